@@ -1,0 +1,79 @@
+/**
+ * Shows the whole job to somebody who has just cloned the project, with no network and no service: a small site on
+ * loopback is checked by the producer, the consumer keeps the results in an embedded PostgreSQL, and a query tells them.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Metric } from "../lib/metric.ts";
+import { formatTable } from "../lib/table_text.ts";
+import { commandLine, ended, start } from "./programs.ts";
+import { startSite } from "./site.ts";
+
+const SECONDS = 15;
+
+const SUMMARY = `
+  select address,
+         count(*) as checks,
+         round(100.0 * count(*) filter (where error is null and status_code < 400 and is_valid) / count(*)) as "up %",
+         (array_agg(status_code order by checked_at desc))[1] as "last status",
+         round(percentile_cont(0.5) within group (order by latency)::numeric, 3) as "median s",
+         round(max(latency)::numeric, 3) as "worst s",
+         (array_agg(concat_ws(': ', error, error_detail) order by checked_at desc))[1] as "last error"
+  from host_metrics group by address order by "up %" desc, address`;
+
+await using site = await startSite();
+const folder = await mkdtemp(join(tmpdir(), "host-checker-demo-"));
+try {
+  const hosts = join(folder, "hosts.txt");
+  await writeFile(hosts, site.hostsFile);
+  console.log(`A small site at http://${site.host}, checked for ${SECONDS} seconds, as this hosts file says:\n`);
+  console.log(site.hostsFile.replaceAll(/^/gm, "  "));
+
+  await check(hosts, join(folder, "data"));
+
+  console.log("\nWhat is in the table now:\n");
+  console.log(await summary(join(folder, "data")));
+  console.log("\nTry it with sites of your own (copy hosts.txt.example to hosts.txt first), then ask the table:\n");
+  console.log(
+    `  ${commandLine("producer", "--stdout hosts.txt")} | ${commandLine("consumer", "--stdin --embedded data")}`,
+  );
+  console.log(`  ${commandLine("consumer", `--embedded data --query "select * from host_metrics limit 20"`)}`);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** producer | consumer, with each metric shown as it passes from one to the other. */
+async function check(hosts: string, data: string): Promise<void> {
+  const consumer = start("consumer", "--stdin", "--embedded", data, "--log-level", "WARN");
+  const producer = start("producer", "--stdout", hosts, "--log-level", "WARN");
+  const bothEnded = Promise.all([ended(producer, "producer.ts"), ended(consumer, "consumer.ts")]);
+  void delay(SECONDS * 1000).then(() => producer.kill("SIGTERM"));
+  if (producer.stdout === null || consumer.stdin === null) throw new TypeError("The programs were started without pipes");
+  for await (const line of createInterface({ input: producer.stdout })) {
+    consumer.stdin.write(`${line}\n`);
+    console.log(describe(JSON.parse(line)));
+  }
+  consumer.stdin.end();
+  await bothEnded;
+}
+
+/** One line a check, for a person. */
+function describe(metric: Metric): string {
+  const { address, status_code, latency, is_valid, error, error_detail, checked_at } = metric;
+  const time = checked_at?.slice(11, 19) ?? "";
+  const mark = error === null && (status_code ?? 999) < 400 && is_valid ? "up  " : "DOWN";
+  const status = String(status_code ?? "-").padStart(3);
+  const why = error === null ? (is_valid ? "" : "the page lacks what it should hold") : `${error}: ${error_detail}`;
+  return `  ${time}  ${mark}  ${status}  ${latency.toFixed(3)} s  ${address.padEnd(30)}  ${why}`.trimEnd();
+}
+
+async function summary(data: string): Promise<string> {
+  const query = start("consumer", "--embedded", data, "--query", SUMMARY, "--log-level", "WARN");
+  if (query.stdout === null) throw new TypeError("The query was started without a pipe");
+  const [lines] = await Promise.all([text(query.stdout), ended(query, "consumer.ts --query")]);
+  return formatTable(lines.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line)));
+}

@@ -1,0 +1,71 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** A small site on loopback, with a page for each thing that happens to sites. */
+export interface Site extends AsyncDisposable {
+  /** `127.0.0.1:PORT`. */
+  readonly host: string;
+  /** The hosts file that checks it, every second or two. */
+  readonly hostsFile: string;
+}
+
+const PAGES: Record<string, (request: IncomingMessage, response: ServerResponse) => void> = {
+  "/fine": (_request, response) => response.end("<h1>All systems normal</h1>"),
+  "/slow": (_request, response) => void setTimeout(() => response.end("<h1>Sorry, I was busy</h1>"), 700),
+  "/broken": (_request, response) => response.writeHead(500).end("Internal Server Error"),
+  "/moved": (_request, response) => response.writeHead(301, { Location: "/fine" }).end(),
+  "/shop": (_request, response) => response.end("<h1>Sold out</h1>"),
+  "/torn": (_request, response) => {
+    response.writeHead(200, { "Content-Length": "1000" });
+    response.write("only a part of", () => response.destroy());
+  },
+};
+
+/** Starts the site on a free port of 127.0.0.1. */
+export async function startSite(): Promise<Site> {
+  const server = createServer((request, response) => {
+    const page = PAGES[request.url ?? ""];
+    if (page === undefined) response.writeHead(404).end("Not Found");
+    else page(request, response);
+  });
+  const host = `127.0.0.1:${await listen(server)}`;
+  const closed = `127.0.0.1:${await freePort()}`;
+  return {
+    host,
+    hostsFile: hostsFileOf(host, closed),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function hostsFileOf(host: string, closed: string): string {
+  return [
+    "# DOMAIN FREQUENCY (REGEX)",
+    `http://${host}/fine 1s (systems? normal)`,
+    `http://${host}/slow 2s`,
+    `http://${host}/broken 2s`,
+    `http://${host}/moved 2s (normal)`,
+    `http://${host}/shop 2s (Add to basket)`,
+    `http://${host}/torn 2s`,
+    `http://${host}/gone 2s`,
+    `http://${closed}/ 2s`,
+    "",
+  ].join("\n");
+}
+
+/** A port at which nobody answers: one that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
+  });
+}

@@ -1,0 +1,177 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { MAX_BODY_BYTES, readBody, textOf } from "./body.ts";
+import { connect } from "./connect.ts";
+import { exchange } from "./exchange.ts";
+import { Failure } from "./failure.ts";
+import type { Host } from "./hosts.ts";
+import type { Metric } from "./metric.ts";
+import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
+import { Stopwatch } from "./stopwatch.ts";
+import type { Phase } from "./stopwatch.ts";
+
+/** How every check is made. */
+export interface CheckOptions {
+  /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
+  readonly timeout: number;
+  /** Where the checks are made from, for the metric. */
+  readonly location: string | null;
+  readonly userAgent: string;
+}
+
+/** What a check has found out so far: it may end at any moment. */
+interface Findings {
+  readonly watch: Stopwatch;
+  status: number | null;
+  expiresAt: Date | null;
+  failure: Failure | null;
+  isValid: boolean;
+}
+
+/**
+ * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that is in the metric. Rejects only with
+ * `signal`'s reason when it aborts; the check is given up then.
+ */
+export async function check(
+  host: Host,
+  scheduledAt: Date,
+  options: CheckOptions,
+  signal: AbortSignal,
+): Promise<Metric> {
+  const checkedAt = new Date();
+  const findings: Findings = {
+    watch: new Stopwatch(),
+    status: null,
+    expiresAt: null,
+    failure: null,
+    isValid: false,
+  };
+  await withDeadline(findings.watch, options.timeout, signal, (inTime) => visit(host, options, findings, inTime))
+    .catch((reason: unknown) => {
+      if (!(reason instanceof Failure)) throw reason;
+      findings.failure = reason;
+    });
+  return toMetric(host, scheduledAt, checkedAt, options, findings);
+}
+
+/** Follows `host` to its last answer and judges that. */
+async function visit(host: Host, options: CheckOptions, findings: Findings, signal: AbortSignal): Promise<void> {
+  let url = host.url;
+  for (let redirects = 0;; redirects++) {
+    const response = await fetchHead(url, host, options, findings, signal);
+    if (response instanceof Failure) return fail(findings, response);
+    const target = redirectOf(findings.status ?? 0, response.headers.location, url);
+    if (target === null) return await judge(host, response, findings, signal);
+    response.destroy();
+    if (target instanceof Failure) return fail(findings, target);
+    if (redirects === MAX_REDIRECTS) {
+      return fail(findings, new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`));
+    }
+    url = target;
+  }
+}
+
+/** One hop: a fresh connection, one request, the head of the answer. */
+async function fetchHead(
+  url: URL,
+  host: Host,
+  { userAgent }: CheckOptions,
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<IncomingMessage | Failure> {
+  const { outcome, expiresAt } = await connect(url, findings.watch, signal);
+  // Of several certificates on the way, the one that ends the service first.
+  if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
+    findings.expiresAt = expiresAt;
+  }
+  if (outcome instanceof Failure) return outcome;
+  // Another origin must not learn the password of this one.
+  const authorization = url.origin === host.url.origin ? host.authorization : null;
+  const response = await exchange(outcome, url, { userAgent, authorization }, findings.watch, signal);
+  if (!(response instanceof Failure)) findings.status = response.statusCode ?? null;
+  return response;
+}
+
+/** Reads the last answer and matches it. */
+async function judge(host: Host, response: IncomingMessage, findings: Findings, signal: AbortSignal): Promise<void> {
+  const body = await readBody(response, signal);
+  if (body instanceof Failure) return fail(findings, body);
+  // The host is not to blame for the time that matching takes.
+  findings.watch.stop();
+  const { pattern } = host;
+  findings.isValid = pattern === null || pattern.test(textOf(body.bytes, response.headers["content-type"]));
+  if (body.isCut && !findings.isValid) {
+    fail(findings, new Failure("body", `no match in the first ${MAX_BODY_BYTES / 1024 / 1024} MiB`));
+  }
+}
+
+function fail(findings: Findings, failure: Failure): void {
+  findings.watch.stop();
+  findings.failure = failure;
+}
+
+/** Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or when `signal` does. */
+async function withDeadline(
+  watch: Stopwatch,
+  timeout: number,
+  signal: AbortSignal,
+  work: (inTime: AbortSignal) => Promise<void>,
+): Promise<void> {
+  signal.throwIfAborted();
+  const deadline = new AbortController();
+  const giveUp = () => deadline.abort(signal.reason);
+  const expire = () => {
+    watch.stop();
+    deadline.abort(new Failure("timeout", WHEN_LATE[watch.phase].replace("#", String(timeout))));
+  };
+  const timer = setTimeout(expire, timeout * 1000);
+  signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    await work(deadline.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", giveUp);
+  }
+}
+
+const WHEN_LATE: Readonly<Record<Phase, string>> = {
+  dns: "no answer within # s (while resolving the name)",
+  connect: "no answer within # s (while connecting)",
+  tls: "no answer within # s (during the TLS handshake)",
+  first_byte: "no answer within # s (while waiting for the first byte)",
+  body: "no whole answer within # s (while reading it)",
+};
+
+function toMetric(
+  host: Host,
+  scheduledAt: Date,
+  checkedAt: Date,
+  { location }: CheckOptions,
+  { watch, status, expiresAt, failure, isValid }: Findings,
+): Metric {
+  const { total, phases } = watch.laps();
+  return {
+    address: host.address,
+    status_code: status,
+    latency: total,
+    is_valid: failure === null && isValid,
+    scheduled_at: scheduledAt.toISOString(),
+    checked_at: checkedAt.toISOString(),
+    error: failure?.error ?? null,
+    error_detail: failure === null ? null : oneLine(failure.detail),
+    latency_dns: phases.dns,
+    latency_connect: phases.connect,
+    latency_tls: phases.tls,
+    latency_first_byte: phases.first_byte,
+    latency_body: phases.body,
+    tls_expires_at: expiresAt?.toISOString() ?? null,
+    location,
+    check_id: randomUUID(),
+  };
+}
+
+/** A detail may quote what came (a certificate's names, say): one line, of a length to read, and nothing PostgreSQL refuses. */
+function oneLine(detail: string): string {
+  // deno-lint-ignore no-control-regex -- those are what has to go
+  return detail.replaceAll(/[\0-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").slice(0, 300).toWellFormed();
+}

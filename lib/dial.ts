@@ -1,0 +1,92 @@
+import type { LookupAddress } from "node:dns";
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import { codeOf, Failure } from "./failure.ts";
+import { wait } from "./wait.ts";
+
+/** Milliseconds until the next address is tried beside those still connecting (RFC 8305, section 5). */
+const STAGGER = 250;
+
+/** Errors that say more of this machine (it has no IPv6, say) than of the host: any other explains a failure better. */
+const LOCAL = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"]);
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "network is unreachable",
+  EADDRNOTAVAIL: "address is not available",
+  ETIMEDOUT: "the system gave the connection up",
+  EACCES: "the system forbids the connection",
+  EMFILE: "too many open connections in this process",
+};
+
+/**
+ * A TCP connection to the first of `addresses` that accepts one ("Happy Eyeballs", RFC 8305). The `autoSelectFamily` of `node:net` is
+ * no help: it drops an attempt after 250 ms for the next address, and so calls a host dead that is merely far away.
+ */
+export function dial(
+  addresses: readonly LookupAddress[],
+  port: number,
+  signal: AbortSignal,
+): Promise<Socket | Failure> {
+  return wait(signal, (done) => {
+    const waiting = alternate(addresses);
+    const dialing = new Set<Socket>();
+    let best: { readonly code: string; readonly failure: Failure } | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const close = () => {
+      clearTimeout(timer);
+      for (const socket of dialing) socket.destroy();
+    };
+    const next = () => {
+      clearTimeout(timer);
+      const address = waiting.shift();
+      if (address !== undefined) attempt(address);
+      else if (dialing.size === 0) done(best?.failure ?? new Failure("connect", "the name has no address"));
+    };
+    const attempt = (address: LookupAddress) => {
+      const socket = open(address.address, port, (error) => {
+        dialing.delete(socket);
+        if (error === null) {
+          close();
+          return done(socket);
+        }
+        const code = codeOf(error);
+        if (best === undefined || LOCAL.has(best.code)) best = { code, failure: explain(error, address, port) };
+        next();
+      });
+      dialing.add(socket);
+      if (waiting.length > 0) timer = setTimeout(next, STAGGER);
+    };
+    next();
+    return close;
+  });
+}
+
+/** Begins to connect; `ended` hears once whether that worked (null) or not. */
+function open(host: string, port: number, ended: (error: Error | null) => void): Socket {
+  // Without `noDelay` a request after a TLS handshake may wait 40 ms for the server's acknowledgement.
+  const socket = connect({ host, port, noDelay: true });
+  socket.once("error", ended);
+  // An error between two phases must not end the process; the next phase finds the socket closed.
+  socket.on("error", () => {});
+  socket.once("connect", () => {
+    socket.off("error", ended);
+    ended(null);
+  });
+  return socket;
+}
+
+/** The addresses with the two families in turn, the first one's family first (RFC 8305, section 4). */
+export function alternate(addresses: readonly LookupAddress[]): LookupAddress[] {
+  const isFirst = ({ family }: LookupAddress) => family === addresses[0]?.family;
+  const first = addresses.filter(isFirst);
+  const second = addresses.filter((address) => !isFirst(address));
+  return addresses.flatMap((_, index) => [first[index], second[index]]).filter((address) => address !== undefined);
+}
+
+function explain(error: Error, { address, family }: LookupAddress, port: number): Failure {
+  const place = family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+  return new Failure("connect", `${place}: ${REASONS[codeOf(error)] ?? error.message}`);
+}

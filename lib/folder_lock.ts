@@ -1,0 +1,23 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+const NAME = "lock";
+
+/**
+ * Holds a folder for this program alone, until disposed of. The lock is the operating system's, which drops it with the
+ * process however that ends; neither runtime can ask for one, but their SQLite does. Throws where another program,
+ * on either runtime, holds the folder. The folder must exist.
+ */
+export function lockFolder(directory: string): Disposable {
+  const file = new DatabaseSync(join(directory, NAME));
+  try {
+    file.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+  } catch (error) {
+    file.close();
+    if (!(error instanceof Error) || !error.message.includes("locked")) throw error;
+    throw new Error(`${directory} is in use by another program: stop that one first, or name another folder`, {
+      cause: error,
+    });
+  }
+  return { [Symbol.dispose]: () => file.close() };
+}

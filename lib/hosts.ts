@@ -1,0 +1,280 @@
+import { type Pattern, patternReader } from "./pattern.ts";
+import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
+
+/** One line of a hosts file. */
+export interface Host {
+  /** Number of its line, from 1. */
+  readonly line: number;
+  /** As written, without `user:password@`: how metrics name the host. */
+  readonly address: string;
+  /** What is asked for: without user, password and fragment. */
+  readonly url: URL;
+  /** Value of the Authorization header, where the line names a user. */
+  readonly authorization: string | null;
+  readonly frequency: Frequency;
+  /** What the body must hold; null: any body is valid. */
+  readonly pattern: Pattern | null;
+}
+
+/** `problems` are `file:line:column: what is wrong, and what to write instead`; where there is one, nothing may start. */
+export interface HostsFile {
+  readonly hosts: readonly Host[];
+  readonly problems: readonly string[];
+}
+
+/** Part I of N of the hosts; `index` counts from 1. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
+/** PostgreSQL's index refuses a row of more than 2,700 bytes, and such an address would never have a row. */
+const LONGEST_ADDRESS = 2000;
+const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
+
+/** Reads a hosts file (contract: "Hosts file"). `timeZone` is the one of its cron expressions. Never throws for what the file holds. */
+export function parseHosts(text: string, fileName: string, timeZone: string): HostsFile {
+  const hosts: Host[] = [];
+  const problems: string[] = [];
+  const reader = { frequency: frequencyReader(timeZone), pattern: patternReader(), lineOf: new Map<string, number>() };
+  text.replace(/^\uFEFF/, "").split("\n").forEach((content, index) => {
+    const line = new Line(content.replace(/\r$/, ""), index + 1, fileName, problems);
+    if (line.isSkipped) return;
+    const host = readHost(line, reader);
+    if (host !== null) hosts.push(host);
+  });
+  if (hosts.length === 0 && problems.length === 0) {
+    problems.push(`${fileName}:1:1: the file names no host: write ${EXAMPLE}`);
+  }
+  return { hosts, problems };
+}
+
+/** The hosts of a shard. Each address belongs to one shard, whatever else the file holds; shards are about equal. */
+export function shardOf(hosts: readonly Host[], { index, count }: Shard): readonly Host[] {
+  // Salted: with the bare hash, which also sets the phase of an interval, a shard's hosts would be due in step.
+  return count === 1 ? hosts : hosts.filter(({ address }) => hashOf(`shard ${address}`) % count === index - 1);
+}
+
+interface Reader {
+  readonly frequency: (text: string) => Frequency;
+  readonly pattern: (source: string) => Pattern;
+  readonly lineOf: Map<string, number>;
+}
+
+/** A line and a place in it: gives its fields one after the other, and notes what is wrong with the one given last. */
+class Line {
+  readonly text: string;
+  readonly number: number;
+  readonly #fileName: string;
+  readonly #problems: string[];
+  #field = 0;
+  #next: number;
+
+  constructor(text: string, number: number, fileName: string, problems: string[]) {
+    this.text = text.replace(/[ \t]+$/, "");
+    this.number = number;
+    this.#fileName = fileName;
+    this.#problems = problems;
+    this.#next = skipBlanks(this.text, 0);
+  }
+
+  /** True for a blank line and a comment. */
+  get isSkipped(): boolean {
+    return this.#next === this.text.length || this.text[this.#next] === "#";
+  }
+
+  /** What is left of the line, without blanks in front. */
+  get rest(): string {
+    return this.text.slice(this.#next);
+  }
+
+  /** The next so many signs, or all up to the next blank. */
+  take(length: number = lengthOfField(this.rest)): string {
+    this.#field = this.#next;
+    const end = this.#field + length;
+    this.#next = skipBlanks(this.text, end);
+    return this.text.slice(this.#field, end);
+  }
+
+  report(message: string): null {
+    const column = [...this.text.slice(0, this.#field)].length + 1;
+    this.#problems.push(`${this.#fileName}:${this.number}:${column}: ${message}`);
+    return null;
+  }
+}
+
+function skipBlanks(text: string, from: number): number {
+  while (text[from] === " " || text[from] === "\t") from++;
+  return from;
+}
+
+function lengthOfField(text: string): number {
+  const end = text.search(/[ \t]/);
+  return end < 0 ? text.length : end;
+}
+
+function readHost(line: Line, reader: Reader): Host | null {
+  if (/[\0\uFFFD]/.test(line.text)) {
+    line.take(line.text.search(/[\0\uFFFD]/));
+    return line.report("this line is not UTF-8 text: save the file as UTF-8");
+  }
+  const target = readDomain(line);
+  if (target !== null) noteAddress(line, target.address, reader.lineOf);
+  const frequency = readFrequency(line, reader);
+  // Where the FREQUENCY is wrong, nobody knows where the REGEX begins.
+  if (frequency === null) return null;
+  const pattern = readPattern(line, reader);
+  if (target === null || pattern === undefined) return null;
+  return { line: line.number, ...target, frequency, pattern };
+}
+
+type Target = Pick<Host, "address" | "url" | "authorization">;
+
+function readDomain(line: Line): Target | null {
+  const written = line.take();
+  const hasScheme = /^https?:/i.test(written);
+  if (hasScheme && !/^https?:\/\//i.test(written)) {
+    const [, scheme, rest] = /^(https?:)[/\\]*(.*)$/is.exec(written) as unknown as [string, string, string];
+    return line.report(`${hide(written)} lacks // after "${scheme}": write ${scheme}//${hide(rest) || "example.com"}`);
+  }
+  const other = /^([a-z][a-z0-9+.-]*):\/\//i.exec(written);
+  if (!hasScheme && other !== null) {
+    return line.report(`${other[1]}:// cannot be checked: write https:// or http://`);
+  }
+  const { address, credentials } = splitCredentials(written);
+  return readUrl(line, address, hasScheme, credentials);
+}
+
+function readUrl(line: Line, address: string, hasScheme: boolean, credentials: string | null): Target | null {
+  const begin = hasScheme ? address.indexOf("//") + 2 : 0;
+  if (/^(?:[/\\?#:]|$)/.test(address.slice(begin))) {
+    return line.report(
+      `${address || "the line"} names no host: write a DOMAIN such as example.com or https://example.com/health`,
+    );
+  }
+  const fragment = address.indexOf("#");
+  const page = fragment < 0 ? address : address.slice(0, fragment);
+  const url = URL.parse(hasScheme ? page : `https://${page}`);
+  if (url === null) {
+    return line.report(
+      `${hide(address)} is no address: write a DOMAIN such as example.com or https://example.com/health`,
+    );
+  }
+  if (Buffer.byteLength(address) > LONGEST_ADDRESS) {
+    return line.report(`an address of more than ${LONGEST_ADDRESS} bytes cannot be stored: write a shorter one`);
+  }
+  if (!address.isWellFormed() || /\p{Cc}/u.test(address)) {
+    return line.report(`the address holds a control character: write it as %XX`);
+  }
+  return { address, url, authorization: credentials === null ? null : basic(credentials) };
+}
+
+/** Cuts `user:password@` out of what was written. */
+function splitCredentials(written: string): { address: string; credentials: string | null } {
+  const begin = /^https?:\/\//i.exec(written)?.[0].length ?? 0;
+  const length = written.slice(begin).search(/[/\\?#]/);
+  const authority = length < 0 ? written.slice(begin) : written.slice(begin, begin + length);
+  const at = authority.lastIndexOf("@");
+  if (at < 0) return { address: written, credentials: null };
+  return { address: written.slice(0, begin) + written.slice(begin + at + 1), credentials: authority.slice(0, at) };
+}
+
+/** RFC 7617; percent-encoding lets a password hold any sign. */
+function basic(credentials: string): string {
+  const colon = credentials.indexOf(":");
+  const user = colon < 0 ? credentials : credentials.slice(0, colon);
+  const password = colon < 0 ? "" : credentials.slice(colon + 1);
+  return `Basic ${Buffer.from(`${decode(user)}:${decode(password)}`).toString("base64")}`;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // A password with a bare % in it.
+  }
+}
+
+/** Leaves out what may be a password: messages end in logs. */
+function hide(written: string): string {
+  const at = written.lastIndexOf("@");
+  return at < 0 ? written : `…${written.slice(at)}`;
+}
+
+/** Reports an address that a line above has. */
+function noteAddress(line: Line, address: string, lineOf: Map<string, number>): void {
+  const first = lineOf.get(address);
+  if (first === undefined) {
+    lineOf.set(address, line.number);
+    return;
+  }
+  const fragment = address.includes("#") ? address.slice(0, address.indexOf("#")) : address;
+  line.report(
+    `${address} is on line ${first} already: remove one, or add a fragment to check the page in two ways (${fragment}#2)`,
+  );
+}
+
+function readFrequency(line: Line, reader: Reader): Frequency | null {
+  const { rest } = line;
+  if (rest === "") {
+    line.take(0);
+    return line.report(
+      "FREQUENCY is missing: write minutes (5), a number with a unit (30s, 2h) or a cron expression in double quotes",
+    );
+  }
+  const unquoted = forgottenQuotes(rest);
+  if (unquoted !== null) {
+    line.take(0);
+    return line.report(`put the cron expression in double quotes: "${unquoted}"`);
+  }
+  const text = line.take(rest.startsWith('"') ? lengthOfQuoted(rest) : lengthOfField(rest));
+  if (text.startsWith('"') && lengthOfField(rest.slice(text.length)) > 0) {
+    return line.report(`a blank is missing after ${text}`);
+  }
+  try {
+    return reader.frequency(text);
+  } catch (error) {
+    return line.report((error as Error).message);
+  }
+}
+
+function lengthOfQuoted(text: string): number {
+  const end = text.indexOf('"', 1);
+  return end < 0 ? text.length : end + 1;
+}
+
+const NAME = "sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec";
+const ITEM = String.raw`(?:[*?]|\d{1,2}|L|${NAME})(?:-(?:\d{1,2}|${NAME}))?(?:/\d+|#\d|L)?`;
+const CRON_FIELD = new RegExp(`^${ITEM}(?:,${ITEM})*$`, "i");
+const QUOTES = /^(?:'([^']*)'|[“”„«]([^“”»]*)[“”»])/;
+
+/** The cron expression that a line's rest begins with, where it stands without its double quotes; else null. */
+function forgottenQuotes(rest: string): string | null {
+  if (rest.startsWith('"')) return null;
+  const quoted = QUOTES.exec(rest);
+  if (quoted !== null) return quoted[1] ?? quoted[2] ?? "";
+  const first = rest.slice(0, lengthOfField(rest));
+  if (first.startsWith("@")) return first;
+  const words = rest.split(/[ \t]+/, 6);
+  const strange = words.findIndex((word) => !CRON_FIELD.test(word));
+  const fields = strange < 0 ? words : words.slice(0, strange);
+  const isNumber = /^\d+$/.test(first);
+  // A REGEX may begin with a number or two; four cron fields after a number are no accident.
+  return fields.length >= 5 || (fields.length > 0 && !isNumber) ? fields.join(" ") : null;
+}
+
+/** Undefined: it is wrong, and has been reported. */
+function readPattern(line: Line, reader: Reader): Pattern | null | undefined {
+  const source = line.take(line.rest.length);
+  if (source === "") return null;
+  if (source.startsWith("#")) {
+    line.report("a comment needs its own line; a REGEX that begins with # is written \\#");
+    return undefined;
+  }
+  try {
+    return reader.pattern(source);
+  } catch (error) {
+    line.report((error as Error).message);
+    return undefined;
+  }
+}

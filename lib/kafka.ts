@@ -1,0 +1,124 @@
+import type { KeyMaterial } from "./tls.ts";
+
+/** How to reach a Kafka cluster and a topic of it. */
+export interface KafkaOptions {
+  /** `host:port`, one or more. */
+  readonly bootstrapServers: readonly string[];
+  readonly topic: string;
+  /** None: plain TCP. An empty object: TLS with the system's CAs. */
+  readonly tls?: KeyMaterial;
+}
+
+/** What a producer needs beside how to reach the topic. */
+export interface ProducerOptions extends KafkaOptions {
+  /** Creates a missing topic with so many partitions; null: the topic must exist. */
+  readonly partitions: number | null;
+}
+
+/** Where a partition that has no mark yet is read from: its first message, its end, or a time (ms since 1970). */
+export type Start = "earliest" | "latest" | { readonly time: number };
+
+/** What a consumer needs beside how to reach the topic. */
+export interface ConsumerOptions extends KafkaOptions {
+  readonly group: string;
+  readonly start: Start;
+}
+
+export interface OutgoingMessage {
+  readonly key: string;
+  readonly value: string;
+  /** Milliseconds since 1970. */
+  readonly timestamp: number;
+}
+
+export interface KafkaProducer extends AsyncDisposable {
+  /**
+   * Sends messages in order; resolves when every in-sync replica has all of them.
+   * Retries what a retry can mend, within a bound; then rejects with `DeliveryError`, which holds those the broker
+   * has not confirmed, or with `KafkaSetupError` where waiting cannot help.
+   * One call at a time.
+   */
+  send(messages: readonly OutgoingMessage[]): Promise<void>;
+}
+
+export interface IncomingMessage {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  /** Milliseconds since 1970. */
+  readonly timestamp: number;
+}
+
+/** The partitions that the group gave to this consumer. Offsets are those of the log when it was given them. */
+export interface Assignment {
+  readonly topic: string;
+  /** The topic's id as 32 hexadecimal digits, the same from either client; `cluster-id/topic` where the broker has none. */
+  readonly topicId: string;
+  readonly partitions: readonly AssignedPartition[];
+}
+
+export interface AssignedPartition {
+  readonly partition: number;
+  /** The first offset that the log still holds. */
+  readonly logStart: number;
+  /** The offset that the next message written will get. */
+  readonly logEnd: number;
+  /** Where `--kafka-start` says to begin if the partition has no mark. */
+  readonly start: number;
+}
+
+/** Partition → the offset of the message to read next. */
+export type Positions = ReadonlyMap<number, number>;
+
+/**
+ * One uninterrupted read of one assignment, from given positions. `messages` ends when the group changes the assignment,
+ * when the connection is lost beyond the client's own retries, or when the consumer stops; the next reading begins
+ * where `position` says then. Leaving the loop over `messages` early has the same effect: it asks for a new reading.
+ */
+export interface Reading {
+  readonly assignment: Assignment;
+  readonly positions: Positions;
+  readonly messages: AsyncIterable<IncomingMessage>;
+  /** True where holes between offsets mean nothing (lines of a text, of which blank ones are left out). */
+  readonly sparse?: boolean;
+}
+
+/** Asked for each assignment, before anything is read: where to read each of its partitions from. */
+export type Position = (assignment: Assignment) => Promise<Positions>;
+
+export interface KafkaConsumer extends AsyncDisposable {
+  /**
+   * Joins the group and gives one reading after the other until `signal` aborts; then the reading under way ends, and so
+   * do the readings. Waits, with back-off, for a broker that is away. Throws `KafkaSetupError` for what waiting cannot
+   * mend, and whatever `position` throws.
+   */
+  readings(position: Position, signal: AbortSignal): AsyncIterable<Reading>;
+  /** Tells the group how far it is, as a hint for people and tools: the marks in the database decide. Never throws. */
+  commit(positions: Positions): Promise<void>;
+}
+
+/** The client of one library. Opening waits for a broker that is away; it rejects when `signal` aborts first. */
+export interface KafkaClient {
+  readonly name: "librdkafka" | "javascript";
+  openProducer(options: ProducerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaProducer>;
+  openConsumer(options: ConsumerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaConsumer>;
+}
+
+/** Told what a person wants to know while the client waits or mends itself: one line, no secret. Said once per cause. */
+export type Listener = (event: string) => void;
+
+/** Something that no waiting mends: a missing topic, a refused certificate, a missing right. Says what to look at. */
+export class KafkaSetupError extends Error {
+  override name = "KafkaSetupError";
+}
+
+/** Messages that no broker has confirmed. They may or may not be in the topic. */
+export class DeliveryError extends Error {
+  override name = "DeliveryError";
+  readonly undelivered: readonly OutgoingMessage[];
+  constructor(message: string, undelivered: readonly OutgoingMessage[], options?: ErrorOptions) {
+    super(message, options);
+    this.undelivered = undelivered;
+  }
+}

@@ -1,0 +1,24 @@
+import type { KafkaClient } from "./kafka.ts";
+
+/** What `--kafka-client` may say. */
+export type ClientChoice = "auto" | "librdkafka" | "javascript";
+
+/**
+ * The client that `choice` names; with `auto`, librdkafka where its add-on can be loaded, else the one in plain
+ * TypeScript. Throws a TypeError where librdkafka is wanted and cannot be loaded. Each client's code is loaded only when
+ * it is chosen: it is large, and looks around in the machine while it loads.
+ */
+export async function loadClient(choice: ClientChoice): Promise<KafkaClient> {
+  if (choice === "javascript") return await loadJavascript();
+  const { loadLibrdkafka } = await import("./librdkafka.ts");
+  const library = loadLibrdkafka();
+  if (!("missing" in library)) return (await import("./kafka_librdkafka.ts")).librdkafkaClient(library);
+  if (choice === "auto") return await loadJavascript();
+  throw new TypeError(
+    `--kafka-client (KAFKA_CLIENT) is librdkafka, but ${library.missing}: write javascript, or leave it out`,
+  );
+}
+
+async function loadJavascript(): Promise<KafkaClient> {
+  return (await import("./kafka_javascript.ts")).client;
+}

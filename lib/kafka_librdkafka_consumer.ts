@@ -1,0 +1,354 @@
+import type {
+  AssignedPartition,
+  ConsumerOptions,
+  IncomingMessage,
+  KafkaConsumer,
+  KafkaSetupError,
+  Position,
+  Positions,
+  Reading,
+} from "./kafka.ts";
+import {
+  ANSWER_LIMIT,
+  asSetupError,
+  connectionSettings,
+  describeTopic,
+  isFatal,
+  promised,
+  reason,
+} from "./kafka_librdkafka_connection.ts";
+import { Membership } from "./kafka_membership.ts";
+import { type Described, type Group, readings, startOffset } from "./kafka_readings.ts";
+import {
+  CLOSE_LIMIT,
+  FETCH_BYTES,
+  HEARTBEAT_EVERY,
+  PARTITION_BYTES,
+  SESSION_LIMIT,
+  type Troubles,
+  within,
+} from "./kafka_setup.ts";
+import type {
+  Librdkafka,
+  NativeAdmin,
+  NativeConsumer,
+  NativeError,
+  NativeMessage,
+  NativePartition,
+} from "./librdkafka.ts";
+
+/** Messages of one pull, and the milliseconds that it waits for the first: also the longest delay of a stop. */
+const PULL_COUNT = 1000;
+const PULL_WAIT = 200;
+/** Milliseconds without a pull after which the client is served by a timer: the group's changes come with pulls only. */
+const IDLE_LIMIT = 500;
+/** The longest there is: a consumer that waits for its database is no dead one. */
+const LONGEST_WORK = 86_400_000;
+/** Codes of the callback on a change of the share. */
+const ASSIGN = -175;
+
+/** The library's client, what it holds of the group, and the one way to pull from it. */
+interface Member {
+  readonly client: NativeConsumer;
+  readonly admin: NativeAdmin;
+  readonly membership: Membership;
+  readonly puller: Puller;
+}
+
+/** Pulls messages, one call at a time, and serves the client while nobody pulls. */
+class Puller {
+  readonly #client: NativeConsumer;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #reading: readonly NativePartition[] = [];
+  #underWay: Promise<readonly NativeMessage[]> | undefined;
+  #lastPull = performance.now();
+  #isPaused = false;
+  #spare: readonly NativeMessage[] = [];
+
+  constructor(client: NativeConsumer) {
+    this.#client = client;
+    this.#timer = setInterval(() => void this.#serve(), IDLE_LIMIT);
+  }
+
+  /**
+   * From now on pulls give these partitions from these offsets. Waits for a pull under way first: it might take the
+   * first messages, and they would be missing.
+   */
+  async open(partitions: readonly NativePartition[]): Promise<void> {
+    await this.#settled();
+    this.forget();
+    this.#reading = partitions;
+    this.#client.assign([...partitions]);
+    // A partition that was paused stays so, also when it is assigned anew.
+    if (partitions.length > 0) this.#client.resume([...partitions]);
+  }
+
+  /** What has come, or nothing after a short wait. */
+  async pull(): Promise<readonly NativeMessage[]> {
+    await this.#settled();
+    if (this.#isPaused && this.#reading.length > 0) this.#client.resume([...this.#reading]);
+    this.#isPaused = false;
+    const spare = this.#spare;
+    this.#spare = [];
+    return spare.length > 0 ? spare : await this.#consume(PULL_COUNT);
+  }
+
+  /** The partitions are no longer this client's. */
+  forget(): void {
+    this.#reading = [];
+    this.#isPaused = false;
+    this.#spare = [];
+  }
+
+  /** Serves no longer; resolves when no call is under way. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#settled();
+  }
+
+  /** A reader that is busy for long does not pull; then partitions are paused, and a pull brings only the group's news. */
+  async #serve(): Promise<void> {
+    if (this.#underWay !== undefined || performance.now() - this.#lastPull < IDLE_LIMIT) return;
+    try {
+      if (!this.#isPaused && this.#reading.length > 0) this.#client.pause([...this.#reading]);
+      this.#isPaused = true;
+      const reading = this.#reading;
+      const came = await this.#consume(1);
+      // None, since all is paused; but one that were dropped here would be a hole in the reading.
+      if (reading === this.#reading) this.#spare = [...this.#spare, ...came];
+    } catch {
+      // Errors come again with the next pull of a reader.
+    }
+  }
+
+  async #consume(count: number): Promise<readonly NativeMessage[]> {
+    this.#underWay = promised<readonly NativeMessage[]>((done) => this.#client.consume(count, done));
+    try {
+      return await this.#underWay;
+    } finally {
+      this.#underWay = undefined;
+      this.#lastPull = performance.now();
+    }
+  }
+
+  async #settled(): Promise<void> {
+    await this.#underWay?.catch(() => {});
+  }
+}
+
+type Connect = (onRebalance: RebalanceListener, signal: AbortSignal) => Promise<NativeConsumer>;
+
+interface Share extends Described {
+  readonly member: Member;
+}
+
+/** Reads with librdkafka: it keeps the membership alive on a thread of its own, and messages are pulled from it. */
+export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
+  readonly #options: ConsumerOptions;
+  readonly #troubles: Troubles;
+  readonly #library: Librdkafka;
+  readonly #connect: Connect;
+  #member: Member | undefined;
+
+  /** `connect` gives a new client that has reached a broker, made by `newConsumer`. */
+  constructor(library: Librdkafka, options: ConsumerOptions, troubles: Troubles, connect: Connect) {
+    this.#library = library;
+    this.#options = options;
+    this.#troubles = troubles;
+    this.#connect = connect;
+  }
+
+  readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
+    return readings(this, position, this.#troubles, signal);
+  }
+
+  async describe(signal: AbortSignal): Promise<Share> {
+    const member = await this.#joined(signal);
+    const { partitions, changed } = await member.membership.share(signal);
+    const { topic } = this.#options;
+    const { id: topicId } = await describeTopic(member.admin, topic);
+    const assigned = await this.#lookAt(member.admin, partitions);
+    if (changed.aborted) return await this.describe(signal);
+    return { assignment: { topic, topicId, partitions: assigned }, changed, member };
+  }
+
+  async *messages(
+    { assignment, member }: Share,
+    positions: Positions,
+    stop: AbortSignal,
+  ): AsyncGenerator<IncomingMessage, void> {
+    const next = new Map(assignment.partitions.map(({ partition }) => [partition, positions.get(partition)]));
+    await member.puller.open(Array.from(next, ([partition, offset]) => {
+      if (offset === undefined) throw new TypeError(`No position was given for the assigned partition ${partition}`);
+      return { topic: assignment.topic, partition, offset };
+    }));
+    while (!stop.aborted) {
+      for (const message of await member.puller.pull()) {
+        // Also in the middle of a batch: it may be from before the group took the partitions away.
+        if (stop.aborted) return;
+        if (message.offset >= (next.get(message.partition) ?? Infinity)) yield incoming(message);
+      }
+    }
+  }
+
+  asSetupError(error: unknown): KafkaSetupError | null {
+    return asSetupError(error, this.#options.topic);
+  }
+
+  reason(error: unknown): string {
+    return reason(error);
+  }
+
+  async #joined(signal: AbortSignal): Promise<Member> {
+    if (this.#member?.membership.failed) await this.#leave();
+    return this.#member ??= await this.#join(signal);
+  }
+
+  async #join(signal: AbortSignal): Promise<Member> {
+    const membership = new Membership();
+    const news: { puller?: Puller } = {};
+    const client = await this.#connect(
+      (error, partitions) => onRebalance(client, membership, news.puller, error, partitions),
+      signal,
+    );
+    client.on("event.error", (error) => this.#hear(error, membership));
+    client.subscribe([this.#options.topic]);
+    const puller = news.puller = new Puller(client);
+    return { client, membership, puller, admin: this.#library.AdminClient.createFrom(client) };
+  }
+
+  #hear(error: NativeError, membership: Membership): void {
+    const setup = this.asSetupError(error);
+    if (setup !== null || isFatal(error)) membership.fail(setup ?? error);
+    else this.#troubles.report(`Kafka gives no messages (${reason(error)}): trying again`);
+  }
+
+  async #leave(): Promise<void> {
+    const member = this.#member;
+    this.#member = undefined;
+    if (member === undefined) return;
+    member.membership.fail(new Error("The consumer was closed"));
+    await member.puller.stop();
+    await closeConsumer(member.client);
+  }
+
+  async #lookAt(admin: NativeAdmin, partitions: readonly number[]): Promise<AssignedPartition[]> {
+    if (partitions.length === 0) return [];
+    const { start } = this.#options;
+    const [starts, ends, times] = await Promise.all([
+      this.#find(admin, partitions, EARLIEST),
+      this.#find(admin, partitions, LATEST),
+      typeof start === "object" ? this.#find(admin, partitions, start.time) : new Map<number, number>(),
+    ]);
+    return partitions.map((partition) => {
+      const [logStart, logEnd] = [starts.get(partition) ?? 0, ends.get(partition) ?? 0];
+      return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times.get(partition) ?? -1) };
+    });
+  }
+
+  /** By partition: the first offset at a time or later, below 0 if there is none. */
+  async #find(admin: NativeAdmin, partitions: readonly number[], time: number): Promise<ReadonlyMap<number, number>> {
+    const { topic } = this.#options;
+    const questions = partitions.map((partition) => ({ topic, partition, offset: new this.#library.OffsetSpec(time) }));
+    // 0: of all messages, also those of transactions that are still open.
+    const options = { timeout: ANSWER_LIMIT, isolationLevel: 0 };
+    const found = await promised<Offsets>((done) => admin.listOffsets(questions as never, options, done));
+    return new Map(found.map(({ partition, offset, error }) => {
+      if (error) throw error;
+      return [partition, offset];
+    }));
+  }
+
+  // Deliberately not `async` in its work: the library sends it in the background.
+  commit(positions: Positions): Promise<void> {
+    const { topic } = this.#options;
+    try {
+      const offsets = Array.from(positions, ([partition, offset]) => ({ topic, partition, offset }));
+      if (offsets.length > 0) this.#member?.client.commit(offsets);
+    } catch {
+      // A hint only.
+    }
+    return Promise.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#leave();
+  }
+}
+
+/** Special times of the Kafka protocol. */
+const EARLIEST = -2;
+const LATEST = -1;
+
+type Offsets = Parameters<Parameters<NativeAdmin["listOffsets"]>[2]>[1];
+
+/** Called on a change of the share, with why and with the partitions given or taken. */
+export type RebalanceListener = (
+  error: { readonly code: number } | undefined,
+  partitions: readonly NativePartition[],
+) => void;
+
+/** A client that reads only where it is told to. Not yet connected. */
+export function newConsumer(
+  library: Librdkafka,
+  options: ConsumerOptions,
+  onRebalance: RebalanceListener,
+): NativeConsumer {
+  const client = new library.KafkaConsumer({
+    ...connectionSettings(options),
+    "group.id": options.group,
+    "enable.auto.commit": false,
+    "enable.auto.offset.store": false,
+    // Never skip or repeat by itself: the database says where to go on.
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    // Known to the other client too: members with either can share a group.
+    "partition.assignment.strategy": "roundrobin",
+    "session.timeout.ms": SESSION_LIMIT,
+    "heartbeat.interval.ms": HEARTBEAT_EVERY,
+    "max.poll.interval.ms": LONGEST_WORK,
+    // Short: a question to which there is no answer yet holds up all others, such as where the log ends.
+    "fetch.wait.max.ms": 100,
+    "fetch.max.bytes": FETCH_BYTES,
+    "max.partition.fetch.bytes": PARTITION_BYTES,
+    "queued.max.messages.kbytes": 2 * FETCH_BYTES / 1024,
+    "queued.min.messages": 10_000,
+    "rebalance_cb": onRebalance,
+  });
+  client.setDefaultConsumeTimeout(PULL_WAIT);
+  // Else it would wait anew for each message, and a slow trickle would come seconds late.
+  client.setDefaultIsTimeoutOnlyForFirstMessage(true);
+  return client;
+}
+
+/** Leaves the group and ends a client. */
+export async function closeConsumer(client: NativeConsumer): Promise<void> {
+  if (!client.isConnected()) return;
+  await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(closed)));
+}
+
+/** Answers the group at once, with nothing to read yet: looking up the marks may take long, and the others would wait. */
+function onRebalance(
+  client: NativeConsumer,
+  membership: Membership,
+  puller: Puller | undefined,
+  error: { readonly code: number } | undefined,
+  partitions: readonly NativePartition[],
+): void {
+  try {
+    membership.lose();
+    puller?.forget();
+    if (error?.code === ASSIGN) {
+      client.assign([]);
+      membership.gain(partitions.map(({ partition }) => partition));
+    } else client.unassign();
+  } catch (failure) {
+    // Must not throw: the add-on would call again at once, for ever.
+    membership.fail(failure);
+  }
+}
+
+function incoming({ partition, offset, key, value, timestamp }: NativeMessage): IncomingMessage {
+  const bytes = typeof key === "string" ? Buffer.from(key) : key ?? null;
+  return { partition, offset, key: bytes, value, timestamp: timestamp ?? 0 };
+}

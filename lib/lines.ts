@@ -1,0 +1,45 @@
+/** A line of a text, with its number from 1 and without its line break. */
+export interface Line {
+  readonly number: number;
+  readonly bytes: Uint8Array;
+}
+
+const LINE_FEED = 10;
+
+/**
+ * Splits a stream of bytes into its lines; lines of blanks only are left out. Of a line longer than `limit` bytes the first
+ * `limit` + 1 are kept, so that no input, whatever its size, fills the memory, and the reader can tell that it was cut.
+ */
+export async function* readLines(input: AsyncIterable<Uint8Array>, limit: number): AsyncGenerator<Line, void> {
+  let number = 0;
+  let held: Uint8Array[] = [];
+  let size = 0;
+  const hold = (piece: Uint8Array) => {
+    const room = limit + 1 - size;
+    if (room > 0 && piece.length > 0) held.push(piece.subarray(0, room));
+    size += Math.min(room, piece.length);
+  };
+  const take = (): Line => {
+    const bytes = held.length === 1 ? held[0] as Uint8Array : Buffer.concat(held);
+    held = [];
+    size = 0;
+    return { number: ++number, bytes };
+  };
+  for await (const chunk of input) {
+    let from = 0;
+    for (let to = chunk.indexOf(LINE_FEED); to >= 0; to = chunk.indexOf(LINE_FEED, from)) {
+      hold(chunk.subarray(from, to));
+      from = to + 1;
+      const line = take();
+      if (!isBlank(line.bytes)) yield line;
+    }
+    hold(chunk.subarray(from));
+  }
+  const last = take();
+  if (!isBlank(last.bytes)) yield last;
+}
+
+/** Space, tab and carriage return. */
+function isBlank(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 32 || byte === 9 || byte === 13);
+}

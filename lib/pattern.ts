@@ -1,0 +1,99 @@
+import { RE2JS } from "re2js";
+
+/** A regular expression in RE2 syntax, matched in linear time. */
+export interface Pattern {
+  /** As it was written. */
+  readonly source: string;
+  /** True where it matches anywhere in the text. */
+  test(text: string): boolean;
+}
+
+/**
+ * Patterns that RE2 is sure to take: single signs, escapes and sets of them, repeated or not, in groups one deep. Such
+ * a pattern is compiled at its first use only, or 100,000 of them would take seconds at the start, and 500 MB for good.
+ */
+const PLAIN = (() => {
+  const set = String.raw`\[\^?(?:a-z|A-Z|0-9|[\w ])+\]`;
+  const sign = String.raw`(?:[^\\^$.|?*+()[\]{}]|\\[.\-/()[\]{}^$|?*+\\dDsSwW]|\.|SET)(?:[*+?]\??|\{\d{1,2}\})?`;
+  const signs = String.raw`(?:SIGN|[$^]|\\[bB])*`;
+  const whole = String.raw`^(?:\(\?[ims]{1,3}\))?(?:SIGNS\((?:\?:)?SIGNS(?:\|SIGNS)*\)(?:[*+?]\??)?)*SIGNS(?:\|SIGNS)*$`;
+  return new RegExp(whole.replaceAll("SIGNS", () => signs.replace("SIGN", () => sign.replace("SET", () => set))), "u");
+})();
+/** RE2 has limits of its own for long patterns. */
+const PLAIN_LENGTH = 1000;
+
+/** Reads a REGEX. Throws a SyntaxError that says in plain words what RE2 does not take, and what to write instead. */
+export function compilePattern(source: string): Pattern {
+  if (source.length > PLAIN_LENGTH || !PLAIN.test(source)) compile(source);
+  return new LazyPattern(source);
+}
+
+/** `compilePattern` for many: equal sources give the same Pattern. */
+export function patternReader(): (source: string) => Pattern {
+  const known = new Map<string, Pattern>();
+  return (source) => {
+    const pattern = known.get(source) ?? compilePattern(source);
+    known.set(source, pattern);
+    return pattern;
+  };
+}
+
+class LazyPattern implements Pattern {
+  readonly source: string;
+  #compiled: RE2JS | undefined;
+
+  constructor(source: string) {
+    this.source = source;
+  }
+
+  test(text: string): boolean {
+    this.#compiled ??= compile(this.source);
+    return this.#compiled.test(text);
+  }
+}
+
+function compile(source: string): RE2JS {
+  try {
+    return RE2JS.compile(source);
+  } catch (error) {
+    throw new SyntaxError(explain(error, source), { cause: error });
+  }
+}
+
+/** Where RE2JS and its error agree on what is wrong, in plain words; `part` is the piece of the pattern that it names. */
+const REASONS: readonly (readonly [description: RegExp, part: RegExp, reason: (part: string) => string])[] = [
+  [/Perl syntax/, /^\(\?[=!]/, (part) => `${part} is a lookahead, which cannot be matched in linear time: ${NO_LOOK}`],
+  [/named capture/, /^\(\?<[=!]/, (part) => {
+    return `${part.slice(0, 4)} is a lookbehind, which cannot be matched in linear time: ${NO_LOOK}`;
+  }],
+  [/escape|Perl syntax/, /^(\\[1-9kg]|\(\?P=)/, (part) => {
+    return `${part} is a back-reference, which cannot be matched in linear time: write out what it repeats`;
+  }],
+  [/Perl syntax/, /^\(\?>/, () => "(?> is an atomic group, which RE2 syntax lacks: write (?:"],
+  [/Perl syntax/, /^\(\?#/, () => "(?# begins a comment, which RE2 syntax lacks: leave it out"],
+  [/Perl syntax/, /./, (part) => `${part} is not known: write (?i), (?s), (?m), (?:…) or (?P<name>…)`],
+  [/named capture/, /./, (part) => `${part} names no group: write (?P<name>…)`],
+  [/duplicate/, /./, (part) => `the name ${part} is given to two groups: name them apart`],
+  [/missing closing \)/, /^/, () => "a parenthesis is not closed: add ), or write \\( for the sign itself"],
+  [/unexpected \)/, /^/, () => "a parenthesis closes what was not opened: remove ), or write \\) for the sign itself"],
+  [/missing closing \]/, /^/, (part) => `${part} is not closed: add ], or write \\[ for the sign itself`],
+  [/missing argument/, /./, (part) => `${part} repeats nothing: write \\${part} for the sign itself`],
+  [/nested repetition/, /./, (part) => `${part} repeats a repetition: write one of its signs`],
+  [/repeat count/, /./, (part) => `${part} repeats too often, or from more to less: 1000 in all is the most`],
+  [
+    /trailing backslash/,
+    /^/,
+    () => "a backslash at the end escapes nothing: remove it, or write \\\\ for the sign itself",
+  ],
+  [/escape/, /./, (part) => `${part} is no escape of RE2 syntax: write ${part.slice(1)} for the sign itself`],
+  [/class range/, /./, (part) => `${part} is no range or class of signs that RE2 syntax knows`],
+];
+const NO_LOOK = "match the text around it as well";
+
+function explain(error: unknown, source: string): string {
+  const { message } = error as Error;
+  const [, description = message, named = ""] = /^error parsing regexp: (.*?)(?:: `(.*)`)?$/su.exec(message) ?? [];
+  const part = named === "(?P" && source.includes("(?P=") ? "(?P=" : named; // RE2JS names less of it than tells what it is.
+  const known = REASONS.find(([what, where]) => what.test(description) && where.test(part));
+  return known === undefined ? `${source} is not RE2 syntax: ${description} ${part}`.trimEnd() : known[2](part);
+}

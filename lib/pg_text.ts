@@ -1,0 +1,32 @@
+/** One value of an array for PostgreSQL. */
+export type Element = string | number | boolean | null;
+
+const NEEDS_ESCAPE = /["\\]/;
+const ESCAPED = /["\\]/g;
+
+/**
+ * The values as PostgreSQL writes an array: one text, to be cast where it is used (`$1::text::float8[]`). Cheaper by half
+ * than what the clients make of an array, and the same for each of them.
+ * Numbers must be finite; texts must hold no U+0000, which PostgreSQL refuses.
+ */
+export function arrayText(values: Iterable<Element>): string {
+  let text = "";
+  for (const value of values) text += text === "" ? element(value) : `,${element(value)}`;
+  return `{${text}}`;
+}
+
+function element(value: Element): string {
+  if (value === null) return "NULL";
+  if (typeof value !== "string") return String(value);
+  return NEEDS_ESCAPE.test(value) ? `"${value.replaceAll(ESCAPED, "\\$&")}"` : `"${value}"`;
+}
+
+/** Bytes as base64, for `decode(…, 'base64')`: shorter than the hexadecimal form, and nothing in it needs an escape. */
+export function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+}
+
+/** A name as SQL reads it exactly: keeps case, blanks and quotes. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,61 @@
+/**
+ * Values waiting to be read, in order: pushed from anywhere, read by one `for await`. It has a bound: beyond it the oldest
+ * value gives way to the newest, and is counted.
+ */
+export class Queue<T> implements AsyncIterable<T> {
+  readonly #limit: number;
+  // Read from `#head`, so that taking a value costs the same however many wait; see `#take`.
+  #values: T[] = [];
+  #head = 0;
+  #ended = false;
+  #dropped = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(limit = Infinity) {
+    this.#limit = limit;
+  }
+
+  /** How many values wait. */
+  get length(): number {
+    return this.#values.length - this.#head;
+  }
+
+  /** How many values have given way to newer ones. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  push(value: T): void {
+    if (this.#ended) throw new TypeError("Cannot push to a queue that has ended");
+    this.#values.push(value);
+    if (this.length > this.#limit) {
+      this.#take();
+      this.#dropped++;
+    }
+    this.#wake?.();
+  }
+
+  /** No more values will come: reading ends once those waiting are read. */
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
+    while (true) {
+      while (this.length > 0) yield this.#take();
+      if (this.#ended) return;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  #take(): T {
+    const value = this.#values[this.#head++] as T;
+    // Cutting the read part off only now and then keeps a take cheap; never cutting would keep every value for ever.
+    if (this.#head > 1024 && this.#head * 2 > this.#values.length) {
+      this.#values = this.#values.slice(this.#head);
+      this.#head = 0;
+    }
+    return value;
+  }
+}

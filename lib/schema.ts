@@ -1,0 +1,118 @@
+import type { Metric } from "./metric.ts";
+import { quoteIdentifier } from "./pg_text.ts";
+
+/** A table as `DB_TABLE` names it, read as SQL reads a name: lower case unless quoted. Null: the schema that the role sees first. */
+export interface TableName {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
+/** PostgreSQL cuts longer names silently, so that two tables could share their companions. */
+const MAX_NAME_BYTES = 63;
+const COMPANIONS = { offsets: "_offsets", rejected: "_rejected" } as const;
+
+/** Longest name of a table, in bytes of UTF-8, that leaves room for the names of its companions. */
+export const MAX_TABLE_NAME_BYTES = MAX_NAME_BYTES - COMPANIONS.rejected.length;
+
+const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
+const NUMBER = ["float8", "float4", "numeric"] as const;
+const TIME = ["timestamptz", "timestamp"] as const;
+
+/** What a column is created as, and which types of a user's column take the value without a loss. */
+interface Column {
+  readonly type: string;
+  /** True where every metric has a value. */
+  readonly always?: true;
+  readonly fits: readonly string[];
+}
+
+const text: Column = { type: "text", fits: TEXT };
+const seconds: Column = { type: "double precision", fits: NUMBER };
+const time: Column = { type: "timestamptz", fits: TIME };
+
+/** A column for each field of a metric, in the order of the contract. */
+export const COLUMNS: Readonly<Record<keyof Metric, Column>> = {
+  address: { ...text, always: true },
+  status_code: { type: "integer", fits: ["int4", "int2", "int8", "numeric"] },
+  latency: { ...seconds, always: true },
+  is_valid: { type: "boolean", always: true, fits: ["bool"] },
+  scheduled_at: time,
+  checked_at: { ...time, always: true },
+  error: text,
+  error_detail: text,
+  latency_dns: seconds,
+  latency_connect: seconds,
+  latency_tls: seconds,
+  latency_first_byte: seconds,
+  latency_body: seconds,
+  tls_expires_at: time,
+  location: text,
+  check_id: { type: "uuid", fits: ["uuid", "text", "varchar"] },
+};
+
+/** What a table must have to be written at all. */
+export const REQUIRED_COLUMNS: readonly (keyof Metric)[] = ["address", "status_code", "latency", "is_valid"];
+
+/** The three tables, each quoted for use in a statement. */
+export interface QuotedTables {
+  readonly main: string;
+  readonly offsets: string;
+  readonly rejected: string;
+}
+
+/** The table and its companions, which stand beside it in the same schema. */
+export function quoteTables({ schema, name }: TableName): QuotedTables {
+  const prefix = schema === null ? "" : `${quoteIdentifier(schema)}.`;
+  const quoted = (suffix: string) => prefix + quoteIdentifier(name + suffix);
+  return { main: quoted(""), offsets: quoted(COMPANIONS.offsets), rejected: quoted(COMPANIONS.rejected) };
+}
+
+/** The statements that create each of the tables, in the order in which they must run. */
+export function creation(table: TableName): Readonly<Record<"schema" | keyof QuotedTables, readonly string[]>> {
+  const { main, offsets, rejected } = quoteTables(table);
+  const columns = Object.entries(COLUMNS).map(([name, column]) => {
+    return `  ${name} ${column.type}${column.always ? " not null" : ""}`;
+  });
+  return {
+    schema: table.schema === null ? [] : [`create schema if not exists ${quoteIdentifier(table.schema)}`],
+    main: [
+      `create table if not exists ${main} (\n${columns.join(",\n")}\n)`,
+      // Serves "this address, newest first", and recognises a metric that was sent twice.
+      `create unique index if not exists ${quoteIdentifier(`${table.name}_newest`)}\n` +
+      `  on ${main} (address, checked_at desc, check_id)`,
+    ],
+    offsets: [
+      `create table if not exists ${offsets} (\n  topic_id text not null,\n  partition integer not null,\n` +
+      `  next_offset bigint not null,\n  topic text not null,\n  moved_at timestamptz not null default now(),\n` +
+      `  primary key (topic_id, partition)\n)`,
+    ],
+    rejected: [
+      `create table if not exists ${rejected} (\n  topic text not null,\n  topic_id text not null,\n` +
+      `  partition integer not null,\n  "offset" bigint not null,\n  key bytea,\n  value bytea,\n` +
+      `  reason text not null,\n  rejected_at timestamptz not null default now()\n)`,
+    ],
+  };
+}
+
+/** What a role needs that may not create the tables. `role` is quoted, or a word that stands for it. */
+export function grants(table: TableName, role: string): string[] {
+  const { main, offsets, rejected } = quoteTables(table);
+  const usage = table.schema === null ? [] : [`grant usage on schema ${quoteIdentifier(table.schema)} to ${role}`];
+  return [
+    ...usage,
+    // Recognising a metric that was sent twice reads the columns of the index.
+    `grant select, insert on ${main} to ${role}`,
+    `grant select, insert, update, delete on ${offsets} to ${role}`,
+    `grant select, insert on ${rejected} to ${role}`,
+  ];
+}
+
+/** The SQL that creates the tables, and as a comment the grants for a role that may not (`--print-schema`). */
+export function schemaSql(table: TableName): string {
+  const { schema, main, offsets, rejected } = creation(table);
+  const statements = [...schema, ...main, ...offsets, ...rejected].map((statement) => `${statement};\n`);
+  const comments = grants(table, "ROLE").map((statement) => `-- ${statement};\n`);
+  return `${statements.join("\n")}\n-- A role that did not create them needs (its name for ROLE):\n${
+    comments.join("")
+  }`;
+}

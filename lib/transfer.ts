@@ -1,0 +1,172 @@
+import { batches, type BatchLimits } from "./batches.ts";
+import { remedyFor } from "./database.ts";
+import type { AssignedPartition, Assignment, IncomingMessage, KafkaConsumer, Positions, Reading } from "./kafka.ts";
+import { decodeMetric } from "./metric.ts";
+import { Progress } from "./progress.ts";
+import { retry } from "./retry.ts";
+import type { Entry, Source, Store } from "./store.ts";
+
+/** What a person wants to know of a transfer. */
+export interface TransferEvents {
+  /** The database does not answer; said once, then it is tried again and again. */
+  waiting(error: unknown): void;
+  /** It answers again, after so many seconds. */
+  recovered(seconds: number): void;
+  /** Messages that nobody will ever read; a row of the rejected records it. */
+  lost(what: string): void;
+  /** The marks in the table and the reading do not fit together: it is read again from the marks. */
+  reopened(why: string): void;
+}
+
+export interface TransferOptions {
+  readonly limits: BatchLimits;
+  /** Ends the reading; what has been read is still stored. */
+  readonly stop: AbortSignal;
+  /** Ends the waiting for a database too; what could not be stored is dropped: Kafka still has it. */
+  readonly giveUp: AbortSignal;
+  readonly events: TransferEvents;
+}
+
+/**
+ * Carries every message from `consumer` to `store`, batch by batch, until `stop` aborts or the source ends. The marks in
+ * the database decide what is read: each reading begins at them, and one that no longer fits them is begun anew.
+ * Throws what waiting cannot mend, and the database's last failure where `giveUp` aborts first.
+ */
+export async function transfer(consumer: KafkaConsumer, store: Store, options: TransferOptions): Promise<void> {
+  const resume = new Resumption(store, options);
+  const holes = new Holes();
+  for await (const reading of consumer.readings((assignment) => resume.position(assignment), options.stop)) {
+    const reopened = await storeReading(reading, consumer, store, holes, options);
+    if (reopened !== null) options.events.reopened(reopened);
+  }
+}
+
+/** Stores one reading to its end (null), or until it must be begun anew (why). */
+async function storeReading(
+  reading: Reading,
+  consumer: KafkaConsumer,
+  store: Store,
+  holes: Holes,
+  options: TransferOptions,
+): Promise<string | null> {
+  const { assignment } = reading;
+  const progress = new Progress(reading.positions);
+  for await (const batch of batches(reading.messages, options.limits)) {
+    const { entries, gap } = accept(batch, progress, reading.sparse === true ? null : holes, assignment);
+    const spans = progress.takeSpans();
+    if (spans.size > 0) {
+      const outcome = await waitFor(() => store.flush(assignment, spans, entries), options);
+      if (outcome === "reopen") return "the marks in the table have moved back or are gone";
+      // Deliberately not awaited: it is a hint only, and the next batch need not wait for it.
+      void consumer.commit(progress.positions);
+    }
+    // Looked at even where the batch holds nothing to store: a client that skipped ahead would go on so to the log's end.
+    if (gap !== null) return gap;
+  }
+  return null;
+}
+
+/** The messages of a batch that are to be stored, up to the first hole that is not believed yet (without `holes`: all are). */
+function accept(
+  batch: readonly IncomingMessage[],
+  progress: Progress,
+  holes: Holes | null,
+  source: Source,
+): { entries: Entry[]; gap: string | null } {
+  const entries: Entry[] = [];
+  for (const message of batch) {
+    const { partition, offset, key, value, timestamp } = message;
+    const arrival = progress.judge(partition, offset);
+    if (arrival === "replay") continue;
+    if (arrival === "gap" && holes?.isConfirmed(source, partition, offset) === false) {
+      const gap = `partition ${partition} went on at offset ${offset} instead of ${progress.positions.get(partition)}`;
+      return { entries, gap };
+    }
+    progress.pass(partition, offset);
+    entries.push({ partition, offset, key, value, content: decodeMetric(value, timestamp) });
+  }
+  return { entries, gap: null };
+}
+
+/**
+ * Holes in a partition's offsets are lawful: compaction and transactions leave them. A client that loses its place leaves
+ * one too. So a hole is believed once the partition, read again from its mark, shows the same one; and from then on all
+ * holes of that partition are, or a compacted topic would be read again for each of its holes.
+ */
+class Holes {
+  readonly #seen = new Map<string, number>();
+  readonly #confirmed = new Set<string>();
+
+  isConfirmed(source: Source, partition: number, offset: number): boolean {
+    const place = `${source.topicId}/${partition}`;
+    if (this.#seen.get(place) === offset) this.#confirmed.add(place);
+    this.#seen.set(place, offset);
+    return this.#confirmed.has(place);
+  }
+}
+
+/** Where to read each partition from: its mark; and what to do where the log no longer has what the mark asks for. */
+class Resumption {
+  readonly #store: Store;
+  readonly #options: TransferOptions;
+  /** Partitions whose log ended before the mark when last looked at. */
+  readonly #short = new Set<string>();
+
+  constructor(store: Store, options: TransferOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  async position(assignment: Assignment): Promise<Positions> {
+    const starts = new Map(assignment.partitions.map(({ partition, start }) => [partition, start]));
+    const claim = () => waitFor(() => this.#store.claim(assignment, starts), this.#options);
+    const marks = await claim();
+    let moved = false;
+    for (const partition of assignment.partitions) {
+      const mark = marks.get(partition.partition);
+      if (mark !== undefined && await this.#recordLoss(assignment, partition, mark)) moved = true;
+    }
+    return moved ? await claim() : marks;
+  }
+
+  /** Moves the mark to where the log can be read again, and records what is lost; true where it did. */
+  async #recordLoss(source: Source, range: AssignedPartition, mark: number): Promise<boolean> {
+    const { partition, logStart, logEnd } = range;
+    if (mark < logStart) {
+      const reason =
+        `offsets ${mark} to ${logStart - 1} of partition ${partition} were deleted from the topic before ` +
+        `they were read: up to ${logStart - mark} messages are lost; lengthen the topic's retention`;
+      return await this.#skip(source, partition, mark, logStart, reason);
+    }
+    const place = `${source.topicId}/${partition}/${mark}`;
+    if (mark <= logEnd) {
+      this.#short.delete(place);
+      return false;
+    }
+    // A leader that has just been elected may show an end that is too low, so one look is not enough. Until the second, the
+    // mark stays, the client finds it out of range, and comes back here.
+    if (!this.#short.has(place)) {
+      this.#short.add(place);
+      return false;
+    }
+    const reason = `partition ${partition} ends at offset ${logEnd}, before the mark ${mark}: the broker has lost ` +
+      `messages that it had acknowledged; reading goes on at its end`;
+    return await this.#skip(source, partition, mark, logEnd, reason);
+  }
+
+  async #skip(source: Source, partition: number, from: number, to: number, reason: string): Promise<boolean> {
+    const done = await waitFor(() => this.#store.skip(source, partition, from, to, reason), this.#options);
+    if (done) this.#options.events.lost(reason);
+    return true; // Also where another consumer moved the mark first: the marks are read again.
+  }
+}
+
+/** Tries until the database has answered: for what waiting can mend, and for as long as the program may. */
+function waitFor<T>(work: () => Promise<T>, { giveUp, events }: TransferOptions): Promise<T> {
+  return retry(work, {
+    signal: giveUp,
+    isPassing: (error) => remedyFor(error) === "wait",
+    onWait: (error) => events.waiting(error),
+    onRecovery: (seconds) => events.recovered(seconds),
+  });
+}

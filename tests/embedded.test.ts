@@ -1,0 +1,82 @@
+import { type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { SetupError } from "../lib/database.ts";
+import { openEmbedded } from "../lib/database_embedded.ts";
+import { lockFolder } from "../lib/folder_lock.ts";
+import type { Stored } from "./support/database_runner.ts";
+import { COMMANDS, runScript, startScript } from "./support/runtimes.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "test-embedded-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+});
+
+/** Starts a program that opens the folder, and gives what it says of it. */
+async function hold(command: readonly string[], directory: string): Promise<{ child: ChildProcess; said: string }> {
+  const child = startScript(command, "folder_holder.ts", directory);
+  children.push(child);
+  if (child.stdout === null) throw new TypeError("The program was started without a pipe");
+  const [said] = await once(createInterface(child.stdout), "line");
+  return { child, said };
+}
+
+const inUse = (directory: string) =>
+  `${directory} is in use by another program: stop that one first, or name another folder`;
+
+it("lockFolder refuses a second holder until the first lets go", () => {
+  const directory = join(folder, "locked");
+  mkdirSync(directory);
+  const lock = lockFolder(directory);
+  expect(() => lockFolder(directory)).toThrow(new Error(inUse(directory)));
+  lock[Symbol.dispose]();
+  lockFolder(directory)[Symbol.dispose]();
+});
+
+it("openEmbedded keeps what was stored, and begins anew where an earlier start was cut off", async () => {
+  const directory = join(folder, "kept", "deep");
+  // What a kill in the middle of the first start leaves behind.
+  mkdirSync(join(directory, "postgres.new", "base"), { recursive: true });
+  writeFileSync(join(directory, "postgres.new", "PG_VERSION"), "");
+  {
+    await using database = await openEmbedded(directory);
+    await database.script("create table kept (a int); insert into kept values (1)");
+    await expect(database.script("insert into kept values (2); insert into kept values ('x')")).rejects.toThrow(
+      "invalid",
+    );
+  }
+  await using database = await openEmbedded(directory);
+  expect(await database.query("select a from kept")).toEqual([{ a: 1 }]);
+  await expect(openEmbedded(directory)).rejects.toThrow(new SetupError(inUse(directory)));
+});
+
+describe.each(COMMANDS)("openEmbedded under $runtime", ({ missing, command }) => {
+  it.skipIf(missing !== null)("stores metrics exactly once", async () => {
+    const target = { folder: join(folder, `runner-${command.length}`) };
+    const expected = { rows: 1, encrypted: false };
+    expect(await runScript<Stored>(command, "database_runner.ts", [target, target])).toEqual([expected, expected]);
+  });
+
+  it.skipIf(missing !== null)(
+    "is refused by the other runtimes' openers while open, and starts after a SIGKILL",
+    async () => {
+      const directory = join(folder, `held-${command.length}`);
+      const holder = await hold(command, directory);
+      expect(holder.said).toBe("open");
+      for (const other of COMMANDS.filter((other) => other.missing === null)) {
+        expect((await hold(other.command, directory)).said).toBe(inUse(directory));
+      }
+      holder.child.kill("SIGKILL");
+      await once(holder.child, "exit");
+      await using database = await openEmbedded(directory);
+      expect(await database.query("select count(*)::int as count from held")).toEqual([{ count: 1 }]);
+    },
+  );
+});

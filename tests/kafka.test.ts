@@ -1,0 +1,301 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { join } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer, Position, Start } from "../lib/kafka.ts";
+import { loadClient } from "../lib/kafka_client.ts";
+import { loadLibrdkafka } from "../lib/librdkafka.ts";
+import { type KeyMaterial, loadKeyMaterial } from "../lib/tls.ts";
+import { makeCertificates } from "../tools/kafka/certificates.ts";
+import type { KafkaServer } from "../tools/kafka/kafka.ts";
+import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
+
+// Joining a group and a broker's start take seconds on a busy machine.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 120_000 });
+
+const run = promisify(execFile);
+const library = loadLibrdkafka();
+const clients = ["javascript", "librdkafka"] as const;
+const usable = clients.filter((name) => {
+  return name === "javascript" || !("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`);
+});
+
+const text = (bytes: Uint8Array | null) => bytes === null ? null : new TextDecoder().decode(bytes);
+const quiet = () => {};
+const untilStopped = AbortSignal.timeout(600_000);
+const fromStart: Position = ({ partitions }: Assignment) =>
+  Promise.resolve(new Map(partitions.map(({ partition, start }) => [partition, start])));
+
+describe.runIf(canRunKafka())("Kafka", () => {
+  let broker: KafkaServer;
+  let tls: KeyMaterial;
+  let count = 0;
+  const newTopic = () => `topic-${++count}`;
+  const options = (topic: string) => ({ bootstrapServers: [broker.mtls], topic, tls });
+
+  beforeAll(async () => {
+    broker = await temporaryKafka();
+    tls = await material(broker.certificates);
+  }, 120_000);
+  afterAll(() => broker?.[Symbol.asyncDispose](), 30_000);
+
+  /** Sends values `first` to `first` + `many` - 1, each under its own key out of ten. */
+  async function produce(client: KafkaClient, topic: string, many: number, partitions = 3, first = 0): Promise<void> {
+    await using producer = await client.openProducer({ ...options(topic), partitions }, quiet, untilStopped);
+    await producer.send(Array.from({ length: many }, (_, n) => outgoing(first + n)));
+  }
+
+  async function openConsumer(client: KafkaClient, topic: string, start: Start = "earliest"): Promise<KafkaConsumer> {
+    return await client.openConsumer({ ...options(topic), group: topic, start }, quiet, untilStopped);
+  }
+
+  /** The first `many` messages that a consumer gives. */
+  async function read(consumer: KafkaConsumer, many: number, position = fromStart): Promise<IncomingMessage[]> {
+    const stop = new AbortController();
+    const messages: IncomingMessage[] = [];
+    for await (const reading of consumer.readings(position, stop.signal)) {
+      for await (const message of reading.messages) {
+        messages.push(message);
+        if (messages.length === many) stop.abort();
+      }
+    }
+    return messages;
+  }
+
+  describe.each(usable)("%s", (name) => {
+    let client: KafkaClient;
+    beforeAll(async () => void (client = await loadClient(name)));
+
+    it("a producer's messages come back with key, value and timestamp", async () => {
+      const topic = newTopic();
+      await produce(client, topic, 5000);
+      await using consumer = await openConsumer(client, topic);
+      const messages = await read(consumer, 5000);
+      const seen = messages.map(({ key, value, timestamp }) => ({ key: text(key), value: text(value), timestamp }));
+      expect(seen.toSorted((a, b) => a.timestamp - b.timestamp)).toEqual(
+        Array.from({ length: 5000 }, (_, n) => outgoing(n)),
+      );
+      expect(new Set(messages.map(({ partition }) => partition))).toEqual(new Set([0, 1, 2]));
+    });
+
+    it("a reading begins at the positions given, in the middle of a batch", async () => {
+      const topic = newTopic();
+      await produce(client, topic, 100, 1);
+      await using consumer = await openConsumer(client, topic);
+      const [first] = await read(consumer, 1, () => Promise.resolve(new Map([[0, 42]])));
+      expect(first).toMatchObject({ partition: 0, offset: 42, timestamp: outgoing(42).timestamp });
+    });
+
+    it("a reading that is left early is followed by one from new positions, of the same partitions", async () => {
+      const topic = newTopic();
+      await produce(client, topic, 2000, 1);
+      await using consumer = await openConsumer(client, topic);
+      const begins = [1500, 10, 700];
+      const stop = new AbortController();
+      const offsets: number[] = [];
+      for await (
+        const reading of consumer.readings(() => Promise.resolve(new Map([[0, begins.shift() ?? 0]])), stop.signal)
+      ) {
+        let got = 0;
+        for await (const { offset } of reading.messages) {
+          offsets.push(offset);
+          if (++got === 3) break;
+        }
+        if (begins.length === 0) stop.abort();
+      }
+      expect(offsets).toEqual([1500, 1501, 1502, 10, 11, 12, 700, 701, 702]);
+    });
+
+    it.each<[Start, number]>([["earliest", 0], ["latest", 10], [{ time: outgoing(7).timestamp }, 7], [
+      { time: 4e12 },
+      10,
+    ]])(
+      "an assignment tells the log and where --kafka-start %j begins",
+      async (start, offset) => {
+        const topic = newTopic();
+        await produce(client, topic, 10, 1);
+        await using consumer = await openConsumer(client, topic, start);
+        const stop = new AbortController();
+        for await (const { assignment } of consumer.readings(fromStart, stop.signal)) {
+          expect(assignment.partitions).toEqual([{ partition: 0, logStart: 0, logEnd: 10, start: offset }]);
+          stop.abort();
+        }
+      },
+    );
+
+    it("consumers of a group share the partitions, and take over those of one that leaves", async () => {
+      const topic = newTopic();
+      await produce(client, topic, 10, 4);
+      const [one, two] = [await openConsumer(client, topic), await openConsumer(client, topic)];
+      const [first, second] = [follow(one), follow(two)];
+      await expect.poll(() => [...first.partitions(), ...second.partitions()].toSorted(), { timeout: 30_000 }).toEqual([
+        0,
+        1,
+        2,
+        3,
+      ]);
+      await expect.poll(() => [first.partitions().length, second.partitions().length], { timeout: 30_000 }).toEqual([
+        2,
+        2,
+      ]);
+      await produce(client, topic, 100, 4, 10);
+      await expect.poll(() => new Set([...first.values, ...second.values]).size, { timeout: 30_000 }).toBe(110);
+      await second.stop();
+      await two[Symbol.asyncDispose]();
+      await expect.poll(() => first.partitions(), { timeout: 30_000 }).toEqual([0, 1, 2, 3]);
+      await first.stop();
+      await one[Symbol.asyncDispose]();
+    }, 120_000);
+
+    it("a stop ends a reading that waits for messages, and the consumer", async () => {
+      const topic = newTopic();
+      await produce(client, topic, 1, 1);
+      await using consumer = await openConsumer(client, topic, "latest");
+      const followed = follow(consumer);
+      await expect.poll(() => followed.partitions(), { timeout: 30_000 }).toEqual([0]);
+      await followed.stop();
+    });
+
+    it("a topic that is missing is made only where --kafka-partitions says how", async () => {
+      const topic = newTopic();
+      const words =
+        `The topic ${topic} does not exist: check --kafka-topic (KAFKA_TOPIC), or let the producer create it with ` +
+        "--kafka-partitions (KAFKA_PARTITIONS)";
+      const refused = { name: "KafkaSetupError", message: words };
+      await expect(client.openProducer({ ...options(topic), partitions: null }, quiet, untilStopped)).rejects
+        .toMatchObject(refused);
+      await expect(openConsumer(client, topic)).rejects.toMatchObject(refused);
+      await Promise.all([produce(client, topic, 20, 5), produce(client, topic, 20, 5)]);
+      await using consumer = await openConsumer(client, topic);
+      const followed = follow(consumer);
+      await expect.poll(() => followed.partitions(), { timeout: 30_000 }).toEqual([0, 1, 2, 3, 4]);
+      await followed.stop();
+    });
+
+    it.each([
+      [
+        "another authority's certificate",
+        () => ({ tls: { key: tls.key, cert: tls.cert, ca: strangerCa } as KeyMaterial }),
+      ],
+      ["a certificate for another name", () => ({ bootstrapServers: [broker.misnamed] })],
+      ["no certificate of the client", () => ({ tls: { ca: tls.ca } as KeyMaterial })],
+    ])("a broker is refused, or refuses: %s", async (_, change) => {
+      const wrong = { ...options(newTopic()), ...change(), partitions: 1 };
+      await expect(client.openProducer(wrong, quiet, untilStopped)).rejects.toMatchObject({
+        name: "KafkaSetupError",
+        message: expect.stringMatching(/^TLS with the Kafka broker failed .*--kafka-ssl-ca-file \(KAFKA_SSL_CA_FILE\)/),
+      });
+    });
+
+    it("a broker that is away is waited for: said once, until the signal aborts", async () => {
+      const events: string[] = [];
+      const nobody = { ...options("t"), bootstrapServers: ["127.0.0.1:1"], partitions: null };
+      const stop = new AbortController();
+      const opening = client.openProducer(nobody, (event) => {
+        events.push(event);
+        setTimeout(() => stop.abort(), 500);
+      }, stop.signal);
+      await expect(opening).rejects.toThrow();
+      expect(events).toEqual([expect.stringMatching(/^Kafka does not answer \(.*refused.*\): trying again$/i)]);
+    });
+  });
+
+  it("every client puts a key into the same partition and tells the same topic id", async () => {
+    const assignments: string[] = [];
+    const topics = newTopic();
+    for (const [at, name] of usable.entries()) await produce(await loadClient(name), topics, 50, 7, at * 50);
+    for (const name of usable) {
+      await using consumer = await openConsumer(await loadClient(name), topics);
+      const stop = new AbortController();
+      const keys = new Map<string | null, Set<number>>();
+      let left = 50 * usable.length;
+      for await (const reading of consumer.readings(fromStart, stop.signal)) {
+        assignments.push(reading.assignment.topicId);
+        for await (const { key, partition } of reading.messages) {
+          keys.set(text(key), (keys.get(text(key)) ?? new Set()).add(partition));
+          if (--left === 0) stop.abort();
+        }
+      }
+      expect([...keys.values()].map((partitions) => partitions.size)).toEqual(Array(10).fill(1));
+    }
+    expect(new Set(assignments).size).toBe(1);
+    expect(assignments[0]).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  it("a script on Deno sends and reads over mutual TLS", async () => {
+    const { caFile, keyFile, certFile } = broker.certificates;
+    const script = join(import.meta.dirname, "support/kafka_roundtrip.ts");
+    const { stdout } = await run("deno", ["run", "-A", script, broker.mtls, newTopic(), caFile, keyFile, certFile]);
+    const { client, topicId, read } = JSON.parse(stdout);
+    expect(client).toBe("javascript");
+    expect(topicId).toMatch(/^[0-9a-f]{32}$/);
+    expect(read).toEqual(Array.from({ length: 100 }, (_, n) => `k${n % 7} v${n} ${1000 + n}`).toSorted());
+  }, 60_000);
+
+  describe.each(usable)("%s, with the broker killed", (name) => {
+    it("sending and reading go on when it is back", async () => {
+      const client = await loadClient(name);
+      const topic = newTopic();
+      await produce(client, topic, 10, 2);
+      await using consumer = await openConsumer(client, topic);
+      await using producer = await client.openProducer({ ...options(topic), partitions: null }, quiet, untilStopped);
+      const followed = follow(consumer);
+      await expect.poll(() => followed.values.size, { timeout: 30_000 }).toBe(10);
+      await broker.kill();
+      const sending = producer.send(Array.from({ length: 500 }, (_, n) => outgoing(10 + n)));
+      await broker.restart();
+      await sending;
+      await expect.poll(() => followed.values.size, { timeout: 60_000 }).toBe(510);
+      await followed.stop();
+    }, 120_000);
+  });
+
+  let strangerCa = "";
+  beforeAll(async () => {
+    const directory = await mkdtemp(join(tmpdir(), "host-checker-stranger-"));
+    strangerCa = (await material(await makeCertificates(directory))).ca as string;
+    await rm(directory, { recursive: true });
+  });
+});
+
+function outgoing(n: number) {
+  return { key: `https://${n % 10}.example`, value: `value ${n}`, timestamp: 1_700_000_000_000 + n };
+}
+
+async function material(files: { caFile: string; keyFile: string; certFile: string }): Promise<KeyMaterial> {
+  const loaded = await loadKeyMaterial(files);
+  if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+  return loaded.material;
+}
+
+/** Reads in the background, each reading from where the last one was. */
+function follow(consumer: KafkaConsumer) {
+  const stop = new AbortController();
+  const values = new Set<string | null>();
+  const next = new Map<number, number>();
+  let partitions: readonly number[] = [];
+  const position: Position = (assignment) =>
+    Promise.resolve(
+      new Map(assignment.partitions.map(({ partition, start }) => [partition, next.get(partition) ?? start])),
+    );
+  const work = (async () => {
+    for await (const reading of consumer.readings(position, stop.signal)) {
+      partitions = reading.assignment.partitions.map(({ partition }) => partition);
+      for await (const { partition, offset, value } of reading.messages) {
+        next.set(partition, offset + 1);
+        values.add(text(value));
+      }
+      partitions = [];
+    }
+  })();
+  return {
+    values,
+    partitions: () => [...partitions],
+    stop: async () => {
+      stop.abort();
+      await work;
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { expect, it } from "vitest";
+import { readLines } from "../lib/lines.ts";
+
+const cases = [
+  { input: "", lines: [] },
+  { input: "a", lines: [[1, "a"]] },
+  { input: "a\n", lines: [[1, "a"]] },
+  { input: "a\nb", lines: [[1, "a"], [2, "b"]] },
+  { input: "a\n\n \t\r\nb\n", lines: [[1, "a"], [4, "b"]] },
+  { input: "a\r\nb\r\n", lines: [[1, "a\r"], [2, "b\r"]] },
+  { input: "é€\n𝄞\n", lines: [[1, "é€"], [2, "𝄞"]] },
+  { input: "12345678901\nb\n", lines: [[1, "12345678901"], [2, "b"]] },
+  { input: "123456789012345\nb\n", lines: [[1, "12345678901"], [2, "b"]] },
+] as const;
+
+/** The bytes of `text` in pieces of `size`. */
+async function* pieces(text: string, size: number) {
+  const bytes = Buffer.from(text);
+  for (let from = 0; from < bytes.length; from += size) yield bytes.subarray(from, from + size);
+}
+
+it.each(cases.flatMap((each) => [1, 2, 3, 1000].map((size) => ({ ...each, size }))))(
+  "readLines reads $input in pieces of $size as $lines, keeping limit + 1 bytes of each",
+  async ({ input, lines, size }) => {
+    const read: [number, string][] = [];
+    for await (const line of readLines(pieces(input, size), 10)) {
+      read.push([line.number, Buffer.from(line.bytes).toString()]);
+    }
+    expect(read).toEqual(lines);
+  },
+);

@@ -1,0 +1,93 @@
+import { expect, it } from "vitest";
+import { decodeMetric, encodeMetric, isRejection, type Metric, METRIC_FIELDS } from "../lib/metric.ts";
+
+const RECEIVED = Date.parse("2026-01-02T03:04:05.678Z");
+const four = { address: "a.example", status_code: 200, latency: 0.1, is_valid: true };
+const bytes = (text: string) => new TextEncoder().encode(text);
+const decode = (value: unknown) => decodeMetric(bytes(JSON.stringify(value)), RECEIVED);
+
+const full: Metric = {
+  ...four,
+  scheduled_at: "2026-01-01T00:00:00.000Z",
+  checked_at: "2026-01-01T00:00:00.123Z",
+  error: "body",
+  error_detail: "it broke off",
+  latency_dns: 0.01,
+  latency_connect: 0.02,
+  latency_tls: 0.03,
+  latency_first_byte: 0.04,
+  latency_body: 0,
+  tls_expires_at: "2027-01-01T00:00:00.000Z",
+  location: "north",
+  check_id: "0b0e7f3c-2b53-4c2e-9d43-0d6d4e3f0c11",
+};
+
+it("decodeMetric reads back what encodeMetric wrote", () => {
+  expect(decodeMetric(bytes(encodeMetric(full)), RECEIVED)).toEqual(full);
+  expect(Object.keys(full)).toEqual(METRIC_FIELDS);
+});
+
+it("decodeMetric takes the four fields of older producers, and the record's time", () => {
+  const metric = decode(four) as Metric;
+  expect(metric).toMatchObject({ ...four, checked_at: "2026-01-02T03:04:05.678Z", error: null, check_id: null });
+  expect(Object.keys(metric).sort()).toEqual([...METRIC_FIELDS].sort());
+});
+
+it("decodeMetric ignores fields it does not know", () => {
+  expect(decode({ ...four, mood: "fine" })).not.toHaveProperty("mood");
+});
+
+it.each([
+  [{ checked_at: "2026-01-01T01:00:00+01:00" }, { checked_at: "2026-01-01T00:00:00.000Z" }],
+  [{ status_code: null }, { status_code: null }],
+  [{ status_code: 0 }, { status_code: 0 }],
+  [{ status_code: 999 }, { status_code: 999 }],
+  [{ error: null, location: null }, { error: null, location: null }],
+])("decodeMetric accepts %j", (fields, expected) => {
+  expect(decode({ ...four, ...fields })).toMatchObject(expected);
+});
+
+it.each([
+  ["a tombstone", null, "the message has no value (a tombstone)"],
+  ["nothing", bytes(""), /^the document is not JSON: /],
+  ["text", bytes("hello"), /^the document is not JSON: /],
+  ["an array", bytes("[1]"), "the document is JSON, but not an object"],
+  ["null", bytes("null"), "the document is JSON, but not an object"],
+  ["NaN", bytes('{"latency": NaN}'), /^the document is not JSON: /],
+  ["invalid UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "the document is not UTF-8"],
+  ["5 MB", new Uint8Array(5_000_000), "the document has 5000000 bytes, more than 1048576"],
+  ["an endless latency", bytes(JSON.stringify(four).replace("0.1", "1e999")), /^latency: Invalid finite/],
+])("decodeMetric refuses %s", (_name, value, reason) => {
+  const result = decodeMetric(value, RECEIVED);
+  expect(isRejection(result) && result.reason).toEqual(
+    typeof reason === "string" ? reason : expect.stringMatching(reason),
+  );
+});
+
+it.each([
+  [{ address: undefined, is_valid: undefined }, /^address: Invalid key.*; is_valid: Invalid key/],
+  [{ address: 5 }, "address: Invalid type: Expected string but received 5"],
+  [{ address: "a\0b" }, "address: holds U+0000 or a lone surrogate, which PostgreSQL cannot store"],
+  [{ error_detail: "\ud800" }, "error_detail: holds U+0000 or a lone surrogate, which PostgreSQL cannot store"],
+  [{ status_code: "200" }, 'status_code: Invalid type: Expected number but received "200"'],
+  [{ status_code: 1000 }, "status_code: Invalid value: Expected <=999 but received 1000"],
+  [{ status_code: -1 }, "status_code: Invalid value: Expected >=0 but received -1"],
+  [{ status_code: 200.5 }, "status_code: Invalid integer: Received 200.5"],
+  [{ latency: -1 }, "latency: Invalid value: Expected >=0 but received -1"],
+  [{ is_valid: "yes" }, 'is_valid: Invalid type: Expected boolean but received "yes"'],
+  [{ checked_at: "yesterday" }, "checked_at: is no ISO 8601 time with a zone"],
+  [{ checked_at: "2026-13-01T00:00:00Z" }, "checked_at: is no time that exists"],
+  [{ check_id: "7" }, "check_id: is no UUID"],
+])("decodeMetric refuses %j", (fields, reason) => {
+  const result = decode({ ...four, ...fields });
+  expect(isRejection(result) && result.reason).toEqual(
+    typeof reason === "string" ? reason : expect.stringMatching(reason),
+  );
+});
+
+it("decodeMetric gives a reason that PostgreSQL can store, whatever the message held", () => {
+  const result = decode({ ...four, status_code: "\0\ud800" });
+  expect(isRejection(result) && result.reason).toBe(
+    'status_code: Invalid type: Expected number but received "\\0\ufffd"',
+  );
+});

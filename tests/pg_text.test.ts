@@ -1,0 +1,24 @@
+import { expect, it } from "vitest";
+import { arrayText, base64, quoteIdentifier } from "../lib/pg_text.ts";
+
+it.each([
+  [[], "{}"],
+  [[1, -0.5, 1e-7], "{1,-0.5,1e-7}"],
+  [[true, null, false], "{true,NULL,false}"],
+  [["", "null", "a,b", "{}"], `{"","null","a,b","{}"}`],
+  [[`a"b\\c`, "d\ne"], `{"a\\"b\\\\c","d\ne"}`],
+])("arrayText(%j) is %s", (values, text) => {
+  expect(arrayText(values)).toBe(text);
+});
+
+it.each([
+  ["host_metrics", `"host_metrics"`],
+  ["My Table", `"My Table"`],
+  [`a"; drop table b; --`, `"a""; drop table b; --"`],
+])("quoteIdentifier(%j) is %s", (name, quoted) => {
+  expect(quoteIdentifier(name)).toBe(quoted);
+});
+
+it("base64 takes the bytes of a view, not those of the buffer beneath", () => {
+  expect(base64(Uint8Array.of(1, 2, 3, 4).subarray(1, 3))).toBe("AgM=");
+});

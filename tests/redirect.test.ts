@@ -1,0 +1,37 @@
+import { expect, it } from "vitest";
+import { Failure } from "../lib/failure.ts";
+import { redirectOf } from "../lib/redirect.ts";
+
+const from = new URL("https://a.example:8443/shop/?q=1");
+
+it.each([
+  ["/fine", "https://a.example:8443/fine"],
+  ["fine?a=b", "https://a.example:8443/shop/fine?a=b"],
+  ["//b.example/fine", "https://b.example/fine"],
+  ["http://b.example", "http://b.example/"],
+  ["", "https://a.example:8443/shop/?q=1"],
+  ["https://user:secret@b.example/", "https://b.example/"],
+  [Buffer.from("/grün").toString("latin1"), "https://a.example:8443/gr%C3%BCn"],
+])("redirectOf follows %j", (location, expected) => {
+  expect(String(redirectOf(302, location, from))).toBe(expected);
+});
+
+it.each([301, 302, 303, 307, 308])("redirectOf takes %i for a redirect", (status) => {
+  expect(redirectOf(status, "/", from)).toBeInstanceOf(URL);
+});
+
+it.each([200, 201, 300, 304, 305, 306, 309])("redirectOf takes %i for an answer", (status) => {
+  expect(redirectOf(status, "/", from)).toBeNull();
+});
+
+it("redirectOf takes a redirect without a Location for an answer", () => {
+  expect(redirectOf(302, undefined, from)).toBeNull();
+});
+
+it.each([
+  ["http://user:secret@[/", "the redirect's address is no URL"],
+  ["ftp://user:secret@b.example/", "the redirect leads to a ftp: address, not to http: or https:"],
+  ["javascript:secret()", "the redirect leads to a javascript: address, not to http: or https:"],
+])("redirectOf refuses %s without quoting it", (location, detail) => {
+  expect(redirectOf(302, location, from)).toEqual(new Failure("redirect", detail));
+});

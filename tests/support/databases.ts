@@ -1,0 +1,21 @@
+import type { Database, Parameter } from "../../lib/database.ts";
+
+/** The database with every statement of `query` passed through `change`. Disposing of it does nothing. */
+export function changing(database: Database, change: (text: string) => string): Database {
+  return {
+    query: <R extends object>(text: string, parameters?: readonly Parameter[]) =>
+      database.query<R>(change(text), parameters),
+    script: (text) => database.script(text),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** The database, and the statements that were sent to it with `query`. */
+export function recording(database: Database): { database: Database; statements: string[] } {
+  const statements: string[] = [];
+  const record = (text: string) => {
+    statements.push(text);
+    return text;
+  };
+  return { database: changing(database, record), statements };
+}

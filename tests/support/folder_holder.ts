@@ -1,0 +1,15 @@
+// Opens the embedded database in the folder that is its argument, says so, and holds it until it is killed: the tests run this
+// under each runtime.
+import { argv, stdout } from "node:process";
+import { explain } from "../../lib/database.ts";
+import { openEmbedded } from "../../lib/database_embedded.ts";
+
+try {
+  const database = await openEmbedded(argv[2] as string);
+  await database.query("create table if not exists held (at timestamptz default now())");
+  await database.query("insert into held default values");
+  stdout.write("open\n");
+  setInterval(() => {}, 60_000);
+} catch (error) {
+  stdout.write(`${explain(error)}\n`);
+}

@@ -1,0 +1,197 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { once } from "node:events";
+import { randomUUID } from "node:crypto";
+import postgres from "postgres";
+import type { PostgresSettings } from "../../lib/database_postgres.ts";
+
+/** A database of its own on a real server; disposing of it drops the database, and stops the server if it was started here. */
+export interface TestPostgres extends AsyncDisposable {
+  readonly settings: PostgresSettings;
+  /** A connection as superuser, for what the store has no statement for. Ended with the server. */
+  readonly sql: postgres.Sql;
+  /** The server's process; null where the environment names the server. */
+  readonly pid: number | null;
+}
+
+export interface TestPostgresOptions {
+  /** Starts a server even where the environment names one. */
+  readonly own?: boolean;
+  /** The server's certificate and its key, PEM: it then takes TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+const SERVERS = "/usr/lib/postgresql";
+const given = process.env.TEST_DATABASE_URL;
+
+/** The folder of the newest server's programs; null where there is none. */
+function findPrograms(): string | null {
+  if (!existsSync(SERVERS)) return null;
+  const versions = readdirSync(SERVERS).sort((a, b) => Number(b) - Number(a));
+  return versions.map((version) => join(SERVERS, version, "bin")).find((bin) => existsSync(join(bin, "initdb"))) ??
+    null;
+}
+
+const programs = findPrograms();
+
+/** Why no server can be had here, for a suite to skip with; null where one can. Never under CI: what is skipped there is lost. */
+export const postgresMissing: string | null = programs !== null || given || process.env.CI === "true"
+  ? null
+  : "no PostgreSQL server here: install postgresql (apt-get install postgresql), or set TEST_DATABASE_URL";
+
+/** The same for suites that need a server of their own, with settings that one in the environment may not have. */
+export const ownPostgresMissing: string | null = programs !== null || process.env.CI === "true"
+  ? null
+  : "no PostgreSQL server here: install postgresql (apt-get install postgresql)";
+
+/** A fresh database: on the server that TEST_DATABASE_URL names, else on one started for it. */
+export async function startPostgres(options: TestPostgresOptions = {}): Promise<TestPostgres> {
+  return given && options.tls === undefined && !options.own ? await createDatabase(given) : await startServer(options);
+}
+
+async function createDatabase(url: string): Promise<TestPostgres> {
+  const { hostname, port, username, password, pathname } = new URL(url);
+  const server: PostgresSettings = {
+    host: hostname.replaceAll(/^\[|\]$/g, ""),
+    port: Number(port || 5432),
+    name: decodeURIComponent(pathname.slice(1)) || decodeURIComponent(username),
+    user: decodeURIComponent(username),
+    password: password === "" ? null : decodeURIComponent(password),
+    sslMode: "prefer",
+    ca: null,
+  };
+  const name = `test_${randomUUID().replaceAll("-", "")}`;
+  const admin = superuser(server);
+  await admin.unsafe(`create database ${name}`);
+  const settings = { ...server, name };
+  const sql = superuser(settings);
+  const dispose = async () => {
+    await sql.end({ timeout: 1 });
+    await admin.unsafe(`drop database ${name} with (force)`);
+    await admin.end();
+  };
+  return { settings, sql, pid: null, [Symbol.asyncDispose]: dispose };
+}
+
+function superuser({ host, port, name, user, password }: PostgresSettings): postgres.Sql {
+  return postgres({
+    host,
+    port,
+    database: name,
+    user,
+    password: password ?? "",
+    ssl: "prefer",
+    max: 5,
+    onnotice: () => {},
+    connection: { application_name: "tests" },
+  });
+}
+
+async function startServer({ tls }: TestPostgresOptions): Promise<TestPostgres> {
+  if (programs === null) throw new Error("No PostgreSQL server here: install postgresql, or set TEST_DATABASE_URL");
+  const folder = mkdtempSync(join(tmpdir(), "test-postgres-"));
+  const owner = unprivileged();
+  if (owner !== null) chownSync(folder, owner.uid, owner.gid);
+  const data = join(folder, "data");
+  const init = ["--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync"];
+  execFileSync(join(programs, "initdb"), [...init, "--locale=C"], { cwd: folder, stdio: "ignore", ...owner });
+  if (tls !== undefined) installCertificate(folder, tls, owner);
+  const port = await freePort();
+  const server = spawn(join(programs, "postgres"), serverArguments(folder, port, tls !== undefined), {
+    cwd: folder,
+    stdio: ["ignore", "ignore", "pipe"],
+    ...owner,
+  });
+  const settings = {
+    host: "127.0.0.1",
+    port,
+    name: "postgres",
+    user: "postgres",
+    password: null,
+    sslMode: "prefer",
+    ca: null,
+  } as const;
+  // Where the tests end without disposing of it, the server must not stay behind.
+  const abandon = () => server.kill("SIGQUIT");
+  process.once("exit", abandon);
+  await untilReady(server);
+  const sql = superuser(settings);
+  const dispose = async () => {
+    await sql.end({ timeout: 1 });
+    await stop(server);
+    process.off("exit", abandon);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { settings, sql, pid: server.pid ?? null, [Symbol.asyncDispose]: dispose };
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** PostgreSQL refuses to run as root. */
+function unprivileged(): Owner | null {
+  if (process.getuid?.() !== 0) return null;
+  const id = (what: string) => Number(execFileSync("id", [what, "nobody"], { encoding: "utf8" }));
+  return { uid: id("-u"), gid: id("-g") };
+}
+
+function installCertificate(folder: string, tls: { cert: string; key: string }, owner: Owner | null): void {
+  for (const [name, text] of [["server.crt", tls.cert], ["server.key", tls.key]] as const) {
+    const path = join(folder, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    if (owner !== null) chownSync(path, owner.uid, owner.gid);
+  }
+}
+
+function serverArguments(folder: string, port: number, tls: boolean): string[] {
+  const certificate = ["ssl=on", `ssl_cert_file=${folder}/server.crt`, `ssl_key_file=${folder}/server.key`];
+  const settings = [
+    "listen_addresses=127.0.0.1",
+    `unix_socket_directories=${folder}`,
+    // These tests crash programs, never the machine.
+    "fsync=off",
+    "max_connections=50",
+    // What is not asked to be written stays unwritten long enough to be noticed.
+    "wal_writer_delay=10s",
+    "logging_collector=off",
+    "lc_messages=C",
+    ...(tls ? certificate : []),
+  ];
+  return ["-D", join(folder, "data"), "-p", String(port), ...settings.flatMap((setting) => ["-c", setting])];
+}
+
+async function untilReady(server: ChildProcess): Promise<void> {
+  let log = "";
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    log += text;
+    if (log.includes("ready to accept connections")) resolve();
+  });
+  server.once("exit", () => reject(new Error(`PostgreSQL did not start:\n${log}`)));
+  await promise;
+  log = "";
+}
+
+async function stop(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const exited = once(server, "exit");
+  // "Fast": connections that a test left open are ended.
+  server.kill("SIGINT");
+  await exited;
+}
+
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("No port");
+  return address.port;
+}

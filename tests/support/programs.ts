@@ -1,0 +1,96 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { vi } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+export const RUNTIMES = ["node", "deno"] as const;
+export type Runtime = typeof RUNTIMES[number];
+export type ProgramName = "producer" | "consumer";
+
+/** How a user starts a program under each runtime. */
+const COMMANDS: Record<Runtime, (program: string) => string[]> = {
+  node: (program) => ["--experimental-strip-types", `${program}.ts`],
+  deno: (program) => ["run", "-q", `-P=${program}`, `${program}.ts`],
+};
+
+/** What a program inherits of the tests' environment: nothing that could be a setting. */
+const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"];
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program as a user runs it: a process of its own. Killed, if it still runs, when it is disposed of. */
+export interface Running extends AsyncDisposable {
+  readonly ended: Promise<Ended>;
+  readonly stdout: string;
+  readonly stderr: string;
+  kill(signal: NodeJS.Signals): void;
+  write(text: string): void;
+  endInput(): void;
+  /** Waits until its standard error holds `text`. */
+  says(text: string | RegExp): Promise<void>;
+}
+
+export interface StartOptions {
+  readonly env?: Record<string, string>;
+  readonly cwd?: string;
+  readonly input?: string;
+}
+
+/** Starts a program; its standard input stays open unless `input` is given. */
+export function start(runtime: Runtime, program: ProgramName, args: readonly string[], options: StartOptions = {}): Running {
+  const inherited = Object.fromEntries(INHERITED.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  }));
+  const child = spawn(runtime === "node" ? process.execPath : "deno", [...COMMANDS[runtime](program), ...args], {
+    cwd: options.cwd ?? ROOT,
+    env: { ...inherited, ...options.env },
+  });
+  const output = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => output.stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text: string) => output.stderr += text);
+  child.stdin.on("error", () => {}); // A program that ended early has closed its input: its exit code tells.
+  if (options.input !== undefined) child.stdin.end(options.input);
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve({ code, signal, ...output }));
+  });
+  return {
+    ended,
+    get stdout() {
+      return output.stdout;
+    },
+    get stderr() {
+      return output.stderr;
+    },
+    kill: (signal) => void child.kill(signal),
+    write: (text) => void child.stdin.write(text),
+    endInput: () => void child.stdin.end(),
+    says: (text) =>
+      vi.waitFor(() => {
+        const found = typeof text === "string" ? output.stderr.includes(text) : text.test(output.stderr);
+        if (!found) throw new Error(`${runtime} ${program} has not said ${text}, but:\n${output.stderr}`);
+      }, { timeout: 30_000, interval: 20 }),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended.catch(() => {});
+    },
+  };
+}
+
+/** Runs a program to its end. */
+export async function run(
+  runtime: Runtime,
+  program: ProgramName,
+  args: readonly string[],
+  options: StartOptions = {},
+): Promise<Ended> {
+  await using running = start(runtime, program, args, { input: "", ...options });
+  return await running.ended;
+}

@@ -1,0 +1,35 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Why Deno cannot be tried here; null where it can. Under CI it must be there: what is skipped then is lost. */
+export const denoMissing: string | null = process.env.CI === "true" || spawnSync("deno", ["--version"]).status === 0
+  ? null
+  : "no Deno here: install it, or run npm ci";
+
+/** The runtimes a file of `tests/support/` is run with, and the command that does so. */
+export const COMMANDS = [
+  { runtime: "Node", missing: null, command: [process.execPath, "--experimental-strip-types"] },
+  { runtime: "Deno", missing: denoMissing, command: ["deno", "run", "-q", "-A"] },
+] as const;
+
+/** Starts a file of `tests/support/` as a program of its own. */
+export function startScript(command: readonly string[], file: string, ...args: string[]): ChildProcess {
+  const [program, ...flags] = command as readonly [string, ...string[]];
+  return spawn(program, [...flags, `tests/support/${file}`, ...args], {
+    cwd: ROOT,
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+}
+
+/** Runs a file of `tests/support/` to its end, and gives the JSON document on each line that it prints. */
+export async function runScript<T>(command: readonly string[], file: string, input: unknown): Promise<T[]> {
+  const child = startScript(command, file);
+  if (child.stdin === null || child.stdout === null) throw new TypeError("The program was started without pipes");
+  child.stdin.end(JSON.stringify(input));
+  const [output] = await Promise.all([text(child.stdout), once(child, "exit")]);
+  return output.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+}

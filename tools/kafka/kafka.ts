@@ -1,0 +1,292 @@
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, openSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { dirname, join, resolve } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { type Certificates, makeCertificates, makeServerStore } from "./certificates.ts";
+
+const run = promisify(execFile);
+const HERE = dirname(fileURLToPath(import.meta.url));
+const ROOT = resolve(HERE, "../..");
+
+/** Milliseconds that a broker may take until it answers; it takes 3 s on an idle machine. */
+const START_LIMIT = 90_000;
+/** Milliseconds that a broker may take to end by itself. */
+const STOP_LIMIT = 10_000;
+
+export interface KafkaServerOptions {
+  /** Holds data, certificates and log; made if missing, and taken up again if not. */
+  readonly directory: string;
+  /** 0 or absent: any free port. */
+  readonly plainPort?: number;
+  readonly mtlsPort?: number;
+  /** Adds a listener whose certificate is for another name: clients that look must refuse it. */
+  readonly misnamed?: boolean;
+}
+
+/** A running broker; ends when it is disposed. The addresses stay the same over `kill` and `restart`. */
+export interface KafkaServer extends AsyncDisposable {
+  /** `host:port` of the listener without TLS. */
+  readonly plain: string;
+  /** `host:port` of the listener that wants a client certificate. */
+  readonly mtls: string;
+  /** `host:port` of the listener with the wrong name; empty without `misnamed`. */
+  readonly misnamed: string;
+  readonly certificates: Certificates;
+  /** Resolves when the broker's process has ended, whoever ended it. */
+  readonly ended: () => Promise<void>;
+  /** Ends the process with no warning, as a power cut would. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`, and waits until it answers. */
+  restart(): Promise<void>;
+}
+
+/** What this machine lacks to run a broker, with what to install; null where it can. */
+export function reasonMissing(): string | null {
+  const wanted = [
+    ["java", "-version", "Java 17 or newer (apt-get install openjdk-17-jre-headless)"],
+    ["mvn", "--version", "Maven (apt-get install maven)"],
+    ["openssl", "version", "OpenSSL (apt-get install openssl)"],
+  ] as const;
+  const missing = wanted.filter(([command, flag]) => spawnSync(command, [flag]).status !== 0);
+  if (missing.length === 0) return null;
+  return `a Kafka broker needs ${missing.map(([, , what]) => what).join(" and ")}`;
+}
+
+/** Starts one broker on loopback, with TLS and without, and waits until it answers. Rejects with its log where it does not. */
+export async function startKafka(options: KafkaServerOptions): Promise<KafkaServer> {
+  const directory = resolve(options.directory);
+  await mkdir(directory, { recursive: true });
+  const lib = await fetchJars();
+  const certificates = await makeCertificates(join(directory, "certs"));
+  const [controller, plain, mtls, misnamed] = await freePorts(4);
+  const ports: Ports = {
+    controller: controller as number,
+    plain: options.plainPort || plain as number,
+    mtls: options.mtlsPort || mtls as number,
+    misnamed: options.misnamed ? misnamed as number : null,
+  };
+  const settings = await writeSettings(directory, certificates, ports);
+  await format(directory, lib, settings);
+  const broker = new Broker(directory, lib, settings, certificates, ports);
+  await broker.restart();
+  return broker;
+}
+
+interface Ports {
+  readonly controller: number;
+  readonly plain: number;
+  readonly mtls: number;
+  readonly misnamed: number | null;
+}
+
+class Broker implements KafkaServer {
+  readonly plain: string;
+  readonly mtls: string;
+  readonly misnamed: string;
+  readonly certificates: Certificates;
+  readonly #directory: string;
+  readonly #lib: string;
+  readonly #settings: string;
+  readonly #port: number;
+  #process: ChildProcess | undefined;
+
+  constructor(directory: string, lib: string, settings: string, certificates: Certificates, ports: Ports) {
+    this.#directory = directory;
+    this.#lib = lib;
+    this.#settings = settings;
+    this.#port = ports.plain;
+    this.certificates = certificates;
+    this.plain = `localhost:${ports.plain}`;
+    this.mtls = `localhost:${ports.mtls}`;
+    this.misnamed = ports.misnamed === null ? "" : `localhost:${ports.misnamed}`;
+  }
+
+  async restart(): Promise<void> {
+    const log = openSync(join(this.#directory, "broker.log"), "a");
+    const logging = `-Dlog4j2.configurationFile=${join(HERE, "log4j2.properties")}`;
+    // A process group of its own: the terminal's Ctrl-C must not end it before its starter does, in order.
+    const options = { stdio: ["ignore", log, log] as ["ignore", number, number], detached: true };
+    const args = [...JAVA_FLAGS, logging, "-cp", `${this.#lib}/*`, "kafka.Kafka", this.#settings];
+    this.#process = spawn("java", args, options);
+    try {
+      await untilAnswering(this.#port, this.#process);
+    } catch (error) {
+      await this.kill();
+      const said = await readFile(join(this.#directory, "broker.log"), "utf8");
+      throw new Error(`The Kafka broker did not start:\n${said.slice(-2000)}`, { cause: error });
+    }
+  }
+
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  async ended(): Promise<void> {
+    if (this.#process !== undefined && isRunning(this.#process)) await once(this.#process, "exit");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end("SIGTERM");
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    if (this.#process === undefined || !isRunning(this.#process)) return;
+    const child = this.#process;
+    const exit = once(child, "exit");
+    child.kill(signal);
+    const late = setTimeout(() => child.kill("SIGKILL"), STOP_LIMIT);
+    await exit;
+    clearTimeout(late);
+  }
+}
+
+/** One node for trying things out: little memory, and a quick start rather than a fast run. */
+const JAVA_FLAGS = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"];
+
+function isRunning(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+/** The folder with the broker's jars, fetched once for each version of pom.xml. */
+async function fetchJars(): Promise<string> {
+  const pom = join(HERE, "pom.xml");
+  const version = createHash("sha256").update(await readFile(pom)).digest("hex").slice(0, 12);
+  const lib = join(ROOT, ".cache", `kafka-${version}`);
+  if (existsSync(lib)) return lib;
+  const partial = `${lib}.${process.pid}`;
+  await mkdir(partial, { recursive: true });
+  await run("mvn", ["-q", "-B", "-f", pom, "dependency:copy-dependencies", `-DoutputDirectory=${partial}`]);
+  try {
+    await rename(partial, lib);
+  } catch {
+    // Another process fetched them at the same time, and was first.
+    await rm(partial, { recursive: true });
+  }
+  return lib;
+}
+
+async function writeSettings(directory: string, certificates: Certificates, ports: Ports): Promise<string> {
+  const certs = join(directory, "certs");
+  const store = await makeServerStore(certs, "server", ["DNS:localhost", "IP:127.0.0.1"]);
+  const listeners: [name: string, port: number][] = [["PLAIN", ports.plain], ["MTLS", ports.mtls]];
+  if (ports.misnamed !== null) listeners.push(["MISNAMED", ports.misnamed]);
+  const settings = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.quorum.voters": `1@127.0.0.1:${ports.controller}`,
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAIN",
+    "listeners": [...listeners, ["CONTROLLER", ports.controller]].map(([n, p]) => `${n}://127.0.0.1:${p}`).join(","),
+    "advertised.listeners": listeners.map(([n, p]) => `${n}://localhost:${p}`).join(","),
+    "listener.security.protocol.map": "PLAIN:PLAINTEXT,MTLS:SSL,MISNAMED:SSL,CONTROLLER:PLAINTEXT",
+    "ssl.client.auth": "required",
+    "ssl.keystore.type": "PEM",
+    "ssl.keystore.location": store,
+    "ssl.truststore.type": "PEM",
+    "ssl.truststore.location": certificates.caFile,
+    "log.dirs": join(directory, "data"),
+    "auto.create.topics.enable": "false",
+    "num.partitions": "4",
+    "offsets.topic.num.partitions": "4",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    // After a kill the controller takes the broker back only when its old session is over: 9 s by default.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    ...(ports.misnamed === null ? {} : await misnamedSettings(certs)),
+  };
+  const file = join(directory, "server.properties");
+  await writeFile(file, Object.entries(settings).map(([name, value]) => `${name}=${value}\n`).join(""));
+  return file;
+}
+
+async function misnamedSettings(certs: string): Promise<Record<string, string>> {
+  const store = await makeServerStore(certs, "misnamed", ["DNS:elsewhere.example"]);
+  return { "listener.name.misnamed.ssl.keystore.type": "PEM", "listener.name.misnamed.ssl.keystore.location": store };
+}
+
+/** Gives the data folder its cluster id, once. */
+async function format(directory: string, lib: string, settings: string): Promise<void> {
+  if (existsSync(join(directory, "data", "meta.properties"))) return;
+  const cluster = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url");
+  const tool = ["-cp", `${lib}/*`, "kafka.tools.StorageTool", "format"];
+  await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings]);
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  // All open at the same time, so that no port comes twice.
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}
+
+async function untilAnswering(port: number, child: ChildProcess): Promise<void> {
+  const limit = performance.now() + START_LIMIT;
+  while (!await answers(port)) {
+    if (!isRunning(child)) throw new Error(`The broker ended with ${child.exitCode ?? child.signalCode}`);
+    if (performance.now() > limit) throw new Error(`The broker did not answer within ${START_LIMIT / 1000} s`);
+    await delay(50);
+  }
+}
+
+/** Asks for the API versions (key 18, version 0): an open port alone does not mean that the broker serves. */
+function answers(port: number): Promise<boolean> {
+  const request = Buffer.from([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 255, 255]);
+  return new Promise((done) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(request));
+    socket.setTimeout(2000, () => socket.destroy());
+    socket.on("data", () => {
+      done(true);
+      socket.destroy();
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => done(false));
+  });
+}
+
+/** `npm run kafka`: a broker in the foreground, until Ctrl-C. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      "port": { type: "string", default: process.env.KAFKA_PORT || "9092" },
+      "mtls-port": { type: "string", default: process.env.KAFKA_MTLS_PORT || "9093" },
+      "directory": { type: "string", default: join(ROOT, ".kafka") },
+    },
+  });
+  const missing = reasonMissing();
+  if (missing !== null) throw new Error(missing);
+  const ports = { plainPort: Number(values.port), mtlsPort: Number(values["mtls-port"]) };
+  await using broker = await startKafka({ directory: values.directory, ...ports });
+  const { caFile, keyFile, certFile } = broker.certificates;
+  console.log(`Kafka is up. Paste this into the terminals of the producer and the consumer:
+
+export KAFKA_BOOTSTRAP_SERVERS=${broker.mtls}
+export KAFKA_TOPIC=host-metrics
+export KAFKA_PARTITIONS=4
+export KAFKA_SSL_CA_FILE=${caFile}
+export KAFKA_SSL_KEY_FILE=${keyFile}
+export KAFKA_SSL_CERT_FILE=${certFile}
+
+Without TLS: KAFKA_BOOTSTRAP_SERVERS=${broker.plain} and none of the KAFKA_SSL_… variables.
+Its data and its log (broker.log) are in ${values.directory}. Ctrl-C stops it.`);
+  await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM"), broker.ended()]);
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await main().catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+}
