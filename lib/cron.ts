@@ -32,9 +32,10 @@ export class Cron {
 
   /** Takes five or six fields or an alias. Throws a SyntaxError that says what to write instead. */
   constructor(text: string, zone: TimeZone) {
-    this.#expression = parse(text);
+    const fields = text.trim().split(/\s+/);
+    this.#expression = parse(fields, text);
     this.#zone = zone;
-    this.#followsClocks = text.startsWith("@hourly") || text.split(/\s+/).slice(0, -3).join("").includes("*");
+    this.#followsClocks = fields[0] === "@hourly" || /[*?]/.test(fields.slice(0, -3).join(""));
   }
 
   /** The first due time strictly later than `after`; both are milliseconds since 1970. */
@@ -51,8 +52,9 @@ export class Cron {
     while (true) {
       const due = this.#nextIn(stretch, after);
       if (due < stretch.end) return due;
-      // A yearly one need not look at every stretch until then; days before it, no change of clocks can be missed.
-      const from = Math.max(stretch.end, due - 2 * DAY);
+      // A yearly one need not look at every stretch until then: days before it is nothing. Unless the clocks go back
+      // within the day: they may then show once more what they showed before `after`.
+      const from = stretch.end - after < DAY ? stretch.end : Math.max(stretch.end, due - 2 * DAY);
       stretch = this.#zone.stretchAt(from);
       after = from - 1;
     }
@@ -77,10 +79,10 @@ export class Cron {
   }
 }
 
-function parse(text: string): CronExpression {
-  const fields = text.trim().split(/\s+/);
-  if (text.trim() === "") throw new SyntaxError(`"" is empty: ${FORM}`);
-  if (text.startsWith("@")) return parseAlias(text);
+function parse(fields: readonly string[], text: string): CronExpression {
+  const [first = ""] = fields;
+  if (first === "") throw new SyntaxError(`"${text}" is empty: ${FORM}`);
+  if (first.startsWith("@")) return parseAlias(fields.join(" "));
   if (fields.length !== 5 && fields.length !== 6) {
     throw new SyntaxError(`"${text}" has ${fields.length} field${fields.length === 1 ? "" : "s"}: ${FORM}`);
   }
@@ -101,16 +103,25 @@ function parseAlias(text: string): CronExpression {
 
 /** Parses one field among wildcards, so that the message can name it. */
 function checkField(field: string, { name, values }: typeof FIELDS[number]): void {
-  // `H` lets cron-parser choose a value at random. Names of days and months have no capital H of their own: THU and MARCH do.
-  if (/(^|,)H/.test(field)) {
+  const words = field.match(/[a-z]+/gi) ?? [];
+  if (words.some((word) => /^H+$/i.test(word))) {
     throw new SyntaxError(`"${field}" lets the ${name} be chosen at random: write a number, such as 7, instead of H`);
   }
-  const alone = FIELDS.map((other) => other.name === name ? field : "*").join(" ");
+  // cron-parser finds an H to replace in other words too, such as that of SUNH(1-5).
+  const problem = words.every((word) => /^(?:[a-z]{3})?L?$/i.test(word)) ? problemAlone(field, name) : "unknown word";
+  if (problem === null) return;
+  if (/duplicate/.test(problem)) throw new SyntaxError(`"${field}" names a ${name} twice: write each once`);
+  throw new SyntaxError(
+    `"${field}" is no ${name} of a cron expression: write ${values}; lists (1,5), ranges (1-5) and steps (*/5) of them work`,
+  );
+}
+
+/** What cron-parser says of a field. */
+function problemAlone(field: string, name: string): string | null {
   try {
-    CronExpressionParser.parse(alone, { tz: "UTC" });
-  } catch {
-    throw new SyntaxError(
-      `"${field}" is no ${name} of a cron expression: write ${values}; lists (1,5), ranges (1-5) and steps (*/5) of them work`,
-    );
+    CronExpressionParser.parse(FIELDS.map((other) => other.name === name ? field : "*").join(" "), { tz: "UTC" });
+    return null;
+  } catch (error) {
+    return (error as Error).message;
   }
 }

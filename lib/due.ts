@@ -71,6 +71,11 @@ export function firstDue(hosts: readonly Host[], start: number): Entry[] {
   });
 }
 
+/** When the first of the hosts is due after `start` (milliseconds since 1970); null where there is none. */
+export function firstDueTime(hosts: readonly Host[], start: number): number | null {
+  return hosts.length === 0 ? null : firstDue(hosts, start).reduce((first, { at }) => Math.min(first, at), Infinity);
+}
+
 /** Every host once, now. */
 export async function* everyHostOnce(hosts: readonly Host[], signal: AbortSignal): AsyncGenerator<Due, void> {
   for (const host of hosts) {

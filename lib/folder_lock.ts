@@ -3,6 +3,9 @@ import { DatabaseSync } from "node:sqlite";
 
 const NAME = "lock";
 
+/** A database that nothing refers to is closed by the garbage collector, and its lock would be gone with it. */
+const held = new Set<DatabaseSync>();
+
 /**
  * Holds a folder for this program alone, until disposed of. The lock is the operating system's, which drops it with the
  * process however that ends; neither runtime can ask for one, but their SQLite does. Throws where another program,
@@ -19,5 +22,9 @@ export function lockFolder(directory: string): Disposable {
       cause: error,
     });
   }
-  return { [Symbol.dispose]: () => file.close() };
+  held.add(file);
+  const release = () => {
+    if (held.delete(file)) file.close();
+  };
+  return { [Symbol.dispose]: release };
 }

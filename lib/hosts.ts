@@ -37,8 +37,9 @@ export function parseHosts(text: string, fileName: string, timeZone: string): Ho
   const hosts: Host[] = [];
   const problems: string[] = [];
   const reader = { frequency: frequencyReader(timeZone), pattern: patternReader(), lineOf: new Map<string, number>() };
-  text.replace(/^\uFEFF/, "").split("\n").forEach((content, index) => {
-    const line = new Line(content.replace(/\r$/, ""), index + 1, fileName, problems);
+  text.split("\n").forEach((content, index) => {
+    // Files that were put together may have a byte-order mark within.
+    const line = new Line(content.replace(/^\uFEFF/, "").replace(/\r$/, ""), index + 1, fileName, problems);
     if (line.isSkipped) return;
     const host = readHost(line, reader);
     if (host !== null) hosts.push(host);
@@ -98,9 +99,14 @@ class Line {
 
   report(message: string): null {
     const column = [...this.text.slice(0, this.#field)].length + 1;
-    this.#problems.push(`${this.#fileName}:${this.number}:${column}: ${message}`);
+    this.#problems.push(`${this.#fileName}:${this.number}:${column}: ${showInvisible(message)}`);
     return null;
   }
+}
+
+/** A message is one line on a terminal; a blank that is neither space nor tab, and so no blank here, would not be seen. */
+function showInvisible(text: string): string {
+  return text.replace(/(?![ \t])[\p{Cc}\p{Cf}\p{Z}]/gu, (sign) => `\\x{${sign.codePointAt(0)?.toString(16)}}`);
 }
 
 function skipBlanks(text: string, from: number): number {
@@ -114,8 +120,10 @@ function lengthOfField(text: string): number {
 }
 
 function readHost(line: Line, reader: Reader): Host | null {
-  if (/[\0\uFFFD]/.test(line.text)) {
-    line.take(line.text.search(/[\0\uFFFD]/));
+  const broken = line.rest.search(/[\0\uFFFD]/);
+  if (broken >= 0) {
+    line.take(broken);
+    line.take(0);
     return line.report("this line is not UTF-8 text: save the file as UTF-8");
   }
   const target = readDomain(line);
@@ -134,12 +142,15 @@ function readDomain(line: Line): Target | null {
   const written = line.take();
   const hasScheme = /^https?:/i.test(written);
   if (hasScheme && !/^https?:\/\//i.test(written)) {
-    const [, scheme, rest] = /^(https?:)[/\\]*(.*)$/is.exec(written) as unknown as [string, string, string];
-    return line.report(`${hide(written)} lacks // after "${scheme}": write ${scheme}//${hide(rest) || "example.com"}`);
+    const [, scheme = "", slashes = "", rest = ""] = /^(https?:)([/\\]*)(.*)$/is.exec(written) ?? [];
+    const shown = hide(rest);
+    return line.report(
+      `${scheme}${slashes}${shown} lacks // after "${scheme}": write ${scheme}//${shown || "example.com"}`,
+    );
   }
-  const other = /^([a-z][a-z0-9+.-]*):\/\//i.exec(written);
-  if (!hasScheme && other !== null) {
-    return line.report(`${other[1]}:// cannot be checked: write https:// or http://`);
+  const other = /^([^/?#]*):\/\//.exec(written)?.[1];
+  if (!hasScheme && other !== undefined) {
+    return line.report(`${hide(other)}:// cannot be checked: write https:// or http://`);
   }
   const { address, credentials } = splitCredentials(written);
   return readUrl(line, address, hasScheme, credentials);
@@ -149,7 +160,7 @@ function readUrl(line: Line, address: string, hasScheme: boolean, credentials: s
   const begin = hasScheme ? address.indexOf("//") + 2 : 0;
   if (/^(?:[/\\?#:]|$)/.test(address.slice(begin))) {
     return line.report(
-      `${address || "the line"} names no host: write a DOMAIN such as example.com or https://example.com/health`,
+      `${hide(address) || "the line"} names no host: write a DOMAIN such as example.com or https://example.com/health`,
     );
   }
   const fragment = address.indexOf("#");
@@ -166,7 +177,7 @@ function readUrl(line: Line, address: string, hasScheme: boolean, credentials: s
   if (!address.isWellFormed() || /\p{Cc}/u.test(address)) {
     return line.report(`the address holds a control character: write it as %XX`);
   }
-  return { address, url, authorization: credentials === null ? null : basic(credentials) };
+  return { address, url, authorization: credentials ? basic(credentials) : null };
 }
 
 /** Cuts `user:password@` out of what was written. */
@@ -198,7 +209,9 @@ function decode(text: string): string {
 /** Leaves out what may be a password: messages end in logs. */
 function hide(written: string): string {
   const at = written.lastIndexOf("@");
-  return at < 0 ? written : `…${written.slice(at)}`;
+  if (at >= 0) return `…${written.slice(at)}`;
+  // A user:password that lacks its @ looks like a host with a port, but for the letters.
+  return written.replace(/:(?!\/\/|[\d:]*(?:[\]/?#]|$)).*$/s, ":…");
 }
 
 /** Reports an address that a line above has. */
@@ -208,9 +221,11 @@ function noteAddress(line: Line, address: string, lineOf: Map<string, number>): 
     lineOf.set(address, line.number);
     return;
   }
-  const fragment = address.includes("#") ? address.slice(0, address.indexOf("#")) : address;
+  const page = address.split("#", 1)[0];
+  let check = 2;
+  while (lineOf.has(`${page}#${check}`)) check++;
   line.report(
-    `${address} is on line ${first} already: remove one, or add a fragment to check the page in two ways (${fragment}#2)`,
+    `${address} is on line ${first} already: remove one, or add a fragment to check the page in two ways (${page}#${check})`,
   );
 }
 
@@ -232,7 +247,8 @@ function readFrequency(line: Line, reader: Reader): Frequency | null {
     return line.report(`a blank is missing after ${text}`);
   }
   try {
-    return reader.frequency(text);
+    // Where a password holds a blank, the rest of it ends up here.
+    return reader.frequency(text.startsWith('"') ? text : hide(text));
   } catch (error) {
     return line.report((error as Error).message);
   }
@@ -254,13 +270,12 @@ function forgottenQuotes(rest: string): string | null {
   const quoted = QUOTES.exec(rest);
   if (quoted !== null) return quoted[1] ?? quoted[2] ?? "";
   const first = rest.slice(0, lengthOfField(rest));
-  if (first.startsWith("@")) return first;
+  if (/^@\w+$/.test(first)) return first;
   const words = rest.split(/[ \t]+/, 6);
   const strange = words.findIndex((word) => !CRON_FIELD.test(word));
   const fields = strange < 0 ? words : words.slice(0, strange);
-  const isNumber = /^\d+$/.test(first);
-  // A REGEX may begin with a number or two; four cron fields after a number are no accident.
-  return fields.length >= 5 || (fields.length > 0 && !isNumber) ? fields.join(" ") : null;
+  // Fewer may be a number and a REGEX that begins with numbers, or a slip such as 0,5; only cron begins with * or ?.
+  return fields.length >= 5 || /^[*?]/.test(fields[0] ?? "") ? fields.join(" ") : null;
 }
 
 /** Undefined: it is wrong, and has been reported. */

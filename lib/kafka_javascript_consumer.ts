@@ -12,7 +12,7 @@ import type {
 import { asSetupError, connectionOptions, describeTopic, reason } from "./kafka_javascript_connection.ts";
 import { Fetcher, PartitionsAdded } from "./kafka_javascript_fetch.ts";
 import { Membership } from "./kafka_membership.ts";
-import { type Described, type Group, readings, startOffset } from "./kafka_readings.ts";
+import { type Described, type Group, readings, startOffset, unknownLog } from "./kafka_readings.ts";
 import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "./kafka_setup.ts";
 import { topicIdHex } from "./topic_id.ts";
 
@@ -113,7 +113,8 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
       typeof start === "object" ? find(BigInt(start.time)) : [],
     ]);
     return partitions.map((partition) => {
-      const [logStart, logEnd] = [starts[partition] ?? 0, ends[partition] ?? 0];
+      const [logStart, logEnd] = [starts[partition], ends[partition]];
+      if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
       return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times[partition] ?? -1) };
     });
   }

@@ -1,6 +1,7 @@
 import { ConnectionPool, type Consumer, type fetchV17 } from "@platformatic/kafka";
 import type { Assignment, IncomingMessage, KafkaOptions, Positions } from "./kafka.ts";
 import { connectionOptions } from "./kafka_javascript_connection.ts";
+import { exactly } from "./kafka_readings.ts";
 import { CLIENT_ID, FETCH_BYTES, PARTITION_BYTES } from "./kafka_setup.ts";
 import { Queue } from "./queue.ts";
 
@@ -122,15 +123,6 @@ export class Fetcher {
     }
     return messages;
   }
-}
-
-/** One position for each assigned partition, no more and no less: a partition read from elsewhere would be lost or read by two. */
-function exactly({ partitions }: Assignment, positions: Positions): Map<number, number> {
-  return new Map(partitions.map(({ partition }) => {
-    const position = positions.get(partition);
-    if (position === undefined) throw new TypeError(`No position was given for the assigned partition ${partition}`);
-    return [partition, position];
-  }));
 }
 
 function request(partition: number, offset: number) {

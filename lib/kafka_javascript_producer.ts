@@ -3,6 +3,7 @@ import { DeliveryError, type KafkaProducer, type OutgoingMessage, type ProducerO
 import { KafkaSetupError } from "./kafka.ts";
 import { asSetupError, connectionOptions, reason } from "./kafka_javascript_connection.ts";
 import { CLOSE_LIMIT, DELIVERY_LIMIT, type Troubles, within } from "./kafka_setup.ts";
+import { unlessAborted } from "./unless_aborted.ts";
 
 /** Bytes of one request: all of it may be of one partition, and a broker takes 1 MiB of that by default. */
 const REQUEST_BYTES = 512 * 1024;
@@ -137,17 +138,4 @@ interface PartialFailure {
 function undelivered(messages: readonly OutgoingMessage[], error: unknown): DeliveryError {
   const text = `${messages.length} messages were not confirmed by Kafka: ${reason(error)}`;
   return new DeliveryError(text, messages, { cause: error });
-}
-
-/** `work`, or the reason of `signal` where that aborts first. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  if (signal.aborted) abort();
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }

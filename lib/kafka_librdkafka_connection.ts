@@ -62,13 +62,15 @@ export async function connected<C extends NativeClient>(
   const look = { topic, onFailure: onWait, signal };
   const connect = async () => {
     const client = make();
+    const connecting = begin(client);
     const serving = setInterval(() => client.isConnected() && serve?.(client), SERVE_EVERY);
     try {
-      await firstAnswer(client, look);
+      await firstAnswer(client, connecting, look);
       return client;
     } catch (error) {
-      // Deliberately not awaited: the library takes its time, and nobody needs this client any more.
-      void close(client);
+      // Deliberately not awaited: the library takes its time, and nobody needs this client any more. Not before its answer
+      // either: closing waits for that on another of the few threads on which Node resolves names.
+      void connecting.then(() => close(client), () => {});
       throw error;
     } finally {
       clearInterval(serving);
@@ -84,8 +86,14 @@ interface Look {
   readonly signal: AbortSignal;
 }
 
-/** Connects; rejects at once where an event says that no waiting helps: `connect` itself tells only that time is up. */
-async function firstAnswer(client: NativeClient, { topic, onFailure, signal }: Look): Promise<void> {
+/** Connects. The add-on cannot be called off: this settles when its time is up, whatever happened. */
+function begin(client: NativeClient): Promise<unknown> {
+  return promised((done) => client.connect({ timeout: ANSWER_LIMIT, allTopics: false }, done));
+}
+
+/** Waits for `connecting`, but rejects at once where an event says that no waiting helps: `connect` itself tells only that time is up. */
+async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, look: Look): Promise<void> {
+  const { topic, onFailure, signal } = look;
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   let last: Error | undefined;
   client.on("event.error", (error) => {
@@ -101,7 +109,7 @@ async function firstAnswer(client: NativeClient, { topic, onFailure, signal }: L
   });
   const abort = () => reject(last ?? signal.reason);
   signal.addEventListener("abort", abort, { once: true });
-  client.connect({ timeout: ANSWER_LIMIT, allTopics: false }, (error) => error ? reject(last ?? error) : resolve(null));
+  connecting.then(resolve, (error) => reject(last ?? error));
   try {
     await promise;
   } finally {

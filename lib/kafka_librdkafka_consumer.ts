@@ -18,7 +18,7 @@ import {
   reason,
 } from "./kafka_librdkafka_connection.ts";
 import { Membership } from "./kafka_membership.ts";
-import { type Described, type Group, readings, startOffset } from "./kafka_readings.ts";
+import { type Described, exactly, type Group, readings, startOffset, unknownLog } from "./kafka_readings.ts";
 import {
   CLOSE_LIMIT,
   FETCH_BYTES,
@@ -28,6 +28,7 @@ import {
   type Troubles,
   within,
 } from "./kafka_setup.ts";
+import { StallWatch } from "./kafka_stall.ts";
 import type {
   Librdkafka,
   NativeAdmin,
@@ -64,6 +65,7 @@ class Puller {
   #lastPull = performance.now();
   #isPaused = false;
   #spare: readonly NativeMessage[] = [];
+  #failure: unknown;
 
   constructor(client: NativeConsumer) {
     this.#client = client;
@@ -72,10 +74,11 @@ class Puller {
 
   /**
    * From now on pulls give these partitions from these offsets. Waits for a pull under way first: it might take the
-   * first messages, and they would be missing.
+   * first messages, and they would be missing. Does nothing where `stop` aborts meanwhile: they are somebody else's then.
    */
-  async open(partitions: readonly NativePartition[]): Promise<void> {
+  async open(partitions: readonly NativePartition[], stop: AbortSignal): Promise<void> {
     await this.#settled();
+    if (stop.aborted) return;
     this.forget();
     this.#reading = partitions;
     this.#client.assign([...partitions]);
@@ -83,9 +86,13 @@ class Puller {
     if (partitions.length > 0) this.#client.resume([...partitions]);
   }
 
-  /** What has come, or nothing after a short wait. */
-  async pull(): Promise<readonly NativeMessage[]> {
+  /** What has come, or nothing after a short wait, nor where `stop` aborts before it begins. */
+  async pull(stop: AbortSignal): Promise<readonly NativeMessage[]> {
     await this.#settled();
+    if (stop.aborted) return [];
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure;
     if (this.#isPaused && this.#reading.length > 0) this.#client.resume([...this.#reading]);
     this.#isPaused = false;
     const spare = this.#spare;
@@ -93,11 +100,21 @@ class Puller {
     return spare.length > 0 ? spare : await this.#consume(PULL_COUNT);
   }
 
+  /** Waits for `work`, which the group's news bring about; while nothing is read, nobody else would ask for them at once. */
+  async bring<T>(work: Promise<T>): Promise<T> {
+    let isWaiting = true;
+    const settle = () => void (isWaiting = false);
+    work.then(settle, settle);
+    for (await this.#settled(); isWaiting; await this.#settled()) await this.#consume(1).catch(() => {});
+    return await work;
+  }
+
   /** The partitions are no longer this client's. */
   forget(): void {
     this.#reading = [];
     this.#isPaused = false;
     this.#spare = [];
+    this.#failure = undefined;
   }
 
   /** Serves no longer; resolves when no call is under way. */
@@ -109,15 +126,16 @@ class Puller {
   /** A reader that is busy for long does not pull; then partitions are paused, and a pull brings only the group's news. */
   async #serve(): Promise<void> {
     if (this.#underWay !== undefined || performance.now() - this.#lastPull < IDLE_LIMIT) return;
+    const reading = this.#reading;
     try {
-      if (!this.#isPaused && this.#reading.length > 0) this.#client.pause([...this.#reading]);
+      if (!this.#isPaused && reading.length > 0) this.#client.pause([...reading]);
       this.#isPaused = true;
-      const reading = this.#reading;
       const came = await this.#consume(1);
       // None, since all is paused; but one that were dropped here would be a hole in the reading.
       if (reading === this.#reading) this.#spare = [...this.#spare, ...came];
-    } catch {
-      // Errors come again with the next pull of a reader.
+    } catch (error) {
+      // The library says it once: it is the reader's.
+      if (reading === this.#reading) this.#failure = error;
     }
   }
 
@@ -131,8 +149,9 @@ class Puller {
     }
   }
 
+  /** Resolves when no call is under way. One that waited as well may have begun the next call first. */
   async #settled(): Promise<void> {
-    await this.#underWay?.catch(() => {});
+    while (this.#underWay !== undefined) await this.#underWay.catch(() => {});
   }
 }
 
@@ -148,6 +167,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   readonly #troubles: Troubles;
   readonly #library: Librdkafka;
   readonly #connect: Connect;
+  readonly #watch = new StallWatch();
   #member: Member | undefined;
 
   /** `connect` gives a new client that has reached a broker, made by `newConsumer`. */
@@ -164,7 +184,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
 
   async describe(signal: AbortSignal): Promise<Share> {
     const member = await this.#joined(signal);
-    const { partitions, changed } = await member.membership.share(signal);
+    const { partitions, changed } = await member.puller.bring(member.membership.share(signal));
     const { topic } = this.#options;
     const { id: topicId } = await describeTopic(member.admin, topic);
     const assigned = await this.#lookAt(member.admin, partitions);
@@ -177,17 +197,29 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     positions: Positions,
     stop: AbortSignal,
   ): AsyncGenerator<IncomingMessage, void> {
-    const next = new Map(assignment.partitions.map(({ partition }) => [partition, positions.get(partition)]));
-    await member.puller.open(Array.from(next, ([partition, offset]) => {
-      if (offset === undefined) throw new TypeError(`No position was given for the assigned partition ${partition}`);
-      return { topic: assignment.topic, partition, offset };
-    }));
+    const next = exactly(assignment, positions);
+    await member.puller.open(
+      Array.from(next, ([partition, offset]) => ({ topic: assignment.topic, partition, offset })),
+      stop,
+    );
+    this.#watch.begin();
+    let stalled: number | undefined;
     while (!stop.aborted) {
-      for (const message of await member.puller.pull()) {
+      const pulled = await member.puller.pull(stop);
+      for (const message of pulled) {
         // Also in the middle of a batch: it may be from before the group took the partitions away.
         if (stop.aborted) return;
-        if (message.offset >= (next.get(message.partition) ?? Infinity)) yield incoming(message);
+        if (message.offset < (next.get(message.partition) ?? Infinity)) continue;
+        next.set(message.partition, message.offset + 1);
+        yield incoming(message);
       }
+      if (stalled !== undefined) throw new Error(`Partition ${stalled} has stopped at offset ${next.get(stalled)}`);
+      if (pulled.length === PULL_COUNT || next.size === 0 || !this.#watch.isDue()) continue;
+      // Deliberately not awaited: a broker that is away must not hold up what the others give.
+      this.#find(member.admin, [...next.keys()], LATEST, COMMITTED).then(
+        (ends) => stop.aborted || (stalled = this.#watch.stalled(next, ends)),
+        () => {},
+      );
     }
   }
 
@@ -241,17 +273,22 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
       typeof start === "object" ? this.#find(admin, partitions, start.time) : new Map<number, number>(),
     ]);
     return partitions.map((partition) => {
-      const [logStart, logEnd] = [starts.get(partition) ?? 0, ends.get(partition) ?? 0];
+      const [logStart, logEnd] = [starts.get(partition), ends.get(partition)];
+      if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
       return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times.get(partition) ?? -1) };
     });
   }
 
   /** By partition: the first offset at a time or later, below 0 if there is none. */
-  async #find(admin: NativeAdmin, partitions: readonly number[], time: number): Promise<ReadonlyMap<number, number>> {
+  async #find(
+    admin: NativeAdmin,
+    partitions: readonly number[],
+    time: number,
+    isolationLevel = ALL,
+  ): Promise<ReadonlyMap<number, number>> {
     const { topic } = this.#options;
     const questions = partitions.map((partition) => ({ topic, partition, offset: new this.#library.OffsetSpec(time) }));
-    // 0: of all messages, also those of transactions that are still open.
-    const options = { timeout: ANSWER_LIMIT, isolationLevel: 0 };
+    const options = { timeout: ANSWER_LIMIT, isolationLevel };
     const found = await promised<Offsets>((done) => admin.listOffsets(questions as never, options, done));
     return new Map(found.map(({ partition, offset, error }) => {
       if (error) throw error;
@@ -279,6 +316,10 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
 /** Special times of the Kafka protocol. */
 const EARLIEST = -2;
 const LATEST = -1;
+
+/** Isolation levels of the Kafka protocol: with the messages of transactions that are still open, and without. */
+const ALL = 0;
+const COMMITTED = 1;
 
 type Offsets = Parameters<Parameters<NativeAdmin["listOffsets"]>[2]>[1];
 

@@ -1,6 +1,7 @@
 import type { Assignment, IncomingMessage, KafkaSetupError, Position, Positions, Reading, Start } from "./kafka.ts";
 import { isPassing, type Troubles } from "./kafka_setup.ts";
 import { pause, retry } from "./retry.ts";
+import { unlessAborted } from "./unless_aborted.ts";
 
 /** A share of the group with all that is known of its partitions. */
 export interface Described {
@@ -65,7 +66,9 @@ async function waitForShare<D extends Described>(
     }
   };
   try {
-    return await retry(work, { signal, isPassing, onWait: (error) => report(group, troubles, error) });
+    const onWait = (error: unknown) => report(group, troubles, error);
+    // Joining a group may take as long as its slowest member does; whoever stops need not wait for that.
+    return await unlessAborted(retry(work, { signal, isPassing, onWait }), signal);
   } catch (error) {
     if (signal.aborted) return null;
     throw error;
@@ -80,6 +83,20 @@ function report(group: Pick<Group<Described>, "reason">, troubles: Troubles, err
 export function startOffset(start: Start, logStart: number, logEnd: number, byTime: number): number {
   if (start === "earliest") return logStart;
   return start === "latest" || byTime < 0 ? logEnd : byTime;
+}
+
+/** One position for each assigned partition, no more and no less: a partition read from elsewhere would be lost or read by two. */
+export function exactly({ partitions }: Assignment, positions: Positions): Map<number, number> {
+  return new Map(partitions.map(({ partition }) => {
+    const position = positions.get(partition);
+    if (position === undefined) throw new TypeError(`No position was given for the assigned partition ${partition}`);
+    return [partition, position];
+  }));
+}
+
+/** Nothing may be taken for the bounds of a log instead: marks beyond them are moved. */
+export function unknownLog(partition: number): Error {
+  return new Error(`The brokers did not say where the log of partition ${partition} begins and ends`);
 }
 
 /** One pass over messages, which just ends for the reader: why it ended is kept here. */

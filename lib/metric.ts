@@ -95,8 +95,11 @@ export function decodeMetric(value: Uint8Array | null, receivedAt: number): Metr
   const result = v.safeParse(MetricSchema, parsed.json);
   if (!result.success) return { reason: describe(result.issues) };
   const metric = result.output;
-  metric.checked_at ??= new Date(receivedAt).toISOString();
-  return metric;
+  if (metric.checked_at !== null) return metric;
+  const received = new Date(receivedAt);
+  // A producer may give a record any timestamp, also one that is no time.
+  if (Number.isNaN(received.getTime())) return { reason: "checked_at: is missing, and the record has no time either" };
+  return { ...metric, checked_at: received.toISOString() };
 }
 
 function parseJson(value: Uint8Array): { json: unknown } | Rejection {

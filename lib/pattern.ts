@@ -16,7 +16,8 @@ const PLAIN = (() => {
   const set = String.raw`\[\^?(?:a-z|A-Z|0-9|[\w ])+\]`;
   const sign = String.raw`(?:[^\\^$.|?*+()[\]{}]|\\[.\-/()[\]{}^$|?*+\\dDsSwW]|\.|SET)(?:[*+?]\??|\{\d{1,2}\})?`;
   const signs = String.raw`(?:SIGN|[$^]|\\[bB])*`;
-  const whole = String.raw`^(?:\(\?[ims]{1,3}\))?(?:SIGNS\((?:\?:)?SIGNS(?:\|SIGNS)*\)(?:[*+?]\??)?)*SIGNS(?:\|SIGNS)*$`;
+  const whole = String
+    .raw`^(?:\(\?[ims]{1,3}\))?(?:SIGNS\((?:\?:)?SIGNS(?:\|SIGNS)*\)(?:[*+?]\??)?)*SIGNS(?:\|SIGNS)*$`;
   return new RegExp(whole.replaceAll("SIGNS", () => signs.replace("SIGN", () => sign.replace("SET", () => set))), "u");
 })();
 /** RE2 has limits of its own for long patterns. */
@@ -86,6 +87,8 @@ const REASONS: readonly (readonly [description: RegExp, part: RegExp, reason: (p
     () => "a backslash at the end escapes nothing: remove it, or write \\\\ for the sign itself",
   ],
   [/escape/, /./, (part) => `${part} is no escape of RE2 syntax: write ${part.slice(1)} for the sign itself`],
+  [/nests too deeply/, /^/, () => "it nests too deeply: 1000 levels are the most"],
+  [/too large/, /^/, () => "it is too large: write fewer repetitions, or smaller ones"],
   [/class range/, /./, (part) => `${part} is no range or class of signs that RE2 syntax knows`],
 ];
 const NO_LOOK = "match the text around it as well";

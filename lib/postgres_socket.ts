@@ -4,7 +4,8 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "n
 import { isConnectionLoss, SetupError } from "./database.ts";
 
 /** How far to secure a connection, with the names and the meaning they have in libpq. */
-export type SslMode = "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
+export const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;
+export type SslMode = typeof SSL_MODES[number];
 
 /** Where a server listens, and how far to trust the way there. */
 export interface PostgresAddress {

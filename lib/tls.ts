@@ -10,11 +10,11 @@ export interface KeyMaterial {
   readonly cert?: string;
 }
 
-/** Where the PEM files are; undefined: not given. */
+/** Where the PEM files are; null: not given. */
 export interface KeyFiles {
-  readonly caFile?: string | undefined;
-  readonly keyFile?: string | undefined;
-  readonly certFile?: string | undefined;
+  readonly caFile?: string | null | undefined;
+  readonly keyFile?: string | null | undefined;
+  readonly certFile?: string | null | undefined;
 }
 
 /** The text of a file, or null where it is not given or cannot be read. */
@@ -22,7 +22,7 @@ type Contents = string | null;
 
 /**
  * Reads PEM files and checks them: readable, of the right kind, in date at `now`, and the key fits the certificate.
- * Never rejects: gives every problem at once, each with its file and what to do about it.
+ * Gives every problem at once, each with its file and what to do about it.
  */
 export async function loadKeyMaterial(
   files: KeyFiles,
@@ -40,11 +40,13 @@ export async function loadKeyMaterial(
   return { material: { ...ca !== null && { ca }, ...key !== null && { key }, ...cert !== null && { cert } } };
 }
 
-async function read(file: string | undefined, problems: string[]): Promise<Contents> {
-  if (file === undefined) return null;
+async function read(file: string | null | undefined, problems: string[]): Promise<Contents> {
+  if (file === undefined || file === null) return null;
   try {
     return await readFile(file, "utf8");
   } catch (error) {
+    // Deno's refusal to read is not the file's fault.
+    if ((error as Error).name === "NotCapable") throw error;
     const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     problems.push(`${file}: cannot be read (${code}): check the path and the rights of the file`);
     return null;

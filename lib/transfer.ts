@@ -5,6 +5,7 @@ import { decodeMetric } from "./metric.ts";
 import { Progress } from "./progress.ts";
 import { retry } from "./retry.ts";
 import type { Entry, Source, Store } from "./store.ts";
+import { unlessAborted } from "./unless_aborted.ts";
 
 /** What a person wants to know of a transfer. */
 export interface TransferEvents {
@@ -12,6 +13,8 @@ export interface TransferEvents {
   waiting(error: unknown): void;
   /** It answers again, after so many seconds. */
   recovered(seconds: number): void;
+  /** A batch is in the table: so many messages. */
+  stored(count: number): void;
   /** Messages that nobody will ever read; a row of the rejected records it. */
   lost(what: string): void;
   /** The marks in the table and the reading do not fit together: it is read again from the marks. */
@@ -59,6 +62,7 @@ async function storeReading(
       if (outcome === "reopen") return "the marks in the table have moved back or are gone";
       // Deliberately not awaited: it is a hint only, and the next batch need not wait for it.
       void consumer.commit(progress.positions);
+      options.events.stored(entries.length);
     }
     // Looked at even where the batch holds nothing to store: a client that skipped ahead would go on so to the log's end.
     if (gap !== null) return gap;
@@ -161,12 +165,31 @@ class Resumption {
   }
 }
 
+function silence(): Error {
+  return Object.assign(new Error("PostgreSQL does not answer"), { code: "ETIMEDOUT" });
+}
+
 /** Tries until the database has answered: for what waiting can mend, and for as long as the program may. */
-function waitFor<T>(work: () => Promise<T>, { giveUp, events }: TransferOptions): Promise<T> {
-  return retry(work, {
+async function waitFor<T>(work: () => Promise<T>, { giveUp, events }: TransferOptions): Promise<T> {
+  let failure: unknown;
+  const attempt = async () => {
+    try {
+      return await work();
+    } catch (error) {
+      failure = error;
+      throw error;
+    }
+  };
+  const tries = retry(attempt, {
     signal: giveUp,
     isPassing: (error) => remedyFor(error) === "wait",
     onWait: (error) => events.waiting(error),
     onRecovery: (seconds) => events.recovered(seconds),
   });
+  try {
+    // A database that has fallen silent is heard of only when its time is up, and nobody waits so long any more.
+    return await unlessAborted(tries, giveUp);
+  } catch (error) {
+    throw giveUp.aborted ? failure ?? silence() : error;
+  }
 }

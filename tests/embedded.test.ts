@@ -4,6 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { SetupError } from "../lib/database.ts";
 import { openEmbedded } from "../lib/database_embedded.ts";
@@ -38,6 +41,19 @@ it("lockFolder refuses a second holder until the first lets go", () => {
   expect(() => lockFolder(directory)).toThrow(new Error(inUse(directory)));
   lock[Symbol.dispose]();
   lockFolder(directory)[Symbol.dispose]();
+});
+
+it("lockFolder holds the folder though nobody refers to the lock any more", async () => {
+  const directory = join(folder, "unreferenced");
+  mkdirSync(directory);
+  lockFolder(directory);
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  for (let round = 0; round < 3; round++) {
+    collect();
+    await setImmediate();
+  }
+  expect(() => lockFolder(directory)).toThrow(new Error(inUse(directory)));
 });
 
 it("openEmbedded keeps what was stored, and begins anew where an earlier start was cut off", async () => {

@@ -85,6 +85,15 @@ it.each([
   );
 });
 
+it.each([Number.MAX_SAFE_INTEGER, NaN])(
+  "decodeMetric refuses a metric without checked_at in a record whose time is %d",
+  (receivedAt) => {
+    expect(decodeMetric(bytes(JSON.stringify(four)), receivedAt)).toEqual({
+      reason: "checked_at: is missing, and the record has no time either",
+    });
+  },
+);
+
 it("decodeMetric gives a reason that PostgreSQL can store, whatever the message held", () => {
   const result = decode({ ...four, status_code: "\0\ud800" });
   expect(isRejection(result) && result.reason).toBe(

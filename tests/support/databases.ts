@@ -19,3 +19,14 @@ export function recording(database: Database): { database: Database; statements:
   };
   return { database: changing(database, record), statements };
 }
+
+/** The database, with `before` called before every statement of `query`: what it throws or waits for comes first. */
+export function intercepting(database: Database, before: (text: string) => Promise<void> | void): Database {
+  return {
+    ...changing(database, (text) => text),
+    query: async <R extends object>(text: string, parameters?: readonly Parameter[]) => {
+      await before(text);
+      return await database.query<R>(text, parameters);
+    },
+  };
+}

@@ -13,6 +13,7 @@ const COMMANDS: Record<Runtime, (program: string) => string[]> = {
   node: (program) => ["--experimental-strip-types", `${program}.ts`],
   deno: (program) => ["run", "-q", `-P=${program}`, `${program}.ts`],
 };
+const PLAIN_DENO = (program: string) => ["run", "-q", `${program}.ts`];
 
 /** What a program inherits of the tests' environment: nothing that could be a setting. */
 const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"];
@@ -32,6 +33,10 @@ export interface Running extends AsyncDisposable {
   kill(signal: NodeJS.Signals): void;
   write(text: string): void;
   endInput(): void;
+  /** Reads its standard output no longer. */
+  closeOutput(): void;
+  /** Waits until its standard output matches. */
+  prints(text: RegExp): Promise<void>;
   /** Waits until its standard error holds `text`. */
   says(text: string | RegExp): Promise<void>;
 }
@@ -40,15 +45,23 @@ export interface StartOptions {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
   readonly input?: string;
+  /** Under Deno: without its permissions. */
+  readonly plain?: boolean;
 }
 
 /** Starts a program; its standard input stays open unless `input` is given. */
-export function start(runtime: Runtime, program: ProgramName, args: readonly string[], options: StartOptions = {}): Running {
+export function start(
+  runtime: Runtime,
+  program: ProgramName,
+  args: readonly string[],
+  options: StartOptions = {},
+): Running {
   const inherited = Object.fromEntries(INHERITED.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];
   }));
-  const child = spawn(runtime === "node" ? process.execPath : "deno", [...COMMANDS[runtime](program), ...args], {
+  const command = options.plain === true ? PLAIN_DENO : COMMANDS[runtime];
+  const child = spawn(runtime === "node" ? process.execPath : "deno", [...command(program), ...args], {
     cwd: options.cwd ?? ROOT,
     env: { ...inherited, ...options.env },
   });
@@ -57,6 +70,10 @@ export function start(runtime: Runtime, program: ProgramName, args: readonly str
   child.stderr.setEncoding("utf8").on("data", (text: string) => output.stderr += text);
   child.stdin.on("error", () => {}); // A program that ended early has closed its input: its exit code tells.
   if (options.input !== undefined) child.stdin.end(options.input);
+  const until = (holds: () => boolean, what: () => string) =>
+    vi.waitFor(() => {
+      if (!holds()) throw new Error(`${runtime} ${program} has ${what()}`);
+    }, { timeout: 30_000, interval: 20 });
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) => resolve({ code, signal, ...output }));
@@ -72,11 +89,12 @@ export function start(runtime: Runtime, program: ProgramName, args: readonly str
     kill: (signal) => void child.kill(signal),
     write: (text) => void child.stdin.write(text),
     endInput: () => void child.stdin.end(),
-    says: (text) =>
-      vi.waitFor(() => {
-        const found = typeof text === "string" ? output.stderr.includes(text) : text.test(output.stderr);
-        if (!found) throw new Error(`${runtime} ${program} has not said ${text}, but:\n${output.stderr}`);
-      }, { timeout: 30_000, interval: 20 }),
+    closeOutput: () => void child.stdout.destroy(),
+    prints: (text) => until(() => text.test(output.stdout), () => `not printed ${text}, but:\n${output.stdout}`),
+    says: (text) => {
+      const isSaid = () => typeof text === "string" ? output.stderr.includes(text) : text.test(output.stderr);
+      return until(isSaid, () => `not said ${text}, but:\n${output.stderr}`);
+    },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await ended.catch(() => {});

@@ -194,6 +194,8 @@ async function writeSettings(directory: string, certificates: Certificates, port
     "log.dirs": join(directory, "data"),
     "auto.create.topics.enable": "false",
     "num.partitions": "4",
+    // Messages may carry times of long ago, and are deleted by them: 30 s after the start, in the middle of a test.
+    "log.retention.ms": "-1",
     "offsets.topic.num.partitions": "4",
     "offsets.topic.replication.factor": "1",
     "transaction.state.log.num.partitions": "4",
@@ -218,9 +220,15 @@ async function misnamedSettings(certs: string): Promise<Record<string, string>> 
 /** Gives the data folder its cluster id, once. */
 async function format(directory: string, lib: string, settings: string): Promise<void> {
   if (existsSync(join(directory, "data", "meta.properties"))) return;
-  const cluster = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url");
+  const cluster = newClusterId();
   const tool = ["-cp", `${lib}/*`, "kafka.tools.StorageTool", "format"];
   await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings]);
+}
+
+/** 16 random bytes in base64url. As in Kafka itself, none that begins with "-": the tool would take it for an option. */
+function newClusterId(): string {
+  const id = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url");
+  return id.startsWith("-") ? newClusterId() : id;
 }
 
 async function freePorts(count: number): Promise<number[]> {

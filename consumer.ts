@@ -1,0 +1,83 @@
+// Kafka topic → batches → PostgreSQL table.
+import process from "node:process";
+import { explain, remedyFor } from "./lib/database.ts";
+import { type DatabasePlan, planDatabase } from "./lib/database_plan.ts";
+import type { Log } from "./lib/log.ts";
+import { type Program, runProgram } from "./lib/program.ts";
+import { retry } from "./lib/retry.ts";
+import { quoteTables, schemaSql } from "./lib/schema.ts";
+import { type ConsumerSettings, readConsumerSettings } from "./lib/settings.ts";
+import { planSource, type SourcePlan } from "./lib/source_plan.ts";
+import { Store } from "./lib/store.ts";
+import { formatTable, jsonLines } from "./lib/table_text.ts";
+import { transfer, type TransferEvents } from "./lib/transfer.ts";
+import { allUsable } from "./lib/usage_error.ts";
+
+/** Seconds after the first signal until what is not stored by then is given up: the end is at 8. */
+const STORE_LIMIT = 7;
+
+await runProgram("consumer", readConsumerSettings, async (settings, program) => {
+  const { database: place, query, table } = settings;
+  // Without a database to open there is only --print-schema.
+  if (place === null) return await program.print(schemaSql(table)).then(() => 0);
+  if (query !== null) return await ask(await planDatabase(place), query, program);
+  const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
+  try {
+    return await consume(settings, source, database, program);
+  } catch (error) {
+    if (!program.stop.aborted || remedyFor(error) !== "wait") throw error;
+    program.log.warn(`${explain(error)}; what was not stored ${source.isLasting ? "is still in Kafka" : "is lost"}`);
+    return source.isLasting ? 0 : 1;
+  }
+}, explain);
+
+/** Carries metrics from the source to the table until a signal comes or the input ends. Gives the exit code. */
+async function consume(
+  { table, batchSize, batchInterval }: ConsumerSettings,
+  source: SourcePlan,
+  place: DatabasePlan,
+  program: Program,
+): Promise<number> {
+  const { log, stop } = program;
+  const name = quoteTables(table).main;
+  log.info(
+    `${source.description} → ${name} in ${place.description}, ${batchSize} at a time or every ${batchInterval} s`,
+  );
+  const events = eventsFor(log);
+  await using database = await place.open();
+  const store = await retry(() => Store.open(database, table), {
+    signal: stop,
+    isPassing: (error) => remedyFor(error) === "wait",
+    onWait: events.waiting,
+    onRecovery: events.recovered,
+  });
+  for (const warning of store.warnings) log.warn(warning);
+  await using consumer = await source.open((event) => log.warn(event), program);
+  if (consumer !== null) {
+    const limits = { size: batchSize, interval: batchInterval };
+    await transfer(consumer, store, { limits, stop, giveUp: program.afterStop(STORE_LIMIT), events });
+    await source.finish(store);
+  }
+  const { rows, rejected, missedDropped } = store.counters;
+  const dropped = missedDropped === 0 ? "" : `, ${missedDropped} missed checks left out: the table has no column error`;
+  log.info(`${rows} metrics stored, ${rejected} rejected${dropped}`);
+  return 0;
+}
+
+function eventsFor(log: Log): TransferEvents {
+  return {
+    waiting: (error) => log.warn(`${explain(error)}: trying again`),
+    recovered: (seconds) => log.warn(`PostgreSQL answers again, after ${seconds.toFixed(1)} s`),
+    stored: (count) => log.debug(`${count} messages stored`),
+    lost: (what) => log.error(what),
+    reopened: (why) => log.warn(`Reading again from the marks: ${why}`),
+  };
+}
+
+/** `--query`. */
+async function ask(place: DatabasePlan, query: string, { print }: Program): Promise<number> {
+  await using database = await place.open();
+  const rows = await database.query(query);
+  await print(process.stdout.isTTY ? formatTable(rows) : jsonLines(rows));
+  return 0;
+}

@@ -1,0 +1,112 @@
+import { parseArgs } from "node:util";
+import { type Option, type OptionName, optionsOf, type ProgramName } from "./options.ts";
+
+/** What stands on a command line. Of a flag that stands there twice, the last counts. */
+export interface CommandLine {
+  /** The text of each flag; empty for one that takes no value, and for one whose value is a problem. */
+  readonly flags: ReadonlyMap<OptionName, string>;
+  readonly operands: readonly string[];
+  readonly problems: readonly string[];
+}
+
+const OTHER: Readonly<Record<ProgramName, ProgramName>> = { producer: "consumer", consumer: "producer" };
+
+/** Takes a program's command line apart; what its flags' values mean is not looked at. */
+export function readCommandLine(program: ProgramName, args: readonly string[]): CommandLine {
+  const known = flagsOf(program);
+  const flags = new Map<OptionName, string>();
+  const operands: string[] = [];
+  const problems: string[] = [];
+  let unknown = false;
+  for (const token of tokensOf(args, known)) {
+    if (token.kind === "positional") operands.push(token.value);
+    if (token.kind !== "option") continue;
+    const found = known.get(token.name === "h" ? "help" : token.name);
+    if (found === undefined) {
+      unknown = true;
+      problems.push(describeUnknown(token.rawName, program, known));
+      continue;
+    }
+    const { name, option } = found;
+    const value = option.placeholder === undefined ? readSwitch(token) : readValue(token, option.placeholder);
+    if (value instanceof SyntaxError) problems.push(value.message);
+    // Given wrongly is given: to call the setting missing as well would mislead.
+    flags.set(name, value instanceof SyntaxError ? "" : value);
+  }
+  // Behind an unknown flag may stand its value: which are operands is known only where every flag is.
+  if (!unknown) problems.push(...checkOperands(program, operands, flags));
+  return { flags, operands, problems };
+}
+
+type KnownFlags = ReadonlyMap<string, { readonly name: OptionName; readonly option: Option }>;
+
+function flagsOf(program: ProgramName): KnownFlags {
+  return new Map(
+    optionsOf(program).flatMap(([name, option]) => option.flag === undefined ? [] : [[option.flag, { name, option }]]),
+  );
+}
+
+interface OptionToken {
+  readonly rawName: string;
+  readonly value?: string | undefined;
+  readonly inlineValue?: boolean | undefined;
+}
+
+function tokensOf(args: readonly string[], known: KnownFlags) {
+  const withValue = [...known].filter(([, { option }]) => option.placeholder !== undefined);
+  const options = Object.fromEntries(withValue.map(([flag]) => [flag, { type: "string" as const }]));
+  // Not strict: strict parsing stops at the first thing that is wrong, and everything is to be said at once.
+  return parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true }).tokens;
+}
+
+function readSwitch({ rawName, inlineValue }: OptionToken): string | SyntaxError {
+  return inlineValue === true ? new SyntaxError(`${rawName} takes no value: write ${rawName} alone`) : "";
+}
+
+function readValue({ rawName, value = "", inlineValue }: OptionToken, placeholder: string): string | SyntaxError {
+  // A flag behind a flag is its own, not the value that was forgotten.
+  const isForgotten = value === "" || (inlineValue !== true && value.startsWith("--"));
+  return isForgotten ? new SyntaxError(`${rawName} needs a value: write ${rawName} ${placeholder}`) : value;
+}
+
+function checkOperands(
+  program: ProgramName,
+  operands: readonly string[],
+  flags: ReadonlyMap<OptionName, string>,
+): string[] {
+  if (program === "consumer") {
+    return operands.map((text) => `"${text}" is not understood: consumer.ts takes flags only`);
+  }
+  if (operands.length === 0) {
+    const isTold = flags.has("help") || flags.has("version");
+    return isTold ? [] : ["HOSTS_FILE is missing: name the file that lists the hosts, or - for standard input"];
+  }
+  return operands.slice(1).map((text) => `"${text}" is one HOSTS_FILE too many: "${operands[0]}" is one already`);
+}
+
+function describeUnknown(rawName: string, program: ProgramName, known: KnownFlags): string {
+  const name = rawName.replace(/^-+/, "");
+  if (flagsOf(OTHER[program]).has(name)) {
+    return `${rawName} is no flag of ${program}.ts, but of ${OTHER[program]}.ts: leave it out`;
+  }
+  const [near] = [...known.keys()].map((flag) => ({ flag, distance: distance(name, flag) }))
+    .filter(({ flag, distance }) => distance <= Math.max(2, flag.length / 4) || flag.startsWith(`${name}-`))
+    .sort((a, b) => a.distance - b.distance);
+  return `${rawName} is no flag of ${program}.ts: ${
+    near === undefined ? "see --help" : `did you mean --${near.flag}?`
+  }`;
+}
+
+/** How many letters must be added, removed or changed to make one text of the other (Levenshtein). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const change = (row[j] ?? 0) + (letter === b[j] ? 0 : 1);
+      next.push(Math.min(change, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}

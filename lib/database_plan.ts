@@ -1,0 +1,29 @@
+import type { Database } from "./database.ts";
+import { openEmbedded } from "./database_embedded.ts";
+import { openPostgres } from "./database_postgres.ts";
+import type { ConsumerSettings } from "./settings.ts";
+import { loadKeyMaterial } from "./tls.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** A database that can be opened: everything that settings and files can have wrong has been looked at. */
+export interface DatabasePlan {
+  /** What it is, for a person; no secret. */
+  readonly description: string;
+  /** A server is connected to with the first statement. */
+  open(): Promise<Database>;
+}
+
+/** The database that the settings name. Throws a `UsageError` where its CA file is no good. */
+export async function planDatabase(settings: NonNullable<ConsumerSettings["database"]>): Promise<DatabasePlan> {
+  if (settings.kind === "embedded") {
+    const { directory } = settings;
+    return { description: `an embedded PostgreSQL in ${directory}`, open: () => openEmbedded(directory) };
+  }
+  const { host, port, name, user, sslMode, sslCaFile } = settings;
+  const loaded = await loadKeyMaterial({ caFile: sslCaFile });
+  if ("problems" in loaded) throw new UsageError(loaded.problems);
+  return {
+    description: `${name} at ${host}:${port} as ${user} (TLS: ${sslMode})`,
+    open: () => Promise.resolve(openPostgres({ ...settings, ca: loaded.material.ca ?? null })),
+  };
+}

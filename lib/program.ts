@@ -1,0 +1,109 @@
+import process from "node:process";
+import { Log, type LogLevel } from "./log.ts";
+import type { ProgramName } from "./options.ts";
+import { environmentOf, type Parsed } from "./settings.ts";
+import type { Environment } from "./settings_reader.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What a program is given to work with. */
+export interface Program {
+  readonly log: Log;
+  /** Aborts at the first SIGINT or SIGTERM, with the signal's name for its reason: take nothing new, and finish. */
+  readonly stop: AbortSignal;
+  /** Aborts so many seconds after `stop`. */
+  afterStop(seconds: number): AbortSignal;
+  /** Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where nobody reads any more. */
+  print(text: string): Promise<void>;
+}
+
+/** The reader of standard output is gone. */
+export class OutputClosed extends Error {
+  override name = "OutputClosed";
+}
+
+/** How a program reads what it was told; see settings.ts. */
+export type ReadSettings<S> = (args: readonly string[], environment: Environment) => Parsed<S>;
+
+/**
+ * Runs a program and ends the process: with the exit code that `main` gives, with 2 where the settings are wrong, with 1
+ * where it fails, which `explain` puts into words. The first SIGINT or SIGTERM aborts `stop`; a second one exits at once.
+ */
+export async function runProgram<S extends { readonly logLevel: LogLevel }>(
+  name: ProgramName,
+  readSettings: ReadSettings<S>,
+  main: (settings: S, program: Program) => Promise<number>,
+  explain: (error: unknown) => string = messageOf,
+): Promise<void> {
+  const write = (line: string) => void process.stderr.write(line);
+  let log = new Log("INFO", write);
+  try {
+    const parsed = readSettings(process.argv.slice(2), environmentOf(name));
+    if (parsed.kind === "problems") throw new UsageError(parsed.problems);
+    const print = printer();
+    if (parsed.kind === "text") {
+      await print(parsed.text);
+      process.exit(0);
+    }
+    log = new Log(parsed.settings.logLevel, write);
+    process.exit(await main(parsed.settings, { log, print, ...signals(log) }));
+  } catch (error) {
+    process.exit(report(name, error, log, explain));
+  }
+}
+
+/** Says what went wrong, and gives the exit code for it. */
+function report(name: ProgramName, error: unknown, log: Log, explain: (error: unknown) => string): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.problems.join("\n")}\n`);
+    return 2;
+  }
+  const missing = missingPermission(error);
+  if (missing !== null) {
+    process.stderr.write(`${missing}: start it as deno run -P=${name} ${name}.ts …\n`);
+    return 2;
+  }
+  log.error(explain(error));
+  if (error instanceof Error) log.debug(error.stack ?? "");
+  return 1;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
+}
+
+/** What Deno was not allowed to do; null where it is not about that. */
+function missingPermission(error: unknown): string | null {
+  if (!(error instanceof Error) || error.name !== "NotCapable") return null;
+  return error.message.replace(/, run again with.*$/s, "").replace(/^Requires/, "Deno does not allow");
+}
+
+function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
+  const stop = new AbortController();
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stop.signal.aborted) process.exit(1);
+    log.info(`${signal}: finishing what is under way (once more to leave at once)`);
+    stop.abort(signal);
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  const afterStop = (seconds: number) => {
+    const later = new AbortController();
+    const start = () => void setTimeout(() => later.abort(stop.signal.reason), seconds * 1000);
+    if (stop.signal.aborted) start();
+    else stop.signal.addEventListener("abort", start, { once: true });
+    return later.signal;
+  };
+  return { stop: stop.signal, afterStop };
+}
+
+function printer(): Program["print"] {
+  // The write that failed says so to its caller; the event of the same failure would end the process.
+  process.stdout.on("error", () => {});
+  return (text) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(text, (error) => {
+        if (error == null) resolve();
+        else reject(new OutputClosed("nobody reads the standard output any more", { cause: error }));
+      });
+    });
+}

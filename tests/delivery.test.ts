@@ -1,0 +1,204 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { openEmbedded } from "../lib/database_embedded.ts";
+import { deliver } from "../lib/delivery.ts";
+import { DeliveryError, type KafkaProducer, KafkaSetupError, type OutgoingMessage } from "../lib/kafka.ts";
+import { LineConsumer } from "../lib/line_consumer.ts";
+import { LineSink } from "../lib/line_sink.ts";
+import { decodeMetric, type Metric } from "../lib/metric.ts";
+import { Queue } from "../lib/queue.ts";
+import { Store } from "../lib/store.ts";
+import { TopicSink } from "../lib/topic_sink.ts";
+import { transfer } from "../lib/transfer.ts";
+
+const bytes = new TextEncoder();
+const never = new AbortController().signal;
+const NOON = Date.parse("2026-03-01T12:00:00Z");
+
+function metric(address: string): Metric {
+  const four = JSON.stringify({ address, status_code: 200, latency: 1, is_valid: true });
+  return decodeMetric(bytes.encode(four), NOON) as Metric;
+}
+
+const addressOf = (text: string) => (JSON.parse(text) as Metric).address;
+
+/** A producer in memory: each `send` is answered as the next of `answers` says, then all are taken. */
+class MemoryProducer implements KafkaProducer {
+  readonly sent: (readonly OutgoingMessage[])[] = [];
+  isClosed = false;
+  readonly #answers: ((messages: readonly OutgoingMessage[]) => Promise<void>)[];
+
+  constructor(...answers: ((messages: readonly OutgoingMessage[]) => Promise<void>)[]) {
+    this.#answers = answers;
+  }
+
+  async send(messages: readonly OutgoingMessage[]): Promise<void> {
+    this.sent.push(messages);
+    await this.#answers.shift()?.(messages);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.isClosed = true;
+    return Promise.resolve();
+  }
+}
+
+/** Confirms the first `count` messages. */
+const confirm = (count: number) => (messages: readonly OutgoingMessage[]) =>
+  Promise.reject(new DeliveryError("not confirmed", messages.slice(count)));
+const silence = () => new Promise<never>(() => {});
+
+describe("deliver", () => {
+  it("deliver sends in order what comes, in pieces of at most 1000, and counts what was delivered", async () => {
+    const queue = new Queue<Metric>();
+    const producer = new MemoryProducer();
+    for (let n = 0; n < 2500; n++) queue.push(metric(String(n)));
+    queue.end();
+    const delivered: number[] = [];
+    await deliver(queue, new TopicSink(() => Promise.resolve(producer)), (count) => delivered.push(count), never);
+    expect(delivered).toEqual([1000, 1000, 500]);
+    expect(producer.sent.flat().map(({ key }) => key)).toEqual(Array.from({ length: 2500 }, (_, n) => String(n)));
+  });
+
+  it("deliver gives out a metric soon, though no more come", async () => {
+    const queue = new Queue<Metric>();
+    const producer = new MemoryProducer();
+    const work = deliver(queue, new TopicSink(() => Promise.resolve(producer)), () => {}, never);
+    queue.push(metric("a"));
+    await vi.waitFor(() => expect(producer.sent).toHaveLength(1));
+    queue.end();
+    await work;
+  });
+
+  it("deliver counts nothing that its sink did not deliver", async () => {
+    const queue = new Queue<Metric>();
+    queue.push(metric("a"));
+    queue.end();
+    const onDelivered = vi.fn();
+    const sink = new LineSink(() => Promise.reject(new Error("nobody reads")));
+    await expect(deliver(queue, sink, onDelivered, never)).rejects.toThrow("nobody reads");
+    expect(onDelivered).not.toHaveBeenCalled();
+  });
+});
+
+describe("TopicSink", () => {
+  it("TopicSink.send keys a metric by its address, with the time of its check", async () => {
+    const producer = new MemoryProducer();
+    await new TopicSink(() => Promise.resolve(producer)).send([metric("a.example")], never);
+    const value = JSON.stringify(metric("a.example"));
+    expect(producer.sent).toEqual([[{ key: "a.example", value, timestamp: NOON }]]);
+  });
+
+  it("TopicSink.send sends again what was not confirmed, and nothing else", async () => {
+    const producer = new MemoryProducer(confirm(1), confirm(0));
+    await new TopicSink(() => Promise.resolve(producer)).send(["a", "b", "c"].map(metric), never);
+    const keys = producer.sent.map((messages) => messages.map(({ key }) => key).join(""));
+    expect(keys).toEqual(["abc", "bc", "bc"]);
+    expect(producer.sent[2]).toEqual(producer.sent[0]?.slice(1));
+  });
+
+  it("TopicSink.send does not try again what waiting cannot mend", async () => {
+    const producer = new MemoryProducer(() => Promise.reject(new KafkaSetupError("no right")));
+    await expect(new TopicSink(() => Promise.resolve(producer)).send([metric("a")], never)).rejects.toThrow("no right");
+    expect(producer.sent).toHaveLength(1);
+  });
+
+  it.each<[string, () => Promise<KafkaProducer>]>([
+    ["is still opening", silence],
+    ["is still sending", () => Promise.resolve(new MemoryProducer(silence))],
+    ["sends in vain", () => Promise.resolve(new MemoryProducer(...Array(100).fill(confirm(0))))],
+  ])("TopicSink.send rejects when giveUp aborts while the producer %s", async (_what, open) => {
+    const giveUp = new AbortController();
+    const sending = new TopicSink(open).send([metric("a")], giveUp.signal);
+    giveUp.abort(new Error("given up"));
+    await expect(sending).rejects.toThrow("given up");
+  });
+
+  it("TopicSink throws in send why its producer could not be opened, and not before", async () => {
+    const sink = new TopicSink(() => Promise.reject(new KafkaSetupError("no such topic")));
+    await new Promise(setImmediate); // An unhandled rejection would fail the run here.
+    await expect(sink.send([metric("a")], never)).rejects.toThrow("no such topic");
+    await sink[Symbol.asyncDispose]();
+  });
+
+  it("TopicSink closes its producer, and calls off one that is still opening", async () => {
+    const producer = new MemoryProducer();
+    await new TopicSink(() => Promise.resolve(producer))[Symbol.asyncDispose]();
+    expect(producer.isClosed).toBe(true);
+    const opening = (signal: AbortSignal) =>
+      new Promise<KafkaProducer>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    await new TopicSink(opening)[Symbol.asyncDispose]();
+  });
+});
+
+it("LineSink prints a JSON document a line", async () => {
+  let printed = "";
+  const sink = new LineSink((text) => Promise.resolve(void (printed += text)));
+  await sink.send(["a", "b\nc"].map(metric));
+  const lines = printed.split("\n");
+  expect(lines.pop()).toBe("");
+  expect(lines.map(addressOf)).toEqual(["a", "b\nc"]);
+});
+
+describe("LineConsumer", () => {
+  const folder = mkdtempSync(join(tmpdir(), "test-delivery-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const read = async (...texts: string[]) => {
+    async function* input() {
+      for (const text of texts) yield bytes.encode(text);
+    }
+    await using consumer = new LineConsumer(input(), "run");
+    const messages: [offset: number, text: string][] = [];
+    for await (const reading of consumer.readings(() => Promise.resolve(new Map([[0, 1]])))) {
+      for await (const { offset, value } of reading.messages) messages.push([offset, new TextDecoder().decode(value!)]);
+    }
+    return messages;
+  };
+
+  it.each<[string, string[], [number, string][]]>([
+    ["nothing", [], []],
+    ["a line without an end", ["a"], [[1, "a"]]],
+    ["lines in pieces", ["a\nb", "c\n"], [[1, "a"], [2, "bc"]]],
+    ["blank lines, which count", ["a\n\n \nb\n"], [[1, "a"], [4, "b"]]],
+  ])("LineConsumer gives the lines of %s with their numbers", async (_what, texts, expected) => {
+    expect(await read(...texts)).toEqual(expected);
+  });
+
+  it("LineConsumer says so where its reading was left before the input's end", async () => {
+    async function* input() {
+      yield bytes.encode("a\nb\n");
+    }
+    const consumer = new LineConsumer(input(), "run");
+    const leave = async () => {
+      for await (const { messages } of consumer.readings(() => Promise.resolve(new Map([[0, 1]])))) {
+        for await (const _ of messages) break;
+      }
+    };
+    await expect(leave()).rejects.toThrow(
+      "The marks of this run were deleted from the database while it ran: start it again",
+    );
+  });
+
+  it("LineConsumer brings what LineSink wrote into the table, and what is no metric among the rejected", async () => {
+    await using database = await openEmbedded(folder);
+    const store = await Store.open(database, { schema: null, name: "m" });
+    async function* input() {
+      yield bytes.encode("\nno metric\n");
+      const pieces: Uint8Array[] = [];
+      await new LineSink((text) => Promise.resolve(void pieces.push(bytes.encode(text)))).send(["a", "b"].map(metric));
+      yield* pieces;
+    }
+    const events = { waiting() {}, recovered() {}, stored() {}, lost() {}, reopened() {} };
+    const limits = { size: 2, interval: 3600 };
+    for (const run of ["one", "two"]) {
+      await transfer(new LineConsumer(input(), run), store, { limits, stop: never, giveUp: never, events });
+    }
+    const rows = await database.query<Metric>("select address from m order by address");
+    expect(rows.map(({ address }) => address)).toEqual(["a", "a", "b", "b"]);
+    expect(await database.query(`select topic_id as run, "offset"::int as line, topic from m_rejected order by 1`))
+      .toEqual([{ run: "one", line: 2, topic: "stdin" }, { run: "two", line: 2, topic: "stdin" }]);
+  });
+});

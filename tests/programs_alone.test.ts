@@ -1,0 +1,253 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import type { Metric } from "../lib/metric.ts";
+import { type Ended, run, type Runtime, RUNTIMES, start } from "./support/programs.ts";
+import { denoMissing } from "./support/runtimes.ts";
+import { answer, openSite, refusedPort, type Site } from "./support/site.ts";
+
+// The programs as a user starts them, without Kafka and without a database server.
+
+const folder = mkdtempSync(join(tmpdir(), "test-programs-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let files = 0;
+const newPath = () => join(folder, String(++files));
+
+function writeHosts(...lines: string[]): string {
+  const path = `${newPath()}.txt`;
+  writeFileSync(path, lines.map((line) => `${line}\n`).join(""));
+  return path;
+}
+
+/** A site with a page that is fine, one that is not, and one that never answers. */
+function openPages(): Promise<Site> {
+  return openSite((socket, { path }) => {
+    if (path === "/fine") socket.end(answer("200 OK", {}, "All systems normal"));
+    if (path === "/broken") socket.end(answer("500 Internal Server Error"));
+  });
+}
+
+const parse = <T>(lines: string): T[] =>
+  lines.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+const metric = (n: number) => `{"address": "a${n}", "status_code": 200, "latency": 0.1, "is_valid": true}\n`;
+
+const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);
+
+describe.each(runtimes)("under %s", (runtime: Runtime) => {
+  const ask = async (data: string, sql: string): Promise<unknown[]> => {
+    const { code, stdout, stderr } = await run(runtime, "consumer", ["--embedded", data, "--query", sql]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    return parse(stdout);
+  };
+
+  it("producer --once --stdout checks every host once and writes one metric a line", async () => {
+    await using site = await openPages();
+    const dead = `http://127.0.0.1:${await refusedPort()}`;
+    const page = (path: string) => `http://127.0.0.1:${site.port}${path}`;
+    const hosts = writeHosts(`${page("/fine")} 5 (systems? normal)`, `${page("/broken")} 30s`, `${dead} "@daily"`);
+    const { code, stdout } = await run(runtime, "producer", ["--once", "--stdout", "--location", "Büro", hosts]);
+    expect(code).toBe(0);
+    const seen = parse<Metric>(stdout).map(({ address, status_code, is_valid, error, location }) => {
+      return { address, status_code, is_valid, error, location };
+    });
+    expect(new Set(seen)).toEqual(
+      new Set([
+        { address: page("/fine"), status_code: 200, is_valid: true, error: null, location: "Büro" },
+        { address: page("/broken"), status_code: 500, is_valid: true, error: null, location: "Büro" },
+        { address: dead, status_code: null, is_valid: false, error: "connect", location: "Büro" },
+      ]),
+    );
+    expect(site.requests.length).toBe(2);
+  });
+
+  it("producer | consumer is the whole job, run after run", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/fine 1s (normal)`);
+    const data = newPath();
+    const lines: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      await using producer = start(runtime, "producer", ["--stdout", hosts]);
+      await producer.prints(/\n.*\n/s);
+      producer.kill("SIGTERM");
+      const { code, stdout } = await producer.ended;
+      expect(code).toBe(0);
+      lines.push(...stdout.trim().split("\n"));
+      const stored = await run(runtime, "consumer", ["--stdin", "--embedded", data], { input: stdout });
+      expect(stored.code).toBe(0);
+    }
+    const rows = await ask(
+      data,
+      "select check_id, scheduled_at, latency, is_valid from host_metrics order by checked_at",
+    );
+    const made = lines.map((line) => JSON.parse(line) as Metric);
+    expect(rows).toEqual(made.map(({ check_id, scheduled_at, latency, is_valid }) => {
+      return { check_id, scheduled_at, latency, is_valid };
+    }));
+    expect(site.requests.length).toBe(made.length);
+    // Every run is new input: no mark is left behind.
+    expect(await ask(data, "select * from host_metrics_offsets")).toEqual([]);
+  });
+
+  it("consumer --stdin keeps what is no metric among the rejected, with the number of its line", async () => {
+    const data = newPath();
+    const input = `${metric(1)}\nnot JSON\n${metric(2)}`;
+    const { code, stderr } = await run(runtime, "consumer", ["--stdin", "--embedded", data], { input });
+    expect(code).toBe(0);
+    expect(stderr).toContain("2 metrics stored, 1 rejected");
+    const sql = `select topic, "offset", convert_from(value, 'UTF8') as value, reason from host_metrics_rejected`;
+    expect(await ask(data, sql)).toEqual([
+      { topic: "stdin", offset: 3, value: "not JSON", reason: expect.stringContaining("the document is not JSON") },
+    ]);
+  });
+
+  it("consumer refuses a folder that another one has open, until that one is gone, however it went", async () => {
+    const data = newPath();
+    await using first = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
+    first.write(metric(1));
+    const second = () => run(runtime, "consumer", ["--embedded", data, "--query", "select 1"]);
+    await first.says("1 messages stored");
+    expect(await second()).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`${data} is in use by another program`),
+    });
+    first.kill("SIGKILL");
+    await first.ended;
+    expect(await ask(data, "select 1 as one")).toEqual([{ one: 1 }]);
+  });
+
+  it("producer drains at SIGTERM: it finishes the check that runs, delivers it, and ends with 0", async () => {
+    let finish = () => {};
+    await using site = await openSite((socket) => void (finish = () => socket.end(answer("200 OK"))));
+    const hosts = writeHosts(`http://127.0.0.1:${site.port} 1s`);
+    await using producer = start(runtime, "producer", ["--stdout", hosts]);
+    await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
+    producer.kill("SIGTERM");
+    await producer.says("SIGTERM: finishing what is under way");
+    finish();
+    const { code, stdout } = await producer.ended;
+    expect(code).toBe(0);
+    expect(parse<Metric>(stdout).map(({ status_code }) => status_code)).toEqual([200]);
+    expect(site.requests.length).toBe(1);
+  });
+
+  it("producer gives a check up that does not end in time after SIGTERM, and still ends with 0", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/never 1s`);
+    await using producer = start(runtime, "producer", ["--stdout", "--timeout", "60", hosts]);
+    await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
+    producer.kill("SIGTERM");
+    expect(await producer.ended).toMatchObject({ code: 0, stdout: "" });
+  });
+
+  it("a second signal ends a program at once", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/never 1s`);
+    await using producer = start(runtime, "producer", ["--stdout", "--timeout", "60", hosts]);
+    await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
+    producer.kill("SIGINT");
+    await producer.says("SIGINT: finishing what is under way");
+    producer.kill("SIGINT");
+    expect(await producer.ended).toMatchObject({ code: 1 });
+  });
+
+  it("producer ends with one line when nobody reads its standard output any more", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/fine 1s`);
+    await using producer = start(runtime, "producer", ["--stdout", "--log-level", "WARN", hosts]);
+    producer.closeOutput();
+    const { code, stderr } = await producer.ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^\S+ ERROR nobody reads the standard output any more \(\d+ checks? made, 0 metrics delivered\)\n$/,
+    );
+  });
+
+  it("consumer --stdin reads on after SIGINT until its input ends, and stores all of it", async () => {
+    const data = newPath();
+    await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", data]);
+    consumer.write(metric(1));
+    await consumer.says("standard input →");
+    consumer.kill("SIGINT");
+    await consumer.says("SIGINT: finishing what is under way");
+    consumer.write(metric(2));
+    consumer.endInput();
+    expect((await consumer.ended).code).toBe(0);
+    expect(await ask(data, "select address from host_metrics order by address")).toEqual([
+      { address: "a1" },
+      { address: "a2" },
+    ]);
+  });
+
+  it("consumer --stdin stores what it has read at SIGTERM, though its input goes on", async () => {
+    const data = newPath();
+    const limits = ["--batch-size", "2", "--batch-interval", "60", "--log-level", "DEBUG"];
+    await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", data, ...limits]);
+    consumer.write(metric(1) + metric(2) + metric(3));
+    await consumer.says("2 messages stored");
+    consumer.kill("SIGTERM");
+    expect((await consumer.ended).code).toBe(0);
+    expect(await ask(data, "select count(*) as rows from host_metrics")).toEqual([{ rows: 3 }]);
+  });
+
+  it("producer --check prints each host with its next three due times, and asks nobody", async () => {
+    const hosts = writeHosts("a.example 5", 'b.example/x "0 12 * * *" (y)');
+    const { code, stdout, stderr } = await run(runtime, "producer", ["--check", hosts], { env: { TZ: "UTC" } });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [first = "", second = "", ...rest] = stdout.trim().split("\n");
+    expect(rest).toEqual([]);
+    const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`;
+    expect(first).toMatch(new RegExp(`^a\\.example +5 +${time}  ${time}  ${time}$`));
+    expect(second).toMatch(/^b\.example\/x +"0 12 \* \* \*" +\S+T12:00:00Z  \S+T12:00:00Z  \S+T12:00:00Z$/);
+  });
+
+  it("consumer --print-schema prints SQL that creates the tables", async () => {
+    const { code, stdout } = await run(runtime, "consumer", ["--print-schema", "--db-table", "monitoring.metrics"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('create table if not exists "monitoring"."metrics" (');
+    expect(stdout).toContain('-- grant select, insert on "monitoring"."metrics" to ROLE;');
+  });
+
+  const WRONG: readonly [string, "producer" | "consumer", string[], Partial<Ended>][] = [
+    ["nothing", "producer", [], {
+      code: 2,
+      stderr: "HOSTS_FILE is missing: name the file that lists the hosts, or - for standard input\n" +
+        "--kafka-bootstrap-servers (KAFKA_BOOTSTRAP_SERVERS) is missing: write the brokers, such as localhost:9092\n" +
+        "--kafka-topic (KAFKA_TOPIC) is missing: write the name of the topic\n",
+    }],
+    ["a hosts file that is not there", "producer", ["--stdout", "/nowhere/hosts.txt"], {
+      code: 2,
+      stderr: "/nowhere/hosts.txt: cannot be read (ENOENT): check the path and the rights of the file\n",
+    }],
+    ["a query that fails", "consumer", ["--embedded", newPath(), "--query", "select nothing"], {
+      code: 1,
+      stderr: expect.stringContaining('PostgreSQL says: column "nothing" does not exist'),
+    }],
+  ];
+  it.each(WRONG)("a program that is given %s says so and ends", async (_, program, args, expected) => {
+    expect(await run(runtime, program, args)).toMatchObject(expected);
+  });
+
+  it("producer reads the hosts from standard input, reports every bad line with its place, and starts nothing", async () => {
+    const input = "a.example 5\nb.example often\nhttps:/c.example 5\n";
+    expect(await run(runtime, "producer", ["--stdout", "-"], { input })).toEqual({
+      code: 2,
+      signal: null,
+      stdout: "",
+      stderr:
+        `standard input:2:11: "often" is no FREQUENCY: write minutes (5, 0.5), a number with a unit (30s, 5m, 2h, 1d) ` +
+        `or a cron expression in double quotes ("*/5 * * * *")\n` +
+        `standard input:3:1: https:/c.example lacks // after "https:": write https://c.example\n`,
+    });
+  });
+});
+
+describe.runIf(denoMissing === null)("deno run without permissions", () => {
+  it("names what is missing in one line where nobody can be asked", async () => {
+    const { code, stderr } = await run("deno", "producer", ["x"], { plain: true });
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      'Deno does not allow env access to "KAFKA_BOOTSTRAP_SERVERS": start it as deno run -P=producer producer.ts …\n',
+    );
+  });
+});

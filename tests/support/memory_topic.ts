@@ -1,0 +1,104 @@
+import type { Assignment, IncomingMessage, KafkaConsumer, Position, Positions, Reading } from "../../lib/kafka.ts";
+
+interface Log {
+  start: number;
+  end: number;
+  messages: IncomingMessage[];
+}
+
+/** What a client that loses its way gives in reading number `reading` instead of `messages`, which would be right. */
+export type Distort = (messages: IncomingMessage[], reading: number) => IncomingMessage[];
+
+/**
+ * A topic in memory, and a consumer that has all of its partitions. A reading gives what there is from its positions on, then
+ * waits for more; it ends at once where a position is out of range, as one of a real client does.
+ */
+export class MemoryTopic implements KafkaConsumer {
+  readonly topicId: string;
+  /** The positions that each reading began at. */
+  readonly begun: Positions[] = [];
+  readonly commits: Positions[] = [];
+  /** Messages given out. */
+  given = 0;
+  distort: Distort = (messages) => messages;
+  /** Called where a reading ends because a position is out of range. */
+  onOutOfRange: () => void = () => {};
+  readonly #logs = new Map<number, Log>();
+  #wake = Promise.withResolvers<void>();
+
+  constructor(topicId: string) {
+    this.topicId = topicId;
+  }
+
+  /** Writes a message behind the end of a partition's log, or at a later offset. */
+  write(value: string | null, { partition = 0, offset = this.#log(partition).end } = {}): void {
+    const log = this.#log(partition);
+    const bytes = value === null ? null : new TextEncoder().encode(value);
+    log.messages.push({ partition, offset, key: null, value: bytes, timestamp: 0 });
+    log.end = offset + 1;
+    this.wake();
+  }
+
+  /** Sets the bounds of a partition's log. */
+  bound(start: number, end: number, partition = 0): void {
+    Object.assign(this.#log(partition), { start, end });
+  }
+
+  /** Lets the reading under way look for new messages. */
+  wake(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+
+  async *readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
+    signal.addEventListener("abort", () => this.wake(), { once: true });
+    while (!signal.aborted) {
+      const assignment = this.#assignment();
+      const positions = await position(assignment);
+      const messages = this.#messages(positions, this.begun.length, signal);
+      this.begun.push(new Map(positions));
+      yield { assignment, positions, messages };
+    }
+  }
+
+  async *#messages(positions: Positions, reading: number, signal: AbortSignal): AsyncGenerator<IncomingMessage, void> {
+    const next = new Map(positions);
+    while (!signal.aborted) {
+      const woken = this.#wake.promise;
+      const isInRange = ([partition, offset]: [number, number]) => {
+        const { start, end } = this.#log(partition);
+        return start <= offset && offset <= end;
+      };
+      if (![...next].every(isInRange)) return this.onOutOfRange();
+      const there = [...next].flatMap(([partition, offset]) =>
+        this.#log(partition).messages.filter((message) => message.offset >= offset)
+      );
+      for (const { partition, offset } of there) next.set(partition, offset + 1);
+      for (const message of this.distort(there, reading)) {
+        this.given++;
+        yield message;
+      }
+      await woken;
+    }
+  }
+
+  #assignment(): Assignment {
+    const partitions = [...this.#logs].map(([partition, { start, end }]) => {
+      return { partition, logStart: start, logEnd: end, start };
+    });
+    return { topic: "metrics", topicId: this.topicId, partitions };
+  }
+
+  #log(partition: number): Log {
+    const log = this.#logs.get(partition) ?? { start: 0, end: 0, messages: [] };
+    this.#logs.set(partition, log);
+    return log;
+  }
+
+  commit(positions: Positions): Promise<void> {
+    this.commits.push(new Map(positions));
+    return Promise.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
