@@ -7,7 +7,7 @@ import { type Program, runProgram } from "./lib/program.ts";
 import { retry } from "./lib/retry.ts";
 import { quoteTables, schemaSql } from "./lib/schema.ts";
 import { type ConsumerSettings, readConsumerSettings } from "./lib/settings.ts";
-import { planSource, type SourcePlan } from "./lib/source_plan.ts";
+import { planSource, type SourcePlan } from "./lib/source.ts";
 import { Store } from "./lib/store.ts";
 import { formatTable, jsonLines } from "./lib/table_text.ts";
 import { transfer, type TransferEvents } from "./lib/transfer.ts";

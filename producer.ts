@@ -9,7 +9,7 @@ import type { Metric } from "./lib/metric.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { Queue } from "./lib/queue.ts";
 import { type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
-import { planSink, type SinkPlan } from "./lib/sink_plan.ts";
+import { planSink, type SinkPlan } from "./lib/sink.ts";
 import { allUsable } from "./lib/usage_error.ts";
 import { USER_AGENT } from "./lib/version.ts";
 

@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { MAX_BODY_BYTES, readBody, textOf } from "./body.ts";
-import { connect } from "./connect.ts";
-import { exchange } from "./exchange.ts";
-import { Failure } from "./failure.ts";
+import { MAX_BODY_BYTES, readBody, textOf } from "./check/body.ts";
+import { connect } from "./check/connect.ts";
+import { exchange } from "./check/exchange.ts";
+import { Failure } from "./check/failure.ts";
 import type { Host } from "./hosts.ts";
 import type { Metric } from "./metric.ts";
-import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
-import { Stopwatch } from "./stopwatch.ts";
-import type { Phase } from "./stopwatch.ts";
+import { MAX_REDIRECTS, redirectOf } from "./check/redirect.ts";
+import { Stopwatch } from "./check/stopwatch.ts";
+import type { Phase } from "./check/stopwatch.ts";
 
 /** How every check is made. */
 export interface CheckOptions {

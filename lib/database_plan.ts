@@ -1,6 +1,6 @@
 import type { Database } from "./database.ts";
-import { openEmbedded } from "./database_embedded.ts";
-import { openPostgres } from "./database_postgres.ts";
+import { openEmbedded } from "./database/embedded.ts";
+import { openPostgres } from "./database/postgres.ts";
 import type { ConsumerSettings } from "./settings.ts";
 import { loadKeyMaterial } from "./tls.ts";
 import { UsageError } from "./usage_error.ts";

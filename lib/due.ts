@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Heap } from "./heap.ts";
+import { Heap } from "./due/heap.ts";
 import type { Host } from "./hosts.ts";
 import { nextDue } from "./schedule.ts";
 

@@ -10,12 +10,11 @@ export type ClientChoice = "auto" | "librdkafka" | "javascript";
  */
 export async function loadClient(choice: ClientChoice): Promise<KafkaClient> {
   if (choice === "javascript") return await loadJavascript();
-  const { loadLibrdkafka } = await import("./librdkafka.ts");
-  const library = loadLibrdkafka();
-  if (!("missing" in library)) return (await import("./kafka_librdkafka.ts")).librdkafkaClient(library);
+  const client = (await import("./kafka_librdkafka.ts")).loadLibrdkafkaClient();
+  if (!("missing" in client)) return client;
   if (choice === "auto") return await loadJavascript();
   throw new TypeError(
-    `--kafka-client (KAFKA_CLIENT) is librdkafka, but ${library.missing}: write javascript, or leave it out`,
+    `--kafka-client (KAFKA_CLIENT) is librdkafka, but ${client.missing}: write javascript, or leave it out`,
   );
 }
 

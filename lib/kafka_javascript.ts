@@ -1,9 +1,9 @@
 import { Consumer } from "@platformatic/kafka";
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
-import { connectionOptions, createTopic, describeTopic, reason, rethrow } from "./kafka_javascript_connection.ts";
-import { JavascriptConsumer } from "./kafka_javascript_consumer.ts";
-import { JavascriptProducer } from "./kafka_javascript_producer.ts";
-import { CLIENT_ID, isPassing, MissingTopicError, refusedTls, Troubles } from "./kafka_setup.ts";
+import { connectionOptions, createTopic, describeTopic, reason, rethrow } from "./kafka_javascript/connection.ts";
+import { JavascriptConsumer } from "./kafka_javascript/consumer.ts";
+import { JavascriptProducer } from "./kafka_javascript/producer.ts";
+import { CLIENT_ID, isPassing, MissingTopicError, refusedTls, Troubles } from "./kafka/setup.ts";
 import { retry } from "./retry.ts";
 
 /** The client in plain TypeScript: it runs on every runtime. */

@@ -1,12 +1,17 @@
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
-import { connected, ensureTopic } from "./kafka_librdkafka_connection.ts";
-import { closeConsumer, LibrdkafkaConsumer, newConsumer, type RebalanceListener } from "./kafka_librdkafka_consumer.ts";
-import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka_producer.ts";
-import { Troubles } from "./kafka_setup.ts";
-import type { Librdkafka, NativeProducer } from "./librdkafka.ts";
+import { connected, ensureTopic } from "./kafka_librdkafka/connection.ts";
+import { closeConsumer, LibrdkafkaConsumer, newConsumer, type RebalanceListener } from "./kafka_librdkafka/consumer.ts";
+import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
+import { Troubles } from "./kafka/setup.ts";
+import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./kafka_librdkafka/library.ts";
 
-/** The client around librdkafka, with the add-on that `loadLibrdkafka` gave. */
-export function librdkafkaClient(library: Librdkafka): KafkaClient {
+/** The client around librdkafka, or why its add-on cannot be loaded here. */
+export function loadLibrdkafkaClient(): KafkaClient | { readonly missing: string } {
+  const library = loadLibrdkafka();
+  return "missing" in library ? library : librdkafkaClient(library);
+}
+
+function librdkafkaClient(library: Librdkafka): KafkaClient {
   const connectProducer = (options: KafkaOptions, troubles: Troubles, signal: AbortSignal): Promise<NativeProducer> => {
     const opening = { make: () => newProducer(library, options), serve: pollProducer, close: closeProducer };
     return connected(opening, options.topic, troubles, signal);

@@ -1,8 +1,6 @@
 import process from "node:process";
 import { Log, type LogLevel } from "./log.ts";
-import type { ProgramName } from "./options.ts";
-import { environmentOf, type Parsed } from "./settings.ts";
-import type { Environment } from "./settings_reader.ts";
+import { type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a program is given to work with. */

@@ -1,5 +1,5 @@
-import { Cron } from "./cron.ts";
-import { TimeZone } from "./zone.ts";
+import { Cron } from "./schedule/cron.ts";
+import { TimeZone } from "./schedule/zone.ts";
 
 /** How often a host is due: every so many milliseconds, or at the times of a cron expression. `text` is what was written. */
 export type Frequency =

@@ -1,12 +1,14 @@
 import process from "node:process";
-import { helpText, versionText } from "./help.ts";
+import { helpText, versionText } from "./settings/help.ts";
 import type { Start } from "./kafka.ts";
 import type { ClientChoice } from "./kafka_client.ts";
 import type { LogLevel } from "./log.ts";
-import { type OptionName, optionsOf, type ProgramName } from "./options.ts";
-import type { SslMode } from "./postgres_socket.ts";
+import { type OptionName, optionsOf, type ProgramName } from "./settings/options.ts";
+import type { SslMode } from "./ssl_mode.ts";
 import type { TableName } from "./schema.ts";
-import { type Environment, SettingsReader } from "./settings_reader.ts";
+import { type Environment, SettingsReader } from "./settings/reader.ts";
+
+export type { Environment, ProgramName };
 
 /** What came of a command line and an environment: settings, a text to print, or everything that is wrong with them. */
 export type Parsed<T> =

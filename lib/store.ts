@@ -1,12 +1,12 @@
 import { type Database, explain, remedyFor, SetupError, sqlFailure } from "./database.ts";
 import { isRejection, type Metric, type Rejection } from "./metric.ts";
 import { arrayText, base64, type Element } from "./pg_text.ts";
-import { cut, type Entry, type Piece, portions, type Source, type Span } from "./piece.ts";
+import { cut, type Entry, type Piece, portions, type Source, type Span } from "./store/piece.ts";
 import type { TableName } from "./schema.ts";
-import { canHoldMissed, claimSql, flushSql, forgetSql, marksSql, skipSql } from "./statements.ts";
-import { prepareTables, type Tables } from "./tables.ts";
+import { canHoldMissed, claimSql, flushSql, forgetSql, marksSql, skipSql } from "./store/statements.ts";
+import { prepareTables, type Tables } from "./store/tables.ts";
 
-export type { Entry, Source, Span } from "./piece.ts";
+export type { Entry, Source, Span } from "./store/piece.ts";
 
 /** Messages stored by this store since it was opened; what somebody else had stored before is not counted. */
 export interface Counters {

@@ -2,7 +2,7 @@ import { batches, type BatchLimits } from "./batches.ts";
 import { remedyFor } from "./database.ts";
 import type { AssignedPartition, Assignment, IncomingMessage, KafkaConsumer, Positions, Reading } from "./kafka.ts";
 import { decodeMetric } from "./metric.ts";
-import { Progress } from "./progress.ts";
+import { Progress } from "./transfer/progress.ts";
 import { retry } from "./retry.ts";
 import type { Entry, Source, Store } from "./store.ts";
 import { unlessAborted } from "./unless_aborted.ts";

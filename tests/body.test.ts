@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { textOf } from "../lib/body.ts";
+import { textOf } from "../lib/check/body.ts";
 
 it.each([
   ["text/html", Buffer.from("grün"), "grün"],

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { check } from "../lib/check.ts";
 import type { Host } from "../lib/hosts.ts";
 import type { Metric } from "../lib/metric.ts";
-import { PHASES } from "../lib/stopwatch.ts";
+import { PHASES } from "../lib/check/stopwatch.ts";
 import { Certificates } from "./support/certificates.ts";
 import { CASES, phasesOf } from "./support/check_cases.ts";
 import type { World } from "./support/check_cases.ts";

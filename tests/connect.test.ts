@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
-import { connect } from "../lib/connect.ts";
-import { alternate, dial } from "../lib/dial.ts";
-import { Failure } from "../lib/failure.ts";
-import { literalAddress, resolve } from "../lib/resolve.ts";
-import { Stopwatch } from "../lib/stopwatch.ts";
+import { connect } from "../lib/check/connect.ts";
+import { alternate, dial } from "../lib/check/dial.ts";
+import { Failure } from "../lib/check/failure.ts";
+import { literalAddress, resolve } from "../lib/check/resolve.ts";
+import { Stopwatch } from "../lib/check/stopwatch.ts";
 import { openSite, refusedPort } from "./support/site.ts";
 
 const never = new AbortController().signal;

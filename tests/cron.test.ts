@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { Cron } from "../lib/cron.ts";
-import { TimeZone } from "../lib/zone.ts";
+import { Cron } from "../lib/schedule/cron.ts";
+import { TimeZone } from "../lib/schedule/zone.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type DatabaseUrl, parseDatabaseUrl } from "../lib/database_url.ts";
+import { type DatabaseUrl, parseDatabaseUrl } from "../lib/settings/database_url.ts";
 
 const nothing: DatabaseUrl = { host: null, port: null, name: null, user: null, password: null, sslMode: null };
 

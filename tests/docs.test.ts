@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { safeParse } from "valibot";
 import { describe, expect, it } from "vitest";
-import { type Option, OPTIONS } from "../lib/options.ts";
+import { type Option, OPTIONS } from "../lib/settings/options.ts";
 import { readConsumerSettings, readProducerSettings } from "../lib/settings.ts";
 import { settingsTable } from "./support/settings_table.ts";
 

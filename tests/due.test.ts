@@ -13,7 +13,9 @@ function hostsOf(...lines: string[]) {
 it("firstDue lets hosts that wait more than 30 s be checked soon, at 50 a second, and others at their own time", () => {
   const patient = Array.from({ length: 100 }, (_, index) => `patient${index}.example 30d`);
   const firsts = firstDue(hostsOf(...patient, "quick.example 30s", 'cron.example "0 0 1 1 *"'), NOON);
-  expect(firsts.slice(0, 100).map(({ at }) => at - NOON)).toEqual(Array.from({ length: 100 }, (_, index) => index * 20));
+  expect(firsts.slice(0, 100).map(({ at }) => at - NOON)).toEqual(
+    Array.from({ length: 100 }, (_, index) => index * 20),
+  );
   expect(firsts[100]?.at).toBeGreaterThan(NOON);
   expect(firsts[100]?.at).toBeLessThanOrEqual(NOON + 30_000);
   expect(firsts[101]?.at).toBe(Date.parse("2027-01-01T00:00:00Z"));
@@ -24,7 +26,11 @@ it("dueHosts gives hosts in the order of their due times, at these times", async
   const controller = new AbortController();
   const seen: { address: string; due: number; late: number }[] = [];
   for await (const due of dueHosts(hosts, controller.signal)) {
-    seen.push({ address: due.host.address, due: due.scheduledAt.getTime(), late: Date.now() - due.scheduledAt.getTime() });
+    seen.push({
+      address: due.host.address,
+      due: due.scheduledAt.getTime(),
+      late: Date.now() - due.scheduledAt.getTime(),
+    });
     due.release();
     if (seen.length === 9) controller.abort();
   }

@@ -1,35 +1,79 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path/posix";
 import { expect, it } from "vitest";
 
 const root = new URL("../", import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), "utf8");
-const library = readdirSync(new URL("lib", root)).filter((name) => name.endsWith(".ts"));
+const library = globSync("lib/**/*.ts", { cwd: root }).toSorted();
 
 /** What each file of lib/ imports from lib/, by value or by type. */
-const imports = new Map(library.map((name) => {
-  const found = read(`lib/${name}`).matchAll(/(?:from|import\()\s*"\.\/([^"]+)"/g);
-  return [name, [...new Set([...found].map((match) => match[1] as string))]] as const;
+const imports = new Map(library.map((path) => {
+  const found = read(path).matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g);
+  return [path, [...found].map((match) => join(dirname(path), match[1] as string))] as const;
 }));
 
-/**
- * The floors of the house: a file imports only from floors below its own. A new file gets the lowest floor that holds it.
- */
-const FLOORS = [
-  [],
-] as readonly (readonly string[])[];
+/** The room that a file belongs to: lib/check.ts is the door to what stands in lib/check/. */
+const roomOf = (path: string) => path.replace(/\.ts$/, "").split("/").slice(0, 2).join("/");
 
-it("lib/ is a house of floors: every file has one, and imports only from floors below", () => {
-  const floorOf = new Map(FLOORS.flatMap((files, floor) => files.map((file) => [file, floor] as const)));
-  expect([...floorOf.keys()].sort()).toEqual(library.sort());
-  const upward = [...imports].flatMap(([file, imported]) =>
-    imported.filter((other) => !((floorOf.get(other) ?? Infinity) < (floorOf.get(file) ?? -1)))
-      .map((other) => `${file} imports ${other}`)
+/** Rooms that may use the inner rooms of another: each of these is a decision. */
+const GUESTS: Readonly<Record<string, readonly string[]>> = {
+  // What is the same for both clients.
+  "lib/kafka": ["lib/kafka_javascript", "lib/kafka_librdkafka"],
+  // Chooses between the two databases, each of which knows nothing of the other.
+  "lib/database": ["lib/database_plan"],
+};
+
+/** What a room must not know of, whatever stands in between. */
+const STRANGERS: readonly (readonly [room: string, others: RegExp])[] = [
+  ["lib/batches", /^lib\//],
+  ["lib/metric", /^lib\//],
+  ["lib/check", /^lib\/(kafka|database|store|delivery|sink)/],
+  ["lib/store", /^lib\/kafka/],
+  ["lib/kafka_client", /^lib\/(database|store|check)/],
+];
+
+it("lib/ has no circle of imports", () => {
+  const seen = new Map<string, "open" | "done">();
+  const circles: string[] = [];
+  const visit = (path: string, way: readonly string[]) => {
+    if (seen.get(path) === "done") return;
+    if (seen.get(path) === "open") return void circles.push([...way, path].join(" → "));
+    seen.set(path, "open");
+    for (const next of imports.get(path) ?? []) visit(next, [...way, path]);
+    seen.set(path, "done");
+  };
+  for (const path of library) visit(path, []);
+  expect(circles).toEqual([]);
+});
+
+it("lib/ keeps its inner rooms to themselves: lib/x/… is imported by lib/x.ts and its neighbours in lib/x/ only", () => {
+  const trespasses = [...imports].flatMap(([path, imported]) =>
+    imported.filter((other) => other.split("/").length > 2 && roomOf(other) !== roomOf(path))
+      .filter((other) => !GUESTS[roomOf(other)]?.includes(roomOf(path)))
+      .map((other) => `${path} imports ${other}`)
   );
-  expect(upward).toEqual([]);
+  expect(trespasses).toEqual([]);
+});
+
+it.each(STRANGERS)("%s.ts knows nothing of what matches %s", (room, others) => {
+  const known = new Set<string>();
+  const learn = (path: string) => {
+    if (known.has(path)) return;
+    known.add(path);
+    for (const next of imports.get(path) ?? []) learn(next);
+  };
+  learn(`${room}.ts`);
+  known.delete(`${room}.ts`);
+  expect([...known].filter((path) => others.test(path))).toEqual([]);
+});
+
+it("lib/ is silent: program.ts alone prints, logs or ends the process", () => {
+  const loud = library.filter((path) => /console\.|process\.(?:exit|std(?:out|err))/.test(read(path)));
+  expect(loud).toEqual(["lib/program.ts"]);
 });
 
 it("only settings.ts reads the environment", () => {
-  const readers = [...library.map((name) => `lib/${name}`), "producer.ts", "consumer.ts"].filter((path) =>
+  const readers = [...library, "producer.ts", "consumer.ts"].filter((path) =>
     /process\s*\.\s*env|Deno\s*\.\s*env|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*"node:process"/.test(read(path))
   );
   expect(readers).toEqual(["lib/settings.ts"]);

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer, Position, Start } from "../lib/kafka.ts";
 import { loadClient } from "../lib/kafka_client.ts";
-import { loadLibrdkafka } from "../lib/librdkafka.ts";
+import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { type KeyMaterial, loadKeyMaterial } from "../lib/tls.ts";
 import { makeCertificates } from "../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { StallWatch } from "../lib/kafka_stall.ts";
+import { StallWatch } from "../lib/kafka/stall.ts";
 
 describe("StallWatch", () => {
   /** Looks at partition 0, in each of the states [offset to read next, end of the log]. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OutgoingMessage } from "../lib/kafka.ts";
 import { loadClient } from "../lib/kafka_client.ts";
-import { loadLibrdkafka } from "../lib/librdkafka.ts";
+import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { loadKeyMaterial } from "../lib/tls.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";

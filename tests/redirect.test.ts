@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { Failure } from "../lib/failure.ts";
-import { redirectOf } from "../lib/redirect.ts";
+import { Failure } from "../lib/check/failure.ts";
+import { redirectOf } from "../lib/check/redirect.ts";
 
 const from = new URL("https://a.example:8443/shop/?q=1");
 

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, SetupError } from "../lib/database.ts";
-import { openPostgres } from "../lib/database_postgres.ts";
+import { openPostgres } from "../lib/database/postgres.ts";
 import { decodeMetric, METRIC_FIELDS } from "../lib/metric.ts";
 import { COLUMNS, MAX_TABLE_NAME_BYTES, quoteTables, schemaSql, type TableName } from "../lib/schema.ts";
 import { type Entry, Store } from "../lib/store.ts";
-import { prepareTables } from "../lib/tables.ts";
+import { prepareTables } from "../lib/store/tables.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 
 it("COLUMNS has one for each field of a metric", () => {

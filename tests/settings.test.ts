@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { nameOf, type Option, type OptionName, OPTIONS, optionsOf, type ProgramName } from "../lib/options.ts";
+import { nameOf, type Option, type OptionName, OPTIONS, optionsOf, type ProgramName } from "../lib/settings/options.ts";
 import {
   type ConsumerSettings,
   environmentOf,
@@ -11,7 +11,7 @@ import {
   readConsumerSettings,
   readProducerSettings,
 } from "../lib/settings.ts";
-import type { Environment } from "../lib/settings_reader.ts";
+import type { Environment } from "../lib/settings/reader.ts";
 
 const KAFKA = { KAFKA_BOOTSTRAP_SERVERS: "kafka.example:9093", KAFKA_TOPIC: "metrics" };
 const SERVER = { DB_HOST: "db.example", DB_NAME: "monitoring", DB_USER: "checker" };

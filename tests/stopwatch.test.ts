@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Stopwatch } from "../lib/stopwatch.ts";
+import { Stopwatch } from "../lib/check/stopwatch.ts";
 
 /** A stopwatch for which the moments (milliseconds) pass one by one. */
 function stopwatchAt(...moments: number[]): Stopwatch {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Database, explain, remedyFor } from "../lib/database.ts";
-import { openEmbedded } from "../lib/database_embedded.ts";
+import { openEmbedded } from "../lib/database/embedded.ts";
 import { quoteTables, type TableName } from "../lib/schema.ts";
 import { Store } from "../lib/store.ts";
 import { transfer, type TransferOptions } from "../lib/transfer.ts";

@@ -1,5 +1,5 @@
 import type { Metric } from "../../lib/metric.ts";
-import { PHASES } from "../../lib/stopwatch.ts";
+import { PHASES } from "../../lib/check/stopwatch.ts";
 
 /** Where things are in one run of the cases: `host:port` by what is special there. */
 export type World = Readonly<

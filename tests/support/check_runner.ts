@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { check } from "../../lib/check.ts";
 import type { Host } from "../../lib/hosts.ts";
 import type { Metric } from "../../lib/metric.ts";
-import { compilePattern } from "../../lib/pattern.ts";
+import { compilePattern } from "../../lib/hosts/pattern.ts";
 
 /** What to check, and how. */
 export interface Target {

@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { type Database, explain, remedyFor } from "../../lib/database.ts";
-import { openEmbedded } from "../../lib/database_embedded.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/database_postgres.ts";
+import { openEmbedded } from "../../lib/database/embedded.ts";
+import { openPostgres, type PostgresSettings } from "../../lib/database/postgres.ts";
 import { decodeMetric } from "../../lib/metric.ts";
 import { Store } from "../../lib/store.ts";
 

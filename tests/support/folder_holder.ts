@@ -2,7 +2,7 @@
 // under each runtime.
 import { argv, stdout } from "node:process";
 import { explain } from "../../lib/database.ts";
-import { openEmbedded } from "../../lib/database_embedded.ts";
+import { openEmbedded } from "../../lib/database/embedded.ts";
 
 try {
   const database = await openEmbedded(argv[2] as string);

@@ -1,0 +1,22 @@
+import type { CheckError } from "../metric.ts";
+
+/**
+ * Why a check got no whole answer. An expected outcome, so it is handed back as a value, not thrown; only where a deadline has to
+ * break into a wait is it an abort's reason.
+ */
+export class Failure {
+  readonly error: CheckError;
+  /** For a person; made one line by `check`, and never holds what could be a secret (a redirect's address, say). */
+  readonly detail: string;
+
+  constructor(error: CheckError, detail: string) {
+    this.error = error;
+    this.detail = detail;
+  }
+}
+
+/** The system's code of an error, such as ECONNREFUSED, or "" where it has none. */
+export function codeOf(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return typeof code === "string" ? code : "";
+}

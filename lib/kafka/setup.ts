@@ -1,0 +1,84 @@
+import { KafkaSetupError, type Listener } from "../kafka.ts";
+
+/** How both clients present themselves to the brokers, for quotas and the brokers' logs. */
+export const CLIENT_ID = "host-checker";
+
+/** Milliseconds without a heartbeat after which the group gives a consumer's partitions to others, and between two heartbeats. */
+export const SESSION_LIMIT = 15_000;
+export const HEARTBEAT_EVERY = 3_000;
+
+/** Milliseconds that a message may wait for the brokers' confirmation before it counts as undelivered. */
+export const DELIVERY_LIMIT = 30_000;
+
+/** Milliseconds that closing a client may take; what it could not say to the brokers by then, timeouts of theirs make up for. */
+export const CLOSE_LIMIT = 3_000;
+
+/** Bytes of one answer, and of one partition in it: what a consumer holds in memory beside the batch being stored. */
+export const FETCH_BYTES = 4 * 1024 * 1024;
+export const PARTITION_BYTES = 1024 * 1024;
+
+/** The only trouble of the set-up that a producer may mend by itself. */
+export class MissingTopicError extends KafkaSetupError {}
+
+/** The topic of a producer that may not create it, or of a consumer, is not there. */
+export function missingTopic(topic: string): MissingTopicError {
+  return new MissingTopicError(
+    `The topic ${topic} does not exist: check --kafka-topic (KAFKA_TOPIC), or let the producer create it with ` +
+      `--kafka-partitions (KAFKA_PARTITIONS)`,
+  );
+}
+
+/** TLS could not be agreed on. `detail` is what the client's library said. */
+export function refusedTls(detail: string, cause: unknown): KafkaSetupError {
+  return new KafkaSetupError(
+    `TLS with the Kafka broker failed (${detail}): check --kafka-ssl-ca-file (KAFKA_SSL_CA_FILE), --kafka-ssl-key-file ` +
+      `(KAFKA_SSL_KEY_FILE), --kafka-ssl-cert-file (KAFKA_SSL_CERT_FILE), and the names in --kafka-bootstrap-servers ` +
+      `(KAFKA_BOOTSTRAP_SERVERS)`,
+    { cause },
+  );
+}
+
+/** The brokers know who asks, and do not allow it. */
+export function refusedRight(detail: string, cause: unknown): KafkaSetupError {
+  return new KafkaSetupError(
+    `Kafka does not allow this (${detail}): ask for the right on the topic in --kafka-topic (KAFKA_TOPIC) and, for a ` +
+      `consumer, on the group in --kafka-group (KAFKA_GROUP)`,
+    { cause },
+  );
+}
+
+/** True where waiting may mend an error of a client. */
+export function isPassing(error: unknown): boolean {
+  return !(error instanceof KafkaSetupError);
+}
+
+/** Tells a listener each trouble once, and once more only after things went well in between. */
+export class Troubles {
+  readonly #listener: Listener;
+  #said = false;
+
+  constructor(listener: Listener) {
+    this.#listener = listener;
+  }
+
+  /** Something does not work; nothing is said where something already did not. */
+  report(what: string): void {
+    if (this.#said) return;
+    this.#said = true;
+    this.#listener(what);
+  }
+
+  /** It works. */
+  settle(what: string): void {
+    if (this.#said) this.#listener(what);
+    this.#said = false;
+  }
+}
+
+/** Waits for `work`, but not longer than `limit` milliseconds; never rejects. For closing, where nothing can be done about a failure. */
+export async function within(limit: number, work: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, limit));
+  await Promise.race([work.then(() => {}, () => {}), late]);
+  clearTimeout(timer);
+}

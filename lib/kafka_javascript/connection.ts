@@ -1,0 +1,86 @@
+import { isIP } from "node:net";
+import { Admin, type Base, type BaseOptions } from "@platformatic/kafka";
+import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
+import { CLIENT_ID, isPassing, missingTopic, MissingTopicError, refusedRight, refusedTls } from "../kafka/setup.ts";
+import { retry } from "../retry.ts";
+
+/** What every client of the library is opened with. */
+export function connectionOptions({ bootstrapServers, tls }: KafkaOptions): BaseOptions {
+  const base = { clientId: CLIENT_ID, bootstrapBrokers: [...bootstrapServers], connectTimeout: 5000, retryDelay: 300 };
+  if (tls === undefined) return base;
+  // The certificate's name is checked with or without; the name is sent along (SNI) where there is one: an address must not be.
+  const named = !bootstrapServers.some((server) => isIP(server.replace(/:\d*$/, "").replace(/^\[|\]$/g, "")) !== 0);
+  return { ...base, tls: { ...tls }, ...named && { tlsServerName: true } };
+}
+
+/** The number of the topic's partitions, its id, and the cluster's. Throws `KafkaSetupError` where it does not exist. */
+export async function describeTopic(client: Base, topic: string): Promise<TopicDescription> {
+  // Asked anew: a cached answer may be from before the topic was made, or from an earlier topic of this name.
+  const { id: cluster, topics } = await client.metadata({ topics: [topic], forceUpdate: true });
+  const found = topics.get(topic);
+  if (found === undefined || found.partitionsCount === 0) throw missingTopic(topic);
+  if (found.partitions.some(({ leader }) => leader < 0)) throw new Error(`A partition of ${topic} has no leader`);
+  return { cluster, id: found.id, partitions: found.partitionsCount };
+}
+
+export interface TopicDescription {
+  readonly cluster: string;
+  readonly id: string;
+  readonly partitions: number;
+}
+
+/** Makes a topic, and waits until the brokers know of it. One that is there already is left as it is. */
+export async function createTopic(options: KafkaOptions, partitions: number, signal: AbortSignal): Promise<void> {
+  const admin = new Admin({ ...connectionOptions(options), retries: 3 });
+  try {
+    await admin.createTopics({ topics: [options.topic], partitions, replicas: -1 }).catch((error) => {
+      if (!leaves(error).some(({ apiId }) => apiId === "TOPIC_ALREADY_EXISTS")) throw error;
+    });
+    // Its absence passes now: one broker made it, and the others will hear of it.
+    const isWaiting = (error: unknown) => error instanceof MissingTopicError || isPassing(error);
+    const look = () => describeTopic(admin, options.topic).catch(rethrow(options.topic));
+    await retry(look, { signal, isPassing: isWaiting });
+  } finally {
+    await admin.close().catch(() => {});
+  }
+}
+
+/** For `catch`: throws what a person can do something about instead of an error that tells only what happened. */
+export function rethrow(topic: string): (error: unknown) => never {
+  return (error) => {
+    throw asSetupError(error, topic) ?? error;
+  };
+}
+
+/** An error of the library as something that no waiting mends, or null. */
+export function asSetupError(error: unknown, topic: string): KafkaSetupError | null {
+  if (error instanceof KafkaSetupError) return error;
+  const all = leaves(error);
+  const tls = all.find((leaf) => TLS_CODE.test(leaf.code ?? "") || TLS_WORDS.test(leaf.message));
+  if (tls !== undefined) return refusedTls(tls.message, error);
+  const right = all.find(({ apiId }) => apiId?.endsWith("_AUTHORIZATION_FAILED"));
+  if (right !== undefined) return refusedRight(right.message, error);
+  return all.some(({ message }) => /^Unknown topic /.test(message)) ? missingTopic(topic) : null;
+}
+
+/** The last thing that went wrong, for a person: the library's outer errors say only that something failed so many times. */
+export function reason(error: unknown): string {
+  return leaves(error).at(-1)?.message ?? String(error);
+}
+
+// What node:tls says on Node (codes) and on Deno (words of its TLS library).
+const TLS_CODE = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|EPROTO)/;
+const TLS_WORDS = /certificate|requires TLS|received fatal alert/i;
+
+interface Leaf {
+  readonly message: string;
+  readonly code?: string;
+  readonly apiId?: string;
+}
+
+/** The innermost causes of an error: the library wraps them in several layers. */
+export function leaves(error: unknown): readonly Leaf[] {
+  if (!(error instanceof Error)) return [{ message: String(error) }];
+  const inner = [...(error instanceof AggregateError ? error.errors : []), ...(error.cause ? [error.cause] : [])];
+  return inner.length === 0 ? [error as Leaf] : inner.flatMap(leaves);
+}

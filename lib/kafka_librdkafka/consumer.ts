@@ -1,0 +1,395 @@
+import type {
+  AssignedPartition,
+  ConsumerOptions,
+  IncomingMessage,
+  KafkaConsumer,
+  KafkaSetupError,
+  Position,
+  Positions,
+  Reading,
+} from "../kafka.ts";
+import {
+  ANSWER_LIMIT,
+  asSetupError,
+  connectionSettings,
+  describeTopic,
+  isFatal,
+  promised,
+  reason,
+} from "./connection.ts";
+import { Membership } from "../kafka/membership.ts";
+import { type Described, exactly, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
+import {
+  CLOSE_LIMIT,
+  FETCH_BYTES,
+  HEARTBEAT_EVERY,
+  PARTITION_BYTES,
+  SESSION_LIMIT,
+  type Troubles,
+  within,
+} from "../kafka/setup.ts";
+import { StallWatch } from "../kafka/stall.ts";
+import type {
+  Librdkafka,
+  NativeAdmin,
+  NativeConsumer,
+  NativeError,
+  NativeMessage,
+  NativePartition,
+} from "./library.ts";
+
+/** Messages of one pull, and the milliseconds that it waits for the first: also the longest delay of a stop. */
+const PULL_COUNT = 1000;
+const PULL_WAIT = 200;
+/** Milliseconds without a pull after which the client is served by a timer: the group's changes come with pulls only. */
+const IDLE_LIMIT = 500;
+/** The longest there is: a consumer that waits for its database is no dead one. */
+const LONGEST_WORK = 86_400_000;
+/** Codes of the callback on a change of the share. */
+const ASSIGN = -175;
+
+/** The library's client, what it holds of the group, and the one way to pull from it. */
+interface Member {
+  readonly client: NativeConsumer;
+  readonly admin: NativeAdmin;
+  readonly membership: Membership;
+  readonly puller: Puller;
+}
+
+/** Pulls messages, one call at a time, and serves the client while nobody pulls. */
+class Puller {
+  readonly #client: NativeConsumer;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #reading: readonly NativePartition[] = [];
+  #underWay: Promise<readonly NativeMessage[]> | undefined;
+  #lastPull = performance.now();
+  #isPaused = false;
+  #spare: readonly NativeMessage[] = [];
+  #failure: unknown;
+
+  constructor(client: NativeConsumer) {
+    this.#client = client;
+    this.#timer = setInterval(() => void this.#serve(), IDLE_LIMIT);
+  }
+
+  /**
+   * From now on pulls give these partitions from these offsets. Waits for a pull under way first: it might take the
+   * first messages, and they would be missing. Does nothing where `stop` aborts meanwhile: they are somebody else's then.
+   */
+  async open(partitions: readonly NativePartition[], stop: AbortSignal): Promise<void> {
+    await this.#settled();
+    if (stop.aborted) return;
+    this.forget();
+    this.#reading = partitions;
+    this.#client.assign([...partitions]);
+    // A partition that was paused stays so, also when it is assigned anew.
+    if (partitions.length > 0) this.#client.resume([...partitions]);
+  }
+
+  /** What has come, or nothing after a short wait, nor where `stop` aborts before it begins. */
+  async pull(stop: AbortSignal): Promise<readonly NativeMessage[]> {
+    await this.#settled();
+    if (stop.aborted) return [];
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure;
+    if (this.#isPaused && this.#reading.length > 0) this.#client.resume([...this.#reading]);
+    this.#isPaused = false;
+    const spare = this.#spare;
+    this.#spare = [];
+    return spare.length > 0 ? spare : await this.#consume(PULL_COUNT);
+  }
+
+  /** Waits for `work`, which the group's news bring about; while nothing is read, nobody else would ask for them at once. */
+  async bring<T>(work: Promise<T>): Promise<T> {
+    let isWaiting = true;
+    const settle = () => void (isWaiting = false);
+    work.then(settle, settle);
+    for (await this.#settled(); isWaiting; await this.#settled()) await this.#consume(1).catch(() => {});
+    return await work;
+  }
+
+  /** The partitions are no longer this client's. */
+  forget(): void {
+    this.#reading = [];
+    this.#isPaused = false;
+    this.#spare = [];
+    this.#failure = undefined;
+  }
+
+  /** Serves no longer; resolves when no call is under way. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#settled();
+  }
+
+  /** A reader that is busy for long does not pull; then partitions are paused, and a pull brings only the group's news. */
+  async #serve(): Promise<void> {
+    if (this.#underWay !== undefined || performance.now() - this.#lastPull < IDLE_LIMIT) return;
+    const reading = this.#reading;
+    try {
+      if (!this.#isPaused && reading.length > 0) this.#client.pause([...reading]);
+      this.#isPaused = true;
+      const came = await this.#consume(1);
+      // None, since all is paused; but one that were dropped here would be a hole in the reading.
+      if (reading === this.#reading) this.#spare = [...this.#spare, ...came];
+    } catch (error) {
+      // The library says it once: it is the reader's.
+      if (reading === this.#reading) this.#failure = error;
+    }
+  }
+
+  async #consume(count: number): Promise<readonly NativeMessage[]> {
+    this.#underWay = promised<readonly NativeMessage[]>((done) => this.#client.consume(count, done));
+    try {
+      return await this.#underWay;
+    } finally {
+      this.#underWay = undefined;
+      this.#lastPull = performance.now();
+    }
+  }
+
+  /** Resolves when no call is under way. One that waited as well may have begun the next call first. */
+  async #settled(): Promise<void> {
+    while (this.#underWay !== undefined) await this.#underWay.catch(() => {});
+  }
+}
+
+type Connect = (onRebalance: RebalanceListener, signal: AbortSignal) => Promise<NativeConsumer>;
+
+interface Share extends Described {
+  readonly member: Member;
+}
+
+/** Reads with librdkafka: it keeps the membership alive on a thread of its own, and messages are pulled from it. */
+export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
+  readonly #options: ConsumerOptions;
+  readonly #troubles: Troubles;
+  readonly #library: Librdkafka;
+  readonly #connect: Connect;
+  readonly #watch = new StallWatch();
+  #member: Member | undefined;
+
+  /** `connect` gives a new client that has reached a broker, made by `newConsumer`. */
+  constructor(library: Librdkafka, options: ConsumerOptions, troubles: Troubles, connect: Connect) {
+    this.#library = library;
+    this.#options = options;
+    this.#troubles = troubles;
+    this.#connect = connect;
+  }
+
+  readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
+    return readings(this, position, this.#troubles, signal);
+  }
+
+  async describe(signal: AbortSignal): Promise<Share> {
+    const member = await this.#joined(signal);
+    const { partitions, changed } = await member.puller.bring(member.membership.share(signal));
+    const { topic } = this.#options;
+    const { id: topicId } = await describeTopic(member.admin, topic);
+    const assigned = await this.#lookAt(member.admin, partitions);
+    if (changed.aborted) return await this.describe(signal);
+    return { assignment: { topic, topicId, partitions: assigned }, changed, member };
+  }
+
+  async *messages(
+    { assignment, member }: Share,
+    positions: Positions,
+    stop: AbortSignal,
+  ): AsyncGenerator<IncomingMessage, void> {
+    const next = exactly(assignment, positions);
+    await member.puller.open(
+      Array.from(next, ([partition, offset]) => ({ topic: assignment.topic, partition, offset })),
+      stop,
+    );
+    this.#watch.begin();
+    let stalled: number | undefined;
+    while (!stop.aborted) {
+      const pulled = await member.puller.pull(stop);
+      for (const message of pulled) {
+        // Also in the middle of a batch: it may be from before the group took the partitions away.
+        if (stop.aborted) return;
+        if (message.offset < (next.get(message.partition) ?? Infinity)) continue;
+        next.set(message.partition, message.offset + 1);
+        yield incoming(message);
+      }
+      if (stalled !== undefined) throw new Error(`Partition ${stalled} has stopped at offset ${next.get(stalled)}`);
+      if (pulled.length === PULL_COUNT || next.size === 0 || !this.#watch.isDue()) continue;
+      // Deliberately not awaited: a broker that is away must not hold up what the others give.
+      this.#find(member.admin, [...next.keys()], LATEST, COMMITTED).then(
+        (ends) => stop.aborted || (stalled = this.#watch.stalled(next, ends)),
+        () => {},
+      );
+    }
+  }
+
+  asSetupError(error: unknown): KafkaSetupError | null {
+    return asSetupError(error, this.#options.topic);
+  }
+
+  reason(error: unknown): string {
+    return reason(error);
+  }
+
+  async #joined(signal: AbortSignal): Promise<Member> {
+    if (this.#member?.membership.failed) await this.#leave();
+    return this.#member ??= await this.#join(signal);
+  }
+
+  async #join(signal: AbortSignal): Promise<Member> {
+    const membership = new Membership();
+    const news: { puller?: Puller } = {};
+    const client = await this.#connect(
+      (error, partitions) => onRebalance(client, membership, news.puller, error, partitions),
+      signal,
+    );
+    client.on("event.error", (error) => this.#hear(error, membership));
+    client.subscribe([this.#options.topic]);
+    const puller = news.puller = new Puller(client);
+    return { client, membership, puller, admin: this.#library.AdminClient.createFrom(client) };
+  }
+
+  #hear(error: NativeError, membership: Membership): void {
+    const setup = this.asSetupError(error);
+    if (setup !== null || isFatal(error)) membership.fail(setup ?? error);
+    else this.#troubles.report(`Kafka gives no messages (${reason(error)}): trying again`);
+  }
+
+  async #leave(): Promise<void> {
+    const member = this.#member;
+    this.#member = undefined;
+    if (member === undefined) return;
+    member.membership.fail(new Error("The consumer was closed"));
+    await member.puller.stop();
+    await closeConsumer(member.client);
+  }
+
+  async #lookAt(admin: NativeAdmin, partitions: readonly number[]): Promise<AssignedPartition[]> {
+    if (partitions.length === 0) return [];
+    const { start } = this.#options;
+    const [starts, ends, times] = await Promise.all([
+      this.#find(admin, partitions, EARLIEST),
+      this.#find(admin, partitions, LATEST),
+      typeof start === "object" ? this.#find(admin, partitions, start.time) : new Map<number, number>(),
+    ]);
+    return partitions.map((partition) => {
+      const [logStart, logEnd] = [starts.get(partition), ends.get(partition)];
+      if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
+      return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times.get(partition) ?? -1) };
+    });
+  }
+
+  /** By partition: the first offset at a time or later, below 0 if there is none. */
+  async #find(
+    admin: NativeAdmin,
+    partitions: readonly number[],
+    time: number,
+    isolationLevel = ALL,
+  ): Promise<ReadonlyMap<number, number>> {
+    const { topic } = this.#options;
+    const questions = partitions.map((partition) => ({ topic, partition, offset: new this.#library.OffsetSpec(time) }));
+    const options = { timeout: ANSWER_LIMIT, isolationLevel };
+    const found = await promised<Offsets>((done) => admin.listOffsets(questions as never, options, done));
+    return new Map(found.map(({ partition, offset, error }) => {
+      if (error) throw error;
+      return [partition, offset];
+    }));
+  }
+
+  // Deliberately not `async` in its work: the library sends it in the background.
+  commit(positions: Positions): Promise<void> {
+    const { topic } = this.#options;
+    try {
+      const offsets = Array.from(positions, ([partition, offset]) => ({ topic, partition, offset }));
+      if (offsets.length > 0) this.#member?.client.commit(offsets);
+    } catch {
+      // A hint only.
+    }
+    return Promise.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#leave();
+  }
+}
+
+/** Special times of the Kafka protocol. */
+const EARLIEST = -2;
+const LATEST = -1;
+
+/** Isolation levels of the Kafka protocol: with the messages of transactions that are still open, and without. */
+const ALL = 0;
+const COMMITTED = 1;
+
+type Offsets = Parameters<Parameters<NativeAdmin["listOffsets"]>[2]>[1];
+
+/** Called on a change of the share, with why and with the partitions given or taken. */
+export type RebalanceListener = (
+  error: { readonly code: number } | undefined,
+  partitions: readonly NativePartition[],
+) => void;
+
+/** A client that reads only where it is told to. Not yet connected. */
+export function newConsumer(
+  library: Librdkafka,
+  options: ConsumerOptions,
+  onRebalance: RebalanceListener,
+): NativeConsumer {
+  const client = new library.KafkaConsumer({
+    ...connectionSettings(options),
+    "group.id": options.group,
+    "enable.auto.commit": false,
+    "enable.auto.offset.store": false,
+    // Never skip or repeat by itself: the database says where to go on.
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    // Known to the other client too: members with either can share a group.
+    "partition.assignment.strategy": "roundrobin",
+    "session.timeout.ms": SESSION_LIMIT,
+    "heartbeat.interval.ms": HEARTBEAT_EVERY,
+    "max.poll.interval.ms": LONGEST_WORK,
+    // Short: a question to which there is no answer yet holds up all others, such as where the log ends.
+    "fetch.wait.max.ms": 100,
+    "fetch.max.bytes": FETCH_BYTES,
+    "max.partition.fetch.bytes": PARTITION_BYTES,
+    "queued.max.messages.kbytes": 2 * FETCH_BYTES / 1024,
+    "queued.min.messages": 10_000,
+    "rebalance_cb": onRebalance,
+  });
+  client.setDefaultConsumeTimeout(PULL_WAIT);
+  // Else it would wait anew for each message, and a slow trickle would come seconds late.
+  client.setDefaultIsTimeoutOnlyForFirstMessage(true);
+  return client;
+}
+
+/** Leaves the group and ends a client. */
+export async function closeConsumer(client: NativeConsumer): Promise<void> {
+  if (!client.isConnected()) return;
+  await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(closed)));
+}
+
+/** Answers the group at once, with nothing to read yet: looking up the marks may take long, and the others would wait. */
+function onRebalance(
+  client: NativeConsumer,
+  membership: Membership,
+  puller: Puller | undefined,
+  error: { readonly code: number } | undefined,
+  partitions: readonly NativePartition[],
+): void {
+  try {
+    membership.lose();
+    puller?.forget();
+    if (error?.code === ASSIGN) {
+      client.assign([]);
+      membership.gain(partitions.map(({ partition }) => partition));
+    } else client.unassign();
+  } catch (failure) {
+    // Must not throw: the add-on would call again at once, for ever.
+    membership.fail(failure);
+  }
+}
+
+function incoming({ partition, offset, key, value, timestamp }: NativeMessage): IncomingMessage {
+  const bytes = typeof key === "string" ? Buffer.from(key) : key ?? null;
+  return { partition, offset, key: bytes, value, timestamp: timestamp ?? 0 };
+}

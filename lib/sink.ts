@@ -1,0 +1,28 @@
+import type { Sink } from "./delivery.ts";
+import type { Listener } from "./kafka.ts";
+import { describeTopic, kafkaAccess } from "./kafka_access.ts";
+import { LineSink } from "./sink/line_sink.ts";
+import type { ProducerSettings } from "./settings.ts";
+import { TopicSink } from "./sink/topic_sink.ts";
+
+/** A sink that can be opened: everything that settings and files can have wrong has been looked at. */
+export interface SinkPlan {
+  /** Where metrics will go, for a person. */
+  readonly description: string;
+  /** Begins to connect, without waiting for it. */
+  open(listener: Listener): Sink;
+}
+
+/** The sink that the settings name; `print` writes to standard output. Throws a `UsageError` where files or client are no good. */
+export async function planSink(
+  { kafka }: ProducerSettings,
+  print: (text: string) => Promise<void>,
+): Promise<SinkPlan> {
+  if (kafka === null) return { description: "standard output", open: () => new LineSink(print) };
+  const access = await kafkaAccess(kafka);
+  const options = { ...access.options, partitions: kafka.partitions };
+  return {
+    description: describeTopic(access),
+    open: (listener) => new TopicSink((signal) => access.client.openProducer(options, listener, signal)),
+  };
+}

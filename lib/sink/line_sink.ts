@@ -1,0 +1,18 @@
+import type { Sink } from "../delivery.ts";
+import { encodeMetric, type Metric } from "../metric.ts";
+
+/** Writes metrics as JSON documents, one a line. */
+export class LineSink implements Sink {
+  readonly #print: (text: string) => Promise<void>;
+
+  /** `print` resolves when the text is written; it rejects when nobody reads any more. */
+  constructor(print: (text: string) => Promise<void>) {
+    this.#print = print;
+  }
+
+  async send(metrics: readonly Metric[]): Promise<void> {
+    await this.#print(metrics.map((metric) => `${encodeMetric(metric)}\n`).join(""));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

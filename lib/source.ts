@@ -1,0 +1,69 @@
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import type { KafkaConsumer, Listener } from "./kafka.ts";
+import { describeTopic, kafkaAccess } from "./kafka_access.ts";
+import { LineConsumer } from "./source/line_consumer.ts";
+import type { ConsumerSettings } from "./settings.ts";
+import type { Store } from "./store.ts";
+import { until } from "./until.ts";
+
+/** Seconds after a SIGINT that input is still read. */
+const INPUT_LIMIT = 6;
+
+/** When a program must end, see program.ts. */
+interface Stop {
+  readonly stop: AbortSignal;
+  afterStop(seconds: number): AbortSignal;
+}
+
+/** A source of metrics that can be opened: everything that settings and files can have wrong has been looked at. */
+export interface SourcePlan {
+  /** What it is, for a person. */
+  readonly description: string;
+  /** True where what is not stored can be read again. */
+  readonly isLasting: boolean;
+  /** Waits for a broker that is away; null where it was told to stop first. */
+  open(listener: Listener, program: Stop): Promise<KafkaConsumer | null>;
+  /** Called after the last metric is stored. */
+  finish(store: Store): Promise<void>;
+}
+
+/** The source that the settings name. Throws a `UsageError` where files or client are no good. */
+export async function planSource({ kafka }: ConsumerSettings): Promise<SourcePlan> {
+  if (kafka === null) return standardInput();
+  const access = await kafkaAccess(kafka);
+  const options = { ...access.options, group: kafka.group, start: kafka.start };
+  return {
+    description: `${describeTopic(access)}, group ${kafka.group}`,
+    isLasting: true,
+    async open(listener, { stop }) {
+      try {
+        return await access.client.openConsumer(options, listener, stop);
+      } catch (error) {
+        if (stop.aborted) return null;
+        throw error;
+      }
+    },
+    finish: () => Promise.resolve(),
+  };
+}
+
+function standardInput(): SourcePlan {
+  const topicId = `stdin-${randomUUID()}`;
+  return {
+    description: "standard input",
+    isLasting: false,
+    open: (_, program) => Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),
+    // Every run is new input: its mark would never be asked for again.
+    finish: (store) => store.forget({ topic: "stdin", topicId }),
+  };
+}
+
+/** Ctrl-C reaches both ends of a pipe: after a SIGINT the other end still has something to say. */
+function endOfInput({ stop, afterStop }: Stop): AbortSignal {
+  const terminated = new AbortController();
+  const onStop = () => stop.reason === "SIGINT" || terminated.abort();
+  if (stop.aborted) onStop();
+  else stop.addEventListener("abort", onStop, { once: true });
+  return AbortSignal.any([terminated.signal, afterStop(INPUT_LIMIT)]);
+}

@@ -1,0 +1,91 @@
+import type { Metric } from "../metric.ts";
+import { COLUMNS } from "../schema.ts";
+import type { Tables } from "./tables.ts";
+
+/**
+ * Gives partitions that have no mark yet one. $1 topic id, $2 partitions, $3 where to start, $4 topic.
+ * In a statement of its own: a mark made in the flush would not be seen by the flush's own lock.
+ */
+export function claimSql({ offsets }: Tables): string {
+  return `insert into ${offsets} (topic_id, partition, next_offset, topic)
+select $1::text, w.p, w.o, $4::text from unnest($2::text::int[], $3::text::bigint[]) w(p, o)
+order by w.p on conflict do nothing`;
+}
+
+/** The marks of the partitions $2 of the topic $1. */
+export function marksSql({ offsets }: Tables): string {
+  return `select partition, next_offset as mark from ${offsets}
+where topic_id = $1::text and partition = any($2::text::int[])`;
+}
+
+/** Number of the first parameter of `flushSql` that holds a metric's field. */
+const FIRST_FIELD = 13;
+
+/**
+ * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time (exactly-once.md, which
+ * also lists the variants that broke: change it only with the test that interleaves two waiting writers).
+ * $1 topic id, $2–$4 spans (partition, start, next), $5 topic, $6–$10 rejected messages (partition, offset, key, value, reason),
+ * $11–$12 metrics (partition, offset), then one for each column of the table; all but the topic's are arrays as text.
+ * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`.
+ */
+export function flushSql(tables: Tables, skipRepeats: boolean): string {
+  const { main, offsets, rejected, columns } = tables;
+  const arrays = columns.map((column, i) => `$${FIRST_FIELD + i}::text::${COLUMNS[column].type}[]`);
+  const names = columns.join(", ");
+  const values = columns.map((column) => `r.${column}`).join(", ");
+  // A bare `on conflict do nothing` would also swallow rows that a user's own unique index refuses.
+  const repeats = skipRepeats ? "on conflict (address, checked_at, check_id) do nothing" : "";
+  return `with writer as (
+  select * from unnest($2::text::int[], $3::text::bigint[], $4::text::bigint[]) as w(partition, start, next)
+), marks as (
+  -- No condition on next_offset here: it would be judged on the old snapshot.
+  select o.partition, o.next_offset as mark, w.start, w.next
+  from ${offsets} o join writer w on w.partition = o.partition
+  where o.topic_id = $1::text order by o.partition for no key update of o
+), moved as (
+  -- Joins by key only, and compares only what the lock has read.
+  update ${offsets} o set next_offset = m.next, moved_at = now() from marks m
+  where o.topic_id = $1::text and o.partition = m.partition and m.start <= m.mark and m.mark < m.next
+  returning m.partition, m.mark
+), stored as (
+  insert into ${main} (${names})
+  select ${values}
+  from unnest($11::text::int[], $12::text::bigint[], ${arrays.join(", ")}) as r(partition, at, ${names})
+  join moved v on v.partition = r.partition where r.at >= v.mark
+  ${repeats}
+), rejected as (
+  insert into ${rejected} (topic, topic_id, partition, "offset", key, value, reason)
+  select $5::text, $1::text, r.partition, r.at, decode(r.key, 'base64'), decode(r.value, 'base64'), r.reason
+  from unnest($6::text::int[], $7::text::bigint[], $8::text::text[], $9::text::text[], $10::text::text[])
+    as r(partition, at, key, value, reason)
+  join moved v on v.partition = r.partition where r.at >= v.mark
+)
+select partition, mark, start, next from marks order by partition`;
+}
+
+/** Moves the mark of partition $2 of topic $1 from $3 to $4 and records why ($6; $5 topic), if it still stands at $3. */
+export function skipSql({ offsets, rejected }: Tables): string {
+  return `with moved as (
+  update ${offsets} set next_offset = $4::text::bigint, moved_at = now()
+  where topic_id = $1::text and partition = $2::text::int and next_offset = $3::text::bigint
+  returning partition
+), recorded as (
+  insert into ${rejected} (topic, topic_id, partition, "offset", reason)
+  select $5::text, $1::text, partition, $3::text::bigint, $6::text from moved
+)
+select partition from moved`;
+}
+
+/**
+ * Deletes the marks of topic $1. The commit waits for the disk, and so for all that was written before it: what came through
+ * standard input cannot be read again.
+ */
+export function forgetSql({ offsets }: Tables): string {
+  return `delete from ${offsets}
+where topic_id = $1::text and set_config('synchronous_commit', 'on', true) is not null`;
+}
+
+/** True where the table can tell a check that was missed from one that was made. */
+export function canHoldMissed(columns: readonly (keyof Metric)[]): boolean {
+  return columns.includes("error");
+}
