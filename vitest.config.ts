@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",
+    // By default one fork less than there are cores; half of what these tests do is waiting for other processes.
+    maxWorkers: 2,
   },
 });

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -233,7 +234,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
 
   it("a script on Deno sends and reads over mutual TLS", async () => {
     const { caFile, keyFile, certFile } = broker.certificates;
-    const script = join(import.meta.dirname, "support/kafka_roundtrip.ts");
+    const script = fileURLToPath(new URL("support/kafka_roundtrip.ts", import.meta.url));
     const { stdout } = await run("deno", ["run", "-A", script, broker.mtls, newTopic(), caFile, keyFile, certFile]);
     const { client, topicId, read } = JSON.parse(stdout);
     expect(client).toBe("javascript");
