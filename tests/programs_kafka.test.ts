@@ -6,6 +6,7 @@ import type { OutgoingMessage } from "../lib/kafka.ts";
 import { loadClient } from "../lib/kafka_client.ts";
 import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { loadKeyMaterial } from "../lib/tls.ts";
+import { makeCertificates } from "../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
@@ -52,10 +53,12 @@ describe.runIf(canRun)("producer and consumer", () => {
   let broker: KafkaServer;
   let postgres: TestPostgres;
   let site: Site;
+  let otherCa: string;
   let count = 0;
   const newName = () => `run_${++count}`;
 
   beforeAll(async () => {
+    otherCa = (await makeCertificates(join(folder, "other"))).caFile;
     [broker, postgres, site] = await Promise.all([temporaryKafka(), startPostgres(), openPages()]);
   }, 120_000);
   afterAll(async () => {
@@ -239,20 +242,21 @@ describe.runIf(canRun)("producer and consumer", () => {
       await consumer.says("PostgreSQL answers again");
     }, 60_000);
 
-    const MISTAKES: readonly [string, string[], (topic: string) => Record<string, string>, string][] = [
+    const MISTAKES: readonly [string, () => Record<string, string>, string][] = [
+      ["a topic that does not exist", () => ({ KAFKA_TOPIC: "nowhere" }), "The topic nowhere does not exist: check"],
+      ["a database that does not exist", () => ({ DB_NAME: "nowhere" }), 'database "nowhere" does not exist'],
+      ["a role that does not exist", () => ({ DB_USER: "nobody" }), 'role "nobody" does not exist'],
+      ["a broker of another CA", () => ({ KAFKA_SSL_CA_FILE: otherCa }), "TLS with the Kafka broker failed"],
       [
-        "a topic that does not exist",
-        [],
-        () => ({ KAFKA_TOPIC: "nowhere" }),
-        "The topic nowhere does not exist: check",
+        "a broker whose certificate is for another name",
+        () => ({ KAFKA_BOOTSTRAP_SERVERS: broker.misnamed }),
+        "TLS with the Kafka broker failed",
       ],
-      ["a database that does not exist", [], () => ({ DB_NAME: "nowhere" }), 'database "nowhere" does not exist'],
-      ["a role that does not exist", [], () => ({ DB_USER: "nobody" }), 'role "nobody" does not exist'],
     ];
-    it.each(MISTAKES)("ends with 1 for %s, since waiting cannot mend it", async (_, args, env, said) => {
+    it.each(MISTAKES)("ends with 1 for %s, since waiting cannot mend it", async (_, env, said) => {
       const topic = newName();
       await makeTopic(topic);
-      await using consumer = begin(variant, "consumer", ["--db-table", topic, ...args], topic, env(topic));
+      await using consumer = begin(variant, "consumer", ["--db-table", topic], topic, env());
       const { code, stderr } = await consumer.ended;
       expect(stderr).toContain(said);
       expect(code).toBe(1);
@@ -286,6 +290,17 @@ describe.runIf(canRun)("producer and consumer", () => {
       producer.kill("SIGTERM");
       const { code, stderr } = await producer.ended;
       expect(stderr).toContain("1 check made, 0 metrics delivered: time is up for the others");
+      expect(code).toBe(1);
+    }, 30_000);
+
+    it.each([
+      ["of another CA", () => ({ KAFKA_SSL_CA_FILE: otherCa })],
+      ["whose certificate is for another name", () => ({ KAFKA_BOOTSTRAP_SERVERS: broker.misnamed })],
+    ])("refuses a broker %s, and ends with 1", async (_, env) => {
+      const hosts = writeHosts([`http://127.0.0.1:${site.port}/0 1s`]);
+      await using producer = begin(variant, "producer", [hosts], "any", env());
+      const { code, stderr } = await producer.ended;
+      expect(stderr).toContain("TLS with the Kafka broker failed");
       expect(code).toBe(1);
     }, 30_000);
 

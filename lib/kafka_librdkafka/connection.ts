@@ -7,6 +7,13 @@ import { topicIdHex } from "../kafka/topic_id.ts";
 /** Milliseconds for one question to the brokers. */
 export const ANSWER_LIMIT = 5_000;
 
+/**
+ * Milliseconds for the first try to connect, and for one after a try that got no word at all. While it lasts the process cannot
+ * end: Node waits for its threads. Where nobody listens a longer try would change nothing; on a slow way it may.
+ */
+const CONNECT_LIMIT = 1_000;
+const LONG_CONNECT_LIMIT = 3_000;
+
 /** Milliseconds between two looks for events of a client that is connecting: errors of TLS are told there only. */
 const SERVE_EVERY = 50;
 
@@ -59,10 +66,16 @@ export async function connected<C extends NativeClient>(
 ): Promise<C> {
   const isPassing = (error: unknown) => !(error instanceof KafkaSetupError);
   const onWait = (error: unknown) => troubles.report(`Kafka does not answer (${reason(error)}): trying again`);
-  const look = { topic, onFailure: onWait, signal };
+  let limit = CONNECT_LIMIT;
   const connect = async () => {
     const client = make();
-    const connecting = begin(client);
+    const connecting = begin(client, limit);
+    limit = LONG_CONNECT_LIMIT;
+    const onFailure = (error: Error) => {
+      limit = CONNECT_LIMIT;
+      onWait(error);
+    };
+    const look = { topic, onFailure, signal };
     const serving = setInterval(() => client.isConnected() && serve?.(client), SERVE_EVERY);
     try {
       await firstAnswer(client, connecting, look);
@@ -87,8 +100,8 @@ interface Look {
 }
 
 /** Connects. The add-on cannot be called off: this settles when its time is up, whatever happened. */
-function begin(client: NativeClient): Promise<unknown> {
-  return promised((done) => client.connect({ timeout: ANSWER_LIMIT, allTopics: false }, done));
+function begin(client: NativeClient, timeout: number): Promise<unknown> {
+  return promised((done) => client.connect({ timeout, allTopics: false }, done));
 }
 
 /** Waits for `connecting`, but rejects at once where an event says that no waiting helps: `connect` itself tells only that time is up. */
