@@ -1,5 +1,6 @@
 import process from "node:process";
-import { Log, type LogLevel } from "./log.ts";
+import { askHealth } from "./ask_health.ts";
+import { jsonLine, Log, type LogLevel, terminalLine } from "./log.ts";
 import { type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -32,17 +33,24 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   main: (settings: S, program: Program) => Promise<number>,
   explain: (error: unknown) => string = messageOf,
 ): Promise<void> {
-  const write = (line: string) => void process.stderr.write(line);
-  let log = new Log("INFO", write);
+  const createLog = (level: LogLevel) => {
+    return new Log(level, process.stderr.isTTY ? terminalLine : jsonLine, (line) => void process.stderr.write(line));
+  };
+  let log = createLog("INFO");
   try {
     const parsed = readSettings(process.argv.slice(2), environmentOf(name));
     if (parsed.kind === "problems") throw new UsageError(parsed.problems);
+    if (parsed.kind === "health") {
+      const trouble = await askHealth(parsed.address);
+      if (trouble !== null) process.stderr.write(`${trouble}\n`);
+      process.exit(trouble === null ? 0 : 1);
+    }
     const print = printer();
     if (parsed.kind === "text") {
       await print(parsed.text);
       process.exit(0);
     }
-    log = new Log(parsed.settings.logLevel, write);
+    log = createLog(parsed.settings.logLevel);
     process.exit(await main(parsed.settings, { log, print, ...signals(log) }));
   } catch (error) {
     process.exit(report(name, error, log, explain));

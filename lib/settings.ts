@@ -1,5 +1,6 @@
 import process from "node:process";
 import { helpText, versionText } from "./settings/help.ts";
+import type { ListenAddress } from "./http_port.ts";
 import type { Start } from "./kafka.ts";
 import type { ClientChoice } from "./kafka_client.ts";
 import type { LogLevel } from "./log.ts";
@@ -10,10 +11,11 @@ import { type Environment, SettingsReader } from "./settings/reader.ts";
 
 export type { Environment, ProgramName };
 
-/** What came of a command line and an environment: settings, a text to print, or everything that is wrong with them. */
+/** What came of a command line and an environment: settings, a text to print, a program to ask, or everything that is wrong. */
 export type Parsed<T> =
   | { readonly kind: "settings"; readonly settings: T }
   | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "health"; readonly address: ListenAddress }
   | { readonly kind: "problems"; readonly problems: readonly string[] };
 
 /** How to reach a Kafka topic. */
@@ -46,6 +48,8 @@ export interface ProducerSettings {
   readonly concurrency: number;
   readonly location: string | null;
   readonly shard: { readonly index: number; readonly count: number };
+  /** Null: no HTTP port. */
+  readonly listen: ListenAddress | null;
   readonly logLevel: LogLevel;
 }
 
@@ -74,6 +78,8 @@ export interface ConsumerSettings {
   readonly batchSize: number;
   /** Seconds. */
   readonly batchInterval: number;
+  /** Null: no HTTP port. */
+  readonly listen: ListenAddress | null;
   readonly logLevel: LogLevel;
 }
 
@@ -101,6 +107,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     location: reader.optional("location"),
     shard: reader.optional("shard"),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
+    listen: reader.optional("listen"),
     logLevel: reader.optional("logLevel"),
   });
 }
@@ -126,15 +133,20 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     printSchema,
     batchSize: reader.optional("batchSize"),
     batchInterval: reader.optional("batchInterval"),
+    listen: reader.optional("listen"),
     logLevel: reader.optional("logLevel"),
   });
 }
 
-/** Null where the program is to do its work: --help and --version answer whatever else is on the command line. */
+/** Null where the program is to do its work: --help, --version and --health answer whatever else is on the command line. */
 function tellOnly(reader: SettingsReader, program: ProgramName): Parsed<never> | null {
   if (reader.has("help")) return { kind: "text", text: helpText(program) };
   if (reader.has("version")) return { kind: "text", text: versionText() };
-  return null;
+  if (!reader.has("health")) return null;
+  const address = reader.required("listen", "write the address at which the program listens");
+  return address === null || reader.problems.length > 0
+    ? { kind: "problems", problems: reader.problems }
+    : { kind: "health", address };
 }
 
 /** Settings some of which may be null because a problem was noted. */

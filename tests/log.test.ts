@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { Log, LOG_LEVELS, type LogLevel } from "../lib/log.ts";
+import { jsonLine, Log, LOG_LEVELS, type LogLevel, terminalLine } from "../lib/log.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 0, 31, 12, 30, 15, 42) });
@@ -8,10 +8,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const plainLine = (time: Date, level: LogLevel, message: string) =>
+  `${time.toISOString()} ${level.padEnd(5)} ${message}\n`;
+
 /** The lines of a log of this level. */
 function lines(level: LogLevel, write: (log: Log) => void): string[] {
   const written: string[] = [];
-  write(new Log(level, (line) => void written.push(line)));
+  write(new Log(level, plainLine, (line) => void written.push(line)));
   return written;
 }
 
@@ -49,4 +52,23 @@ it("Log ends a message with one line break, and keeps those inside", () => {
   expect(lines("INFO", (log) => log.info("run this:\ncreate table a ();\n\n"))).toEqual([
     "2026-01-31T12:30:15.042Z INFO  run this:\ncreate table a ();\n",
   ]);
+});
+
+it("terminalLine gives local time, level and message", () => {
+  const time = new Date(2026, 0, 31, 12, 30, 15);
+  expect(terminalLine(time, "INFO", "it runs")).toBe("2026-01-31 12:30:15 INFO  it runs\n");
+});
+
+it("jsonLine gives one JSON object a line, whatever the message holds", () => {
+  const line = jsonLine(new Date(0), "ERROR", 'role "x"\ncreate table a ();');
+  expect(line.trimEnd()).not.toContain("\n");
+  expect(JSON.parse(line)).toEqual({
+    time: "1970-01-01T00:00:00.000Z",
+    level: "ERROR",
+    message: 'role "x"\ncreate table a ();',
+  });
+});
+
+it("Log is verbose only where it writes DEBUG", () => {
+  expect(LOG_LEVELS.filter((level) => new Log(level, jsonLine, () => {}).isVerbose)).toEqual(["DEBUG"]);
 });

@@ -78,7 +78,7 @@ function checkOperands(
     return operands.map((text) => `"${text}" is not understood: consumer.ts takes flags only`);
   }
   if (operands.length === 0) {
-    const isTold = flags.has("help") || flags.has("version");
+    const isTold = flags.has("help") || flags.has("version") || flags.has("health");
     return isTold ? [] : ["HOSTS_FILE is missing: name the file that lists the hosts, or - for standard input"];
   }
   return operands.slice(1).map((text) => `"${text}" is one HOSTS_FILE too many: "${operands[0]}" is one already`);

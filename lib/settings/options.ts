@@ -2,6 +2,7 @@ import type * as v from "valibot";
 import {
   anything,
   databaseUrl,
+  listenAddress,
   logLevel,
   oneOf,
   seconds,
@@ -355,6 +356,22 @@ export const OPTIONS = {
     programs: consumer,
     flag: "print-schema",
     help: "prints the SQL that creates the tables, and the grants a role needs that may not, and ends",
+  },
+  listen: {
+    section: "Other",
+    programs: both,
+    flag: "listen",
+    variable: "LISTEN",
+    placeholder: "HOST:PORT",
+    help: "answers /healthz, /readyz and /metrics (Prometheus) over HTTP there",
+    otherwise: "no HTTP port",
+    schema: listenAddress,
+  },
+  health: {
+    section: "Modes",
+    programs: both,
+    flag: "health",
+    help: "asks the program that listens at LISTEN whether it works, and ends with 0 or 1",
   },
   logLevel: {
     section: "Other",

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { type DatabaseUrl, parseDatabaseUrl } from "./database_url.ts";
+import type { ListenAddress } from "../http_port.ts";
 import type { Start } from "../kafka.ts";
 import type { LogLevel } from "../log.ts";
 import { SSL_MODES, type SslMode } from "../ssl_mode.ts";
@@ -82,6 +83,14 @@ function isServer(text: string): boolean {
   const port = Number(/^(?:[^\s:/@[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(text)?.[1]);
   return port >= 1 && port <= 65_535;
 }
+
+/** `host:port`; an IPv6 address in brackets. */
+export const listenAddress: TextSchema<ListenAddress> = parsedBy((text) => {
+  const [, name, ipv6, port] = /^(?:([^\s:/@[\]]+)|\[([0-9a-fA-F:.]+)\]):(\d{1,5})$/.exec(text) ?? [];
+  const host = name ?? ipv6;
+  if (host === undefined || Number(port) > 65_535) throw new SyntaxError("write HOST:PORT, such as 127.0.0.1:9464");
+  return { host, port: Number(port) };
+});
 
 /** Kafka's own rule (org.apache.kafka.common.internals.Topic). */
 export const topic: TextSchema<string> = v.pipe(

@@ -13,6 +13,13 @@ const COMMANDS: Record<Runtime, (program: string) => string[]> = {
   node: (program) => ["--experimental-strip-types", `${program}.ts`],
   deno: (program) => ["run", "-q", `-P=${program}`, `${program}.ts`],
 };
+/** What a program logged, as a person at a terminal would read it: elsewhere it logs JSON, whose quotes hinder a comparison. */
+function readable(stderr: string): string {
+  return stderr.replaceAll(/^\{"time":"([^"]+)","level":"(\w+)","message":(".*")\}$/gm, (_, time, level, message) => {
+    return `${time} ${level.padEnd(5)} ${JSON.parse(message)}`;
+  });
+}
+
 const PLAIN_DENO = (program: string) => ["run", "-q", `${program}.ts`];
 
 /** What a program inherits of the tests' environment: nothing that could be a setting. */
@@ -76,7 +83,10 @@ export function start(
     }, { timeout: 30_000, interval: 20 });
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code, signal) => resolve({ code, signal, ...output }));
+    child.once(
+      "close",
+      (code, signal) => resolve({ code, signal, stdout: output.stdout, stderr: readable(output.stderr) }),
+    );
   });
   return {
     ended,
@@ -84,7 +94,7 @@ export function start(
       return output.stdout;
     },
     get stderr() {
-      return output.stderr;
+      return readable(output.stderr);
     },
     kill: (signal) => void child.kill(signal),
     write: (text) => void child.stdin.write(text),
@@ -92,8 +102,9 @@ export function start(
     closeOutput: () => void child.stdout.destroy(),
     prints: (text) => until(() => text.test(output.stdout), () => `not printed ${text}, but:\n${output.stdout}`),
     says: (text) => {
-      const isSaid = () => typeof text === "string" ? output.stderr.includes(text) : text.test(output.stderr);
-      return until(isSaid, () => `not said ${text}, but:\n${output.stderr}`);
+      const isSaid = () =>
+        typeof text === "string" ? readable(output.stderr).includes(text) : text.test(readable(output.stderr));
+      return until(isSaid, () => `not said ${text}, but:\n${readable(output.stderr)}`);
     },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");

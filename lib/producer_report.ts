@@ -1,0 +1,97 @@
+import type { Log } from "./log.ts";
+import type { Metric } from "./metric.ts";
+import { Outages } from "./outages.ts";
+import { reasonDown, type State, stateOf } from "./up.ts";
+
+/** Seconds between two summaries. */
+const PERIOD = 60;
+/** Changes that are said one by one in a period: when the checker's own network fails, all hosts go down at once. */
+const MOST_CHANGES = 50;
+
+/** Metrics on their way to Kafka. */
+export interface Progress {
+  readonly delivered: number;
+  readonly waiting: number;
+}
+
+/** Tells a person of the checks: at once when a host goes down or comes back, and in figures once a minute. */
+export class ProducerReport implements Disposable {
+  readonly #log: Log;
+  readonly #progress: () => Progress;
+  readonly #outages = new Outages();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #period = new Period();
+  #delivered = 0;
+
+  constructor(log: Log, progress: () => Progress) {
+    this.#log = log;
+    this.#progress = progress;
+    this.#timer = setInterval(() => this.#summarize(), PERIOD * 1000);
+  }
+
+  /** How many hosts are down. */
+  get down(): number {
+    return this.#outages.count;
+  }
+
+  /** A check has ended, or was missed. */
+  see(metric: Metric): void {
+    const state = stateOf(metric);
+    this.#period.count(state, metric.error);
+    if (this.#log.isVerbose) this.#log.debug(describe(metric));
+    const change = this.#outages.see(metric);
+    if (change === null || ++this.#period.changes > MOST_CHANGES) return;
+    if (change.state === "down") this.#log.warn(change.message);
+    else this.#log.info(change.message);
+  }
+
+  /** Hosts that are checked no longer. */
+  forget(addresses: Iterable<string>): void {
+    this.#outages.forget(addresses);
+  }
+
+  #summarize(): void {
+    const { delivered, waiting } = this.#progress();
+    const figures = this.#period.describe();
+    const unsaid = this.#period.changes - MOST_CHANGES;
+    const more = unsaid > 0 ? `; ${unsaid} more changes of hosts` : "";
+    this.#log.info(
+      `last minute: ${figures}; ${this.down} hosts are down${more}; ` +
+        `${delivered - this.#delivered} metrics delivered, ${waiting} waiting`,
+    );
+    this.#delivered = delivered;
+    this.#period = new Period();
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** What was counted since the last summary. */
+class Period {
+  readonly #states = { up: 0, down: 0, unknown: 0 };
+  readonly #errors = new Map<string, number>();
+  changes = 0;
+
+  count(state: State, error: string | null): void {
+    this.#states[state]++;
+    // Without an error an answer came, with a status or a page that is not what it should be.
+    const kind = error ?? "answer";
+    if (state === "down") this.#errors.set(kind, (this.#errors.get(kind) ?? 0) + 1);
+  }
+
+  describe(): string {
+    const { up, down, unknown } = this.#states;
+    const errors = [...this.#errors].map(([error, count]) => `${error} ${count}`).join(", ");
+    return `${up + down} checks, ${up} up, ${down} down${errors && ` (${errors})`}` +
+      (unknown > 0 ? `, ${unknown} missed` : "");
+  }
+}
+
+function describe(metric: Metric): string {
+  const { address, status_code, latency } = metric;
+  const state = stateOf(metric);
+  const status = status_code === null ? "" : ` status ${status_code}`;
+  return `${address}: ${state}${status} in ${latency.toFixed(3)} s${state === "up" ? "" : ` (${reasonDown(metric)})`}`;
+}

@@ -1,0 +1,92 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Why a batch was written: it was full, its oldest message was old enough, or the reading ended. */
+export type FlushCause = "size" | "age" | "end";
+
+/** What is read at the moment somebody asks. */
+export interface ConsumerReadings {
+  readonly rows: number;
+  readonly rejected: number;
+  /** Messages that were read again although they are stored. */
+  readonly replayed: number;
+  /** Partition → messages in the topic that are not stored yet. */
+  readonly lag: ReadonlyMap<number, number>;
+  /** `checked_at` of the newest metric that was stored, milliseconds since 1970; null before the first. */
+  readonly newest: number | null;
+}
+
+/** Seconds. */
+const FLUSH_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** What the consumer tells Prometheus of itself; names as prometheus.io/docs/practices/naming asks for. */
+export class ConsumerTelemetry {
+  readonly #registry = new Registry();
+  readonly #flushes: Counter<"cause">;
+  readonly #duration: Histogram;
+
+  /** `read` may ask the broker where the log ends. */
+  constructor(read: () => Promise<ConsumerReadings>) {
+    const registers = [this.#registry];
+    let readings: Promise<ConsumerReadings> | undefined;
+    // Once for all figures of a page.
+    const shared = () => readings ??= read().finally(() => readings = undefined);
+    this.#flushes = new Counter({
+      name: "host_checker_flushes_total",
+      help:
+        "Batches written, by cause: size (full), age (the oldest message waited long enough), end (of the reading).",
+      labelNames: ["cause"],
+      registers,
+    });
+    this.#duration = new Histogram({
+      name: "host_checker_flush_duration_seconds",
+      help: "Time that the database took for a batch, waiting for it included.",
+      buckets: FLUSH_BUCKETS,
+      registers,
+    });
+    const counter = (name: string, help: string, value: (readings: ConsumerReadings) => number) =>
+      new Counter({
+        name,
+        help,
+        registers,
+        async collect() {
+          const now = value(await shared());
+          this.reset();
+          this.inc(now);
+        },
+      });
+    counter("host_checker_rows_total", "Metrics stored in the table.", ({ rows }) => rows);
+    counter("host_checker_rejected_total", "Messages kept among the rejected.", ({ rejected }) => rejected);
+    counter("host_checker_replayed_total", "Messages read again although stored already.", ({ replayed }) => replayed);
+    new Gauge({
+      name: "host_checker_lag",
+      help: "Messages of a partition of this consumer that are not stored yet.",
+      labelNames: ["partition"],
+      registers,
+      async collect() {
+        const { lag } = await shared();
+        this.reset();
+        for (const [partition, messages] of lag) this.set({ partition: String(partition) }, messages);
+      },
+    });
+    new Gauge({
+      name: "host_checker_newest_row_age_seconds",
+      help: "Time since the newest metric stored was made; NaN before the first.",
+      registers,
+      async collect() {
+        const { newest } = await shared();
+        this.set(newest === null ? NaN : Math.max(0, Date.now() - newest) / 1000);
+      },
+    });
+  }
+
+  /** A batch was written; `seconds` is what that took. */
+  flushed(cause: FlushCause, seconds: number): void {
+    this.#flushes.inc({ cause });
+    this.#duration.observe(seconds);
+  }
+
+  /** In Prometheus' text format, version 0.0.4. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { askHealth } from "../lib/ask_health.ts";
+import { type HttpPort, json, openHttpPort, text } from "../lib/http_port.ts";
+import { UsageError } from "../lib/usage_error.ts";
+import { refusedPort } from "./support/site.ts";
+
+describe("openHttpPort", () => {
+  let port: HttpPort;
+  let healthy = true;
+  beforeAll(async () => {
+    port = await openHttpPort({ host: "127.0.0.1", port: 0 }, {
+      "/healthz": () => healthy ? text(200, "ok\n") : text(503, "no\n"),
+      "/readyz": () => Promise.resolve(json(503, { ready: false })),
+      "/fails": () => {
+        throw new Error("out of figures");
+      },
+    });
+  });
+  afterAll(() => port[Symbol.asyncDispose]());
+
+  const ask = async (path: string, method = "GET") => {
+    const response = await fetch(`http://127.0.0.1:${port.port}${path}`, { method });
+    return { status: response.status, type: response.headers.get("Content-Type"), body: await response.text() };
+  };
+
+  it.each([
+    ["/healthz", "GET", 200, "ok\n"],
+    ["/healthz?from=probe", "GET", 200, "ok\n"],
+    ["/readyz", "GET", 503, '{"ready":false}\n'],
+    ["/healthz", "HEAD", 200, ""],
+    ["/healthz", "POST", 405, "only GET is answered\n"],
+    ["/fails", "GET", 500, "out of figures\n"],
+    ["/", "GET", 404, "no such page: ask for /healthz, /readyz, /fails\n"],
+    ["/toString", "GET", 404, "no such page: ask for /healthz, /readyz, /fails\n"],
+  ])("openHttpPort answers %s to %s with %d", async (path, method, status, body) => {
+    expect(await ask(path, method)).toMatchObject({ status, body });
+  });
+
+  it("openHttpPort names the kind of each page", async () => {
+    expect((await ask("/healthz")).type).toBe("text/plain; charset=utf-8");
+    expect((await ask("/readyz")).type).toBe("application/json");
+  });
+
+  it("openHttpPort says where it cannot listen", async () => {
+    const taken = openHttpPort({ host: "127.0.0.1", port: port.port }, {});
+    await expect(taken).rejects.toThrow(
+      new UsageError([`--listen (LISTEN) is "127.0.0.1:${port.port}": cannot listen there (EADDRINUSE)`]),
+    );
+  });
+
+  it("askHealth hears that a program is well, also where it listens everywhere", async () => {
+    healthy = true;
+    expect(await askHealth({ host: "127.0.0.1", port: port.port })).toBe(null);
+    expect(await askHealth({ host: "0.0.0.0", port: port.port })).toBe(null);
+  });
+
+  it("askHealth hears that a program is not well", async () => {
+    healthy = false;
+    const url = `http://127.0.0.1:${port.port}/healthz`;
+    expect(await askHealth({ host: "127.0.0.1", port: port.port })).toBe(`${url} answers with 503`);
+  });
+
+  it("askHealth says where nobody answers", async () => {
+    const nobody = await refusedPort();
+    const url = `http://127.0.0.1:${nobody}/healthz`;
+    expect(await askHealth({ host: "127.0.0.1", port: nobody })).toBe(`${url} does not answer (ECONNREFUSED)`);
+  });
+});
+
+it("openHttpPort frees its port when it is disposed of, also where a client holds a connection", async () => {
+  const pages = { "/": () => text(200, "ok\n") };
+  const first = await openHttpPort({ host: "127.0.0.1", port: 0 }, pages);
+  await fetch(`http://127.0.0.1:${first.port}/`);
+  await first[Symbol.asyncDispose]();
+  await using second = await openHttpPort({ host: "127.0.0.1", port: first.port }, pages);
+  expect(second.port).toBe(first.port);
+});

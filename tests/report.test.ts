@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { ConsumerReport } from "../lib/consumer_report.ts";
+import { Log, type LogLevel } from "../lib/log.ts";
+import { ProducerReport } from "../lib/producer_report.ts";
+import { metricWith } from "./support/metrics.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+function logged(level: LogLevel): { log: Log; lines: string[] } {
+  const lines: string[] = [];
+  const format = (_: Date, of: LogLevel, message: string) => `${of} ${message}`;
+  return { log: new Log(level, format, (line) => void lines.push(line)), lines };
+}
+
+const down = (n: number) => metricWith({ address: `https://h${n}.example`, error: "dns", is_valid: false });
+
+it("ProducerReport says at once who goes down and comes back, and what happened once a minute", () => {
+  const { log, lines } = logged("INFO");
+  const progress = { delivered: 3, waiting: 1 };
+  using report = new ProducerReport(log, () => progress);
+  report.see(down(1));
+  report.see(metricWith({ address: "https://h1.example", checked_at: "2026-01-31T12:00:05.004Z" }));
+  report.see(metricWith({ error: "missed", is_valid: false }));
+  report.see(metricWith({ status_code: 500 }));
+  vi.advanceTimersByTime(60_000);
+  progress.delivered = 10;
+  vi.advanceTimersByTime(60_000);
+  expect(lines).toEqual([
+    "WARN https://h1.example is down: dns",
+    "INFO https://h1.example is up again, after 5 s",
+    "WARN https://a.example is down: status 500",
+    "INFO last minute: 3 checks, 1 up, 2 down (dns 1, answer 1), 1 missed; 1 hosts are down; 3 metrics delivered, 1 waiting",
+    "INFO last minute: 0 checks, 0 up, 0 down; 1 hosts are down; 7 metrics delivered, 1 waiting",
+  ]);
+});
+
+it("ProducerReport does not fill the log where everything goes down at once", () => {
+  const { log, lines } = logged("INFO");
+  using report = new ProducerReport(log, () => ({ delivered: 0, waiting: 0 }));
+  for (let n = 0; n < 1000; n++) report.see(down(n));
+  expect(lines).toHaveLength(50);
+  vi.advanceTimersByTime(60_000);
+  expect(lines[50]).toContain("1000 hosts are down; 950 more changes of hosts;");
+});
+
+it("ProducerReport says each check only at DEBUG", () => {
+  const { log, lines } = logged("DEBUG");
+  using report = new ProducerReport(log, () => ({ delivered: 0, waiting: 0 }));
+  report.see(metricWith());
+  report.see(metricWith({ address: "https://b.example", status_code: null, error: "dns", is_valid: false }));
+  expect(lines.filter((line) => line.startsWith("DEBUG"))).toEqual([
+    "DEBUG https://a.example: up status 200 in 0.100 s",
+    "DEBUG https://b.example: down in 0.100 s (dns)",
+  ]);
+});
+
+it("ConsumerReport says once a minute what was stored since the last time", () => {
+  const { log, lines } = logged("INFO");
+  let [rows, rejected] = [10, 1];
+  using _report = new ConsumerReport(log, () => ({ rows, rejected }));
+  vi.advanceTimersByTime(60_000);
+  [rows, rejected] = [15, 1];
+  vi.advanceTimersByTime(60_000);
+  expect(lines).toEqual([
+    "INFO last minute: 10 metrics stored, 1 rejected",
+    "INFO last minute: 5 metrics stored, 0 rejected",
+  ]);
+});
