@@ -7,6 +7,15 @@ export interface KafkaOptions {
   readonly topic: string;
   /** None: plain TCP. An empty object: TLS with the system's CAs. */
   readonly tls?: KeyMaterial;
+  /** None: nobody logs in, but for a certificate. */
+  readonly sasl?: Login;
+}
+
+/** A name and a password by which the brokers know who asks (SASL, RFC 4422; SCRAM, RFC 5802). */
+export interface Login {
+  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
+  readonly username: string;
+  readonly password: string;
 }
 
 /** What a producer needs beside how to reach the topic. */

@@ -12,7 +12,7 @@ export interface KafkaAccess {
 
 /** Makes of the settings what the clients take; connects to nothing. Throws a `UsageError` with every problem of files and client. */
 export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess> {
-  const { bootstrapServers, topic, ssl } = settings;
+  const { bootstrapServers, topic, ssl, sasl } = settings;
   const problems: string[] = [];
   const loaded = await loadKeyMaterial(ssl);
   if ("problems" in loaded) problems.push(...loaded.problems);
@@ -22,12 +22,14 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
     return null;
   });
   if (client === null || "problems" in loaded || problems.length > 0) throw new UsageError(problems);
-  return { client, options: { bootstrapServers, topic, ...ssl.enabled && { tls: loaded.material } } };
+  const tls = ssl.enabled ? { tls: loaded.material } : {};
+  return { client, options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } } };
 }
 
 /** Where metrics go or come from, for a person. */
 export function describeTopic({ client, options }: KafkaAccess): string {
-  const { topic, bootstrapServers, tls } = options;
+  const { topic, bootstrapServers, tls, sasl } = options;
   const way = tls === undefined ? "without TLS" : tls.cert === undefined ? "TLS" : "mutual TLS";
-  return `topic ${topic} at ${bootstrapServers.join(",")} (${client.name}, ${way})`;
+  const login = sasl === undefined ? "" : `, ${sasl.mechanism} as ${sasl.username}`;
+  return `topic ${topic} at ${bootstrapServers.join(",")} (${client.name}, ${way}${login})`;
 }

@@ -1,7 +1,7 @@
 import process from "node:process";
 import { helpText, versionText } from "./settings/help.ts";
 import type { ListenAddress } from "./http_port.ts";
-import type { Start } from "./kafka.ts";
+import type { Login, Start } from "./kafka.ts";
 import type { ClientChoice } from "./kafka_client.ts";
 import type { LogLevel } from "./log.ts";
 import { type OptionName, optionsOf, type ProgramName } from "./settings/options.ts";
@@ -30,6 +30,8 @@ export interface KafkaSettings {
     readonly keyFile: string | null;
     readonly certFile: string | null;
   };
+  /** Null: nobody logs in, but for a certificate. */
+  readonly sasl: Login | null;
 }
 
 export interface ProducerSettings {
@@ -191,9 +193,9 @@ function readKafka(reader: SettingsReader, isNeeded: boolean): KafkaSettings | n
     isNeeded ? reader.required(name, remedy) : reader.optional(name);
   const servers = read("bootstrapServers", "write the brokers, such as localhost:9092");
   const topic = read("topic", "write the name of the topic");
-  const [client, ssl] = [reader.optional("kafkaClient"), readKafkaSsl(reader)];
+  const [client, ssl, sasl] = [reader.optional("kafkaClient"), readKafkaSsl(reader), readKafkaSasl(reader)];
   if (servers === null || topic === null || client === null) return null;
-  return { bootstrapServers: servers, topic, client, ssl };
+  return { bootstrapServers: servers, topic, client, ssl, sasl };
 }
 
 function readKafkaSsl(reader: SettingsReader): KafkaSettings["ssl"] {
@@ -211,6 +213,30 @@ function readKafkaSsl(reader: SettingsReader): KafkaSettings["ssl"] {
   }
   return { enabled, caFile, keyFile, certFile };
 }
+
+/** All three parts or none. */
+function readKafkaSasl(reader: SettingsReader): Login | null {
+  const mechanism = reader.optional("kafkaSaslMechanism");
+  const username = reader.optional("kafkaSaslUsername");
+  const password = reader.secret("kafkaSaslPassword", "kafkaSaslPasswordFile");
+  const given = SASL_OPTIONS.filter((name) => reader.originOf(name) !== null);
+  if (given.length === 0) return null;
+  if (!given.includes("kafkaSaslMechanism")) {
+    reader.missing("kafkaSaslMechanism", "write plain, scram-sha-256 or scram-sha-512");
+  }
+  if (!given.includes("kafkaSaslUsername")) reader.missing("kafkaSaslUsername", "write the name to log in with");
+  if (!given.includes("kafkaSaslPassword") && !given.includes("kafkaSaslPasswordFile")) {
+    reader.missing("kafkaSaslPassword", "set it, or name a file in --kafka-sasl-password-file");
+  }
+  return mechanism === null || username === null || password === null ? null : { mechanism, username, password };
+}
+
+const SASL_OPTIONS = [
+  "kafkaSaslMechanism",
+  "kafkaSaslUsername",
+  "kafkaSaslPassword",
+  "kafkaSaslPasswordFile",
+] as const satisfies readonly OptionName[];
 
 function readDatabase(reader: SettingsReader): ConsumerSettings["database"] {
   if (!reader.has("embedded")) return readServer(reader);

@@ -38,6 +38,15 @@ export function refusedTls(detail: string, cause: unknown): KafkaSetupError {
   );
 }
 
+/** The brokers do not believe who asks. */
+export function refusedLogin(detail: string, cause: unknown): KafkaSetupError {
+  return new KafkaSetupError(
+    `Kafka refuses the login (${detail}): check --kafka-sasl-mechanism (KAFKA_SASL_MECHANISM), --kafka-sasl-username ` +
+      `(KAFKA_SASL_USERNAME) and KAFKA_SASL_PASSWORD (or --kafka-sasl-password-file)`,
+    { cause },
+  );
+}
+
 /** The brokers know who asks, and do not allow it. */
 export function refusedRight(detail: string, cause: unknown): KafkaSetupError {
   return new KafkaSetupError(

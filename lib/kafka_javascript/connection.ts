@@ -1,17 +1,33 @@
 import { isIP } from "node:net";
 import { Admin, type Base, type BaseOptions } from "@platformatic/kafka";
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
-import { CLIENT_ID, isPassing, missingTopic, MissingTopicError, refusedRight, refusedTls } from "../kafka/setup.ts";
+import {
+  CLIENT_ID,
+  isPassing,
+  missingTopic,
+  MissingTopicError,
+  refusedLogin,
+  refusedRight,
+  refusedTls,
+} from "../kafka/setup.ts";
 import { retry } from "../retry.ts";
 
 /** What every client of the library is opened with. */
-export function connectionOptions({ bootstrapServers, tls }: KafkaOptions): BaseOptions {
-  const base = { clientId: CLIENT_ID, bootstrapBrokers: [...bootstrapServers], connectTimeout: 5000, retryDelay: 300 };
+export function connectionOptions({ bootstrapServers, tls, sasl }: KafkaOptions): BaseOptions {
+  const base = {
+    clientId: CLIENT_ID,
+    bootstrapBrokers: [...bootstrapServers],
+    connectTimeout: 5000,
+    retryDelay: 300,
+    ...sasl !== undefined && { sasl: { ...sasl, mechanism: MECHANISMS[sasl.mechanism] } },
+  };
   if (tls === undefined) return base;
   // The certificate's name is checked with or without; the name is sent along (SNI) where there is one: an address must not be.
   const named = !bootstrapServers.some((server) => isIP(server.replace(/:\d*$/, "").replace(/^\[|\]$/g, "")) !== 0);
   return { ...base, tls: { ...tls }, ...named && { tlsServerName: true } };
 }
+
+const MECHANISMS = { "plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512" } as const;
 
 /** The number of the topic's partitions, its id, and the cluster's. Throws `KafkaSetupError` where it does not exist. */
 export async function describeTopic(client: Base, topic: string): Promise<TopicDescription> {
@@ -58,6 +74,10 @@ export function asSetupError(error: unknown, topic: string): KafkaSetupError | n
   const all = leaves(error);
   const tls = all.find((leaf) => TLS_CODE.test(leaf.code ?? "") || TLS_WORDS.test(leaf.message));
   if (tls !== undefined) return refusedTls(tls.message, error);
+  const login = all.find(({ apiId, message }) =>
+    LOGIN_IDS.has(apiId ?? "") || /^SASL|authentication failed/i.test(message)
+  );
+  if (login !== undefined) return refusedLogin(login.message, error);
   const right = all.find(({ apiId }) => apiId?.endsWith("_AUTHORIZATION_FAILED"));
   if (right !== undefined) return refusedRight(right.message, error);
   return all.some(({ message }) => /^Unknown topic /.test(message)) ? missingTopic(topic) : null;
@@ -67,6 +87,8 @@ export function asSetupError(error: unknown, topic: string): KafkaSetupError | n
 export function reason(error: unknown): string {
   return leaves(error).at(-1)?.message ?? String(error);
 }
+
+const LOGIN_IDS = new Set(["SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "ILLEGAL_SASL_STATE"]);
 
 // What node:tls says on Node (codes) and on Deno (words of its TLS library).
 const TLS_CODE = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|EPROTO)/;

@@ -1,5 +1,13 @@
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
-import { CLIENT_ID, missingTopic, MissingTopicError, refusedRight, refusedTls, type Troubles } from "../kafka/setup.ts";
+import {
+  CLIENT_ID,
+  missingTopic,
+  MissingTopicError,
+  refusedLogin,
+  refusedRight,
+  refusedTls,
+  type Troubles,
+} from "../kafka/setup.ts";
 import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError, Settings } from "./library.ts";
 import { retry } from "../retry.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
@@ -22,19 +30,26 @@ const SSL = -181;
 const AUTHENTICATION = -169;
 /** How the log says that a certificate was refused, by either side. */
 const TLS_FAILURE = /certificate|SSL alert/i;
+/** The same for a login. */
+const LOGIN_FAILURE = /^SASL |SASL authentication error|sasl mechanism/i;
 const UNKNOWN_TOPIC = new Set([-188, 3]);
 const UNAUTHORIZED = new Set([29, 30, 31]);
 const TOPIC_EXISTS = 36;
 
 /** What every client of the library is opened with. */
-export function connectionSettings({ bootstrapServers, tls }: KafkaOptions): Settings {
+export function connectionSettings({ bootstrapServers, tls, sasl }: KafkaOptions): Settings {
   return {
     "client.id": CLIENT_ID,
     "bootstrap.servers": bootstrapServers.join(","),
     "reconnect.backoff.max.ms": 2000,
     "topic.metadata.refresh.interval.ms": 30_000,
+    "security.protocol": `${sasl === undefined ? "" : "sasl_"}${tls === undefined ? "plaintext" : "ssl"}`,
+    ...sasl === undefined ? {} : {
+      "sasl.mechanisms": sasl.mechanism.toUpperCase(),
+      "sasl.username": sasl.username,
+      "sasl.password": sasl.password,
+    },
     ...tls === undefined ? {} : {
-      "security.protocol": "ssl",
       // The certificate's chain is verified by default; its name only with this.
       "ssl.endpoint.identification.algorithm": "https",
       ...tls.ca === undefined ? { "ssl.ca.location": "probe" } : { "ssl.ca.pem": tls.ca },
@@ -118,6 +133,7 @@ async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, l
     if (fac !== "FAIL") return;
     last = new Error(reason(message));
     if (TLS_FAILURE.test(message)) reject(refusedTls(last.message, last));
+    else if (LOGIN_FAILURE.test(last.message)) reject(refusedLogin(last.message, last));
     else onFailure(last);
   });
   const abort = () => reject(last ?? signal.reason);
@@ -192,7 +208,8 @@ export function asSetupError(error: unknown, topic: string): KafkaSetupError | n
   if (UNKNOWN_TOPIC.has(code)) return missingTopic(topic);
   // Events come without their code.
   if (UNAUTHORIZED.has(code) || / authorization failed$/i.test(message ?? "")) return refusedRight(message, error);
-  return code === SSL || code === AUTHENTICATION ? refusedTls(reason(error), error) : null;
+  if (code === AUTHENTICATION || LOGIN_FAILURE.test(message ?? "")) return refusedLogin(reason(error), error);
+  return code === SSL ? refusedTls(reason(error), error) : null;
 }
 
 /** What went wrong, for a person: without "[thrd:…]", "(after 5ms in state CONNECT)" and counts of repetitions. */

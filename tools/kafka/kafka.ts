@@ -28,7 +28,12 @@ export interface KafkaServerOptions {
   readonly mtlsPort?: number;
   /** Adds a listener whose certificate is for another name: clients that look must refuse it. */
   readonly misnamed?: boolean;
+  /** Adds a listener with TLS at which one logs in by name and password. */
+  readonly sasl?: boolean;
 }
+
+/** Who may log in at the listener for that, with any mechanism; what `blocked` may do is for access control lists to say. */
+export const USERS = { checker: "checkers-secret", blocked: "blockeds-secret" } as const;
 
 /** A running broker; ends when it is disposed. The addresses stay the same over `kill` and `restart`. */
 export interface KafkaServer extends AsyncDisposable {
@@ -38,6 +43,8 @@ export interface KafkaServer extends AsyncDisposable {
   readonly mtls: string;
   /** `host:port` of the listener with the wrong name; empty without `misnamed`. */
   readonly misnamed: string;
+  /** `host:port` of the listener for logins; empty without `sasl`. */
+  readonly sasl: string;
   readonly certificates: Certificates;
   /** Resolves when the broker's process has ended, whoever ended it. */
   readonly ended: () => Promise<void>;
@@ -65,12 +72,13 @@ export async function startKafka(options: KafkaServerOptions): Promise<KafkaServ
   await mkdir(directory, { recursive: true });
   const lib = await fetchJars();
   const certificates = await makeCertificates(join(directory, "certs"));
-  const [controller, plain, mtls, misnamed] = await freePorts(4);
+  const [controller, plain, mtls, misnamed, sasl] = await freePorts(5);
   const ports: Ports = {
     controller: controller as number,
     plain: options.plainPort || plain as number,
     mtls: options.mtlsPort || mtls as number,
     misnamed: options.misnamed ? misnamed as number : null,
+    sasl: options.sasl ? sasl as number : null,
   };
   const settings = await writeSettings(directory, certificates, ports);
   await format(directory, lib, settings);
@@ -84,12 +92,14 @@ interface Ports {
   readonly plain: number;
   readonly mtls: number;
   readonly misnamed: number | null;
+  readonly sasl: number | null;
 }
 
 class Broker implements KafkaServer {
   readonly plain: string;
   readonly mtls: string;
   readonly misnamed: string;
+  readonly sasl: string;
   readonly certificates: Certificates;
   readonly #directory: string;
   readonly #lib: string;
@@ -106,6 +116,7 @@ class Broker implements KafkaServer {
     this.plain = `localhost:${ports.plain}`;
     this.mtls = `localhost:${ports.mtls}`;
     this.misnamed = ports.misnamed === null ? "" : `localhost:${ports.misnamed}`;
+    this.sasl = ports.sasl === null ? "" : `localhost:${ports.sasl}`;
   }
 
   async restart(): Promise<void> {
@@ -177,6 +188,7 @@ async function writeSettings(directory: string, certificates: Certificates, port
   const store = await makeServerStore(certs, "server", ["DNS:localhost", "IP:127.0.0.1"]);
   const listeners: [name: string, port: number][] = [["PLAIN", ports.plain], ["MTLS", ports.mtls]];
   if (ports.misnamed !== null) listeners.push(["MISNAMED", ports.misnamed]);
+  if (ports.sasl !== null) listeners.push(["SASL", ports.sasl]);
   const settings = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -185,7 +197,7 @@ async function writeSettings(directory: string, certificates: Certificates, port
     "inter.broker.listener.name": "PLAIN",
     "listeners": [...listeners, ["CONTROLLER", ports.controller]].map(([n, p]) => `${n}://127.0.0.1:${p}`).join(","),
     "advertised.listeners": listeners.map(([n, p]) => `${n}://localhost:${p}`).join(","),
-    "listener.security.protocol.map": "PLAIN:PLAINTEXT,MTLS:SSL,MISNAMED:SSL,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "PLAIN:PLAINTEXT,MTLS:SSL,MISNAMED:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT",
     "ssl.client.auth": "required",
     "ssl.keystore.type": "PEM",
     "ssl.keystore.location": store,
@@ -206,6 +218,7 @@ async function writeSettings(directory: string, certificates: Certificates, port
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
     ...(ports.misnamed === null ? {} : await misnamedSettings(certs)),
+    ...(ports.sasl === null ? {} : saslSettings()),
   };
   const file = join(directory, "server.properties");
   await writeFile(file, Object.entries(settings).map(([name, value]) => `${name}=${value}\n`).join(""));
@@ -217,12 +230,33 @@ async function misnamedSettings(certs: string): Promise<Record<string, string>> 
   return { "listener.name.misnamed.ssl.keystore.type": "PEM", "listener.name.misnamed.ssl.keystore.location": store };
 }
 
-/** Gives the data folder its cluster id, once. */
+function saslSettings(): Record<string, string> {
+  const users = Object.entries(USERS).map(([name, password]) => `user_${name}="${password}"`).join(" ");
+  const modules = "org.apache.kafka.common.security";
+  return {
+    "listener.name.sasl.ssl.client.auth": "none",
+    "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+    "listener.name.sasl.plain.sasl.jaas.config": `${modules}.plain.PlainLoginModule required ${users};`,
+    "listener.name.sasl.scram-sha-256.sasl.jaas.config": `${modules}.scram.ScramLoginModule required;`,
+    "listener.name.sasl.scram-sha-512.sasl.jaas.config": `${modules}.scram.ScramLoginModule required;`,
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "allow.everyone.if.no.acl.found": "true",
+  };
+}
+
+/** Gives the data folder its cluster id and its users, once. */
 async function format(directory: string, lib: string, settings: string): Promise<void> {
   if (existsSync(join(directory, "data", "meta.properties"))) return;
   const cluster = newClusterId();
   const tool = ["-cp", `${lib}/*`, "kafka.tools.StorageTool", "format"];
-  await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings]);
+  const users = ["SCRAM-SHA-256", "SCRAM-SHA-512"].flatMap((mechanism) =>
+    Object.entries(USERS).flatMap(([name, password]) => [
+      "--add-scram",
+      `${mechanism}=[name=${name},password=${password}]`,
+    ])
+  );
+  await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings, ...users]);
 }
 
 /** 16 random bytes in base64url. As in Kafka itself, none that begins with "-": the tool would take it for an option. */

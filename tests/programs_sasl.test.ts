@@ -1,0 +1,99 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AclOperations, AclPermissionTypes, Admin, ResourcePatternTypes, ResourceTypes } from "@platformatic/kafka";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
+import { type KafkaServer, USERS } from "../tools/kafka/kafka.ts";
+import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
+import { run } from "./support/programs.ts";
+import { denoMissing } from "./support/runtimes.ts";
+import { refusedPort } from "./support/site.ts";
+
+// Logging in to a real broker by name and password, with the programs as a user starts them.
+
+const library = loadLibrdkafka();
+const variants = ([
+  { name: "Node with librdkafka", runtime: "node", client: "librdkafka" },
+  { name: "Node with javascript", runtime: "node", client: "javascript" },
+  { name: "Deno with javascript", runtime: "deno", client: "javascript" },
+] as const).filter(({ runtime, client }) => {
+  if (runtime === "deno" && denoMissing !== null) return skipped(denoMissing);
+  return client === "javascript" || !("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`);
+});
+
+describe.runIf(canRunKafka())("SASL", () => {
+  const folder = mkdtempSync(join(tmpdir(), "test-sasl-"));
+  const hosts = join(folder, "hosts.txt");
+  const passwordFile = join(folder, "password");
+  let broker: KafkaServer;
+
+  beforeAll(async () => {
+    writeFileSync(hosts, `http://127.0.0.1:${await refusedPort()} 5\n`);
+    writeFileSync(passwordFile, `${USERS.checker}\n`);
+    broker = await temporaryKafka({ sasl: true });
+    await forbid("blocked");
+  }, 120_000);
+  afterAll(async () => {
+    rmSync(folder, { recursive: true, force: true });
+    await broker?.[Symbol.asyncDispose]();
+  }, 30_000);
+
+  /** Denies a user to write to any topic. */
+  async function forbid(user: string): Promise<void> {
+    const admin = new Admin({ clientId: "tests", bootstrapBrokers: [broker.plain] });
+    await admin.createTopics({ topics: ["sasl"], partitions: 1, replicas: 1 });
+    const topics = {
+      resourceType: ResourceTypes.TOPIC,
+      resourceName: "*",
+      resourcePatternType: ResourcePatternTypes.LITERAL,
+    };
+    const everyone = { principal: "User:*", operation: AclOperations.ALL, permissionType: AclPermissionTypes.ALLOW };
+    const one = { principal: `User:${user}`, operation: AclOperations.WRITE, permissionType: AclPermissionTypes.DENY };
+    // Where there is any rule, what no rule allows is forbidden.
+    await admin.createAcls({ creations: [everyone, one].map((rule) => ({ ...topics, ...rule, host: "*" })) });
+    await admin.close();
+  }
+
+  describe.each(variants)("$name", ({ runtime, client }) => {
+    const produce = (env: Record<string, string>) =>
+      run(runtime, "producer", ["--once", hosts], {
+        env: {
+          KAFKA_BOOTSTRAP_SERVERS: broker.sasl,
+          KAFKA_TOPIC: "sasl",
+          KAFKA_SSL_CA_FILE: broker.certificates.caFile,
+          KAFKA_CLIENT: client,
+          KAFKA_SASL_USERNAME: "checker",
+          ...env,
+        },
+      });
+
+    it.each(["plain", "scram-sha-256", "scram-sha-512"])("delivers after a login with %s", async (mechanism) => {
+      const ended = await produce({ KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_PASSWORD: USERS.checker });
+      expect(ended.stderr).toContain(`${client}, TLS, ${mechanism} as checker)`);
+      expect(ended.stderr).toContain("1 check made, 1 metric delivered");
+      expect(ended.code).toBe(0);
+    }, 30_000);
+
+    it("reads the password from a file", async () => {
+      const ended = await produce({ KAFKA_SASL_MECHANISM: "PLAIN", KAFKA_SASL_PASSWORD_FILE: passwordFile });
+      expect(ended, ended.stderr).toMatchObject({ code: 0 });
+    }, 30_000);
+
+    it.each(["plain", "scram-sha-256"])("says that a wrong password is refused, with %s", async (mechanism) => {
+      const ended = await produce({ KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_PASSWORD: "a-wrong-secret" });
+      expect(ended.stderr).toMatch(
+        /Kafka refuses the login \(.+\): check --kafka-sasl-mechanism \(KAFKA_SASL_MECHANISM\), --kafka-sasl-username/,
+      );
+      expect(ended.stderr).not.toContain("a-wrong-secret");
+      expect(ended.code).toBe(1);
+    }, 30_000);
+
+    it("says that a user may not write to the topic", async () => {
+      const login = { KAFKA_SASL_USERNAME: "blocked", KAFKA_SASL_PASSWORD: USERS.blocked };
+      const ended = await produce({ KAFKA_SASL_MECHANISM: "scram-sha-512", ...login });
+      expect(ended.stderr).toMatch(/Kafka does not allow this \(.+\): ask for the right on the topic in --kafka-topic/);
+      expect(ended.code).toBe(1);
+    }, 30_000);
+  });
+});
