@@ -64,12 +64,14 @@ it("readProducerSettings gives the defaults where only the required settings are
       topic: "metrics",
       client: "auto",
       ssl: { enabled: false, caFile: null, keyFile: null, certFile: null },
+      sasl: null,
       partitions: null,
     },
     timeout: 10,
     concurrency: 1000,
     location: null,
     shard: { index: 1, count: 1 },
+    listen: null,
     logLevel: "INFO",
   });
 });
@@ -82,6 +84,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
       topic: "metrics",
       client: "auto",
       ssl: { enabled: false, caFile: null, keyFile: null, certFile: null },
+      sasl: null,
       group: "host-checker",
       start: "earliest",
     },
@@ -100,6 +103,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     printSchema: false,
     batchSize: 500,
     batchInterval: 1,
+    listen: null,
     logLevel: "INFO",
   });
 });
@@ -121,6 +125,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["kafkaSslCaFile", (s) => s.kafka?.ssl.caFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     ["kafkaSsl", (s) => s.kafka?.ssl.enabled, ["true", "false"], [true, false, false]],
     ["kafkaClient", (s) => s.kafka?.client, ["javascript", "librdkafka"], ["javascript", "librdkafka", "auto"]],
+    ["listen", (s) => s.listen?.port, ["127.0.0.1:1", "[::1]:2"], [1, 2, undefined]],
     ["logLevel", (s) => s.logLevel, ["DEBUG", "ERROR"], ["DEBUG", "ERROR", "INFO"]],
   ];
   const producerCases: readonly Case<ProducerSettings>[] = [
@@ -176,12 +181,13 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ({ each }) => check(readConsumerSettings, [], each),
   );
 
+  const SASL = ["kafkaSaslMechanism", "kafkaSaslUsername", "kafkaSaslPasswordFile"] as const;
   it.each<[ProgramName, readonly OptionName[], readonly OptionName[]]>([
-    ["producer", producerCases.map(([name]) => name), ["kafkaSslKeyFile", "kafkaSslCertFile"]],
+    ["producer", producerCases.map(([name]) => name), ["kafkaSslKeyFile", "kafkaSslCertFile", ...SASL]],
     [
       "consumer",
       consumerCases.map(([name]) => name),
-      ["kafkaSslKeyFile", "kafkaSslCertFile", "dbUrl", "dbPasswordFile"],
+      ["kafkaSslKeyFile", "kafkaSslCertFile", ...SASL, "dbUrl", "dbPasswordFile"],
     ],
   ])(
     "OPTIONS of the %s with a flag and a variable are all tried here, or depend on others and are below",
@@ -202,6 +208,9 @@ it.each<readonly [OptionName, string, string]>([
   ["bootstrapServers", "a:65536", "write host:port, several with commas between them"],
   ["bootstrapServers", "::1:9092", "write host:port, several with commas between them"],
   ["bootstrapServers", "kafka://a:1", "write host:port, several with commas between them"],
+  ["listen", "9464", "write HOST:PORT, such as 127.0.0.1:9464"],
+  ["listen", "::1:9464", "write HOST:PORT, such as 127.0.0.1:9464"],
+  ["listen", "a:65536", "write HOST:PORT, such as 127.0.0.1:9464"],
   ["topic", "host metrics", "write 1 to 249 letters, digits, dots, dashes or underscores"],
   ["topic", "..", "write 1 to 249 letters, digits, dots, dashes or underscores"],
   ["topic", "x".repeat(250), "write 1 to 249 letters, digits, dots, dashes or underscores"],
@@ -685,3 +694,57 @@ it.each<ProgramName>(["producer", "consumer"])(
     }
   },
 );
+
+describe("SASL", () => {
+  const login = {
+    KAFKA_SASL_MECHANISM: "SCRAM-SHA-256",
+    KAFKA_SASL_USERNAME: "checker",
+    KAFKA_SASL_PASSWORD: "s3cret",
+  };
+  const read = (environment: Environment) => readConsumerSettings([], { ...ENOUGH, ...environment });
+
+  it("readConsumerSettings takes a login of three parts", () => {
+    const expected = { mechanism: "scram-sha-256", username: "checker", password: "s3cret" };
+    expect(settingsOf(read(login)).kafka?.sasl).toEqual(expected);
+  });
+
+  it.each([
+    [
+      "KAFKA_SASL_MECHANISM",
+      "--kafka-sasl-mechanism (KAFKA_SASL_MECHANISM) is missing: write plain, scram-sha-256 or scram-sha-512",
+    ],
+    ["KAFKA_SASL_USERNAME", "--kafka-sasl-username (KAFKA_SASL_USERNAME) is missing: write the name to log in with"],
+    ["KAFKA_SASL_PASSWORD", "KAFKA_SASL_PASSWORD is missing: set it, or name a file in --kafka-sasl-password-file"],
+  ])("readConsumerSettings asks for %s where the other parts are given", (variable, problem) => {
+    expect(problemsOf(read({ ...login, [variable]: "" }))).toEqual([problem]);
+  });
+
+  it("readConsumerSettings names the mechanisms that it knows", () => {
+    expect(problemsOf(read({ ...login, KAFKA_SASL_MECHANISM: "gssapi" }))).toEqual([
+      '--kafka-sasl-mechanism (KAFKA_SASL_MECHANISM) is "gssapi": write plain, scram-sha-256 or scram-sha-512',
+    ]);
+  });
+
+  it("readConsumerSettings refuses a password and a file of one", () => {
+    expect(problemsOf(read({ ...login, KAFKA_SASL_PASSWORD_FILE: "/nowhere" }))).toEqual([
+      "KAFKA_SASL_PASSWORD and --kafka-sasl-password-file (KAFKA_SASL_PASSWORD_FILE) are both set: unset one of them",
+    ]);
+  });
+});
+
+describe("--health", () => {
+  it.each(
+    [
+      ["producer", (args: string[], env: Environment) => readProducerSettings(args, env)],
+      ["consumer", (args: string[], env: Environment) => readConsumerSettings(args, env)],
+    ] as const,
+  )("read%sSettings wants nothing but the address of the program to ask", (_, read) => {
+    expect(read(["--health"], { LISTEN: "127.0.0.1:9464" })).toEqual({
+      kind: "health",
+      address: { host: "127.0.0.1", port: 9464 },
+    });
+    expect(problemsOf(read(["--health"], {}))).toEqual([
+      "--listen (LISTEN) is missing: write the address at which the program listens",
+    ]);
+  });
+});
