@@ -106,13 +106,3 @@ export function grants(table: TableName, role: string): string[] {
     `grant select, insert on ${rejected} to ${role}`,
   ];
 }
-
-/** The SQL that creates the tables, and as a comment the grants for a role that may not (`--print-schema`). */
-export function schemaSql(table: TableName): string {
-  const { schema, main, offsets, rejected } = creation(table);
-  const statements = [...schema, ...main, ...offsets, ...rejected].map((statement) => `${statement};\n`);
-  const comments = grants(table, "ROLE").map((statement) => `-- ${statement};\n`);
-  return `${statements.join("\n")}\n-- A role that did not create them needs (its name for ROLE):\n${
-    comments.join("")
-  }`;
-}

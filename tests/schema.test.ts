@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, SetupError } from "../lib/database.ts";
 import { openPostgres } from "../lib/database/postgres.ts";
 import { decodeMetric, METRIC_FIELDS } from "../lib/metric.ts";
-import { COLUMNS, MAX_TABLE_NAME_BYTES, quoteTables, schemaSql, type TableName } from "../lib/schema.ts";
+import { COLUMNS, MAX_TABLE_NAME_BYTES, quoteTables, type TableName } from "../lib/schema.ts";
+import { schemaSql } from "../lib/schema_text.ts";
 import { type Entry, Store } from "../lib/store.ts";
 import { prepareTables } from "../lib/store/tables.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
@@ -13,7 +14,14 @@ it("COLUMNS has one for each field of a metric", () => {
 });
 
 it("schemaSql names every statement that the tables need", () => {
-  expect(schemaSql({ schema: "My Schema", name: "m" })).toBe(`create schema if not exists "My Schema";
+  const [tables = "", views = "", comments = ""] = schemaSql({ schema: "My Schema", name: "m" })
+    .split(/(?=create or replace view "My Schema"."m_now")|(?=-- A role)/);
+  expect([...views.matchAll(/^create or replace view (.+) as$/gm)].map(([, name]) => name)).toEqual([
+    '"My Schema"."m_now"',
+    '"My Schema"."m_outages"',
+    '"My Schema"."m_uptime"',
+  ]);
+  expect(tables).toBe(`create schema if not exists "My Schema";
 
 create table if not exists "My Schema"."m" (
   address text not null,
@@ -57,12 +65,24 @@ create table if not exists "My Schema"."m_rejected" (
   rejected_at timestamptz not null default now()
 );
 
--- A role that did not create them needs (its name for ROLE):
+`);
+  expect(comments).toBe(
+    `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
 -- grant usage on schema "My Schema" to ROLE;
 -- grant select, insert on "My Schema"."m" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_offsets" to ROLE;
 -- grant select, insert on "My Schema"."m_rejected" to ROLE;
-`);
+-- grant select on "My Schema"."m_now" to ROLE;
+-- grant select on "My Schema"."m_outages" to ROLE;
+-- grant select on "My Schema"."m_uptime" to ROLE;
+
+-- To keep months apart, so that an old one can be dropped at once, create the table with
+--   partition by range (checked_at)
+-- behind its closing parenthesis, and before each month begins
+--   create table "My Schema"."m_2026_01" partition of "My Schema"."m" for values from ('2026-01-01Z') to ('2026-02-01Z');
+-- To forget a month: drop table "My Schema"."m_2026_01";
+`,
+  );
 });
 
 describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`, () => {

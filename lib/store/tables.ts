@@ -1,5 +1,5 @@
 import { type Database, SetupError, sqlFailure } from "../database.ts";
-import type { Metric } from "../metric.ts";
+import { type Metric, METRIC_FIELDS } from "../metric.ts";
 import { quoteIdentifier } from "../pg_text.ts";
 import {
   COLUMNS,
@@ -10,6 +10,7 @@ import {
   REQUIRED_COLUMNS,
   type TableName,
 } from "../schema.ts";
+import { VIEWS, viewSql } from "../views.ts";
 
 /** Three tables that exist and can be written, and what is to be known of them. */
 export interface Tables extends QuotedTables {
@@ -27,7 +28,7 @@ export interface Tables extends QuotedTables {
 const CREATION_LOCK = 7_236_401_598;
 
 /**
- * Creates what is missing of the table and its companions, and looks at what is there. Any number of consumers may do so at
+ * Creates what is missing of the table and its companions, and with a new table its views, and looks at what is there. Any number of consumers may do so at
  * once. Throws `SetupError` with the statements to run where the role may not, or where the table cannot take metrics.
  */
 export async function prepareTables(database: Database, table: TableName): Promise<Tables> {
@@ -76,7 +77,8 @@ async function missingTables(database: Database, home: TableName): Promise<Missi
 }
 
 async function create(database: Database, home: TableName, missing: readonly Missing[], role: string): Promise<void> {
-  const statements = missing.flatMap((what) => creation(home)[what]);
+  const views = missing.includes("main") ? VIEWS.map((view) => viewSql(home, view, METRIC_FIELDS)) : [];
+  const statements = [...missing.flatMap((what) => creation(home)[what]), ...views];
   try {
     // `if not exists` alone races. The lock lasts until the commit: one given back earlier would leave a gap before it.
     await database.script([`select pg_advisory_xact_lock(${CREATION_LOCK})`, ...statements].join(";\n"));
