@@ -16,7 +16,7 @@ const ADDRESSES = 1000;
 const FILL = `
   insert into host_metrics (address, status_code, latency, is_valid, checked_at, error, error_detail, tls_expires_at, check_id)
   select 'https://host' || n % ${ADDRESSES} || '.example/health', case when bad then null else 200 end,
-    case when bad then 10 else 0.05 + (n * 7919 % 1000) / 5000.0 end, not bad,
+    case when bad then 10 else 0.05 + (n::bigint * 7919 % 1000) / 5000.0 end, not bad,
     timestamptz '2026-01-01Z' + (n / ${ADDRESSES}) * interval '1 minute', case when bad then 'timeout' end,
     case when bad then 'no answer within 10 s' end, '2026-03-01Z', gen_random_uuid()
   from (select n, (n / ${ADDRESSES} + n % ${ADDRESSES} * 13) % 1000 < 5 as bad from generate_series(0, ${
