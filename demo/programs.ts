@@ -3,9 +3,9 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** How a person starts a program of this project under the runtime that runs this file, for a message. */
+/** How a person starts a program of this project with what started this one: npm brings a Node that may not be on the PATH. */
 export function commandLine(program: "producer" | "consumer", rest: string): string {
-  return [isDeno() ? "deno run" : "node", ...runtimeArguments(program), `${program}.ts`, rest].join(" ");
+  return isDeno() ? `deno run -P=${program} ${program}.ts ${rest}` : `npm run -s ${program} -- ${rest}`;
 }
 
 /** Starts a program of this project under the runtime that runs this file; its log goes where ours goes. */

@@ -2,6 +2,8 @@ import type { Database } from "./database.ts";
 import { openEmbedded } from "./database/embedded.ts";
 import { openPostgres } from "./database/postgres.ts";
 import type { ConsumerSettings } from "./settings.ts";
+import type { SslMode } from "./ssl_mode.ts";
+import { systemAuthorities } from "./system_authorities.ts";
 import { loadKeyMaterial } from "./tls.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -24,6 +26,11 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
   if ("problems" in loaded) throw new UsageError(loaded.problems);
   return {
     description: `${name} at ${host}:${port} as ${user} (TLS: ${sslMode})`,
-    open: () => Promise.resolve(openPostgres({ ...settings, ca: loaded.material.ca ?? null })),
+    open: () => Promise.resolve(openPostgres({ ...settings, ca: loaded.material.ca ?? authoritiesFor(sslMode) })),
   };
+}
+
+/** `require` checks a certificate only where one to trust was given, as in libpq. */
+function authoritiesFor(sslMode: SslMode): string | null {
+  return sslMode.startsWith("verify-") ? systemAuthorities() : null;
 }

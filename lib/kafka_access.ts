@@ -1,6 +1,7 @@
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
 import { loadClient } from "./kafka_client.ts";
 import type { KafkaSettings } from "./settings.ts";
+import { systemAuthorities } from "./system_authorities.ts";
 import { loadKeyMaterial } from "./tls.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -22,7 +23,10 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
     return null;
   });
   if (client === null || "problems" in loaded || problems.length > 0) throw new UsageError(problems);
-  const tls = ssl.enabled ? { tls: loaded.material } : {};
+  const { material } = loaded;
+  // librdkafka finds the system's authorities by itself.
+  const needsAuthorities = material.ca === undefined && client.name === "javascript";
+  const tls = ssl.enabled ? { tls: needsAuthorities ? { ...material, ca: systemAuthorities() } : material } : {};
   return { client, options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } } };
 }
 

@@ -102,6 +102,9 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
   return { stop: stop.signal, afterStop };
 }
 
+/** What the system says of a pipe that nobody reads: the latter where it was closed before it was written to. */
+const CLOSED: ReadonlySet<string> = new Set(["EPIPE", "ERR_STREAM_DESTROYED"]);
+
 function printer(): Program["print"] {
   // The write that failed says so to its caller; the event of the same failure would end the process.
   process.stdout.on("error", () => {});
@@ -109,7 +112,9 @@ function printer(): Program["print"] {
     new Promise((resolve, reject) => {
       process.stdout.write(text, (error) => {
         if (error == null) resolve();
-        else reject(new OutputClosed("nobody reads the standard output any more", { cause: error }));
+        else if (CLOSED.has((error as NodeJS.ErrnoException).code ?? "")) {
+          reject(new OutputClosed("nobody reads the standard output any more", { cause: error }));
+        } else reject(new Error(`cannot write to standard output (${error.message})`, { cause: error }));
       });
     });
 }

@@ -105,15 +105,17 @@ it("openPostgres waits for a server that is not there", async () => {
   const port = await freePort();
   expect(await failureOf({ ...elsewhere, port })).toEqual({
     remedy: "wait",
-    explanation: `Cannot connect to PostgreSQL at 127.0.0.1:${port}: ECONNREFUSED`,
+    explanation: `Cannot connect to PostgreSQL at 127.0.0.1:${port} (DB_HOST, DB_PORT): ECONNREFUSED`,
   });
   expect(await failureOf({ ...elsewhere, host: "nowhere.invalid" })).toEqual({
     remedy: "wait",
-    explanation: expect.stringMatching(/^Cannot connect to PostgreSQL at nowhere\.invalid:1: (ENOTFOUND|EAI_AGAIN)$/),
+    explanation: expect.stringMatching(
+      /^Cannot connect to PostgreSQL at nowhere\.invalid:1 \(DB_HOST, DB_PORT\): (ENOTFOUND|EAI_AGAIN)$/,
+    ),
   });
   expect(await failureOf({ ...elsewhere, host: "/nowhere" })).toEqual({
     remedy: "wait",
-    explanation: "Cannot connect to PostgreSQL at /nowhere/.s.PGSQL.1: ENOENT",
+    explanation: "Cannot connect to PostgreSQL at /nowhere/.s.PGSQL.1 (DB_HOST, DB_PORT): ENOENT",
   });
 });
 

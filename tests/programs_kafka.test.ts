@@ -235,7 +235,9 @@ describe.runIf(canRun)("producer and consumer", () => {
       await makeTopic(topic, [message(1)]);
       const port = await refusedPort();
       await using consumer = begin(variant, "consumer", ["--db-table", topic], topic, { DB_PORT: String(port) });
-      await consumer.says(`Cannot connect to PostgreSQL at 127.0.0.1:${port}: ECONNREFUSED: trying again`);
+      await consumer.says(
+        `Cannot connect to PostgreSQL at 127.0.0.1:${port} (DB_HOST, DB_PORT): ECONNREFUSED: trying again`,
+      );
       const { host, port: real } = postgres.settings;
       await using _relay = await relay(port, host, real);
       await expect.poll(() => countOf(topic), { timeout: 30_000 }).toBe(1);

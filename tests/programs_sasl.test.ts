@@ -75,6 +75,23 @@ describe.runIf(canRunKafka())("SASL", () => {
       expect(ended.code).toBe(0);
     }, 30_000);
 
+    // librdkafka asks the system alone, which no test should change.
+    it.runIf(client === "javascript")(
+      "trusts the runtime's and the system's authorities where no CA file is given",
+      async () => {
+        const ended = await produce({
+          KAFKA_SSL: "true",
+          KAFKA_SSL_CA_FILE: "",
+          NODE_EXTRA_CA_CERTS: broker.certificates.caFile,
+          DENO_CERT: broker.certificates.caFile,
+          KAFKA_SASL_MECHANISM: "plain",
+          KAFKA_SASL_PASSWORD: USERS.checker,
+        });
+        expect(ended, ended.stderr).toMatchObject({ code: 0 });
+      },
+      30_000,
+    );
+
     it("reads the password from a file", async () => {
       const ended = await produce({ KAFKA_SASL_MECHANISM: "PLAIN", KAFKA_SASL_PASSWORD_FILE: passwordFile });
       expect(ended, ended.stderr).toMatchObject({ code: 0 });

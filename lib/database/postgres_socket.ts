@@ -48,9 +48,12 @@ async function connected(socket: Socket, where: string, signal: AbortSignal): Pr
     if (signal.aborted) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     // Where a name has several addresses, the error has no message of its own, but the code of the last one.
-    throw Object.assign(new Error(`Cannot connect to PostgreSQL at ${where}: ${code ?? message}`, { cause: error }), {
-      code,
-    });
+    throw Object.assign(
+      new Error(`Cannot connect to PostgreSQL at ${where} (DB_HOST, DB_PORT): ${code ?? message}`, { cause: error }),
+      {
+        code,
+      },
+    );
   }
 }
 

@@ -80,6 +80,7 @@ export async function startKafka(options: KafkaServerOptions): Promise<KafkaServ
     misnamed: options.misnamed ? misnamed as number : null,
     sasl: options.sasl ? sasl as number : null,
   };
+  for (const port of [options.plainPort, options.mtlsPort]) if (port) await assertFree(port);
   const settings = await writeSettings(directory, certificates, ports);
   await format(directory, lib, settings);
   const broker = new Broker(directory, lib, settings, certificates, ports);
@@ -265,6 +266,22 @@ function newClusterId(): string {
   return id.startsWith("-") ? newClusterId() : id;
 }
 
+/** Another broker on the port would answer in the place of the one that could not start. */
+async function assertFree(port: number): Promise<void> {
+  const server = createServer().listen(port, "127.0.0.1");
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw new Error(
+      `Port ${port} is in use: stop what listens there, or name other ports with --port and --mtls-port`,
+      {
+        cause: error,
+      },
+    );
+  }
+  await new Promise((closed) => server.close(closed));
+}
+
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => once(server, "listening")));
@@ -323,7 +340,9 @@ export KAFKA_SSL_CERT_FILE=${certFile}
 
 Without TLS: KAFKA_BOOTSTRAP_SERVERS=${broker.plain} and none of the KAFKA_SSL_… variables.
 Its data and its log (broker.log) are in ${values.directory}. Ctrl-C stops it.`);
-  await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM"), broker.ended()]);
+  const stopped = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  const why = await Promise.race([stopped, broker.ended().then(() => "ended")]);
+  if (why === "ended") throw new Error(`The broker ended by itself: ${values.directory}/broker.log says why`);
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
