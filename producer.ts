@@ -20,6 +20,8 @@ const DELIVERY_LIMIT = 7;
 const ONCE_LIMIT = 60;
 /** Metrics that wait in memory while Kafka is away, some 50 MB; beyond that the oldest give way. */
 const MOST_IN_MEMORY = 100_000;
+/** Bytes of metrics that wait in a spool: some two million. */
+const MOST_ON_DISK = 2 ** 30;
 
 await runProgram("producer", readProducerSettings, async (settings, program) => {
   const [hosts, plan] = await allUsable<[readonly Host[], SinkPlan]>(
@@ -39,7 +41,8 @@ async function produce(
   { log, stop, afterStop }: Program,
 ): Promise<number> {
   const isOnce = settings.mode === "once";
-  await using outbox = await openOutbox(settings, { mostInMemory: isOnce ? Infinity : MOST_IN_MEMORY, events: log });
+  const mostInMemory = isOnce ? Infinity : MOST_IN_MEMORY;
+  await using outbox = await openOutbox(settings, { mostInMemory, mostOnDisk: MOST_ON_DISK, events: log });
   log.info(`${settings.hostsFile}: ${count(hosts.length, "host")} → ${plan.description}; ${firstCheck(hosts, isOnce)}`);
   await using sink = plan.open((event) => log.warn(event));
   using _watch = watchBacklog(() => outbox.figures, log);

@@ -46,8 +46,8 @@ export interface ProducerSettings {
   readonly concurrency: number;
   readonly location: string | null;
   readonly shard: { readonly index: number; readonly count: number };
-  /** The folder in which metrics wait for Kafka, and how much may; null: in memory only. */
-  readonly spool: { readonly directory: string; readonly mebibytes: number } | null;
+  /** The folder in which metrics wait for Kafka; null: they wait in memory only. */
+  readonly spool: string | null;
   readonly logLevel: LogLevel;
 }
 
@@ -92,7 +92,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
   if (told !== null) return told;
   const stdout = reader.has("stdout");
   reader.refuse("once", ["check"]);
-  reader.refuse("stdout", [...flagsOf("producer", "Kafka"), "spool", "spoolSize"]);
+  reader.refuse("stdout", [...flagsOf("producer", "Kafka"), "spool"]);
   return finish(reader, {
     mode: reader.has("check") ? "check" : reader.has("once") ? "once" : "run",
     stdout,
@@ -102,7 +102,8 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     concurrency: reader.optional("concurrency"),
     location: reader.optional("location"),
     shard: reader.optional("shard"),
-    spool: readSpool(reader),
+    // To standard output nothing waits.
+    spool: stdout ? null : reader.optional("spool"),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
     logLevel: reader.optional("logLevel"),
   });
@@ -169,12 +170,6 @@ function readProducerKafka(reader: SettingsReader): ProducerSettings["kafka"] {
   const kafka = readKafka(reader, isNeeded);
   const partitions = reader.optional("partitions");
   return kafka === null ? null : { ...kafka, partitions };
-}
-
-/** Both are read in any case, so that a wrong size is reported; to standard output nothing waits. */
-function readSpool(reader: SettingsReader): ProducerSettings["spool"] {
-  const [directory, mebibytes] = [reader.optional("spool"), reader.optional("spoolSize")];
-  return directory === null || mebibytes === null || reader.has("stdout") ? null : { directory, mebibytes };
 }
 
 function readConsumerKafka(reader: SettingsReader): ConsumerSettings["kafka"] {

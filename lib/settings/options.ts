@@ -312,16 +312,6 @@ export const OPTIONS = {
     otherwise: "they wait in memory only",
     schema: anything,
   },
-  spoolSize: {
-    section: "Checks",
-    programs: producer,
-    flag: "spool-size",
-    variable: "CHECK_SPOOL_SIZE",
-    placeholder: "MIB",
-    help: "MiB of metrics that wait in DIR at most; beyond them the oldest are dropped",
-    default: "1024",
-    schema: wholeNumber(1, 1_048_576),
-  },
   timeZone: {
     section: "Checks",
     programs: producer,
