@@ -88,6 +88,16 @@ describe("deliver", () => {
   });
 });
 
+it("MemoryOutbox gives what was pushed, in order, however many wait", async () => {
+  const outbox = new MemoryOutbox(Infinity);
+  const pushed = Array.from({ length: 12_000 }, (_, n) => metric(String(n)));
+  for (const metric of pushed) outbox.push(metric);
+  outbox.end();
+  const read: Metric[] = [];
+  for await (const metric of outbox) read.push(metric);
+  expect(read).toEqual(pushed);
+});
+
 it("MemoryOutbox drops the oldest that is not on its way beyond its limit, and counts", async () => {
   const outbox = new MemoryOutbox(3);
   const values = outbox[Symbol.asyncIterator]();

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -230,9 +230,11 @@ describe("SpoolFile", () => {
       "was overwritten in the middle",
       (path) => {
         create(path, Array.from({ length: 500 }, (_, n) => `{"n": ${n}, "text": "${"x".repeat(500)}"}`));
-        writeFileSync(path, new Uint8Array(40_000).fill(7), { flag: "r+" });
+        const middle = openSync(path, "r+");
+        writeSync(middle, new Uint8Array(8_192).fill(7), 0, 8_192, 20 * 4_096);
+        closeSync(middle);
       },
-      "file is not a database",
+      "database disk image is malformed",
     ],
   ])("SpoolFile.open names a file that %s, and the remedy", (_what, spoil, reason) => {
     const path = newPath();
