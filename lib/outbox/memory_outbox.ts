@@ -2,7 +2,7 @@ import type { Figures, Outbox } from "../delivery.ts";
 import { encodeMetric, type Metric } from "../metric.ts";
 import { Queue } from "../queue.ts";
 
-/** So many wait as they are; the others as text, which takes a third of the room and spares the garbage collector. */
+/** So many wait as they are; the others as text: less room (0.5 instead of 0.85 KB), and one thing instead of many to collect. */
 const FEW = 5_000;
 
 /** Keeps metrics in memory only: what waits when the program ends is lost. */
