@@ -1,6 +1,5 @@
 import { batches } from "./batches.ts";
 import type { Metric } from "./metric.ts";
-import type { Queue } from "./queue.ts";
 
 /** Where metrics go. */
 export interface Sink extends AsyncDisposable {
@@ -8,21 +7,41 @@ export interface Sink extends AsyncDisposable {
   send(metrics: readonly Metric[], giveUp: AbortSignal): Promise<void>;
 }
 
+/** Where metrics wait until the sink has them. Reading gives them in order, each once; it ends after `end`, when none is left. */
+export interface Outbox extends AsyncIterable<Metric>, AsyncDisposable {
+  readonly figures: Figures;
+  push(metric: Metric): void;
+  /** No more metrics will be pushed. */
+  end(): void;
+  /** The sink has the first `count` of those that were read and not yet acknowledged. */
+  acknowledge(count: number): void;
+  /** Puts what waits where the next start finds it, where that is possible at all; nothing is read or pushed any more. */
+  settle(): Promise<void>;
+}
+
+/** How it stands with the metrics of an outbox. `made`, `delivered` and `dropped` count since the start. */
+export interface Figures {
+  readonly made: number;
+  /** The sink has them; those that waited from an earlier run are among them. */
+  readonly delivered: number;
+  /** Neither delivered nor dropped. */
+  readonly waiting: number;
+  /** Those of the waiting that are on disk: the next start sends them. */
+  readonly kept: number;
+  /** Gave way to newer ones, the oldest first. */
+  readonly dropped: number;
+}
+
 /** What goes in one piece: whatever came while the last piece was on its way, at most so many, or what came within 20 ms. */
 const LIMITS = { size: 1000, interval: 0.02 } as const;
 
 /**
- * Sends what comes through `queue`, in order, until it has ended. `onDelivered` is told how many the other side has.
+ * Sends what comes through `outbox`, in order, until it has ended, and acknowledges what the sink has.
  * Throws what waiting cannot mend, and the last failure where `giveUp` aborts first.
  */
-export async function deliver(
-  queue: Queue<Metric>,
-  sink: Sink,
-  onDelivered: (count: number) => void,
-  giveUp: AbortSignal,
-): Promise<void> {
-  for await (const batch of batches(queue, LIMITS)) {
+export async function deliver(outbox: Outbox, sink: Sink, giveUp: AbortSignal): Promise<void> {
+  for await (const batch of batches(outbox, LIMITS)) {
     await sink.send(batch, giveUp);
-    onDelivered(batch.length);
+    outbox.acknowledge(batch.length);
   }
 }

@@ -52,6 +52,8 @@ export interface ProducerSettings {
   readonly shard: { readonly index: number; readonly count: number };
   /** Null: no HTTP port. */
   readonly listen: ListenAddress | null;
+  /** The folder in which metrics wait for Kafka; null: they wait in memory only. */
+  readonly spool: string | null;
   readonly logLevel: LogLevel;
 }
 
@@ -98,7 +100,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
   if (told !== null) return told;
   const stdout = reader.has("stdout");
   reader.refuse("once", ["check"]);
-  reader.refuse("stdout", flagsOf("producer", "Kafka"));
+  reader.refuse("stdout", [...flagsOf("producer", "Kafka"), "spool"]);
   return finish(reader, {
     mode: reader.has("check") ? "check" : reader.has("once") ? "once" : "run",
     stdout,
@@ -108,6 +110,8 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     concurrency: reader.optional("concurrency"),
     location: reader.optional("location"),
     shard: reader.optional("shard"),
+    // To standard output nothing waits.
+    spool: stdout ? null : reader.optional("spool"),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
     listen: reader.optional("listen"),
     logLevel: reader.optional("logLevel"),

@@ -8,7 +8,7 @@ import { DeliveryError, type KafkaProducer, KafkaSetupError, type OutgoingMessag
 import { LineConsumer } from "../lib/source/line_consumer.ts";
 import { LineSink } from "../lib/sink/line_sink.ts";
 import { decodeMetric, type Metric } from "../lib/metric.ts";
-import { Queue } from "../lib/queue.ts";
+import { MemoryOutbox } from "../lib/outbox/memory_outbox.ts";
 import { Store } from "../lib/store.ts";
 import { TopicSink } from "../lib/sink/topic_sink.ts";
 import { transfer } from "../lib/transfer.ts";
@@ -51,36 +51,64 @@ const confirm = (count: number) => (messages: readonly OutgoingMessage[]) =>
 const silence = () => new Promise<never>(() => {});
 
 describe("deliver", () => {
-  it("deliver sends in order what comes, in pieces of at most 1000, and counts what was delivered", async () => {
-    const queue = new Queue<Metric>();
+  const outboxOf = (...addresses: string[]) => {
+    const outbox = new MemoryOutbox(Infinity);
+    for (const address of addresses) outbox.push(metric(address));
+    return outbox;
+  };
+
+  it("deliver sends in order what comes, in pieces of at most 1000, and acknowledges what was delivered", async () => {
+    const addresses = Array.from({ length: 2500 }, (_, n) => String(n));
+    const outbox = outboxOf(...addresses);
     const producer = new MemoryProducer();
-    for (let n = 0; n < 2500; n++) queue.push(metric(String(n)));
-    queue.end();
-    const delivered: number[] = [];
-    await deliver(queue, new TopicSink(() => Promise.resolve(producer)), (count) => delivered.push(count), never);
-    expect(delivered).toEqual([1000, 1000, 500]);
-    expect(producer.sent.flat().map(({ key }) => key)).toEqual(Array.from({ length: 2500 }, (_, n) => String(n)));
+    outbox.end();
+    const acknowledge = vi.spyOn(outbox, "acknowledge");
+    await deliver(outbox, new TopicSink(() => Promise.resolve(producer)), never);
+    expect(acknowledge.mock.calls).toEqual([[1000], [1000], [500]]);
+    expect(producer.sent.flat().map(({ key }) => key)).toEqual(addresses);
+    expect(outbox.figures).toEqual({ made: 2500, delivered: 2500, waiting: 0, kept: 0, dropped: 0 });
   });
 
   it("deliver gives out a metric soon, though no more come", async () => {
-    const queue = new Queue<Metric>();
+    const outbox = outboxOf();
     const producer = new MemoryProducer();
-    const work = deliver(queue, new TopicSink(() => Promise.resolve(producer)), () => {}, never);
-    queue.push(metric("a"));
+    const work = deliver(outbox, new TopicSink(() => Promise.resolve(producer)), never);
+    outbox.push(metric("a"));
     await vi.waitFor(() => expect(producer.sent).toHaveLength(1));
-    queue.end();
+    outbox.end();
     await work;
   });
 
-  it("deliver counts nothing that its sink did not deliver", async () => {
-    const queue = new Queue<Metric>();
-    queue.push(metric("a"));
-    queue.end();
-    const onDelivered = vi.fn();
+  it("deliver acknowledges nothing that its sink did not deliver", async () => {
+    const outbox = outboxOf("a");
+    outbox.end();
     const sink = new LineSink(() => Promise.reject(new Error("nobody reads")));
-    await expect(deliver(queue, sink, onDelivered, never)).rejects.toThrow("nobody reads");
-    expect(onDelivered).not.toHaveBeenCalled();
+    await expect(deliver(outbox, sink, never)).rejects.toThrow("nobody reads");
+    expect(outbox.figures).toEqual({ made: 1, delivered: 0, waiting: 1, kept: 0, dropped: 0 });
   });
+});
+
+it("MemoryOutbox gives what was pushed, in order, however many wait", async () => {
+  const outbox = new MemoryOutbox(Infinity);
+  const pushed = Array.from({ length: 12_000 }, (_, n) => metric(String(n)));
+  for (const metric of pushed) outbox.push(metric);
+  outbox.end();
+  const read: Metric[] = [];
+  for await (const metric of outbox) read.push(metric);
+  expect(read).toEqual(pushed);
+});
+
+it("MemoryOutbox drops the oldest that is not on its way beyond its limit, and counts", async () => {
+  const outbox = new MemoryOutbox(3);
+  const values = outbox[Symbol.asyncIterator]();
+  for (let n = 0; n < 3; n++) outbox.push(metric(String(n)));
+  await values.next();
+  for (let n = 3; n < 6; n++) outbox.push(metric(String(n)));
+  outbox.end();
+  expect(outbox.figures).toEqual({ made: 6, delivered: 0, waiting: 4, kept: 0, dropped: 2 });
+  const left: string[] = [];
+  for await (const { address } of { [Symbol.asyncIterator]: () => values }) left.push(address);
+  expect(left).toEqual(["3", "4", "5"]);
 });
 
 describe("TopicSink", () => {

@@ -10,7 +10,7 @@ import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { SetupError } from "../lib/database.ts";
 import { openEmbedded } from "../lib/database/embedded.ts";
-import { lockFolder } from "../lib/database/folder_lock.ts";
+import { lockFolder } from "../lib/folder_lock.ts";
 import type { Stored } from "./support/database_runner.ts";
 import { COMMANDS, runScript, startScript } from "./support/runtimes.ts";
 

@@ -30,6 +30,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--concurrency N", `CHECK_CONCURRENCY; default: ${OPTIONS.concurrency.default}`],
     ["--location TEXT", "CHECK_LOCATION; default: none"],
     ["--shard I/N", "CHECK_SHARD; default: 1/1"],
+    ["--spool DIR", "CHECK_SPOOL; default: they wait in memory only"],
     ["TZ", "default: the system's"],
     ["--stdout"],
     ["--once"],

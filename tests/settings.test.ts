@@ -72,6 +72,7 @@ it("readProducerSettings gives the defaults where only the required settings are
     location: null,
     shard: { index: 1, count: 1 },
     listen: null,
+    spool: null,
     logLevel: "INFO",
   });
 });
@@ -135,6 +136,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["concurrency", (s) => s.concurrency, ["5", "6"], [5, 6, 1000]],
     ["location", (s) => s.location, ["Ulm", "Bonn, 2nd floor"], ["Ulm", "Bonn, 2nd floor", null]],
     ["shard", (s) => s.shard, ["2/3", "3/3"], [{ index: 2, count: 3 }, { index: 3, count: 3 }, { index: 1, count: 1 }]],
+    ["spool", (s) => s.spool, ["a b", "/var/b"], ["a b", "/var/b", null]],
   ];
   const database = (s: ConsumerSettings) => s.database?.kind === "server" ? s.database : null;
   const consumerCases: readonly Case<ConsumerSettings>[] = [
@@ -408,6 +410,7 @@ it.each<readonly [string, readonly string[]]>([
     "--kafka-topic (KAFKA_TOPIC) contradicts --stdout: leave out one of them",
     "--kafka-partitions (KAFKA_PARTITIONS) contradicts --stdout: leave out one of them",
   ]],
+  ["producer hosts.txt --stdout --spool a", ["--spool (CHECK_SPOOL) contradicts --stdout: leave out one of them"]],
   ["consumer --stdin --kafka-group a", ["--kafka-group (KAFKA_GROUP) contradicts --stdin: leave out one of them"]],
   ["consumer --stdin --print-schema", ["--print-schema contradicts --stdin: leave out one of them"]],
   ["consumer --stdin --embedded data --query q", ["--query contradicts --stdin: leave out one of them"]],
@@ -423,7 +426,7 @@ it.each<readonly [string, readonly string[]]>([
 
 it.each([
   ["producer hosts.txt --stdout", { kafka: null, stdout: true, mode: "run" }],
-  ["producer hosts.txt --stdout --once", { kafka: null, stdout: true, mode: "once" }],
+  ["producer hosts.txt --stdout --once", { kafka: null, stdout: true, mode: "once", spool: null }],
   ["producer - --check", { hostsFile: "-", mode: "check", kafka: { topic: "metrics" } }],
   ["consumer --stdin", { source: "stdin", kafka: null, database: { kind: "server" } }],
   ["consumer --stdin --embedded data", { kafka: null, database: { kind: "embedded", directory: "data" } }],

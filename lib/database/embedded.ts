@@ -2,7 +2,7 @@ import type { PGlite } from "@electric-sql/pglite";
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Database, type Parameter, SetupError } from "../database.ts";
-import { lockFolder } from "./folder_lock.ts";
+import { lockFolder } from "../folder_lock.ts";
 
 /**
  * Opens the embedded PostgreSQL that keeps its rows in `directory`, which is made where it is missing. Throws `SetupError`

@@ -338,6 +338,16 @@ export const OPTIONS = {
     default: "1/1",
     schema: shard,
   },
+  spool: {
+    section: "Checks",
+    programs: producer,
+    flag: "spool",
+    variable: "CHECK_SPOOL",
+    placeholder: "DIR",
+    help: "keeps the metrics that Kafka does not have yet in DIR, so that they outlive the producer",
+    otherwise: "they wait in memory only",
+    schema: anything,
+  },
   timeZone: {
     section: "Checks",
     programs: producer,

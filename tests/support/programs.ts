@@ -37,6 +37,7 @@ export interface Running extends AsyncDisposable {
   readonly ended: Promise<Ended>;
   readonly stdout: string;
   readonly stderr: string;
+  readonly pid: number;
   kill(signal: NodeJS.Signals): void;
   write(text: string): void;
   endInput(): void;
@@ -54,6 +55,8 @@ export interface StartOptions {
   readonly input?: string;
   /** Under Deno: without its permissions. */
   readonly plain?: boolean;
+  /** Commands of a shell that run in the process first, such as `ulimit`. */
+  readonly shell?: string;
 }
 
 /** Starts a program; its standard input stays open unless `input` is given. */
@@ -68,7 +71,10 @@ export function start(
     return value === undefined ? [] : [[name, value]];
   }));
   const command = options.plain === true ? PLAIN_DENO : COMMANDS[runtime];
-  const child = spawn(runtime === "node" ? process.execPath : "deno", [...command(program), ...args], {
+  const line = [runtime === "node" ? process.execPath : "deno", ...command(program), ...args];
+  const shell = options.shell === undefined ? [] : ["sh", "-c", `${options.shell}; exec "$0" "$@"`];
+  const [file = "", ...rest] = [...shell, ...line];
+  const child = spawn(file, rest, {
     cwd: options.cwd ?? ROOT,
     env: { ...inherited, ...options.env },
   });
@@ -96,6 +102,7 @@ export function start(
     get stderr() {
       return readable(output.stderr);
     },
+    pid: child.pid ?? 0,
     kill: (signal) => void child.kill(signal),
     write: (text) => void child.stdin.write(text),
     endInput: () => void child.stdin.end(),

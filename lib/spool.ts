@@ -1,0 +1,285 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Figures, Outbox } from "./delivery.ts";
+import { lockFolder } from "./folder_lock.ts";
+import { decodeMetric, encodeMetric, isRejection, type Metric } from "./metric.ts";
+import { Bell } from "./spool/bell.ts";
+import type { SpoolRow } from "./spool/spool_file.ts";
+import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Told what a person should know of the disk: one line, said once for each cause. */
+export interface SpoolEvents {
+  error(text: string): void;
+  warn(text: string): void;
+}
+
+export interface SpoolOptions {
+  /** Where the metrics are to go. What waits for another topic is not sent to this one. */
+  readonly topic: string;
+  /** Bytes that may wait on disk, about; beyond them the oldest give way. */
+  readonly mostOnDisk: number;
+  /** Metrics that may wait in memory while the disk cannot be written; beyond them the oldest give way. */
+  readonly mostInMemory: number;
+  readonly events: SpoolEvents;
+}
+
+/** The file in the folder, beside which SQLite keeps a journal. */
+const FILE = "spool.sqlite";
+
+/** Milliseconds that the first metric of a write waits for others: a sync of the disk for each would be many. */
+const GATHER = 10;
+/** Milliseconds until a write that failed is tried again. */
+const RETRY_EVERY = 1_000;
+/** Milliseconds that the last write may take: a disk that hangs must not hold up the end. */
+const SETTLE_LIMIT = 500;
+/** Metrics in one write: so many are quick to write, and what does not fit a full disk may fit in part. */
+const MOST_WRITTEN = 5_000;
+const MOST_READ = 1_000;
+
+/** Stands for a row where a metric went from memory because the disk could not be written. */
+const IN_MEMORY = 0;
+
+const utf8 = new TextEncoder();
+
+/**
+ * An outbox on disk. A metric is on disk before it is given out, and is removed only after it was acknowledged: it outlives
+ * the program however that ends, and goes out again, under its `check_id`, where the program ended in between.
+ *
+ *     push → pending → (one write) → disk → (read) → given out → acknowledged → removed with the next write
+ *
+ * While the disk cannot be written, metrics are given out from memory, after all that are on disk: they are as safe as
+ * without a spool.
+ */
+export class Spool implements Outbox {
+  readonly #file: ThreadFile;
+  readonly #lock: Disposable;
+  readonly #directory: string;
+  readonly #options: SpoolOptions;
+  readonly #closing = new AbortController();
+  readonly #toWrite = new Bell();
+  readonly #toRead = new Bell();
+  readonly #writing: Promise<void>;
+
+  /** Not on disk yet; the first `#underWay` of them are just being written. */
+  readonly #pending: Metric[] = [];
+  #underWay = 0;
+  /** Rows on disk that were not read yet, and rows that were not acknowledged yet. */
+  #unread: number;
+  #stored: number;
+  /** The rows of the metrics that were given out and not acknowledged yet. */
+  readonly #givenOut: number[] = [];
+  #deliveredUpTo = 0;
+  #removedUpTo = 0;
+
+  #ended = false;
+  #isBroken = false;
+  /** Why the last write failed; undefined where it did not. */
+  #trouble: string | undefined;
+  #made = 0;
+  #delivered = 0;
+  #dropped = 0;
+
+  private constructor(directory: string, options: SpoolOptions, file: ThreadFile, lock: Disposable, waiting: number) {
+    this.#directory = directory;
+    this.#options = options;
+    this.#file = file;
+    this.#lock = lock;
+    this.#unread = this.#stored = waiting;
+    this.#writing = this.#write();
+  }
+
+  /**
+   * Opens the spool in a folder, which is made where it is missing. Throws a `UsageError` where the folder is no good, or
+   * metrics for another topic wait in it; an `Error` where another program holds it, or its file is damaged.
+   */
+  static async open(directory: string, options: SpoolOptions): Promise<Spool> {
+    const lock = await take(directory);
+    try {
+      const { file, topic, waiting } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
+      if (topic === options.topic) return new Spool(directory, options, file, lock, waiting);
+      await file[Symbol.asyncDispose]();
+      throw new UsageError([
+        `--spool (CHECK_SPOOL) is ${
+          JSON.stringify(directory)
+        }: ${waiting} metrics for the topic ${topic} wait there; ` +
+        `start with --kafka-topic ${topic} until they are sent, or name another folder`,
+      ]);
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  get figures(): Figures {
+    const inMemory = this.#pending.length + this.#givenOut.filter((row) => row === IN_MEMORY).length;
+    return {
+      made: this.#made,
+      delivered: this.#delivered,
+      waiting: this.#stored + inMemory,
+      kept: this.#stored,
+      dropped: this.#dropped,
+    };
+  }
+
+  push(metric: Metric): void {
+    if (this.#ended) throw new TypeError("Cannot push to a spool that has ended");
+    this.#made++;
+    this.#pending.push(metric);
+    if (this.#pending.length - this.#underWay > this.#options.mostInMemory) {
+      this.#pending.splice(this.#underWay, 1);
+      this.#dropped++;
+    }
+    this.#toWrite.ring();
+    // Where the disk is out of use, nobody else wakes the reader.
+    this.#toRead.ring();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#toRead.ring();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Metric, void> {
+    while (!this.#closing.signal.aborted) {
+      if (this.#unread > 0 && !this.#isBroken) yield* this.#fromDisk();
+      else if (this.#canSkipDisk()) yield this.#fromMemory();
+      else if (this.#ended && this.#pending.length === 0) return;
+      else await this.#toRead.wait();
+    }
+  }
+
+  acknowledge(count: number): void {
+    this.#delivered += count;
+    const rows = this.#givenOut.splice(0, count).filter((row) => row !== IN_MEMORY);
+    this.#stored -= rows.length;
+    this.#deliveredUpTo = rows.at(-1) ?? this.#deliveredUpTo;
+    this.#toWrite.ring();
+  }
+
+  async settle(): Promise<void> {
+    this.#closing.abort();
+    this.#toWrite.ring();
+    await Promise.race([this.#writing, delay(SETTLE_LIMIT)]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.settle();
+    await this.#file[Symbol.asyncDispose]();
+    // Last of all: whoever gets the lock opens the same file.
+    this.#lock[Symbol.dispose]();
+  }
+
+  async *#fromDisk(): AsyncGenerator<Metric, void> {
+    for (const { id, document } of await this.#readRows()) {
+      const metric = decodeMetric(utf8.encode(document), Date.now());
+      if (isRejection(metric)) {
+        this.#stored--;
+        this.#dropped++;
+        this.#options.events.error(`A metric in the spool ${this.#directory} is left out, ${metric.reason}`);
+        continue;
+      }
+      this.#givenOut.push(id);
+      yield metric;
+    }
+  }
+
+  async #readRows(): Promise<readonly SpoolRow[]> {
+    try {
+      const rows = await this.#file.read(MOST_READ);
+      this.#unread -= rows.length;
+      return rows;
+    } catch (error) {
+      this.#break(error as Error);
+      return [];
+    }
+  }
+
+  /** True where a metric had better go from memory than wait for the disk. One that is being written will be on disk, or not: it waits. */
+  #canSkipDisk(): boolean {
+    return this.#pending.length > 0 && this.#underWay === 0 && (this.#isBroken || this.#trouble !== undefined);
+  }
+
+  #fromMemory(): Metric {
+    this.#givenOut.push(IN_MEMORY);
+    return this.#pending.shift() as Metric;
+  }
+
+  /** Writes what there is to write, again and again, until the spool is closed. */
+  async #write(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!this.#isBroken) {
+      if (this.#pending.length === 0 && this.#deliveredUpTo === this.#removedUpTo) {
+        if (signal.aborted) return;
+        await this.#toWrite.wait();
+        continue;
+      }
+      await pause(GATHER, signal);
+      const isWritten = await this.#writeOnce();
+      if (!isWritten && signal.aborted) return;
+      if (!isWritten) await pause(RETRY_EVERY, signal);
+    }
+  }
+
+  async #writeOnce(): Promise<boolean> {
+    const count = this.#underWay = Math.min(this.#pending.length, MOST_WRITTEN);
+    const delivered = this.#deliveredUpTo;
+    try {
+      const { dropped, unread } = await this.#file.write(this.#pending.slice(0, count).map(encodeMetric), delivered);
+      this.#pending.splice(0, count);
+      this.#unread = unread;
+      this.#stored += count - dropped;
+      this.#dropped += dropped;
+      this.#removedUpTo = delivered;
+      if (this.#trouble !== undefined) this.#options.events.warn(`The spool ${this.#directory} is written again`);
+      this.#trouble = undefined;
+      return true;
+    } catch (error) {
+      if (error instanceof BrokenSpoolError) this.#break(error);
+      else this.#complain((error as Error).message);
+      return false;
+    } finally {
+      this.#underWay = 0;
+      this.#toRead.ring();
+    }
+  }
+
+  #complain(trouble: string): void {
+    if (this.#trouble === trouble) return;
+    this.#trouble = trouble;
+    const remedy = trouble.includes("full") ? "free space there" : "look at that disk";
+    this.#options.events.error(
+      `The spool ${this.#directory} cannot be written (${trouble}): metrics are in memory only until it can; ${remedy}`,
+    );
+  }
+
+  #break({ message }: Error): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
+    this.#options.events.error(
+      `The spool ${this.#directory} is out of use (${message}): metrics are in memory only, and ${this.#stored} wait in ` +
+        `it; start again, or move ${FILE} away and start again`,
+    );
+  }
+}
+
+/** The lock of a folder, which is made where it is missing. */
+async function take(directory: string): Promise<Disposable> {
+  try {
+    await mkdir(directory, { recursive: true });
+    return lockFolder(directory);
+  } catch (error) {
+    // Deno's refusal is not the folder's fault; that another program holds it, not the setting's.
+    if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") throw error;
+    const reason = error.code === "ERR_SQLITE_ERROR" ? error.message : error.code;
+    throw new UsageError([
+      `--spool (CHECK_SPOOL) is ${JSON.stringify(directory)}: that folder cannot be made or written (${reason})`,
+    ]);
+  }
+}
+
+/** Waits; not to the end where `signal` aborts. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await delay(milliseconds, undefined, { signal }).catch(() => {});
+}

@@ -1,0 +1,88 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { type OpenedSpool, SpoolFileError, type SpoolRow, type WrittenSpool } from "./spool_file.ts";
+
+/** What goes to the thread: a method of `SpoolFile` and its arguments. */
+export type Call =
+  | { readonly name: "open"; readonly args: readonly [path: string, topic: string, limit: number] }
+  | { readonly name: "read"; readonly args: readonly [count: number] }
+  | { readonly name: "write"; readonly args: readonly [documents: readonly string[], deliveredUpTo: number] }
+  | { readonly name: "close" };
+
+/** What comes back, one for each call, in order. An error would lose its class on the way. */
+export type Answer =
+  | { readonly result: unknown }
+  | { readonly failure: { readonly kind: "unusable" | "damaged" | "failed"; readonly message: string } };
+
+/** The file is broken, or the thread that held it is gone: it is of no more use to this run. */
+export class BrokenSpoolError extends Error {
+  override name = "BrokenSpoolError";
+}
+
+/** Milliseconds that closing may take: a disk that hangs must not hold up the end. */
+const CLOSE_LIMIT = 1_000;
+
+/** A `SpoolFile` on a thread of its own; calls are carried out in the order in which they are made. */
+export class ThreadFile implements AsyncDisposable {
+  readonly #worker = new Worker(new URL("./spool_thread.ts", import.meta.url));
+  readonly #calls: PromiseWithResolvers<unknown>[] = [];
+  #broken: BrokenSpoolError | undefined;
+
+  private constructor() {
+    this.#worker.on("message", (answer: Answer) => this.#hear(answer));
+    this.#worker.on("error", (error) => this.#break(error));
+    this.#worker.on("exit", () => this.#break(new Error("it ended")));
+  }
+
+  /** See `SpoolFile.open`. */
+  static async open(
+    ...args: readonly [path: string, topic: string, limit: number]
+  ): Promise<{ file: ThreadFile } & OpenedSpool> {
+    const file = new ThreadFile();
+    try {
+      return { file, ...await file.#call({ name: "open", args }) as OpenedSpool };
+    } catch (error) {
+      await file[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** See `SpoolFile.read`. */
+  async read(count: number): Promise<readonly SpoolRow[]> {
+    return await this.#call({ name: "read", args: [count] }) as readonly SpoolRow[];
+  }
+
+  /** See `SpoolFile.write`. */
+  async write(documents: readonly string[], deliveredUpTo: number): Promise<WrittenSpool> {
+    return await this.#call({ name: "write", args: [documents, deliveredUpTo] }) as WrittenSpool;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const limit = new AbortController();
+    const late = delay(CLOSE_LIMIT, undefined, { signal: limit.signal }).catch(() => {});
+    await Promise.race([this.#call({ name: "close" }).catch(() => {}), late]);
+    limit.abort();
+    await this.#worker.terminate();
+  }
+
+  #call(call: Call): Promise<unknown> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken);
+    const waiting = Promise.withResolvers<unknown>();
+    this.#calls.push(waiting);
+    this.#worker.postMessage(call);
+    return waiting.promise;
+  }
+
+  #hear(answer: Answer): void {
+    const waiting = this.#calls.shift();
+    if ("result" in answer) return waiting?.resolve(answer.result);
+    const { kind, message } = answer.failure;
+    const classes = { unusable: SpoolFileError, damaged: BrokenSpoolError, failed: Error } as const;
+    waiting?.reject(new classes[kind](message));
+  }
+
+  #break(error: Error): void {
+    this.#broken ??= new BrokenSpoolError(`the thread that writes it failed: ${error.message}`);
+    for (const waiting of this.#calls.splice(0)) waiting.reject(this.#broken);
+  }
+}
