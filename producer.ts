@@ -1,7 +1,6 @@
 // Hosts file → due hosts → checks → Kafka topic.
-import { checks } from "./lib/checks.ts";
+import { Checks } from "./lib/checks.ts";
 import { deliver } from "./lib/delivery.ts";
-import { dueHosts, everyHostOnce, firstDueTime } from "./lib/due.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import type { Host } from "./lib/hosts.ts";
 import { readHosts } from "./lib/hosts_file.ts";
@@ -39,28 +38,33 @@ async function produce(
   { log, stop, afterStop }: Program,
 ): Promise<number> {
   const isOnce = settings.mode === "once";
-  log.info(`${settings.hostsFile}: ${count(hosts.length, "host")} → ${plan.description}; ${firstCheck(hosts, isOnce)}`);
-  await using sink = plan.open((event) => log.warn(event));
   const late = new AbortController();
   const failed = new AbortController();
+  const checks = new Checks(
+    hosts,
+    { ...settings, isOnce, userAgent: USER_AGENT },
+    AbortSignal.any([stop, failed.signal]),
+    AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
+  );
+  log.info(`${settings.hostsFile}: ${count(hosts.length, "host")} → ${plan.description}; ${describeFirst(checks)}`);
+  await using sink = plan.open((event) => log.warn(event));
   const queue = new Queue<Metric>(isOnce ? Infinity : MOST_WAITING);
-  let [made, delivered] = [0, 0];
+  let [made, missed, delivered] = [0, 0, 0];
   const giveUp = AbortSignal.any([afterStop(DELIVERY_LIMIT), late.signal]);
   const delivery = deliver(queue, sink, (count) => delivered += count, giveUp)
     .catch((error: unknown) => failed.abort(error));
 
-  const due = (isOnce ? everyHostOnce : dueHosts)(hosts, AbortSignal.any([stop, failed.signal]));
-  const noMoreChecks = AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]);
-  for await (const metric of checks(due, { ...settings, userAgent: USER_AGENT }, noMoreChecks)) {
-    made++;
+  for await (const metric of checks) {
+    if (metric.error === "missed") missed++;
+    else made++;
     queue.push(metric);
   }
   queue.end();
   if (isOnce) setTimeout(() => late.abort(), ONCE_LIMIT * 1000);
   await delivery;
 
-  const result = `${count(made, "check")} made, ${count(delivered, "metric")} delivered`;
-  const isFailed = failed.signal.aborted || delivered < made;
+  const result = `${count(made, "check")} made, ${missed} missed, ${count(delivered, "metric")} delivered`;
+  const isFailed = failed.signal.aborted || delivered < made + missed;
   if (!isFailed) log.info(result);
   else if (giveUp.aborted) log.error(`${result}: time is up for the others`);
   else log.error(`${(failed.signal.reason as Error).message} (${result})`);
@@ -71,9 +75,7 @@ function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
-function firstCheck(hosts: readonly Host[], isOnce: boolean): string {
-  const now = Date.now();
-  const first = isOnce ? now : firstDueTime(hosts, now);
-  if (first === null) return "none of them belongs to this shard";
-  return `the first check is due ${new Date(first).toISOString()}`;
+function describeFirst({ firstDue }: Checks): string {
+  if (firstDue === null) return "none of them belongs to this shard";
+  return `the first check is due ${new Date(firstDue).toISOString()}`;
 }

@@ -56,6 +56,12 @@ export function shardOf(hosts: readonly Host[], { index, count }: Shard): readon
   return count === 1 ? hosts : hosts.filter(({ address }) => hashOf(`shard ${address}`) % count === index - 1);
 }
 
+/** True where both mean the same check: neither blanks nor the place in the file count. */
+export function isSameHost(one: Host, other: Host): boolean {
+  return one.address === other.address && one.authorization === other.authorization &&
+    one.frequency.text === other.frequency.text && one.pattern?.source === other.pattern?.source;
+}
+
 interface Reader {
   readonly frequency: (text: string) => Frequency;
   readonly pattern: (source: string) => Pattern;

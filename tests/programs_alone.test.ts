@@ -131,6 +131,26 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(site.requests.length).toBe(1);
   });
 
+  it("producer tells of the due times that pass while a check still runs, and asks the host no second time", async () => {
+    let finish = () => {};
+    await using site = await openSite((socket) => void (finish = () => socket.end(answer("200 OK"))));
+    const hosts = writeHosts(`http://127.0.0.1:${site.port} 1s`);
+    await using producer = start(runtime, "producer", ["--stdout", hosts]);
+    await producer.prints(/(.*"missed".*\n){2}/);
+    expect(site.requests.length).toBe(1);
+    producer.kill("SIGTERM");
+    finish();
+    const { code, stdout, stderr } = await producer.ended;
+    expect(code).toBe(0);
+    const metrics = parse<Metric>(stdout);
+    const times = metrics.map(({ scheduled_at }) => Date.parse(scheduled_at ?? "")).sort((a, b) => a - b);
+    expect(times.map((time) => time - (times[0] ?? NaN))).toEqual(times.map((_, index) => index * 1000));
+    const missed = metrics.filter(({ error }) => error === "missed");
+    expect(missed.map(({ status_code, latency, is_valid }) => ({ status_code, latency, is_valid })))
+      .toEqual(missed.map(() => ({ status_code: null, latency: 0, is_valid: false })));
+    expect(stderr).toContain(`1 check made, ${missed.length} missed, ${metrics.length} metrics delivered`);
+  });
+
   it("producer gives a check up that does not end in time after SIGTERM, and still ends with 0", async () => {
     await using site = await openPages();
     const hosts = writeHosts(`http://127.0.0.1:${site.port}/never 1s`);
@@ -159,7 +179,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const { code, stderr } = await producer.ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^\S+ ERROR nobody reads the standard output any more \(\d+ checks? made, 0 metrics delivered\)\n$/,
+      /^\S+ ERROR nobody reads the standard output any more \(\d+ checks? made, 0 missed, 0 metrics delivered\)\n$/,
     );
   });
 
