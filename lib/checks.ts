@@ -116,7 +116,7 @@ export class Checks implements AsyncIterable<Metric> {
     this.#timer = setTimeout(() => {
       this.#wakeAt = Infinity;
       this.#turn();
-    }, wakeAt - now);
+    }, Math.max(0, wakeAt - now));
   }
 
   async #check(turn: Turn): Promise<void> {
