@@ -1,15 +1,17 @@
 // Hosts file → due hosts → checks → Kafka topic.
+import { Bell } from "./lib/bell.ts";
 import { Checks } from "./lib/checks.ts";
 import { deliver } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import type { Host } from "./lib/hosts.ts";
-import { readHosts } from "./lib/hosts_file.ts";
+import { type HostsReading, readHosts, rereadHosts } from "./lib/hosts_file.ts";
+import type { Log } from "./lib/log.ts";
 import type { Metric } from "./lib/metric.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { Queue } from "./lib/queue.ts";
 import { type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
 import { planSink, type SinkPlan } from "./lib/sink.ts";
-import { allUsable } from "./lib/usage_error.ts";
+import { allUsable, UsageError } from "./lib/usage_error.ts";
 import { USER_AGENT } from "./lib/version.ts";
 
 /** Seconds after the first signal until checks, and until metrics on their way are given up: the end is at 8. */
@@ -21,21 +23,21 @@ const ONCE_LIMIT = 60;
 const MOST_WAITING = 100_000;
 
 await runProgram("producer", readProducerSettings, async (settings, program) => {
-  const [hosts, plan] = await allUsable<[readonly Host[], SinkPlan]>(
+  const [reading, plan] = await allUsable<[HostsReading, SinkPlan]>(
     readHosts(settings),
     planSink(settings, program.print),
   );
-  if (settings.mode !== "check") return await produce(settings, hosts, plan, program);
-  for (const text of dueTimes(hosts, Date.now())) await program.print(text);
+  if (settings.mode !== "check") return await produce(settings, reading, plan, program);
+  for (const text of dueTimes(reading.hosts, Date.now())) await program.print(text);
   return 0;
 });
 
 /** Checks hosts and delivers the metrics, until a signal comes or, with --once, every host is checked. Gives the exit code. */
 async function produce(
   settings: ProducerSettings,
-  hosts: readonly Host[],
+  { hosts, digest }: HostsReading,
   plan: SinkPlan,
-  { log, stop, afterStop }: Program,
+  { log, stop, afterStop, onHangUp }: Program,
 ): Promise<number> {
   const isOnce = settings.mode === "once";
   const late = new AbortController();
@@ -54,6 +56,12 @@ async function produce(
   const delivery = deliver(queue, sink, (count) => delivered += count, giveUp)
     .catch((error: unknown) => failed.abort(error));
 
+  if (!isOnce && settings.hostsFile !== "-") {
+    const asked = new Bell();
+    onHangUp(() => asked.ring());
+    follow(rereadHosts(settings, digest, asked, stop), settings.hostsFile, checks, log)
+      .catch((error: unknown) => failed.abort(error));
+  }
   for await (const metric of checks) {
     if (metric.error === "missed") missed++;
     else made++;
@@ -69,6 +77,26 @@ async function produce(
   else if (giveUp.aborted) log.error(`${result}: time is up for the others`);
   else log.error(`${(failed.signal.reason as Error).message} (${result})`);
   return isFailed ? 1 : 0;
+}
+
+/** Checks the hosts of every new reading of the hosts file; one with anything wrong in it changes nothing. */
+async function follow(
+  readings: AsyncIterable<readonly Host[] | UsageError>,
+  name: string,
+  checks: Checks,
+  log: Log,
+): Promise<void> {
+  for await (const reading of readings) {
+    if (reading instanceof UsageError) {
+      for (const problem of reading.problems) log.error(problem);
+      log.warn(`${name}: not taken over, the hosts stay as they were`);
+      continue;
+    }
+    const { added, removed, changed } = checks.replace(reading);
+    log.info(
+      `${name}: read again, ${count(reading.length, "host")}: ${added} added, ${removed} removed, ${changed} changed`,
+    );
+  }
 }
 
 function count(number: number, what: string): string {

@@ -10,6 +10,8 @@ export interface Program {
   readonly stop: AbortSignal;
   /** Aborts so many seconds after `stop`. */
   afterStop(seconds: number): AbortSignal;
+  /** Calls `listener` at every SIGHUP, which without one ends the program. */
+  onHangUp(listener: () => void): void;
   /** Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where nobody reads any more. */
   print(text: string): Promise<void>;
 }
@@ -43,7 +45,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
       process.exit(0);
     }
     log = new Log(parsed.settings.logLevel, write);
-    process.exit(await main(parsed.settings, { log, print, ...signals(log) }));
+    process.exit(await main(parsed.settings, { log, print, onHangUp, ...signals(log) }));
   } catch (error) {
     process.exit(report(name, error, log, explain));
   }
@@ -92,6 +94,10 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
     return later.signal;
   };
   return { stop: stop.signal, afterStop };
+}
+
+function onHangUp(listener: () => void): void {
+  process.on("SIGHUP", listener);
 }
 
 function printer(): Program["print"] {
