@@ -120,15 +120,15 @@ export class Checks implements AsyncIterable<Metric> {
   }
 
   async #check(turn: Turn): Promise<void> {
-    let isSuspect = false;
+    let metric: Metric | null = null;
     try {
-      const metric = await check(turn.host, new Date(turn.scheduledAt), this.#options, this.#giveUp);
-      this.#metrics.push(metric);
-      isSuspect = metric.error !== null && metric.latency > SLOW;
+      metric = await check(turn.host, new Date(turn.scheduledAt), this.#options, this.#giveUp);
     } catch (error) {
       if (!this.#giveUp.aborted) this.#failure ??= { error };
     }
-    this.#timetable.release(turn, isSuspect, moment());
+    const isSuspect = metric !== null && metric.error !== null && metric.latency > SLOW;
+    const isSound = this.#timetable.release(turn, isSuspect, moment());
+    if (isSound && metric !== null) this.#metrics.push(metric);
     this.#turn();
   }
 

@@ -12,6 +12,8 @@ export interface Turn {
   readonly host: Host;
   /** Milliseconds since 1970. */
   readonly scheduledAt: number;
+  /** How many sleeps there were before it. */
+  readonly sleeps: number;
   readonly slot: Slot<Entry>;
 }
 
@@ -58,7 +60,8 @@ interface Entry {
 /**
  * Whose turn it is: the rule, without a clock or a timer of its own. Each host is due at its due times, holds one of a
  * limited number of slots while it is checked, and is never checked twice at a time. A due time that passes without a check
- * is a loss. Whoever runs it calls `advance` when `next` has come, and then `take` until there is nobody.
+ * is a loss. Whoever runs it calls `advance` when `next` has come, and at least once a second, and then `take` until there is
+ * nobody.
  */
 export class Timetable {
   readonly #entries = new Map<string, Entry>();
@@ -68,6 +71,7 @@ export class Timetable {
   #now: Moment;
   #nextEarly: number;
   #waiting = 0;
+  #sleeps = 0;
   #isClosed = false;
 
   /** `concurrency`: how many checks may be under way at the same time. */
@@ -104,6 +108,7 @@ export class Timetable {
   advance(now: Moment): void {
     if (this.#isClosed) return;
     const back = setBack(this.#now, now);
+    if (now.wall - this.#now.wall > LONGEST_STALL) this.#sleeps++;
     this.#now = now;
     if (back > 0) this.#shift(back);
     const hasSlept = now.wall - this.next > LONGEST_STALL;
@@ -125,22 +130,24 @@ export class Timetable {
     entry.due = null;
     entry.isRunning = true;
     this.#tell(entry.losses.end());
-    return { host: entry.host, scheduledAt, slot };
+    return { host: entry.host, scheduledAt, sleeps: this.#sleeps, slot };
   }
 
-  /** The check of that turn has ended; `isSuspect`: it failed, and took long to. */
-  release({ slot }: Turn, isSuspect: boolean, now: Moment): void {
+  /**
+   * The check of that turn has ended; `isSuspect`: it failed, and took long to. False where the program did not run for a
+   * while meanwhile: the time was not the host's, and so the check tells nothing, and its due time is lost.
+   */
+  release({ scheduledAt, sleeps, slot }: Turn, isSuspect: boolean, now: Moment): boolean {
     this.advance(now);
     this.#slots.free(slot);
     const entry = slot.who;
+    const isSound = sleeps === this.#sleeps;
+    if (isSound) entry.isSuspect = isSuspect;
+    else this.#lose(entry, scheduledAt, 1, true, "asleep");
     entry.isRunning = false;
-    entry.isSuspect = isSuspect;
     if (entry.isGone) this.#entries.delete(entry.host.address);
-    if (entry.due === null) return;
-    const isInTime = now.wall - entry.due <= Math.min(GRACE, (entry.next - entry.due) * GRACE_PART);
-    if (isInTime) return this.#line(entry, entry.due);
-    this.#lose(entry, entry.due, 1, true, "running");
-    entry.due = null;
+    else if (entry.due !== null) this.#lineLate(entry, entry.due);
+    return isSound;
   }
 
   /**
@@ -259,6 +266,14 @@ export class Timetable {
   #line(entry: Entry, since: number): void {
     this.#waiting++;
     this.#slots.join(entry, since);
+  }
+
+  /** The check of `entry` has ended after the next due time: that is checked now, where it is not too late. */
+  #lineLate(entry: Entry, due: number): void {
+    const isInTime = this.#now.wall - due <= Math.min(GRACE, (entry.next - due) * GRACE_PART);
+    if (isInTime) return this.#line(entry, due);
+    this.#lose(entry, due, 1, true, "running");
+    entry.due = null;
   }
 
   /** Nothing that has come for `entry` waits any more. */

@@ -1,10 +1,26 @@
-import { expect, it } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { Checks } from "../lib/checks.ts";
 import type { Metric } from "../lib/metric.ts";
 import { hostsOf } from "./support/simulation.ts";
 import { answer, openSite, refusedPort } from "./support/site.ts";
 
 const OPTIONS = { timeout: 10, location: "here", userAgent: "checks-test", concurrency: 10, isOnce: false };
+afterEach(() => void vi.unstubAllGlobals());
+
+/** Sets the wall clock by so many milliseconds, as an administrator or a sleeping machine does; it runs on. */
+function setClock(by: number): void {
+  const Before = Date;
+  vi.stubGlobal(
+    "Date",
+    class extends Before {
+      constructor(...args: [] | [number]) {
+        super(args[0] ?? Before.now() + by);
+      }
+      static override now = () => Before.now() + by;
+    },
+  );
+}
+
 const never = new AbortController().signal;
 
 it("Checks gives a metric for every host, and ends, where each is to be checked once", async () => {
@@ -85,4 +101,52 @@ it("Checks.replace begins with new hosts at once, also where there were none", a
   expect((await next).value?.status_code).toBe(200);
   stop.abort();
   expect((await metrics.next()).done).toBe(true);
+});
+
+it("Checks tells of what was missed while the machine slept, up to 100 a host and then in one, and has no burst follow", async () => {
+  const stop = new AbortController();
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const lines = Array.from({ length: 20 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 2s`);
+  const checks = new Checks(hostsOf(...lines), OPTIONS, stop.signal, never);
+  const missed: Metric[] = [];
+  let isSet = false;
+  const [before, after] = [new Map<string, number>(), new Map<string, number>()];
+  for await (const metric of checks) {
+    const { address, error, scheduled_at } = metric;
+    if (error === "missed") {
+      missed.push(metric);
+      continue;
+    }
+    (before.size < 20 ? before : after).set(address, Date.parse(scheduled_at ?? ""));
+    if (before.size === 20 && !isSet) {
+      isSet = true;
+      setClock(3_600_000);
+    }
+    if (after.size === 20) stop.abort();
+  }
+  expect(missed.length).toBe(20 * 101);
+  const ofOne = missed.filter(({ address }) => address.endsWith("/7"));
+  const [first = NaN, ...times] = ofOne.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
+  expect(times).toEqual(times.map((_, index) => first + (index + 1) * 2000));
+  expect(ofOne[100]?.error_detail).toMatch(/^1[67]\d\d more checks until .+: the program did not run then/);
+  // After the sleep each host's turn comes when it would have come without: 20 in 2 seconds, not at once.
+  for (const [address, at] of after) expect((at - (before.get(address) ?? NaN)) % 2000).toBe(0);
+});
+
+it("Checks goes on in its step when the wall clock is set back, and measures no negative time", async () => {
+  const stop = new AbortController();
+  await using site = await openSite((socket) => {
+    if (site.requests.length === 3) setClock(-3_600_000);
+    socket.end(answer("200 OK"));
+  });
+  const checks = new Checks(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, never);
+  const metrics: Metric[] = [];
+  for await (const metric of checks) {
+    metrics.push(metric);
+    if (metrics.length === 6) stop.abort();
+  }
+  expect(metrics.map(({ error }) => error)).toEqual(Array(6).fill(null));
+  expect(metrics.every(({ latency }) => latency >= 0 && latency < 5)).toBe(true);
+  const times = metrics.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
+  expect(times.map((time) => (time - (times[0] ?? NaN)) / 1000)).toEqual([0, 1, 2, -3597, -3596, -3595]);
 });

@@ -67,7 +67,7 @@ it("readProducerSettings gives the defaults where only the required settings are
       partitions: null,
     },
     timeout: 10,
-    concurrency: 1000,
+    concurrency: 2000,
     location: null,
     shard: { index: 1, count: 1 },
     logLevel: "INFO",
@@ -127,7 +127,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ...kafkaCases<ProducerSettings>(),
     ["partitions", (s) => s.kafka?.partitions, ["3", "6"], [3, 6, null]],
     ["timeout", (s) => s.timeout, ["2.5", "3"], [2.5, 3, 10]],
-    ["concurrency", (s) => s.concurrency, ["5", "6"], [5, 6, 1000]],
+    ["concurrency", (s) => s.concurrency, ["5", "6"], [5, 6, 2000]],
     ["location", (s) => s.location, ["Ulm", "Bonn, 2nd floor"], ["Ulm", "Bonn, 2nd floor", null]],
     ["shard", (s) => s.shard, ["2/3", "3/3"], [{ index: 2, count: 3 }, { index: 3, count: 3 }, { index: 1, count: 1 }]],
   ];

@@ -134,7 +134,8 @@ describe("Timetable, after a sleep or a clock set forward", () => {
     expected,
   ) => {
     const simulation = new Simulation(hostsOf(...numbered(hosts, frequency)));
-    simulation.run(30 * SECOND);
+    // Half a second later nothing is under way.
+    simulation.run(30.5 * SECOND);
     const before = simulation.begun.length;
     simulation.jump(asleep).run(0);
     expect(simulation.begun.length).toBe(before);
@@ -149,10 +150,23 @@ describe("Timetable, after a sleep or a clock set forward", () => {
   });
 
   it("counts a cron expression's lost due times up to a bound, and says where there are more", () => {
-    const simulation = new Simulation(hostsOf('a.example "* * * * * *"')).run(SECOND);
+    const simulation = new Simulation(hostsOf('a.example "* * * * * *"')).run(1.5 * SECOND);
     simulation.jump(365 * 24 * HOUR).run(3 * SECOND);
     const summary = simulation.losses.find(({ summary }) => summary !== null);
     expect(summary).toMatchObject({ count: 9900, summary: { isWhole: false } });
+  });
+
+  it("trusts no check that was under way meanwhile: its due time is lost too", () => {
+    const simulation = new Simulation(hostsOf("a.example 10s", "b.example 1h"), { course: () => ({ takes: 9000 }) });
+    simulation.run(8 * SECOND);
+    const running = [...simulation.begun];
+    expect(running.length).toBe(2);
+    simulation.jump(60 * SECOND).run(9 * SECOND);
+    for (const { address, scheduledAt } of running) {
+      expect(simulation.losses).toContainEqual(
+        expect.objectContaining({ first: scheduledAt, cause: "asleep", host: expect.objectContaining({ address }) }),
+      );
+    }
   });
 
   it("makes up for a short stall: what is at most 5 s late is checked", () => {
