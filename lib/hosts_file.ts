@@ -1,10 +1,7 @@
-import { createHash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
-import process from "node:process";
-import { text } from "node:stream/consumers";
-import { setImmediate as otherWork, setTimeout as delay } from "node:timers/promises";
+import { setImmediate as otherWork } from "node:timers/promises";
 import type { Bell } from "./bell.ts";
 import { type Host, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
+import { digestOf, look, NO_FILE, readSettled, readText } from "./hosts_file/content.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Which hosts to read, and how. */
@@ -26,8 +23,6 @@ export interface HostsReading {
 
 /** Milliseconds from one look at the file to the next. Looking works everywhere; being told of changes does not. */
 const LOOK_INTERVAL = 1000;
-/** Milliseconds that a file must stay as it is before it is read: it may be half written. */
-const SETTLED_AFTER = 300;
 
 /** The hosts of a file, or of this program's shard of them. Throws a `UsageError` with everything that is wrong. */
 export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
@@ -72,28 +67,6 @@ export async function* rereadHosts(
   }
 }
 
-/** Reads a file once it has stopped changing; null where `signal` aborts first. */
-async function readSettled(path: string, signal: AbortSignal) {
-  let before = await look(path);
-  while (true) {
-    await delay(SETTLED_AFTER, undefined, { signal }).catch(() => {});
-    if (signal.aborted) return null;
-    const content = await tryRead(path);
-    const after = await look(path);
-    if (after === before) return { look: after, content };
-    before = after;
-  }
-}
-
-async function tryRead(path: string): Promise<string | UsageError> {
-  try {
-    return await readText(path);
-  } catch (error) {
-    if (error instanceof UsageError) return error;
-    throw error;
-  }
-}
-
 /** As `parseHosts`, in pieces: 100,000 lines at a time would make the checks under way seem slow. */
 async function parse(content: string, name: string, timeZone: string) {
   const parsing = parseInPieces(content, name, timeZone);
@@ -101,35 +74,5 @@ async function parse(content: string, name: string, timeZone: string) {
     const step = parsing.next();
     if (step.done === true) return step.value;
     await otherWork();
-  }
-}
-
-/** What a path leads to, as a text that changes with it. */
-async function look(path: string): Promise<string> {
-  try {
-    const found = await stat(path);
-    return found.isFile() ? [found.dev, found.ino, found.size, found.mtimeMs, found.ctimeMs].join() : NO_FILE;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    return code;
-  }
-}
-
-/** A pipe, say, which gives what it holds once. */
-const NO_FILE = "no file";
-
-function digestOf(content: string): string {
-  return createHash("sha256").update(content).digest("base64");
-}
-
-async function readText(path: string): Promise<string> {
-  if (path === "-") return await text(process.stdin);
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const { code, name } = error as NodeJS.ErrnoException;
-    if (code === undefined || name === "NotCapable") throw error;
-    throw new UsageError([`${path}: cannot be read (${code}): check the path and the rights of the file`]);
   }
 }
