@@ -143,7 +143,8 @@ export class Timetable {
     const entry = slot.who;
     const isSound = sleeps === this.#sleeps;
     if (isSound) entry.isSuspect = isSuspect;
-    else this.#lose(entry, scheduledAt, 1, true, "asleep");
+    // By itself: the row of losses that may have begun since consists of later ones.
+    else this.#tell(this.#lossOf(entry, scheduledAt, 1, "asleep"));
     entry.isRunning = false;
     if (entry.isGone) this.#entries.delete(entry.host.address);
     else if (entry.due !== null) this.#lineLate(entry, entry.due);
@@ -296,9 +297,13 @@ export class Timetable {
   }
 
   #lose(entry: Entry, first: number, count: number, isWhole: boolean, cause: LossCause): void {
-    const { host } = entry;
-    const loss = { host, cause, first, count, summary: null, noticedAt: this.#now.wall };
-    this.#tell(entry.losses.add(loss, isWhole, (at) => nextDue(host.frequency, host.address, at)));
+    const { frequency, address } = entry.host;
+    const loss = this.#lossOf(entry, first, count, cause);
+    this.#tell(entry.losses.add(loss, isWhole, (at) => nextDue(frequency, address, at)));
+  }
+
+  #lossOf({ host }: Entry, first: number, count: number, cause: LossCause): Loss {
+    return { host, cause, first, count, summary: null, noticedAt: this.#now.wall };
   }
 
   #tell(loss: Loss | null): void {

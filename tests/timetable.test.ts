@@ -178,6 +178,38 @@ describe("Timetable, after a sleep or a clock set forward", () => {
   });
 });
 
+/** Numbers that look random, and are the same in every run. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor(state / 2 ** 32 * below);
+  };
+}
+
+it.each(Array.from({ length: 30 }, (_, seed) => seed))(
+  "Timetable accounts for every due time once, in whatever order things happen: %i",
+  (seed) => {
+    const random = randomFrom(seed);
+    const hosts = hostsOf(...Array.from({ length: 30 }, (_, index) => `host${index}.example ${1 + random(20)}s`));
+    const simulation = new Simulation(hosts, {
+      concurrency: 1 + random(30),
+      course: () => random(5) === 0 ? { takes: random(30_000), fails: true } : { takes: random(500) },
+    });
+    for (let round = 0; round < 50; round++) {
+      simulation.run(random(20_000));
+      if (random(4) === 0) simulation.jump(random(random(2) === 0 ? 4000 : 400_000));
+    }
+    simulation.close();
+    expect(simulation.mostOfOne).toBe(1);
+    for (const { address, frequency } of hosts) {
+      const { checked, lost, summed } = simulation.dueTimes(address);
+      const { interval } = frequency as Extract<typeof frequency, { kind: "interval" }>;
+      expect(new Set(gaps([...checked, ...lost, ...summed].sort((a, b) => a - b)))).toEqual(new Set([interval]));
+    }
+  },
+);
+
 describe("Timetable, with the wall clock set back", () => {
   const CASES: readonly [frequency: string, back: number, interval: number][] = [
     ["10s", HOUR, 10 * SECOND],

@@ -30,12 +30,15 @@ interface Running {
   /** On the steady clock. */
   readonly end: number;
   readonly fails: boolean;
+  readonly begun: Begun;
 }
 
 /** Runs a timetable on a clock that is only a number: hours pass in no time, and may jump. */
 export class Simulation {
   readonly begun: Begun[] = [];
   readonly losses: Loss[] = [];
+  /** Of those begun: the checks that tell nothing. */
+  readonly unsound = new Set<Begun>();
   readonly timetable: Timetable;
   /** How often the timetable was asked: a hot loop would be seen. */
   turns = 0;
@@ -83,14 +86,32 @@ export class Simulation {
     return this;
   }
 
-  /** The due times of a host that were checked, and those that were lost, told one by one. */
-  dueTimes(address: string): { readonly checked: number[]; readonly lost: number[] } {
-    const { interval } = frequencyOf(this.losses, address) ?? { interval: 0 };
+  /** The due times of a host (not cron) that were checked, that were lost and told one by one, and that were summed up. */
+  dueTimes(address: string): { readonly checked: number[]; readonly lost: number[]; readonly summed: number[] } {
+    const losses = this.losses.filter(({ host }) => host.address === address);
+    const timesOf = ({ host: { frequency }, first, count }: Loss) =>
+      Array.from(
+        { length: count },
+        (_, index) => first + index * (frequency.kind === "interval" ? frequency.interval : NaN),
+      );
     return {
-      checked: this.begun.filter((each) => each.address === address).map(({ scheduledAt }) => scheduledAt),
-      lost: this.losses.filter(({ host, summary }) => host.address === address && summary === null)
-        .flatMap(({ first, count }) => Array.from({ length: count }, (_, index) => first + index * interval)),
+      checked: this.begun.filter((each) => each.address === address && !this.unsound.has(each))
+        .map(({ scheduledAt }) => scheduledAt),
+      lost: losses.filter(({ summary }) => summary === null).flatMap(timesOf),
+      summed: losses.filter(({ summary }) => summary !== null).flatMap(timesOf),
     };
+  }
+
+  /** Lets what runs end, and closes the timetable. */
+  close(): this {
+    while (this.#running[0] !== undefined) {
+      this.#pass(Math.max(0, this.#running[0].end - this.now.steady));
+      this.timetable.close();
+      this.#turn();
+    }
+    this.timetable.close();
+    this.#turn();
+    return this;
   }
 
   #pass(duration: number): void {
@@ -101,7 +122,7 @@ export class Simulation {
     this.turns++;
     for (let first = this.#running[0]; first !== undefined && first.end <= this.now.steady; first = this.#running[0]) {
       this.#running.shift();
-      this.timetable.release(first.turn, first.fails, this.now);
+      if (!this.timetable.release(first.turn, first.fails, this.now)) this.unsound.add(first.begun);
     }
     this.timetable.advance(this.now);
     for (let turn = this.timetable.take(); turn !== undefined; turn = this.timetable.take()) this.#begin(turn);
@@ -110,18 +131,14 @@ export class Simulation {
 
   #begin(turn: Turn): void {
     const { address } = turn.host;
-    this.begun.push({ address, scheduledAt: turn.scheduledAt, at: this.now });
+    const begun = { address, scheduledAt: turn.scheduledAt, at: this.now };
+    this.begun.push(begun);
     const { takes, fails = false } = this.#course(address);
     const end = this.now.steady + takes;
     const place = this.#running.findLastIndex((other) => other.end <= end);
-    this.#running.splice(place + 1, 0, { turn, end, fails });
+    this.#running.splice(place + 1, 0, { turn, end, fails, begun });
     const ofOne = this.#running.filter((other) => other.turn.host.address === address).length;
     this.mostOfOne = Math.max(this.mostOfOne, ofOne);
     this.most = Math.max(this.most, this.#running.length);
   }
-}
-
-function frequencyOf(losses: readonly Loss[], address: string) {
-  const frequency = losses.find(({ host }) => host.address === address)?.host.frequency;
-  return frequency?.kind === "interval" ? frequency : undefined;
 }
