@@ -71,7 +71,9 @@ async function produce(
   if (isOnce) setTimeout(() => late.abort(), ONCE_LIMIT * 1000);
   await delivery;
 
-  const result = `${count(made, "check")} made, ${missed} missed, ${count(delivered, "metric")} delivered`;
+  const result = `${count(made, "check")} made${missed === 0 ? "" : `, ${missed} missed`}, ${
+    count(delivered, "metric")
+  } delivered`;
   const isFailed = failed.signal.aborted || delivered < made + missed;
   if (!isFailed) log.info(result);
   else if (giveUp.aborted) log.error(`${result}: time is up for the others`);

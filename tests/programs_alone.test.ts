@@ -84,7 +84,8 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(rows).toEqual(made.map(({ check_id, scheduled_at, latency, is_valid }) => {
       return { check_id, scheduled_at, latency, is_valid };
     }));
-    expect(site.requests.length).toBe(made.length);
+    // Where this machine has much to do, a check may be missed.
+    expect(site.requests.length).toBe(made.filter(({ error }) => error !== "missed").length);
     // Every run is new input: no mark is left behind.
     expect(await ask(data, "select * from host_metrics_offsets")).toEqual([]);
   });
@@ -179,7 +180,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const { code, stderr } = await producer.ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^\S+ ERROR nobody reads the standard output any more \(\d+ checks? made, 0 missed, 0 metrics delivered\)\n$/,
+      /^\S+ ERROR nobody reads the standard output any more \(\d+ checks? made, 0 metrics delivered\)\n$/,
     );
   });
 
