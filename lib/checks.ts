@@ -1,33 +1,167 @@
+import { setImmediate as otherWork, setTimeout as delay } from "node:timers/promises";
 import { check, type CheckOptions } from "./check.ts";
-import { concurrently } from "./concurrently.ts";
-import type { Due } from "./due.ts";
+import type { Host } from "./hosts.ts";
 import type { Metric } from "./metric.ts";
+import { missedMetrics } from "./missed.ts";
+import { type Changes, type Moment, Timetable, type Turn } from "./timetable.ts";
 
 /** How many checks are under way at the same time, at most, and how each is made. */
 export interface ChecksOptions extends CheckOptions {
   readonly concurrency: number;
+  /** Every host once, instead of on schedule. */
+  readonly isOnce: boolean;
 }
 
+/** Longest wait in one piece, in milliseconds: a clock that was set is noticed no later. */
+const LONGEST_WAIT = 1000;
+/** A check that failed after more than so many seconds makes its host a suspect: see timetable/slots.ts. */
+const SLOW = 1;
 /**
- * Checks every host that is due, in the order of due times, and gives the metrics as they are made. Ends with `due`, once
- * the last check has ended; a check still under way when `giveUp` aborts is given up, and gives none.
+ * After a night's sleep there may be a million missed checks to tell of: so many of them in one piece, so many milliseconds
+ * apart. Faster, they would push those of real checks out of the queue to Kafka.
  */
-export async function* checks(
-  due: AsyncIterable<Due>,
-  options: ChecksOptions,
-  giveUp: AbortSignal,
-): AsyncGenerator<Metric, void> {
-  const checkOne = async ({ host, scheduledAt, release }: Due): Promise<Metric | null> => {
-    try {
-      return await check(host, scheduledAt, options, giveUp);
-    } catch (error) {
-      if (giveUp.aborted) return null;
-      throw error;
-    } finally {
-      release();
-    }
-  };
-  for await (const metric of concurrently(due, options.concurrency, checkOne)) {
-    if (metric !== null) yield metric;
+const PIECE = 500;
+const PIECE_PAUSE = 10;
+
+/**
+ * Checks hosts at their due times. Iterating starts it, and gives the metrics as they are made, those of missed checks too.
+ * Reading slowly delays no check. Ends when `stop` has aborted and the last check has ended (`isOnce`: when every host is
+ * checked); a check still under way when `giveUp` aborts is given up, and gives none.
+ */
+export class Checks implements AsyncIterable<Metric> {
+  readonly #options: ChecksOptions;
+  readonly #stop: AbortSignal;
+  readonly #giveUp: AbortSignal;
+  readonly #timetable: Timetable;
+  #metrics: Metric[] = [];
+  #failure: { readonly error: unknown } | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #wakeAt = Infinity;
+  #wake = () => {};
+  #isOver = false;
+
+  constructor(hosts: readonly Host[], options: ChecksOptions, stop: AbortSignal, giveUp: AbortSignal) {
+    this.#options = options;
+    this.#stop = stop;
+    this.#giveUp = giveUp;
+    const { isOnce, concurrency } = options;
+    this.#timetable = isOnce
+      ? Timetable.once(hosts, concurrency, moment())
+      : new Timetable(hosts, concurrency, moment());
   }
+
+  /** When the first host is due, in milliseconds since 1970; null where there is no host. */
+  get firstDue(): number | null {
+    if (this.#options.isOnce) return Date.now();
+    return this.#timetable.next === Infinity ? null : this.#timetable.next;
+  }
+
+  /** How many hosts are checked. */
+  get size(): number {
+    return this.#timetable.size;
+  }
+
+  /** How many checks are under way. */
+  get running(): number {
+    return this.#timetable.running;
+  }
+
+  /** Checks other hosts from now on; those whose line is the same keep their due times and their running checks. */
+  replace(hosts: readonly Host[]): Changes {
+    const changes = this.#timetable.replace(hosts, moment());
+    this.#turn();
+    return changes;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Metric, void> {
+    const stop = () => {
+      this.#timetable.close();
+      this.#wake();
+    };
+    this.#stop.addEventListener("abort", stop);
+    try {
+      if (this.#stop.aborted) stop();
+      this.#turn();
+      while (true) {
+        if (this.#failure !== undefined) throw this.#failure.error;
+        const isEnded = this.#isEnded;
+        yield* this.#takeMetrics();
+        yield* this.#tellLosses();
+        if (isEnded) return;
+        if (this.#hasNews) continue;
+        // Nothing runs between the checks above and here, so no wake can be missed.
+        await new Promise<void>((resolve) => this.#wake = resolve);
+      }
+    } finally {
+      this.#stop.removeEventListener("abort", stop);
+      clearTimeout(this.#timer);
+      this.#isOver = true;
+    }
+  }
+
+  get #isEnded(): boolean {
+    return (this.#stop.aborted || this.#options.isOnce) && this.#timetable.isOver;
+  }
+
+  get #hasNews(): boolean {
+    return this.#metrics.length > 0 || this.#timetable.hasLosses || this.#failure !== undefined || this.#isEnded;
+  }
+
+  /** Lets everyone begin whose turn it is, and sees to it that this happens again in time. */
+  #turn(): void {
+    if (this.#isOver) return;
+    this.#timetable.advance(moment());
+    for (let turn = this.#timetable.take(); turn !== undefined; turn = this.#timetable.take()) void this.#check(turn);
+    this.#setTimer();
+    if (this.#hasNews) this.#wake();
+  }
+
+  #setTimer(): void {
+    const now = Date.now();
+    const wakeAt = Math.min(this.#timetable.next, now + LONGEST_WAIT);
+    // The timer that is set will do: it comes sooner, and asks again.
+    if (this.#wakeAt <= wakeAt && this.#wakeAt > now) return;
+    clearTimeout(this.#timer);
+    this.#wakeAt = wakeAt;
+    this.#timer = setTimeout(() => {
+      this.#wakeAt = Infinity;
+      this.#turn();
+    }, Math.max(0, wakeAt - now));
+  }
+
+  async #check(turn: Turn): Promise<void> {
+    let metric: Metric | null = null;
+    try {
+      metric = await check(turn.host, new Date(turn.scheduledAt), this.#options, this.#giveUp);
+    } catch (error) {
+      if (!this.#giveUp.aborted) this.#failure ??= { error };
+    }
+    const isSuspect = metric !== null && metric.error !== null && metric.latency > SLOW;
+    const isSound = this.#timetable.release(turn, isSuspect, moment());
+    if (isSound && metric !== null) this.#metrics.push(metric);
+    this.#turn();
+  }
+
+  #takeMetrics(): readonly Metric[] {
+    const metrics = this.#metrics;
+    this.#metrics = [];
+    return metrics;
+  }
+
+  /** The metrics of what was missed; those of real checks come in between. */
+  async *#tellLosses(): AsyncGenerator<Metric, void> {
+    let told = 0;
+    for (const loss of this.#timetable.takeLosses()) {
+      for (const metric of missedMetrics(loss, this.#options.location)) {
+        yield metric;
+        if (++told % PIECE !== 0) continue;
+        await (this.#stop.aborted ? otherWork() : delay(PIECE_PAUSE));
+        yield* this.#takeMetrics();
+      }
+    }
+  }
+}
+
+function moment(): Moment {
+  return { wall: Date.now(), steady: performance.now() };
 }

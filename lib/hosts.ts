@@ -34,16 +34,28 @@ const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
 
 /** Reads a hosts file (contract: "Hosts file"). `timeZone` is the one of its cron expressions. Never throws for what the file holds. */
 export function parseHosts(text: string, fileName: string, timeZone: string): HostsFile {
+  const parsing = parseInPieces(text, fileName, timeZone);
+  let step = parsing.next();
+  while (step.done !== true) step = parsing.next();
+  return step.value;
+}
+
+/** Lines that `parseInPieces` reads in one piece, which takes some milliseconds. */
+const PIECE = 500;
+
+/** As `parseHosts`, but stops now and then, so that whoever runs it may let others work. */
+export function* parseInPieces(text: string, fileName: string, timeZone: string): Generator<void, HostsFile> {
   const hosts: Host[] = [];
   const problems: string[] = [];
   const reader = { frequency: frequencyReader(timeZone), pattern: patternReader(), lineOf: new Map<string, number>() };
-  text.split("\n").forEach((content, index) => {
+  for (const [index, content] of text.split("\n").entries()) {
+    if (index % PIECE === PIECE - 1) yield;
     // Files that were put together may have a byte-order mark within.
     const line = new Line(content.replace(/^\uFEFF/, "").replace(/\r$/, ""), index + 1, fileName, problems);
-    if (line.isSkipped) return;
+    if (line.isSkipped) continue;
     const host = readHost(line, reader);
     if (host !== null) hosts.push(host);
-  });
+  }
   if (hosts.length === 0 && problems.length === 0) {
     problems.push(`${fileName}:1:1: the file names no host: write ${EXAMPLE}`);
   }
@@ -54,6 +66,12 @@ export function parseHosts(text: string, fileName: string, timeZone: string): Ho
 export function shardOf(hosts: readonly Host[], { index, count }: Shard): readonly Host[] {
   // Salted: with the bare hash, which also sets the phase of an interval, a shard's hosts would be due in step.
   return count === 1 ? hosts : hosts.filter(({ address }) => hashOf(`shard ${address}`) % count === index - 1);
+}
+
+/** True where both mean the same check: neither blanks nor the place in the file count. */
+export function isSameHost(one: Host, other: Host): boolean {
+  return one.address === other.address && one.authorization === other.authorization &&
+    one.frequency.text === other.frequency.text && one.pattern?.source === other.pattern?.source;
 }
 
 interface Reader {

@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
-import process from "node:process";
-import { text } from "node:stream/consumers";
-import { type Host, parseHosts, type Shard, shardOf } from "./hosts.ts";
+import { setImmediate as otherWork } from "node:timers/promises";
+import type { Bell } from "./bell.ts";
+import { type Host, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
+import { digestOf, look, NO_FILE, readSettled, readText } from "./hosts_file/content.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Which hosts to read, and how. */
@@ -13,21 +13,66 @@ export interface HostsFileSettings {
   readonly shard: Shard;
 }
 
-/** The hosts of a file, or of this program's shard of them. Throws a `UsageError` with everything that is wrong. */
-export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<readonly Host[]> {
-  const name = hostsFile === "-" ? "standard input" : hostsFile;
-  const { hosts, problems } = parseHosts(await readText(hostsFile), name, timeZone);
-  if (problems.length > 0) throw new UsageError(problems);
-  return shardOf(hosts, shard);
+/** What was read. */
+export interface HostsReading {
+  /** Of this program's shard. */
+  readonly hosts: readonly Host[];
+  /** Tells one content of the file from another. */
+  readonly digest: string;
 }
 
-async function readText(path: string): Promise<string> {
-  if (path === "-") return await text(process.stdin);
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const { code, name } = error as NodeJS.ErrnoException;
-    if (code === undefined || name === "NotCapable") throw error;
-    throw new UsageError([`${path}: cannot be read (${code}): check the path and the rights of the file`]);
+/** Milliseconds from one look at the file to the next. Looking works everywhere; being told of changes does not. */
+const LOOK_INTERVAL = 1000;
+
+/** The hosts of a file, or of this program's shard of them. Throws a `UsageError` with everything that is wrong. */
+export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
+  const name = hostsFile === "-" ? "standard input" : hostsFile;
+  const content = await readText(hostsFile);
+  const { hosts, problems } = parseHosts(content, name, timeZone);
+  if (problems.length > 0) throw new UsageError(problems);
+  return { hosts: shardOf(hosts, shard), digest: digestOf(content) };
+}
+
+/**
+ * The hosts of a file again, whenever its content is no longer the one of `digest`, the last one read, and whenever `asked`
+ * rings; a `UsageError` in their place where something is wrong with it. Ends when `signal` aborts; at once where there is no
+ * file that could be read again. It goes by what the path leads to, so that an editor's rename and a changed symbolic link
+ * (a Kubernetes ConfigMap) are changes too.
+ */
+export async function* rereadHosts(
+  { hostsFile, timeZone, shard }: HostsFileSettings,
+  digest: string,
+  asked: Bell,
+  signal: AbortSignal,
+): AsyncGenerator<readonly Host[] | UsageError, void> {
+  if (hostsFile === "-" || await look(hostsFile) === NO_FILE) return;
+  // The content may have changed since it was read, before anybody looked.
+  let seen = "";
+  while (true) {
+    const isAsked = await asked.wait(LOOK_INTERVAL, signal);
+    if (signal.aborted) return;
+    if (!isAsked && await look(hostsFile) === seen) continue;
+    const settled = await readSettled(hostsFile, signal);
+    if (settled === null) return;
+    seen = settled.look;
+    const found = settled.content instanceof UsageError ? "" : digestOf(settled.content);
+    if (found === digest && !isAsked) continue;
+    digest = found;
+    if (settled.content instanceof UsageError) {
+      yield settled.content;
+      continue;
+    }
+    const { hosts, problems } = await parse(settled.content, hostsFile, timeZone);
+    yield problems.length > 0 ? new UsageError(problems) : shardOf(hosts, shard);
+  }
+}
+
+/** As `parseHosts`, in pieces: 100,000 lines at a time would make the checks under way seem slow. */
+async function parse(content: string, name: string, timeZone: string) {
+  const parsing = parseInPieces(content, name, timeZone);
+  while (true) {
+    const step = parsing.next();
+    if (step.done === true) return step.value;
+    await otherWork();
   }
 }

@@ -114,8 +114,11 @@ export interface KafkaClient {
   openConsumer(options: ConsumerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaConsumer>;
 }
 
-/** Told what a person wants to know while the client waits or mends itself: one line, no secret. Said once per cause. */
-export type Listener = (event: string) => void;
+/**
+ * Told what a person wants to know while the client waits or mends itself: one line, no secret. Said once per cause;
+ * `isTrouble` is false where the line says that it works again.
+ */
+export type Listener = (event: string, isTrouble: boolean) => void;
 
 /** Something that no waiting mends: a missing topic, a refused certificate, a missing right. Says what to look at. */
 export class KafkaSetupError extends Error {

@@ -11,6 +11,8 @@ export interface Program {
   readonly stop: AbortSignal;
   /** Aborts so many seconds after `stop`. */
   afterStop(seconds: number): AbortSignal;
+  /** Calls `listener` at every SIGHUP, which without one ends the program. */
+  onHangUp(listener: () => void): void;
   /** Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where nobody reads any more. */
   print(text: string): Promise<void>;
 }
@@ -51,7 +53,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
       process.exit(0);
     }
     log = createLog(parsed.settings.logLevel);
-    process.exit(await main(parsed.settings, { log, print, ...signals(log) }));
+    process.exit(await main(parsed.settings, { log, print, onHangUp, ...signals(log) }));
   } catch (error) {
     process.exit(report(name, error, log, explain));
   }
@@ -104,6 +106,9 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
 
 /** What the system says of a pipe that nobody reads: the latter where it was closed before it was written to. */
 const CLOSED: ReadonlySet<string> = new Set(["EPIPE", "ERR_STREAM_DESTROYED"]);
+function onHangUp(listener: () => void): void {
+  process.on("SIGHUP", listener);
+}
 
 function printer(): Program["print"] {
   // The write that failed says so to its caller; the event of the same failure would end the process.

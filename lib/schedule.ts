@@ -41,6 +41,26 @@ export function nextDue(frequency: Frequency, address: string, after: number): n
   return (Math.floor((after - phase) / interval) + 1) * interval + phase;
 }
 
+/** A cron expression has no arithmetic: its due times are counted one by one, and no further than this. */
+const MOST_COUNTED = 10_000;
+
+/** How many due times there are from `first`, which is one, up to and including `last`; `isWhole` is false where there are more. */
+export function countDue(
+  frequency: Frequency,
+  first: number,
+  last: number,
+): { readonly count: number; readonly isWhole: boolean } {
+  if (frequency.kind === "interval") {
+    return { count: Math.floor((last - first) / frequency.interval) + 1, isWhole: true };
+  }
+  let count = 0;
+  for (let at = first; at <= last; at = frequency.cron.next(at)) {
+    if (count === MOST_COUNTED) return { count, isWhole: false };
+    count++;
+  }
+  return { count, isWhole: true };
+}
+
 /** A number from 0 to 2^53 - 1 that looks random and is the same for the same text in every run, on every machine. */
 export function hashOf(text: string): number {
   // Two FNV-1a hashes of 32 bits, each mixed at the end (murmur3's finalizer): FNV alone leaves like texts close together.

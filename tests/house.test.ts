@@ -29,6 +29,7 @@ const STRANGERS: readonly (readonly [room: string, others: RegExp])[] = [
   ["lib/metric", /^lib\//],
   ["lib/check", /^lib\/(kafka|database|store|delivery|sink)/],
   ["lib/store", /^lib\/kafka/],
+  ["lib/timetable", /^lib\/(check|missed|metric|kafka|database|store|sink)/],
   ["lib/kafka_client", /^lib\/(database|store|check)/],
 ];
 

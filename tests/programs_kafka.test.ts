@@ -115,7 +115,9 @@ describe.runIf(canRun)("producer and consumer", () => {
   }
 
   /** Values of all messages of a topic, read by a client of its own. */
-  async function readTopic(topic: string): Promise<{ readonly address: string; readonly check_id: string }[]> {
+  async function readTopic(
+    topic: string,
+  ): Promise<{ readonly address: string; readonly check_id: string; readonly error: string | null }[]> {
     const { client, options } = await ownClient();
     const signal = AbortSignal.timeout(30_000);
     const reader = { ...options, topic, group: newName(), start: "earliest" } as const;
@@ -168,9 +170,11 @@ describe.runIf(canRun)("producer and consumer", () => {
       const ids = (rows: readonly { check_id: string }[]) => rows.map(({ check_id }) => check_id).toSorted();
       expect(ids(await rowsOf(name))).toEqual(ids(messages));
       expect(new Set(ids(messages)).size).toBe(messages.length);
+      // Where this machine has much to do, a check may be missed.
+      const checked = messages.filter(({ error }) => error !== "missed");
       const perAddress = Object.fromEntries(pages.map((address) => {
         const asked = site.requests.filter(({ path }) => address.endsWith(path)).length;
-        return [address, { asked, sent: messages.filter((metric) => metric.address === address).length }];
+        return [address, { asked, sent: checked.filter((metric) => metric.address === address).length }];
       }));
       for (const [address, { asked, sent }] of Object.entries(perAddress)) {
         expect({ address, sent }).toEqual({ address, sent: asked });
@@ -281,7 +285,8 @@ describe.runIf(canRun)("producer and consumer", () => {
       await expect.poll(async () => (await readTopic(topic)).length, { timeout: 30_000 }).toBeGreaterThan(2);
       producer.kill("SIGTERM");
       expect(await producer.ended, producer.stderr).toMatchObject({ code: 0 });
-      expect((await readTopic(topic)).length).toBe(asked());
+      // Where this machine has much to do, a check may be missed.
+      expect((await readTopic(topic)).filter(({ error }) => error !== "missed").length).toBe(asked());
     }, 90_000);
 
     it("counts what it could not deliver when it must stop while Kafka is away, and ends with 1", async () => {

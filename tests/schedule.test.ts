@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type Frequency, frequencyReader, hashOf, nextDue, parseFrequency } from "../lib/schedule.ts";
+import { countDue, type Frequency, frequencyReader, hashOf, nextDue, parseFrequency } from "../lib/schedule.ts";
 
 const NOON = Date.parse("2026-03-01T12:00:00Z");
 const DAY = 86_400_000;
@@ -108,6 +108,20 @@ it("nextDue is the same after a restart: it depends on address, interval and tim
   expect(times.map((time) => new Date(time).toISOString())).toEqual(Array(2).fill("2026-03-01T12:00:05.655Z"));
   const later = nextDue(interval("5"), "https://a.example", NOON + 365 * DAY);
   expect((later - (times[0] as number)) % 300_000).toBe(0);
+});
+
+it.each([
+  ["1s", NOON, { count: 1, isWhole: true }],
+  ["1s", NOON + 999, { count: 1, isWhole: true }],
+  ["1s", NOON + 1000, { count: 2, isWhole: true }],
+  ["1s", NOON + 30 * DAY, { count: 2_592_001, isWhole: true }],
+  ['"* * * * *"', NOON + 59_999, { count: 1, isWhole: true }],
+  ['"* * * * *"', NOON + 60_000, { count: 2, isWhole: true }],
+  ['"0 12 * * *"', NOON + 30 * DAY, { count: 31, isWhole: true }],
+  ['"* * * * *"', NOON + 9999 * 60_000, { count: 10_000, isWhole: true }],
+  ['"* * * * *"', NOON + 10_000 * 60_000, { count: 10_000, isWhole: false }],
+])("countDue counts the due times of %s from one of them to another time", (text, last, expected) => {
+  expect(countDue(parseFrequency(text, "UTC"), NOON, last)).toEqual(expected);
 });
 
 it("nextDue gives a Date at the longest interval", () => {

@@ -74,12 +74,12 @@ export class Troubles {
   report(what: string): void {
     if (this.#said) return;
     this.#said = true;
-    this.#listener(what);
+    this.#listener(what, true);
   }
 
   /** It works. */
   settle(what: string): void {
-    if (this.#said) this.#listener(what);
+    if (this.#said) this.#listener(what, false);
     this.#said = false;
   }
 }

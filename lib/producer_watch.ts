@@ -1,0 +1,47 @@
+import type { Checks } from "./checks.ts";
+import type { Outbox } from "./delivery.ts";
+import type { Health } from "./health.ts";
+import type { ListenAddress } from "./http_port.ts";
+import type { Log } from "./log.ts";
+import type { Metric } from "./metric.ts";
+import { ProducerReport } from "./producer_report.ts";
+import { openProgramPort } from "./program_port.ts";
+
+/** Tells of the checks: to a person in the log, and to Prometheus where there is a port. */
+export interface ProducerWatch extends AsyncDisposable {
+  /** A check has ended, or was missed. */
+  see(metric: Metric): void;
+  /** Hosts that are checked no longer. */
+  forget(addresses: Iterable<string>): void;
+}
+
+export interface Watched {
+  readonly checks: Checks;
+  readonly outbox: Outbox;
+  readonly health: Health;
+}
+
+/** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
+export async function watchProducer(
+  listen: ListenAddress | null,
+  { checks, outbox, health }: Watched,
+  log: Log,
+): Promise<ProducerWatch> {
+  const resources = new AsyncDisposableStack();
+  const report = resources.use(new ProducerReport(log, () => outbox.figures));
+  const forget = (addresses: Iterable<string>) => report.forget(addresses);
+  const dispose = () => resources.disposeAsync();
+  if (listen === null) return { see: (metric) => report.see(metric), forget, [Symbol.asyncDispose]: dispose };
+  // Loaded only where it is needed: it takes as long as all the rest of the program.
+  const { ProducerTelemetry } = await import("./telemetry.ts");
+  const telemetry = new ProducerTelemetry(() => {
+    const { waiting, delivered, dropped } = outbox.figures;
+    return { hosts: checks.size, down: report.down, inFlight: checks.running, waiting, delivered, dropped };
+  });
+  resources.use(await openProgramPort(listen, { health, metrics: () => telemetry.text() }));
+  const see = (metric: Metric) => {
+    report.see(metric);
+    telemetry.see(metric);
+  };
+  return { see, forget, [Symbol.asyncDispose]: dispose };
+}

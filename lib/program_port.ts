@@ -1,0 +1,29 @@
+import type { Health } from "./health.ts";
+import { type HttpPort, json, type ListenAddress, openHttpPort, text } from "./http_port.ts";
+
+/** What a program says of itself at its port. */
+export interface Statements {
+  readonly health: Health;
+  /** Figures in Prometheus' text format. */
+  metrics(): Promise<string>;
+  /** What `/readyz` tells beside whether the program is ready. */
+  details?(): Promise<object>;
+}
+
+const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
+
+/**
+ * The HTTP port of a program: `/healthz` (the process works), `/readyz` (it can reach what it needs), `/metrics`. Throws a
+ * `UsageError` where it cannot listen there.
+ */
+export function openProgramPort(address: ListenAddress, statements: Statements): Promise<HttpPort> {
+  return openHttpPort(address, {
+    "/healthz": () => text(200, "ok\n"),
+    "/readyz": async () => {
+      const { troubles } = statements.health;
+      const ready = troubles.length === 0;
+      return json(ready ? 200 : 503, { ready, troubles, ...await statements.details?.() });
+    },
+    "/metrics": async () => ({ status: 200, type: PROMETHEUS, body: await statements.metrics() }),
+  });
+}

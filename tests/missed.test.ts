@@ -1,0 +1,55 @@
+import { expect, it } from "vitest";
+import { missedMetrics } from "../lib/missed.ts";
+import { decodeMetric, encodeMetric, isRejection } from "../lib/metric.ts";
+import type { Loss } from "../lib/timetable.ts";
+import { hostsOf } from "./support/simulation.ts";
+
+const [host] = hostsOf("https://me:secret@a.example/ 1h");
+const FIRST = Date.parse("2026-03-01T12:00:00Z");
+const loss: Loss = {
+  host: host as NonNullable<typeof host>,
+  cause: "asleep",
+  first: FIRST,
+  count: 3,
+  summary: null,
+  noticedAt: FIRST + 10_000_000,
+};
+
+it("missedMetrics gives one metric a due time, each with its own check_id, which any consumer can read", () => {
+  const metrics = [...missedMetrics({ ...loss, count: 1 }, "Berlin"), ...missedMetrics(loss, null)];
+  expect(metrics[0]).toEqual({
+    address: "https://a.example/",
+    status_code: null,
+    latency: 0,
+    is_valid: false,
+    scheduled_at: "2026-03-01T12:00:00.000Z",
+    checked_at: "2026-03-01T14:46:40.000Z",
+    error: "missed",
+    error_detail: "the program did not run then: the machine slept, or its clock was set forward",
+    latency_dns: null,
+    latency_connect: null,
+    latency_tls: null,
+    latency_first_byte: null,
+    latency_body: null,
+    tls_expires_at: null,
+    location: "Berlin",
+    check_id: expect.stringMatching(/^[\da-f]{8}-/),
+  });
+  expect(metrics.slice(2).map(({ scheduled_at }) => Date.parse(scheduled_at ?? "") - FIRST).every((at) => at > 0)).toBe(
+    true,
+  );
+  expect(new Set(metrics.map(({ check_id }) => check_id)).size).toBe(4);
+  expect(metrics.map((metric) => isRejection(decodeMetric(Buffer.from(encodeMetric(metric)), 0)))).toEqual(
+    Array(4).fill(false),
+  );
+});
+
+it.each([
+  [true, "3 more checks until 2026-03-01T14:46:40.000Z: the check before it still ran"],
+  [false, "at least 3 more checks until 2026-03-01T14:46:40.000Z: the check before it still ran"],
+])("missedMetrics tells of a whole row in one metric, with how many (counted to the end: %s)", (isWhole, detail) => {
+  const summary = { last: loss.noticedAt, isWhole };
+  const metrics = [...missedMetrics({ ...loss, cause: "running", summary }, null)];
+  expect(metrics.map(({ scheduled_at, error_detail }) => ({ scheduled_at, error_detail })))
+    .toEqual([{ scheduled_at: "2026-03-01T12:00:00.000Z", error_detail: detail }]);
+});

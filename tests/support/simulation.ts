@@ -1,0 +1,144 @@
+import { type Host, parseHosts } from "../../lib/hosts.ts";
+import { type Loss, type Moment, Timetable, type Turn } from "../../lib/timetable.ts";
+
+export const NOON = Date.parse("2026-03-01T12:00:00Z");
+
+/** The hosts of some lines of a hosts file. */
+export function hostsOf(...lines: string[]): readonly Host[] {
+  const { hosts, problems } = parseHosts(lines.join("\n"), "hosts.txt", "UTC");
+  if (problems.length > 0) throw new SyntaxError(problems.join("\n"));
+  return hosts;
+}
+
+/** A check that was begun. */
+export interface Begun {
+  readonly address: string;
+  /** Milliseconds since 1970. */
+  readonly scheduledAt: number;
+  /** On both clocks. */
+  readonly at: Moment;
+}
+
+/** How long a check takes, in milliseconds, and whether it then failed. */
+export interface Course {
+  readonly takes: number;
+  readonly fails?: boolean;
+}
+
+interface Running {
+  readonly turn: Turn;
+  /** On the steady clock. */
+  readonly end: number;
+  readonly fails: boolean;
+  readonly begun: Begun;
+}
+
+/** Runs a timetable on a clock that is only a number: hours pass in no time, and may jump. */
+export class Simulation {
+  readonly begun: Begun[] = [];
+  readonly losses: Loss[] = [];
+  /** Of those begun: the checks that tell nothing. */
+  readonly unsound = new Set<Begun>();
+  readonly timetable: Timetable;
+  /** How often the timetable was asked: a hot loop would be seen. */
+  turns = 0;
+  /** The most checks under way at a time, of one host and of all. */
+  mostOfOne = 0;
+  most = 0;
+  now: Moment = { wall: NOON, steady: 0 };
+  readonly #course: (address: string) => Course;
+  readonly #running: Running[] = [];
+
+  constructor(
+    hosts: readonly Host[],
+    { concurrency = 1000, course = () => ({ takes: 50 }), once = false }: {
+      concurrency?: number;
+      course?: (address: string) => Course;
+      once?: boolean;
+    } = {},
+  ) {
+    this.#course = course;
+    this.timetable = once ? Timetable.once(hosts, concurrency, this.now) : new Timetable(hosts, concurrency, this.now);
+  }
+
+  /** Lets so many milliseconds pass on both clocks. */
+  run(duration: number): this {
+    const end = this.now.steady + duration;
+    this.#turn();
+    while (true) {
+      const next = Math.min(
+        this.now.steady + Math.max(0, this.timetable.next - this.now.wall),
+        this.#running[0]?.end ?? Infinity,
+        this.now.steady + 1000,
+      );
+      if (next > end) break;
+      this.#pass(next - this.now.steady);
+      this.#turn();
+    }
+    this.#pass(end - this.now.steady);
+    this.#turn();
+    return this;
+  }
+
+  /** Sets the wall clock, forward or back, by so many milliseconds; to whoever runs on, a sleeping machine is the same. */
+  jump(by: number): this {
+    this.now = { ...this.now, wall: this.now.wall + by };
+    return this;
+  }
+
+  /** The due times of a host (not cron) that were checked, that were lost and told one by one, and that were summed up. */
+  dueTimes(address: string): { readonly checked: number[]; readonly lost: number[]; readonly summed: number[] } {
+    const losses = this.losses.filter(({ host }) => host.address === address);
+    const timesOf = ({ host: { frequency }, first, count }: Loss) =>
+      Array.from(
+        { length: count },
+        (_, index) => first + index * (frequency.kind === "interval" ? frequency.interval : NaN),
+      );
+    return {
+      checked: this.begun.filter((each) => each.address === address && !this.unsound.has(each))
+        .map(({ scheduledAt }) => scheduledAt),
+      lost: losses.filter(({ summary }) => summary === null).flatMap(timesOf),
+      summed: losses.filter(({ summary }) => summary !== null).flatMap(timesOf),
+    };
+  }
+
+  /** Lets what runs end, and closes the timetable. */
+  close(): this {
+    while (this.#running[0] !== undefined) {
+      this.#pass(Math.max(0, this.#running[0].end - this.now.steady));
+      this.timetable.close();
+      this.#turn();
+    }
+    this.timetable.close();
+    this.#turn();
+    return this;
+  }
+
+  #pass(duration: number): void {
+    this.now = { wall: this.now.wall + duration, steady: this.now.steady + duration };
+  }
+
+  #turn(): void {
+    this.turns++;
+    for (let first = this.#running[0]; first !== undefined && first.end <= this.now.steady; first = this.#running[0]) {
+      this.#running.shift();
+      if (!this.timetable.release(first.turn, first.fails, this.now)) this.unsound.add(first.begun);
+    }
+    this.timetable.advance(this.now);
+    for (let turn = this.timetable.take(); turn !== undefined; turn = this.timetable.take()) this.#begin(turn);
+    this.losses.push(...this.timetable.takeLosses());
+  }
+
+  #begin(turn: Turn): void {
+    const { address } = turn.host;
+    const begun = { address, scheduledAt: turn.scheduledAt, at: this.now };
+    this.begun.push(begun);
+    const { takes, fails = false } = this.#course(address);
+    const end = this.now.steady + takes;
+    const place = this.#running.findLastIndex((other) => other.end <= end);
+    this.#running.splice(place + 1, 0, { turn, end, fails, begun });
+    const ofOne = this.#running.filter((other) => other.turn.host.address === address).length;
+    this.mostOfOne = Math.max(this.mostOfOne, ofOne);
+    this.most = Math.max(this.most, this.#running.length);
+  }
+}
