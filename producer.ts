@@ -5,7 +5,10 @@ import { dueHosts, everyHostOnce, firstDueTime } from "./lib/due.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import type { Host } from "./lib/hosts.ts";
 import { readHosts } from "./lib/hosts_file.ts";
+import { openMatcher } from "./lib/matching.ts";
 import type { Metric } from "./lib/metric.ts";
+import { systemNames } from "./lib/names.ts";
+import { isPrivateAddress } from "./lib/private_address.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { Queue } from "./lib/queue.ts";
 import { type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
@@ -40,6 +43,7 @@ async function produce(
 ): Promise<number> {
   const isOnce = settings.mode === "once";
   log.info(`${settings.hostsFile}: ${count(hosts.length, "host")} → ${plan.description}; ${firstCheck(hosts, isOnce)}`);
+  await using matcher = openMatcher();
   await using sink = plan.open((event) => log.warn(event));
   const late = new AbortController();
   const failed = new AbortController();
@@ -51,7 +55,9 @@ async function produce(
 
   const due = (isOnce ? everyHostOnce : dueHosts)(hosts, AbortSignal.any([stop, failed.signal]));
   const noMoreChecks = AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]);
-  for await (const metric of checks(due, { ...settings, userAgent: USER_AGENT }, noMoreChecks)) {
+  const isBlocked = settings.blockPrivateAddresses ? isPrivateAddress : null;
+  const options = { ...settings, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher };
+  for await (const metric of checks(due, options, noMoreChecks)) {
     made++;
     queue.push(metric);
   }

@@ -1,4 +1,5 @@
 import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import { Log, type LogLevel } from "./log.ts";
 import { type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
 import { UsageError } from "./usage_error.ts";
@@ -32,6 +33,8 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   main: (settings: S, program: Program) => Promise<number>,
   explain: (error: unknown) => string = messageOf,
 ): Promise<void> {
+  // Bundled into one file, a worker's code has the whole program around it, which is not to start once more.
+  if (!isMainThread) return;
   const write = (line: string) => void process.stderr.write(line);
   let log = new Log("INFO", write);
   try {

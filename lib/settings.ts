@@ -46,6 +46,7 @@ export interface ProducerSettings {
   readonly concurrency: number;
   readonly location: string | null;
   readonly shard: { readonly index: number; readonly count: number };
+  readonly blockPrivateAddresses: boolean;
   readonly logLevel: LogLevel;
 }
 
@@ -100,6 +101,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     concurrency: reader.optional("concurrency"),
     location: reader.optional("location"),
     shard: reader.optional("shard"),
+    blockPrivateAddresses: reader.has("blockPrivateAddresses") || (reader.optional("blockPrivateAddresses") ?? false),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
     logLevel: reader.optional("logLevel"),
   });

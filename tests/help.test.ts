@@ -24,6 +24,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--concurrency N", `CHECK_CONCURRENCY; default: ${OPTIONS.concurrency.default}`],
     ["--location TEXT", "CHECK_LOCATION; default: none"],
     ["--shard I/N", "CHECK_SHARD; default: 1/1"],
+    ["--block-private-addresses", "CHECK_BLOCK_PRIVATE_ADDRESSES; default: off"],
     ["TZ", "default: the system's"],
     ["--stdout"],
     ["--once"],

@@ -302,6 +302,15 @@ export const OPTIONS = {
     default: "1/1",
     schema: shard,
   },
+  blockPrivateAddresses: {
+    section: "Checks",
+    programs: producer,
+    flag: "block-private-addresses",
+    variable: "CHECK_BLOCK_PRIVATE_ADDRESSES",
+    help: "connects to public addresses only, whatever a name or a redirect leads to; the variable: true or false",
+    otherwise: "off",
+    schema: trueOrFalse,
+  },
   timeZone: {
     section: "Checks",
     programs: producer,

@@ -54,6 +54,10 @@ export class Certificates implements Disposable {
   get good(): Identity {
     return this.#leaf("good", "intermediate", LOOPBACK, LIFE.leaf, ["intermediate"]);
   }
+  /** For names of the tests' own name server. */
+  get named(): Identity {
+    return this.#leaf("named", "intermediate", "DNS:named.test, DNS:xn--mnchen-3ya.test", LIFE.leaf, ["intermediate"]);
+  }
   get withRoot(): Identity {
     return this.#leaf("root", "intermediate", LOOPBACK, LIFE.leaf, ["intermediate", "authority"]);
   }

@@ -1,0 +1,175 @@
+import type { Worker } from "node:worker_threads";
+import { type Question, startWorker } from "./matching/worker.ts";
+import { textOf } from "./matching/text.ts";
+import type { Pattern } from "./pattern.ts";
+import { unlessAborted } from "./unless_aborted.ts";
+
+/** Matches bodies, the large ones in a worker: a page of 1 MiB would stop every other check for 100 ms and more. */
+export interface Matcher extends AsyncDisposable {
+  /**
+   * Whether `pattern` matches the text of `bytes`, or why nobody can tell: it took more than `limit` seconds, not counting the wait
+   * for a free worker. `bytes` may be gone afterwards. Rejects with `signal`'s reason when that aborts.
+   */
+  matches(pattern: Pattern, page: Page, limit: number, signal: AbortSignal): Promise<boolean | Unmatched>;
+}
+
+/** A body and what its server says of it. */
+export interface Page {
+  readonly bytes: Uint8Array;
+  readonly contentType: string | null;
+}
+
+/** Why a body could not be matched, for a person. */
+export class Unmatched {
+  readonly reason: string;
+
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+/**
+ * How much is matched at once, on the spot: bytes, and bytes times steps of the pattern's program. Both keep it within a few
+ * milliseconds for the most awkward of patterns (`npm run bench:matching`).
+ */
+const FEW_BYTES = 16 * 1024;
+const LITTLE_WORK = FEW_BYTES * 64;
+
+export interface MatcherOptions {
+  /** How many workers there are, at most. */
+  readonly workers?: number;
+  /** Starts one; for tests. */
+  readonly start?: () => Worker;
+}
+
+/**
+ * A matcher whose workers start when they are first needed and do not keep the program alive while they have nothing to do.
+ * What waits for a worker is a body of a check under way, so no more can wait than checks are allowed at the same time.
+ */
+export function openMatcher({ workers = defaultWorkers(), start = startWorker }: MatcherOptions = {}): Matcher {
+  const waiting: Job[] = [];
+  const threads = Array.from({ length: workers }, () => new Thread(start, waiting));
+  return {
+    async matches(pattern, page, limit, signal) {
+      signal.throwIfAborted();
+      const { length } = page.bytes;
+      if (length <= FEW_BYTES && length * pattern.size <= LITTLE_WORK) {
+        return pattern.test(textOf(page.bytes, page.contentType));
+      }
+      const outcome = new Promise<boolean | Unmatched>((resolve, reject) => {
+        const job: Job = {
+          question: { source: pattern.source, bytes: aloneInItsBuffer(page.bytes), contentType: page.contentType },
+          limit,
+          signal,
+          resolve,
+          reject,
+        };
+        waiting.push(job);
+        // One that runs already is preferred: another one costs memory.
+        const free = threads.find((thread) => thread.isIdle) ?? threads.find((thread) => !thread.isBusy);
+        free?.next();
+      });
+      return await unlessAborted(outcome, signal);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(threads.map((thread) => thread.end()));
+    },
+  };
+}
+
+/** One core belongs to the checks; beyond two workers the memory costs more than the time is worth. */
+function defaultWorkers(): number {
+  return navigator.hardwareConcurrency > 2 ? 2 : 1;
+}
+
+interface Job {
+  readonly question: Question;
+  /** Seconds. */
+  readonly limit: number;
+  readonly signal: AbortSignal;
+  readonly resolve: (outcome: boolean | Unmatched) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** One worker, started anew when it is needed again after it broke or was stopped, and the job that it does. */
+class Thread {
+  readonly #start: () => Worker;
+  readonly #waiting: Job[];
+  #worker: Worker | undefined;
+  #isBusy = false;
+
+  constructor(start: () => Worker, waiting: Job[]) {
+    this.#start = start;
+    this.#waiting = waiting;
+  }
+
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
+  get isIdle(): boolean {
+    return !this.#isBusy && this.#worker !== undefined;
+  }
+
+  /** Takes the job that has waited for longest, if there is one and this thread has none. */
+  next(): void {
+    if (this.#isBusy) return;
+    const job = this.#waiting.shift();
+    if (job === undefined) return;
+    this.#isBusy = true;
+    void this.#do(job).finally(() => {
+      this.#isBusy = false;
+      this.next();
+    });
+  }
+
+  async end(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.terminate();
+  }
+
+  async #do(job: Job): Promise<void> {
+    if (job.signal.aborted) return job.reject(job.signal.reason);
+    try {
+      job.resolve(await this.#ask(job));
+    } catch (error) {
+      if (job.signal.aborted) job.reject(job.signal.reason);
+      else job.resolve(new Unmatched(error instanceof Error ? error.message : String(error)));
+    }
+  }
+
+  /** Puts one question to the worker. Where no answer comes, the worker is stopped: nothing else ends a match under way. */
+  async #ask({ question, limit, signal }: Job): Promise<boolean> {
+    const worker = this.#worker ??= this.#start();
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const giveUp = () => reject(signal.reason);
+    const late = () => reject(new Error(`the pattern was not done with it within ${limit} s`));
+    const exit = (code: number) => reject(new Error(`its worker ended (${code})`));
+    const timer = setTimeout(late, limit * 1000);
+    signal.addEventListener("abort", giveUp, { once: true });
+    worker.once("message", resolve).once("error", reject).once("exit", exit);
+    // Only while it works, the worker keeps the program alive.
+    worker.ref();
+    try {
+      worker.postMessage(question, [question.bytes.buffer]);
+      return await promise;
+    } catch (error) {
+      worker.once("error", () => {});
+      this.#worker = undefined;
+      void worker.terminate();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", giveUp);
+      worker.off("message", resolve).off("error", reject).off("exit", exit).unref();
+    }
+  }
+}
+
+/** What goes to a worker takes its whole buffer along, which may hold what belongs to others. */
+function aloneInItsBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) return new Uint8Array(buffer);
+  return new Uint8Array(bytes);
+}
