@@ -43,7 +43,7 @@ async function produce(
 ): Promise<number> {
   const isOnce = settings.mode === "once";
   log.info(`${settings.hostsFile}: ${count(hosts.length, "host")} → ${plan.description}; ${firstCheck(hosts, isOnce)}`);
-  await using matcher = openMatcher();
+  await using matcher = openMatcher({ isExpected: hosts.some(({ pattern }) => pattern !== null) });
   await using sink = plan.open((event) => log.warn(event));
   const late = new AbortController();
   const failed = new AbortController();
