@@ -23,11 +23,12 @@ import type { Site } from "./support/site.ts";
 const certificates = new Certificates();
 afterAll(() => certificates[Symbol.dispose]());
 
-/** Makes the checks in a process of the runtime that trusts the test's authority. */
+/** Makes the checks in a process of the runtime that trusts the test's authority, or what is given. */
 async function runChecks(
   runtime: Runtime,
   order: Order,
   manner: "at-once" | "in-turn" = "at-once",
+  trusted: string | undefined = certificates.authorityFile,
 ): Promise<ReadonlyMap<string, Checked>> {
   const script = fileURLToPath(new URL("support/check_runner.ts", import.meta.url));
   const [command, args] = runtime === "node"
@@ -35,7 +36,7 @@ async function runChecks(
     : ["deno", ["run", "-A", "-q"]];
   const authority = runtime === "node" ? "NODE_EXTRA_CA_CERTS" : "DENO_CERT";
   const child = spawn(command, [...args, script, manner], {
-    env: { ...process.env, [authority]: certificates.authorityFile },
+    env: { ...process.env, [authority]: trusted },
   });
   child.stdin.end(JSON.stringify(order));
   const [output, problems] = await Promise.all([text(child.stdout), text(child.stderr)]);
@@ -151,6 +152,8 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     expect(requestsOf(sites.http, "/hops/1")).toHaveLength(2);
     expect(requestsOf(sites.http, "/hops/0")).toHaveLength(1);
     expect(requestsOf(sites.http, "/loop")).toHaveLength(11);
+    // Once for http:, once for https:.
+    expect(sites.closesAtOnce.accepted).toBe(2);
   });
 
   it("check opens a connection for every request and closes each", async () => {
@@ -213,6 +216,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       "TLS with the root sent along": expiry.authority,
       "an expired certificate": expiry.expired,
       "a certificate for another name": expiry.leaf,
+      "a certificate of next week": expiry.leaf,
       "a self-signed certificate": expiry.leaf,
       "a missing intermediate certificate": expiry.leaf,
     });
@@ -237,6 +241,21 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     expect(Object.values(sites).flatMap((site) => requestsOf(site, "/fine?blocked"))).toEqual([]);
   });
 
+  it("check trusts nobody but the system's authorities, unless it is told to", async () => {
+    const stranger = new Certificates();
+    const targets = ["tls", "tlsWithRoot", "tlsSelfSigned"].map((place) =>
+      targetOf(place, `https://${world.places[place as "tls"]}/fine`)
+    );
+    const checked = await runChecks(runtime, orderOf(targets), "at-once", stranger.authorityFile);
+    stranger[Symbol.dispose]();
+    const details = [...checked].map(([name, { metric: { error, error_detail } }]) => [name, error, error_detail]);
+    expect(details.toSorted()).toEqual([
+      ["tls", "tls", "certificate's issuer is not known, or an intermediate certificate is missing"],
+      ["tlsSelfSigned", "tls", "certificate is self-signed"],
+      ["tlsWithRoot", "tls", "certificate's issuer is not trusted"],
+    ]);
+  });
+
   it("check shakes hands in full every time, and judges the certificate every time", async () => {
     const before = sites.tls.requests.length;
     // In turn: a session can be resumed only once the first check has ended.
@@ -257,13 +276,16 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
 
 describe.each(RUNTIMES)("check of many under %s", (runtime) => {
   it("check is not held up by 200 names that resolve slowly", async () => {
-    await using site = await openSite((socket) => socket.end(answer("200 OK", {}, "normal")));
     const quick = 20;
+    const { promise: allQuickAsked, resolve } = Promise.withResolvers<void>();
+    let asked = 0;
+    await using site = await openSite((socket) => {
+      if (++asked === quick) resolve();
+      socket.end(answer("200 OK"));
+    });
     // No slow name is answered before every quick one has been asked for its page.
     await using nameServer = await openNameServer(async (name, type) => {
-      if (name.startsWith("slow")) {
-        await vi.waitFor(() => expect(site.requests.length).toBeGreaterThanOrEqual(quick), { timeout: 50_000 });
-      }
+      if (name.startsWith("slow")) await allQuickAsked;
       return type === "A" ? { addresses: ["127.0.0.1"] } : {};
     });
     using folder = namesFolder({ resolver: "nameserver 127.0.0.1\noptions timeout:2 attempts:5\n" });
@@ -279,7 +301,7 @@ describe.each(RUNTIMES)("check of many under %s", (runtime) => {
 
   it("check stops at the cap of a body that unpacks to gigabytes, in memory as well", async () => {
     // 1 GiB of zeros in 1 MiB, each member of the gzip 64 MiB.
-    const bomb = Buffer.concat(Array.from({ length: 16 }, () => gzipSync(Buffer.alloc(64 * MIB))));
+    const bomb = Buffer.concat(Array<Buffer>(16).fill(gzipSync(Buffer.alloc(64 * MIB))));
     await using site = await openSite((socket) => socket.end(answer("200 OK", { "Content-Encoding": "gzip" }, bomb)));
     const targets = Array.from({ length: 9 }, (_, index) => targetOf(`${index}`, `http://127.0.0.1:${site.port}/`));
     const checked = await runChecks(runtime, { names: {}, targets }, "in-turn");

@@ -179,11 +179,29 @@ describe("systemNames", () => {
     expect(found).toEqual(new NoAddress(reason));
   });
 
-  it("systemNames asks the next server where one does not listen", async () => {
+  it.each([
+    ["does not listen", "127.0.0.9"],
+    ["cannot be reached", "255.255.255.255"],
+  ])("systemNames asks the next server where one %s", async (_what, first) => {
     const { found } = await resolveWith("a.test", only("a.test", "10.0.0.1"), {
-      resolver: "nameserver 127.0.0.9\nnameserver 127.0.0.1\noptions timeout:1\n",
+      resolver: `nameserver ${first}\nnameserver 127.0.0.1\noptions timeout:1\n`,
     });
     expect(found).toEqual([v4("10.0.0.1")]);
+  });
+
+  it("systemNames asks over IPv6, and the servers in turn where resolv.conf says so", async () => {
+    await using first = await openNameServer(only("a.test", "10.0.0.1"));
+    await using second = await openNameServer(only("a.test", "10.0.0.2"), "::1", first.port);
+    using folder = namesFolder({ resolver: "nameserver 127.0.0.1\nnameserver ::1\noptions rotate\n" });
+    const names = systemNames({ ...folder.paths, port: second.port });
+    const found = [await names.resolve("a.test", never), await names.resolve("a.test", never)];
+    expect(found).toEqual([[v4("10.0.0.1")], [v4("10.0.0.2")]]);
+  });
+
+  it("systemNames leaves all to the system where there is no resolv.conf", async () => {
+    using folder = namesFolder({ hosts: "10.0.0.1 localhost\n" });
+    const names = systemNames({ ...folder.paths, resolver: `${folder.paths.resolver}.gone` });
+    expect(await names.resolve("localhost", never)).toContainEqual(v4("127.0.0.1"));
   });
 
   it("systemNames asks again where a server refuses for the moment", async () => {

@@ -89,8 +89,9 @@ function openUdp(
     });
   });
   // Connected, Node's socket takes datagrams of this server only, and hears at once when nobody listens there.
-  socket.connect(server.port, server.address, () => {
+  socket.connect(server.port, server.address, (error?: Error) => {
     if (!isOpen) return;
+    if (error !== undefined) return fail();
     for (const question of questions) socket.send(encodeQuestion(question), (error) => error && fail());
   });
   return {

@@ -21,16 +21,16 @@ export class WatchedFile<T> {
     const now = performance.now();
     if (now - this.#checkedAt < FRESH) return this.#value;
     this.#checkedAt = now;
-    const version = versionOf(this.#path);
-    if (version === this.#version) return this.#value;
-    this.#version = version;
-    this.#value = version === "" ? null : this.#parse(readFileSync(this.#path, "utf8"));
+    try {
+      const { ino, mtimeMs, size } = statSync(this.#path);
+      const version = `${ino} ${mtimeMs} ${size}`;
+      if (version !== this.#version) this.#value = this.#parse(readFileSync(this.#path, "utf8"));
+      this.#version = version;
+    } catch {
+      // Not there, or not for us to read: that is no reason to check nothing.
+      this.#version = "";
+      this.#value = null;
+    }
     return this.#value;
   }
-}
-
-/** Tells one state of a file from another; "" where there is none to read. */
-function versionOf(path: string): string {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats === undefined ? "" : `${stats.ino} ${stats.mtimeMs} ${stats.size}`;
 }

@@ -15,6 +15,7 @@ export type World = Readonly<
     | "tlsWithRoot"
     | "tlsWithoutIntermediate"
     | "tlsExpired"
+    | "tlsNotYetValid"
     | "tlsOtherName"
     | "tlsSelfSigned"
     | "tlsNamed"
@@ -192,8 +193,19 @@ export const CASES: Readonly<Record<string, Case>> = {
     slow: "dns",
   },
 
-  "closed at once": bad("protocol", null, (world) => `http://${world.closesAtOnce}/`, undefined, { phases: FIRST }),
-  "another protocol that speaks first": bad("protocol", null, (world) => `http://${world.speaksFirst}/`, undefined),
+  "closed at once": bad(
+    "protocol",
+    null,
+    (world) => `http://${world.closesAtOnce}/`,
+    "connection was closed without an answer",
+    { phases: FIRST },
+  ),
+  "another protocol that speaks first": bad(
+    "protocol",
+    null,
+    (world) => `http://${world.speaksFirst}/`,
+    "the answer is not HTTP: Expected HTTP/, RTSP/ or ICE/",
+  ),
   "closed without an answer": bad("protocol", null, "/closes", "connection was closed without an answer", {
     phases: FIRST,
   }),
@@ -394,6 +406,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     phases: TLS_ALL,
   },
   "an expired certificate": refusedTls("tlsExpired", "certificate has expired"),
+  "a certificate of next week": refusedTls("tlsNotYetValid", "certificate is not yet valid"),
   "a certificate for another name": refusedTls(
     "tlsOtherName",
     "certificate is not for localhost (it is for other.example)",
@@ -405,7 +418,13 @@ export const CASES: Readonly<Record<string, Case>> = {
   ),
   "no TLS where TLS is asked for": refusedTls("speaksPlainly", "the answer is not TLS"),
   "closed at once where TLS is asked for": refusedTls("closesAtOnce", "connection was closed during the TLS handshake"),
-  "TLS where none is asked for": bad("protocol", null, (world) => `http://${world.tls}/`, undefined, { phases: FIRST }),
+  "TLS where none is asked for": bad(
+    "protocol",
+    null,
+    (world) => `http://${world.tls}/`,
+    "connection was closed without an answer",
+    { phases: FIRST },
+  ),
 };
 
 /** The phases of a metric that hold a time, as a case writes them. */

@@ -34,6 +34,7 @@ async function openSites(certificates: Certificates) {
     tlsWithRoot: await openSite(page, { identity: certificates.withRoot }),
     tlsWithoutIntermediate: await openSite(page, { identity: certificates.withoutIntermediate }),
     tlsExpired: await openSite(page, { identity: certificates.expired }),
+    tlsNotYetValid: await openSite(page, { identity: certificates.notYetValid }),
     tlsOtherName: await openSite(page, { identity: certificates.otherName }),
     tlsSelfSigned: await openSite(page, { identity: certificates.selfSigned }),
     tlsSilent: await openSite(page, { onAccept: () => true }),
