@@ -53,7 +53,7 @@ export function openMatcher(
     isExpected = false,
     startNow = isExpected && "Deno" in globalThis,
     workers = defaultWorkers(),
-    start = startWorker,
+    start = () => startWorker(),
   }: MatcherOptions = {},
 ): Matcher {
   const waiting: Job[] = [];

@@ -1,7 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { expect, it, vi } from "vitest";
 import { openMatcher, Unmatched } from "../lib/matching.ts";
 import { startWorker } from "../lib/matching/worker.ts";
 import { compilePattern } from "../lib/pattern.ts";
+import { RUNTIMES } from "./support/programs.ts";
 
 const never = new AbortController().signal;
 const SMALL = 100;
@@ -15,7 +19,7 @@ const endless = () => page(AWKWARD);
 
 /** A matcher and the workers that it has started. */
 function openCounted(workers = 1) {
-  const start = vi.fn(startWorker);
+  const start = vi.fn(() => startWorker());
   const matcher = openMatcher({ workers, start });
   const threads = () => start.mock.results.map(({ value }) => value);
   return { start, threads, matcher, [Symbol.asyncDispose]: () => matcher[Symbol.asyncDispose]() };
@@ -95,7 +99,7 @@ it("openMatcher replaces a worker that broke while it had nothing to do", async 
 });
 
 it("openMatcher starts its workers at once where it is told to", async () => {
-  const start = vi.fn(startWorker);
+  const start = vi.fn(() => startWorker());
   await using matcher = openMatcher({ startNow: true, workers: 2, start });
   expect(start).toHaveBeenCalledTimes(2);
   expect(await matcher.matches(compilePattern("x$"), page("x".repeat(LARGE)), 60, never)).toBe(true);
@@ -112,4 +116,20 @@ it("openMatcher stops a match, and one that waits, when they are given up", asyn
   await expect(running).rejects.toThrow("given up");
   await expect(waiting).rejects.toThrow("given up");
   expect(await other).toBe(true);
+});
+
+it("startWorker finds its code in a file that holds the whole program, and starts that no second time", async () => {
+  const program = new URL("../producer.ts", import.meta.url);
+  await using matcher = openMatcher({ workers: 1, start: () => startWorker(program.href) });
+  expect(await matcher.matches(compilePattern("x$"), page("x".repeat(LARGE)), 60, never)).toBe(true);
+});
+
+it.each(RUNTIMES)("openMatcher keeps no program alive whose work is done, under %s", async (runtime) => {
+  const script = fileURLToPath(new URL("support/matching_runner.ts", import.meta.url));
+  const [command, args] = runtime === "node" ? [process.execPath, []] : ["deno", ["run", "-A", "-q"]];
+  const child = spawn(command, [...args, script], { stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
+  expect(await once(child, "close")).toEqual([0, null]);
+  expect(output).toBe("true\n");
 });

@@ -17,10 +17,10 @@ const MOST_COMPILED = 200;
 
 /**
  * Starts a worker that answers each `Question` with true or false. Its code is this very file, which knows by `workerData` that it
- * runs as one: so it is found as well where all files have been bundled into one, which a path of its own would not be.
+ * runs as one: so it is found as well where all files have been bundled into one, which a path of its own would not be. (`file` is for tests.)
  */
-export function startWorker(): Worker {
-  return new Worker(new URL(import.meta.url), { workerData: ROLE });
+export function startWorker(file: string = import.meta.url): Worker {
+  return new Worker(new URL(file), { workerData: ROLE });
 }
 
 function serve(port: NonNullable<typeof parentPort>): void {
