@@ -6,7 +6,10 @@ import { deliver, type Figures } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import { Health } from "./lib/health.ts";
 import { type HostsReading, readHosts, rereadHosts } from "./lib/hosts_file.ts";
+import { openMatcher } from "./lib/matching.ts";
+import { systemNames } from "./lib/names.ts";
 import { openOutbox } from "./lib/outbox.ts";
+import { isPrivateAddress } from "./lib/private_address.ts";
 import { type ProducerWatch, watchProducer } from "./lib/producer_watch.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
@@ -44,9 +47,11 @@ async function produce(
   const { log, stop, afterStop } = program;
   const isOnce = settings.mode === "once";
   const [late, failed] = [new AbortController(), new AbortController()];
+  await using matcher = openMatcher({ isExpected: reading.hosts.some(({ pattern }) => pattern !== null) });
+  const isBlocked = settings.blockPrivateAddresses ? isPrivateAddress : null;
   const checks = new Checks(
     reading.hosts,
-    { ...settings, isOnce, userAgent: USER_AGENT },
+    { ...settings, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
     AbortSignal.any([stop, failed.signal]),
     AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
   );

@@ -1,22 +1,25 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { MAX_BODY_BYTES, readBody, textOf } from "./check/body.ts";
+import { type Body, MAX_BODY_BYTES, readBody } from "./check/body.ts";
 import { connect } from "./check/connect.ts";
 import { exchange } from "./check/exchange.ts";
 import { Failure } from "./check/failure.ts";
 import type { Host } from "./hosts.ts";
+import { type Matcher, Unmatched } from "./matching.ts";
 import type { Metric } from "./metric.ts";
+import type { Route } from "./check/resolve.ts";
 import { MAX_REDIRECTS, redirectOf } from "./check/redirect.ts";
 import { Stopwatch } from "./check/stopwatch.ts";
 import type { Phase } from "./check/stopwatch.ts";
 
 /** How every check is made. */
-export interface CheckOptions {
+export interface CheckOptions extends Route {
   /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
   readonly timeout: number;
   /** Where the checks are made from, for the metric. */
   readonly location: string | null;
   readonly userAgent: string;
+  readonly matcher: Matcher;
 }
 
 /** What a check has found out so far: it may end at any moment. */
@@ -46,27 +49,46 @@ export async function check(
     failure: null,
     isValid: false,
   };
-  await withDeadline(findings.watch, options.timeout, signal, (inTime) => visit(host, options, findings, inTime))
-    .catch((reason: unknown) => {
-      if (!(reason instanceof Failure)) throw reason;
-      findings.failure = reason;
-    });
+  const page = await withDeadline(
+    findings.watch,
+    options.timeout,
+    signal,
+    (inTime) => visit(host, options, findings, inTime),
+  ).catch((reason: unknown) => {
+    if (!(reason instanceof Failure)) throw reason;
+    return reason;
+  });
+  // The host is not to blame for the time that matching takes, nor for how long it has to wait.
+  findings.watch.stop();
+  if (page instanceof Failure) findings.failure = page;
+  else await judge(host, page, options, findings, signal);
   return toMetric(host, scheduledAt, checkedAt, options, findings);
 }
 
-/** Follows `host` to its last answer and judges that. */
-async function visit(host: Host, options: CheckOptions, findings: Findings, signal: AbortSignal): Promise<void> {
+/** The last answer that a host leads to, with its body. */
+interface Page extends Body {
+  readonly contentType: string | null;
+}
+
+/** Follows `host` to its last answer and reads that. */
+async function visit(
+  host: Host,
+  options: CheckOptions,
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<Page | Failure> {
   let url = host.url;
   for (let redirects = 0;; redirects++) {
     const response = await fetchHead(url, host, options, findings, signal);
-    if (response instanceof Failure) return fail(findings, response);
+    if (response instanceof Failure) return response;
     const target = redirectOf(findings.status ?? 0, response.headers.location, url);
-    if (target === null) return await judge(host, response, findings, signal);
-    response.destroy();
-    if (target instanceof Failure) return fail(findings, target);
-    if (redirects === MAX_REDIRECTS) {
-      return fail(findings, new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`));
+    if (target === null) {
+      const body = await readBody(response, signal);
+      return body instanceof Failure ? body : { ...body, contentType: response.headers["content-type"] ?? null };
     }
+    response.destroy();
+    if (target instanceof Failure) return target;
+    if (redirects === MAX_REDIRECTS) return new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`);
     url = target;
   }
 }
@@ -75,11 +97,11 @@ async function visit(host: Host, options: CheckOptions, findings: Findings, sign
 async function fetchHead(
   url: URL,
   host: Host,
-  { userAgent }: CheckOptions,
+  options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
 ): Promise<IncomingMessage | Failure> {
-  const { outcome, expiresAt } = await connect(url, findings.watch, signal);
+  const { outcome, expiresAt } = await connect(url, options, findings.watch, signal);
   // Of several certificates on the way, the one that ends the service first.
   if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
     findings.expiresAt = expiresAt;
@@ -87,36 +109,40 @@ async function fetchHead(
   if (outcome instanceof Failure) return outcome;
   // Another origin must not learn the password of this one.
   const authorization = url.origin === host.url.origin ? host.authorization : null;
-  const response = await exchange(outcome, url, { userAgent, authorization }, findings.watch, signal);
+  const response = await exchange(
+    outcome,
+    url,
+    { userAgent: options.userAgent, authorization },
+    findings.watch,
+    signal,
+  );
   if (!(response instanceof Failure)) findings.status = response.statusCode ?? null;
   return response;
 }
 
-/** Reads the last answer and matches it. */
-async function judge(host: Host, response: IncomingMessage, findings: Findings, signal: AbortSignal): Promise<void> {
-  const body = await readBody(response, signal);
-  if (body instanceof Failure) return fail(findings, body);
-  // The host is not to blame for the time that matching takes.
-  findings.watch.stop();
-  const { pattern } = host;
-  findings.isValid = pattern === null || pattern.test(textOf(body.bytes, response.headers["content-type"]));
-  if (body.isCut && !findings.isValid) {
-    fail(findings, new Failure("body", `no match in the first ${MAX_BODY_BYTES / 1024 / 1024} MiB`));
-  }
-}
-
-function fail(findings: Findings, failure: Failure): void {
-  findings.watch.stop();
-  findings.failure = failure;
+/** Matches the last answer's body. */
+async function judge(
+  { pattern }: Host,
+  page: Page,
+  { matcher, timeout }: CheckOptions,
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<void> {
+  const outcome = pattern === null || await matcher.matches(pattern, page, timeout, signal);
+  if (outcome instanceof Unmatched) {
+    findings.failure = new Failure("body", `the body could not be matched: ${outcome.reason}`);
+  } else if (page.isCut && !outcome) {
+    findings.failure = new Failure("body", `no match in the first ${MAX_BODY_BYTES / 1024 / 1024} MiB`);
+  } else findings.isValid = outcome;
 }
 
 /** Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or when `signal` does. */
-async function withDeadline(
+async function withDeadline<T>(
   watch: Stopwatch,
   timeout: number,
   signal: AbortSignal,
-  work: (inTime: AbortSignal) => Promise<void>,
-): Promise<void> {
+  work: (inTime: AbortSignal) => Promise<T>,
+): Promise<T> {
   signal.throwIfAborted();
   const deadline = new AbortController();
   const giveUp = () => deadline.abort(signal.reason);
@@ -127,7 +153,7 @@ async function withDeadline(
   const timer = setTimeout(expire, timeout * 1000);
   signal.addEventListener("abort", giveUp, { once: true });
   try {
-    await work(deadline.signal);
+    return await work(deadline.signal);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", giveUp);

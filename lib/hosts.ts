@@ -1,4 +1,4 @@
-import { type Pattern, patternReader } from "./hosts/pattern.ts";
+import { type Pattern, patternReader } from "./pattern.ts";
 import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
 
 /** One line of a hosts file. */

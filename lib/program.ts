@@ -1,4 +1,5 @@
 import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import { askHealth } from "./ask_health.ts";
 import { jsonLine, Log, type LogLevel, terminalLine } from "./log.ts";
 import { type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
@@ -35,6 +36,8 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   main: (settings: S, program: Program) => Promise<number>,
   explain: (error: unknown) => string = messageOf,
 ): Promise<void> {
+  // Bundled into one file, a worker's code has the whole program around it, which is not to start once more.
+  if (!isMainThread) return;
   const createLog = (level: LogLevel) => {
     return new Log(level, process.stderr.isTTY ? terminalLine : jsonLine, (line) => void process.stderr.write(line));
   };

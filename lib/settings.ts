@@ -54,6 +54,7 @@ export interface ProducerSettings {
   readonly listen: ListenAddress | null;
   /** The folder in which metrics wait for Kafka; null: they wait in memory only. */
   readonly spool: string | null;
+  readonly blockPrivateAddresses: boolean;
   readonly logLevel: LogLevel;
 }
 
@@ -112,6 +113,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     shard: reader.optional("shard"),
     // To standard output nothing waits.
     spool: stdout ? null : reader.optional("spool"),
+    blockPrivateAddresses: reader.has("blockPrivateAddresses") || (reader.optional("blockPrivateAddresses") ?? false),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
     listen: reader.optional("listen"),
     logLevel: reader.optional("logLevel"),

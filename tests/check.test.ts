@@ -1,78 +1,48 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
+import { gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { check } from "../lib/check.ts";
+import { check, type CheckOptions } from "../lib/check.ts";
 import type { Host } from "../lib/hosts.ts";
-import type { Metric } from "../lib/metric.ts";
+import { openMatcher } from "../lib/matching.ts";
+import { systemNames } from "../lib/names.ts";
 import { PHASES } from "../lib/check/stopwatch.ts";
 import { Certificates } from "./support/certificates.ts";
-import { CASES, phasesOf } from "./support/check_cases.ts";
-import type { World } from "./support/check_cases.ts";
-import { PAGES } from "./support/check_pages.ts";
-import type { Checked, Target } from "./support/check_runner.ts";
+import { CASES, phasesOf, USER } from "./support/check_cases.ts";
+import type { Checked, Order, Target } from "./support/check_runner.ts";
+import { type CheckWorld, openWorld } from "./support/check_world.ts";
+import { MIB } from "./support/check_pages.ts";
+import { namesFolder } from "./support/names_folder.ts";
+import { openNameServer } from "./support/name_server.ts";
 import { RUNTIMES } from "./support/programs.ts";
 import type { Runtime } from "./support/programs.ts";
-import { answer, openSite, refusedPort } from "./support/site.ts";
-import type { Page, Site } from "./support/site.ts";
-
-const page: Page = (socket, request) => {
-  const found = PAGES[request.path.split("?")[0] ?? ""];
-  if (found === undefined) socket.end(answer("404 Not Found"));
-  else found(socket, request);
-};
+import { answer, openSite } from "./support/site.ts";
+import type { Site } from "./support/site.ts";
 
 const certificates = new Certificates();
 afterAll(() => certificates[Symbol.dispose]());
 
-/** All the sites that the cases need. */
-async function openSites() {
-  return {
-    http: await openSite(page),
-    ipv6: await openSite(page, { address: "::1" }),
-    otherOrigin: await openSite(page),
-    closesAtOnce: await openSite(page, { onAccept: (socket) => !!socket.end() }),
-    speaksFirst: await openSite(page, { onAccept: (socket) => socket.write("SSH-2.0-Test\r\n") }),
-    speaksPlainly: await openSite(page, {
-      onAccept: (socket) => !!socket.once("data", () => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")),
-    }),
-    tls: await openSite(page, { identity: certificates.good }),
-    tlsWithRoot: await openSite(page, { identity: certificates.withRoot }),
-    tlsWithoutIntermediate: await openSite(page, { identity: certificates.withoutIntermediate }),
-    tlsExpired: await openSite(page, { identity: certificates.expired }),
-    tlsOtherName: await openSite(page, { identity: certificates.otherName }),
-    tlsSelfSigned: await openSite(page, { identity: certificates.selfSigned }),
-    tlsSilent: await openSite(page, { onAccept: () => true }),
-  };
-}
-
-async function worldOf(sites: Awaited<ReturnType<typeof openSites>>): Promise<World> {
-  const placed = Object.entries(sites).map(([name, site]) => {
-    const host = name.startsWith("tls") ? "localhost" : name === "ipv6" ? "[::1]" : "127.0.0.1";
-    return [name, `${host}:${site.port}`];
-  });
-  return { ...Object.fromEntries(placed), refused: `127.0.0.1:${await refusedPort()}` };
-}
-
-/** Checks `targets` in a process of the runtime that trusts the test's authority. */
+/** Makes the checks in a process of the runtime that trusts the test's authority, or what is given. */
 async function runChecks(
   runtime: Runtime,
-  targets: readonly Target[],
-  order: "at-once" | "in-turn" = "at-once",
-): Promise<ReadonlyMap<string, Metric>> {
+  order: Order,
+  manner: "at-once" | "in-turn" = "at-once",
+  trusted: string | undefined = certificates.authorityFile,
+): Promise<ReadonlyMap<string, Checked>> {
   const script = fileURLToPath(new URL("support/check_runner.ts", import.meta.url));
   const [command, args] = runtime === "node"
     ? [process.execPath, ["--experimental-strip-types"]]
     : ["deno", ["run", "-A", "-q"]];
   const authority = runtime === "node" ? "NODE_EXTRA_CA_CERTS" : "DENO_CERT";
-  const child = spawn(command, [...args, script, order], {
-    env: { ...process.env, [authority]: certificates.authorityFile },
+  const child = spawn(command, [...args, script, manner], {
+    env: { ...process.env, [authority]: trusted },
   });
-  child.stdin.end(JSON.stringify(targets));
+  child.stdin.end(JSON.stringify(order));
   const [output, problems] = await Promise.all([text(child.stdout), text(child.stderr)]);
   expect(problems).toBe("");
   const checked = output.trimEnd().split("\n").map((line) => JSON.parse(line) as Checked);
-  return new Map(checked.map(({ name, metric }) => [name, metric]));
+  return new Map(checked.map((each) => [each.name, each]));
 }
 
 /** A host with what a check reads of it. */
@@ -80,29 +50,42 @@ function hostAt(url: string, rest: Partial<Host> = {}): Host {
   return { address: url, url: new URL(url), authorization: null, pattern: null, ...rest } as Host;
 }
 const microseconds = (seconds: number | null) => Math.round((seconds ?? 0) * 1e6);
-const options = { timeout: 10, location: null, userAgent: "check-test" };
+const matcher = openMatcher();
+afterAll(() => matcher[Symbol.asyncDispose]());
+const options: CheckOptions = {
+  ...{ timeout: 10, location: null, userAgent: "check-test", matcher },
+  ...{ names: systemNames(), isBlocked: null },
+};
 const never = new AbortController().signal;
 
+/** A target as a case has it. */
+function targetOf(name: string, url: string, rest: Partial<Target> & { pattern?: string } = {}): Target {
+  const { pattern = "", ...others } = rest;
+  return { name, line: `${url} 1h ${pattern}`, timeout: 20, blocked: null, ...others };
+}
+
+const isSlow = ({ name }: Target) => CASES[name]?.slow !== undefined;
+
 describe.each(RUNTIMES)("check under %s", (runtime) => {
-  let sites: Awaited<ReturnType<typeof openSites>>;
-  let world: World;
-  let metrics: ReadonlyMap<string, Metric>;
-  const metricOf = (name: string) => metrics.get(name) as Metric;
+  let world: CheckWorld;
+  let sites: CheckWorld["sites"];
+  let checked: ReadonlyMap<string, Checked>;
+  const metricOf = (name: string) => (checked.get(name) as Checked).metric;
+  const metrics = () => [...checked.values()].map(({ metric }) => metric);
   const requestsOf = (site: Site, path: string) => site.requests.filter((request) => request.path === path);
+  const orderOf = (targets: readonly Target[]): Order => ({ names: world.names, targets });
 
   beforeAll(async () => {
-    sites = await openSites();
-    world = await worldOf(sites);
-    const targets = Object.entries(CASES).map((
-      [name, { url, authorization = null, pattern = null, timeout = 20 }],
-    ) => ({
-      ...{ name, url: url(world), authorization, pattern, timeout },
-    }));
-    metrics = await runChecks(runtime, targets);
+    world = await openWorld(certificates);
+    sites = world.sites;
+    const targets = Object.entries(CASES).map(([name, { url, pattern = "", timeout = 20, blocked = null }]) =>
+      targetOf(name, url(world.places), { pattern, timeout, blocked })
+    );
+    // What is slow has the process to itself: in the crowd, the time until somebody looks would count as well.
+    const [slow, others] = [targets.filter(isSlow), targets.filter((target) => !isSlow(target))];
+    checked = new Map([...await runChecks(runtime, orderOf(others)), ...await runChecks(runtime, orderOf(slow))]);
   });
-  afterAll(async () => {
-    for (const site of Object.values(sites)) await site[Symbol.asyncDispose]();
-  });
+  afterAll(async () => await world[Symbol.asyncDispose]());
 
   it.each(Object.entries(CASES))(
     "check tells the truth of %s, and shares its latency out without gaps",
@@ -121,12 +104,20 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       });
       if (expected.detail !== undefined) {
         expect(metric.error_detail).toBe(
-          typeof expected.detail === "string" ? expected.detail : expected.detail(world),
+          typeof expected.detail === "string" ? expected.detail : expected.detail(world.places),
         );
       }
       expect(metric.error_detail === null).toBe(metric.error === null);
       expect(PHASES.map((phase) => microseconds(metric[`latency_${phase}`])).reduce((sum, part) => sum + part))
         .toBe(microseconds(metric.latency));
+    },
+  );
+
+  it.each(Object.entries(CASES).flatMap(([name, { slow }]) => slow === undefined ? [] : [{ name, slow }]))(
+    "check charges $slow with the time that it took: $name",
+    ({ name, slow }) => {
+      // What is slow takes a second; a moment may pass until this side begins to wait for it.
+      expect(metricOf(name)[`latency_${slow}`]).toBeGreaterThanOrEqual(0.5);
     },
   );
 
@@ -144,13 +135,13 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
   it("check fills in the rest of the metric", () => {
     const metric = metricOf("a fine page");
     expect(metric).toMatchObject({
-      address: `http://${world.http}/fine`,
+      address: `http://${world.places.http}/fine`,
       scheduled_at: "1970-01-01T00:00:00.000Z",
       location: "here",
       tls_expires_at: null,
     });
     expect(Math.abs(Date.parse(metric.checked_at ?? "") - Date.now())).toBeLessThan(600_000);
-    expect(new Set([...metrics.values()].map(({ check_id }) => check_id)).size).toBe(metrics.size);
+    expect(new Set(metrics().map(({ check_id }) => check_id)).size).toBe(checked.size);
   });
 
   it("check sends one request a hop, never a second one in silence", () => {
@@ -161,6 +152,8 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     expect(requestsOf(sites.http, "/hops/1")).toHaveLength(2);
     expect(requestsOf(sites.http, "/hops/0")).toHaveLength(1);
     expect(requestsOf(sites.http, "/loop")).toHaveLength(11);
+    // Once for http:, once for https:.
+    expect(sites.closesAtOnce.accepted).toBe(2);
   });
 
   it("check opens a connection for every request and closes each", async () => {
@@ -176,7 +169,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     expect(request).toMatchObject({
       method: "GET",
       headers: {
-        host: world.http,
+        host: world.places.http,
         "user-agent": "check-test",
         accept: "*/*",
         "accept-encoding": "gzip, deflate, br, zstd",
@@ -188,15 +181,18 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
 
   it("check sends credentials to the origin they were given for, and to no other", () => {
     const sent = (site: Site, path: string) => requestsOf(site, path).map(({ headers }) => headers.authorization);
-    expect(sent(sites.http, "/fine?credentials")).toEqual(["Basic c2VjcmV0"]);
-    expect(sent(sites.http, "/to-fine?credentials")).toEqual(["Basic c2VjcmV0"]);
+    const basic = `Basic ${Buffer.from(decodeURIComponent(USER)).toString("base64")}`;
+    expect(sent(sites.http, "/fine?credentials")).toEqual([basic]);
+    expect(sent(sites.http, "/to-fine?credentials")).toEqual([basic]);
     expect(sites.http.requests.filter(({ headers }) => headers.authorization !== undefined)).toHaveLength(4);
     expect(sent(sites.otherOrigin, "/fine")).toEqual([undefined]);
   });
 
-  it("check keeps a redirect's credentials to itself and sends them to nobody", () => {
-    expect(JSON.stringify([...metrics.values()].map(({ error_detail }) => error_detail))).not.toContain("secret");
-    expect(JSON.stringify(sites.http.requests.map(({ headers }) => headers))).not.toMatch(/dXNlcjpzZWNyZXQ|secret/);
+  it("check shows credentials nowhere, and sends those of a redirect to nobody", () => {
+    expect(JSON.stringify(metrics())).not.toContain("hidden");
+    expect(JSON.stringify(metrics().map(({ error_detail }) => error_detail))).not.toContain("secret");
+    const sent = sites.http.requests.map(({ headers }) => headers);
+    expect(JSON.stringify(sent)).not.toMatch(new RegExp(`${Buffer.from("user:secret").toString("base64")}|secret`));
   });
 
   it("check asks for a name in the TLS handshake, and for none where the host is an address", () => {
@@ -207,33 +203,111 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
   it("check tells the earliest expiry in the chain that was sent, of refused certificates too", () => {
     const { expiry } = certificates;
     expect(Object.fromEntries(
-      [...metrics].flatMap(([name, metric]) => metric.tls_expires_at === null ? [] : [[name, metric.tls_expires_at]]),
+      [...checked].flatMap(([name, { metric }]) =>
+        metric.tls_expires_at === null ? [] : [[name, metric.tls_expires_at]]
+      ),
     )).toEqual({
       "TLS": expiry.intermediate,
       "TLS by address": expiry.intermediate,
+      "TLS at a name with umlauts": expiry.intermediate,
+      "a redirect to TLS at another name": expiry.intermediate,
+      "a slow handshake": expiry.intermediate,
       "a redirect to TLS": expiry.intermediate,
       "TLS with the root sent along": expiry.authority,
       "an expired certificate": expiry.expired,
       "a certificate for another name": expiry.leaf,
+      "a certificate of next week": expiry.leaf,
       "a self-signed certificate": expiry.leaf,
       "a missing intermediate certificate": expiry.leaf,
     });
   });
 
+  it("check asks for the name that a redirect leads to, in the handshake and in the request", () => {
+    expect(requestsOf(sites.tlsNamed, "/fine?redirected")).toMatchObject([
+      { serverName: "named.test", headers: { host: `named.test:${sites.tlsNamed.port}` } },
+    ]);
+    expect(requestsOf(sites.tlsNamed, "/fine").map(({ serverName }) => serverName)).toEqual(["xn--mnchen-3ya.test"]);
+  });
+
+  it("check resolves a name once a hop, for both families at once", () => {
+    const asked = (name: string) => world.nameServer.questions.filter((question) => question.split(" ")[0] === name);
+    expect(asked("mail-only.test").sort()).toEqual(["mail-only.test A", "mail-only.test AAAA"]);
+    expect(asked("rebinds.test")).toHaveLength(4);
+    expect(asked("listed.test")).toEqual([]);
+    expect(asked("localhost")).toEqual([]);
+  });
+
+  it("check sends nothing to an address that is blocked", () => {
+    expect(Object.values(sites).flatMap((site) => requestsOf(site, "/fine?blocked"))).toEqual([]);
+  });
+
+  it("check trusts nobody but the system's authorities, unless it is told to", async () => {
+    const stranger = new Certificates();
+    const targets = ["tls", "tlsWithRoot", "tlsSelfSigned"].map((place) =>
+      targetOf(place, `https://${world.places[place as "tls"]}/fine`)
+    );
+    const checked = await runChecks(runtime, orderOf(targets), "at-once", stranger.authorityFile);
+    stranger[Symbol.dispose]();
+    const details = [...checked].map(([name, { metric: { error, error_detail } }]) => [name, error, error_detail]);
+    expect(details.toSorted()).toEqual([
+      ["tls", "tls", "certificate's issuer is not known, or an intermediate certificate is missing"],
+      ["tlsSelfSigned", "tls", "certificate is self-signed"],
+      ["tlsWithRoot", "tls", "certificate's issuer is not trusted"],
+    ]);
+  });
+
   it("check shakes hands in full every time, and judges the certificate every time", async () => {
-    const target = { authorization: null, pattern: null, timeout: 20 };
     const before = sites.tls.requests.length;
     // In turn: a session can be resumed only once the first check has ended.
     const again = await runChecks(
       runtime,
-      ["first", "second"].flatMap((name) => [
-        { ...target, name: `${name} good`, url: `https://${world.tls}/fine` },
-        { ...target, name: `${name} bad`, url: `https://${world.tlsSelfSigned}/fine` },
-      ]),
+      orderOf(
+        ["first", "second"].flatMap((name) => [
+          targetOf(`${name} good`, `https://${world.places.tls}/fine`),
+          targetOf(`${name} bad`, `https://${world.places.tlsSelfSigned}/fine`),
+        ]),
+      ),
       "in-turn",
     );
-    expect([...again.values()].map(({ error }) => error).sort()).toEqual([null, null, "tls", "tls"]);
+    expect([...again.values()].map(({ metric: { error } }) => error).sort()).toEqual([null, null, "tls", "tls"]);
     expect(sites.tls.requests.slice(before).map(({ isResumed }) => isResumed)).toEqual([false, false]);
+  });
+});
+
+describe.each(RUNTIMES)("check of many under %s", (runtime) => {
+  it("check is not held up by 200 names that resolve slowly", async () => {
+    const quick = 20;
+    const { promise: allQuickAsked, resolve } = Promise.withResolvers<void>();
+    let asked = 0;
+    await using site = await openSite((socket) => {
+      if (++asked === quick) resolve();
+      socket.end(answer("200 OK"));
+    });
+    // No slow name is answered before every quick one has been asked for its page.
+    await using nameServer = await openNameServer(async (name, type) => {
+      if (name.startsWith("slow")) await allQuickAsked;
+      return type === "A" ? { addresses: ["127.0.0.1"] } : {};
+    });
+    using folder = namesFolder({ resolver: "nameserver 127.0.0.1\noptions timeout:2 attempts:5\n" });
+    const names = ["slow", "quick"].flatMap((kind) =>
+      Array.from({ length: kind === "slow" ? 200 : quick }, (_, index) => `${kind}-${index}.test`)
+    );
+    const targets = names.map((name) => targetOf(name, `http://${name}:${site.port}/`, { timeout: 50 }));
+    const checked = await runChecks(runtime, { names: { ...folder.paths, port: nameServer.port }, targets });
+    const order = [...checked.values()];
+    expect(order.map(({ metric: { error } }) => error)).toEqual(names.map(() => null));
+    expect(order.slice(0, quick).map(({ name }) => name.startsWith("quick"))).toEqual(Array(quick).fill(true));
+  });
+
+  it("check stops at the cap of a body that unpacks to gigabytes, in memory as well", async () => {
+    // 1 GiB of zeros in 1 MiB, each member of the gzip 64 MiB.
+    const bomb = Buffer.concat(Array<Buffer>(16).fill(gzipSync(Buffer.alloc(64 * MIB))));
+    await using site = await openSite((socket) => socket.end(answer("200 OK", { "Content-Encoding": "gzip" }, bomb)));
+    const targets = Array.from({ length: 9 }, (_, index) => targetOf(`${index}`, `http://127.0.0.1:${site.port}/`));
+    const checked = await runChecks(runtime, { names: {}, targets }, "in-turn");
+    const memory = [...checked.values()].map(({ memory }) => memory);
+    expect([...checked.values()].map(({ metric: { error } }) => error)).toEqual(targets.map(() => null));
+    expect(Math.max(...memory) - (memory[0] ?? 0)).toBeLessThan(128 * MIB);
   });
 });
 
@@ -256,9 +330,11 @@ it("check does not begin when it has been given up before", async () => {
 });
 
 it("check leaves nothing on the program's signal", async () => {
-  await using site = await openSite(page);
+  await using site = await openSite((socket, { path }) =>
+    socket.end(path === "/" ? answer("302 Found", { Location: "/fine" }) : answer("200 OK"))
+  );
   const added = vi.spyOn(never, "addEventListener");
   const removed = vi.spyOn(never, "removeEventListener");
-  await check(hostAt(`http://127.0.0.1:${site.port}/to-fine`), new Date(), options, never);
+  await check(hostAt(`http://127.0.0.1:${site.port}/`), new Date(), options, never);
   expect(removed.mock.calls.map(([, listener]) => listener)).toEqual(added.mock.calls.map(([, listener]) => listener));
 });

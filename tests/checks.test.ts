@@ -1,10 +1,17 @@
-import { afterEach, expect, it, vi } from "vitest";
+import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { Checks } from "../lib/checks.ts";
+import { openMatcher } from "../lib/matching.ts";
 import type { Metric } from "../lib/metric.ts";
+import { systemNames } from "../lib/names.ts";
 import { hostsOf } from "./support/simulation.ts";
 import { answer, openSite, refusedPort } from "./support/site.ts";
 
-const OPTIONS = { timeout: 10, location: "here", userAgent: "checks-test", concurrency: 10, isOnce: false };
+const matcher = openMatcher();
+afterAll(() => matcher[Symbol.asyncDispose]());
+const OPTIONS = {
+  ...{ timeout: 10, location: "here", userAgent: "checks-test", concurrency: 10, isOnce: false },
+  ...{ names: systemNames(), isBlocked: null, matcher },
+};
 afterEach(() => void vi.unstubAllGlobals());
 
 /** Sets the wall clock by so many milliseconds, as an administrator or a sleeping machine does; it runs on. */

@@ -31,6 +31,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--location TEXT", "CHECK_LOCATION; default: none"],
     ["--shard I/N", "CHECK_SHARD; default: 1/1"],
     ["--spool DIR", "CHECK_SPOOL; default: they wait in memory only"],
+    ["--block-private-addresses", "CHECK_BLOCK_PRIVATE_ADDRESSES; default: off"],
     ["TZ", "default: the system's"],
     ["--stdout"],
     ["--once"],

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { compilePattern, patternReader } from "../lib/hosts/pattern.ts";
+import { compilePattern, patternReader } from "../lib/pattern.ts";
 
 function errorOf(source: string): unknown {
   try {

@@ -61,6 +61,37 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(site.requests.length).toBe(2);
   });
 
+  it("producer matches a large page, and shows a password to its site alone", async () => {
+    await using site = await openSite((socket) => socket.end(answer("200 OK", {}, `${"x".repeat(1_000_000)}END`)));
+    const hosts = writeHosts(`http://me:hidden@localhost:${site.port}/large 5 xEND$`);
+    const { code, stdout, stderr } = await run(runtime, "producer", [
+      "--once",
+      "--stdout",
+      "--log-level",
+      "DEBUG",
+      hosts,
+    ]);
+    expect(code).toBe(0);
+    expect(parse<Metric>(stdout)).toMatchObject([{ status_code: 200, is_valid: true, error: null }]);
+    const basic = Buffer.from("me:hidden").toString("base64");
+    expect(site.requests.map(({ headers }) => headers["authorization"])).toEqual([`Basic ${basic}`]);
+    expect(`${stdout}${stderr}`).not.toMatch(new RegExp(`hidden|${basic}`));
+  });
+
+  it("producer --block-private-addresses connects to none of its own network", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/fine 5`, `http://localhost:${site.port}/fine 5`);
+    const { code, stdout } = await run(runtime, "producer", ["--once", "--stdout", "--block-private-addresses", hosts]);
+    expect(code).toBe(0);
+    const details = parse<Metric>(stdout).map(({ error, error_detail }) => `${error}: ${error_detail}`);
+    expect(details).toEqual(
+      Array(2).fill(expect.stringMatching(
+        /^connect: (127\.0\.0\.1|::1) is a private address, and --block-private-addresses is on$/,
+      )),
+    );
+    expect(site.accepted).toBe(0);
+  });
+
   it("producer | consumer is the whole job, run after run", async () => {
     await using site = await openPages();
     const hosts = writeHosts(`http://127.0.0.1:${site.port}/fine 1s (normal)`);

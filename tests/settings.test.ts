@@ -73,6 +73,7 @@ it("readProducerSettings gives the defaults where only the required settings are
     shard: { index: 1, count: 1 },
     listen: null,
     spool: null,
+    blockPrivateAddresses: false,
     logLevel: "INFO",
   });
 });
@@ -185,7 +186,11 @@ describe("a setting is its flag, else its variable, else its default", () => {
 
   const SASL = ["kafkaSaslMechanism", "kafkaSaslUsername", "kafkaSaslPasswordFile"] as const;
   it.each<[ProgramName, readonly OptionName[], readonly OptionName[]]>([
-    ["producer", producerCases.map(([name]) => name), ["kafkaSslKeyFile", "kafkaSslCertFile", ...SASL]],
+    [
+      "producer",
+      producerCases.map(([name]) => name),
+      ["kafkaSslKeyFile", "kafkaSslCertFile", ...SASL, "blockPrivateAddresses"],
+    ],
     [
       "consumer",
       consumerCases.map(([name]) => name),
@@ -201,6 +206,19 @@ describe("a setting is its flag, else its variable, else its default", () => {
     },
   );
 });
+
+it.each<readonly [args: readonly string[], variable: string, expected: boolean]>([
+  [[], "", false],
+  [[], "true", true],
+  [[], "FALSE", false],
+  [["--block-private-addresses"], "", true],
+  [["--block-private-addresses"], "false", true],
+])(
+  "readProducerSettings takes %j beside CHECK_BLOCK_PRIVATE_ADDRESSES=%j for blockPrivateAddresses: %s",
+  (args, variable, expected) => {
+    expect(producer(args, { ...KAFKA, CHECK_BLOCK_PRIVATE_ADDRESSES: variable }).blockPrivateAddresses).toBe(expected);
+  },
+);
 
 it.each<readonly [OptionName, string, string]>([
   ["bootstrapServers", "kafka.example", "write host:port, several with commas between them"],

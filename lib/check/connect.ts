@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { dial } from "./dial.ts";
 import { Failure } from "./failure.ts";
-import { literalAddress, resolve } from "./resolve.ts";
+import { literalAddress, permitted, resolve, type Route } from "./resolve.ts";
 import { secure } from "./secure.ts";
 import type { Secured } from "./secure.ts";
 import type { Stopwatch } from "./stopwatch.ts";
@@ -10,21 +10,23 @@ import type { Stopwatch } from "./stopwatch.ts";
 export type Connection = Omit<Secured, "outcome"> & { readonly outcome: Socket | Failure };
 
 /** Resolves the name of `url`, connects, and with https: shakes hands; each a phase of `watch`. */
-export async function connect(url: URL, watch: Stopwatch, signal: AbortSignal): Promise<Connection> {
-  const addresses = await find(url.hostname, watch, signal);
-  if (addresses instanceof Failure) return { outcome: addresses, expiresAt: null };
+export async function connect(url: URL, route: Route, watch: Stopwatch, signal: AbortSignal): Promise<Connection> {
+  const found = await find(url.hostname, route, watch, signal);
+  if (found instanceof Failure) return { outcome: found, expiresAt: null };
   watch.enter("connect");
+  const addresses = permitted(found, route.isBlocked);
+  if (addresses instanceof Failure) return { outcome: addresses, expiresAt: null };
   const socket = await dial(addresses, portOf(url), signal);
   if (socket instanceof Failure || url.protocol === "http:") return { outcome: socket, expiresAt: null };
   watch.enter("tls");
   return secure(socket, url.hostname, signal);
 }
 
-async function find(hostname: string, watch: Stopwatch, signal: AbortSignal) {
+async function find(hostname: string, { names }: Route, watch: Stopwatch, signal: AbortSignal) {
   const literal = literalAddress(hostname);
   if (literal === undefined) {
     watch.enter("dns");
-    return await resolve(hostname, signal);
+    return await resolve(hostname, names, signal);
   }
   watch.skip("dns");
   return [literal];

@@ -1,16 +1,14 @@
-import { lookup } from "node:dns";
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
-import { codeOf, Failure } from "./failure.ts";
-import { wait } from "./wait.ts";
+import { type Names, NoAddress } from "../names.ts";
+import { Failure } from "./failure.ts";
 
-/** What the system's resolver says, for a person. */
-const REASONS: Readonly<Record<string, string>> = {
-  ENOTFOUND: "no such name",
-  ENODATA: "the name has no address",
-  EAI_AGAIN: "the name server does not answer",
-  EAI_FAIL: "the name server failed",
-};
+/** How addresses of a host are found, and which of them may be dialed. */
+export interface Route {
+  readonly names: Names;
+  /** Which addresses are not to be dialed; null: all may be. */
+  readonly isBlocked: ((address: string) => boolean) | null;
+}
 
 /** The address that a URL's host name already is, or undefined where it is a name. */
 export function literalAddress(hostname: string): LookupAddress | undefined {
@@ -19,15 +17,26 @@ export function literalAddress(hostname: string): LookupAddress | undefined {
   return family === 0 ? undefined : { address, family };
 }
 
-/** All addresses of a name, in the order in which the system would try them. */
-export function resolve(name: string, signal: AbortSignal): Promise<readonly LookupAddress[] | Failure> {
-  return wait(signal, (done) => {
-    lookup(name, { all: true }, (error, addresses) => {
-      if (error === null && addresses.length > 0) return done(addresses);
-      const code = error === null ? "ENODATA" : codeOf(error);
-      done(new Failure("dns", `${name}: ${REASONS[code] ?? `the name cannot be resolved (${code})`}`));
-    });
-    // The system's resolver cannot be called off; what it says later is dropped.
-    return () => {};
-  });
+/** All addresses of a name, in the order in which to try them. */
+export async function resolve(
+  name: string,
+  names: Names,
+  signal: AbortSignal,
+): Promise<readonly LookupAddress[] | Failure> {
+  const found = await names.resolve(name, signal);
+  return found instanceof NoAddress ? new Failure("dns", `${name}: ${found.reason}`) : found;
+}
+
+/**
+ * Those of `addresses` that may be dialed. Whoever dials them asks no resolver again: a name that stands for a public address when it
+ * is judged, and for a private one a moment later, gains nothing.
+ */
+export function permitted(
+  addresses: readonly LookupAddress[],
+  isBlocked: Route["isBlocked"],
+): readonly LookupAddress[] | Failure {
+  if (isBlocked === null) return addresses;
+  const allowed = addresses.filter(({ address }) => !isBlocked(address));
+  if (allowed.length > 0) return allowed;
+  return new Failure("connect", `${addresses[0]?.address} is a private address, and --block-private-addresses is on`);
 }

@@ -1,6 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { connect, createSecureContext } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from "node:tls";
 import { codeOf, Failure } from "./failure.ts";
 import { literalAddress } from "./resolve.ts";
@@ -69,6 +70,8 @@ interface Certificate {
   readonly to: Date;
   /** Whom it is for, as `DNS:a.example, IP Address:192.0.2.1`. */
   readonly names: string | undefined;
+  /** True for one that signed itself: a root, or a server's that stands alone. */
+  readonly isSelfSigned: boolean;
 }
 
 /**
@@ -83,12 +86,19 @@ function sentChain(tls: TLSSocket): readonly Certificate[] {
     // A root names itself as its issuer.
     for (; next?.valid_to !== undefined && !seen.has(next); next = next.issuerCertificate) {
       seen.add(next);
-      chain.push({ from: new Date(next.valid_from), to: new Date(next.valid_to), names: next.subjectaltname });
+      const isSelfSigned = isDeepStrictEqual(next.issuer, next.subject);
+      chain.push({
+        from: new Date(next.valid_from),
+        to: new Date(next.valid_to),
+        names: next.subjectaltname,
+        isSelfSigned,
+      });
     }
   } else {
     let next: X509Certificate | undefined = tls.getPeerX509Certificate();
     for (; next !== undefined; next = next.issuerCertificate) {
-      chain.push({ from: next.validFromDate, to: next.validToDate, names: next.subjectAltName });
+      const isSelfSigned = next.issuer === next.subject;
+      chain.push({ from: next.validFromDate, to: next.validToDate, names: next.subjectAltName, isSelfSigned });
     }
   }
   return chain;
@@ -107,13 +117,17 @@ function explainCertificate(tls: TLSSocket, chain: readonly Certificate[], host:
   const now = Date.now();
   if (chain.some(({ to }) => to.getTime() < now)) return "certificate has expired";
   if (chain.some(({ from }) => from.getTime() > now)) return "certificate is not yet valid";
-  return CERTIFICATE_REASONS[code] ?? `certificate is refused (${code})`;
+  // Deno knows one code for all of these.
+  const isRootSent = chain.length > 1 && chain.at(-1)?.isSelfSigned === true;
+  const reason = isRootSent && CERTIFICATE_REASONS[code] === UNKNOWN_ISSUER ? UNTRUSTED : CERTIFICATE_REASONS[code];
+  return reason ?? `certificate is refused (${code})`;
 }
 
 const UNKNOWN_ISSUER = "certificate's issuer is not known, or an intermediate certificate is missing";
+const UNTRUSTED = "certificate's issuer is not trusted";
 const CERTIFICATE_REASONS: Readonly<Record<string, string>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: "certificate is self-signed",
-  SELF_SIGNED_CERT_IN_CHAIN: "certificate's issuer is not trusted",
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
   UNABLE_TO_GET_ISSUER_CERT: UNKNOWN_ISSUER,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_ISSUER,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_ISSUER,

@@ -352,6 +352,15 @@ export const OPTIONS = {
     otherwise: "they wait in memory only",
     schema: anything,
   },
+  blockPrivateAddresses: {
+    section: "Checks",
+    programs: producer,
+    flag: "block-private-addresses",
+    variable: "CHECK_BLOCK_PRIVATE_ADDRESSES",
+    help: "connects to public addresses only, whatever a name or a redirect leads to; the variable: true or false",
+    otherwise: "off",
+    schema: trueOrFalse,
+  },
   timeZone: {
     section: "Checks",
     programs: producer,

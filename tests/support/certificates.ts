@@ -54,6 +54,10 @@ export class Certificates implements Disposable {
   get good(): Identity {
     return this.#leaf("good", "intermediate", LOOPBACK, LIFE.leaf, ["intermediate"]);
   }
+  /** For names of the tests' own name server. */
+  get named(): Identity {
+    return this.#leaf("named", "intermediate", "DNS:named.test, DNS:xn--mnchen-3ya.test", LIFE.leaf, ["intermediate"]);
+  }
   get withRoot(): Identity {
     return this.#leaf("root", "intermediate", LOOPBACK, LIFE.leaf, ["intermediate", "authority"]);
   }
@@ -62,6 +66,9 @@ export class Certificates implements Disposable {
   }
   get expired(): Identity {
     return this.#leaf("expired", "authority", LOOPBACK, -1, []);
+  }
+  get notYetValid(): Identity {
+    return this.#leaf("early", "authority", LOOPBACK, LIFE.leaf, [], 10);
   }
   get otherName(): Identity {
     return this.#leaf("other", "authority", "DNS:other.example", LIFE.leaf, []);
@@ -74,8 +81,15 @@ export class Certificates implements Disposable {
     rmSync(this.#folder, { recursive: true });
   }
 
-  #leaf(name: string, issuer: string | undefined, names: string, days: number, chain: readonly string[]): Identity {
-    this.#sign(name, issuer, "leaf", `subjectAltName = ${names}`, days);
+  #leaf(
+    name: string,
+    issuer: string | undefined,
+    names: string,
+    days: number,
+    chain: readonly string[],
+    from = -10,
+  ): Identity {
+    this.#sign(name, issuer, "leaf", `subjectAltName = ${names}`, days, from);
     return { key: this.#read("leaf.key"), cert: [name, ...chain].map((part) => this.#read(`${part}.pem`)).join("") };
   }
 
@@ -83,13 +97,13 @@ export class Certificates implements Disposable {
     this.#openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
   }
 
-  /** Makes NAME.pem for KEY.key, signed by `issuer` (itself, where there is none), from ten days ago until in `days` days. */
-  #sign(name: string, issuer: string | undefined, key: string, extension: string, days: number): void {
+  /** Makes NAME.pem for KEY.key, signed by `issuer` (itself, where there is none), valid from `from` until in `days` days. */
+  #sign(name: string, issuer: string | undefined, key: string, extension: string, days: number, from = -10): void {
     writeFileSync(join(this.#folder, `${name}.ext`), `${extension}\n`);
     this.#openssl("req", "-new", "-key", `${key}.key`, "-subj", `/CN=${name}.example`, "-out", `${name}.csr`);
     this.#openssl(
       ...["ca", "-batch", "-notext", "-config", "ca.cnf", "-in", `${name}.csr`, "-out", `${name}.pem`],
-      ...["-startdate", this.#asn1(-10), "-enddate", this.#asn1(days), "-extfile", `${name}.ext`],
+      ...["-startdate", this.#asn1(from), "-enddate", this.#asn1(days), "-extfile", `${name}.ext`],
       ...(issuer === undefined ? ["-selfsign"] : ["-cert", `${issuer}.pem`]),
       ...["-keyfile", `${issuer ?? key}.key`],
     );

@@ -1,7 +1,7 @@
 import type { Metric } from "../../lib/metric.ts";
-import { PHASES } from "../../lib/check/stopwatch.ts";
+import { type Phase, PHASES } from "../../lib/check/stopwatch.ts";
 
-/** Where things are in one run of the cases: `host:port` by what is special there. */
+/** Where things are in one run of the cases: `host:port` by what is special there; names end in .test, with a name server of their own. */
 export type World = Readonly<
   Record<
     | "http"
@@ -15,19 +15,27 @@ export type World = Readonly<
     | "tlsWithRoot"
     | "tlsWithoutIntermediate"
     | "tlsExpired"
+    | "tlsNotYetValid"
     | "tlsOtherName"
     | "tlsSelfSigned"
-    | "tlsSilent",
+    | "tlsNamed"
+    | "tlsSlow"
+    | "tlsSilent"
+    | "dualStack"
+    | "deaf"
+    | "lateAccept",
     string
   >
 >;
 
 /** One check and what has to come of it. */
 export interface Case {
+  /** As in a hosts file. */
   readonly url: (world: World) => string;
   readonly pattern?: string;
-  readonly authorization?: string;
   readonly timeout?: number;
+  /** Addresses that are not to be dialed; "private": as --block-private-addresses has it. */
+  readonly blocked?: "private" | readonly string[];
   readonly status: number | null;
   readonly isValid: boolean;
   readonly error: Metric["error"];
@@ -35,6 +43,8 @@ export interface Case {
   readonly detail?: string | ((world: World) => string);
   /** The phases that hold a time, as `dns connect …`. */
   readonly phases: string;
+  /** The phase in which the host is known to be slow. */
+  readonly slow?: Phase;
 }
 
 const DNS = "dns";
@@ -43,8 +53,15 @@ const FIRST = "dns connect first_byte";
 const ALL = "dns connect first_byte body";
 const TLS = "dns connect tls";
 const TLS_ALL = "dns connect tls first_byte body";
-type Rest = Partial<Pick<Case, "pattern" | "authorization" | "timeout" | "detail" | "phases">>;
+type Rest = Partial<Pick<Case, "pattern" | "timeout" | "blocked" | "detail" | "phases">>;
 
+/** What a check needs to name a user; nothing of it may be seen anywhere. */
+export const USER = "me:hidden%3Aword";
+/** The port of a place. */
+const portOf = (place: string) => place.slice(place.lastIndexOf(":") + 1);
+/** A name's page on the HTTP site. */
+const named = (name: string, path = "/fine") => (world: World) => `http://${name}:${portOf(world.http)}${path}`;
+const to = (target: string) => `/to?${encodeURIComponent(target)}`;
 const page = (path: string) => (world: World) => `http://${world.http}${path}`;
 const up = (status: number, path: string, pattern?: string): Case => ({
   ...{ url: page(path), status, isValid: true, error: null, phases: ALL },
@@ -68,6 +85,8 @@ const bad = (
 const refusedTls = (place: keyof World, detail: string) =>
   bad("tls", null, (world) => `https://${world[place]}/fine`, detail, { phases: TLS });
 
+const blocked = (address: string) => `${address} is a private address, and --block-private-addresses is on`;
+
 const CUT = "connection was closed within the body";
 const LATE_READ = "no whole answer within 2 s (while reading it)";
 
@@ -81,15 +100,21 @@ export const CASES: Readonly<Record<string, Case>> = {
   "304": up(304, "/304"),
   "404": up(404, "/404"),
   "500 whose body matches": up(500, "/500", "normal"),
+  "599": up(599, "/599", "normal"),
   "an odd status": up(999, "/999"),
   "an empty body and a pattern that matches it": up(200, "/empty", "^$"),
   "chunks": up(200, "/chunked", "^All systems normal$"),
+  "chunks with trailers": up(200, "/trailers", "^All systems normal$"),
+  "100 Continue before the answer": up(200, "/100-continue", "normal"),
   "HTTP/1.0 without a length": up(200, "/http1.0", "normal$"),
   "early hints before the answer": up(200, "/early-hints", "normal"),
   "more bytes than were announced": up(200, "/too-much", "normal$"),
-  "40 KB of headers": up(200, "/head-40k", "normal"),
+  "64 KB of headers": up(200, "/head-64k", "normal"),
+  "a header in Latin-1": up(200, "/header-latin1", "normal"),
   "an IPv6 address": { ...up(200, "/fine"), url: (world) => `http://${world.ipv6}/fine` },
   "a path with a query and a fragment": up(200, "/fine?a=b#prices"),
+  "a percent-encoded path": up(200, "/a%20b%2Fc%C3%BC", "normal"),
+  "an upper-case scheme": { ...up(200, ""), url: ({ http }) => `HTTP://${http}/fine?upper-case` },
 
   "a refused port": bad(
     "connect",
@@ -108,8 +133,79 @@ export const CASES: Readonly<Record<string, Case>> = {
     { phases: CONNECT },
   ),
   "an unknown name": bad("dns", null, () => "http://nobody.invalid/", "nobody.invalid: no such name", { phases: DNS }),
-  "closed at once": bad("protocol", null, (world) => `http://${world.closesAtOnce}/`, undefined, { phases: FIRST }),
-  "another protocol that speaks first": bad("protocol", null, (world) => `http://${world.speaksFirst}/`, undefined),
+  "an unknown name of a known zone": bad("dns", null, named("gone.test"), "gone.test: no such name", { phases: DNS }),
+  "a name without an address": bad("dns", null, named("mail-only.test"), "mail-only.test: the name has no address", {
+    phases: DNS,
+  }),
+  "a name whose server fails": bad(
+    "dns",
+    null,
+    named("broken.test"),
+    "broken.test: the name server failed (SERVFAIL)",
+    { phases: DNS },
+  ),
+  "a name whose server does not answer": bad(
+    "timeout",
+    null,
+    named("silent.test"),
+    "no answer within 2 s (while resolving the name)",
+    { timeout: 2, phases: DNS },
+  ),
+  "a port that drops connections": bad(
+    "timeout",
+    null,
+    (world) => `http://${world.deaf}/`,
+    "no answer within 2 s (while connecting)",
+    { timeout: 2, phases: CONNECT },
+  ),
+  "a name": { ...up(200, ""), url: named("named.test") },
+  "a name in upper case": { ...up(200, ""), url: named("NAMED.test") },
+  "a name with a dot at its end": { ...up(200, ""), url: named("named.test.") },
+  "an alias": { ...up(200, ""), url: named("alias.test") },
+  "a name with more addresses than a datagram holds": { ...up(200, ""), url: named("many.test") },
+  "a name of this machine's own": { ...up(200, ""), url: named("listed.test") },
+  "a name of the domain that is searched": { ...up(200, ""), url: named("short") },
+  "a name whose server is silent on IPv6": { ...up(200, ""), url: named("v4-only.test") },
+  "a name with umlauts": { ...up(200, ""), url: named("münchen.test") },
+  "a dead IPv6 address beside a live IPv4 one": {
+    ...up(200, "", "normal"),
+    url: (world) => `http://dual.test:${portOf(world.dualStack)}/fine`,
+  },
+
+  "a slow name server": { ...up(200, ""), url: named("slow.test"), slow: "dns" },
+  "a late accept": {
+    ...up(200, ""),
+    url: (world) => `http://late-accept.test:${portOf(world.lateAccept)}/`,
+    slow: "connect",
+  },
+  "a slow handshake": {
+    ...up(200, ""),
+    url: (world) => `https://${world.tlsSlow}/fine`,
+    phases: TLS_ALL,
+    slow: "tls",
+  },
+  "a late first byte": { ...up(200, "/late", "normal"), slow: "first_byte" },
+  "a slow body": { ...up(200, "/slow-body", "^All systems normal$"), slow: "body" },
+  "a slow name server before a silent host": {
+    ...bad("timeout", null, named("slow.test", "/silent"), "no answer within 2 s (while waiting for the first byte)", {
+      ...{ timeout: 2, phases: FIRST },
+    }),
+    slow: "dns",
+  },
+
+  "closed at once": bad(
+    "protocol",
+    null,
+    (world) => `http://${world.closesAtOnce}/`,
+    "connection was closed without an answer",
+    { phases: FIRST },
+  ),
+  "another protocol that speaks first": bad(
+    "protocol",
+    null,
+    (world) => `http://${world.speaksFirst}/`,
+    "the answer is not HTTP: Expected HTTP/, RTSP/ or ICE/",
+  ),
   "closed without an answer": bad("protocol", null, "/closes", "connection was closed without an answer", {
     phases: FIRST,
   }),
@@ -119,6 +215,18 @@ export const CASES: Readonly<Record<string, Case>> = {
   "half a header": bad("protocol", null, "/half-head", "connection was closed within the answer's headers"),
   "no HTTP": bad("protocol", null, "/not-http", "the answer is not HTTP: Expected HTTP/, RTSP/ or ICE/"),
   "two lengths": bad("protocol", null, "/two-lengths", "the answer is not HTTP: Duplicate Content-Length"),
+  "a header whose name holds a blank": bad(
+    "protocol",
+    null,
+    "/bad-header-name",
+    "the answer is not HTTP: Invalid header token",
+  ),
+  "a header with a zero byte": bad(
+    "protocol",
+    null,
+    "/bad-header-value",
+    "the answer is not HTTP: Invalid header value char",
+  ),
   "70 KB of headers": bad("protocol", null, "/head-70k", "the answer's headers are longer than 64 KiB"),
   "an upgrade": bad("protocol", null, "/upgrade", "the answer is 101 Switching Protocols, which nobody asked for"),
   "an upgrade to nothing": bad(
@@ -167,7 +275,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     pattern: "x",
   }),
 
+  "64 MiB in a small br": up(200, "/br-bomb"),
+  "64 MiB in a small zstd": up(200, "/zstd-bomb"),
+
   "UTF-16": up(200, "/utf-16", "^preis: 5 €$"),
+  "UTF-16, the other way round": up(200, "/utf-16be", "^preis: 5 €$"),
   "Latin-1": up(200, "/latin1", "^grün$"),
   "UTF-8 unsaid": up(200, "/utf-8", "^grün$"),
   "an unknown charset": up(200, "/other-charset", "^grün$"),
@@ -180,11 +292,19 @@ export const CASES: Readonly<Record<string, Case>> = {
   "a body over the cap that matches after": bad("body", 200, "/over-cap", "no match in the first 1 MiB", {
     pattern: "END",
   }),
+  "a body at the cap once decoded": up(200, "/gzip-at-cap", "END$"),
+  "a body over the cap once decoded": bad("body", 200, "/gzip-over-cap", "no match in the first 1 MiB", {
+    pattern: "END",
+  }),
   "an endless body": up(200, "/endless"),
   "an endless body with a pattern": bad("body", 200, "/endless", "no match in the first 1 MiB", { pattern: "END" }),
 
   "a redirect": up(200, "/to-fine", "normal"),
   "a relative redirect": up(200, "/to-relative", "normal"),
+  "a redirect to a host without a path": up(200, "/to-no-path", "normal"),
+  "a redirect to a query": up(200, "/to-query", "normal"),
+  "a redirect to a path with umlauts": up(200, "/to-non-ascii", "normal"),
+  "a redirect that sets a cookie": up(200, "/cookie", "^cookies: none$"),
   "a redirect to //host": up(200, "/to-double-slash", "normal"),
   "a redirect on a connection that stays open": up(200, "/to-held-open", "normal"),
   "308": up(200, "/to-308", "normal"),
@@ -203,21 +323,70 @@ export const CASES: Readonly<Record<string, Case>> = {
   "a redirect to a dead port": bad(
     "connect",
     302,
-    (world) => `http://${world.http}/to-refused?${encodeURIComponent(`http://user:secret@${world.refused}/`)}`,
+    (world) => `http://${world.http}${to(`http://user:secret@${world.refused}/`)}`,
     (world) => `${world.refused}: connection refused`,
   ),
   "a redirect with credentials of its own": up(200, "/to-credentials"),
-  "credentials": { ...up(200, "/fine?credentials"), authorization: "Basic c2VjcmV0" },
-  "credentials and a redirect": { ...up(200, "/to-fine?credentials"), authorization: "Basic c2VjcmV0" },
+  "credentials": { ...up(200, ""), url: ({ http }) => `http://${USER}@${http}/fine?credentials` },
+  "credentials and a redirect": { ...up(200, ""), url: ({ http }) => `http://${USER}@${http}/to-fine?credentials` },
+  "credentials and a refused port": bad(
+    "connect",
+    null,
+    ({ refused }) => `http://${USER}@${refused}/`,
+    (world) => `${world.refused}: connection refused`,
+    { phases: CONNECT },
+  ),
   "credentials and a redirect to another origin": {
     ...up(200, ""),
-    url: (world) => `http://${world.http}/to-refused?${encodeURIComponent(`http://${world.otherOrigin}/fine`)}`,
-    authorization: "Basic c2VjcmV0",
+    url: (world) => `http://${USER}@${world.http}${to(`http://${world.otherOrigin}/fine`)}`,
   },
   "a redirect to TLS": {
     ...up(200, ""),
-    url: (world) => `http://${world.http}/to-refused?${encodeURIComponent(`https://${world.tls}/fine`)}`,
+    url: (world) => `http://${world.http}${to(`https://${world.tls}/fine`)}`,
     phases: TLS_ALL,
+  },
+
+  "a redirect to TLS at another name": {
+    ...up(200, ""),
+    url: (world) => `http://${world.http}${to(`https://named.test:${portOf(world.tlsNamed)}/fine?redirected`)}`,
+    phases: TLS_ALL,
+  },
+
+  "a blocked address": bad("connect", null, "/fine?blocked", blocked("127.0.0.1"), {
+    blocked: "private",
+    phases: CONNECT,
+  }),
+  "a blocked IPv6 address": bad("connect", null, ({ ipv6 }) => `http://${ipv6}/fine?blocked`, blocked("::1"), {
+    ...{ blocked: "private", phases: CONNECT },
+  }),
+  "a blocked address in another notation": bad(
+    "connect",
+    null,
+    ({ http }) => `http://0x7f.1:${portOf(http)}/fine?blocked`,
+    blocked("127.0.0.1"),
+    { blocked: "private", phases: CONNECT },
+  ),
+  "a name with a blocked address": bad("connect", null, named("named.test", "/fine?blocked"), blocked("127.0.0.1"), {
+    ...{ blocked: "private", phases: CONNECT },
+  }),
+  "a redirect to a blocked address": bad(
+    "connect",
+    302,
+    ({ http }) => `http://${http}${to(`http://127.0.0.2:${portOf(http)}/fine?blocked`)}`,
+    blocked("127.0.0.2"),
+    { blocked: ["127.0.0.2"] },
+  ),
+  "a name that is rebound to a blocked address": bad(
+    "connect",
+    302,
+    named("rebinds.test", to("/fine?blocked")),
+    blocked("127.0.0.2"),
+    { blocked: ["127.0.0.2"] },
+  ),
+  "a name with a blocked address and another": {
+    ...up(200, ""),
+    url: named("partly-private.test"),
+    blocked: ["127.0.0.2"],
   },
 
   "TLS": { ...up(200, "", "normal"), url: (world) => `https://${world.tls}/fine`, phases: TLS_ALL },
@@ -226,12 +395,18 @@ export const CASES: Readonly<Record<string, Case>> = {
     url: (world) => `https://${world.tls.replace("localhost", "127.0.0.1")}/fine`,
     phases: TLS_ALL,
   },
+  "TLS at a name with umlauts": {
+    ...up(200, "", "normal"),
+    url: (world) => `https://münchen.test:${portOf(world.tlsNamed)}/fine`,
+    phases: TLS_ALL,
+  },
   "TLS with the root sent along": {
     ...up(200, ""),
     url: (world) => `https://${world.tlsWithRoot}/fine`,
     phases: TLS_ALL,
   },
   "an expired certificate": refusedTls("tlsExpired", "certificate has expired"),
+  "a certificate of next week": refusedTls("tlsNotYetValid", "certificate is not yet valid"),
   "a certificate for another name": refusedTls(
     "tlsOtherName",
     "certificate is not for localhost (it is for other.example)",
@@ -243,7 +418,13 @@ export const CASES: Readonly<Record<string, Case>> = {
   ),
   "no TLS where TLS is asked for": refusedTls("speaksPlainly", "the answer is not TLS"),
   "closed at once where TLS is asked for": refusedTls("closesAtOnce", "connection was closed during the TLS handshake"),
-  "TLS where none is asked for": bad("protocol", null, (world) => `http://${world.tls}/`, undefined, { phases: FIRST }),
+  "TLS where none is asked for": bad(
+    "protocol",
+    null,
+    (world) => `http://${world.tls}/`,
+    "connection was closed without an answer",
+    { phases: FIRST },
+  ),
 };
 
 /** The phases of a metric that hold a time, as a case writes them. */

@@ -1,4 +1,4 @@
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { answer } from "./site.ts";
 import type { Page } from "./site.ts";
 
@@ -37,6 +37,9 @@ function flood(head: string, chunk: string): Page {
   };
 }
 
+/** Milliseconds that a slow page takes. */
+const SLOW = 1000;
+
 /** What the test site answers, by path. */
 export const PAGES: Readonly<Record<string, Page>> = {
   "/fine": send(answer("200 OK", {}, TEXT)),
@@ -46,15 +49,35 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/304": hold("HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n"),
   "/404": send(answer("404 Not Found", {}, "nothing here")),
   "/500": send(answer("500 Internal Server Error", {}, TEXT)),
+  "/599": send(answer("599 Late", {}, TEXT)),
   "/999": send(answer("999 Odd", {}, TEXT)),
   "/empty": send(answer("200 OK")),
   "/chunked": send(`${OK}Transfer-Encoding: chunked\r\n\r\n4\r\nAll \r\n7\r\nsystems\r\n7\r\n normal\r\n0\r\n\r\n`),
   "/http1.0": send(`HTTP/1.0 200 OK\r\n\r\n${TEXT}`),
+  "/100-continue": send(Buffer.concat([Buffer.from("HTTP/1.1 100 Continue\r\n\r\n"), answer("200 OK", {}, TEXT)])),
+  "/trailers": send(
+    `${OK}Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n12\r\n${TEXT}\r\n0\r\nX-Sum: 1\r\n\r\n`,
+  ),
+  "/a%20b%2Fc%C3%BC": send(answer("200 OK", {}, TEXT)),
+  "/cookie": (socket, { headers }) => {
+    // Sent back, it would show in the page.
+    const location = `http://${headers.host}/cookies`;
+    socket.end(answer("302 Found", { Location: location, "Set-Cookie": "a=b; Path=/" }));
+  },
+  "/cookies": (socket, { headers }) => socket.end(answer("200 OK", {}, `cookies: ${headers.cookie ?? "none"}`)),
+  "/late": (socket) => void setTimeout(() => socket.end(answer("200 OK", {}, TEXT)), SLOW),
+  "/slow-body": (socket) => {
+    socket.write(`${OK}Content-Length: ${TEXT.length}\r\n\r\nAll `);
+    setTimeout(() => socket.end("systems normal"), SLOW);
+  },
   "/early-hints": send(
     Buffer.concat([Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), answer("200 OK", {}, TEXT)]),
   ),
   "/too-much": send(`${OK}Content-Length: 18\r\n\r\n${TEXT} and more`),
-  "/head-40k": send(answer("200 OK", { X: "x".repeat(40_000) }, TEXT)),
+  "/head-64k": send(answer("200 OK", { X: "x".repeat(64_000) }, TEXT)),
+  "/bad-header-name": send(`${OK}Ba d: x\r\nContent-Length: 0\r\n\r\n`),
+  "/bad-header-value": send(`${OK}X: a\0b\r\nContent-Length: 0\r\n\r\n`),
+  "/header-latin1": send(Buffer.from(`${OK}X: gr\xfcn\r\nContent-Length: 18\r\n\r\n${TEXT}`, "latin1")),
 
   "/silent": () => {},
   "/closes": (socket) => socket.destroy(),
@@ -89,6 +112,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/gzip-bomb": encoded("gzip", gzipSync(Buffer.alloc(64 * MIB))),
 
   "/utf-16": typed("text/html; charset=utf-16le", Buffer.from("preis: 5 €", "utf16le")),
+  "/utf-16be": typed("text/html; charset=UTF-16BE", Buffer.from("\ufeffpreis: 5 €", "utf16le").swap16()),
   "/latin1": typed('text/html; charset="ISO-8859-1"', Buffer.from("grün", "latin1")),
   "/utf-8": typed("text/html", Buffer.from("grün")),
   "/other-charset": typed("text/html; charset=klingon", Buffer.from("grün")),
@@ -97,10 +121,23 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/under-cap": send(answer("200 OK", {}, sized(MIB - 1))),
   "/at-cap": send(answer("200 OK", {}, sized(MIB))),
   "/over-cap": send(answer("200 OK", {}, sized(MIB + 1))),
+  "/gzip-at-cap": encoded("gzip", gzipSync(sized(MIB))),
+  "/gzip-over-cap": encoded("gzip", gzipSync(sized(MIB + 1))),
+  "/br-bomb": encoded(
+    "br",
+    brotliCompressSync(Buffer.alloc(64 * MIB), { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
+  ),
+  "/zstd-bomb": encoded("zstd", zstdCompressSync(Buffer.alloc(64 * MIB))),
   "/endless": flood(`${OK}\r\n`, "x".repeat(65_536)),
 
   "/to-fine": to("/fine"),
   "/to-relative": to("fine?a=b#c"),
+  "/": send(answer("200 OK", {}, TEXT)),
+  "/to-no-path": (socket, { headers }) => socket.end(answer("302 Found", { Location: `http://${headers.host}` })),
+  "/to-query": (socket, { path }) =>
+    socket.end(path.endsWith("?a=b") ? answer("200 OK", {}, TEXT) : answer("302 Found", { Location: "?a=b" })),
+  "/to-non-ascii": to("/grün"),
+  "/gr%C3%BCn": send(answer("200 OK", {}, TEXT)),
   "/to-double-slash": (socket, { headers }) => socket.end(answer("301 Moved", { Location: `//${headers.host}/fine` })),
   "/to-308": to("/fine", "308 Permanent Redirect"),
   "/to-300": to("/fine", "300 Multiple Choices"),
@@ -113,6 +150,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/to-bad": to("http://user:secret@[/"),
   "/to-credentials": (socket, { headers }) =>
     socket.end(answer("302 Found", { Location: `http://user:secret@${headers.host}/fine` })),
-  "/to-refused": (socket, { path }) =>
+  /** To what the query says. */
+  "/to": (socket, { path }) =>
     socket.end(answer("302 Found", { Location: decodeURIComponent(path.split("?")[1] ?? "") })),
 };

@@ -1,40 +1,58 @@
-// Checks the targets that standard input names (JSON), all at once or with the argument "in-turn" one after the other, and prints a
+// Makes the checks that standard input asks for (JSON), all at once or with the argument "in-turn" one after the other, and prints a
 // line for each of them: the tests run this under each runtime.
-import { argv, stdin, stdout } from "node:process";
+import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { check } from "../../lib/check.ts";
-import type { Host } from "../../lib/hosts.ts";
+import { parseHosts } from "../../lib/hosts.ts";
+import { openMatcher } from "../../lib/matching.ts";
 import type { Metric } from "../../lib/metric.ts";
-import { compilePattern } from "../../lib/hosts/pattern.ts";
+import { type NamesOptions, systemNames } from "../../lib/names.ts";
+import { isPrivateAddress } from "../../lib/private_address.ts";
 
 /** What to check, and how. */
 export interface Target {
   readonly name: string;
-  readonly url: string;
-  readonly authorization: string | null;
-  readonly pattern: string | null;
+  /** Of a hosts file: domain, frequency, regex. */
+  readonly line: string;
   readonly timeout: number;
+  /** Addresses that are not to be dialed; "private": as --block-private-addresses has it. */
+  readonly blocked: "private" | readonly string[] | null;
 }
 
-/** What came of it. */
+/** Everything that a run needs. */
+export interface Order {
+  readonly names: NamesOptions;
+  readonly targets: readonly Target[];
+}
+
+/** What came of a target. */
 export interface Checked {
   readonly name: string;
   readonly metric: Metric;
+  /** Bytes of memory that the process held then. */
+  readonly memory: number;
 }
 
-async function run({ name, url, authorization, pattern, timeout }: Target): Promise<Checked> {
-  // A check does not read the rest of a host.
-  const host = {
-    address: url,
-    url: new URL(url),
-    authorization,
-    pattern: pattern === null ? null : compilePattern(pattern),
-  };
-  const options = { timeout, location: "here", userAgent: "check-test" };
-  return { name, metric: await check(host as Host, new Date(0), options, new AbortController().signal) };
+const order = JSON.parse(await text(stdin)) as Order;
+const names = systemNames(order.names);
+const matcher = openMatcher();
+
+async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
+  const { hosts: [host], problems } = parseHosts(line, "hosts.txt", "UTC");
+  if (host === undefined) throw new Error(problems.join());
+  const isBlocked = blocked === "private"
+    ? isPrivateAddress
+    : blocked && ((address: string) => blocked.includes(address));
+  const options = { timeout, location: "here", userAgent: "check-test", names, isBlocked, matcher };
+  const metric = await check(host, new Date(0), options, new AbortController().signal);
+  return { name, metric, memory: memoryUsage().rss };
 }
 
-const targets = JSON.parse(await text(stdin)) as Target[];
-const print = async (target: Target) => stdout.write(`${JSON.stringify(await run(target))}\n`);
-if (argv.includes("in-turn")) { for (const target of targets) await print(target); }
-else await Promise.all(targets.map(print));
+const print = async (target: Target) =>
+  await run(target).then((checked) =>
+    new Promise<void>((resolve) => stdout.write(`${JSON.stringify(checked)}\n`, () => resolve()))
+  );
+if (argv.includes("in-turn")) { for (const target of order.targets) await print(target); }
+else await Promise.all(order.targets.map(print));
+await matcher[Symbol.asyncDispose]();
+exit(0);

@@ -33,6 +33,8 @@ export interface SiteOptions {
   readonly address?: string;
   /** Speaks TLS with it. */
   readonly identity?: Identity;
+  /** Milliseconds from accepting a connection to the TLS handshake. */
+  readonly handshakeDelay?: number;
   /** Called for every connection before it sends anything; true where it takes the connection over; what comes is dropped then. */
   readonly onAccept?: (socket: Socket) => boolean;
 }
@@ -40,7 +42,7 @@ export interface SiteOptions {
 /** Opens a site; `page` answers every request. */
 export async function openSite(
   page: Page,
-  { address = "127.0.0.1", identity, onAccept }: SiteOptions = {},
+  { address = "127.0.0.1", identity, handshakeDelay = 0, onAccept }: SiteOptions = {},
 ): Promise<Site> {
   const requests: Request[] = [];
   const sockets = new Set<Socket>();
@@ -64,11 +66,14 @@ export async function openSite(
     };
     socket.on("error", () => {}).on("data", read);
   };
-  const server = identity === undefined
+  const inner = identity === undefined
     ? createTcpServer(serve)
     : createTlsServer({ ...identity, ALPNProtocols: ["http/1.1"] }, serve);
+  inner.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
+  const server = handshakeDelay === 0 ? inner : createTcpServer((socket) => {
+    setTimeout(() => inner.emit("connection", socket), handshakeDelay);
+  });
   server.on("connection", track);
-  server.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, address, resolve));
   return {
     port: (server.address() as AddressInfo).port,

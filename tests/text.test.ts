@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
-import { textOf } from "../lib/check/body.ts";
+import { textOf } from "../lib/matching/text.ts";
 
 it.each([
   ["text/html", Buffer.from("grün"), "grün"],
-  [undefined, Buffer.from("grün"), "grün"],
+  [null, Buffer.from("grün"), "grün"],
   ["text/html; charset=latin1", Buffer.from("grün", "latin1"), "grün"],
   ['text/html; a=b; CHARSET = "windows-1252"', Buffer.from([0x80]), "€"],
   ["text/html;charset=shift_jis", Buffer.from([0x93, 0xfa, 0x96, 0x7b]), "日本"],

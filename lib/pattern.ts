@@ -4,6 +4,8 @@ import { RE2JS } from "re2js";
 export interface Pattern {
   /** As it was written. */
   readonly source: string;
+  /** Steps of its program: for each byte, RE2 may have to take them all. */
+  readonly size: number;
   /** True where it matches anywhere in the text. */
   test(text: string): boolean;
 }
@@ -47,9 +49,16 @@ class LazyPattern implements Pattern {
     this.source = source;
   }
 
+  get size(): number {
+    return this.#program.programSize();
+  }
+
   test(text: string): boolean {
-    this.#compiled ??= compile(this.source);
-    return this.#compiled.test(text);
+    return this.#program.test(text);
+  }
+
+  get #program(): RE2JS {
+    return this.#compiled ??= compile(this.source);
   }
 }
 

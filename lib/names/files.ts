@@ -1,0 +1,107 @@
+import type { LookupAddress } from "node:dns";
+import { isIP } from "node:net";
+
+// What the system's files say of names. Pure: from text to values.
+
+/** /etc/hosts: the addresses of names, which are in lower case. */
+export type HostsTable = ReadonlyMap<string, readonly LookupAddress[]>;
+
+export function parseHostsTable(text: string): HostsTable {
+  const table = new Map<string, LookupAddress[]>();
+  for (const line of text.split("\n")) {
+    const [address = "", ...names] = line.replace(/#.*/, "").trim().split(/\s+/);
+    const family = isIP(address);
+    if (family === 0) continue;
+    for (const name of names.map((name) => name.toLowerCase().replace(/\.$/, ""))) {
+      const known = table.get(name);
+      if (known === undefined) table.set(name, [{ address, family }]);
+      else known.push({ address, family });
+    }
+  }
+  return table;
+}
+
+/** /etc/resolv.conf: whom to ask, and how (resolv.conf(5)). */
+export interface ResolverConfig {
+  /** Addresses. */
+  readonly servers: readonly string[];
+  /** What is put behind a name that is not found as it is, or has few dots. */
+  readonly search: readonly string[];
+  /** A name with fewer dots is tried with `search` first. */
+  readonly ndots: number;
+  /** Seconds until the next server is asked. */
+  readonly timeout: number;
+  /** How often the servers are gone through. */
+  readonly attempts: number;
+  /** Begins with another server every time. */
+  readonly rotate: boolean;
+  readonly overTcp: boolean;
+  /** False where an option is not known here: the system is asked then. */
+  readonly isUnderstood: boolean;
+}
+
+/** Options that change nothing here. */
+const HARMLESS = /^(edns0|trust-ad|no-reload|single-request|single-request-reopen|insecure1|insecure2|debug)$/;
+/** glibc's own limits: resolv.h. */
+const MOST = { servers: 3, ndots: 15, timeout: 30, attempts: 5 };
+
+/** `domain` is this machine's own, which is searched where the file does not say what else. */
+export function parseResolverConfig(text: string, domain: string): ResolverConfig {
+  const servers: string[] = [];
+  const config = { ndots: 1, timeout: 5, attempts: 2, rotate: false, overTcp: false, isUnderstood: true };
+  let search = domain === "" ? [] : [domain];
+  for (const line of text.split("\n")) {
+    const [keyword, ...values] = line.replace(/^\s*[#;].*/, "").trim().split(/\s+/);
+    if (keyword === "nameserver" && isIP(values[0] ?? "") !== 0) servers.push(values[0] as string);
+    if (keyword === "domain") search = values.slice(0, 1);
+    if (keyword === "search") search = values;
+    if (keyword === "options") { for (const option of values) readOption(option, config); }
+  }
+  return {
+    ...config,
+    servers: servers.length === 0 ? ["127.0.0.1"] : servers.slice(0, MOST.servers),
+    search: search.map((suffix) => suffix.replace(/\.$/, "")).filter((suffix) => suffix !== ""),
+  };
+}
+
+type Options = {
+  -readonly [K in Exclude<keyof ResolverConfig, "servers" | "search">]: ResolverConfig[K];
+};
+
+function readOption(option: string, config: Options): void {
+  const [, name, number] = /^(ndots|timeout|attempts):(\d+)$/.exec(option) ?? [];
+  if (name !== undefined) {
+    const key = name as "ndots" | "timeout" | "attempts";
+    config[key] = Math.max(Math.min(Number(number), MOST[key]), key === "ndots" ? 0 : 1);
+  } else if (option === "rotate") config.rotate = true;
+  else if (option === "use-vc") config.overTcp = true;
+  else if (!HARMLESS.test(option)) config.isUnderstood = false;
+}
+
+/** /etc/nsswitch.conf: where names are looked for (nsswitch.conf(5)). */
+export interface Sources {
+  /** False where files and then DNS are not what is asked: the system is asked for every name then. */
+  readonly isUnderstood: boolean;
+  /** True where there are others (mDNS, say): the system is asked for names that neither files nor DNS know. */
+  readonly hasOthers: boolean;
+}
+
+export function parseSources(text: string): Sources {
+  const line = /^[ \t]*hosts:(.*)$/m.exec(text)?.[1] ?? "files dns";
+  const sources = line.replace(/#.*/, "").replaceAll(/\[[^\]]*\]/g, " ").trim().split(/\s+/);
+  const files = sources.indexOf("files");
+  // systemd-resolved ("resolve") is what resolv.conf names where it is used.
+  const dns = sources.findIndex((source) => source === "dns" || source === "resolve");
+  return {
+    isUnderstood: files !== -1 && files < dns,
+    hasOthers: sources.some((source) => !["files", "dns", "resolve"].includes(source)),
+  };
+}
+
+/** What a name may stand for, in the order in which glibc tries it. */
+export function candidates(name: string, { search, ndots }: ResolverConfig): readonly string[] {
+  if (name.endsWith(".")) return [name.slice(0, -1)];
+  const suffixed = search.map((suffix) => `${name}.${suffix}`);
+  const dots = name.split(".").length - 1;
+  return dots >= ndots ? [name, ...suffixed] : [...suffixed, name];
+}

@@ -1,0 +1,90 @@
+import { randomInt } from "node:crypto";
+import type { LookupAddress } from "node:dns";
+import { setTimeout } from "node:timers/promises";
+import { ask, type Server } from "./ask.ts";
+import { candidates, type ResolverConfig } from "./files.ts";
+import { isAskable, RCODES, type Reply, TYPES } from "./packet.ts";
+
+/** What the name servers say of a name: its addresses, or why there are none, and whether they are sure of that. */
+export type Found =
+  | { readonly addresses: readonly LookupAddress[] }
+  | { readonly addresses: null; readonly reason: string; readonly isCertain: boolean };
+
+const NO_SUCH_NAME: Found = { addresses: null, reason: "no such name", isCertain: true };
+const NO_ADDRESS: Found = { addresses: null, reason: "the name has no address", isCertain: true };
+
+/** What a name server can say instead of an answer (RFC 1035, section 4.1.1). */
+const CODES: Readonly<Record<number, string>> = { 1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED" };
+
+/**
+ * Asks the name servers of `config`, at `port`, for IPv4 and IPv6 at once: first for the name as it is or with what is searched,
+ * as its dots decide, then for the other. `turn` counts lookups, for the rotation.
+ */
+export async function askServers(
+  name: string,
+  config: ResolverConfig,
+  port: number,
+  turn: number,
+  signal: AbortSignal,
+): Promise<Found> {
+  let failure: Found | undefined;
+  let negative: Found = NO_SUCH_NAME;
+  for (const candidate of candidates(name, config)) {
+    if (!isAskable(candidate)) continue;
+    const found = await askFor(candidate, config, port, turn, signal);
+    if (found.addresses !== null) return found;
+    // A suffix whose servers fail must not hide the name itself (so does glibc); where nobody answers, they would not answer again.
+    if (!found.isCertain) failure ??= found;
+    if (found === UNANSWERED) break;
+    if (found === NO_ADDRESS) negative = found;
+  }
+  return failure === undefined ? negative : failure;
+}
+
+const UNANSWERED: Found = { addresses: null, reason: "the name server does not answer", isCertain: false };
+
+/** Milliseconds. */
+const ROUND_PAUSE = 250;
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+/** One name, from server to server until one knows. */
+async function askFor(
+  name: string,
+  config: ResolverConfig,
+  port: number,
+  turn: number,
+  signal: AbortSignal,
+): Promise<Found> {
+  let failure: Found = UNANSWERED;
+  for (const [index, server] of order(config, port, turn).entries()) {
+    // All have failed, and at once: dnsmasq, for one, refuses for a moment what is beyond 150 names at a time.
+    if (index > 0 && index % config.servers.length === 0 && failure !== UNANSWERED) await pause(ROUND_PAUSE, signal);
+    const questions = [TYPES.AAAA, TYPES.A].map((type) => ({ id: randomInt(65_536), name, type }));
+    const replies = await ask(server, questions, config.overTcp, config.timeout, signal);
+    const found = judge(replies);
+    if (found.addresses !== null || found.isCertain) return found;
+    if (found !== UNANSWERED) failure = found;
+  }
+  return failure;
+}
+
+function judge(replies: readonly (Reply | undefined)[]): Found {
+  const addresses = replies.flatMap((reply) => reply?.addresses ?? []);
+  if (addresses.length > 0) return { addresses };
+  // Of one type or another: a name that is not there has none.
+  if (replies.some((reply) => reply?.code === RCODES.noSuchName)) return NO_SUCH_NAME;
+  if (replies.every((reply) => reply?.code === RCODES.noError)) return NO_ADDRESS;
+  const code = replies.find((reply) => reply !== undefined && reply.code !== RCODES.noError)?.code;
+  if (code === undefined) return UNANSWERED;
+  return { addresses: null, reason: `the name server failed (${CODES[code] ?? code})`, isCertain: false };
+}
+
+/** The servers as they are to be asked. */
+function order({ servers, attempts, rotate }: ResolverConfig, port: number, turn: number): readonly Server[] {
+  const first = rotate ? turn % servers.length : 0;
+  const round = [...servers.slice(first), ...servers.slice(0, first)].map((address) => ({ address, port }));
+  return Array.from({ length: attempts }, () => round).flat();
+}

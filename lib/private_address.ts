@@ -1,0 +1,55 @@
+import { BlockList, isIPv4 } from "node:net";
+
+/**
+ * IPv4 that no public site has (IANA's registry of special-purpose addresses, RFC 6890): this network, private, shared (RFC 6598),
+ * loopback, link-local (with most clouds' metadata), protocol assignments, documentation, 6to4 relays, benchmarks, multicast,
+ * reserved and broadcast. 168.63.129.16 is what Azure puts into every machine.
+ */
+const PRIVATE_V4 = listOf("ipv4", [
+  ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"],
+  ...["192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"],
+  ...["224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"],
+]);
+/** IPv6 that sites may have: global unicast, and there not protocol assignments (Teredo among them) and documentation. */
+const GLOBAL_V6 = listOf("ipv6", ["2000::/3"]);
+const PRIVATE_V6 = listOf("ipv6", ["2001::/23", "2001:db8::/32", "3fff::/20"]);
+/** IPv6 that stands for an IPv4 address, and the 16-bit group at which that one begins: mapped, translated (RFC 6052), 6to4. */
+const EMBEDDING: readonly (readonly [BlockList, group: number])[] = [
+  [listOf("ipv6", ["::ffff:0:0/96", "64:ff9b::/96"]), 6],
+  [listOf("ipv6", ["2002::/16"]), 1],
+];
+
+/** True for an address that is not on the public Internet, however it is wrapped. */
+export function isPrivateAddress(address: string): boolean {
+  if (isIPv4(address)) return PRIVATE_V4.check(address, "ipv4");
+  // A zone (fe80::1%eth0) belongs to link-local addresses only.
+  if (address.includes("%")) return true;
+  const embedding = EMBEDDING.find(([list]) => list.check(address, "ipv6"));
+  if (embedding !== undefined) return isPrivateAddress(embeddedIn(address, embedding[1]));
+  return !GLOBAL_V6.check(address, "ipv6") || PRIVATE_V6.check(address, "ipv6");
+}
+
+function listOf(family: "ipv4" | "ipv6", subnets: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const subnet of subnets) {
+    const [address = "", prefix] = subnet.split("/");
+    list.addSubnet(address, Number(prefix), family);
+  }
+  return list;
+}
+
+/** The IPv4 address that is two of the eight groups of an IPv6 address. */
+function embeddedIn(address: string, group: number): string {
+  const groups = groupsOf(address);
+  return [groups[group], groups[group + 1]].flatMap((value = 0) => [value >> 8, value & 0xff]).join(".");
+}
+
+/** URL writes what is IPv4 at the end of an address as groups too; `::` stands for as many zeros as are missing. */
+function groupsOf(address: string): readonly number[] {
+  const [before = "", after = ""] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
+  const [first, last] = [before, after].map((part) =>
+    part === "" ? [] : part.split(":").map((text) => parseInt(text, 16))
+  );
+  const [head, tail] = [first ?? [], last ?? []];
+  return [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail];
+}

@@ -1,0 +1,132 @@
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createServer, isIPv4, type Server, type Socket } from "node:net";
+import { once } from "node:events";
+
+export type RecordType = "A" | "AAAA";
+
+/** What the server says of a name. */
+export interface Answer {
+  /** 0: no error, 2: SERVFAIL, 3: no such name. */
+  readonly code?: number;
+  readonly addresses?: readonly string[];
+  /** An alias that stands in front of the addresses. */
+  readonly alias?: string;
+  /** Over UDP, only says that there is more. */
+  readonly isTruncated?: boolean;
+  /** Sends these bytes in front, over UDP: what somebody else might send. */
+  readonly before?: readonly ((query: Buffer) => Buffer)[];
+}
+
+/** Answers a question, as late as it likes; null: never. */
+export type Zone = (name: string, type: RecordType, isTcp: boolean) => Answer | null | Promise<Answer | null>;
+
+/** A name server on a loopback address, over UDP and TCP. */
+export interface NameServer extends AsyncDisposable {
+  readonly port: number;
+  /** Every question, as `name type`, with ` tcp` behind where it came that way. */
+  readonly questions: readonly string[];
+}
+
+const HEADER_BYTES = 12;
+
+export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0): Promise<NameServer> {
+  const questions: string[] = [];
+  const reply = async (query: Buffer, isTcp: boolean): Promise<Buffer[]> => {
+    const { name, type } = questionOf(query);
+    questions.push(`${name} ${type}${isTcp ? " tcp" : ""}`);
+    const answer = await zone(name, type, isTcp);
+    if (answer === null) return [];
+    return [...(answer.before ?? []).map((make) => make(query)), encode(query, answer, isTcp)];
+  };
+  const { udp, tcp } = await bind(address, port);
+  udp.on("message", async (query, { port, address }) => {
+    // The asker may be gone by now.
+    for (const bytes of await reply(query, false)) udp.send(bytes, port, address, () => {});
+  });
+  const sockets = new Set<Socket>();
+  tcp.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {}).on("close", () => sockets.delete(socket));
+    socket.on("data", async (chunk) => {
+      for (const bytes of await reply(chunk.subarray(2), true)) {
+        const length = Buffer.from([bytes.length >> 8, bytes.length & 0xff]);
+        // In pieces, as a network may bring them.
+        socket.write(length.subarray(0, 1));
+        socket.write(Buffer.concat([length.subarray(1), bytes]));
+      }
+    });
+  });
+  return {
+    port: udp.address().port,
+    questions,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => udp.close(() => tcp.close(() => resolve())));
+    },
+  };
+}
+
+/** Both at the same port: a port that is free for one may be taken for the other. */
+async function bind(address: string, port: number): Promise<{ udp: UdpSocket; tcp: Server }> {
+  const udp = createSocket(isIPv4(address) ? "udp4" : "udp6");
+  udp.bind(port, address);
+  await once(udp, "listening");
+  const tcp = createServer().listen(udp.address().port, address);
+  try {
+    await once(tcp, "listening");
+    return { udp, tcp };
+  } catch (error) {
+    udp.close();
+    if (port !== 0) throw error;
+    return await bind(address, port);
+  }
+}
+
+function questionOf(query: Buffer): { name: string; type: RecordType } {
+  const labels: string[] = [];
+  let at = HEADER_BYTES;
+  for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
+    labels.push(query.toString("latin1", at + 1, at + 1 + length));
+    at += 1 + length;
+  }
+  return { name: labels.join("."), type: query.readUInt16BE(at + 1) === 1 ? "A" : "AAAA" };
+}
+
+function encode(
+  query: Buffer,
+  { code = 0, addresses = [], alias, isTruncated = false }: Answer,
+  isTcp: boolean,
+): Buffer {
+  const isCut = isTruncated && !isTcp;
+  const wanted = questionOf(query).type;
+  const records = isCut ? [] : [
+    ...(alias === undefined ? [] : [record(5, nameBytes(alias))]),
+    ...addresses.filter((address) => isIPv4(address) === (wanted === "A")).map((address) =>
+      isIPv4(address) ? record(1, Buffer.from(address.split(".").map(Number))) : record(28, ipv6Bytes(address))
+    ),
+  ];
+  const head = Buffer.alloc(HEADER_BYTES);
+  query.copy(head, 0, 0, 2);
+  head.writeUInt16BE(0x8180 | (isCut ? 0x0200 : 0) | code, 2);
+  head.writeUInt16BE(1, 4);
+  head.writeUInt16BE(records.length, 6);
+  return Buffer.concat([head, query.subarray(HEADER_BYTES), ...records]);
+}
+
+/** A record of the question's name, by a pointer to it. */
+function record(type: number, data: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0xc0, HEADER_BYTES, 0, type, 0, 1, 0, 0, 0, 60, 0, data.length]), data]);
+}
+
+function nameBytes(name: string): Buffer {
+  return Buffer.concat([
+    ...name.split(".").flatMap((label) => [Buffer.from([label.length]), Buffer.from(label)]),
+    Buffer.from([0]),
+  ]);
+}
+
+function ipv6Bytes(address: string): Buffer {
+  const [before = "", after = ""] = address.split("::").map((part) => part.split(":").filter((group) => group !== ""))
+    .map((groups) => groups.map((group) => group.padStart(4, "0")).join(""));
+  return Buffer.from(before.padEnd(32 - after.length, "0") + after, "hex");
+}
