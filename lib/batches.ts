@@ -68,7 +68,7 @@ class Age {
 
   constructor(at?: number) {
     this.reached = new Promise((resolve) => {
-      if (at !== undefined) this.#timer = setTimeout(resolve, at - performance.now(), OLD_ENOUGH);
+      if (at !== undefined) this.#timer = setTimeout(resolve, Math.max(0, at - performance.now()), OLD_ENOUGH);
     });
   }
 
