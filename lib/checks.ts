@@ -1,3 +1,4 @@
+import { AbortMany } from "./abort_many.ts";
 import { check, type CheckOptions } from "./check.ts";
 import { concurrently } from "./concurrently.ts";
 import type { Due } from "./due.ts";
@@ -17,9 +18,10 @@ export async function* checks(
   options: ChecksOptions,
   giveUp: AbortSignal,
 ): AsyncGenerator<Metric, void> {
+  const givingUp = new AbortMany(giveUp);
   const checkOne = async ({ host, scheduledAt, release }: Due): Promise<Metric | null> => {
     try {
-      return await check(host, scheduledAt, options, giveUp);
+      return await givingUp.during((signal) => check(host, scheduledAt, options, signal));
     } catch (error) {
       if (giveUp.aborted) return null;
       throw error;
