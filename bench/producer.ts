@@ -9,11 +9,11 @@ import { parseArgs } from "node:util";
 import { makeCertificates, makeServerStore } from "../tools/kafka/certificates.ts";
 import { Blackbox, findBlackbox } from "./producer/blackbox.ts";
 import type { Checker } from "./producer/checker.ts";
-import { chooseCores, moveTo } from "./producer/cores.ts";
+import { chooseCores, MOST_SECONDS, moveTo } from "./producer/cores.ts";
 import { loadMany } from "./producer/load_many.ts";
 import { measure, measureTop, type Sample } from "./producer/measure.ts";
 import { OurChecker, type Place } from "./producer/our_checker.ts";
-import { hostsRow, loadRow, medians, type Row } from "./producer/rows.ts";
+import { hostsRow, loadRow, medians, type Row, toJson } from "./producer/rows.ts";
 import { type Scheme, Site } from "./producer/site.ts";
 import { toTable } from "./producer/table.ts";
 
@@ -21,7 +21,7 @@ const HELP = `npm run bench:producer -- [--json] [--only NAME] [--seconds N] [--
 
 --json        one JSON array instead of the table
 --only NAME   http, https or hosts, and node, deno or blackbox: http/node, say
---seconds N   how long each load is looked at (10)
+--seconds N   how long each load is looked at (10; 60 at most)
 --runs N      does it all so many times and gives medians (1)
 `;
 
@@ -35,7 +35,7 @@ const { values: flags } = parseArgs({
   },
 });
 const [seconds, runs] = [Number(flags.seconds), Number(flags.runs)];
-if (flags.help || !(seconds > 0) || !(runs >= 1)) {
+if (flags.help || !(seconds > 0 && seconds <= MOST_SECONDS) || !(runs >= 1)) {
   process.stderr.write(HELP);
   process.exit(flags.help ? 0 : 2);
 }
@@ -68,7 +68,9 @@ for (let run = 1; run <= runs; run++) {
   }
   all.push(rows);
 }
-process.stdout.write(flags.json ? `${JSON.stringify(medians(all), null, 1)}\n` : toTable(medians(all)));
+const result = medians(all);
+if (result.length === 0) throw new RangeError(`--only ${flags.only}: nothing is called that`);
+process.stdout.write(flags.json ? toJson(result) : toTable(result));
 
 /** Every checker at its top rate, at half of it, and at a tenth. */
 async function underLoad(scheme: Scheme): Promise<Row[]> {

@@ -8,7 +8,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Checker, CheckerRun, Load } from "./checker.ts";
-import { startOn, stopped } from "./cores.ts";
+import { limited, startOn, stopped } from "./cores.ts";
 import { LoadGenerator } from "./load_generator.ts";
 import type { Place } from "./our_checker.ts";
 import { PATTERN, type Site } from "./site.ts";
@@ -46,7 +46,7 @@ export class Blackbox implements Checker {
     await writeFile(file, JSON.stringify(moduleFor(this.#place.caFile)));
     const port = await freePort();
     const flags = [`--config.file=${file}`, `--web.listen-address=127.0.0.1:${port}`, "--log.level=error"];
-    const child = startOn(this.#place.core, [this.#command, ...flags], { stdio: "ignore" });
+    const child = startOn(this.#place.core, limited([this.#command, ...flags]), { stdio: "ignore" });
     await answers(port, AbortSignal.timeout(10_000));
     return new BlackboxRun(child, new LoadGenerator(port, site, load));
   }

@@ -32,11 +32,17 @@ export function moveTo(core: Core): void {
 
 /** Starts a program on a core. Its process id is the program's own: taskset gives its place to it. */
 export function startOn(core: Core, command: readonly string[], options: SpawnOptions): ChildProcess {
-  const [program, ...args] = [...(core === null ? [] : ["taskset", "-c", String(core)]), ...command] as [
-    string,
-    ...string[],
-  ];
+  const pinned = [...(core === null ? [] : ["taskset", "-c", String(core)]), ...command];
+  const [program, ...args] = pinned as [string, ...string[]];
   return spawn(program, args, { cwd: ROOT, ...options });
+}
+
+/** Longest time under load, in seconds. */
+export const MOST_SECONDS = 60;
+
+/** A command that the system ends when it has used more CPU than a run takes: also where this process is dead, or gets no turn. */
+export function limited(command: readonly string[]): readonly string[] {
+  return ["prlimit", `--cpu=${2 * MOST_SECONDS}`, ...command];
 }
 
 /** Ends a program at once; resolves when it is gone. */

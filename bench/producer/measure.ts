@@ -46,21 +46,21 @@ export async function measure(checker: Checker, site: Site, load: Load, seconds:
   };
 }
 
+/** The load is raised so many times at most: on a machine that never keeps up or always does, this ends all the same. */
+const MOST_TRIES = 6;
+
 /**
- * Puts a checker under more load than it can take. `guess`: pages to begin with. Beyond the top rate a host's due times pass by
- * unused, which costs something too, so the load is only raised until the checker falls behind.
+ * Puts a checker under more load than it can take; `few` pages are what it surely can. Beyond the top rate a host's due times pass
+ * by unused, which costs something too, so the load is only raised until the checker falls behind.
  */
-export async function measureTop(
-  checker: Checker,
-  site: Site,
-  { scheme, pages }: Load,
-  seconds: number,
-): Promise<Sample> {
+export async function measureTop(checker: Checker, site: Site, few: Load, seconds: number): Promise<Sample> {
   // What a check costs under little load is more than under much: the true top rate is above this guess.
-  const idle = await measure(checker, site, { scheme, pages }, Math.min(seconds, 2));
-  for (let tried = Math.ceil(1.2e6 / idle.cpuPerCheck);; tried = Math.ceil(tried * 1.4)) {
-    const sample = await measure(checker, site, { scheme, pages: tried }, seconds);
-    if (sample.checksPerSecond < 0.93 * tried) return sample;
+  const idle = await measure(checker, site, few, Math.min(seconds, 2));
+  let pages = Math.ceil(1.2e6 / idle.cpuPerCheck);
+  for (let tries = 1;; tries++) {
+    const sample = await measure(checker, site, { ...few, pages }, seconds);
+    if (sample.checksPerSecond < 0.93 * pages || tries === MOST_TRIES) return sample;
+    pages = Math.ceil(pages * 1.4);
   }
 }
 

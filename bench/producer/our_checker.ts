@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Metric } from "../../lib/metric.ts";
 import type { Checked, Checker, CheckerRun, Load } from "./checker.ts";
-import { type Core, startOn, stopped } from "./cores.ts";
+import { type Core, limited, startOn, stopped } from "./cores.ts";
 import { PATTERN, type Site } from "./site.ts";
 
 /** Where things are. */
@@ -45,7 +45,7 @@ export class OurChecker implements Checker {
 
   startProducer(file: string): ChildProcess {
     const { caFile } = this.#place;
-    return startOn(this.#place.core, [...this.#runtime, "producer.ts", "--stdout", "--log-level=WARN", file], {
+    return startOn(this.#place.core, limited([...this.#runtime, "producer.ts", "--stdout", "--log-level=WARN", file]), {
       env: { ...inherited(), NODE_EXTRA_CA_CERTS: caFile, DENO_CERT: caFile },
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -1,7 +1,7 @@
 import type { Loaded } from "./load_many.ts";
 import type { Sample } from "./measure.ts";
 
-/** A run under load, as `--json` prints it. `ratio_blackbox`: checks for the same CPU time, blackbox_exporter's being 1. */
+/** A run under load. `core_share`: of a core, what the checker had of it. `ratio_blackbox`: checks for the same CPU time, blackbox_exporter's being 1. */
 export interface LoadRow {
   readonly name: string;
   readonly checks_per_second: number;
@@ -16,7 +16,7 @@ export interface LoadRow {
   readonly ratio_blackbox: number | null;
 }
 
-/** Many hosts loaded, as `--json` prints it. */
+/** Many hosts loaded. */
 export interface HostsRow {
   readonly name: string;
   readonly hosts: number;
@@ -62,6 +62,27 @@ export function medians(runs: readonly (readonly Row[])[]): Row[] {
       Object.entries(row).map(([field, value]) => [field, typeof value === "number" ? median(field) : value]),
     ) as unknown as Row;
   });
+}
+
+const LOAD_FIELDS = [
+  "name",
+  "checks_per_second",
+  "cpu_us_per_check",
+  "lateness_p99_ms",
+  "accuracy_p99_ms",
+  "ratio_blackbox",
+] as const;
+const HOSTS_FIELDS = ["name", "hosts", "rss_mb", "first_check_s"] as const;
+
+/** The rows for other programs: one JSON array. */
+export function toJson(rows: readonly Row[]): string {
+  const pick = (row: Row) => {
+    const fields = "hosts" in row
+      ? HOSTS_FIELDS.map((field) => [field, row[field]])
+      : LOAD_FIELDS.map((field) => [field, row[field]]);
+    return Object.fromEntries(fields) as unknown;
+  };
+  return `${JSON.stringify(rows.map(pick), null, 2)}\n`;
 }
 
 /** The nearest-rank percentile; null where there are no values. */

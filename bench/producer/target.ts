@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import process from "node:process";
 import { createServer as createTlsServer } from "node:tls";
+import { MOST_SECONDS } from "./cores.ts";
 import { BODY, type Question, WAIT_MS } from "./site.ts";
 
 const ANSWER = [
@@ -51,7 +52,10 @@ const ports = {
   http: await listen(createServer({ noDelay: true }, serve)),
   https: await listen(createTlsServer(options, serve).on("tlsClientError", () => {})),
 };
+// Nobody asks any more: whoever started this is dead, or gets no turn.
+const idle = setTimeout(() => process.exit(1), 2 * MOST_SECONDS * 1000);
 process.on("message", (question: Question) => {
+  idle.refresh();
   if (question === "ports") process.send?.(ports);
   else {
     process.send?.({ waits, firstAt });
