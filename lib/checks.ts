@@ -1,4 +1,5 @@
 import { setImmediate as otherWork, setTimeout as delay } from "node:timers/promises";
+import { AbortMany } from "./abort_many.ts";
 import { check, type CheckOptions } from "./check.ts";
 import type { Host } from "./hosts.ts";
 import type { Metric } from "./metric.ts";
@@ -32,6 +33,7 @@ export class Checks implements AsyncIterable<Metric> {
   readonly #options: ChecksOptions;
   readonly #stop: AbortSignal;
   readonly #giveUp: AbortSignal;
+  readonly #givingUp: AbortMany;
   readonly #timetable: Timetable;
   #metrics: Metric[] = [];
   #failure: { readonly error: unknown } | undefined;
@@ -44,6 +46,7 @@ export class Checks implements AsyncIterable<Metric> {
     this.#options = options;
     this.#stop = stop;
     this.#giveUp = giveUp;
+    this.#givingUp = new AbortMany(giveUp);
     const { isOnce, concurrency } = options;
     this.#timetable = isOnce
       ? Timetable.once(hosts, concurrency, moment())
@@ -132,7 +135,8 @@ export class Checks implements AsyncIterable<Metric> {
   async #check(turn: Turn): Promise<void> {
     let metric: Metric | null = null;
     try {
-      metric = await check(turn.host, new Date(turn.scheduledAt), this.#options, this.#giveUp);
+      const { host, scheduledAt } = turn;
+      metric = await this.#givingUp.during((signal) => check(host, new Date(scheduledAt), this.#options, signal));
     } catch (error) {
       if (!this.#giveUp.aborted) this.#failure ??= { error };
     }

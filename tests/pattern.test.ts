@@ -53,6 +53,15 @@ it.each([
   ["\\# 1", "# 1", true],
   ['\\{"ok":true\\}', '{"ok":true}', true],
   ["\\Aa\\z", "a", true],
+  ["all (is|was) fine", "that all was fine", true],
+  ["all (?:is|was) fine", "that all were fine", false],
+  ["fine|up", "it is up", true],
+  ["fine||up", "", true],
+  ["1\\.5 \\(EUR\\)", "1.5 (EUR)", true],
+  ["1\\.5 \\(EUR\\)", "105 (EUR)", false],
+  ["(grün|😀) \\$1\\-2", "a 😀 $1-2", true],
+  ["(a|b)+c", "abc", true],
+  [`${"a".repeat(300)}b`, `${"a".repeat(301)}b`, true],
 ])("compilePattern(%j) tested with %j", (source, text, expected) => {
   const pattern = compilePattern(source);
   expect(pattern.source).toBe(source);
@@ -148,4 +157,17 @@ it("patternReader gives equal sources one Pattern, and refuses a bad one every t
   expect(read("fine")).not.toBe(read("(fine)"));
   const message = "a parenthesis is not closed: add ), or write \\( for the sign itself";
   for (let time = 0; time < 2; time++) expect(() => read("(")).toThrow(new SyntaxError(message));
+});
+
+it("patternReader gives patterns that still match when many others have been used since", () => {
+  const read = patternReader();
+  const sources = Array.from(
+    { length: 2500 },
+    (_, index) => index % 2 === 0 ? `page ${index}\\b` : `page ${index}(!|\\$)`,
+  );
+  const patterns = sources.map(read);
+  for (let round = 0; round < 2; round++) {
+    expect(patterns.filter((pattern, index) => !pattern.test(`page ${index}`)).map(({ source }) => source))
+      .toEqual(sources.filter((_, index) => index % 2 !== 0));
+  }
 });
