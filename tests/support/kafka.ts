@@ -18,9 +18,9 @@ export function skipped(why: string): false {
 }
 
 /** A broker in a folder of its own, which goes with it. */
-export async function temporaryKafka(): Promise<KafkaServer> {
+export async function temporaryKafka(settings: Readonly<Record<string, string>> = {}): Promise<KafkaServer> {
   const directory = await mkdtemp(join(tmpdir(), "host-checker-kafka-"));
-  const broker = await startKafka({ directory, misnamed: true });
+  const broker = await startKafka({ directory, misnamed: true, settings });
   const stop = broker[Symbol.asyncDispose].bind(broker);
   return Object.assign(broker, {
     async [Symbol.asyncDispose]() {

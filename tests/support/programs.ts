@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { vi } from "vitest";
+import { eventually } from "./eventually.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -30,6 +30,7 @@ export interface Running extends AsyncDisposable {
   readonly ended: Promise<Ended>;
   readonly stdout: string;
   readonly stderr: string;
+  readonly pid: number | undefined;
   kill(signal: NodeJS.Signals): void;
   write(text: string): void;
   endInput(): void;
@@ -70,10 +71,9 @@ export function start(
   child.stderr.setEncoding("utf8").on("data", (text: string) => output.stderr += text);
   child.stdin.on("error", () => {}); // A program that ended early has closed its input: its exit code tells.
   if (options.input !== undefined) child.stdin.end(options.input);
-  const until = (holds: () => boolean, what: () => string) =>
-    vi.waitFor(() => {
-      if (!holds()) throw new Error(`${runtime} ${program} has ${what()}`);
-    }, { timeout: 30_000, interval: 20 });
+  const until = async (holds: () => boolean, what: () => string) => {
+    await eventually(holds, () => `${runtime} ${program} has ${what()}`);
+  };
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) => resolve({ code, signal, ...output }));
@@ -86,6 +86,7 @@ export function start(
     get stderr() {
       return output.stderr;
     },
+    pid: child.pid,
     kill: (signal) => void child.kill(signal),
     write: (text) => void child.stdin.write(text),
     endInput: () => void child.stdin.end(),

@@ -1,13 +1,25 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
-/** Listens on a port of loopback and passes what comes on to another; disposing of it cuts every connection. */
-export async function relay(port: number, toHost: string, toPort: number): Promise<AsyncDisposable> {
-  const sockets = new Set<Socket>();
+/** What a relay swallows: what the server says, or what both sides say. */
+export type Silence = "answers" | "everything";
+
+/** A way to a server that can break. */
+export interface Relay extends AsyncDisposable {
+  readonly port: number;
+  /** Ends every connection there is; new ones are taken. */
+  cut(): void;
+  /** From now on the connections there are carry nothing more, and nobody is told; new ones work. */
+  silence(what: Silence): void;
+}
+
+/** Listens on a port of loopback (0: any) and passes what comes on to another; disposing of it cuts every connection. */
+export async function relay(port: number, toHost: string, toPort: number): Promise<Relay> {
+  const sockets = new Map<Socket, "near" | "far">();
   const server = createServer((near) => {
     const far = connect(toPort, toHost);
-    for (const [socket, other] of [[near, far], [far, near]] as const) {
-      sockets.add(socket);
+    for (const [socket, other, side] of [[near, far, "near"], [far, near, "far"]] as const) {
+      sockets.set(socket, side);
       socket.on("error", () => {});
       socket.on("close", () => {
         sockets.delete(socket);
@@ -18,9 +30,22 @@ export async function relay(port: number, toHost: string, toPort: number): Promi
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
+  const cut = () => {
+    for (const socket of sockets.keys()) socket.destroy();
+  };
   return {
+    port: (server.address() as { port: number }).port,
+    cut,
+    silence: (what) => {
+      for (const [socket, side] of sockets) {
+        if (side === "near" && what === "answers") continue;
+        // Read on, into nothing: the other end must not notice by its buffers either.
+        socket.unpipe();
+        socket.resume();
+      }
+    },
     async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
+      cut();
       server.close();
       await once(server, "close");
     },

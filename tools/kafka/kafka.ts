@@ -15,6 +15,9 @@ const run = promisify(execFile);
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = resolve(HERE, "../..");
 
+/** The folder of the logs, in that of the broker. */
+const DATA = "data";
+
 /** Milliseconds that a broker may take until it answers; it takes 3 s on an idle machine. */
 const START_LIMIT = 90_000;
 /** Milliseconds that a broker may take to end by itself. */
@@ -28,6 +31,8 @@ export interface KafkaServerOptions {
   readonly mtlsPort?: number;
   /** Adds a listener whose certificate is for another name: clients that look must refuse it. */
   readonly misnamed?: boolean;
+  /** More of the broker's settings. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** A running broker; ends when it is disposed. The addresses stay the same over `kill` and `restart`. */
@@ -39,6 +44,10 @@ export interface KafkaServer extends AsyncDisposable {
   /** `host:port` of the listener with the wrong name; empty without `misnamed`. */
   readonly misnamed: string;
   readonly certificates: Certificates;
+  /** Where the logs of the topics are. */
+  readonly data: string;
+  /** The broker's process. */
+  readonly pid: number;
   /** Resolves when the broker's process has ended, whoever ended it. */
   readonly ended: () => Promise<void>;
   /** Ends the process with no warning, as a power cut would. */
@@ -72,7 +81,7 @@ export async function startKafka(options: KafkaServerOptions): Promise<KafkaServ
     mtls: options.mtlsPort || mtls as number,
     misnamed: options.misnamed ? misnamed as number : null,
   };
-  const settings = await writeSettings(directory, certificates, ports);
+  const settings = await writeSettings(directory, certificates, ports, options.settings);
   await format(directory, lib, settings);
   const broker = new Broker(directory, lib, settings, certificates, ports);
   await broker.restart();
@@ -91,6 +100,7 @@ class Broker implements KafkaServer {
   readonly mtls: string;
   readonly misnamed: string;
   readonly certificates: Certificates;
+  readonly data: string;
   readonly #directory: string;
   readonly #lib: string;
   readonly #settings: string;
@@ -99,6 +109,7 @@ class Broker implements KafkaServer {
 
   constructor(directory: string, lib: string, settings: string, certificates: Certificates, ports: Ports) {
     this.#directory = directory;
+    this.data = join(directory, DATA);
     this.#lib = lib;
     this.#settings = settings;
     this.#port = ports.plain;
@@ -106,6 +117,10 @@ class Broker implements KafkaServer {
     this.plain = `localhost:${ports.plain}`;
     this.mtls = `localhost:${ports.mtls}`;
     this.misnamed = ports.misnamed === null ? "" : `localhost:${ports.misnamed}`;
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0;
   }
 
   async restart(): Promise<void> {
@@ -172,7 +187,12 @@ async function fetchJars(): Promise<string> {
   return lib;
 }
 
-async function writeSettings(directory: string, certificates: Certificates, ports: Ports): Promise<string> {
+async function writeSettings(
+  directory: string,
+  certificates: Certificates,
+  ports: Ports,
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const certs = join(directory, "certs");
   const store = await makeServerStore(certs, "server", ["DNS:localhost", "IP:127.0.0.1"]);
   const listeners: [name: string, port: number][] = [["PLAIN", ports.plain], ["MTLS", ports.mtls]];
@@ -191,7 +211,7 @@ async function writeSettings(directory: string, certificates: Certificates, port
     "ssl.keystore.location": store,
     "ssl.truststore.type": "PEM",
     "ssl.truststore.location": certificates.caFile,
-    "log.dirs": join(directory, "data"),
+    "log.dirs": join(directory, DATA),
     "auto.create.topics.enable": "false",
     "num.partitions": "4",
     // Messages may carry times of long ago, and are deleted by them: 30 s after the start, in the middle of a test.
@@ -206,6 +226,7 @@ async function writeSettings(directory: string, certificates: Certificates, port
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
     ...(ports.misnamed === null ? {} : await misnamedSettings(certs)),
+    ...more,
   };
   const file = join(directory, "server.properties");
   await writeFile(file, Object.entries(settings).map(([name, value]) => `${name}=${value}\n`).join(""));
@@ -219,7 +240,7 @@ async function misnamedSettings(certs: string): Promise<Record<string, string>> 
 
 /** Gives the data folder its cluster id, once. */
 async function format(directory: string, lib: string, settings: string): Promise<void> {
-  if (existsSync(join(directory, "data", "meta.properties"))) return;
+  if (existsSync(join(directory, DATA, "meta.properties"))) return;
   const cluster = newClusterId();
   const tool = ["-cp", `${lib}/*`, "kafka.tools.StorageTool", "format"];
   await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings]);
