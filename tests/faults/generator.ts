@@ -1,5 +1,5 @@
-// Sends numbered messages at a steady rate, from a given number on. Prints, a line each, up to which number (excluded) all are
-// confirmed; ends in order at SIGTERM.
+// Sends numbered messages at a steady rate, from a given number on. Prints a line before it sends, when it must send again, and
+// when all below a number are confirmed; ends in order at SIGTERM.
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { DeliveryError, type KafkaProducer, type OutgoingMessage } from "../../lib/kafka.ts";
@@ -29,9 +29,11 @@ const began = performance.now();
 for (let sent = 0; !stop.signal.aborted;) {
   const due = Math.floor((performance.now() - began) / 1000 * rate);
   const count = Math.min(due - sent, MOST_AT_ONCE);
+  const next = from + sent + count;
+  process.stdout.write(`sending ${next}\n`);
   await sendAll(producer, Array.from({ length: count }, (_, i) => messageOf(from + sent + i)));
   sent += count;
-  process.stdout.write(`${from + sent}\n`);
+  process.stdout.write(`confirmed ${next}\n`);
   await delay(50);
 }
 await producer[Symbol.asyncDispose]();
@@ -43,6 +45,7 @@ async function sendAll(producer: KafkaProducer, messages: readonly OutgoingMessa
       return await producer.send(left);
     } catch (error) {
       if (!(error instanceof DeliveryError)) throw error;
+      process.stdout.write("again\n");
       left = error.undelivered;
     }
   }

@@ -1,5 +1,6 @@
 import type postgres from "postgres";
-import { BAD_EVERY, isBad } from "./numbers.ts";
+import { BAD_EVERY, isBad, isRecognisable } from "./numbers.ts";
+import type { NumberSource } from "./source.ts";
 
 /** What a run comes to. */
 export interface Account {
@@ -20,11 +21,13 @@ export class Ledger {
   readonly #sql: postgres.Sql;
   readonly #main: string;
   readonly #rejected: string;
+  readonly #uncertain: NumberSource["uncertain"];
   /** Numbers that retention deleted before they were read, by intent: stored or not, both are right. */
   readonly excused = new Set<number>();
 
-  constructor(sql: postgres.Sql, table: string) {
+  constructor(sql: postgres.Sql, table: string, { uncertain }: Pick<NumberSource, "uncertain">) {
     this.#sql = sql;
+    this.#uncertain = uncertain;
     this.#main = table;
     this.#rejected = `${table}_rejected`;
   }
@@ -46,9 +49,7 @@ export class Ledger {
 
   async account(made: number): Promise<Account> {
     const lost = await this.missing(0, made);
-    const doubled = await this.#sql.unsafe<{ n: number }[]>(
-      `select latency::int as n from ${this.#main} where address like 'https://n%' group by latency having count(*) > 1`,
-    );
+    const doubled = await this.#doubled(0, made);
     // Sent twice, a bad message is two messages: it is known by its place. A log that was cut gives a place to another one.
     const again = await this.#sql.unsafe<{ n: number }[]>(
       `select min("offset")::int as n from ${this.#rejected} group by topic_id, partition, "offset", value, reason
@@ -67,20 +68,31 @@ export class Ledger {
     );
     if (wronged.length > 0) throw new Error(`Good metrics were rejected: ${wronged[0]?.reason}`);
     if (strangers?.n !== 0) throw new Error(`${strangers?.n} messages of aborted transactions are in the table`);
-    const samples = [...lost, ...[...doubled, ...again].map(({ n }) => n)].slice(0, 20);
+    const samples = [...lost, ...doubled, ...again.map(({ n }) => n)].slice(0, 20);
     const counts = { rows: sizes?.rows ?? 0, rejected: sizes?.rejected ?? 0, twice: doubled.length + again.length };
     return { made, ...counts, lost: lost.length, excused: this.excused.size, samples };
   }
 
   /** The same for the numbers from `from` to `to` (excluded). */
   async stretch(from: number, to: number): Promise<Pick<Account, "made" | "rows" | "twice" | "lost">> {
-    const [row] = await this.#sql.unsafe<{ rows: number; twice: number }[]>(
-      `select count(*)::int as rows, (count(*) - count(distinct latency))::int as twice from ${this.#main}
+    const [row] = await this.#sql.unsafe<{ rows: number }[]>(
+      `select count(*)::int as rows from ${this.#main}
        where latency >= $1::int and latency < $2::int and address like 'https://n%'`,
       [from, to],
     );
-    const lost = await this.missing(from, to);
-    return { made: to - from, rows: row?.rows ?? 0, twice: row?.twice ?? 0, lost: lost.length };
+    const [twice, lost] = [await this.#doubled(from, to), await this.missing(from, to)];
+    return { made: to - from, rows: row?.rows ?? 0, twice: twice.length, lost: lost.length };
+  }
+
+  /** Numbers with more rows than messages. */
+  async #doubled(from: number, to: number): Promise<number[]> {
+    const rows = await this.#sql.unsafe<{ n: number }[]>(
+      `select latency::int as n from ${this.#main} where latency >= $1::int and latency < $2::int
+       and address like 'https://n%' group by latency having count(*) > 1`,
+      [from, to],
+    );
+    const isLawful = (n: number) => !isRecognisable(n) && this.#uncertain.some(([first, end]) => first <= n && n < end);
+    return rows.map(({ n }) => n).filter((n) => !isLawful(n));
   }
 
   /** Deletes what came from one place of a partition and after it, as if it had never been stored. */

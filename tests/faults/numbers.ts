@@ -8,7 +8,12 @@ export function isBad(number: number): boolean {
   return number % BAD_EVERY === BAD_EVERY - 1;
 }
 
-/** The message with a number: always the same one, so that a number sent twice is recognised by its `check_id`. */
+/** True where the message can be recognised when it is sent twice. The others tell whether one is stored twice. */
+export function isRecognisable(number: number): boolean {
+  return number % 2 === 1;
+}
+
+/** The message with a number: always the same one. */
 export function messageOf(number: number): OutgoingMessage {
   // A key of its own: the numbers spread over the partitions, and compaction keeps them all.
   const address = `https://n${number}.example`;
@@ -20,7 +25,7 @@ export function messageOf(number: number): OutgoingMessage {
     latency: number,
     is_valid: true,
     checked_at: new Date(timestamp).toISOString(),
-    check_id: `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}`,
+    ...isRecognisable(number) && { check_id: `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}` },
   };
   return { key: address, value: JSON.stringify(value), timestamp };
 }

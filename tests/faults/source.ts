@@ -15,6 +15,9 @@ export class NumberSource implements AsyncDisposable {
   #isPaused = true;
   /** All numbers below are in the topic. */
   made = 0;
+  #sending = 0;
+  /** Stretches of numbers (the last excluded) that may be in the topic twice: the generator could not know. */
+  readonly uncertain: (readonly [from: number, to: number])[] = [];
 
   constructor(options: Omit<GeneratorOptions, "from">) {
     this.#options = options;
@@ -32,11 +35,23 @@ export class NumberSource implements AsyncDisposable {
       stdio: ["ignore", "pipe", "ignore"],
     });
     this.#child = child;
-    createInterface({ input: child.stdout }).on("line", (line) => this.made = Math.max(this.made, Number(line)));
+    createInterface({ input: child.stdout }).on("line", (line) => this.#hear(line));
     child.once("close", () => void this.#revive());
   }
 
+  #hear(line: string): void {
+    const [word, number] = line.split(" ");
+    if (word === "sending") this.#sending = Number(number);
+    else if (word === "confirmed") this.made = Number(number);
+    else this.#doubt();
+  }
+
+  #doubt(): void {
+    if (this.#sending > this.made) this.uncertain.push([this.made, this.#sending]);
+  }
+
   async #revive(): Promise<void> {
+    this.#doubt();
     await delay(200);
     this.#child = undefined;
     if (!this.#isPaused) this.resume();

@@ -69,7 +69,7 @@ export class Topic {
   }
 
   async addPartitions(count: number): Promise<void> {
-    await this.#ask((admin) => admin.createPartitions({ topics: [{ name: this.name, count, assignments: [] }] }));
+    await this.#ask((admin) => admin.createPartitions({ topics: [{ name: this.name, count, assignments: null }] }));
   }
 
   async configure(settings: Readonly<Record<string, string>>): Promise<void> {

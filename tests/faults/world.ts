@@ -75,7 +75,7 @@ export async function openWorld({ combination, random, rate, isShort }: WorldOpt
   const generator = { bootstrap: broker.plain, topic: topic.name, client: "javascript", rate } as const;
   const source = stack.use(new NumberSource(generator));
   const crew = stack.use(new Crew(combination.members, environment(broker, way, topic, random)));
-  const ledger = new Ledger(postgres.sql, TABLE);
+  const ledger = new Ledger(postgres.sql, TABLE, source);
 
   const sql = (text: string) => persistently(() => postgres.sql.unsafe(text));
   const world: Stage = {
