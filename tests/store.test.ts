@@ -287,6 +287,27 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       },
     );
 
+    it("flush finds one row out of 5,000 that is refused in about 2·log2(5,000) statements, wherever it stands", async () => {
+      const table = newTable();
+      const { main } = quoteTables(table);
+      const recorded = recording(database);
+      await Store.open(database, table);
+      await database.script(`alter table ${main} alter column address type varchar(50)`);
+      const store = await Store.open(recorded.database, table);
+      for (const place of [0, 1, 2499, 2500, 3141, 4999]) {
+        const source = newSource();
+        await store.claim(source, new Map([[0, 0]]));
+        const batch = entries(0, 5000);
+        batch[place] = entry(place, { address: "x".repeat(51) });
+        recorded.statements.length = 0;
+        expect(await store.flush(source, span(0, 5000), batch)).toBe("stored");
+        // One would do without the bad row; two for each of the 13 times that 5,000 can be halved; one to reject it.
+        expect(recorded.statements.length - 1).toBeLessThanOrEqual(2 * Math.ceil(Math.log2(5000)) + 1);
+      }
+      expect((await rejected(database, table)).map(({ offset }) => offset)).toEqual([0, 1, 2499, 2500, 3141, 4999]);
+      expect(await addresses(database, table)).toHaveLength(6 * 4999);
+    });
+
     it("flush stores a metric that was sent twice once, by its check_id, and its neighbours", async () => {
       const table = newTable();
       const recorded = recording(database);

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../support/eventually.ts";
 import type { Combination } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import type { Account } from "./ledger.ts";
@@ -36,6 +37,8 @@ export interface Report {
   readonly problems: readonly string[];
 }
 
+/** Numbers that must be made, and stored, after a fault is healed: some for each partition. */
+const ENOUGH = 100;
 /** How often a second fault strikes while the first one lasts, out of 1. */
 const DOUBLE = 0.3;
 
@@ -99,6 +102,9 @@ async function strike(fault: Fault, { faults, say }: CampaignOptions, world: Wor
   await struck.heal?.();
   const healed = performance.now();
   source.resume();
+  const enough = source.made + ENOUGH;
+  const isMaking = () => source.made >= enough;
+  await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 120_000 });
   await world.recovered(from);
   // Whoever gave up for the fault's sake may do so a moment after it is healed.
   crew.mayGiveUp = false;

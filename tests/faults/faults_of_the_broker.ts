@@ -30,9 +30,12 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
   {
     name: "partitions added",
     part: "broker",
-    async strike({ topic }) {
+    async strike({ topic, marks }) {
       const { partitions } = await topic.describe();
-      if (partitions < MOST_PARTITIONS) await topic.addPartitions(partitions + 1);
+      if (partitions >= MOST_PARTITIONS) return { times: 0 };
+      await topic.addPartitions(partitions + 1);
+      const isRead = async () => (await marks()).size > partitions;
+      await eventually(isRead, () => "Nobody reads the new partition", { timeout: 90_000, interval: 200 });
     },
   },
   {

@@ -210,8 +210,6 @@ async function setBack(world: World): Promise<void> {
       await sql.unsafe(`select from ${TABLE}_offsets where topic_id = '${id}' and partition = ${partition} for update`);
       const numbers = (await topic.read(partition, back)).flatMap(({ number }) => number ?? []);
       await ledger.forget(numbers, sql);
-      await sql.unsafe(`delete from ${TABLE}_rejected
-        where topic_id = '${id}' and partition = ${partition} and "offset" >= ${back} and value is not null`);
       await sql.unsafe(`update ${TABLE}_offsets set next_offset = ${back}
         where topic_id = '${id}' and partition = ${partition}`);
     });

@@ -95,10 +95,16 @@ export class Ledger {
     return rows.map(({ n }) => n).filter((n) => !isLawful(n));
   }
 
-  /** Deletes what came from one place of a partition and after it, as if it had never been stored. */
+  /** Deletes numbers as if they had never been stored. They must be in the log still: one that was cut has lost some for ever. */
   async forget(numbers: readonly number[], sql: postgres.ISql): Promise<void> {
-    await sql.unsafe(`delete from ${this.#main} where address like 'https://n%' and latency = any($1::float8[])`, [
-      numbers.filter((n) => !isBad(n)) as never,
-    ]);
+    await sql.unsafe(
+      `delete from ${this.#main} where address like 'https://n%' and latency = any(string_to_array($1, ',')::float8[])`,
+      [numbers.filter((number) => !isBad(number)).join()],
+    );
+    await sql.unsafe(
+      `delete from ${this.#rejected} where value = any(
+         select convert_to('no metric ' || n, 'UTF8') from unnest(string_to_array($1, ',')) n)`,
+      [numbers.filter(isBad).join()],
+    );
   }
 }
