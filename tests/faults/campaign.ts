@@ -54,6 +54,7 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
     await world.source.pause();
     await world.recovered(0);
   } catch (error) {
+    options.say(`gives up: ${(error as Error).message}`);
     problems.push(String((error as Error).stack), await describe(world));
   }
   await world.source.pause();

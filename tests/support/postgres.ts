@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +21,8 @@ export interface TestPostgres extends AsyncDisposable {
   restart(): Promise<void>;
   /** Gives a folder to the user that the server runs as. */
   own(folder: string): void;
+  /** From now on the role must give its password when it connects. */
+  requirePassword(role: string): Promise<void>;
 }
 
 export interface TestPostgresOptions {
@@ -81,7 +83,16 @@ async function createDatabase(url: string): Promise<TestPostgres> {
   };
   const notOurs = () =>
     Promise.reject(new TypeError("The server of TEST_DATABASE_URL is not for crashing: ask for an own one"));
-  return { settings, sql, pid: null, crash: notOurs, restart: notOurs, own: () => {}, [Symbol.asyncDispose]: dispose };
+  return {
+    settings,
+    sql,
+    pid: null,
+    crash: notOurs,
+    restart: notOurs,
+    own: () => {},
+    requirePassword: notOurs,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 function superuser({ host, port, name, user, password }: PostgresSettings): postgres.Sql {
@@ -141,6 +152,11 @@ async function startServer({ tls }: TestPostgresOptions): Promise<TestPostgres> 
     crash: () => stop(server, "SIGQUIT"),
     restart: async () => void (server = await begin()),
     own: (path) => owner === null || chownSync(path, owner.uid, owner.gid),
+    async requirePassword(role) {
+      const path = join(data, "pg_hba.conf");
+      writeFileSync(path, `host all ${role} all scram-sha-256\n${readFileSync(path, "utf8")}`);
+      await sql`select pg_reload_conf()`;
+    },
     async [Symbol.asyncDispose]() {
       await sql.end({ timeout: 1 });
       // "Fast": connections that a test left open are ended.
