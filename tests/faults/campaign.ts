@@ -90,10 +90,12 @@ async function strike(fault: Fault, { faults, say }: CampaignOptions, world: Wor
     await world.recovered(0);
   }
   const from = Math.max(0, source.made - 2000);
-  const others = faults.filter((other) => other.part !== fault.part && other.lasts === undefined && !other.isCalm);
+  const others = faults.filter(({ part, lasts, isCalm, needsFlow }) =>
+    part !== fault.part && part !== "broker" && lasts === undefined && !isCalm && !needsFlow
+  );
   const isDouble = !isShort && !fault.isCalm && fault.lasts !== undefined && others.length > 0 &&
     random.next() < DOUBLE;
-  const second = isDouble ? random.pick(others.filter((other) => other.part !== "broker")) : undefined;
+  const second = isDouble ? random.pick(others) : undefined;
   crew.mayGiveUp = fault.mayGiveUp ?? false;
   const began = performance.now();
   const struck = await fault.strike(world) ?? {};

@@ -17,6 +17,7 @@ export const FAULTS_OF_PROGRAMS: readonly Fault[] = [
     // Each in a group of its own: after a death its group waits for a session to end, and nothing would be under way.
     name: "consumers killed at work",
     part: "programs",
+    needsFlow: true,
     async strike(world) {
       const kills = world.isShort ? 3 : 8;
       for (let n = 0; n < kills; n++) await killAtWork(world);

@@ -50,6 +50,25 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
+    // What the consumers remember as their positions are valid offsets in the new topic, of other messages.
+    name: "topic made again behind sleeping consumers",
+    part: "broker",
+    isCalm: true,
+    mayGiveUp: true,
+    async strike({ topic, crew, source, marks, pass }) {
+      const longest = Math.max(...(await marks()).values());
+      const { partitions } = await topic.describe();
+      const sleeping = crew.members;
+      for (const { running } of sleeping) running.kill("SIGSTOP");
+      await topic.delete();
+      await topic.create(partitions);
+      source.resume();
+      await pass(1000, 2000);
+      await topic.fill(longest + 100);
+      return { heal: () => sleeping.forEach(({ running }) => running.kill("SIGCONT")) };
+    },
+  },
+  {
     name: "group's offsets reset",
     part: "broker",
     async strike({ crew, topic }) {

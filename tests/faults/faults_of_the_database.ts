@@ -162,6 +162,16 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     strike: ({ way }) => Promise.resolve(way.silence("everything")),
   },
   {
+    // The statement has been sent again over another connection, and others after it, when it arrives after all.
+    name: "statement comes late",
+    part: "database",
+    lasts: HALF_A_MINUTE,
+    strike({ way }) {
+      const { release } = way.hold();
+      return Promise.resolve({ heal: release });
+    },
+  },
+  {
     name: "connections cut",
     part: "database",
     async strike({ way, isShort, pass }) {

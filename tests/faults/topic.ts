@@ -137,10 +137,16 @@ export class Topic {
     }
   }
 
-  /** A foreign program writes `count` messages under one key. */
+  /** A foreign program writes `count` messages to each partition, all under one key. */
   async fill(count: number): Promise<void> {
+    const { partitions } = await this.describe();
     await using producer = this.#producer({});
-    await producer.send({ messages: this.#foreign(count, "filler") });
+    for (let partition = 0; partition < partitions; partition++) {
+      const messages = this.#foreign(count, "filler").map((message) => ({ ...message, partition }));
+      for (let sent = 0; sent < count; sent += 2000) {
+        await producer.send({ messages: messages.slice(sent, sent + 2000) });
+      }
+    }
   }
 
   /** A foreign program writes `count` messages in a transaction and then thinks better of it. */

@@ -11,19 +11,25 @@ export interface Relay extends AsyncDisposable {
   cut(): void;
   /** From now on the connections there are carry nothing more, and nobody is told; new ones work. */
   silence(what: Silence): void;
+  /** Keeps what the near side says on the connections there are, even if it hangs up meanwhile; `release` lets it arrive after all. */
+  hold(): { release(): void };
 }
 
 /** Listens on a port of loopback (0: any) and passes what comes on to another; disposing of it cuts every connection. */
 export async function relay(port: number, toHost: string, toPort: number): Promise<Relay> {
   const sockets = new Map<Socket, "near" | "far">();
+  const pairs = new Map<Socket, Socket>();
+  const held = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(toPort, toHost);
+    pairs.set(near, far);
+    near.on("close", () => pairs.delete(near));
     for (const [socket, other, side] of [[near, far, "near"], [far, near, "far"]] as const) {
       sockets.set(socket, side);
       socket.on("error", () => {});
       socket.on("close", () => {
         sockets.delete(socket);
-        other.destroy();
+        if (!held.has(other)) other.destroy();
       });
       socket.pipe(other);
     }
@@ -43,6 +49,24 @@ export async function relay(port: number, toHost: string, toPort: number): Promi
         socket.unpipe();
         socket.resume();
       }
+    },
+    hold: () => {
+      const kept = [...pairs].map(([near, far]) => {
+        const words: Uint8Array[] = [];
+        near.unpipe(far);
+        near.on("data", (chunk: Uint8Array) => words.push(chunk));
+        held.add(far);
+        return { far, words };
+      });
+      return {
+        release: () => {
+          for (const { far, words } of kept) {
+            held.delete(far);
+            far.resume();
+            far.end(Buffer.concat(words));
+          }
+        },
+      };
     },
     async [Symbol.asyncDispose]() {
       cut();
