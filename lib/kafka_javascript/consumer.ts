@@ -1,4 +1,4 @@
-import { Consumer, ListOffsetTimestamps } from "@platformatic/kafka";
+import { Consumer, type GroupPartitionsAssigner, ListOffsetTimestamps, roundRobinAssigner } from "@platformatic/kafka";
 import type {
   AssignedPartition,
   ConsumerOptions,
@@ -10,7 +10,7 @@ import type {
   Reading,
 } from "../kafka.ts";
 import { asSetupError, connectionOptions, describeTopic, reason } from "./connection.ts";
-import { Fetcher, PartitionsAdded } from "./fetch.ts";
+import { Fetcher, OutdatedShare } from "./fetch.ts";
 import { Membership } from "../kafka/membership.ts";
 import { type Described, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
 import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../kafka/setup.ts";
@@ -25,6 +25,15 @@ const RETRIES = 3;
 interface Member {
   readonly consumer: Consumer;
   readonly membership: Membership;
+  readonly basis: Basis;
+}
+
+/** What the group's present shares were made of, as far as this member knows. */
+interface Basis {
+  /** The partitions that it shared out as the leader of the group: its knowledge may have been some seconds old. */
+  sharedOut: number | null;
+  /** The topic when this member first looked at it with the present share. */
+  seen: { readonly id: string; readonly partitions: number } | null;
 }
 
 interface Share extends Described {
@@ -49,10 +58,17 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
   }
 
   async describe(signal: AbortSignal): Promise<Share> {
-    const { consumer, membership } = await this.#joined();
+    const { consumer, membership, basis } = await this.#joined();
     const { partitions, changed } = await membership.share(signal);
     const { topic } = this.#options;
     const { id, cluster, partitions: count } = await describeTopic(consumer, topic);
+    if (changed.aborted) return await this.describe(signal);
+    if (isOutdated(partitions, basis, id, count)) {
+      // Leaving makes the group share out anew. Joining once more does not: the broker heeds that of the leader alone.
+      membership.fail(new OutdatedShare(`The topic ${topic} has changed`));
+      return await this.describe(signal);
+    }
+    basis.seen ??= { id, partitions: count };
     const assigned = await this.#lookAt(consumer, partitions);
     if (changed.aborted) return await this.describe(signal);
     const topicId = topicIdHex(id) ?? `${cluster}/${topic}`;
@@ -63,9 +79,8 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     try {
       yield* new Fetcher(share.consumer, this.#options, share, positions, stop).messages();
     } catch (error) {
-      if (!(error instanceof PartitionsAdded)) throw error;
-      // Joining again asks the group to share out anew; where that fails, a new membership does.
-      await share.consumer.joinGroup({}).catch((failure) => this.#member?.membership.fail(failure));
+      if (!(error instanceof OutdatedShare)) throw error;
+      if (this.#member?.consumer === share.consumer) this.#member.membership.fail(error);
     }
   }
 
@@ -134,7 +149,18 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
   }
 }
 
+/** True where some partition of the topic as it is now is nobody's, or a share holds one that is not there. */
+function isOutdated(share: readonly number[], { sharedOut, seen }: Basis, id: string, count: number): boolean {
+  if (share.some((partition) => partition >= count) || (sharedOut ?? count) !== count) return true;
+  return seen !== null && (seen.id !== id || seen.partitions !== count);
+}
+
 function newMember(options: ConsumerOptions): Member {
+  const basis: Basis = { sharedOut: null, seen: null };
+  const partitionAssigner: GroupPartitionsAssigner = (self, members, topics, metadata) => {
+    basis.sharedOut = metadata.topics.get(options.topic)?.partitionsCount ?? null;
+    return roundRobinAssigner(self, members, topics, metadata);
+  };
   const consumer = new Consumer({
     ...connectionOptions(options),
     groupId: options.group,
@@ -144,15 +170,20 @@ function newMember(options: ConsumerOptions): Member {
     rebalanceTimeout: REBALANCE_LIMIT,
     // Known to librdkafka too: members with either client can share a group.
     protocols: [{ name: "roundrobin", version: 1 }],
+    partitionAssigner,
     retries: RETRIES,
   });
   const membership = new Membership();
   consumer.topics.track(options.topic);
-  consumer.on("consumer:group:rebalance", () => membership.lose());
+  consumer.on("consumer:group:rebalance", () => {
+    basis.sharedOut = null;
+    membership.lose();
+  });
   consumer.on("consumer:group:join", () => {
+    basis.seen = null;
     membership.gain(consumer.assignments?.find(({ topic }) => topic === options.topic)?.partitions ?? []);
   });
   // A failed joining after a heartbeat ends up here; without a listener it would end the process.
   consumer.on("error", (error: unknown) => membership.fail(error));
-  return { consumer, membership };
+  return { consumer, membership, basis };
 }

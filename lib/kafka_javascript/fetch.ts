@@ -3,6 +3,7 @@ import type { Assignment, IncomingMessage, KafkaOptions, Positions } from "../ka
 import { connectionOptions } from "./connection.ts";
 import { exactly } from "../kafka/readings.ts";
 import { CLIENT_ID, FETCH_BYTES, PARTITION_BYTES } from "../kafka/setup.ts";
+import { topicIdHex } from "../kafka/topic_id.ts";
 import { Queue } from "../queue.ts";
 
 /** Milliseconds that a broker holds a question to which it has no new messages. */
@@ -13,9 +14,9 @@ const TRANSACTIONAL = 16;
 const CONTROL = 32;
 const READ_COMMITTED = 1;
 
-/** The topic has got more partitions: the group must share them out anew. */
-export class PartitionsAdded extends Error {
-  override name = "PartitionsAdded";
+/** The topic has other partitions than those that the group shared out: it must do so anew. */
+export class OutdatedShare extends Error {
+  override name = "OutdatedShare";
 }
 
 /** An answer of one broker, or why there is none. */
@@ -85,11 +86,14 @@ export class Fetcher {
   /** Asks each broker for the partitions it leads, unless it has not yet answered. */
   async #ask(): Promise<void> {
     if (this.#offsets.size === 0 || this.#signal.aborted) return;
-    const { topic } = this.#assignment;
+    const { topic, topicId } = this.#assignment;
     const metadata = await this.#consumer.metadata({ topics: [topic] });
     const found = metadata.topics.get(topic);
     const count = found?.partitionsCount ?? 0;
-    if (count > this.#partitions) throw new PartitionsAdded(`The topic ${topic} has ${count} partitions now`);
+    if (count !== this.#partitions) throw new OutdatedShare(`The topic ${topic} has ${count} partitions now`);
+    const id = topicIdHex(found?.id ?? "");
+    // Offsets of one topic mean nothing in another of the same name, though they may well be in its range.
+    if (id !== null && id !== topicId) throw new OutdatedShare(`The topic ${topic} was deleted and made again`);
     const byLeader = Map.groupBy(this.#offsets, ([partition]) => found?.partitions[partition]?.leader ?? -1);
     for (const [node, offsets] of byLeader) {
       if (!this.#asked.has(node)) this.#askOne(node, found?.id ?? "", offsets);

@@ -43,6 +43,8 @@ const PULL_COUNT = 1000;
 const PULL_WAIT = 200;
 /** Milliseconds without a pull after which the client is served by a timer: the group's changes come with pulls only. */
 const IDLE_LIMIT = 500;
+/** Milliseconds between two pulls after which the topic is looked at before what came is believed. */
+const SLEEP = 1_000;
 /** The longest there is: a consumer that waits for its database is no dead one. */
 const LONGEST_WORK = 86_400_000;
 /** Codes of the callback on a change of the share. */
@@ -204,8 +206,16 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     );
     this.#watch.begin();
     let stalled: number | undefined;
+    let isRemade = false;
+    let lookedAt = performance.now();
     while (!stop.aborted) {
       const pulled = await member.puller.pull(stop);
+      if (performance.now() - lookedAt > SLEEP && pulled.length > 0) {
+        // Frozen, or held up by the database: what came since may be of another topic of the same name.
+        isRemade ||= await this.#isRemade(member.admin, assignment.topicId);
+      }
+      lookedAt = performance.now();
+      if (isRemade) throw new Error(`The topic ${assignment.topic} was deleted and made again`);
       for (const message of pulled) {
         // Also in the middle of a batch: it may be from before the group took the partitions away.
         if (stop.aborted) return;
@@ -220,7 +230,13 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
         (ends) => stop.aborted || (stalled = this.#watch.stalled(next, ends)),
         () => {},
       );
+      // The library goes on at the same offsets in a new topic of this name, where they are those of other messages.
+      this.#isRemade(member.admin, assignment.topicId).then((found) => isRemade ||= found, () => {});
     }
+  }
+
+  async #isRemade(admin: NativeAdmin, topicId: string): Promise<boolean> {
+    return (await describeTopic(admin, this.#options.topic)).id !== topicId;
   }
 
   asSetupError(error: unknown): KafkaSetupError | null {

@@ -81,7 +81,9 @@ async function create(database: Database, home: TableName, missing: readonly Mis
   const statements = [...missing.flatMap((what) => creation(home)[what]), ...views];
   try {
     // `if not exists` alone races. The lock lasts until the commit: one given back earlier would leave a gap before it.
-    await database.script([`select pg_advisory_xact_lock(${CREATION_LOCK})`, ...statements].join(";\n"));
+    // On the disk at once: what a crash loses of the rows comes from Kafka again, a table does not.
+    const first = [`set local synchronous_commit = on`, `select pg_advisory_xact_lock(${CREATION_LOCK})`];
+    await database.script([...first, ...statements].join(";\n"));
   } catch (error) {
     if (sqlFailure(error)?.code !== "42501") throw error;
     const what = `The role ${quoteIdentifier(role)} may not create what is missing (${(error as Error).message})`;

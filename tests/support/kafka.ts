@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { type KafkaServer, reasonMissing, startKafka } from "../../tools/kafka/kafka.ts";
+import { type KafkaServer, type KafkaServerOptions, reasonMissing, startKafka } from "../../tools/kafka/kafka.ts";
 
 /** Whether this machine can run a broker; says in one line what to install where it cannot. Under CI that is a failure. */
 export function canRunKafka(): boolean {
@@ -18,7 +18,9 @@ export function skipped(why: string): false {
 }
 
 /** A broker in a folder of its own, which goes with it. */
-export async function temporaryKafka(options: { readonly sasl?: boolean } = {}): Promise<KafkaServer> {
+export async function temporaryKafka(
+  options: Pick<KafkaServerOptions, "sasl" | "settings"> = {},
+): Promise<KafkaServer> {
   const directory = await mkdtemp(join(tmpdir(), "host-checker-kafka-"));
   const broker = await startKafka({ directory, misnamed: true, ...options });
   const stop = broker[Symbol.asyncDispose].bind(broker);

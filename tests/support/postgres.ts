@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +15,14 @@ export interface TestPostgres extends AsyncDisposable {
   readonly sql: postgres.Sql;
   /** The server's process; null where the environment names the server. */
   readonly pid: number | null;
+  /** Ends the server at once, as `pg_ctl stop -m immediate` does: what was not yet on the disk is gone. Only where it was started here. */
+  crash(): Promise<void>;
+  /** Starts it again after `crash`, with what it had on the disk. */
+  restart(): Promise<void>;
+  /** Gives a folder to the user that the server runs as. */
+  own(folder: string): void;
+  /** From now on the role must give its password when it connects. */
+  requirePassword(role: string): Promise<void>;
 }
 
 export interface TestPostgresOptions {
@@ -73,7 +81,18 @@ async function createDatabase(url: string): Promise<TestPostgres> {
     await admin.unsafe(`drop database ${name} with (force)`);
     await admin.end();
   };
-  return { settings, sql, pid: null, [Symbol.asyncDispose]: dispose };
+  const notOurs = () =>
+    Promise.reject(new TypeError("The server of TEST_DATABASE_URL is not for crashing: ask for an own one"));
+  return {
+    settings,
+    sql,
+    pid: null,
+    crash: notOurs,
+    restart: notOurs,
+    own: () => {},
+    requirePassword: notOurs,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 function superuser({ host, port, name, user, password }: PostgresSettings): postgres.Sql {
@@ -91,20 +110,25 @@ function superuser({ host, port, name, user, password }: PostgresSettings): post
 }
 
 async function startServer({ tls }: TestPostgresOptions): Promise<TestPostgres> {
-  if (programs === null) throw new Error("No PostgreSQL server here: install postgresql, or set TEST_DATABASE_URL");
+  const bin = programs;
+  if (bin === null) throw new Error("No PostgreSQL server here: install postgresql, or set TEST_DATABASE_URL");
   const folder = mkdtempSync(join(tmpdir(), "test-postgres-"));
   const owner = unprivileged();
   if (owner !== null) chownSync(folder, owner.uid, owner.gid);
   const data = join(folder, "data");
   const init = ["--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync"];
-  execFileSync(join(programs, "initdb"), [...init, "--locale=C"], { cwd: folder, stdio: "ignore", ...owner });
+  execFileSync(join(bin, "initdb"), [...init, "--locale=C"], { cwd: folder, stdio: "ignore", ...owner });
   if (tls !== undefined) installCertificate(folder, tls, owner);
   const port = await freePort();
-  const server = spawn(join(programs, "postgres"), serverArguments(folder, port, tls !== undefined), {
-    cwd: folder,
-    stdio: ["ignore", "ignore", "pipe"],
-    ...owner,
-  });
+  const begin = async (): Promise<ChildProcess> => {
+    const started = spawn(join(bin, "postgres"), serverArguments(folder, port, tls !== undefined), {
+      cwd: folder,
+      stdio: ["ignore", "ignore", "pipe"],
+      ...owner,
+    });
+    await untilReady(started);
+    return started;
+  };
   const settings = {
     host: "127.0.0.1",
     port,
@@ -114,18 +138,33 @@ async function startServer({ tls }: TestPostgresOptions): Promise<TestPostgres> 
     sslMode: "prefer",
     ca: null,
   } as const;
+  let server = await begin();
   // Where the tests end without disposing of it, the server must not stay behind.
   const abandon = () => server.kill("SIGQUIT");
   process.once("exit", abandon);
-  await untilReady(server);
   const sql = superuser(settings);
-  const dispose = async () => {
-    await sql.end({ timeout: 1 });
-    await stop(server);
-    process.off("exit", abandon);
-    rmSync(folder, { recursive: true, force: true });
+  return {
+    settings,
+    sql,
+    get pid() {
+      return server.pid ?? null;
+    },
+    crash: () => stop(server, "SIGQUIT"),
+    restart: async () => void (server = await begin()),
+    own: (path) => owner === null || chownSync(path, owner.uid, owner.gid),
+    async requirePassword(role) {
+      const path = join(data, "pg_hba.conf");
+      writeFileSync(path, `host all ${role} all scram-sha-256\n${readFileSync(path, "utf8")}`);
+      await sql`select pg_reload_conf()`;
+    },
+    async [Symbol.asyncDispose]() {
+      await sql.end({ timeout: 1 });
+      // "Fast": connections that a test left open are ended.
+      await stop(server, "SIGINT");
+      process.off("exit", abandon);
+      rmSync(folder, { recursive: true, force: true });
+    },
   };
-  return { settings, sql, pid: server.pid ?? null, [Symbol.asyncDispose]: dispose };
 }
 
 interface Owner {
@@ -177,11 +216,10 @@ async function untilReady(server: ChildProcess): Promise<void> {
   log = "";
 }
 
-async function stop(server: ChildProcess): Promise<void> {
+async function stop(server: ChildProcess, signal: "SIGINT" | "SIGQUIT"): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const exited = once(server, "exit");
-  // "Fast": connections that a test left open are ended.
-  server.kill("SIGINT");
+  server.kill(signal);
   await exited;
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { vi } from "vitest";
+import { eventually } from "./eventually.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -83,10 +83,9 @@ export function start(
   child.stderr.setEncoding("utf8").on("data", (text: string) => output.stderr += text);
   child.stdin.on("error", () => {}); // A program that ended early has closed its input: its exit code tells.
   if (options.input !== undefined) child.stdin.end(options.input);
-  const until = (holds: () => boolean, what: () => string) =>
-    vi.waitFor(() => {
-      if (!holds()) throw new Error(`${runtime} ${program} has ${what()}`);
-    }, { timeout: 30_000, interval: 20 });
+  const until = async (holds: () => boolean, what: () => string) => {
+    await eventually(holds, () => `${runtime} ${program} has ${what()}`);
+  };
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once("error", reject);
     child.once(

@@ -1,26 +1,75 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
-/** Listens on a port of loopback and passes what comes on to another; disposing of it cuts every connection. */
-export async function relay(port: number, toHost: string, toPort: number): Promise<AsyncDisposable> {
-  const sockets = new Set<Socket>();
+/** What a relay swallows: what the server says, or what both sides say. */
+export type Silence = "answers" | "everything";
+
+/** A way to a server that can break. */
+export interface Relay extends AsyncDisposable {
+  readonly port: number;
+  /** Ends every connection there is; new ones are taken. */
+  cut(): void;
+  /** From now on the connections there are carry nothing more, and nobody is told; new ones work. */
+  silence(what: Silence): void;
+  /** Keeps what the near side says on the connections there are, even if it hangs up meanwhile; `release` lets it arrive after all. */
+  hold(): { release(): void };
+}
+
+/** Listens on a port of loopback (0: any) and passes what comes on to another; disposing of it cuts every connection. */
+export async function relay(port: number, toHost: string, toPort: number): Promise<Relay> {
+  const sockets = new Map<Socket, "near" | "far">();
+  const pairs = new Map<Socket, Socket>();
+  const held = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(toPort, toHost);
-    for (const [socket, other] of [[near, far], [far, near]] as const) {
-      sockets.add(socket);
+    pairs.set(near, far);
+    near.on("close", () => pairs.delete(near));
+    for (const [socket, other, side] of [[near, far, "near"], [far, near, "far"]] as const) {
+      sockets.set(socket, side);
       socket.on("error", () => {});
       socket.on("close", () => {
         sockets.delete(socket);
-        other.destroy();
+        if (!held.has(other)) other.destroy();
       });
       socket.pipe(other);
     }
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
+  const cut = () => {
+    for (const socket of sockets.keys()) socket.destroy();
+  };
   return {
+    port: (server.address() as { port: number }).port,
+    cut,
+    silence: (what) => {
+      for (const [socket, side] of sockets) {
+        if (side === "near" && what === "answers") continue;
+        // Read on, into nothing: the other end must not notice by its buffers either.
+        socket.unpipe();
+        socket.resume();
+      }
+    },
+    hold: () => {
+      const kept = [...pairs].map(([near, far]) => {
+        const words: Uint8Array[] = [];
+        near.unpipe(far);
+        near.on("data", (chunk: Uint8Array) => words.push(chunk));
+        held.add(far);
+        return { far, words };
+      });
+      return {
+        release: () => {
+          for (const { far, words } of kept) {
+            held.delete(far);
+            far.resume();
+            far.end(Buffer.concat(words));
+          }
+        },
+      };
+    },
     async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
+      cut();
       server.close();
       await once(server, "close");
     },

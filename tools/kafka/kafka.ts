@@ -15,6 +15,9 @@ const run = promisify(execFile);
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = resolve(HERE, "../..");
 
+/** The folder of the logs, in that of the broker. */
+const DATA = "data";
+
 /** Milliseconds that a broker may take until it answers; it takes 3 s on an idle machine. */
 const START_LIMIT = 90_000;
 /** Milliseconds that a broker may take to end by itself. */
@@ -30,6 +33,8 @@ export interface KafkaServerOptions {
   readonly misnamed?: boolean;
   /** Adds a listener with TLS at which one logs in by name and password. */
   readonly sasl?: boolean;
+  /** More of the broker's settings. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** Who may log in at the listener for that, with any mechanism; what `blocked` may do is for access control lists to say. */
@@ -46,6 +51,10 @@ export interface KafkaServer extends AsyncDisposable {
   /** `host:port` of the listener for logins; empty without `sasl`. */
   readonly sasl: string;
   readonly certificates: Certificates;
+  /** Where the logs of the topics are. */
+  readonly data: string;
+  /** The broker's process. */
+  readonly pid: number;
   /** Resolves when the broker's process has ended, whoever ended it. */
   readonly ended: () => Promise<void>;
   /** Ends the process with no warning, as a power cut would. */
@@ -81,7 +90,7 @@ export async function startKafka(options: KafkaServerOptions): Promise<KafkaServ
     sasl: options.sasl ? sasl as number : null,
   };
   for (const port of [options.plainPort, options.mtlsPort]) if (port) await assertFree(port);
-  const settings = await writeSettings(directory, certificates, ports);
+  const settings = await writeSettings(directory, certificates, ports, options.settings);
   await format(directory, lib, settings);
   const broker = new Broker(directory, lib, settings, certificates, ports);
   await broker.restart();
@@ -102,6 +111,7 @@ class Broker implements KafkaServer {
   readonly misnamed: string;
   readonly sasl: string;
   readonly certificates: Certificates;
+  readonly data: string;
   readonly #directory: string;
   readonly #lib: string;
   readonly #settings: string;
@@ -110,6 +120,7 @@ class Broker implements KafkaServer {
 
   constructor(directory: string, lib: string, settings: string, certificates: Certificates, ports: Ports) {
     this.#directory = directory;
+    this.data = join(directory, DATA);
     this.#lib = lib;
     this.#settings = settings;
     this.#port = ports.plain;
@@ -118,6 +129,10 @@ class Broker implements KafkaServer {
     this.mtls = `localhost:${ports.mtls}`;
     this.misnamed = ports.misnamed === null ? "" : `localhost:${ports.misnamed}`;
     this.sasl = ports.sasl === null ? "" : `localhost:${ports.sasl}`;
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0;
   }
 
   async restart(): Promise<void> {
@@ -184,7 +199,12 @@ async function fetchJars(): Promise<string> {
   return lib;
 }
 
-async function writeSettings(directory: string, certificates: Certificates, ports: Ports): Promise<string> {
+async function writeSettings(
+  directory: string,
+  certificates: Certificates,
+  ports: Ports,
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const certs = join(directory, "certs");
   const store = await makeServerStore(certs, "server", ["DNS:localhost", "IP:127.0.0.1"]);
   const listeners: [name: string, port: number][] = [["PLAIN", ports.plain], ["MTLS", ports.mtls]];
@@ -204,7 +224,7 @@ async function writeSettings(directory: string, certificates: Certificates, port
     "ssl.keystore.location": store,
     "ssl.truststore.type": "PEM",
     "ssl.truststore.location": certificates.caFile,
-    "log.dirs": join(directory, "data"),
+    "log.dirs": join(directory, DATA),
     "auto.create.topics.enable": "false",
     "num.partitions": "4",
     // Messages may carry times of long ago, and are deleted by them: 30 s after the start, in the middle of a test.
@@ -220,6 +240,7 @@ async function writeSettings(directory: string, certificates: Certificates, port
     "broker.heartbeat.interval.ms": "500",
     ...(ports.misnamed === null ? {} : await misnamedSettings(certs)),
     ...(ports.sasl === null ? {} : saslSettings()),
+    ...more,
   };
   const file = join(directory, "server.properties");
   await writeFile(file, Object.entries(settings).map(([name, value]) => `${name}=${value}\n`).join(""));
@@ -248,7 +269,7 @@ function saslSettings(): Record<string, string> {
 
 /** Gives the data folder its cluster id and its users, once. */
 async function format(directory: string, lib: string, settings: string): Promise<void> {
-  if (existsSync(join(directory, "data", "meta.properties"))) return;
+  if (existsSync(join(directory, DATA, "meta.properties"))) return;
   const cluster = newClusterId();
   const tool = ["-cp", `${lib}/*`, "kafka.tools.StorageTool", "format"];
   const users = ["SCRAM-SHA-256", "SCRAM-SHA-512"].flatMap((mechanism) =>

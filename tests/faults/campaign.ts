@@ -1,0 +1,146 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../support/eventually.ts";
+import type { Combination } from "./combinations.ts";
+import type { Fault } from "./fault.ts";
+import type { Account } from "./ledger.ts";
+import { Random } from "./random.ts";
+import { openWorld, type World } from "./world.ts";
+
+export interface CampaignOptions {
+  readonly combination: Combination;
+  readonly faults: readonly Fault[];
+  readonly seed: number;
+  /** Metrics a second. */
+  readonly rate: number;
+  /** 0: each fault once, and briefly; else over and over, for so long. */
+  readonly minutes: number;
+  say(line: string): void;
+}
+
+/** A stretch of the numbers: those made from the strike of a fault until all is stored again. */
+interface Stretch {
+  readonly fault: string;
+  readonly times: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Line extends Omit<Account, "samples" | "excused" | "rejected"> {
+  readonly fault: string;
+  readonly times: number;
+}
+
+export interface Report {
+  readonly lines: readonly Line[];
+  readonly total: Account;
+  /** What went wrong; none where the promise was kept. */
+  readonly problems: readonly string[];
+}
+
+/** Numbers that must be made, and stored, after a fault is healed: some for each partition. */
+const ENOUGH = 100;
+/** How often a second fault strikes while the first one lasts, out of 1. */
+const DOUBLE = 0.3;
+
+/** Strikes one combination with faults, and gives an account of it. */
+export async function campaign(options: CampaignOptions): Promise<Report> {
+  const { combination, rate, minutes, seed } = options;
+  const random = new Random(seed);
+  await using world = await openWorld({ combination, random, rate, isShort: minutes === 0 });
+  const stretches: Stretch[] = [];
+  const problems: string[] = [];
+  try {
+    for (const fault of plan(options, world)) stretches.push(...await strike(fault, options, world));
+    await world.source.pause();
+    await world.recovered(0);
+  } catch (error) {
+    options.say(`gives up: ${(error as Error).message}`);
+    problems.push(String((error as Error).stack), await describe(world));
+  }
+  await world.source.pause();
+  problems.push(...world.crew.surprises);
+  await world.crew.dismissAll();
+  const total = await world.ledger.account(world.source.made);
+  if (total.twice + total.lost > 0) problems.push(`twice or lost, among others: ${total.samples.join(", ")}`);
+  return { lines: await lines(stretches, world), total, problems };
+}
+
+/** In a short run each fault once; else all of them in one random order after the other, until the time is over. */
+function* plan({ faults, minutes, say }: CampaignOptions, world: World): Generator<Fault> {
+  const possible = faults.filter((fault) => {
+    const missing = fault.missing?.(world) ?? null;
+    if (missing !== null) say(`${fault.name} is left out: ${missing}`);
+    return missing === null;
+  });
+  const end = performance.now() + minutes * 60_000;
+  do {
+    for (const fault of world.random.shuffled(possible)) {
+      yield fault;
+      if (minutes > 0 && performance.now() > end) return;
+    }
+  } while (minutes > 0 && possible.length > 0);
+}
+
+/** Strikes, now and then with a second fault while the first one lasts, and waits until everything is stored again. */
+async function strike(fault: Fault, { faults, say }: CampaignOptions, world: World): Promise<Stretch[]> {
+  const { random, source, crew, isShort } = world;
+  await delay(random.between(200, isShort ? 500 : 3000));
+  if (fault.isCalm) {
+    await source.pause();
+    await world.recovered(0);
+  }
+  const from = Math.max(0, source.made - 2000);
+  const others = faults.filter(({ part, lasts, isCalm, needsFlow }) =>
+    part !== fault.part && part !== "broker" && lasts === undefined && !isCalm && !needsFlow
+  );
+  const isDouble = !isShort && !fault.isCalm && fault.lasts !== undefined && others.length > 0 &&
+    random.next() < DOUBLE;
+  const second = isDouble ? random.pick(others) : undefined;
+  crew.mayGiveUp = fault.mayGiveUp ?? false;
+  const began = performance.now();
+  const struck = await fault.strike(world) ?? {};
+  const more = second === undefined ? {} : await second.strike(world) ?? {};
+  if (fault.lasts !== undefined) await world.pass(...fault.lasts[isShort ? "short" : "long"]);
+  await more.heal?.();
+  await struck.heal?.();
+  const healed = performance.now();
+  source.resume();
+  const enough = source.made + ENOUGH;
+  const isMaking = () => source.made >= enough;
+  await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 120_000 });
+  await world.recovered(from);
+  // Whoever gave up for the fault's sake may do so a moment after it is healed.
+  crew.mayGiveUp = false;
+  const seconds = (since: number, until: number) => ((until - since) / 1000).toFixed(1);
+  const name = second === undefined ? fault.name : `${fault.name} + ${second.name}`;
+  say(`${name}: lasted ${seconds(began, healed)} s, all stored ${seconds(healed, performance.now())} s later`);
+  const to = source.made;
+  const stretches = [{ fault: fault.name, times: struck.times ?? 1, from, to }];
+  if (second !== undefined) stretches.push({ fault: second.name, times: more.times ?? 1, from, to });
+  return stretches;
+}
+
+async function lines(stretches: readonly Stretch[], world: World): Promise<Line[]> {
+  const byFault = Map.groupBy(stretches, ({ fault }) => fault);
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  return await Promise.all([...byFault].map(async ([fault, parts]) => {
+    const accounts = await Promise.all(parts.map(({ from, to }) => world.ledger.stretch(from, to)));
+    const add = (key: "made" | "rows" | "twice" | "lost") => sum(accounts.map((account) => account[key]));
+    const times = sum(parts.map((part) => part.times));
+    return { fault, times, made: add("made"), rows: add("rows"), twice: add("twice"), lost: add("lost") };
+  }));
+}
+
+/** What a person needs to find out why something is not stored. */
+async function describe(world: World): Promise<string> {
+  const words = world.crew.members.map(({ running, group }, i) =>
+    `consumer ${i} of group ${group}:\n${running.stderr.split("\n").slice(-15).join("\n")}`
+  );
+  const { partitions } = await world.topic.describe();
+  const marks = await world.marks();
+  const ends = await Promise.all(
+    Array.from({ length: partitions }, (_, partition) => world.topic.bound(partition, -1)),
+  );
+  const places = ends.map((end, partition) => `partition ${partition}: mark ${marks.get(partition)}, end ${end}`);
+  return [...places, ...words].join("\n");
+}

@@ -1,0 +1,227 @@
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import type { Fault } from "./fault.ts";
+import { CONSUMER_ROLE, TABLE, type World } from "./world.ts";
+
+const FILLER = "filler";
+const HALF_A_MINUTE = { short: [36_000, 38_000], long: [36_000, 45_000] } as const;
+
+export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
+  {
+    name: "PostgreSQL killed (immediate)",
+    part: "database",
+    lasts: { short: [200, 2000], long: [0, 20_000] },
+    async strike({ postgres }) {
+      await postgres.crash();
+      return { heal: () => postgres.restart() };
+    },
+  },
+  {
+    name: "every backend terminated",
+    part: "database",
+    async strike(world) {
+      const times = world.isShort ? 5 : 20;
+      for (let n = 0; n < times; n++) {
+        await terminate(world);
+        await world.pass(20, 400);
+      }
+      return { times };
+    },
+  },
+  {
+    name: "statements cancelled",
+    part: "database",
+    async strike(world) {
+      const times = world.isShort ? 5 : 20;
+      for (let n = 0; n < times; n++) {
+        await world.sql(`select pg_cancel_backend(pid) from pg_stat_activity where usename = '${CONSUMER_ROLE}'`);
+        await world.pass(10, 200);
+      }
+      return { times };
+    },
+  },
+  {
+    name: "statement_timeout fires",
+    part: "database",
+    lasts: { short: [2000, 3000], long: [3000, 15_000] },
+    // The first statement shortens the patience of its session; the next ones take longer than that.
+    async strike(world) {
+      await world.sql(`create function dawdle() returns trigger language plpgsql as $$ begin
+        perform set_config('statement_timeout', '200', false); perform pg_sleep(0.4); return null; end $$;
+        create trigger dawdle before insert on ${TABLE} for each statement execute function dawdle()`);
+      return {
+        heal: async () => {
+          await world.sql(`drop function dawdle cascade`);
+          await terminate(world);
+        },
+      };
+    },
+  },
+  {
+    name: "idle timeouts fire",
+    part: "database",
+    lasts: { short: [2000, 4000], long: [3000, 15_000] },
+    strike: async (world) => {
+      await world.sql(`alter role ${CONSUMER_ROLE} set idle_session_timeout = 60`);
+      await world.sql(`alter role ${CONSUMER_ROLE} set idle_in_transaction_session_timeout = 1`);
+      await terminate(world);
+      return {
+        heal: async () => {
+          await world.sql(`alter role ${CONSUMER_ROLE} reset idle_session_timeout`);
+          await world.sql(`alter role ${CONSUMER_ROLE} reset idle_in_transaction_session_timeout`);
+          await terminate(world);
+        },
+      };
+    },
+  },
+  {
+    name: "marks set back",
+    part: "database",
+    strike: setBack,
+  },
+  {
+    name: "database read-only",
+    part: "database",
+    lasts: { short: [1000, 4000], long: [2000, 20_000] },
+    strike: async (world) => {
+      await world.sql(`alter role ${CONSUMER_ROLE} set default_transaction_read_only = on`);
+      await terminate(world);
+      return {
+        heal: async () => void await world.sql(`alter role ${CONSUMER_ROLE} reset default_transaction_read_only`),
+      };
+    },
+  },
+  {
+    name: "disk full",
+    part: "database",
+    lasts: { short: [3000, 5000], long: [5000, 20_000] },
+    missing: ({ disk }) => disk === null ? "a disk of its own can be mounted only by root on Linux" : null,
+    strike({ disk }) {
+      const file = openSync(join(disk as string, FILLER), "w");
+      try {
+        for (const block = Buffer.alloc(8192);;) writeSync(file, block);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+      } finally {
+        closeSync(file);
+      }
+      return Promise.resolve({ heal: () => rmSync(join(disk as string, FILLER)) });
+    },
+  },
+  {
+    name: "column dropped",
+    part: "database",
+    lasts: { short: [1000, 3000], long: [1000, 10_000] },
+    mayGiveUp: true,
+    async strike({ sql }) {
+      await sql(`alter table ${TABLE} drop column location`);
+      return { heal: async () => void await sql(`alter table ${TABLE} add column location text`) };
+    },
+  },
+  {
+    name: "table locked",
+    part: "database",
+    lasts: { short: [11_000, 13_000], long: [30_000, 60_000] },
+    async strike({ postgres }) {
+      const session = await postgres.sql.reserve();
+      await session.unsafe(`begin; lock table ${TABLE} in access exclusive mode`);
+      return {
+        heal: async () => {
+          await session.unsafe("rollback");
+          session.release();
+        },
+      };
+    },
+  },
+  {
+    name: "deadlock",
+    part: "database",
+    async strike(world) {
+      const before = await deadlocks(world);
+      await eventually(
+        async () => {
+          await crossLocks(world);
+          return await deadlocks(world) > before;
+        },
+        () => "No deadlock came about",
+        { timeout: 60_000 },
+      );
+    },
+  },
+  {
+    name: "query that never settles",
+    part: "database",
+    lasts: HALF_A_MINUTE,
+    strike: ({ way }) => Promise.resolve(way.silence("answers")),
+  },
+  {
+    name: "connection half-open",
+    part: "database",
+    lasts: HALF_A_MINUTE,
+    strike: ({ way }) => Promise.resolve(way.silence("everything")),
+  },
+  {
+    // The statement has been sent again over another connection, and others after it, when it arrives after all.
+    name: "statement comes late",
+    part: "database",
+    lasts: HALF_A_MINUTE,
+    strike({ way }) {
+      const { release } = way.hold();
+      return Promise.resolve({ heal: release });
+    },
+  },
+  {
+    name: "connections cut",
+    part: "database",
+    async strike({ way, isShort, pass }) {
+      const times = isShort ? 5 : 20;
+      for (let n = 0; n < times; n++) {
+        way.cut();
+        await pass(10, 300);
+      }
+      return { times };
+    },
+  },
+];
+
+async function terminate({ sql }: World): Promise<void> {
+  await sql(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${CONSUMER_ROLE}'`);
+}
+
+async function deadlocks({ sql }: World): Promise<number> {
+  await sql("select pg_stat_clear_snapshot()");
+  const [row] = await sql(`select sum(deadlocks)::int as n from pg_stat_database`);
+  return Number(row?.n);
+}
+
+/** Locks the marks of the topic against the order in which the consumers do. */
+async function crossLocks({ postgres, topic, pass }: World): Promise<void> {
+  const { id, partitions } = await topic.describe();
+  const lock = (partition: number) =>
+    `select from ${TABLE}_offsets where topic_id = '${id}' and partition = ${partition} for update`;
+  await postgres.sql.begin(async (sql) => {
+    for (let partition = partitions - 1; partition >= 0; partition--) {
+      await sql.unsafe(lock(partition));
+      await pass(300, 500);
+    }
+  }).catch((error: { code?: string }) => {
+    if (error.code !== "40P01") throw error;
+  });
+}
+
+/** What restoring an older copy of the database does: marks and rows are those of before, the consumers are not. */
+async function setBack(world: World): Promise<void> {
+  const { topic, random, postgres, ledger } = world;
+  const { id } = await topic.describe();
+  for (const [partition, mark] of await world.marks()) {
+    const back = Math.max(await topic.bound(partition, -2), mark - random.between(1, 300));
+    await postgres.sql.begin(async (sql) => {
+      await sql.unsafe(`select from ${TABLE}_offsets where topic_id = '${id}' and partition = ${partition} for update`);
+      const numbers = (await topic.read(partition, back)).flatMap(({ number }) => number ?? []);
+      await ledger.forget(numbers, sql);
+      await sql.unsafe(`update ${TABLE}_offsets set next_offset = ${back}
+        where topic_id = '${id}' and partition = ${partition}`);
+    });
+  }
+}

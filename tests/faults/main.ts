@@ -1,0 +1,111 @@
+// `npm run test:faults`: everything that can break does, and every metric must be stored exactly once all the same.
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { loadLibrdkafka } from "../../lib/kafka_librdkafka/library.ts";
+import { canRunKafka, skipped } from "../support/kafka.ts";
+import { ownPostgresMissing } from "../support/postgres.ts";
+import { denoMissing } from "../support/runtimes.ts";
+import { campaign, type Report } from "./campaign.ts";
+import { type Combination, COMBINATIONS } from "./combinations.ts";
+import type { Fault } from "./fault.ts";
+import { FAULTS } from "./faults.ts";
+import { Random } from "./random.ts";
+
+const HELP = `npm run test:faults -- [options]
+
+Strikes with fault after fault while numbered metrics go from a real broker through real consumers into a real PostgreSQL,
+and counts at the end: every number must be in the table, or among the rejected, exactly once.
+
+  --minutes N        how long for each combination (10)
+  --short            each fault once, dealt out over the combinations, and briefly: what npm test runs
+  --client NAME,…    ${COMBINATIONS.map(({ name }) => name).join(", ")} (all of them, at the same time)
+  --faults NAME,…    only these, by the beginning of their names
+  --rate N           metrics a second (200)
+  --seed N           what came of random comes again
+  --list             names the faults
+`;
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "10" },
+    short: { type: "boolean", default: false },
+    client: { type: "string" },
+    faults: { type: "string" },
+    rate: { type: "string", default: "200" },
+    seed: { type: "string" },
+    list: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+function isPossible({ members }: Combination): boolean {
+  const library = loadLibrdkafka();
+  if ("missing" in library && members.some(({ client }) => client === "librdkafka")) return skipped(library.missing);
+  return denoMissing === null || members.every(({ runtime }) => runtime !== "deno") || skipped(denoMissing);
+}
+
+/** The entries of a list that an option names by their beginnings; all where it names none. */
+function named<T extends { readonly name: string }>(list: readonly T[], option: string | undefined): readonly T[] {
+  if (option === undefined) return list;
+  return option.split(",").flatMap((start) => {
+    const found = list.filter(({ name }) => name.startsWith(start.trim()));
+    if (found.length === 0) throw new RangeError(`${start} is none of: ${list.map(({ name }) => name).join(", ")}`);
+    return found;
+  });
+}
+
+/** Each fault to one of so many, in turn; the order decides who gets what. */
+function deal(faults: readonly Fault[], hands: number): Fault[][] {
+  return Array.from({ length: hands }, (_, hand) => faults.filter((_, i) => i % hands === hand));
+}
+
+function table({ lines, total }: Report): string {
+  const sum = { fault: "all", times: lines.reduce((sum, { times }) => sum + times, 0), ...total };
+  const columns = ["fault", "times", "made", "rows", "twice", "lost"] as const;
+  const texts = [...lines.toSorted((a, b) => a.fault.localeCompare(b.fault)), sum].map((line) =>
+    columns.map((column) => String(line[column]))
+  );
+  const all = [columns as readonly string[], ...texts];
+  const widths = columns.map((_, i) => Math.max(...all.map((row) => (row[i] as string).length)));
+  const pad = (row: readonly string[]) =>
+    row.map((text, i) => i === 0 ? text.padEnd(widths[i] as number) : text.padStart(widths[i] as number)).join("  ");
+  const note =
+    `of ${total.made} made, ${total.rejected} lines among the rejected, ${total.excused} deleted unread by retention`;
+  return [...all.map(pad), note].join("\n");
+}
+
+async function main(): Promise<number> {
+  if (values.help || values.list) {
+    console.log(values.help ? HELP : FAULTS.map(({ name }) => name).join("\n"));
+    return 0;
+  }
+  if (!canRunKafka() || (ownPostgresMissing !== null && !skipped(ownPostgresMissing))) return 0;
+  const combinations = named(COMBINATIONS, values.client).filter(isPossible);
+  const faults = named(FAULTS, values.faults);
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+  const minutes = values.short ? 0 : Number(values.minutes);
+  console.log(`${faults.length} faults, seed ${seed} (again with: npm run test:faults -- --seed ${seed})`);
+  const began = performance.now();
+  const hands = values.short ? deal(new Random(seed).shuffled(faults), combinations.length) : null;
+  const reports = await Promise.all(combinations.map(async (combination, i) => {
+    const say = (line: string) => {
+      console.log(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${combination.name}: ${line}`);
+    };
+    const options = {
+      combination,
+      faults: hands?.[i] ?? faults,
+      seed: seed + i,
+      rate: Number(values.rate),
+      minutes,
+      say,
+    };
+    return { combination, report: await campaign(options) };
+  }));
+  for (const { combination, report } of reports) {
+    console.log(`\n${combination.name}\n${table(report)}`);
+    for (const problem of report.problems) console.error(`PROBLEM: ${problem}`);
+  }
+  return reports.some(({ report }) => report.problems.length > 0) ? 1 : 0;
+}
+
+process.exit(await main());

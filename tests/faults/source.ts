@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { GeneratorOptions } from "./generator.ts";
+
+const SCRIPT = fileURLToPath(new URL("generator.ts", import.meta.url));
+
+/** The generator as a process of its own, that goes on after its death where it had been confirmed. */
+export class NumberSource implements AsyncDisposable {
+  readonly #options: Omit<GeneratorOptions, "from">;
+  #child: ChildProcess | undefined;
+  #isPaused = true;
+  /** All numbers below are in the topic. */
+  made = 0;
+  #sending = 0;
+  /** Stretches of numbers (the last excluded) that may be in the topic twice: the generator could not know. */
+  readonly uncertain: (readonly [from: number, to: number])[] = [];
+
+  constructor(options: Omit<GeneratorOptions, "from">) {
+    this.#options = options;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.#child !== undefined) return;
+    const from = this.made;
+    const child = spawn(process.execPath, [
+      "--experimental-strip-types",
+      SCRIPT,
+      JSON.stringify({ ...this.#options, from }),
+    ], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    this.#child = child;
+    createInterface({ input: child.stdout }).on("line", (line) => this.#hear(line));
+    child.once("close", () => void this.#revive());
+  }
+
+  #hear(line: string): void {
+    const [word, number] = line.split(" ");
+    if (word === "sending") this.#sending = Number(number);
+    else if (word === "confirmed") this.made = Number(number);
+    else this.#doubt();
+  }
+
+  #doubt(): void {
+    if (this.#sending > this.made) this.uncertain.push([this.made, this.#sending]);
+  }
+
+  async #revive(): Promise<void> {
+    this.#doubt();
+    await delay(200);
+    this.#child = undefined;
+    if (!this.#isPaused) this.resume();
+  }
+
+  /** Resolves when all that was begun is confirmed, and nothing more comes. */
+  async pause(): Promise<void> {
+    this.#isPaused = true;
+    const child = this.#child;
+    if (child === undefined) return;
+    const closed = once(child, "close");
+    child.kill("SIGTERM");
+    await closed;
+    // What was sent and not confirmed would else be missing behind the last number.
+    await delay(250);
+  }
+
+  kill(): void {
+    this.#child?.kill("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isPaused = true;
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null) return;
+    const closed = once(child, "close");
+    child.kill("SIGKILL");
+    await closed;
+  }
+}

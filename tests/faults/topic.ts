@@ -1,0 +1,172 @@
+import { Admin, Consumer, Producer } from "@platformatic/kafka";
+import { setTimeout as delay } from "node:timers/promises";
+import { numberIn } from "./numbers.ts";
+
+/** Milliseconds between two tries of what a broker does not do yet. */
+const AGAIN_AFTER = 300;
+const TRIES = 100;
+
+/** A message as it stands in the log. */
+export interface Logged {
+  readonly offset: number;
+  /** Null where it is none of the generator's. */
+  readonly number: number | null;
+}
+
+/** A topic seen from outside: what an operator, retention and other programs do to it. */
+export class Topic {
+  readonly name: string;
+  readonly #bootstrap: string;
+
+  constructor(bootstrap: string, name: string) {
+    this.#bootstrap = bootstrap;
+    this.name = name;
+  }
+
+  get #options() {
+    return { clientId: "faults", bootstrapBrokers: [this.#bootstrap], retries: 3, retryDelay: 200 };
+  }
+
+  /** Tries until the broker does it: after a restart it takes its time. */
+  async #ask<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
+    for (let tries = 1;; tries++) {
+      const admin = new Admin(this.#options);
+      try {
+        return await work(admin);
+      } catch (error) {
+        if (tries === TRIES) throw error;
+      } finally {
+        await admin.close().catch(() => {});
+      }
+      await delay(AGAIN_AFTER);
+    }
+  }
+
+  async create(partitions: number): Promise<void> {
+    await this.#ask(async (admin) => {
+      if ((await admin.listTopics()).includes(this.name)) return;
+      await admin.createTopics({ topics: [this.name], partitions, replicas: 1 });
+    });
+    await this.describe();
+  }
+
+  async delete(): Promise<void> {
+    await this.#ask(async (admin) => {
+      if ((await admin.listTopics()).includes(this.name)) await admin.deleteTopics({ topics: [this.name] });
+      if ((await admin.listTopics()).includes(this.name)) throw new Error("It is still there");
+    });
+  }
+
+  /** Its id as the marks have it, and the number of its partitions. */
+  async describe(): Promise<{ id: string; uuid: string; partitions: number }> {
+    return await this.#ask(async (admin) => {
+      const found = (await admin.metadata({ topics: [this.name], forceUpdate: true })).topics.get(this.name);
+      if (found === undefined || found.partitions.some(({ leader }) => leader < 0)) {
+        throw new Error("It is not there yet");
+      }
+      return { id: found.id.replaceAll("-", ""), uuid: found.id, partitions: found.partitionsCount };
+    });
+  }
+
+  async addPartitions(count: number): Promise<void> {
+    await this.#ask((admin) => admin.createPartitions({ topics: [{ name: this.name, count, assignments: null }] }));
+  }
+
+  async configure(settings: Readonly<Record<string, string>>): Promise<void> {
+    const configs = Object.entries(settings).map(([name, value]) => ({ name, value, configOperation: 0 as const }));
+    const resources = [{ resourceType: 2 as const, resourceName: this.name, configs }];
+    await this.#ask((admin) => admin.incrementalAlterConfigs({ resources }));
+  }
+
+  /** Deletes what is below an offset, as retention does. */
+  async deleteBelow(partition: number, offset: number): Promise<void> {
+    const partitions = [{ partition, offset: BigInt(offset) }];
+    await this.#ask((admin) => admin.deleteRecords({ topics: [{ name: this.name, partitions }] }));
+  }
+
+  /** Where the log of a partition begins (-2), or ends (-1). */
+  async bound(partition: number, which: -1 | -2): Promise<number> {
+    const partitions = [{ partitionIndex: partition, timestamp: BigInt(which) }];
+    const [found] = await this.#ask((admin) => admin.listOffsets({ topics: [{ name: this.name, partitions }] }));
+    return Number(found?.partitions[0]?.offset ?? 0);
+  }
+
+  /** Sets what a group has committed to the beginning; nobody may be in the group. */
+  async resetGroup(groupId: string): Promise<void> {
+    const { partitions } = await this.describe();
+    const partitionOffsets = Array.from({ length: partitions }, (_, partition) => ({ partition, offset: 0n }));
+    await this.#ask((admin) =>
+      admin.alterConsumerGroupOffsets({ groupId, topics: [{ name: this.name, partitionOffsets }] })
+    );
+  }
+
+  /** Makes every member of a group join again under a new name. */
+  async evict(groupId: string): Promise<void> {
+    await this.#ask((admin) => admin.removeMembersFromConsumerGroup({ groupId }));
+  }
+
+  /** The messages of a partition from an offset on to its end, whoever wrote them; read without any group. */
+  async read(partition: number, from: number): Promise<Logged[]> {
+    const { uuid } = await this.describe();
+    const end = await this.bound(partition, -1);
+    const messages: Logged[] = [];
+    const consumer = new Consumer({ ...this.#options, groupId: "faults-audit" });
+    try {
+      const limits = { maxWaitTime: 200, minBytes: 1, maxBytes: 8 << 20, isolationLevel: 0 as const };
+      for (let offset = Math.max(from, await this.bound(partition, -2)); offset < end;) {
+        const epochs = { currentLeaderEpoch: -1, lastFetchedEpoch: -1 };
+        const question = { partition, fetchOffset: BigInt(offset), partitionMaxBytes: 8 << 20, ...epochs };
+        const answer = await consumer.fetch({
+          node: 1,
+          topics: [{ topicId: uuid, partitions: [question] }],
+          ...limits,
+        });
+        const batches = answer.responses.flatMap((topic) => topic.partitions).flatMap(({ records }) => records ?? []);
+        for (const batch of batches) {
+          for (const { offsetDelta, value } of batch.records) {
+            const at = Number(batch.firstOffset) + offsetDelta;
+            if (at >= offset) messages.push({ offset: at, number: numberIn(value) });
+          }
+        }
+        const last = batches.at(-1);
+        if (last !== undefined) offset = Number(last.firstOffset) + last.lastOffsetDelta + 1;
+      }
+      return messages;
+    } finally {
+      await consumer.close(true).catch(() => {});
+    }
+  }
+
+  /** A foreign program writes `count` messages to each partition, all under one key. */
+  async fill(count: number): Promise<void> {
+    const { partitions } = await this.describe();
+    await using producer = this.#producer({});
+    for (let partition = 0; partition < partitions; partition++) {
+      const messages = this.#foreign(count, "filler").map((message) => ({ ...message, partition }));
+      for (let sent = 0; sent < count; sent += 2000) {
+        await producer.send({ messages: messages.slice(sent, sent + 2000) });
+      }
+    }
+  }
+
+  /** A foreign program writes `count` messages in a transaction and then thinks better of it. */
+  async abortTransaction(count: number): Promise<void> {
+    await using producer = this.#producer({ transactionalId: `foreign-${crypto.randomUUID()}`, idempotent: true });
+    const transaction = await producer.beginTransaction();
+    await transaction.send({ messages: this.#foreign(count, "aborted") });
+    await transaction.abort();
+  }
+
+  #producer(more: object) {
+    const producer = new Producer({ ...this.#options, ...more });
+    return Object.assign(producer, { [Symbol.asyncDispose]: () => producer.close(true).catch(() => {}) });
+  }
+
+  #foreign(count: number, what: string) {
+    const value = Buffer.from(JSON.stringify({ address: what, status_code: 200, latency: -0, is_valid: true }));
+    return Array.from({ length: count }, (_, n) => {
+      const key = Buffer.from(what === "filler" ? what : `${what}${n}`);
+      return { topic: this.name, key, value, timestamp: BigInt(Date.now()) };
+    });
+  }
+}

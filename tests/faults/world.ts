@@ -1,0 +1,188 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import type { KafkaServer } from "../../tools/kafka/kafka.ts";
+import { eventually } from "../support/eventually.ts";
+import { temporaryKafka } from "../support/kafka.ts";
+import { startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { type Relay, relay } from "../support/relay.ts";
+import type { Combination } from "./combinations.ts";
+import { Crew } from "./crew.ts";
+import { Ledger } from "./ledger.ts";
+import type { Random } from "./random.ts";
+import { NumberSource } from "./source.ts";
+import { Topic } from "./topic.ts";
+
+export const TABLE = "m";
+const ROLE = "checker";
+const PARTITIONS = 3;
+const MEMBERS = 2;
+/** Megabytes of the disk that the table is on. */
+const DISK = 512;
+/** Milliseconds until everything must be in the table after a fault is healed: several patient waits one after the other. */
+const RECOVERY_LIMIT = 180_000;
+
+/** Settings under which a broker does in seconds what else takes minutes. */
+const BROKER = { "log.cleaner.backoff.ms": "500", "log.retention.check.interval.ms": "1000" };
+
+/** Everything that a fault can strike. */
+export interface World extends AsyncDisposable {
+  readonly random: Random;
+  readonly broker: KafkaServer;
+  readonly postgres: TestPostgres;
+  /** The consumers' way to the database. */
+  readonly way: Relay;
+  readonly topic: Topic;
+  readonly crew: Crew;
+  readonly source: NumberSource;
+  readonly ledger: Ledger;
+  /** The folder that the table is in, on a disk of its own; null where none can be had. */
+  readonly disk: string | null;
+  /** True where waiting may be cut short: each fault once, not for long. */
+  readonly isShort: boolean;
+  /** Waits a random time between two numbers of milliseconds. */
+  pass(least: number, most: number): Promise<void>;
+  /** Runs a statement as superuser, again until the server takes it. */
+  sql(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  /** Waits until every number from `from` on that is made by now is stored. */
+  recovered(from: number): Promise<void>;
+  /** The marks of the topic as it is now, by partition. */
+  marks(): Promise<ReadonlyMap<number, number>>;
+}
+
+export interface WorldOptions {
+  readonly combination: Combination;
+  readonly random: Random;
+  readonly rate: number;
+  readonly isShort: boolean;
+}
+
+/** Starts broker, database, generator and consumers, and waits until the first numbers are stored. */
+export async function openWorld({ combination, random, rate, isShort }: WorldOptions): Promise<World> {
+  await using stack = new AsyncDisposableStack();
+  const broker = stack.use(await temporaryKafka({ settings: BROKER }));
+  const disk = ownDisk();
+  if (disk !== null) stack.defer(() => disk.remove());
+  const postgres = stack.use(await startPostgres({ own: true }));
+  const way = stack.use(await relay(0, postgres.settings.host, postgres.settings.port));
+  await prepareDatabase(postgres, disk?.folder ?? null);
+
+  const topic = new Topic(broker.plain, "metrics");
+  await topic.create(PARTITIONS);
+  const generator = { bootstrap: broker.plain, topic: topic.name, client: "javascript", rate } as const;
+  const source = stack.use(new NumberSource(generator));
+  const crew = stack.use(new Crew(combination.members, environment(broker, way, topic, random)));
+  const ledger = new Ledger(postgres.sql, TABLE, source);
+
+  const sql = (text: string) => persistently(() => postgres.sql.unsafe(text));
+  const world: Stage = {
+    random,
+    broker,
+    postgres,
+    way,
+    topic,
+    crew,
+    source,
+    ledger,
+    disk: disk?.folder ?? null,
+    isShort,
+    pass: (least, most) => delay(random.between(least, most)),
+    sql,
+    async recovered(from) {
+      const made = source.made;
+      const look = async () => (await persistently(() => ledger.missing(from, made))).length === 0;
+      const late = () => `Numbers from ${from} to ${made} are not all stored after ${RECOVERY_LIMIT / 1000} s`;
+      await eventually(look, late, { timeout: RECOVERY_LIMIT, interval: 300 });
+    },
+    async marks() {
+      const { id } = await topic.describe();
+      const rows = await sql(
+        `select partition, next_offset::int as mark from ${TABLE}_offsets where topic_id = '${id}'`,
+      );
+      return new Map(rows.map(({ partition, mark }) => [Number(partition), Number(mark)]));
+    },
+  };
+  await begin(world);
+  const owned = stack.move();
+  return { ...world, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+type Stage = Omit<World, typeof Symbol.asyncDispose>;
+
+async function begin(world: Stage): Promise<void> {
+  for (let i = 0; i < MEMBERS; i++) world.crew.add();
+  await eventually(
+    async () => (await world.sql(`select where to_regclass('${TABLE}_rejected') is not null`)).length > 0,
+    () => `No consumer made the table:\n${world.crew.members.map(({ running }) => running.stderr).join("\n")}`,
+    { timeout: 60_000 },
+  );
+  // What this suite asks again and again.
+  await world.sql(`create index on ${TABLE} (latency)`);
+  world.source.resume();
+  await eventually(() => world.source.made > 0, () => "The generator makes nothing", { timeout: 60_000 });
+  await world.recovered(0);
+}
+
+/** Tries until the server answers: it may just be starting, or be the one that is struck. */
+async function persistently<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === 200 || !/^(CONNECTION_|ECONN|57P|53300)/.test(String((error as { code?: unknown }).code))) {
+        throw error;
+      }
+    }
+    await delay(200);
+  }
+}
+
+function environment(broker: KafkaServer, way: Relay, topic: Topic, random: Random): Record<string, string> {
+  return {
+    KAFKA_BOOTSTRAP_SERVERS: broker.plain,
+    KAFKA_TOPIC: topic.name,
+    DB_HOST: "127.0.0.1",
+    DB_PORT: String(way.port),
+    DB_NAME: "postgres",
+    DB_USER: ROLE,
+    DB_TABLE: TABLE,
+    DB_BATCH_SIZE: String(random.between(20, 500)),
+    DB_BATCH_INTERVAL: String(random.between(1, 5) / 10),
+    LOG_LEVEL: "DEBUG",
+  };
+}
+
+/** A role with no more rights than it needs, and its table on the disk that can be filled. */
+async function prepareDatabase({ sql, own }: TestPostgres, disk: string | null): Promise<void> {
+  await sql.unsafe(`create role ${ROLE} login`);
+  await sql.unsafe(`grant create on schema public to ${ROLE}`);
+  if (disk === null) return;
+  own(disk);
+  await sql.unsafe(`create tablespace small location '${disk}'`);
+  await sql.unsafe(`grant create on tablespace small to ${ROLE}`);
+  await sql.unsafe(`alter role ${ROLE} set default_tablespace = small`);
+}
+
+/** A small disk, where this program may make one. */
+function ownDisk(): { readonly folder: string; remove(): void } | null {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return null;
+  const folder = mkdtempSync(join(tmpdir(), "faults-disk-"));
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${DISK}m`, "tmpfs", folder], { stdio: "ignore" });
+  } catch {
+    rmSync(folder, { recursive: true });
+    return null;
+  }
+  return {
+    folder,
+    remove: () => {
+      execFileSync("umount", [folder]);
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+export const CONSUMER_ROLE = ROLE;

@@ -1,0 +1,27 @@
+import { loadLibrdkafka } from "../../lib/kafka_librdkafka/library.ts";
+import { skipped } from "./kafka.ts";
+import type { Runtime } from "./programs.ts";
+import { denoMissing } from "./runtimes.ts";
+
+/** A program as a user may start it: a runtime, and a Kafka client. */
+export interface Variant {
+  readonly name: string;
+  readonly runtime: Runtime;
+  readonly client: "librdkafka" | "javascript";
+}
+
+const VARIANTS: readonly Variant[] = [
+  { name: "Node with librdkafka", runtime: "node", client: "librdkafka" },
+  { name: "Node with javascript", runtime: "node", client: "javascript" },
+  { name: "Deno with javascript", runtime: "deno", client: "javascript" },
+];
+
+/** Those that this machine can run; under CI it must be able to run all. */
+export function possibleVariants(): readonly Variant[] {
+  const library = loadLibrdkafka();
+  return VARIANTS.filter(({ runtime, client }) => {
+    if (runtime === "deno" && denoMissing !== null) return skipped(denoMissing);
+    if (client === "javascript") return true;
+    return !("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`);
+  });
+}
