@@ -215,7 +215,12 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
         isRemade ||= await this.#isRemade(member.admin, assignment.topicId);
       }
       lookedAt = performance.now();
-      if (isRemade) throw new Error(`The topic ${assignment.topic} was deleted and made again`);
+      if (isRemade) {
+        const remade = new Error(`The topic ${assignment.topic} was deleted and made again`);
+        // This client would go on asking for the old one, and hear nothing.
+        member.membership.fail(remade);
+        throw remade;
+      }
       for (const message of pulled) {
         // Also in the middle of a batch: it may be from before the group took the partitions away.
         if (stop.aborted) return;

@@ -14,6 +14,8 @@ export interface CampaignOptions {
   readonly rate: number;
   /** 0: each fault once, and briefly; else over and over, for so long. */
   readonly minutes: number;
+  /** Ends it after the fault under way. */
+  readonly stop: AbortSignal;
   say(line: string): void;
 }
 
@@ -66,7 +68,7 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
 }
 
 /** In a short run each fault once; else all of them in one random order after the other, until the time is over. */
-function* plan({ faults, minutes, say }: CampaignOptions, world: World): Generator<Fault> {
+function* plan({ faults, minutes, say, stop }: CampaignOptions, world: World): Generator<Fault> {
   const possible = faults.filter((fault) => {
     const missing = fault.missing?.(world) ?? null;
     if (missing !== null) say(`${fault.name} is left out: ${missing}`);
@@ -76,7 +78,7 @@ function* plan({ faults, minutes, say }: CampaignOptions, world: World): Generat
   do {
     for (const fault of world.random.shuffled(possible)) {
       yield fault;
-      if (minutes > 0 && performance.now() > end) return;
+      if (stop.aborted || (minutes > 0 && performance.now() > end)) return;
     }
   } while (minutes > 0 && possible.length > 0);
 }

@@ -86,6 +86,9 @@ async function main(): Promise<number> {
   const minutes = values.short ? 0 : Number(values.minutes);
   console.log(`${faults.length} faults, seed ${seed} (again with: npm run test:faults -- --seed ${seed})`);
   const began = performance.now();
+  const stopping = new AbortController();
+  // Left at once, it would leave a broker and a database behind.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stopping.abort());
   const hands = values.short ? deal(new Random(seed).shuffled(faults), combinations.length) : null;
   const reports = await Promise.all(combinations.map(async (combination, i) => {
     const say = (line: string) => {
@@ -97,6 +100,7 @@ async function main(): Promise<number> {
       seed: seed + i,
       rate: Number(values.rate),
       minutes,
+      stop: stopping.signal,
       say,
     };
     return { combination, report: await campaign(options) };
