@@ -136,11 +136,11 @@ export class Store {
 
   #sort(entries: readonly Entry[]): Parts {
     const parts: Parts = { metrics: [], rejections: [], missed: [] };
+    const holdsMissed = canHoldMissed(this.#tables.columns);
     for (const entry of entries) {
-      const { content } = entry;
-      if (isRejection(content)) parts.rejections.push({ ...entry, content });
-      else if (content.error === "missed" && !canHoldMissed(this.#tables.columns)) parts.missed.push(entry);
-      else parts.metrics.push({ ...entry, content });
+      if (!isMetric(entry)) parts.rejections.push(entry as EntryOf<Rejection>);
+      else if (!holdsMissed && entry.content.error === "missed") parts.missed.push(entry);
+      else parts.metrics.push(entry);
     }
     return parts;
   }
@@ -180,10 +180,16 @@ interface MarkRow {
   readonly mark: unknown;
 }
 
+type EntryOf<C> = Entry & { readonly content: C };
+
+function isMetric(entry: Entry): entry is EntryOf<Metric> {
+  return !isRejection(entry.content);
+}
+
 /** The messages of a piece by where they go. */
 interface Parts {
-  readonly metrics: (Entry & { readonly content: Metric })[];
-  readonly rejections: (Entry & { readonly content: Rejection })[];
+  readonly metrics: EntryOf<Metric>[];
+  readonly rejections: EntryOf<Rejection>[];
   readonly missed: Entry[];
 }
 
