@@ -79,7 +79,8 @@ export type Positions = ReadonlyMap<number, number>;
 export interface Reading {
   readonly assignment: Assignment;
   readonly positions: Positions;
-  readonly messages: AsyncIterable<IncomingMessage>;
+  /** Message by message it would take as long to hand them over as to decode them: they come as they arrive, several at a time. */
+  readonly messages: AsyncIterable<readonly IncomingMessage[]>;
   /** True where holes between offsets mean nothing (lines of a text, of which blank ones are left out). */
   readonly sparse?: boolean;
 }

@@ -1,10 +1,10 @@
-import { batches, type BatchLimits } from "./batches.ts";
+import { batches, type BatchLimits, type Measure } from "./batches.ts";
 import { remedyFor } from "./database.ts";
 import type { AssignedPartition, Assignment, IncomingMessage, KafkaConsumer, Positions, Reading } from "./kafka.ts";
 import { decodeMetric } from "./metric.ts";
 import { Progress } from "./transfer/progress.ts";
 import { retry } from "./retry.ts";
-import type { Entry, Source, Store } from "./store.ts";
+import type { Entry, Sheet, Source, Span, Store } from "./store.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
 /** What a person wants to know of a transfer. */
@@ -44,6 +44,24 @@ export async function transfer(consumer: KafkaConsumer, store: Store, options: T
   }
 }
 
+/** Messages that came together, ready to be stored. */
+interface Arrival {
+  readonly sheet: Sheet;
+  readonly spans: ReadonlyMap<number, Span>;
+  /** Why the reading cannot go on behind them. */
+  readonly gap: string | null;
+}
+
+/** Bytes of messages that are read while the database is busy, and so the most of one statement: some 2,000 metrics. */
+const READ_AHEAD = 1024 * 1024;
+
+/** A message weighs more in memory than its bytes; and replays, of which nothing is stored, weigh something too. */
+const MEASURE: Measure<Arrival> = {
+  count: ({ sheet }) => sheet.entries.length,
+  weigh: ({ sheet }) => sheet.bytes + 100 * (sheet.entries.length + 1),
+  most: READ_AHEAD,
+};
+
 /** Stores one reading to its end (null), or until it must be begun anew (why). */
 async function storeReading(
   reading: Reading,
@@ -53,32 +71,54 @@ async function storeReading(
   options: TransferOptions,
 ): Promise<string | null> {
   const { assignment } = reading;
-  const progress = new Progress(reading.positions);
-  for await (const batch of batches(reading.messages, options.limits)) {
-    const { entries, gap } = accept(batch, progress, reading.sparse === true ? null : holes, assignment);
-    const spans = progress.takeSpans();
+  const positions = new Map(reading.positions);
+  for await (const batch of batches(arrivals(reading, store, holes), options.limits, MEASURE)) {
+    const sheets = batch.map(({ sheet }) => sheet);
+    const spans = joinSpans(batch);
     if (spans.size > 0) {
-      const outcome = await waitFor(() => store.flush(assignment, spans, entries), options);
+      const outcome = await waitFor(() => store.flushSheets(assignment, spans, sheets), options);
       if (outcome === "reopen") return "the marks in the table have moved back or are gone";
+      for (const [partition, { next }] of spans) positions.set(partition, next);
       // Deliberately not awaited: it is a hint only, and the next batch need not wait for it.
-      void consumer.commit(progress.positions);
-      options.events.stored(entries.length);
+      void consumer.commit(positions);
+      options.events.stored(sheets.reduce((sum, { entries }) => sum + entries.length, 0));
     }
     // Looked at even where the batch holds nothing to store: a client that skipped ahead would go on so to the log's end.
+    const gap = batch.at(-1)?.gap ?? null;
     if (gap !== null) return gap;
   }
   return null;
 }
 
-/** The messages of a batch that are to be stored, up to the first hole that is not believed yet (without `holes`: all are). */
+/** Reads messages as metrics, as they come; ends behind the first hole that is not believed yet. */
+async function* arrivals(reading: Reading, store: Store, holes: Holes): AsyncGenerator<Arrival, void> {
+  const { assignment, sparse } = reading;
+  const progress = new Progress(reading.positions);
+  for await (const messages of reading.messages) {
+    const { entries, gap } = accept(messages, progress, sparse === true ? null : holes, assignment);
+    yield { sheet: store.sheet(entries), spans: progress.takeSpans(), gap };
+    if (gap !== null) return;
+  }
+}
+
+/** From the first start to the last end of each partition. */
+function joinSpans(batch: readonly Arrival[]): Map<number, Span> {
+  const joined = new Map<number, Span>();
+  for (const [partition, { start, next }] of batch.flatMap(({ spans }) => [...spans])) {
+    joined.set(partition, { start: joined.get(partition)?.start ?? start, next });
+  }
+  return joined;
+}
+
+/** The messages that are to be stored, up to the first hole that is not believed yet (without `holes`: all are). */
 function accept(
-  batch: readonly IncomingMessage[],
+  messages: readonly IncomingMessage[],
   progress: Progress,
   holes: Holes | null,
   source: Source,
 ): { entries: Entry[]; gap: string | null } {
   const entries: Entry[] = [];
-  for (const message of batch) {
+  for (const message of messages) {
     const { partition, offset, key, value, timestamp } = message;
     const arrival = progress.judge(partition, offset);
     if (arrival === "replay") continue;

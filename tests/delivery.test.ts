@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { each } from "./support/each.ts";
 import { openEmbedded } from "../lib/database/embedded.ts";
 import { deliver } from "../lib/delivery.ts";
 import { DeliveryError, type KafkaProducer, KafkaSetupError, type OutgoingMessage } from "../lib/kafka.ts";
@@ -153,7 +154,9 @@ describe("LineConsumer", () => {
     await using consumer = new LineConsumer(input(), "run");
     const messages: [offset: number, text: string][] = [];
     for await (const reading of consumer.readings(() => Promise.resolve(new Map([[0, 1]])))) {
-      for await (const { offset, value } of reading.messages) messages.push([offset, new TextDecoder().decode(value!)]);
+      for await (const { offset, value } of each(reading.messages)) {
+        messages.push([offset, new TextDecoder().decode(value!)]);
+      }
     }
     return messages;
   };

@@ -59,7 +59,11 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     return { assignment: { topic, topicId, partitions: assigned }, changed, consumer, partitions: count };
   }
 
-  async *messages(share: Share, positions: Positions, stop: AbortSignal): AsyncGenerator<IncomingMessage, void> {
+  async *messages(
+    share: Share,
+    positions: Positions,
+    stop: AbortSignal,
+  ): AsyncGenerator<readonly IncomingMessage[], void> {
     try {
       yield* new Fetcher(share.consumer, this.#options, share, positions, stop).messages();
     } catch (error) {
