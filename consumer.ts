@@ -1,8 +1,9 @@
 // Kafka topic → batches → PostgreSQL table.
 import process from "node:process";
+import { watchConsumer } from "./lib/consumer_watch.ts";
 import { explain, remedyFor } from "./lib/database.ts";
 import { type DatabasePlan, planDatabase } from "./lib/database_plan.ts";
-import type { Log } from "./lib/log.ts";
+import { Health } from "./lib/health.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { retry } from "./lib/retry.ts";
 import { quoteTables } from "./lib/schema.ts";
@@ -11,7 +12,7 @@ import { type ConsumerSettings, readConsumerSettings } from "./lib/settings.ts";
 import { planSource, type SourcePlan } from "./lib/source.ts";
 import { Store } from "./lib/store.ts";
 import { formatTable, jsonLines } from "./lib/table_text.ts";
-import { transfer, type TransferEvents } from "./lib/transfer.ts";
+import { transfer } from "./lib/transfer.ts";
 import { allUsable } from "./lib/usage_error.ts";
 
 /** Seconds after the first signal until what is not stored by then is given up: the end is at 8. */
@@ -34,28 +35,33 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
 
 /** Carries metrics from the source to the table until a signal comes or the input ends. Gives the exit code. */
 async function consume(
-  { table, batchSize, batchInterval }: ConsumerSettings,
+  { table, batchSize, batchInterval, listen }: ConsumerSettings,
   source: SourcePlan,
   place: DatabasePlan,
   program: Program,
 ): Promise<number> {
   const { log, stop } = program;
+  const health = new Health();
+  await using watch = await watchConsumer(listen, health, log);
+  const { events } = watch;
   const name = quoteTables(table).main;
+  const limits = { size: batchSize, interval: batchInterval };
   log.info(
     `${source.description} → ${name} in ${place.description}, ${batchSize} at a time or every ${batchInterval} s`,
   );
-  const events = eventsFor(log);
   await using database = await place.open();
+  health.note("PostgreSQL", "PostgreSQL was not reached yet");
   const store = await retry(() => Store.open(database, table), {
     signal: stop,
     isPassing: (error) => remedyFor(error) === "wait",
     onWait: events.waiting,
     onRecovery: events.recovered,
   });
+  health.note("PostgreSQL", null);
+  watch.count(() => store.counters);
   for (const warning of store.warnings) log.warn(warning);
-  await using consumer = await source.open((event) => log.warn(event), program);
+  await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {
-    const limits = { size: batchSize, interval: batchInterval };
     await transfer(consumer, store, { limits, stop, giveUp: program.afterStop(STORE_LIMIT), events });
     await source.finish(store);
   }
@@ -63,16 +69,6 @@ async function consume(
   const dropped = missedDropped === 0 ? "" : `, ${missedDropped} missed checks left out: the table has no column error`;
   log.info(`${rows} metrics stored, ${rejected} rejected${dropped}`);
   return 0;
-}
-
-function eventsFor(log: Log): TransferEvents {
-  return {
-    waiting: (error) => log.warn(`${explain(error)}: trying again`),
-    recovered: (seconds) => log.warn(`PostgreSQL answers again, after ${seconds.toFixed(1)} s`),
-    stored: (count) => log.debug(`${count} messages stored`),
-    lost: (what) => log.error(what),
-    reopened: (why) => log.warn(`Reading again from the marks: ${why}`),
-  };
 }
 
 /** `--query`. */

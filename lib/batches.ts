@@ -4,75 +4,128 @@ export interface BatchLimits {
   readonly interval: number;
 }
 
-const OLD_ENOUGH = Symbol("the oldest value is old enough");
+/** Why a batch was given out. */
+export type BatchCause = "size" | "age" | "end";
+
+/** For values that are not all alike. */
+export interface Measure<T> {
+  /** How many a value stands for, against `size`. */
+  count(value: T): number;
+  weigh(value: T): number;
+  /** No more is read while so much waits, by weight: it bounds what is in memory, and the largest batch. */
+  readonly most: number;
+}
 
 /**
  * Groups the values of `source`. A batch is given out when it has `size` values, when its oldest value has waited for
  * `interval` seconds, or when the source ends. A source that fails loses nothing: what waits is given out, then it throws.
- * While the caller works on a batch, one value is read ahead; leaving the loop early closes the source.
+ * While the caller works on a batch the next one is read: up to `size` values or, with `measure`, up to what that allows,
+ * so that a caller who is behind gets larger batches. Leaving the loop early closes the source. `onBatch` hears why each
+ * batch is given out, before it is.
  */
-export async function* batches<T>(source: AsyncIterable<T>, limits: BatchLimits): AsyncGenerator<T[], void> {
-  const values = source[Symbol.asyncIterator]();
-  let read = startRead(values);
-  let batch: T[] = [];
-  let age = new Age();
-  let ended = false;
+export async function* batches<T>(
+  source: AsyncIterable<T>,
+  limits: BatchLimits,
+  measure: Measure<T> = { count: () => 1, weigh: () => 1, most: limits.size },
+  onBatch: (cause: BatchCause) => void = () => {},
+): AsyncGenerator<T[], void> {
+  const basin = new Basin(source[Symbol.asyncIterator](), limits, measure);
   try {
-    while (true) {
-      const came = batch.length === 0 ? await read.result : await Promise.race([read.result, age.reached]);
-      if (came === OLD_ENOUGH) {
-        yield batch;
-        batch = [];
-        continue;
-      }
-      if (came.done === true) break;
-      if (batch.length === 0) age = new Age(read.arrivedAt + limits.interval * 1000);
-      batch.push(came.value);
-      read = startRead(values);
-      if (batch.length >= limits.size) {
-        age.cancel();
-        yield batch;
-        batch = [];
-      }
+    while (await basin.isDue()) {
+      onBatch(basin.cause);
+      yield basin.take();
     }
-    ended = true;
-    if (batch.length > 0) yield batch;
-  } catch (error) {
-    ended = true;
-    if (batch.length > 0) yield batch;
-    throw error;
   } finally {
-    age.cancel();
-    // Deliberately not awaited: a source parked on a read would hold the caller until that read ends.
-    if (!ended) values.return?.().catch(() => {});
+    basin.close();
   }
 }
 
-/** A read under way, and when its value came: the value may have to wait while the caller works on the last batch. */
-interface Read<T> {
-  readonly result: Promise<IteratorResult<T>>;
-  arrivedAt: number;
-}
-
-function startRead<T>(values: AsyncIterator<T>): Read<T> {
-  const read: Read<T> = { result: values.next(), arrivedAt: 0 };
-  // A failure is thrown where the result is awaited; unheeded here, it would end the process as an unhandled rejection.
-  read.result.then(() => read.arrivedAt = performance.now(), () => {});
-  return read;
-}
-
-/** Resolves `reached` at a moment of the monotonic clock, unless cancelled; without a moment, never. */
-class Age {
-  readonly reached: Promise<typeof OLD_ENOUGH>;
+/** Fills itself with the values of a source until it is full, and goes on when it has been emptied. */
+class Basin<T> {
+  readonly #source: AsyncIterator<T>;
+  readonly #limits: BatchLimits;
+  readonly #measure: Measure<T>;
+  #values: T[] = [];
+  #count = 0;
+  #weight = 0;
+  /** Runs from the oldest value's arrival, whatever the caller does meanwhile. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isOld = false;
+  #ended = false;
+  #failure: { readonly error: unknown } | null = null;
+  #onChange = () => {};
+  #onTake = () => {};
 
-  constructor(at?: number) {
-    this.reached = new Promise((resolve) => {
-      if (at !== undefined) this.#timer = setTimeout(resolve, Math.max(0, at - performance.now()), OLD_ENOUGH);
-    });
+  constructor(source: AsyncIterator<T>, limits: BatchLimits, measure: Measure<T>) {
+    this.#source = source;
+    this.#limits = limits;
+    this.#measure = measure;
+    void this.#fill();
   }
 
-  cancel(): void {
+  /** Waits until there is a batch to take; false where none will come. Throws what the source threw, once all is taken. */
+  async isDue(): Promise<boolean> {
+    while (!this.#ended && !this.#isOld && !this.#isFull && this.#count < this.#limits.size) {
+      await new Promise<void>((resolve) => this.#onChange = resolve);
+    }
+    if (this.#values.length === 0 && this.#failure !== null) throw this.#failure.error;
+    return this.#values.length > 0;
+  }
+
+  /** Why there is a batch to take. */
+  get cause(): BatchCause {
+    if (this.#isFull || this.#count >= this.#limits.size) return "size";
+    return this.#isOld ? "age" : "end";
+  }
+
+  take(): T[] {
+    const values = this.#values;
+    this.#values = [];
+    this.#count = 0;
+    this.#weight = 0;
+    this.#isOld = false;
     clearTimeout(this.#timer);
+    this.#onTake();
+    return values;
+  }
+
+  close(): void {
+    // Deliberately not awaited: a source parked on a read would hold the caller until that read ends.
+    if (!this.#ended) this.#source.return?.().catch(() => {});
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#onTake();
+  }
+
+  get #isFull(): boolean {
+    return this.#weight >= this.#measure.most;
+  }
+
+  async #fill(): Promise<void> {
+    try {
+      while (!this.#ended) {
+        const { done, value } = await this.#source.next();
+        if (done === true || this.#ended) break;
+        this.#add(value);
+        while (this.#isFull && !this.#ended) await new Promise<void>((resolve) => this.#onTake = resolve);
+      }
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#ended = true;
+    this.#onChange();
+  }
+
+  #add(value: T): void {
+    if (this.#values.length === 0) this.#timer = setTimeout(() => this.#age(), this.#limits.interval * 1000);
+    this.#values.push(value);
+    this.#count += this.#measure.count(value);
+    this.#weight += this.#measure.weigh(value);
+    this.#onChange();
+  }
+
+  #age(): void {
+    this.#isOld = true;
+    this.#onChange();
   }
 }

@@ -88,7 +88,10 @@ export type Positions = ReadonlyMap<number, number>;
 export interface Reading {
   readonly assignment: Assignment;
   readonly positions: Positions;
-  readonly messages: AsyncIterable<IncomingMessage>;
+  /** Message by message it would take as long to hand them over as to decode them: they come as they arrive, several at a time. */
+  readonly messages: AsyncIterable<readonly IncomingMessage[]>;
+  /** Where the log of each partition ends now, for how much is left to read. */
+  readonly logEnds?: () => Promise<Positions>;
   /** True where holes between offsets mean nothing (lines of a text, of which blank ones are left out). */
   readonly sparse?: boolean;
 }

@@ -5,7 +5,7 @@
 export class Queue<T> implements AsyncIterable<T> {
   readonly #limit: number;
   // Read from `#head`, so that taking a value costs the same however many wait; see `#take`.
-  #values: T[] = [];
+  #values: (T | undefined)[] = [];
   #head = 0;
   #ended = false;
   #dropped = 0;
@@ -50,7 +50,9 @@ export class Queue<T> implements AsyncIterable<T> {
   }
 
   #take(): T {
-    const value = this.#values[this.#head++] as T;
+    const value = this.#values[this.#head] as T;
+    // Held on to until it is cut off, a thousand answers of a broker would fill the memory.
+    this.#values[this.#head++] = undefined;
     // Cutting the read part off only now and then keeps a take cheap; never cutting would keep every value for ever.
     if (this.#head > 1024 && this.#head * 2 > this.#values.length) {
       this.#values = this.#values.slice(this.#head);

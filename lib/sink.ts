@@ -2,6 +2,7 @@ import type { Sink } from "./delivery.ts";
 import type { Health } from "./health.ts";
 import type { Listener } from "./kafka.ts";
 import { describeTopic, kafkaAccess } from "./kafka_access.ts";
+import { openHealthily } from "./kafka_health.ts";
 import { LineSink } from "./sink/line_sink.ts";
 import type { ProducerSettings } from "./settings.ts";
 import { TopicSink } from "./sink/topic_sink.ts";
@@ -14,8 +15,6 @@ export interface SinkPlan {
   open(listener: Listener, health: Health): Sink;
 }
 
-const PART = "Kafka";
-
 /** The sink that the settings name; `print` writes to standard output. Throws a `UsageError` where files or client are no good. */
 export async function planSink(
   { kafka }: ProducerSettings,
@@ -27,16 +26,8 @@ export async function planSink(
   return {
     description: describeTopic(access),
     open(listener, health) {
-      health.note(PART, "Kafka was not reached yet");
-      const listen: Listener = (event, isTrouble) => {
-        health.note(PART, isTrouble ? event : null);
-        listener(event, isTrouble);
-      };
-      return new TopicSink(async (signal) => {
-        const producer = await access.client.openProducer(options, listen, signal);
-        health.note(PART, null);
-        return producer;
-      });
+      const open = (signal: AbortSignal) => (listen: Listener) => access.client.openProducer(options, listen, signal);
+      return new TopicSink((signal) => openHealthily(open(signal), listener, health));
     },
   };
 }

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import process from "node:process";
+import type { Health } from "./health.ts";
 import type { KafkaConsumer, Listener } from "./kafka.ts";
 import { describeTopic, kafkaAccess } from "./kafka_access.ts";
+import { openHealthily } from "./kafka_health.ts";
 import { LineConsumer } from "./source/line_consumer.ts";
 import type { ConsumerSettings } from "./settings.ts";
 import type { Store } from "./store.ts";
@@ -22,8 +24,8 @@ export interface SourcePlan {
   readonly description: string;
   /** True where what is not stored can be read again. */
   readonly isLasting: boolean;
-  /** Waits for a broker that is away; null where it was told to stop first. */
-  open(listener: Listener, program: Stop): Promise<KafkaConsumer | null>;
+  /** Waits for a broker that is away; null where it was told to stop first. `health` hears whether it can be reached. */
+  open(listener: Listener, health: Health, program: Stop): Promise<KafkaConsumer | null>;
   /** Called after the last metric is stored. */
   finish(store: Store): Promise<void>;
 }
@@ -36,9 +38,9 @@ export async function planSource({ kafka }: ConsumerSettings): Promise<SourcePla
   return {
     description: `${describeTopic(access)}, group ${kafka.group}`,
     isLasting: true,
-    async open(listener, { stop }) {
+    async open(listener, health, { stop }) {
       try {
-        return await access.client.openConsumer(options, listener, stop);
+        return await openHealthily((listen) => access.client.openConsumer(options, listen, stop), listener, health);
       } catch (error) {
         if (stop.aborted) return null;
         throw error;
@@ -53,7 +55,8 @@ function standardInput(): SourcePlan {
   return {
     description: "standard input",
     isLasting: false,
-    open: (_, program) => Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),
+    open: (_listener, _health, program) =>
+      Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),
     // Every run is new input: its mark would never be asked for again.
     finish: (store) => store.forget({ topic: "stdin", topicId }),
   };

@@ -1,12 +1,14 @@
 import { type Database, explain, remedyFor, SetupError, sqlFailure } from "./database.ts";
-import { isRejection, type Metric, type Rejection } from "./metric.ts";
-import { arrayText, base64, type Element } from "./pg_text.ts";
+import { isRejection, type Rejection } from "./metric.ts";
+import { arrayText } from "./pg_text.ts";
 import { cut, type Entry, type Piece, portions, type Source, type Span } from "./store/piece.ts";
 import type { TableName } from "./schema.ts";
-import { canHoldMissed, claimSql, flushSql, forgetSql, marksSql, skipSql } from "./store/statements.ts";
+import { joinSheets, type Sheet, toSheet } from "./store/sheet.ts";
+import { claimSql, flushSql, forgetSql, marksSql, skipSql } from "./store/statements.ts";
 import { prepareTables, type Tables } from "./store/tables.ts";
 
 export type { Entry, Source, Span } from "./store/piece.ts";
+export type { Sheet } from "./store/sheet.ts";
 
 /** Messages stored by this store since it was opened; what somebody else had stored before is not counted. */
 export interface Counters {
@@ -68,16 +70,29 @@ export class Store {
     return new Map(rows.map(({ partition, mark }) => [partition, Number(mark)]));
   }
 
+  /** Writes messages as the statement takes them: work that can be done while the database is busy. */
+  sheet(entries: readonly Entry[]): Sheet {
+    return toSheet(entries, this.#tables);
+  }
+
   /**
    * Stores messages, given in the order they arrived in, and moves the marks of their partitions. What is below a mark is
    * left out. A message that the database refuses goes to the rejected, the others are stored.
    * "reopen" where a mark is missing or stands before a span: nothing of that partition is stored then.
    */
   async flush(source: Source, spans: ReadonlyMap<number, Span>, entries: readonly Entry[]): Promise<Outcome> {
-    for (const piece of portions({ spans, entries }, MAX_STATEMENT_BYTES)) {
-      if (await this.#store(source, piece, false) === "reopen") return "reopen";
-    }
-    return "stored";
+    return await this.flushSheets(source, spans, [this.sheet(entries)]);
+  }
+
+  /** As `flush`, with what `sheet` has made of the messages, in their order. */
+  async flushSheets(
+    source: Source,
+    spans: ReadonlyMap<number, Span>,
+    sheets: readonly Sheet[],
+  ): Promise<Outcome> {
+    const bytes = sheets.reduce((sum, sheet) => sum + sheet.bytes, 0);
+    if (bytes <= MAX_STATEMENT_BYTES) return await this.#store(source, spans, sheets, false);
+    return await this.#storeInOrder(source, portions(toPiece(spans, sheets), MAX_STATEMENT_BYTES), false);
   }
 
   /** Deletes the marks of a source that will not be read again. What was stored of it is on the disk then. */
@@ -98,54 +113,54 @@ export class Store {
   }
 
   /** Halves until the message at fault is alone: about 2·log2(n) statements for each, and its neighbours are stored. */
-  async #store(source: Source, piece: Piece, skipRepeats: boolean): Promise<Outcome> {
+  async #store(
+    source: Source,
+    spans: ReadonlyMap<number, Span>,
+    sheets: readonly Sheet[],
+    skipRepeats: boolean,
+  ): Promise<Outcome> {
     try {
-      return await this.#run(source, piece, skipRepeats);
+      return await this.#run(source, spans, sheets, skipRepeats);
     } catch (error) {
-      if (!skipRepeats && this.#isRepeat(error)) return await this.#store(source, piece, true);
+      if (!skipRepeats && this.#isRepeat(error)) return await this.#store(source, spans, sheets, true);
       if (remedyFor(error) !== "row") throw error;
       if (this.#isUnwrittenColumn(error)) throw new SetupError(explain(error), { cause: error });
+      const piece = toPiece(spans, sheets);
       const [first] = piece.entries;
-      if (piece.entries.length > 1) return await this.#halve(source, piece, skipRepeats);
+      if (piece.entries.length > 1) {
+        return await this.#storeInOrder(source, cut(piece, Math.ceil(piece.entries.length / 2)), skipRepeats);
+      }
       if (first === undefined || isRejection(first.content)) throw refusal(error, this.#tables);
-      const entries = [{ ...first, content: rejection(error) }];
-      return await this.#store(source, { ...piece, entries }, skipRepeats);
+      return await this.#store(source, spans, [this.sheet([{ ...first, content: rejection(error) }])], skipRepeats);
     }
   }
 
-  async #halve(source: Source, piece: Piece, skipRepeats: boolean): Promise<Outcome> {
-    // One after the other and the left one first: the right one begins where the left one ends.
-    for (const half of cut(piece, Math.ceil(piece.entries.length / 2))) {
-      if (await this.#store(source, half, skipRepeats) === "reopen") return "reopen";
+  /** One piece after the other, the first one first: each begins where the one before it ends. */
+  async #storeInOrder(source: Source, pieces: Iterable<Piece>, skipRepeats: boolean): Promise<Outcome> {
+    for (const { spans, entries } of pieces) {
+      if (await this.#store(source, spans, [this.sheet(entries)], skipRepeats) === "reopen") return "reopen";
     }
     return "stored";
   }
 
-  async #run(source: Source, piece: Piece, skipRepeats: boolean): Promise<Outcome> {
-    const parts = this.#sort(piece.entries);
+  async #run(
+    source: Source,
+    spans: ReadonlyMap<number, Span>,
+    sheets: readonly Sheet[],
+    skipRepeats: boolean,
+  ): Promise<Outcome> {
     const marks = await this.#database.query<MarkRow>(
       flushSql(this.#tables, skipRepeats),
-      flushParameters(source, piece.spans, parts, this.#tables),
+      flushParameters(source, spans, sheets),
     );
     const found = new Map(marks.map(({ partition, mark }) => [partition, Number(mark)]));
-    this.#count(piece.spans, parts, found);
+    for (const sheet of sheets) this.#count(spans, sheet, found);
     // Judged by the marks, never by the number of rows: a trigger of the user's may swallow some.
-    const stored = [...piece.spans].every(([partition, { start }]) => start <= (found.get(partition) ?? -1));
+    const stored = [...spans].every(([partition, { start }]) => start <= (found.get(partition) ?? -1));
     return stored ? "stored" : "reopen";
   }
 
-  #sort(entries: readonly Entry[]): Parts {
-    const parts: Parts = { metrics: [], rejections: [], missed: [] };
-    for (const entry of entries) {
-      const { content } = entry;
-      if (isRejection(content)) parts.rejections.push({ ...entry, content });
-      else if (content.error === "missed" && !canHoldMissed(this.#tables.columns)) parts.missed.push(entry);
-      else parts.metrics.push({ ...entry, content });
-    }
-    return parts;
-  }
-
-  #count(spans: ReadonlyMap<number, Span>, parts: Parts, marks: ReadonlyMap<number, number>): void {
+  #count(spans: ReadonlyMap<number, Span>, { parts }: Sheet, marks: ReadonlyMap<number, number>): void {
     const isNew = ({ partition, offset }: { partition: number; offset: number }) => {
       const mark = marks.get(partition);
       const span = spans.get(partition);
@@ -180,38 +195,21 @@ interface MarkRow {
   readonly mark: unknown;
 }
 
-/** The messages of a piece by where they go. */
-interface Parts {
-  readonly metrics: (Entry & { readonly content: Metric })[];
-  readonly rejections: (Entry & { readonly content: Rejection })[];
-  readonly missed: Entry[];
+function toPiece(spans: ReadonlyMap<number, Span>, sheets: readonly Sheet[]): Piece {
+  return { spans, entries: sheets.flatMap(({ entries }) => entries) };
 }
 
 /** The parameters of `flushSql`, in its order. */
-function flushParameters(source: Source, spans: ReadonlyMap<number, Span>, parts: Parts, tables: Tables): string[] {
-  const { metrics, rejections } = parts;
+function flushParameters(source: Source, spans: ReadonlyMap<number, Span>, sheets: readonly Sheet[]): string[] {
   const writer = [...spans];
-  const column = <T>(rows: readonly T[], value: (row: T) => Element) => arrayText(rows.map(value));
   return [
     source.topicId,
-    column(writer, ([partition]) => partition),
-    column(writer, ([, span]) => span.start),
-    column(writer, ([, span]) => span.next),
+    arrayText(writer.map(([partition]) => partition)),
+    arrayText(writer.map(([, { start }]) => start)),
+    arrayText(writer.map(([, { next }]) => next)),
     source.topic,
-    column(rejections, (entry) => entry.partition),
-    column(rejections, (entry) => entry.offset),
-    column(rejections, (entry) => entry.key && base64(entry.key)),
-    column(rejections, (entry) => entry.value && base64(entry.value)),
-    column(rejections, (entry) => entry.content.reason),
-    column(metrics, (entry) => entry.partition),
-    column(metrics, (entry) => entry.offset),
-    ...tables.columns.map((field) => column(metrics, ({ content }) => fieldValue(content, field, tables))),
+    ...joinSheets(sheets),
   ];
-}
-
-function fieldValue(metric: Metric, field: keyof Metric, tables: Tables): Element {
-  const value = metric[field];
-  return value === null && field === "status_code" && tables.statusCodeRequired ? 0 : value;
 }
 
 function rejection(error: unknown): Rejection {

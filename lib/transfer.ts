@@ -1,10 +1,10 @@
-import { batches, type BatchLimits } from "./batches.ts";
+import { type BatchCause, batches, type BatchLimits, type Measure } from "./batches.ts";
 import { remedyFor } from "./database.ts";
 import type { AssignedPartition, Assignment, IncomingMessage, KafkaConsumer, Positions, Reading } from "./kafka.ts";
-import { decodeMetric } from "./metric.ts";
+import { decodeMetric, isRejection } from "./metric.ts";
 import { Progress } from "./transfer/progress.ts";
 import { retry } from "./retry.ts";
-import type { Entry, Source, Store } from "./store.ts";
+import type { Entry, Sheet, Source, Span, Store } from "./store.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
 /** What a person wants to know of a transfer. */
@@ -13,12 +13,27 @@ export interface TransferEvents {
   waiting(error: unknown): void;
   /** It answers again, after so many seconds. */
   recovered(seconds: number): void;
-  /** A batch is in the table: so many messages. */
-  stored(count: number): void;
+  /** Messages are read from now on, from the marks. */
+  began(reading: Reading): void;
+  /** A batch is in the table. */
+  stored(batch: StoredBatch): void;
+  /** So many messages came again that were read already, or are below their mark. */
+  replayed(count: number): void;
   /** Messages that nobody will ever read; a row of the rejected records it. */
   lost(what: string): void;
   /** The marks in the table and the reading do not fit together: it is read again from the marks. */
   reopened(why: string): void;
+}
+
+export interface StoredBatch {
+  readonly messages: number;
+  /** Where each partition is stored to. */
+  readonly positions: Positions;
+  readonly cause: BatchCause;
+  /** What the database took for it, the waiting for one that is away included. */
+  readonly seconds: number;
+  /** The newest `checked_at` in it, milliseconds since 1970; NaN where it holds no metric. */
+  readonly newest: number;
 }
 
 export interface TransferOptions {
@@ -44,6 +59,24 @@ export async function transfer(consumer: KafkaConsumer, store: Store, options: T
   }
 }
 
+/** Messages that came together, ready to be stored. */
+interface Arrival {
+  readonly sheet: Sheet;
+  readonly spans: ReadonlyMap<number, Span>;
+  /** Why the reading cannot go on behind them. */
+  readonly gap: string | null;
+}
+
+/** Bytes of messages that are read while the database is busy, and so the most of one statement: some 2,000 metrics. */
+const READ_AHEAD = 1024 * 1024;
+
+/** A message weighs more in memory than its bytes; and replays, of which nothing is stored, weigh something too. */
+const MEASURE: Measure<Arrival> = {
+  count: ({ sheet }) => sheet.entries.length,
+  weigh: ({ sheet }) => sheet.bytes + 100 * (sheet.entries.length + 1),
+  most: READ_AHEAD,
+};
+
 /** Stores one reading to its end (null), or until it must be begun anew (why). */
 async function storeReading(
   reading: Reading,
@@ -53,32 +86,73 @@ async function storeReading(
   options: TransferOptions,
 ): Promise<string | null> {
   const { assignment } = reading;
-  const progress = new Progress(reading.positions);
-  for await (const batch of batches(reading.messages, options.limits)) {
-    const { entries, gap } = accept(batch, progress, reading.sparse === true ? null : holes, assignment);
-    const spans = progress.takeSpans();
+  const positions = new Map(reading.positions);
+  options.events.began(reading);
+  let cause: BatchCause = "end";
+  const source = arrivals(reading, store, holes, options.events);
+  for await (const batch of batches(source, options.limits, MEASURE, (why) => cause = why)) {
+    const sheets = batch.map(({ sheet }) => sheet);
+    const spans = joinSpans(batch);
     if (spans.size > 0) {
-      const outcome = await waitFor(() => store.flush(assignment, spans, entries), options);
+      const began = performance.now();
+      const outcome = await waitFor(() => store.flushSheets(assignment, spans, sheets), options);
       if (outcome === "reopen") return "the marks in the table have moved back or are gone";
+      for (const [partition, { next }] of spans) positions.set(partition, next);
       // Deliberately not awaited: it is a hint only, and the next batch need not wait for it.
-      void consumer.commit(progress.positions);
-      options.events.stored(entries.length);
+      void consumer.commit(positions);
+      const entries = sheets.flatMap(({ entries }) => entries);
+      const seconds = (performance.now() - began) / 1000;
+      options.events.stored({ messages: entries.length, positions, cause, seconds, newest: newestOf(entries) });
     }
     // Looked at even where the batch holds nothing to store: a client that skipped ahead would go on so to the log's end.
+    const gap = batch.at(-1)?.gap ?? null;
     if (gap !== null) return gap;
   }
   return null;
 }
 
-/** The messages of a batch that are to be stored, up to the first hole that is not believed yet (without `holes`: all are). */
+/** When the newest of the metrics was made, in milliseconds since 1970; NaN where there is none. */
+function newestOf(entries: readonly Entry[]): number {
+  // They come in about the order they were made in: the last one will do.
+  const last = entries.findLast(({ content }) => !isRejection(content));
+  return last === undefined || isRejection(last.content) ? NaN : Date.parse(last.content.checked_at ?? "");
+}
+
+/** Reads messages as metrics, as they come; ends behind the first hole that is not believed yet. */
+async function* arrivals(
+  reading: Reading,
+  store: Store,
+  holes: Holes,
+  events: TransferEvents,
+): AsyncGenerator<Arrival, void> {
+  const { assignment, sparse } = reading;
+  const progress = new Progress(reading.positions);
+  for await (const messages of reading.messages) {
+    const { entries, gap } = accept(messages, progress, sparse === true ? null : holes, assignment);
+    if (gap === null && entries.length < messages.length) events.replayed(messages.length - entries.length);
+    yield { sheet: store.sheet(entries), spans: progress.takeSpans(), gap };
+    if (gap !== null) return;
+  }
+}
+
+/** From the first start to the last end of each partition. */
+function joinSpans(batch: readonly Arrival[]): Map<number, Span> {
+  const joined = new Map<number, Span>();
+  for (const [partition, { start, next }] of batch.flatMap(({ spans }) => [...spans])) {
+    joined.set(partition, { start: joined.get(partition)?.start ?? start, next });
+  }
+  return joined;
+}
+
+/** The messages that are to be stored, up to the first hole that is not believed yet (without `holes`: all are). */
 function accept(
-  batch: readonly IncomingMessage[],
+  messages: readonly IncomingMessage[],
   progress: Progress,
   holes: Holes | null,
   source: Source,
 ): { entries: Entry[]; gap: string | null } {
   const entries: Entry[] = [];
-  for (const message of batch) {
+  for (const message of messages) {
     const { partition, offset, key, value, timestamp } = message;
     const arrival = progress.judge(partition, offset);
     if (arrival === "replay") continue;

@@ -88,3 +88,28 @@ it("batches lets the caller leave though the source is parked on a read for ever
     break;
   }
 });
+
+it("batches reads on while the caller works on a batch, and gives all that came as the next one", async () => {
+  const queue = new Queue<number>();
+  const groups = batches(queue, { size: 2, interval: HOUR }, { count: () => 1, weigh: (value) => value, most: 20 });
+  [1, 1].forEach((value) => queue.push(value));
+  expect((await groups.next()).value).toEqual([1, 1]);
+  [3, 3, 5].forEach((value) => queue.push(value));
+  await vi.waitFor(() => expect(queue.length).toBe(0));
+  expect((await groups.next()).value).toEqual([3, 3, 5]);
+});
+
+it("batches reads no more than so much by weight ahead, and gives out a batch that is as heavy though it is small", async () => {
+  const queue = new Queue<number>();
+  const groups = batches(queue, { size: 100, interval: HOUR }, { count: () => 1, weigh: (value) => value, most: 10 });
+  [4, 4, 4, 4].forEach((value) => queue.push(value));
+  expect((await groups.next()).value).toEqual([4, 4, 4]);
+  queue.end();
+  expect(await Array.fromAsync(groups)).toEqual([[4]]);
+});
+
+it("batches counts what a value stands for", async () => {
+  const measure = { count: (values: string) => values.length, weigh: () => 1, most: 1000 };
+  const [first] = await collect(batches(from("ab", "c", "d"), { size: 3, interval: HOUR }, measure));
+  expect(first?.join("").startsWith("abc")).toBe(true);
+});

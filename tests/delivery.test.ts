@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { each } from "./support/each.ts";
 import { openEmbedded } from "../lib/database/embedded.ts";
 import { deliver } from "../lib/delivery.ts";
 import { DeliveryError, type KafkaProducer, KafkaSetupError, type OutgoingMessage } from "../lib/kafka.ts";
@@ -181,7 +182,9 @@ describe("LineConsumer", () => {
     await using consumer = new LineConsumer(input(), "run");
     const messages: [offset: number, text: string][] = [];
     for await (const reading of consumer.readings(() => Promise.resolve(new Map([[0, 1]])))) {
-      for await (const { offset, value } of reading.messages) messages.push([offset, new TextDecoder().decode(value!)]);
+      for await (const { offset, value } of each(reading.messages)) {
+        messages.push([offset, new TextDecoder().decode(value!)]);
+      }
     }
     return messages;
   };
@@ -219,7 +222,7 @@ describe("LineConsumer", () => {
       await new LineSink((text) => Promise.resolve(void pieces.push(bytes.encode(text)))).send(["a", "b"].map(metric));
       yield* pieces;
     }
-    const events = { waiting() {}, recovered() {}, stored() {}, lost() {}, reopened() {} };
+    const events = { waiting() {}, recovered() {}, began() {}, stored() {}, replayed() {}, lost() {}, reopened() {} };
     const limits = { size: 2, interval: 3600 };
     for (const run of ["one", "two"]) {
       await transfer(new LineConsumer(input(), run), store, { limits, stop: never, giveUp: never, events });

@@ -11,6 +11,7 @@ import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { type KeyMaterial, loadKeyMaterial } from "../lib/tls.ts";
 import { makeCertificates } from "../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
+import { each } from "./support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
 
 // Joining a group and a broker's start take seconds on a busy machine.
@@ -57,7 +58,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
     const stop = new AbortController();
     const messages: IncomingMessage[] = [];
     for await (const reading of consumer.readings(position, stop.signal)) {
-      for await (const message of reading.messages) {
+      for await (const message of each(reading.messages)) {
         messages.push(message);
         if (messages.length === many) stop.abort();
       }
@@ -100,7 +101,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
         const reading of consumer.readings(() => Promise.resolve(new Map([[0, begins.shift() ?? 0]])), stop.signal)
       ) {
         let got = 0;
-        for await (const { offset } of reading.messages) {
+        for await (const { offset } of each(reading.messages)) {
           offsets.push(offset);
           if (++got === 3) break;
         }
@@ -123,7 +124,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
           ),
         );
       for await (const reading of consumer.readings(position, stop.signal)) {
-        for await (const { value } of reading.messages) {
+        for await (const { value } of each(reading.messages)) {
           values.add(text(value));
           if (values.size === 600) stop.abort();
         }
@@ -221,7 +222,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
       let left = 50 * usable.length;
       for await (const reading of consumer.readings(fromStart, stop.signal)) {
         assignments.push(reading.assignment.topicId);
-        for await (const { key, partition } of reading.messages) {
+        for await (const { key, partition } of each(reading.messages)) {
           keys.set(text(key), (keys.get(text(key)) ?? new Set()).add(partition));
           if (--left === 0) stop.abort();
         }
@@ -310,7 +311,7 @@ function follow(consumer: KafkaConsumer) {
   const work = (async () => {
     for await (const reading of consumer.readings(position, stop.signal)) {
       partitions = reading.assignment.partitions.map(({ partition }) => partition);
-      for await (const { partition, offset, value } of reading.messages) {
+      for await (const { partition, offset, value } of each(reading.messages)) {
         next.set(partition, offset + 1);
         values.add(text(value));
       }

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { decodeMetric, encodeMetric, isRejection, type Metric, METRIC_FIELDS } from "../lib/metric.ts";
+import { safeParse } from "valibot";
+import { decodeMetric, encodeMetric, isRejection, type Metric, METRIC_FIELDS, MetricSchema } from "../lib/metric.ts";
 
 const RECEIVED = Date.parse("2026-01-02T03:04:05.678Z");
 const four = { address: "a.example", status_code: 200, latency: 0.1, is_valid: true };
@@ -99,4 +100,30 @@ it("decodeMetric gives a reason that PostgreSQL can store, whatever the message 
   expect(isRejection(result) && result.reason).toBe(
     'status_code: Invalid type: Expected number but received "\\0\ufffd"',
   );
+});
+
+/** Values of every kind: some that a field takes as they are, some that it takes after a change, some that it refuses. */
+const ODD_VALUES: readonly unknown[] = [
+  ...[undefined, null, "", "text", "é😀", "\0", "\ud800", "a\u2028b", '"\\', true, false, {}, [], [1]],
+  ...[0, -0, 1, -1, 0.5, 999, 1000, 1e308, 2 ** 53],
+  ...["2026-02-28T23:59:59.999Z", "2026-02-29T00:00:00.000Z", "2026-02-31T00:00:00.000Z", "2024-02-29T00:00:00.000Z"],
+  ...["2026-01-31T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "2026-01-00T00:00:00.000Z", "2026-01-01T24:00:00.000Z"],
+  ...["2026-01-01T23:60:00.000Z", "2026-01-01T23:00:60.000Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00+01:00"],
+  ...["0000-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z\n", "+02026-01-01T00:00:00.000Z"],
+  ...[
+    "0b0e7f3c-2b53-4c2e-9d43-0d6d4e3f0c11",
+    "0B0E7F3C-2B53-4C2E-9D43-0D6D4E3F0C11",
+    "0b0e7f3c2b534c2e9d430d6d4e3f0c11",
+  ],
+];
+
+it.each(METRIC_FIELDS)("decodeMetric makes of %s what MetricSchema makes of it, whatever it holds", (field) => {
+  for (const value of ODD_VALUES) {
+    const document = JSON.parse(JSON.stringify({ ...full, [field]: value }));
+    const decoded = decode(document);
+    const parsed = safeParse(MetricSchema, document);
+    expect(isRejection(decoded), JSON.stringify(value)).toBe(!parsed.success);
+    const isDated = parsed.success && parsed.output.checked_at !== null;
+    if (isDated) expect(decoded, JSON.stringify(value)).toEqual(parsed.output);
+  }
 });

@@ -8,6 +8,7 @@ import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { loadKeyMaterial } from "../lib/tls.ts";
 import { makeCertificates } from "../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
+import { each } from "./support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { type ProgramName, type Running, type Runtime, start } from "./support/programs.ts";
@@ -131,7 +132,7 @@ describe.runIf(canRun)("producer and consumer", () => {
       return Promise.resolve(new Map(partitions.map(({ partition, start }) => [partition, start])));
     }, stop.signal);
     for await (const reading of readings) {
-      for await (const { partition, offset, value } of reading.messages) {
+      for await (const { partition, offset, value } of each(reading.messages)) {
         values.push(new TextDecoder().decode(value ?? undefined));
         if (offset + 1 === left.get(partition)) left.delete(partition);
         if (left.size === 0) stop.abort();

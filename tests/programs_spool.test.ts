@@ -178,9 +178,11 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
       return Promise.resolve(new Map(partitions.map(({ partition, start }) => [partition, start])));
     }, stop.signal);
     for await (const reading of readings) {
-      for await (const { partition, offset, value } of reading.messages) {
-        values.push(new TextDecoder().decode(value ?? undefined));
-        if (offset + 1 === left.get(partition)) left.delete(partition);
+      for await (const messages of reading.messages) {
+        for (const { partition, offset, value } of messages) {
+          values.push(new TextDecoder().decode(value ?? undefined));
+          if (offset + 1 === left.get(partition)) left.delete(partition);
+        }
         if (left.size === 0) stop.abort();
       }
     }

@@ -7,7 +7,7 @@ import { type Database, explain, remedyFor } from "../lib/database.ts";
 import { openEmbedded } from "../lib/database/embedded.ts";
 import { quoteTables, type TableName } from "../lib/schema.ts";
 import { Store } from "../lib/store.ts";
-import { transfer, type TransferOptions } from "../lib/transfer.ts";
+import { type StoredBatch, transfer, type TransferOptions } from "../lib/transfer.ts";
 import { intercepting } from "./support/databases.ts";
 import { type Distort, MemoryTopic } from "./support/memory_topic.ts";
 
@@ -38,7 +38,9 @@ async function scene(through: (database: Database) => Database = (same) => same)
   const events = {
     waiting: () => void told.waiting++,
     recovered: () => void told.recovered++,
-    stored: (count: number) => void (told.stored += count),
+    began: () => {},
+    stored: ({ messages }: StoredBatch) => void (told.stored += messages),
+    replayed: () => {},
     lost: (what: string) => void told.lost.push(what),
     reopened: (why: string) => void told.reopened.push(why),
   };

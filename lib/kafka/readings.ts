@@ -15,7 +15,9 @@ export interface Group<D extends Described> {
   /** Joins where that is needed, waits for a share and looks at its partitions. May reject with anything; is then tried again. */
   describe(signal: AbortSignal): Promise<D>;
   /** The messages from exactly these positions. Ends when `stop` aborts, throws where it cannot go on. */
-  messages(described: D, positions: Positions, stop: AbortSignal): AsyncIterable<IncomingMessage>;
+  messages(described: D, positions: Positions, stop: AbortSignal): AsyncIterable<readonly IncomingMessage[]>;
+  /** Where the log of each partition of a share ends now. */
+  logEnds(described: D): Promise<Positions>;
   /** An error as one that no waiting mends, or null; and what it says to a person. */
   asSetupError(error: unknown): KafkaSetupError | null;
   reason(error: unknown): string;
@@ -40,7 +42,7 @@ export async function* readings<D extends Described>(
       group.messages(described, positions, AbortSignal.any([signal, changed, left.signal])),
       troubles,
     );
-    yield { assignment, positions, messages: read.messages() };
+    yield { assignment, positions, messages: read.messages(), logEnds: () => group.logEnds(described) };
     // The reader may have left while the messages were waiting for more.
     left.abort();
     failures = read.succeeded ? 0 : failures + 1;
@@ -101,22 +103,22 @@ export function unknownLog(partition: number): Error {
 
 /** One pass over messages, which just ends for the reader: why it ended is kept here. */
 class Read {
-  readonly #messages: AsyncIterable<IncomingMessage>;
+  readonly #messages: AsyncIterable<readonly IncomingMessage[]>;
   readonly #troubles: Troubles;
   failure: unknown;
   succeeded = false;
 
-  constructor(messages: AsyncIterable<IncomingMessage>, troubles: Troubles) {
+  constructor(messages: AsyncIterable<readonly IncomingMessage[]>, troubles: Troubles) {
     this.#messages = messages;
     this.#troubles = troubles;
   }
 
-  async *messages(): AsyncGenerator<IncomingMessage, void> {
+  async *messages(): AsyncGenerator<readonly IncomingMessage[], void> {
     try {
-      for await (const message of this.#messages) {
+      for await (const messages of this.#messages) {
         this.#troubles.settle("Kafka gives messages again");
         this.succeeded = true;
-        yield message;
+        yield messages;
       }
     } catch (error) {
       this.failure = error;

@@ -14,8 +14,8 @@ export const DELIVERY_LIMIT = 30_000;
 export const CLOSE_LIMIT = 3_000;
 
 /** Bytes of one answer, and of one partition in it: what a consumer holds in memory beside the batch being stored. */
-export const FETCH_BYTES = 4 * 1024 * 1024;
-export const PARTITION_BYTES = 1024 * 1024;
+export const FETCH_BYTES = 1024 * 1024;
+export const PARTITION_BYTES = 128 * 1024;
 
 /** The only trouble of the set-up that a producer may mend by itself. */
 export class MissingTopicError extends KafkaSetupError {}

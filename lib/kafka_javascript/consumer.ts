@@ -75,13 +75,23 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     return { assignment: { topic, topicId, partitions: assigned }, changed, consumer, partitions: count };
   }
 
-  async *messages(share: Share, positions: Positions, stop: AbortSignal): AsyncGenerator<IncomingMessage, void> {
+  async *messages(
+    share: Share,
+    positions: Positions,
+    stop: AbortSignal,
+  ): AsyncGenerator<readonly IncomingMessage[], void> {
     try {
       yield* new Fetcher(share.consumer, this.#options, share, positions, stop).messages();
     } catch (error) {
       if (!(error instanceof OutdatedShare)) throw error;
       if (this.#member?.consumer === share.consumer) this.#member.membership.fail(error);
     }
+  }
+
+  async logEnds({ assignment, consumer }: Share): Promise<Positions> {
+    const partitions = assignment.partitions.map(({ partition }) => partition);
+    const ends = await this.#find(consumer, partitions, ListOffsetTimestamps.LATEST);
+    return new Map(partitions.map((partition, at) => [partition, ends[at] ?? 0]));
   }
 
   asSetupError(error: unknown): KafkaSetupError | null {
@@ -116,22 +126,26 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
 
   async #lookAt(consumer: Consumer, partitions: readonly number[]): Promise<AssignedPartition[]> {
     if (partitions.length === 0) return [];
-    const { topic, start } = this.#options;
-    const find = async (timestamp: bigint) => {
-      // 0: of all messages, also those of transactions that are still open.
-      const question = { topics: [topic], partitions: { [topic]: [...partitions] }, timestamp, isolationLevel: 0 };
-      return ((await consumer.listOffsets(question)).get(topic) ?? []).map(Number);
-    };
+    const { start } = this.#options;
     const [starts, ends, times] = await Promise.all([
-      find(ListOffsetTimestamps.EARLIEST),
-      find(ListOffsetTimestamps.LATEST),
-      typeof start === "object" ? find(BigInt(start.time)) : [],
+      this.#find(consumer, partitions, ListOffsetTimestamps.EARLIEST),
+      this.#find(consumer, partitions, ListOffsetTimestamps.LATEST),
+      typeof start === "object" ? this.#find(consumer, partitions, BigInt(start.time)) : [],
     ]);
     return partitions.map((partition) => {
       const [logStart, logEnd] = [starts[partition], ends[partition]];
       if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
       return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times[partition] ?? -1) };
     });
+  }
+
+  /** In the order of the partitions: the first offset at a time or later, below 0 if there is none. */
+  async #find(consumer: Consumer, partitions: readonly number[], timestamp: bigint): Promise<number[]> {
+    if (partitions.length === 0) return [];
+    const { topic } = this.#options;
+    // 0: of all messages, also those of transactions that are still open.
+    const question = { topics: [topic], partitions: { [topic]: [...partitions] }, timestamp, isolationLevel: 0 };
+    return ((await consumer.listOffsets(question)).get(topic) ?? []).map(Number);
   }
 
   async commit(positions: Positions): Promise<void> {

@@ -8,6 +8,8 @@ import { Queue } from "../queue.ts";
 
 /** Milliseconds that a broker holds a question to which it has no new messages. */
 const LONGEST_POLL = 500;
+/** An answer may hold many thousand messages: decoded in one go they would keep everything else waiting. */
+const MESSAGES_AT_ONCE = 1000;
 /** Bits of a batch's attributes, and the isolation level that leaves out what was never committed: Kafka's protocol. */
 const LOG_APPEND_TIME = 8;
 const TRANSACTIONAL = 16;
@@ -59,7 +61,7 @@ export class Fetcher {
     this.#connections = new ConnectionPool(CLIENT_ID, connectionOptions(options));
   }
 
-  async *messages(): AsyncGenerator<IncomingMessage, void> {
+  async *messages(): AsyncGenerator<readonly IncomingMessage[], void> {
     const end = () => this.#arrivals.end();
     this.#signal.addEventListener("abort", end, { once: true });
     try {
@@ -71,9 +73,9 @@ export class Fetcher {
         const messages = this.#take(arrival.response);
         // Before the messages are given out: the broker answers while they are worked on.
         await this.#ask();
-        for (const message of messages) {
+        for (let from = 0; from < messages.length; from += MESSAGES_AT_ONCE) {
           if (this.#signal.aborted) return;
-          yield message;
+          yield messages.slice(from, from + MESSAGES_AT_ONCE);
         }
       }
     } finally {

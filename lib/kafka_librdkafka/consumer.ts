@@ -198,7 +198,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     { assignment, member }: Share,
     positions: Positions,
     stop: AbortSignal,
-  ): AsyncGenerator<IncomingMessage, void> {
+  ): AsyncGenerator<readonly IncomingMessage[], void> {
     const next = exactly(assignment, positions);
     await member.puller.open(
       Array.from(next, ([partition, offset]) => ({ topic: assignment.topic, partition, offset })),
@@ -221,13 +221,14 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
         member.membership.fail(remade);
         throw remade;
       }
-      for (const message of pulled) {
-        // Also in the middle of a batch: it may be from before the group took the partitions away.
-        if (stop.aborted) return;
-        if (message.offset < (next.get(message.partition) ?? Infinity)) continue;
-        next.set(message.partition, message.offset + 1);
-        yield incoming(message);
-      }
+      // It may be from before the group took the partitions away.
+      if (stop.aborted) return;
+      const messages = pulled.filter(({ partition, offset }) => {
+        const isNew = offset >= (next.get(partition) ?? Infinity);
+        if (isNew) next.set(partition, offset + 1);
+        return isNew;
+      });
+      if (messages.length > 0) yield messages.map(incoming);
       if (stalled !== undefined) throw new Error(`Partition ${stalled} has stopped at offset ${next.get(stalled)}`);
       if (pulled.length === PULL_COUNT || next.size === 0 || !this.#watch.isDue()) continue;
       // Deliberately not awaited: a broker that is away must not hold up what the others give.
@@ -238,6 +239,11 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
       // The library goes on at the same offsets in a new topic of this name, where they are those of other messages.
       this.#isRemade(member.admin, assignment.topicId).then((found) => isRemade ||= found, () => {});
     }
+  }
+
+  async logEnds({ assignment, member }: Share): Promise<Positions> {
+    const partitions = assignment.partitions.map(({ partition }) => partition);
+    return partitions.length === 0 ? new Map() : await this.#find(member.admin, partitions, LATEST);
   }
 
   async #isRemade(admin: NativeAdmin, topicId: string): Promise<boolean> {
@@ -375,6 +381,8 @@ export function newConsumer(
     "max.partition.fetch.bytes": PARTITION_BYTES,
     "queued.max.messages.kbytes": 2 * FETCH_BYTES / 1024,
     "queued.min.messages": 10_000,
+    // Else it would rest for a second whenever the queue is full, and a reader that is behind would find it empty.
+    "fetch.queue.backoff.ms": 10,
     "rebalance_cb": onRebalance,
   });
   client.setDefaultConsumeTimeout(PULL_WAIT);

@@ -23,7 +23,7 @@ export class LineConsumer implements KafkaConsumer {
     const positions = await position(this.assignment);
     let ended = false;
     async function* messages(lines: AsyncIterable<Line>) {
-      for await (const line of lines) yield toMessage(line);
+      for await (const line of lines) yield [toMessage(line)];
       ended = true;
     }
     const lines = readLines(this.#input, MAX_METRIC_BYTES);

@@ -3,6 +3,8 @@ import process from "node:process";
 import { loadClient } from "../../lib/kafka_client.ts";
 import { loadKeyMaterial } from "../../lib/tls.ts";
 
+import { each } from "./each.ts";
+
 const [server, topic, caFile, keyFile, certFile] = process.argv.slice(2) as [string, string, string, string, string];
 const loaded = await loadKeyMaterial({ caFile, keyFile, certFile });
 if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
@@ -22,7 +24,7 @@ const position = (assignment: { partitions: readonly { partition: number; start:
   Promise.resolve(new Map(assignment.partitions.map(({ partition, start }) => [partition, start])));
 for await (const reading of consumer.readings(position, AbortSignal.any([stop.signal, signal]))) {
   topicId = reading.assignment.topicId;
-  for await (const { key, value, timestamp } of reading.messages) {
+  for await (const { key, value, timestamp } of each(reading.messages)) {
     read.push(
       `${new TextDecoder().decode(key ?? undefined)} ${new TextDecoder().decode(value ?? undefined)} ${timestamp}`,
     );

@@ -61,7 +61,11 @@ export class MemoryTopic implements KafkaConsumer {
     }
   }
 
-  async *#messages(positions: Positions, reading: number, signal: AbortSignal): AsyncGenerator<IncomingMessage, void> {
+  async *#messages(
+    positions: Positions,
+    reading: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<IncomingMessage[], void> {
     const next = new Map(positions);
     while (!signal.aborted) {
       const woken = this.#wake.promise;
@@ -76,7 +80,7 @@ export class MemoryTopic implements KafkaConsumer {
       for (const { partition, offset } of there) next.set(partition, offset + 1);
       for (const message of this.distort(there, reading)) {
         this.given++;
-        yield message;
+        yield [message];
       }
       await woken;
     }

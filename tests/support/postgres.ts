@@ -30,6 +30,8 @@ export interface TestPostgresOptions {
   readonly own?: boolean;
   /** The server's certificate and its key, PEM: it then takes TLS. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** More of a started server's settings, as `name=value`; they win over those of the tests. */
+  readonly settings?: readonly string[];
 }
 
 const SERVERS = "/usr/lib/postgresql";
@@ -109,7 +111,7 @@ function superuser({ host, port, name, user, password }: PostgresSettings): post
   });
 }
 
-async function startServer({ tls }: TestPostgresOptions): Promise<TestPostgres> {
+async function startServer({ tls, settings: more = [] }: TestPostgresOptions): Promise<TestPostgres> {
   const bin = programs;
   if (bin === null) throw new Error("No PostgreSQL server here: install postgresql, or set TEST_DATABASE_URL");
   const folder = mkdtempSync(join(tmpdir(), "test-postgres-"));
@@ -121,7 +123,7 @@ async function startServer({ tls }: TestPostgresOptions): Promise<TestPostgres> 
   if (tls !== undefined) installCertificate(folder, tls, owner);
   const port = await freePort();
   const begin = async (): Promise<ChildProcess> => {
-    const started = spawn(join(bin, "postgres"), serverArguments(folder, port, tls !== undefined), {
+    const started = spawn(join(bin, "postgres"), serverArguments(folder, port, tls !== undefined, more), {
       cwd: folder,
       stdio: ["ignore", "ignore", "pipe"],
       ...owner,
@@ -187,7 +189,7 @@ function installCertificate(folder: string, tls: { cert: string; key: string }, 
   }
 }
 
-function serverArguments(folder: string, port: number, tls: boolean): string[] {
+function serverArguments(folder: string, port: number, tls: boolean, more: readonly string[]): string[] {
   const certificate = ["ssl=on", `ssl_cert_file=${folder}/server.crt`, `ssl_key_file=${folder}/server.key`];
   const settings = [
     "listen_addresses=127.0.0.1",
@@ -200,6 +202,7 @@ function serverArguments(folder: string, port: number, tls: boolean): string[] {
     "logging_collector=off",
     "lc_messages=C",
     ...(tls ? certificate : []),
+    ...more,
   ];
   return ["-D", join(folder, "data"), "-p", String(port), ...settings.flatMap((setting) => ["-c", setting])];
 }

@@ -1,0 +1,43 @@
+import type { Arena } from "./arena.ts";
+import type { Figures } from "./contest.ts";
+import { type Usage, usageOf } from "./usage.ts";
+
+/** Milliseconds between two looks: a process that ends takes its figures along. */
+const LOOK_EVERY = 20;
+
+/** Runs from when it is started; `stop` gives what was used since. */
+export interface Clock {
+  stop(): Figures;
+}
+
+/** Counts what these processes use, and what PostgreSQL does for them. */
+export function startClock({ serverPid }: Pick<Arena, "serverPid">, ...pids: readonly number[]): Clock {
+  const look = () => pids.map(usageOf);
+  const before = look();
+  const serverBefore = usageOf(serverPid).cpu;
+  const began = performance.now();
+  let last = before;
+  const timer = setInterval(() => last = look().map((usage, i) => later(last[i], usage)), LOOK_EVERY);
+  return {
+    stop() {
+      const seconds = (performance.now() - began) / 1000;
+      clearInterval(timer);
+      last = look().map((usage, i) => later(last[i], usage));
+      return {
+        seconds,
+        cpu: total(last, ({ cpu }) => cpu) - total(before, ({ cpu }) => cpu),
+        serverCpu: usageOf(serverPid).cpu - serverBefore,
+        peakRss: total(last, ({ peakRss }) => peakRss),
+      };
+    },
+  };
+}
+
+/** Of a process that has ended there is nothing to read. */
+function later(before: Usage | undefined, now: Usage): Usage {
+  return before !== undefined && now.cpu < before.cpu ? before : now;
+}
+
+function total(usages: readonly Usage[], value: (usage: Usage) => number): number {
+  return usages.reduce((sum, usage) => sum + value(usage), 0);
+}

@@ -1,0 +1,70 @@
+import type { Arena } from "./arena.ts";
+
+/** What one way from topic to table took. */
+export interface Figures {
+  readonly seconds: number;
+  /** Seconds of CPU of the program, and of PostgreSQL for it. */
+  readonly cpu: number;
+  readonly serverCpu: number;
+  /** MB. */
+  readonly peakRss: number;
+}
+
+/** One way from topic to table. */
+export interface Contestant {
+  readonly name: string;
+  /** What it is, for a person. */
+  readonly what: string;
+  /** Why it cannot be had here; null where it can. Fetches what it needs. */
+  prepare?(): Promise<string | null>;
+  /** Brings all metrics into a new table. */
+  run(arena: Arena): Promise<Figures>;
+}
+
+/** One line of the result (`--json`); null where it was not compared, or cannot be told. */
+export interface Line {
+  readonly name: string;
+  readonly rows_per_second: number;
+  readonly ratio_copy: number | null;
+  readonly ratio_debezium: number | null;
+  readonly cpu_us_per_row: number;
+  readonly pg_cpu_us_per_row: number;
+  readonly peak_rss_mb: number;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+/** The `q`-th part of the values is not above it. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;
+}
+
+/** Medians of all runs by contestant, compared with the yardsticks `copy` and `debezium`. */
+export function toLines(results: ReadonlyMap<string, readonly Figures[]>, rows: number): Line[] {
+  const rate = (name: string) => {
+    const runs = results.get(name);
+    return runs === undefined ? null : rows / median(runs.map(({ seconds }) => seconds));
+  };
+  const [copy, debezium] = [rate("copy"), rate("debezium")];
+  return Array.from(results, ([name, runs]) => {
+    const speed = rate(name) as number;
+    const each = (value: (figures: Figures) => number) => median(runs.map(value));
+    return {
+      name,
+      rows_per_second: Math.round(speed),
+      ratio_copy: copy && round(speed / copy, 3),
+      ratio_debezium: debezium && round(speed / debezium, 3),
+      cpu_us_per_row: round(each(({ cpu }) => cpu) * 1e6 / rows, 2),
+      pg_cpu_us_per_row: round(each(({ serverCpu }) => serverCpu) * 1e6 / rows, 2),
+      peak_rss_mb: round(each(({ peakRss }) => peakRss), 1),
+    };
+  });
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

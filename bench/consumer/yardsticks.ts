@@ -1,0 +1,65 @@
+import { once } from "node:events";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { METRIC_FIELDS } from "../../lib/metric.ts";
+import { type Arena, BEGIN, CHUNK, dropTables, newTable } from "./arena.ts";
+import { startChild } from "./child.ts";
+import { startClock } from "./clock.ts";
+import type { Contestant } from "./contest.ts";
+import { makeMetric } from "./metrics.ts";
+import type { LoopTask } from "./statement_loop.ts";
+
+/** `psql \copy` of the same rows from a file: the fastest that a client can do. */
+export const copy: Contestant = {
+  name: "copy",
+  what: "psql \\copy of the same rows from a file",
+  async run(arena) {
+    const file = join(arena.folder, "rows.txt");
+    await writeRows(file, arena);
+    const table = await newTable(arena, "copied");
+    const { host, port, user, name } = arena.server.settings;
+    const address = ["-h", host, "-p", String(port), "-U", user, "-d", name];
+    const command = ["psql", "-X", "-q", ...address, "-c", `\\copy ${table.name} from '${file}'`];
+    await using psql = startChild(command, join(arena.folder, "copy.log"));
+    const clock = startClock(arena, psql.pid);
+    await psql.ended;
+    const figures = clock.stop();
+    await dropTables(arena, table);
+    return figures;
+  },
+};
+
+/** The rows in the text format of COPY: nothing in them needs an escape. */
+async function writeRows(path: string, { rows, signal }: Arena): Promise<void> {
+  await using file = await open(path, "w");
+  for (let from = 0; from < rows; from += CHUNK) {
+    signal.throwIfAborted();
+    const lines = Array.from({ length: Math.min(CHUNK, rows - from) }, (_, i) => {
+      const metric = makeMetric(from + i, BEGIN + from + i);
+      return `${METRIC_FIELDS.map((field) => metric[field] ?? "\\N").join("\t")}\n`;
+    });
+    await file.write(lines.join(""));
+  }
+}
+
+/** The flush statement alone, fed from memory: what the client library and the statement can do at best. */
+export const statement: Contestant = {
+  name: "statement",
+  what: "decoding and the flush statement in a bare loop, fed from memory",
+  async run(arena) {
+    const table = await newTable(arena, "looped");
+    const loop = fileURLToPath(new URL("statement_loop.ts", import.meta.url));
+    const task: LoopTask = { settings: arena.server.settings, table: table.name, rows: arena.rows };
+    const command = [process.execPath, loop, JSON.stringify(task)];
+    await using child = startChild(command, join(arena.folder, "statement.log"), { ipc: true });
+    await Promise.race([once(child.process, "message", { signal: arena.signal }), child.ended]);
+    const clock = startClock(arena, child.pid);
+    child.process.send("go");
+    await child.ended;
+    const figures = clock.stop();
+    await dropTables(arena, table);
+    return figures;
+  },
+};

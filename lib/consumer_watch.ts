@@ -1,0 +1,94 @@
+import { ConsumerReport } from "./consumer_report.ts";
+import { explain } from "./database.ts";
+import type { Health } from "./health.ts";
+import type { ListenAddress } from "./http_port.ts";
+import type { Positions, Reading } from "./kafka.ts";
+import type { Log } from "./log.ts";
+import { openProgramPort } from "./program_port.ts";
+import type { Counters } from "./store.ts";
+import type { StoredBatch, TransferEvents } from "./transfer.ts";
+import { unlessAborted } from "./unless_aborted.ts";
+
+/** Milliseconds that a broker may take to say where its logs end, for whoever asks at the port. */
+const LAG_LIMIT = 2_000;
+const PART = "PostgreSQL";
+
+/** Tells of what is stored: to a person in the log, and to Prometheus where there is a port. */
+export interface ConsumerWatch extends AsyncDisposable {
+  readonly events: TransferEvents;
+  /** From now on these counters are told of. */
+  count(counters: () => Counters): void;
+}
+
+/** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
+export async function watchConsumer(listen: ListenAddress | null, health: Health, log: Log): Promise<ConsumerWatch> {
+  const resources = new AsyncDisposableStack();
+  const state = new State();
+  resources.use(new ConsumerReport(log, () => state.counters()));
+  let onBatch = (_: StoredBatch) => {};
+  if (listen !== null) {
+    // Loaded only where it is needed: it takes as long as all the rest of the program.
+    const { ConsumerTelemetry } = await import("./telemetry.ts");
+    const telemetry = new ConsumerTelemetry(async () => {
+      const { rows, rejected } = state.counters();
+      return { rows, rejected, replayed: state.replayed, newest: state.newest, lag: await state.lag() };
+    });
+    onBatch = ({ cause, seconds }) => telemetry.flushed(cause, seconds);
+    const details = async () => ({ lag: Object.fromEntries(await state.lag()) });
+    resources.use(await openProgramPort(listen, { health, metrics: () => telemetry.text(), details }));
+  }
+  return {
+    events: eventsFor(state, health, log, (batch) => onBatch(batch)),
+    count: (counters) => void (state.counters = counters),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/** How it stands with a transfer. */
+class State {
+  counters: () => Counters = () => ({ rows: 0, rejected: 0, missedDropped: 0 });
+  replayed = 0;
+  /** When the newest metric stored was made, milliseconds since 1970. */
+  newest: number | null = null;
+  reading: Reading | null = null;
+  positions: Positions = new Map();
+
+  /** Partition → messages that are not stored yet; nothing where the broker does not say in time. */
+  async lag(): Promise<ReadonlyMap<number, number>> {
+    if (this.reading?.logEnds === undefined) return new Map();
+    try {
+      const ends = await unlessAborted(this.reading.logEnds(), AbortSignal.timeout(LAG_LIMIT));
+      return new Map([...ends].map(([partition, end]) => {
+        return [partition, Math.max(0, end - (this.positions.get(partition) ?? end))];
+      }));
+    } catch {
+      return new Map();
+    }
+  }
+}
+
+function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: StoredBatch) => void): TransferEvents {
+  return {
+    waiting(error) {
+      health.note(PART, explain(error));
+      log.warn(`${explain(error)}: trying again`);
+    },
+    recovered(seconds) {
+      health.note(PART, null);
+      log.warn(`PostgreSQL answers again, after ${seconds.toFixed(1)} s`);
+    },
+    began(reading) {
+      state.reading = reading;
+      state.positions = reading.positions;
+    },
+    stored(batch) {
+      state.positions = batch.positions;
+      if (!Number.isNaN(batch.newest)) state.newest = Math.max(state.newest ?? 0, batch.newest);
+      onBatch(batch);
+      log.debug(`${batch.messages} messages stored`);
+    },
+    replayed: (count) => void (state.replayed += count),
+    lost: (what) => log.error(what),
+    reopened: (why) => log.warn(`Reading again from the marks: ${why}`),
+  };
+}
