@@ -271,7 +271,7 @@ it.each([
 it("transfer throws at once what waiting cannot mend", async () => {
   const here = await scene();
   here.topic.write(metric("0"));
-  await database.script(`drop table ${here.tables.main}`);
+  await database.script(`drop table ${here.tables.main} cascade`);
   const error = await here.start().catch((error: unknown) => error);
   expect(remedyFor(error)).toBe("setup");
   expect(here.told.waiting).toBe(0);

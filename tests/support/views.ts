@@ -1,0 +1,6 @@
+import { VIEWS } from "../../lib/views.ts";
+
+/** SQL that drops the views over a table, by its quoted name: its columns' types cannot be changed under them. */
+export function dropViews(main: string): string {
+  return VIEWS.map((view) => `drop view if exists ${main.replace(/"$/, `_${view}"`)}; `).join("");
+}
