@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { vi } from "vitest";
+import { bundleFlags } from "./bundle_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -14,6 +16,12 @@ const COMMANDS: Record<Runtime, (program: string) => string[]> = {
   deno: (program) => ["run", "-q", `-P=${program}`, `${program}.ts`],
 };
 const PLAIN_DENO = (program: string) => ["run", "-q", `${program}.ts`];
+
+/** A bundled program, started as its image does: what it needs is with it, and Deno may do no more than the image says. */
+const BUNDLED: Record<Runtime, (program: ProgramName, folder: string) => string[]> = {
+  node: (program, folder) => [join(folder, `${program}.js`)],
+  deno: (program, folder) => [...bundleFlags(program), join(folder, `${program}.js`)],
+};
 
 /** What a program inherits of the tests' environment: nothing that could be a setting. */
 const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"];
@@ -47,6 +55,8 @@ export interface StartOptions {
   readonly input?: string;
   /** Under Deno: without its permissions. */
   readonly plain?: boolean;
+  /** The folder of the bundle to start instead of the sources. */
+  readonly bundle?: string;
 }
 
 /** Starts a program; its standard input stays open unless `input` is given. */
@@ -60,11 +70,14 @@ export function start(
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];
   }));
-  const command = options.plain === true ? PLAIN_DENO : COMMANDS[runtime];
-  const child = spawn(runtime === "node" ? process.execPath : "deno", [...command(program), ...args], {
-    cwd: options.cwd ?? ROOT,
-    env: { ...inherited, ...options.env },
-  });
+  const child = spawn(
+    runtime === "node" ? process.execPath : "deno",
+    [...command(runtime, program, options), ...args],
+    {
+      cwd: options.cwd ?? ROOT,
+      env: { ...inherited, ...options.env },
+    },
+  );
   const output = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => output.stdout += text);
   child.stderr.setEncoding("utf8").on("data", (text: string) => output.stderr += text);
@@ -100,6 +113,11 @@ export function start(
       await ended.catch(() => {});
     },
   };
+}
+
+function command(runtime: Runtime, program: ProgramName, { plain, bundle }: StartOptions): string[] {
+  if (bundle !== undefined) return BUNDLED[runtime](program, bundle);
+  return (plain === true ? PLAIN_DENO : COMMANDS[runtime])(program);
 }
 
 /** Runs a program to its end. */
