@@ -31,7 +31,7 @@ env:
 	@echo "env: edit the brokers (KAFKA_BOOTSTRAP_SERVERS) and the database (DB_HOST), and what else differs"
 
 hosts.txt:
-	@cp hosts.txt.example hosts.txt
+	@cp hosts.txt.example hosts.txt && chmod 644 hosts.txt
 	@echo "hosts.txt: put your sites there"
 
 # The folder keeps others out; in the containers, where the file alone appears, users of other numbers must be able to read it.
