@@ -6,13 +6,14 @@ import { lockFolder } from "../folder_lock.ts";
 
 /**
  * Opens the embedded PostgreSQL that keeps its rows in `directory`, which is made where it is missing. Throws `SetupError`
- * where another program has it open. Statements wait for one another and know no deadline.
+ * where another program has it open, or where PGlite is missing. Statements wait for one another and know no deadline.
  */
 export async function openEmbedded(directory: string): Promise<Database> {
+  const create = await loadPGlite();
   await mkdir(directory, { recursive: true });
   const lock = take(directory);
   try {
-    return new EmbeddedDatabase(await open(directory), lock);
+    return new EmbeddedDatabase(await open(directory, create), lock);
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;
@@ -27,18 +28,32 @@ function take(directory: string): Disposable {
   }
 }
 
+type Create = (directory: string) => Promise<PGlite>;
+
+/** Read when it is needed: it is 30 MB of code and data that a consumer with a server does without, and that a bundle leaves out. */
+async function loadPGlite(): Promise<Create> {
+  try {
+    const { PGlite } = await import("@electric-sql/pglite");
+    return (directory) => PGlite.create(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new SetupError(PGLITE_MISSING, { cause: error });
+  }
+}
+
+const PGLITE_MISSING = "--embedded needs the package @electric-sql/pglite, which bundles and images leave out: " +
+  "run consumer.ts where npm ci has been run, or write to a server (DB_HOST)";
+
 /** PGlite takes any folder it finds for a finished one, so a new one gets its name when it is finished: a kill may come in between. */
-async function open(directory: string): Promise<PGlite> {
-  // Read when it is needed: it is 30 MB of code and data that a consumer with a server does without.
-  const { PGlite } = await import("@electric-sql/pglite");
+async function open(directory: string, create: Create): Promise<PGlite> {
   const finished = join(directory, "postgres");
   if (!await exists(finished)) {
     const unfinished = join(directory, "postgres.new");
     await rm(unfinished, { recursive: true, force: true });
-    await (await PGlite.create(unfinished)).close();
+    await (await create(unfinished)).close();
     await rename(unfinished, finished);
   }
-  return await PGlite.create(finished);
+  return await create(finished);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { eventually } from "./eventually.ts";
+import { bundleFlags } from "./bundle_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -21,6 +23,12 @@ function readable(stderr: string): string {
 }
 
 const PLAIN_DENO = (program: string) => ["run", "-q", `${program}.ts`];
+
+/** A bundled program, started as its image does: what it needs is with it, and Deno may do no more than the image says. */
+const BUNDLED: Record<Runtime, (program: ProgramName, folder: string) => string[]> = {
+  node: (program, folder) => [join(folder, `${program}.js`)],
+  deno: (program, folder) => [...bundleFlags(program), join(folder, `${program}.js`)],
+};
 
 /** What a program inherits of the tests' environment: nothing that could be a setting. */
 const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"];
@@ -57,6 +65,8 @@ export interface StartOptions {
   readonly plain?: boolean;
   /** Commands of a shell that run in the process first, such as `ulimit`. */
   readonly shell?: string;
+  /** The folder of the bundle to start instead of the sources. */
+  readonly bundle?: string;
 }
 
 /** Starts a program; its standard input stays open unless `input` is given. */
@@ -70,8 +80,7 @@ export function start(
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];
   }));
-  const command = options.plain === true ? PLAIN_DENO : COMMANDS[runtime];
-  const line = [runtime === "node" ? process.execPath : "deno", ...command(program), ...args];
+  const line = [runtime === "node" ? process.execPath : "deno", ...command(runtime, program, options), ...args];
   const shell = options.shell === undefined ? [] : ["sh", "-c", `${options.shell}; exec "$0" "$@"`];
   const [file = "", ...rest] = [...shell, ...line];
   const child = spawn(file, rest, {
@@ -117,6 +126,11 @@ export function start(
       await ended.catch(() => {});
     },
   };
+}
+
+function command(runtime: Runtime, program: ProgramName, { plain, bundle }: StartOptions): string[] {
+  if (bundle !== undefined) return BUNDLED[runtime](program, bundle);
+  return (plain === true ? PLAIN_DENO : COMMANDS[runtime])(program);
 }
 
 /** Runs a program to its end. */

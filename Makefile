@@ -1,0 +1,58 @@
+# One command each; docs/production.md explains them. They need Docker with its compose plugin (2.20 or newer).
+
+COMPOSE ?= docker compose
+compose = $(COMPOSE) --env-file env
+
+# The programs run as you are, so that they may read what only you may. As root they run as the images' own user.
+uid := $(shell id -u)
+ifeq ($(uid),0)
+export HOST_CHECKER_USER ?= 65532:65532
+else
+export HOST_CHECKER_USER ?= $(uid):$(shell id -g)
+endif
+
+.PHONY: help config start local stop logs test
+
+help:
+	@echo "make config   makes env, hosts.txt, certs/ and secrets/db_password, where they are missing: edit them"
+	@echo "make start    builds and starts producer and consumer"
+	@echo "make local    the same with a Kafka and a PostgreSQL of their own, for a try-out"
+	@echo "make stop     stops them; what was stored stays"
+	@echo "make logs     shows what they say (Ctrl-C ends it)"
+	@echo "make test     runs all tests (npm ci comes first)"
+
+config: env hosts.txt secrets/db_password
+	@mkdir -p certs
+	@if [ "$(uid)" = 0 ]; then chgrp 65532 certs && chmod 750 certs; else chmod 700 certs; fi
+
+# No prerequisites: a file that is there stays as it is, however old.
+env:
+	@umask 077 && cp env.example env
+	@echo "env: edit the brokers (KAFKA_BOOTSTRAP_SERVERS) and the database (DB_HOST), and what else differs"
+
+hosts.txt:
+	@cp hosts.txt.example hosts.txt && chmod 644 hosts.txt
+	@echo "hosts.txt: put your sites there"
+
+# The folder keeps others out; in the containers, where the file alone appears, users of other numbers must be able to read it.
+secrets/db_password:
+	@mkdir -p -m 700 secrets
+	@head -c 18 /dev/urandom | base64 | tr '+/' '-_' > secrets/db_password
+	@chmod 644 secrets/db_password
+	@echo "secrets/db_password: holds a random password, for make local; put your database's there"
+
+start: config
+	$(compose) up --detach --build
+
+local: config
+	$(compose) --profile local up --detach --build
+
+stop:
+	$(compose) --profile local down
+
+logs:
+	$(compose) logs --follow --tail 100
+
+test:
+	npm ci
+	npm test

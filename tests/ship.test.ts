@@ -1,0 +1,166 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { type Option, OPTIONS } from "../lib/settings/options.ts";
+import { bundleFlags } from "./support/bundle_flags.ts";
+import { readCompose } from "./support/compose.ts";
+
+// What is handed to people who run the programs: the files hold together, and linters find nothing.
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+const run = (command: string, ...args: string[]) => spawnSync(command, args, { cwd: ROOT, encoding: "utf8" });
+const PROGRAMS = ["producer", "consumer"] as const;
+const variables = Object.values<Option>(OPTIONS).flatMap(({ variable }) => variable ?? []);
+
+describe.each(PROGRAMS)("Dockerfile.%s", (program) => {
+  const file = `Dockerfile.${program}`;
+  const text = read(file);
+  const instruction = (name: string) => [...text.matchAll(new RegExp(`^${name} (.*)$`, "gm"))].map(([, rest]) => rest);
+
+  it("passes dockerfile-utils", () => {
+    expect(run("dockerfile-utils", "lint", file)).toMatchObject({ status: 0, stdout: "" });
+  });
+
+  it("takes every base image from a build argument with a public default", () => {
+    const bases = instruction("FROM").map((from) => from?.split(" ")[0]);
+    expect(bases.filter((base) => !/^\$\{[A-Z]+_IMAGE\}$/.test(base ?? ""))).toEqual([]);
+    for (const argument of instruction("ARG")) expect(argument).toMatch(/^[A-Z]+_IMAGE=[a-z.]+\/[\w./-]+:[\w.-]+$/);
+  });
+
+  it("copies only what .dockerignore lets in", () => {
+    const allowed = read(".dockerignore").split("\n").filter((line) => line.startsWith("!")).map((line) =>
+      line.slice(1)
+    );
+    const copied = instruction("COPY").filter((rest) => !rest?.startsWith("--from"))
+      .flatMap((rest) => rest?.split(" ").slice(0, -1) ?? []);
+    expect(copied.filter((path) => !allowed.some((root) => path === root || path.startsWith(`${root}/`)))).toEqual([]);
+    expect(copied.filter((path) => globSync(path, { cwd: ROOT }).length === 0)).toEqual([]);
+  });
+
+  it("runs as a user of its own, by number, so that Kubernetes can see that it is not root", () => {
+    expect(instruction("USER")).toEqual(["65532:65532"]);
+  });
+});
+
+it("Dockerfile.producer gives Deno the rights that deno.json gives", () => {
+  const [, entry = "[]"] = /^ENTRYPOINT (.*)$/m.exec(read("Dockerfile.producer")) ?? [];
+  expect(JSON.parse(entry)).toEqual(["/usr/local/bin/deno", ...bundleFlags("producer"), "/app/producer.js"]);
+});
+
+it("the images are built with the tools' versions that the project is tested with", () => {
+  const { dependencies } = JSON.parse(read("tools/runtimes/package.json")) as { dependencies: Record<string, string> };
+  expect(read("Dockerfile.producer")).toContain(`denoland/deno:bin-${dependencies.deno}`);
+  const major = dependencies.node?.split(".")[0];
+  for (const program of PROGRAMS) expect(read(`Dockerfile.${program}`)).toContain(`library/node:${major}-bookworm`);
+  const own = JSON.parse(read("tools/bundle/package.json")) as { dependencies: Record<string, string> };
+  const root = JSON.parse(read("package.json")) as { devDependencies: Record<string, string> };
+  expect(own.dependencies).toEqual({ rolldown: root.devDependencies.rolldown });
+});
+
+describe("compose.yaml", () => {
+  const { services, secrets } = readCompose();
+
+  it("passes dclint", () => {
+    expect(run("dclint", "compose.yaml", "--max-warnings", "0")).toMatchObject({ status: 0 });
+  });
+
+  it("starts both programs by default, and the services only with the profile local", () => {
+    const byDefault = Object.entries(services).filter(([, { profiles }]) => profiles === undefined).map(([name]) =>
+      name
+    );
+    expect(byDefault.toSorted()).toEqual(PROGRAMS.toSorted());
+    const others = Object.values(services).flatMap(({ profiles = [] }) => profiles);
+    expect(new Set(others)).toEqual(new Set(["local"]));
+  });
+
+  it.each(PROGRAMS)(
+    "%s runs without rights, from its Dockerfile, and does without the services of the profile",
+    (name) => {
+      expect(services[name]).toMatchObject({
+        build: { context: ".", dockerfile: `Dockerfile.${name}` },
+        user: "${HOST_CHECKER_USER:-65532:65532}",
+        read_only: true,
+        cap_drop: ["ALL"],
+        security_opt: ["no-new-privileges:true"],
+        env_file: "env",
+      });
+      for (const { required } of Object.values(services[name]?.depends_on ?? {})) expect(required).toBe(false);
+    },
+  );
+
+  it("gives the password to the consumer and to PostgreSQL only", () => {
+    const holders = Object.entries(services).filter(([, { secrets = [] }]) => secrets.includes("db_password"));
+    expect(holders.map(([name]) => name).toSorted()).toEqual(["consumer", "postgres"]);
+    expect(secrets.db_password?.file).toBe("./secrets/db_password");
+  });
+
+  it("names the services of the profile local as env.example does", () => {
+    const env = read("env.example");
+    const aliases = Object.values(services).flatMap(({ networks }) => networks?.default.aliases ?? []);
+    expect(aliases).toHaveLength(2);
+    for (const alias of aliases) expect(env).toMatch(new RegExp(`^\\w+=${alias}\\b`, "m"));
+  });
+
+  it("sets no variable that the programs do not know", () => {
+    const set = PROGRAMS.flatMap((name) => Object.keys(services[name]?.environment ?? {}));
+    expect(set.filter((name) => !variables.includes(name))).toEqual([]);
+  });
+});
+
+describe("make config", () => {
+  const project = mkdtempSync(join(tmpdir(), "test-ship-"));
+  afterAll(() => rmSync(project, { recursive: true, force: true }));
+  for (const file of ["Makefile", "env.example", "hosts.txt.example"]) cpSync(join(ROOT, file), join(project, file));
+  const config = () => execFileSync("make", ["config"], { cwd: project, encoding: "utf8" });
+
+  it("makes what is to be edited, and keeps secrets from others", () => {
+    config();
+    expect(readFileSync(join(project, "env"), "utf8")).toBe(read("env.example"));
+    expect(readFileSync(join(project, "hosts.txt"), "utf8")).toBe(read("hosts.txt.example"));
+    expect(readFileSync(join(project, "secrets/db_password"), "utf8")).toMatch(/^[\w-]{24}\n$/);
+    const modes = ["env", "secrets"].map((path) => (statSync(join(project, path)).mode & 0o077).toString(8));
+    expect(modes).toEqual(["0", "0"]);
+    expect(statSync(join(project, "certs")).isDirectory()).toBe(true);
+  });
+
+  it("never writes over a file that is there", () => {
+    const files = ["env", "hosts.txt", "secrets/db_password"];
+    for (const file of files) writeFileSync(join(project, file), "mine\n");
+    expect(config()).toBe("");
+    expect(files.map((file) => readFileSync(join(project, file), "utf8"))).toEqual(files.map(() => "mine\n"));
+  });
+
+  it("makes nothing that git would take", () => {
+    const made = ["env", "hosts.txt", "secrets/db_password", "certs/ssl_ca_file.pem", "certs/ssl_key_file.key"];
+    expect(run("git", "check-ignore", ...made).stdout.trim().split("\n")).toEqual(made);
+  });
+});
+
+describe("deploy/", () => {
+  const manifests = globSync("deploy/kubernetes/*.yaml", { cwd: ROOT }).filter((path) => !path.includes("kustom"));
+
+  it("kustomization.yaml lists every manifest", () => {
+    const { resources } = parse(read("deploy/kubernetes/kustomization.yaml")) as { resources: string[] };
+    expect(resources.map((name) => `deploy/kubernetes/${name}`).toSorted()).toEqual(manifests.toSorted());
+  });
+
+  it("the manifests set variables that the programs know", () => {
+    const { data } = parse(read("deploy/kubernetes/settings.yaml")) as { data: Record<string, string> };
+    expect(Object.keys(data).filter((name) => !variables.includes(name))).toEqual([]);
+    for (const path of manifests) expect(parseAllDocuments(read(path))).toHaveLength(1);
+  });
+
+  it.skipIf(run("systemd-analyze", "--version").status !== 0)("systemd finds the units well hardened", () => {
+    for (const unit of globSync("deploy/systemd/*.service", { cwd: ROOT })) {
+      const { stdout, stderr } = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit);
+      expect(`${stdout}${stderr}`).toContain("OK");
+      const complaints = run("systemd-analyze", "verify", unit).stderr.split("\n").filter((line) => line !== "");
+      expect(complaints.filter((line) => !line.includes("/usr/local/bin/node is not executable"))).toEqual([]);
+    }
+  });
+});
