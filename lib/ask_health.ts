@@ -1,3 +1,4 @@
+import { get } from "node:http";
 import type { ListenAddress } from "./http_port.ts";
 
 /** Milliseconds that a program may take to say that it is well. */
@@ -11,12 +12,22 @@ export async function askHealth({ host, port }: ListenAddress): Promise<string |
   const asked = EVERYWHERE[host] ?? host;
   const url = `http://${asked.includes(":") ? `[${asked}]` : asked}:${port}/healthz`;
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_LIMIT) });
-    await response.body?.cancel();
-    return response.ok ? null : `${url} answers with ${response.status}`;
+    const status = await statusOf(url);
+    return status === 200 ? null : `${url} answers with ${status}`;
   } catch (error) {
-    const { cause, message } = error as Error;
-    const reason = (cause as NodeJS.ErrnoException | undefined)?.code ?? message;
-    return `${url} does not answer (${reason})`;
+    const { code, message } = error as NodeJS.ErrnoException;
+    return `${url} does not answer (${code ?? message})`;
   }
+}
+
+/** Not by `fetch`, whose errors do not say the same on both runtimes. */
+function statusOf(url: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const request = get(url, { agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.setTimeout(ANSWER_LIMIT, () => request.destroy(new Error(`nothing within ${ANSWER_LIMIT / 1000} s`)));
+    request.on("error", reject);
+  });
 }
