@@ -42,6 +42,13 @@ describe.each(PROGRAMS)("Dockerfile.%s", (program) => {
     expect(copied.filter((path) => globSync(path, { cwd: ROOT }).length === 0)).toEqual([]);
   });
 
+  it("asks the program itself whether it works, at a port of loopback", () => {
+    const [health = ""] = instruction("HEALTHCHECK");
+    const [entry = "[]"] = instruction("ENTRYPOINT");
+    expect(JSON.parse(health.replace(/^.*CMD /, ""))).toEqual([...JSON.parse(entry) as string[], "--health"]);
+    expect(instruction("ENV")).toEqual(["LISTEN=127.0.0.1:9464"]);
+  });
+
   it("runs as a user of its own, by number, so that Kubernetes can see that it is not root", () => {
     expect(instruction("USER")).toEqual(["65532:65532"]);
   });
