@@ -186,6 +186,12 @@ function readDomain(line: Line): Target | null {
       `${scheme}${slashes}${shown} lacks // after "${scheme}": write ${scheme}//${shown || "example.com"}`,
     );
   }
+  const colonless = /^(https?)\/\/(.*)$/is.exec(written);
+  if (colonless !== null) {
+    return line.report(`${hide(written)} lacks a colon: write ${colonless[1]}://${hide(colonless[2] ?? "")}`);
+  }
+  const twice = /^https?:\/\/(https?:\/*.*)$/is.exec(written)?.[1];
+  if (twice !== undefined) return line.report(`${hide(written)} has its scheme twice: write ${hide(twice)}`);
   const other = /^([^/?#]*):\/\//.exec(written)?.[1];
   if (!hasScheme && other !== undefined) {
     return line.report(`${hide(other)}:// cannot be checked: write https:// or http://`);
@@ -196,6 +202,12 @@ function readDomain(line: Line): Target | null {
   return { address, authorization: credentials ? basic(credentials) : null };
 }
 
+/**
+ * Labels of letters, digits, dashes and (against RFC 1123, but not unseen) underscores; or an IPv6 address. A URL allows more, which
+ * no name server knows.
+ */
+const HOST_NAME = /^(?:\[[0-9a-f:.]+\]|(?:[a-z0-9_-]+\.)*[a-z0-9_-]+\.?)$/i;
+
 /** Why an address cannot be checked or stored; null where it can. */
 function problemOf(address: string, hasScheme: boolean): string | null {
   const begin = hasScheme ? address.indexOf("//") + 2 : 0;
@@ -204,7 +216,11 @@ function problemOf(address: string, hasScheme: boolean): string | null {
       hide(address) || "the line"
     } names no host: write a DOMAIN such as example.com or https://example.com/health`;
   }
-  if (!URL.canParse(pageOf(address))) {
+  const url = URL.parse(pageOf(address));
+  if (url !== null && !HOST_NAME.test(url.hostname)) {
+    return `${hide(url.hostname)} is no name that a host can have: write one such as www.example.com`;
+  }
+  if (url === null) {
     return `${hide(address)} is no address: write a DOMAIN such as example.com or https://example.com/health`;
   }
   if (Buffer.byteLength(address) > LONGEST_ADDRESS) {

@@ -119,6 +119,12 @@ it.each([
   ["[::1", `[::1 is no address: ${WRITE_DOMAIN}`],
   ["a.example:99999/x", `a.example:99999/x is no address: ${WRITE_DOMAIN}`],
   ["https://256.256.256.256", `https://256.256.256.256 is no address: ${WRITE_DOMAIN}`],
+  ["http//a.example", "http//a.example lacks a colon: write http://a.example"],
+  ["https://http://a.example", "https://http://a.example has its scheme twice: write http://a.example"],
+  ["a..example", "a..example is no name that a host can have: write one such as www.example.com"],
+  ["www,a.example", "www,a.example is no name that a host can have: write one such as www.example.com"],
+  ["a.example;", "a.example; is no name that a host can have: write one such as www.example.com"],
+  ["*.a.example/x", "*.a.example is no name that a host can have: write one such as www.example.com"],
   ["a.example\u00A05m", `a.example\\x{a0}5m is no address: ${WRITE_DOMAIN}`],
   ["a.example/\u0001", "the address holds a control character: write it as %XX"],
 ])("parseHosts refuses the DOMAIN %j", (domain, message) => {

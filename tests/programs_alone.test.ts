@@ -250,7 +250,9 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(rest).toEqual([]);
     const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`;
     expect(first).toMatch(new RegExp(`^a\\.example +5 +${time}  ${time}  ${time}$`));
-    expect(second).toMatch(/^b\.example\/x +"0 12 \* \* \*" +\S+T12:00:00Z {2}\S+T12:00:00Z {2}\S+T12:00:00Z$/);
+    expect(second).toMatch(
+      /^b\.example\/x +"0 12 \* \* \*" +\S+T12:00:00Z {2}\S+T12:00:00Z {2}\S+T12:00:00Z {2}\(y\)$/,
+    );
   });
 
   it("consumer --print-schema prints SQL that creates the tables", async () => {

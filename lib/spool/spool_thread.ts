@@ -1,8 +1,26 @@
-import { type MessagePort, parentPort } from "node:worker_threads";
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
 import { isDamage, SpoolFile, SpoolFileError } from "./spool_file.ts";
-import type { Answer, Call } from "./thread_file.ts";
 
 // The thread that holds a spool file: a slow disk must not hold up the checks, whose latency is being measured.
+
+/** What goes to the thread: a method of `SpoolFile` and its arguments. */
+export type Call =
+  | { readonly name: "open"; readonly args: readonly [path: string, topic: string, limit: number] }
+  | { readonly name: "read"; readonly args: readonly [count: number] }
+  | { readonly name: "write"; readonly args: readonly [documents: readonly string[], deliveredUpTo: number] }
+  | { readonly name: "close" };
+
+/** What comes back, one for each call, in order. An error would lose its class on the way. */
+export type Answer =
+  | { readonly result: unknown }
+  | { readonly failure: { readonly kind: "unusable" | "damaged" | "failed"; readonly message: string } };
+
+const ROLE = "host-checker: keeps the spool";
+
+/** Starts the thread. Its code is this very file, which knows by `workerData` that it runs as one; see matching/worker.ts. */
+export function startSpoolThread(): Worker {
+  return new Worker(new URL(import.meta.url), { workerData: ROLE });
+}
 
 /** Answers one call after the other, in the order in which they come. */
 function serve(port: MessagePort): void {
@@ -29,4 +47,4 @@ function serve(port: MessagePort): void {
   });
 }
 
-if (parentPort !== null) serve(parentPort);
+if (!isMainThread && workerData === ROLE && parentPort !== null) serve(parentPort);

@@ -1,18 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
 import { type OpenedSpool, SpoolFileError, type SpoolRow, type WrittenSpool } from "./spool_file.ts";
-
-/** What goes to the thread: a method of `SpoolFile` and its arguments. */
-export type Call =
-  | { readonly name: "open"; readonly args: readonly [path: string, topic: string, limit: number] }
-  | { readonly name: "read"; readonly args: readonly [count: number] }
-  | { readonly name: "write"; readonly args: readonly [documents: readonly string[], deliveredUpTo: number] }
-  | { readonly name: "close" };
-
-/** What comes back, one for each call, in order. An error would lose its class on the way. */
-export type Answer =
-  | { readonly result: unknown }
-  | { readonly failure: { readonly kind: "unusable" | "damaged" | "failed"; readonly message: string } };
+import { type Answer, type Call, startSpoolThread } from "./spool_thread.ts";
 
 /** The file is broken, or the thread that held it is gone: it is of no more use to this run. */
 export class BrokenSpoolError extends Error {
@@ -24,7 +12,7 @@ const CLOSE_LIMIT = 1_000;
 
 /** A `SpoolFile` on a thread of its own; calls are carried out in the order in which they are made. */
 export class ThreadFile implements AsyncDisposable {
-  readonly #worker = new Worker(new URL("./spool_thread.ts", import.meta.url));
+  readonly #worker = startSpoolThread();
   readonly #calls: PromiseWithResolvers<unknown>[] = [];
   #broken: BrokenSpoolError | undefined;
 
