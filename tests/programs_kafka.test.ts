@@ -206,6 +206,8 @@ describe.runIf(canRun)("producer and consumer", () => {
         await Promise.all([consumer.ended, sending]);
       }
       await using consumer = begin(variant, "consumer", ["--db-table", topic], topic);
+      // All may be stored already, before it has learnt to heed a signal.
+      await consumer.says(`topic ${topic} at`);
       await expect.poll(() => countOf(topic), { timeout: 40_000 }).toBe(total);
       consumer.kill("SIGTERM");
       expect(await consumer.ended, consumer.stderr).toMatchObject({ code: 0 });
