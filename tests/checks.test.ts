@@ -155,5 +155,9 @@ it("Checks goes on in its step when the wall clock is set back, and measures no 
   expect(metrics.map(({ error }) => error)).toEqual(Array(6).fill(null));
   expect(metrics.every(({ latency }) => latency >= 0 && latency < 5)).toBe(true);
   const times = metrics.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
-  expect(times.map((time) => (time - (times[0] ?? NaN)) / 1000)).toEqual([0, 1, 2, -3597, -3596, -3595]);
+  const [one, two, three, ...after] = times.map((time) => (time - (times[0] ?? NaN)) / 1000);
+  expect([one, two, three]).toEqual([0, 1, 2]);
+  // Where the clock is set just before a due time, the one after it is the first that does not come too soon.
+  expect([-3597, -3596]).toContain(after[0]);
+  expect(after).toEqual([0, 1, 2].map((step) => (after[0] ?? NaN) + step));
 });

@@ -94,19 +94,24 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
       // No file may grow beyond 128 KiB, which is what a full disk is to a file; the signal that comes with it is ignored.
       await using producer = await begin(directory, hosts, "trap '' XFSZ; ulimit -Sf 256");
       await producer.says(`ERROR The spool ${directory} cannot be written`);
+      const limit = (size: string) => execFileSync("prlimit", ["--pid", String(producer.pid), `--fsize=${size}:`]);
+      // A little might still fit: from now on nothing does.
+      limit("4096");
       const before = site.requests.length;
       await expect.poll(() => site.requests.length, { timeout: 20_000 }).toBeGreaterThan(before + 40);
-      execFileSync("prlimit", ["--pid", String(producer.pid), "--fsize=unlimited:"]);
-      await producer.says(`The spool ${directory} is written again`);
+      const timesSaid = (words: string) => producer.stderr.split(words).length - 1;
+      const recoveries = timesSaid("is written again");
+      limit("unlimited");
+      await expect.poll(() => timesSaid("is written again"), { timeout: 20_000 }).toBe(recoveries + 1);
+      expect(timesSaid("cannot be written")).toBe(recoveries + 1);
       producer.kill("SIGTERM");
       const { code, stderr } = await producer.ended;
       // Those that were on their way to Kafka from memory are not on disk; they are counted, and the exit code says so.
       const [, made, kept] = /(\d+) checks made, 0 metrics delivered, (\d+) in the spool/.exec(stderr) ?? [];
-      expect(stderr.match(/cannot be written/g)).toHaveLength(1);
       expect(Number(made)).toBe(site.requests.length);
       expect(new Set(idsOf(readSpool(directory, "t"))).size).toBe(Number(kept));
       expect(code).toBe(kept === made ? 0 : 1);
-      expect(Number(kept)).toBeGreaterThan(before);
+      expect(Number(kept)).toBeGreaterThan(0);
     },
     60_000,
   );
