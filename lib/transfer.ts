@@ -100,9 +100,9 @@ async function storeReading(
       for (const [partition, { next }] of spans) positions.set(partition, next);
       // Deliberately not awaited: it is a hint only, and the next batch need not wait for it.
       void consumer.commit(positions);
-      const entries = sheets.flatMap(({ entries }) => entries);
+      const messages = sheets.reduce((sum, { entries }) => sum + entries.length, 0);
       const seconds = (performance.now() - began) / 1000;
-      options.events.stored({ messages: entries.length, positions, cause, seconds, newest: newestOf(entries) });
+      options.events.stored({ messages, positions, cause, seconds, newest: newestOf(sheets) });
     }
     // Looked at even where the batch holds nothing to store: a client that skipped ahead would go on so to the log's end.
     const gap = batch.at(-1)?.gap ?? null;
@@ -112,10 +112,13 @@ async function storeReading(
 }
 
 /** When the newest of the metrics was made, in milliseconds since 1970; NaN where there is none. */
-function newestOf(entries: readonly Entry[]): number {
+function newestOf(sheets: readonly Sheet[]): number {
   // They come in about the order they were made in: the last one will do.
-  const last = entries.findLast(({ content }) => !isRejection(content));
-  return last === undefined || isRejection(last.content) ? NaN : Date.parse(last.content.checked_at ?? "");
+  for (const { entries } of sheets.toReversed()) {
+    const last = entries.findLast(({ content }) => !isRejection(content));
+    if (last !== undefined && !isRejection(last.content)) return Date.parse(last.content.checked_at ?? "");
+  }
+  return NaN;
 }
 
 /** Reads messages as metrics, as they come; ends behind the first hole that is not believed yet. */

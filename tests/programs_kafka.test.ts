@@ -4,37 +4,20 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OutgoingMessage } from "../lib/kafka.ts";
 import { loadClient } from "../lib/kafka_client.ts";
-import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { loadKeyMaterial } from "../lib/tls.ts";
 import { makeCertificates } from "../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { each } from "./support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
-import { type ProgramName, type Running, type Runtime, start } from "./support/programs.ts";
-import { denoMissing } from "./support/runtimes.ts";
+import { type ProgramName, type Running, start } from "./support/programs.ts";
 import { relay } from "./support/relay.ts";
 import { answer, openSite, refusedPort, type Site } from "./support/site.ts";
+import { possibleVariants, type Variant } from "./support/variants.ts";
 
 // The programs as a user starts them, from a hosts file through a real broker over mutual TLS into a real PostgreSQL.
 
-interface Variant {
-  readonly name: string;
-  readonly runtime: Runtime;
-  readonly client: "librdkafka" | "javascript";
-}
-
-const library = loadLibrdkafka();
-const all: readonly Variant[] = [
-  { name: "Node with librdkafka", runtime: "node", client: "librdkafka" },
-  { name: "Node with javascript", runtime: "node", client: "javascript" },
-  { name: "Deno with javascript", runtime: "deno", client: "javascript" },
-];
-const variants = all.filter(({ runtime, client }) => {
-  if (runtime === "deno" && denoMissing !== null) return skipped(denoMissing);
-  return client === "javascript" || !("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`);
-});
-
+const variants = possibleVariants();
 const canRun = canRunKafka() && (postgresMissing === null || skipped(postgresMissing));
 
 /** Pages of all kinds by the last digit of their path. */

@@ -3,24 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AclOperations, AclPermissionTypes, Admin, ResourcePatternTypes, ResourceTypes } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { type KafkaServer, USERS } from "../tools/kafka/kafka.ts";
-import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
+import { canRunKafka, temporaryKafka } from "./support/kafka.ts";
 import { run } from "./support/programs.ts";
-import { denoMissing } from "./support/runtimes.ts";
 import { refusedPort } from "./support/site.ts";
+import { possibleVariants } from "./support/variants.ts";
 
 // Logging in to a real broker by name and password, with the programs as a user starts them.
-
-const library = loadLibrdkafka();
-const variants = ([
-  { name: "Node with librdkafka", runtime: "node", client: "librdkafka" },
-  { name: "Node with javascript", runtime: "node", client: "javascript" },
-  { name: "Deno with javascript", runtime: "deno", client: "javascript" },
-] as const).filter(({ runtime, client }) => {
-  if (runtime === "deno" && denoMissing !== null) return skipped(denoMissing);
-  return client === "javascript" || !("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`);
-});
 
 describe.runIf(canRunKafka())("SASL", () => {
   const folder = mkdtempSync(join(tmpdir(), "test-sasl-"));
@@ -55,7 +44,7 @@ describe.runIf(canRunKafka())("SASL", () => {
     await admin.close();
   }
 
-  describe.each(variants)("$name", ({ runtime, client }) => {
+  describe.each(possibleVariants())("$name", ({ runtime, client }) => {
     const produce = (env: Record<string, string>) =>
       run(runtime, "producer", ["--once", hosts], {
         env: {

@@ -5,15 +5,15 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadClient } from "../lib/kafka_client.ts";
-import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import type { Metric } from "../lib/metric.ts";
 import { SpoolFile } from "../lib/spool/spool_file.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
-import { type Runtime, RUNTIMES, start } from "./support/programs.ts";
+import { RUNTIMES, start } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
 import { answer, openSite, refusedPort, type Site } from "./support/site.ts";
+import { possibleVariants, type Variant } from "./support/variants.ts";
 
 // The producer as a user starts it, with a spool: killed, with a full disk, and while Kafka is away.
 
@@ -117,23 +117,7 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
   );
 });
 
-interface Variant {
-  readonly name: string;
-  readonly runtime: Runtime;
-  readonly client: "librdkafka" | "javascript";
-}
-
-const library = loadLibrdkafka();
-const all: readonly Variant[] = [
-  { name: "Node with librdkafka", runtime: "node", client: "librdkafka" },
-  { name: "Node with javascript", runtime: "node", client: "javascript" },
-  { name: "Deno with javascript", runtime: "deno", client: "javascript" },
-];
-const variants = all.filter(({ runtime, client }) => {
-  if (runtime === "deno" && denoMissing !== null) return skipped(denoMissing);
-  return client === "javascript" || !("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`);
-});
-
+const variants = possibleVariants();
 const canRun = canRunKafka() && (postgresMissing === null || skipped(postgresMissing));
 
 describe.runIf(canRun)("producer --spool and consumer", () => {
