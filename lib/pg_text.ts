@@ -5,18 +5,19 @@ const NEEDS_ESCAPE = /["\\]/;
 const ESCAPED = /["\\]/g;
 
 /**
- * The values as PostgreSQL writes an array: one text, to be cast where it is used (`$1::text::float8[]`). Cheaper by half
- * than what the clients make of an array, and the same for each of them.
+ * The values as PostgreSQL writes an array, for a parameter of an array's type (`$1::float8[]`). Cheaper by half than what the
+ * clients make of an array, and the same for each of them: what is a text already they pass on as it is.
  * Numbers must be finite; texts must hold no U+0000, which PostgreSQL refuses.
  */
-export function arrayText(values: Iterable<Element>): string {
+export function arrayText(values: readonly Element[]): string {
   return `{${elements(values)}}`;
 }
 
 /** The inside of `arrayText`, for arrays that are put together of several pieces. */
-export function elements(values: Iterable<Element>): string {
-  // Not one text that grows: that is a tree of all its pieces until somebody reads it, and keeps the garbage collector busy.
-  return Array.from(values, element).join(",");
+export function elements(values: readonly Element[]): string {
+  // Without escapes JSON is what PostgreSQL reads too, and the runtime writes it several times faster than a loop here would.
+  const json = JSON.stringify(values);
+  return json.includes("\\") ? values.map(element).join(",") : json.slice(1, -1);
 }
 
 function element(value: Element): string {

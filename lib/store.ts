@@ -60,8 +60,8 @@ export class Store {
 
   /** The marks of these partitions: the offset to read next. A partition without one gets that in `starts` first. */
   async claim(source: Source, starts: ReadonlyMap<number, number>): Promise<Map<number, number>> {
-    const partitions = arrayText(starts.keys());
-    const offsets = arrayText(starts.values());
+    const partitions = arrayText([...starts.keys()]);
+    const offsets = arrayText([...starts.values()]);
     await this.#database.query(claimSql(this.#tables), [source.topicId, partitions, offsets, source.topic]);
     const rows = await this.#database.query<{ partition: number; mark: unknown }>(
       marksSql(this.#tables),

@@ -4,9 +4,10 @@ import { arrayText, base64, quoteIdentifier } from "../lib/pg_text.ts";
 it.each([
   [[], "{}"],
   [[1, -0.5, 1e-7], "{1,-0.5,1e-7}"],
-  [[true, null, false], "{true,NULL,false}"],
+  [[true, null, false], "{true,null,false}"],
   [["", "null", "a,b", "{}"], `{"","null","a,b","{}"}`],
-  [[`a"b\\c`, "d\ne"], `{"a\\"b\\\\c","d\ne"}`],
+  [[`a"b\\c`, null, "d\ne"], `{"a\\"b\\\\c",NULL,"d\ne"}`],
+  [["\ud800", 2], `{"\ud800",2}`],
 ])("arrayText(%j) is %s", (values, text) => {
   expect(arrayText(values)).toBe(text);
 });

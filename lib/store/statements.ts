@@ -8,14 +8,14 @@ import type { Tables } from "./tables.ts";
  */
 export function claimSql({ offsets }: Tables): string {
   return `insert into ${offsets} (topic_id, partition, next_offset, topic)
-select $1::text, w.p, w.o, $4::text from unnest($2::text::int[], $3::text::bigint[]) w(p, o)
+select $1::text, w.p, w.o, $4::text from unnest($2::int[], $3::bigint[]) w(p, o)
 order by w.p on conflict do nothing`;
 }
 
 /** The marks of the partitions $2 of the topic $1. */
 export function marksSql({ offsets }: Tables): string {
   return `select partition, next_offset as mark from ${offsets}
-where topic_id = $1::text and partition = any($2::text::int[])`;
+where topic_id = $1::text and partition = any($2::int[])`;
 }
 
 /** Number of the first parameter of `flushSql` that holds a metric's field. */
@@ -30,13 +30,13 @@ const FIRST_FIELD = 13;
  */
 export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const { main, offsets, rejected, columns } = tables;
-  const arrays = columns.map((column, i) => `$${FIRST_FIELD + i}::text::${COLUMNS[column].type}[]`);
+  const fields = columns.map((column, i) => `unnest($${FIRST_FIELD + i}::${COLUMNS[column].type}[]) as ${column}`);
   const names = columns.join(", ");
   const values = columns.map((column) => `r.${column}`).join(", ");
   // A bare `on conflict do nothing` would also swallow rows that a user's own unique index refuses.
   const repeats = skipRepeats ? "on conflict (address, checked_at, check_id) do nothing" : "";
   return `with writer as (
-  select * from unnest($2::text::int[], $3::text::bigint[], $4::text::bigint[]) as w(partition, start, next)
+  select * from unnest($2::int[], $3::bigint[], $4::bigint[]) as w(partition, start, next)
 ), marks as (
   -- No condition on next_offset here: it would be judged on the old snapshot.
   select o.partition, o.next_offset as mark, w.start, w.next
@@ -50,13 +50,14 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
 ), stored as (
   insert into ${main} (${names})
   select ${values}
-  from unnest($11::text::int[], $12::text::bigint[], ${arrays.join(", ")}) as r(partition, at, ${names})
+  -- Not \`from unnest(…, …)\`, which first writes down all rows beside the arrays.
+  from (select unnest($11::int[]) as partition, unnest($12::bigint[]) as at, ${fields.join(", ")}) r
   join moved v on v.partition = r.partition where r.at >= v.mark
   ${repeats}
 ), rejected as (
   insert into ${rejected} (topic, topic_id, partition, "offset", key, value, reason)
   select $5::text, $1::text, r.partition, r.at, decode(r.key, 'base64'), decode(r.value, 'base64'), r.reason
-  from unnest($6::text::int[], $7::text::bigint[], $8::text::text[], $9::text::text[], $10::text::text[])
+  from unnest($6::int[], $7::bigint[], $8::text[], $9::text[], $10::text[])
     as r(partition, at, key, value, reason)
   join moved v on v.partition = r.partition where r.at >= v.mark
 )
