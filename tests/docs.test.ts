@@ -1,20 +1,138 @@
-import { readFileSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseEnv } from "node:util";
 import { safeParse } from "valibot";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
+import { parseHosts } from "../lib/hosts.ts";
 import { type Option, OPTIONS } from "../lib/settings/options.ts";
 import { readConsumerSettings, readProducerSettings } from "../lib/settings.ts";
+import {
+  blocks,
+  blocksIn,
+  blocksOf,
+  commandsOf,
+  DOCUMENTS,
+  LANGUAGES,
+  readDocument,
+  statementsOf,
+} from "./support/documents.ts";
 import { settingsTable } from "./support/settings_table.ts";
 
-const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
+// What is written for people is true. Commands and SQL are run by docs_commands.test.ts.
 
-it("README.md has the table of settings that OPTIONS makes", () => {
-  const [, section = ""] = /^## Settings\n(.*?)^## /ms.exec(read("README.md")) ?? [];
-  const table = section.split("\n").filter((line) => line.startsWith("|")).join("\n");
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+it("docs/settings.md has the table of settings that OPTIONS makes", () => {
+  const table = readDocument("docs/settings.md").split("\n").filter((line) => line.startsWith("|")).join("\n");
   expect(table).toBe(settingsTable());
 });
 
+describe("the documents", () => {
+  const links = DOCUMENTS.flatMap((document) =>
+    [...readDocument(document).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target = ""]) => ({ document, target }))
+  );
+
+  it.each(links)("$document leads to $target, which is there", ({ document, target }) => {
+    expect(existsSync(join(ROOT, dirname(document), target))).toBe(true);
+  });
+
+  it("are all reached from README.md", () => {
+    const reached = links.filter(({ document }) => document === "README.md").map(({ target }) => target);
+    expect(DOCUMENTS.filter((document) => document.startsWith("docs/") && !reached.includes(document))).toEqual([]);
+  });
+
+  it("README.md is short", () => {
+    expect(readDocument("README.md").split("\n").length).toBeLessThanOrEqual(160);
+  });
+
+  it("have blocks only in languages that a test tries", () => {
+    const untried = blocks().filter(({ language }) => !(LANGUAGES as readonly string[]).includes(language));
+    expect(untried.map(({ document, line, language }) => `${document}:${line}: ${language || "no language"}`)).toEqual(
+      [],
+    );
+  });
+});
+
+describe("blocksOf", () => {
+  it("finds indented and quoted blocks, and those with tildes", () => {
+    const text = "# A\n\n```sh\none\n```\n\n- x\n\n  ~~~sql\n  two;\n  ~~~\n\n> ```\n> three\n> ```\n";
+    expect(blocksOf("a.md", text).map(({ line, language }) => [line, language])).toEqual([[3, "sh"], [9, "sql"], [
+      13,
+      "",
+    ]]);
+  });
+
+  it("and its commands and statements are taken apart", () => {
+    const block = { document: "a.md", line: 1, language: "sh" };
+    expect(commandsOf({ ...block, text: "# x\none \\\n  two  # y\nthree\n\n" })).toEqual(["one two", "three"]);
+    expect(statementsOf({ ...block, text: "select ';'\nas a;\n\nselect 2;\n" })).toEqual([
+      "select ';'\nas a",
+      "select 2",
+    ]);
+  });
+});
+
+describe("blocks of hosts", () => {
+  it.each(blocksIn("hosts"))("$document:$line is a hosts file", ({ document, text }) => {
+    const { hosts, problems } = parseHosts(text, document, "UTC");
+    expect(problems).toEqual([]);
+    expect(hosts.length).toBeGreaterThan(0);
+  });
+});
+
+describe("blocks of settings", () => {
+  const secrets = mkdtempSync(join(tmpdir(), "test-docs-"));
+  afterAll(() => rmSync(secrets, { recursive: true, force: true }));
+  for (const name of ["kafka_password", "db_password"]) writeFileSync(join(secrets, name), "change-me\n");
+  const variables = Object.values<Option>(OPTIONS).flatMap(({ programs, variable }) =>
+    variable === undefined ? [] : [{ programs, variable }]
+  );
+  /** What a block that is about something else leaves out. */
+  const OTHERS = {
+    kafka: { KAFKA_BOOTSTRAP_SERVERS: "kafka.example:9093", KAFKA_TOPIC: "t" },
+    database: { DB_HOST: "db.example", DB_NAME: "d", DB_USER: "u" },
+  };
+
+  it.each(blocksIn("dotenv"))("$document:$line is understood by the programs that it is for", ({ text }) => {
+    const given = parseEnv(text.replaceAll("/run/secrets", secrets)) as Record<string, string>;
+    const names = Object.keys(given);
+    expect(names.length).toBeGreaterThan(0);
+    expect(names.filter((name) => !variables.some(({ variable }) => variable === name))).toEqual([]);
+    const database = "DATABASE_URL" in given ? {} : OTHERS.database;
+    const environment = { ...OTHERS.kafka, ...database, ...given };
+    expect(readProducerSettings(["hosts.txt"], environment)).toMatchObject({ kind: "settings" });
+    expect(readConsumerSettings([], environment)).toMatchObject({ kind: "settings" });
+  });
+});
+
+describe("docs/troubleshooting.md", () => {
+  /** The sources with each text that is written in pieces as one, and … for what is put into it. */
+  const sources = [...globSync("lib/**/*.ts", { cwd: ROOT }), "producer.ts", "consumer.ts"]
+    .map((path) => readFileSync(join(ROOT, path), "utf8")).join("\n")
+    .replaceAll(/["'`]\s*\+\s*["'`]/g, "")
+    .replaceAll(/\$\{[^{}]*\}/g, "…")
+    .replaceAll('\\"', '"');
+  const messages = readDocument("docs/troubleshooting.md").split("\n")
+    .filter((line) => line.startsWith("| `"))
+    .flatMap((line) => [...(line.split(" | ")[0] ?? "").matchAll(/`([^`]+)`/g)].map(([, message = ""]) => message));
+
+  it.each(messages)("%s is what a program says", (message) => {
+    const pieces = message.split("…").map((piece) => piece.replace(/^[:;,.() ]+|[:;,( ]+$/g, "")).filter((piece) =>
+      piece !== ""
+    );
+    expect(pieces.join("").length).toBeGreaterThan(5);
+    expect(pieces.filter((piece) => !sources.includes(piece))).toEqual([]);
+  });
+
+  it("has many of them", () => {
+    expect(messages.length).toBeGreaterThan(60);
+  });
+});
+
 describe("env.example", () => {
-  const lines = read("env.example").split("\n");
+  const lines = readFileSync(join(ROOT, "env.example"), "utf8").split("\n");
   /** Prose has a blank behind its #, a setting that is left out has none. */
   const settings = lines.filter((line) => !/^(# .*|#)?$/.test(line)).map((line) => {
     const [, sign = "", name = "", value = ""] = /^(#?)([A-Z_]+)=(.*)$/.exec(line) ?? [];

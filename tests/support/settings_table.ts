@@ -2,7 +2,7 @@ import { type Option, OPTIONS } from "../../lib/settings/options.ts";
 
 const HEADINGS = ["flag", "variable", "default", "used by", "what it is"] as const;
 
-/** The README's table of every option, with its columns aligned as the formatter aligns them. */
+/** The table of docs/settings.md of every option, with its columns aligned as the formatter aligns them. */
 export function settingsTable(): string {
   const rows = [HEADINGS, ...Object.values(OPTIONS).map(rowOf)];
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));

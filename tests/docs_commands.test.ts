@@ -1,0 +1,231 @@
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { KafkaServer } from "../tools/kafka/kafka.ts";
+import { openPostgres } from "../lib/database/postgres.ts";
+import { Store } from "../lib/store.ts";
+import { type Clone, cloneProject } from "./support/clone.ts";
+import { type Block, blocksIn, commandsOf, DOCUMENTS, statementsOf } from "./support/documents.ts";
+import { eventually } from "./support/eventually.ts";
+import { canRunKafka, temporaryKafka } from "./support/kafka.ts";
+import { metricWith } from "./support/metrics.ts";
+import { ownPostgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
+import { denoMissing } from "./support/runtimes.ts";
+import { answer, openSite, type Site } from "./support/site.ts";
+
+// Every command and every SQL statement between the fences of the documents is run, in the order in which it stands there.
+
+/** Milliseconds for all commands of a document: both demos in README.md take their time. */
+const PATIENCE = 240_000;
+
+const NEEDS_DOCKER = "needs Docker";
+const NEEDS_ROOT = "changes the machine, as root, and needs systemd running";
+const NEEDS_CLUSTER = "needs a Kubernetes cluster";
+
+/** The commands that are not run here, each with the reason. */
+const NOT_RUN_HERE: readonly (readonly [beginning: string, reason: string])[] = [
+  ["npm test", "it is what runs this test"],
+  ["npm run test:faults -- --minutes 30", "takes half an hour; npm test runs it for a shorter time"],
+  ["make start", NEEDS_DOCKER],
+  ["make logs", NEEDS_DOCKER],
+  ["make stop", NEEDS_DOCKER],
+  ["useradd ", NEEDS_ROOT],
+  ["install ", NEEDS_ROOT],
+  ["systemctl ", NEEDS_ROOT],
+  ["kubectl ", NEEDS_CLUSTER],
+];
+
+const reasonFor = (command: string) => NOT_RUN_HERE.find(([beginning]) => command.startsWith(beginning))?.[1];
+const documentsWith = (language: "sh" | "sql") =>
+  DOCUMENTS.filter((document) => blocksIn(language).some((block) => block.document === document));
+
+it("the list of commands that are not run here has none that is in no document", () => {
+  const commands = blocksIn("sh").flatMap(commandsOf);
+  const idle = NOT_RUN_HERE.filter(([beginning]) => !commands.some((command) => command.startsWith(beginning)));
+  expect(idle).toEqual([]);
+});
+
+describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === null)("in a clone", () => {
+  let server: TestPostgres;
+  let broker: KafkaServer;
+  let site: Site;
+  beforeAll(async () => {
+    [server, broker, site] = await Promise.all([
+      startPostgres({ own: true }),
+      temporaryKafka(),
+      openSite((socket) => void socket.end(answer("200 OK", {}, "fine"))),
+    ]);
+  });
+  afterAll(() => Promise.all([server, broker, site].map((part) => part?.[Symbol.asyncDispose]())));
+
+  describe("SQL", () => {
+    beforeAll(() => fill("documents"));
+
+    /** A database with a table of checks, as the consumer makes it: of January 2026, which documents may put apart. */
+    async function fill(name: string): Promise<void> {
+      await server.sql.unsafe(`create database ${name}`);
+      await using database = openPostgres({ ...server.settings, name });
+      const store = await Store.open(database, { schema: null, name: "host_metrics" });
+      const source = { topic: "t", topicId: "1" };
+      await store.claim(source, new Map([[0, 0]]));
+      const contents = [
+        metricWith(),
+        metricWith({ checked_at: "2026-01-31T13:00:00.000Z", error: "timeout", status_code: null, is_valid: false }),
+        metricWith({ address: "https://b.example", location: "Berlin" }),
+        { reason: "the document is not JSON" },
+      ];
+      const entries = contents.map((content, offset) => {
+        return { partition: 0, offset, key: Buffer.from("key"), value: Buffer.from("value\xff", "latin1"), content };
+      });
+      await store.flush(source, new Map([[0, { start: 0, next: entries.length }]]), entries);
+    }
+
+    it.each(documentsWith("sql"))("%s: every statement runs", async (document) => {
+      const name = `copy_${documentsWith("sql").indexOf(document)}`;
+      await server.sql.unsafe(`create database ${name} template documents`);
+      await using sql = connect(name);
+      for (const block of blocksIn("sql").filter((block) => block.document === document)) {
+        for (const statement of statementsOf(block)) await attempt(block, sql.session.unsafe(statement));
+      }
+      // What was said to be made is there.
+      if (document === "docs/table.md") await expectParts(name);
+      if (document === "README.md") {
+        expect(await sql.session`select from pg_database where datname = 'monitoring'`).toHaveLength(1);
+      }
+    });
+
+    /** After all of docs/table.md: the consumer takes the table with its parts, and each metric finds its own. */
+    async function expectParts(name: string): Promise<void> {
+      await using database = openPostgres({ ...server.settings, name });
+      const store = await Store.open(database, { schema: null, name: "host_metrics" });
+      const source = { topic: "t", topicId: "2" };
+      await store.claim(source, new Map([[0, 0]]));
+      const times = ["2026-01-05T00:00:00.000Z", "2026-03-05T00:00:00.000Z", "2026-04-05T00:00:00.000Z"];
+      const again = [...times, ...times].map((checked_at) => metricWith({ checked_at }));
+      const entries = again.map((content, offset) => ({ partition: 0, offset, key: null, value: null, content }));
+      expect(await store.flush(source, new Map([[0, { start: 0, next: entries.length }]]), entries)).toBe("stored");
+      expect(await database.query("select tableoid::regclass::text as part from host_metrics order by checked_at"))
+        .toEqual([
+          { part: "host_metrics_before" },
+          { part: "host_metrics_2026_03" },
+          { part: "host_metrics_2026_04" },
+        ]);
+      expect(store.warnings).toEqual([]);
+    }
+
+    /** One session, as psql has: begin and commit are statements of their own. */
+    function connect(name: string): { session: postgres.Sql } & AsyncDisposable {
+      const { host, port, user } = server.settings;
+      const session = postgres({ host, port, user, database: name, max: 1, onnotice: () => {} });
+      return { session, [Symbol.asyncDispose]: () => session.end({ timeout: 1 }) };
+    }
+  });
+
+  describe("the shell", () => {
+    let clone: Clone;
+    beforeAll(async () => {
+      clone = cloneProject();
+      const { caFile, keyFile, certFile } = broker.certificates;
+      for (
+        const [file, name] of [[caFile, "ssl_ca_file.pem"], [keyFile, "ssl_key_file.key"], [
+          certFile,
+          "ssl_cert_file.cert",
+        ]]
+      ) {
+        cpSync(file ?? "", join(clone.folder, "certs", name ?? ""));
+      }
+      mkdirSync(join(clone.folder, "run/secrets"), { recursive: true });
+      writeFileSync(join(clone.folder, "run/secrets/db_password"), "change-me\n");
+      writeHosts();
+      const [made] = await server.sql`select from pg_roles where rolname = 'checker'`;
+      if (made === undefined) throw new Error("README.md's SQL has to run first: it makes the role and the database");
+      await server.requirePassword("checker");
+    });
+    afterAll(() => clone?.[Symbol.dispose]());
+
+    const writeHosts = () =>
+      writeFileSync(join(clone.folder, "hosts.txt"), `http://127.0.0.1:${site.port}/ 1s (fine)\n`);
+
+    /** What a reader puts in the place of the documents' examples. */
+    const inPlace = (command: string) =>
+      command.replace(/^npm ci && /, "").replaceAll("kafka.example:9093", broker.mtls).replaceAll(
+        "db.example",
+        "127.0.0.1",
+      )
+        .replaceAll("/run/secrets/", `${clone.folder}/run/secrets/`);
+
+    /** What a reader edits where a document says so. */
+    const EDITS: Readonly<Record<string, () => void>> = {
+      "cp hosts.txt.example hosts.txt": writeHosts,
+      "cp env.example env": () => {
+        const path = join(clone.folder, "env");
+        const text = readFileSync(path, "utf8").replace("kafka.example:9093", broker.plain);
+        writeFileSync(path, text.replace("#KAFKA_PARTITIONS=6", "KAFKA_PARTITIONS=3"));
+      },
+    };
+
+    /** Commands that run until somebody presses Ctrl-C: what they must have said by then, at level DEBUG, and at the end. */
+    const ENDLESS: readonly { readonly of: RegExp; readonly until: RegExp; readonly atTheEnd: RegExp }[] = [
+      {
+        of: /--stdout hosts\.txt \|/,
+        until: /messages stored/,
+        atTheEnd: /[1-9]\d* metrics? delivered[^]*[1-9]\d* metrics? stored/,
+      },
+      {
+        of: /producer -- --kafka-partitions 6 hosts\.txt$/,
+        until: /: up status 200/,
+        atTheEnd: /[1-9]\d* metrics? delivered/,
+      },
+      { of: /consumer$/, until: /messages stored/, atTheEnd: /[1-9]\d* metrics? stored/ },
+    ];
+
+    it("a reader edits what documents say is to be edited, and ends what would not end", () => {
+      const commands = blocksIn("sh").flatMap(commandsOf);
+      expect(Object.keys(EDITS).filter((command) => !commands.includes(command))).toEqual([]);
+      expect(ENDLESS.filter(({ of }) => !commands.some((command) => of.test(command)))).toEqual([]);
+    });
+
+    /** Exports, which hold for all that follows in a document. */
+    const lasts = (command: string) => /^(export |set -a; )/.test(command);
+
+    it.concurrent.each(documentsWith("sh"))("%s: every command runs", async (document) => {
+      const env = { DB_PORT: String(server.settings.port) };
+      const session: string[] = [];
+      for (const block of blocksIn("sh").filter((block) => block.document === document)) {
+        for (const command of commandsOf(block).filter((command) => reasonFor(command) === undefined)) {
+          if (lasts(command)) session.push(inPlace(command));
+          else await attempt(block, runCommand(command, [...session, inPlace(command)].join("\n"), env));
+        }
+      }
+    }, PATIENCE);
+
+    async function runCommand(command: string, script: string, env: Readonly<Record<string, string>>): Promise<void> {
+      const endless = ENDLESS.find(({ of }) => of.test(command));
+      const running = clone.start(script, endless === undefined ? env : { ...env, LOG_LEVEL: "DEBUG" });
+      let hasEnded = false;
+      void running.ended.then(() => hasEnded = true);
+      try {
+        if (endless !== undefined) {
+          await eventually(() => hasEnded || endless.until.test(running.said), () => `not said: ${endless.until}`);
+          running.interrupt();
+          expect((await running.ended).said).toMatch(endless.atTheEnd);
+          return;
+        }
+        expect({ command, ...await running.ended }).toEqual({ command, code: 0, said: expect.any(String) });
+        EDITS[command]?.();
+      } finally {
+        running.kill();
+      }
+    }
+  });
+
+  /** Says where it stands what failed. */
+  async function attempt({ document, line }: Block, work: Promise<unknown>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      throw new Error(`${document}:${line}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+});

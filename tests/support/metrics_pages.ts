@@ -1,0 +1,30 @@
+import { ConsumerTelemetry } from "../../lib/telemetry/consumer.ts";
+import { ProducerTelemetry } from "../../lib/telemetry/producer.ts";
+import { metricWith } from "./metrics.ts";
+
+/** What the producer answers at /metrics, with a value for each metric. */
+export async function producerPage(): Promise<string> {
+  const telemetry = new ProducerTelemetry(() => {
+    return { hosts: 5, down: 1, inFlight: 2, waiting: 3, delivered: 40, dropped: 0 };
+  });
+  telemetry.see(metricWith());
+  return await telemetry.text();
+}
+
+/** What the consumer answers at /metrics, with a value for each metric. */
+export async function consumerPage(): Promise<string> {
+  const telemetry = new ConsumerTelemetry(() => {
+    return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, lag: new Map([[0, 5]]), newest: Date.now() });
+  });
+  telemetry.flushed("size", 0.02);
+  return await telemetry.text();
+}
+
+/** The names of metrics and of labels on such a page, and what Prometheus adds to each: `up`, `job` and `instance`. */
+export function namesOnPage(page: string): { metrics: Set<string>; labels: Set<string> } {
+  const samples = page.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return {
+    metrics: new Set(["up", ...samples.map((line) => /^\w+/.exec(line)?.[0] ?? "")]),
+    labels: new Set(["job", "instance", ...samples.flatMap((line) => line.match(/\w+(?==")/g) ?? [])]),
+  };
+}
