@@ -8,6 +8,7 @@ import { Health } from "./lib/health.ts";
 import { type HostsReading, readHosts, rereadHosts } from "./lib/hosts_file.ts";
 import { openMatcher } from "./lib/matching.ts";
 import { systemNames } from "./lib/names.ts";
+import { fitConcurrency, openableFor } from "./lib/open_files.ts";
 import { openOutbox } from "./lib/outbox.ts";
 import { isPrivateAddress } from "./lib/private_address.ts";
 import { type ProducerWatch, watchProducer } from "./lib/producer_watch.ts";
@@ -46,12 +47,14 @@ async function produce(
 ): Promise<number> {
   const { log, stop, afterStop } = program;
   const isOnce = settings.mode === "once";
+  const { concurrency, warning } = fitConcurrency(settings.concurrency, openableFor(settings.concurrency));
+  if (warning !== null) log.warn(warning);
   const [late, failed] = [new AbortController(), new AbortController()];
   await using matcher = openMatcher({ isExpected: reading.hosts.some(({ pattern }) => pattern !== null) });
   const isBlocked = settings.blockPrivateAddresses ? isPrivateAddress : null;
   const checks = new Checks(
     reading.hosts,
-    { ...settings, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
+    { ...settings, concurrency, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
     AbortSignal.any([stop, failed.signal]),
     AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
   );

@@ -32,7 +32,8 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that is in the metric. Rejects only with
+ * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that is in the metric, which is `missed`
+ * where this machine lacked what the check takes. Rejects only with
  * `signal`'s reason when it aborts; the check is given up then.
  */
 export async function check(
@@ -175,22 +176,25 @@ function toMetric(
   { location }: CheckOptions,
   { watch, status, expiresAt, failure, isValid }: Findings,
 ): Metric {
+  // What could not be tried to its end for want of something here has neither status nor latency (contract: "Metric").
+  const isMade = failure?.error !== "missed";
   const { total, phases } = watch.laps();
+  const phase = (name: Phase) => isMade ? phases[name] : null;
   return {
     address: host.address,
-    status_code: status,
-    latency: total,
+    status_code: isMade ? status : null,
+    latency: isMade ? total : 0,
     is_valid: failure === null && isValid,
     scheduled_at: scheduledAt.toISOString(),
     checked_at: checkedAt.toISOString(),
     error: failure?.error ?? null,
     error_detail: failure === null ? null : oneLine(failure.detail),
-    latency_dns: phases.dns,
-    latency_connect: phases.connect,
-    latency_tls: phases.tls,
-    latency_first_byte: phases.first_byte,
-    latency_body: phases.body,
-    tls_expires_at: expiresAt?.toISOString() ?? null,
+    latency_dns: phase("dns"),
+    latency_connect: phase("connect"),
+    latency_tls: phase("tls"),
+    latency_first_byte: phase("first_byte"),
+    latency_body: phase("body"),
+    tls_expires_at: isMade ? expiresAt?.toISOString() ?? null : null,
     location,
     check_id: randomUUID(),
   };
