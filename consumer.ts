@@ -22,7 +22,7 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
   const { database: place, query, table } = settings;
   // Without a database to open there is only --print-schema.
   if (place === null) return await program.print(schemaSql(table)).then(() => 0);
-  if (query !== null) return await ask(await planDatabase(place), query, program);
+  if (query !== null) return await ask(await planDatabase(place, { isQuery: true }), query, program);
   const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
   try {
     return await consume(settings, source, database, program);

@@ -133,6 +133,15 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     ]);
   });
 
+  it("a query that fails says why and ends", async () => {
+    const data = newPath();
+    expect(await run(runtime, "consumer", ["--stdin", "--embedded", data])).toMatchObject({ code: 0 });
+    expect(await run(runtime, "consumer", ["--embedded", data, "--query", "select nothing"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('PostgreSQL says: column "nothing" does not exist'),
+    });
+  });
+
   it("consumer refuses a folder that another one has open, until that one is gone, however it went", async () => {
     const data = newPath();
     await using first = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
@@ -273,9 +282,28 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
       code: 2,
       stderr: "/nowhere/hosts.txt: cannot be read (ENOENT): check the path and the rights of the file\n",
     }],
-    ["a query that fails", "consumer", ["--embedded", newPath(), "--query", "select nothing"], {
-      code: 1,
-      stderr: expect.stringContaining('PostgreSQL says: column "nothing" does not exist'),
+    ["a folder without a database to ask", "consumer", ["--embedded", "/nowhere/data", "--query", "select 1"], {
+      code: 2,
+      stderr:
+        '--embedded is "/nowhere/data": no embedded database is kept there: check the path, or let a consumer with ' +
+        "--embedded make one first\n",
+    }],
+    ["a file for a folder", "consumer", ["--stdin", "--embedded", "package.json"], {
+      code: 2,
+      stderr: expect.stringContaining(
+        '--embedded is "package.json": that folder cannot be made or written (EEXIST): a file is in its place, or name ' +
+          "another folder\n",
+      ),
+    }],
+    ["a file for a folder", "producer", [
+      ...["--kafka-topic", "t", "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool", "package.json"],
+      "hosts.txt.example",
+    ], {
+      code: 2,
+      stderr: expect.stringContaining(
+        '--spool (CHECK_SPOOL) is "package.json": that folder cannot be made or written (EEXIST): a file is in its place, ' +
+          "or name another folder\n",
+      ),
     }],
   ];
   it.each(WRONG)("a program that is given %s says so and ends", async (_, program, args, expected) => {
