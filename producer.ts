@@ -2,6 +2,7 @@
 import { watchBacklog } from "./lib/backlog.ts";
 import { Bell } from "./lib/bell.ts";
 import { Checks } from "./lib/checks.ts";
+import { count } from "./lib/count.ts";
 import { deliver, type Figures } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import { Health } from "./lib/health.ts";
@@ -130,10 +131,6 @@ function resultOf({ made, delivered, kept, dropped }: Figures, missed: number): 
   if (kept > 0) parts.push(`${kept} in the spool for the next start`);
   if (dropped > 0) parts.push(`${dropped} dropped`);
   return parts.join(", ");
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function describeFirst({ firstDue }: Checks): string {

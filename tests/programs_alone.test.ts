@@ -126,7 +126,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const input = `${metric(1)}\nnot JSON\n${metric(2)}`;
     const { code, stderr } = await run(runtime, "consumer", ["--stdin", "--embedded", data], { input });
     expect(code).toBe(0);
-    expect(stderr).toContain("2 metrics stored, 1 rejected");
+    expect(stderr).toContain("2 metrics stored or known already, 1 rejected");
     const sql = `select topic, "offset", convert_from(value, 'UTF8') as value, reason from host_metrics_rejected`;
     expect(await ask(data, sql)).toEqual([
       { topic: "stdin", offset: 3, value: "not JSON", reason: expect.stringContaining("the document is not JSON") },
@@ -147,7 +147,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     await using first = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
     first.write(metric(1));
     const second = () => run(runtime, "consumer", ["--embedded", data, "--query", "select 1"]);
-    await first.says("1 messages stored");
+    await first.says("1 message stored");
     expect(await second()).toMatchObject({
       code: 1,
       stderr: expect.stringContaining(`${data} is in use by another program`),
