@@ -240,6 +240,25 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     ]);
   });
 
+  it.runIf(process.platform === "linux")(
+    "consumer --stdin ends at once at a Ctrl-C where a person types the input",
+    async () => {
+      const data = newPath();
+      const args = ["--stdin", "--embedded", data, "--log-level", "DEBUG"];
+      await using consumer = start(runtime, "consumer", args, { terminal: true });
+      // A terminal shows both outputs.
+      await consumer.prints(/standard input →/);
+      consumer.write(metric(1));
+      await consumer.prints(/1 message stored/);
+      const began = performance.now();
+      consumer.write("\x03");
+      expect((await consumer.ended).code).toBe(0);
+      // A pipe's other end would have six seconds.
+      expect(performance.now() - began).toBeLessThan(6000);
+      expect(await ask(data, "select address from host_metrics")).toEqual([{ address: "a1" }]);
+    },
+  );
+
   it("consumer --stdin stores what it has read at SIGTERM, though its input goes on", async () => {
     const data = newPath();
     const limits = ["--batch-size", "2", "--batch-interval", "60", "--log-level", "DEBUG"];
