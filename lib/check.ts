@@ -4,7 +4,8 @@ import { type Body, MAX_BODY_BYTES, readBody } from "./check/body.ts";
 import { connect } from "./check/connect.ts";
 import { exchange } from "./check/exchange.ts";
 import { Failure } from "./check/failure.ts";
-import type { Host } from "./hosts.ts";
+import { hasScheme, type Host } from "./hosts.ts";
+import { NOT_TLS } from "./check/secure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import type { Metric } from "./metric.ts";
 import type { Route } from "./check/resolve.ts";
@@ -81,7 +82,7 @@ async function visit(
   let url = host.url;
   for (let redirects = 0;; redirects++) {
     const response = await fetchHead(url, host, options, findings, signal);
-    if (response instanceof Failure) return response;
+    if (response instanceof Failure) return redirects === 0 ? withHint(response, host) : response;
     const target = redirectOf(findings.status ?? 0, response.headers.location, url);
     if (target === null) {
       const body = await readBody(response, signal);
@@ -92,6 +93,15 @@ async function visit(
     if (redirects === MAX_REDIRECTS) return new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`);
     url = target;
   }
+}
+
+/** Says where the `https://` comes from that nobody wrote and the server does not speak. */
+function withHint(failure: Failure, { address }: Host): Failure {
+  if (failure.detail !== NOT_TLS || hasScheme(address)) return failure;
+  return new Failure(
+    "tls",
+    `${NOT_TLS}: https:// is put in front of an address without a scheme, write http://${address}`,
+  );
 }
 
 /** One hop: a fresh connection, one request, the head of the answer. */
