@@ -3,7 +3,7 @@ import { watchBacklog } from "./lib/backlog.ts";
 import { Bell } from "./lib/bell.ts";
 import { Checks } from "./lib/checks.ts";
 import { count } from "./lib/count.ts";
-import { deliver, type Figures } from "./lib/delivery.ts";
+import { deliver, type Figures, untilKept } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import { Health } from "./lib/health.ts";
 import { type HostsReading, readHosts, rereadHosts } from "./lib/hosts_file.ts";
@@ -81,7 +81,10 @@ async function produce(
   }
   outbox.end();
   if (isOnce) setTimeout(() => late.abort(), ONCE_LIMIT * 1000);
+  const isDelivered = new AbortController();
+  untilKept(outbox, stop, isDelivered.signal).then(() => late.abort(), () => {});
   await delivery;
+  isDelivered.abort();
   await outbox.settle();
 
   const { figures } = outbox;
