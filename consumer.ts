@@ -1,8 +1,10 @@
 // Kafka topic → batches → PostgreSQL table.
 import process from "node:process";
 import { watchConsumer } from "./lib/consumer_watch.ts";
+import { count } from "./lib/count.ts";
 import { explain, remedyFor } from "./lib/database.ts";
 import { type DatabasePlan, planDatabase } from "./lib/database_plan.ts";
+import { describeStored } from "./lib/consumer_report.ts";
 import { Health } from "./lib/health.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { retry } from "./lib/retry.ts";
@@ -22,7 +24,7 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
   const { database: place, query, table } = settings;
   // Without a database to open there is only --print-schema.
   if (place === null) return await program.print(schemaSql(table)).then(() => 0);
-  if (query !== null) return await ask(await planDatabase(place), query, program);
+  if (query !== null) return await ask(await planDatabase(place, { isQuery: true }), query, program);
   const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
   try {
     return await consume(settings, source, database, program);
@@ -66,8 +68,9 @@ async function consume(
     await source.finish(store);
   }
   const { rows, rejected, missedDropped } = store.counters;
-  const dropped = missedDropped === 0 ? "" : `, ${missedDropped} missed checks left out: the table has no column error`;
-  log.info(`${rows} metrics stored, ${rejected} rejected${dropped}`);
+  const missed = count(missedDropped, "missed check");
+  const dropped = missedDropped === 0 ? "" : `, ${missed} left out: the table has no column error`;
+  log.info(`${describeStored(rows)}, ${rejected} rejected${dropped}`);
   return 0;
 }
 

@@ -2,12 +2,14 @@
 import { watchBacklog } from "./lib/backlog.ts";
 import { Bell } from "./lib/bell.ts";
 import { Checks } from "./lib/checks.ts";
-import { deliver, type Figures } from "./lib/delivery.ts";
+import { count } from "./lib/count.ts";
+import { deliver, type Figures, untilKept } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import { Health } from "./lib/health.ts";
 import { type HostsReading, readHosts, rereadHosts } from "./lib/hosts_file.ts";
 import { openMatcher } from "./lib/matching.ts";
 import { systemNames } from "./lib/names.ts";
+import { fitConcurrency, openableFor } from "./lib/open_files.ts";
 import { openOutbox } from "./lib/outbox.ts";
 import { isPrivateAddress } from "./lib/private_address.ts";
 import { type ProducerWatch, watchProducer } from "./lib/producer_watch.ts";
@@ -46,12 +48,14 @@ async function produce(
 ): Promise<number> {
   const { log, stop, afterStop } = program;
   const isOnce = settings.mode === "once";
+  const { concurrency, warning } = fitConcurrency(settings.concurrency, openableFor(settings.concurrency));
+  if (warning !== null) log.warn(warning);
   const [late, failed] = [new AbortController(), new AbortController()];
   await using matcher = openMatcher({ isExpected: reading.hosts.some(({ pattern }) => pattern !== null) });
   const isBlocked = settings.blockPrivateAddresses ? isPrivateAddress : null;
   const checks = new Checks(
     reading.hosts,
-    { ...settings, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
+    { ...settings, concurrency, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
     AbortSignal.any([stop, failed.signal]),
     AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
   );
@@ -77,7 +81,10 @@ async function produce(
   }
   outbox.end();
   if (isOnce) setTimeout(() => late.abort(), ONCE_LIMIT * 1000);
+  const isDelivered = new AbortController();
+  untilKept(outbox, stop, isDelivered.signal).then(() => late.abort(), () => {});
   await delivery;
+  isDelivered.abort();
   await outbox.settle();
 
   const { figures } = outbox;
@@ -127,10 +134,6 @@ function resultOf({ made, delivered, kept, dropped }: Figures, missed: number): 
   if (kept > 0) parts.push(`${kept} in the spool for the next start`);
   if (dropped > 0) parts.push(`${dropped} dropped`);
   return parts.join(", ");
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function describeFirst({ firstDue }: Checks): string {

@@ -9,22 +9,26 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Metric } from "../lib/metric.ts";
 import { formatTable } from "../lib/table_text.ts";
+import { describe } from "./describe.ts";
 import { commandLine, ended, start } from "./programs.ts";
 import { startSite } from "./site.ts";
 
 const SECONDS = 15;
 
+/** A check that was missed says nothing of its site. */
 const SUMMARY = `
   select address,
-         count(*) as checks,
-         round(100.0 * count(*) filter (where error is null and status_code < 400 and is_valid) / count(*)) as "up %",
-         (array_agg(status_code order by checked_at desc))[1] as "last status",
-         round(percentile_cont(0.5) within group (order by latency)::numeric, 3) as "median s",
-         round(max(latency)::numeric, 3) as "worst s",
-         (array_agg(concat_ws(': ', error, error_detail) order by checked_at desc))[1] as "last error"
-  from host_metrics group by address order by "up %" desc, address`;
+         count(*) filter (where made) as checks,
+         count(*) filter (where not made) as missed,
+         round(100.0 * count(*) filter (where made and error is null and status_code < 400 and is_valid)
+           / nullif(count(*) filter (where made), 0)) as "up %",
+         (array_agg(status_code order by checked_at desc) filter (where made))[1] as "last status",
+         round(percentile_cont(0.5) within group (order by latency) filter (where made)::numeric, 3) as "median s",
+         round((max(latency) filter (where made))::numeric, 3) as "worst s",
+         (array_agg(concat_ws(': ', error, error_detail) order by checked_at desc) filter (where made))[1] as "last error"
+  from (select *, error is distinct from 'missed' as made from host_metrics) checks
+  group by address order by "up %" desc nulls last, address`;
 
 await using site = await startSite();
 const folder = await mkdtemp(join(tmpdir(), "host-checker-demo-"));
@@ -63,16 +67,6 @@ async function check(hosts: string, data: string): Promise<void> {
   }
   consumer.stdin.end();
   await bothEnded;
-}
-
-/** One line a check, for a person. */
-function describe(metric: Metric): string {
-  const { address, status_code, latency, is_valid, error, error_detail, checked_at } = metric;
-  const time = checked_at?.slice(11, 19) ?? "";
-  const mark = error === null && (status_code ?? 999) < 400 && is_valid ? "up  " : "DOWN";
-  const status = String(status_code ?? "-").padStart(3);
-  const why = error === null ? (is_valid ? "" : "the page lacks what it should hold") : `${error}: ${error_detail}`;
-  return `  ${time}  ${mark}  ${status}  ${latency.toFixed(3)} s  ${address.padEnd(30)}  ${why}`.trimEnd();
 }
 
 async function summary(data: string): Promise<string> {

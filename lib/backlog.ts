@@ -1,3 +1,4 @@
+import { count } from "./count.ts";
 import type { Figures } from "./delivery.ts";
 
 /** Told what a person should know of metrics that wait. */
@@ -45,7 +46,7 @@ export class BacklogReport {
     const more = dropped - this.#saidDropped;
     if (more === 0 || now - this.#droppedAt < SAY_EVERY) return null;
     [this.#saidDropped, this.#droppedAt] = [dropped, now];
-    return `${more} metrics were dropped, the oldest first, since more wait for Kafka than there is room for; ` +
+    return `${count(more, "metric")} dropped, the oldest first, since more wait for Kafka than there is room for; ` +
       `${dropped} since the start`;
   }
 
@@ -58,6 +59,7 @@ export class BacklogReport {
     const usual = gone === 0 ? 0 : USUAL;
     if (Math.min(figures.waiting, last.waiting) <= usual) return null;
     const place = figures.kept === 0 ? "in memory" : `${figures.kept} of them on disk`;
-    return `${figures.waiting} metrics wait for Kafka, ${place}; ${gone} were delivered in the last minute`;
+    const wait = figures.waiting === 1 ? "waits" : "wait";
+    return `${count(figures.waiting, "metric")} ${wait} for Kafka, ${place}; ${gone} delivered in the last minute`;
   }
 }

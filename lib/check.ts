@@ -4,7 +4,8 @@ import { type Body, MAX_BODY_BYTES, readBody } from "./check/body.ts";
 import { connect } from "./check/connect.ts";
 import { exchange } from "./check/exchange.ts";
 import { Failure } from "./check/failure.ts";
-import type { Host } from "./hosts.ts";
+import { hasScheme, type Host } from "./hosts.ts";
+import { NOT_TLS } from "./check/secure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import type { Metric } from "./metric.ts";
 import type { Route } from "./check/resolve.ts";
@@ -32,7 +33,8 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that is in the metric. Rejects only with
+ * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that is in the metric, which is `missed`
+ * where this machine lacked what the check takes. Rejects only with
  * `signal`'s reason when it aborts; the check is given up then.
  */
 export async function check(
@@ -80,7 +82,7 @@ async function visit(
   let url = host.url;
   for (let redirects = 0;; redirects++) {
     const response = await fetchHead(url, host, options, findings, signal);
-    if (response instanceof Failure) return response;
+    if (response instanceof Failure) return redirects === 0 ? withHint(response, host) : response;
     const target = redirectOf(findings.status ?? 0, response.headers.location, url);
     if (target === null) {
       const body = await readBody(response, signal);
@@ -91,6 +93,15 @@ async function visit(
     if (redirects === MAX_REDIRECTS) return new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`);
     url = target;
   }
+}
+
+/** Says where the `https://` comes from that nobody wrote and the server does not speak. */
+function withHint(failure: Failure, { address }: Host): Failure {
+  if (failure.detail !== NOT_TLS || hasScheme(address)) return failure;
+  return new Failure(
+    "tls",
+    `${NOT_TLS}: https:// is put in front of an address without a scheme, write http://${address}`,
+  );
 }
 
 /** One hop: a fresh connection, one request, the head of the answer. */
@@ -175,22 +186,25 @@ function toMetric(
   { location }: CheckOptions,
   { watch, status, expiresAt, failure, isValid }: Findings,
 ): Metric {
+  // What could not be tried to its end for want of something here has neither status nor latency (contract: "Metric").
+  const isMade = failure?.error !== "missed";
   const { total, phases } = watch.laps();
+  const phase = (name: Phase) => isMade ? phases[name] : null;
   return {
     address: host.address,
-    status_code: status,
-    latency: total,
+    status_code: isMade ? status : null,
+    latency: isMade ? total : 0,
     is_valid: failure === null && isValid,
     scheduled_at: scheduledAt.toISOString(),
     checked_at: checkedAt.toISOString(),
     error: failure?.error ?? null,
     error_detail: failure === null ? null : oneLine(failure.detail),
-    latency_dns: phases.dns,
-    latency_connect: phases.connect,
-    latency_tls: phases.tls,
-    latency_first_byte: phases.first_byte,
-    latency_body: phases.body,
-    tls_expires_at: expiresAt?.toISOString() ?? null,
+    latency_dns: phase("dns"),
+    latency_connect: phase("connect"),
+    latency_tls: phase("tls"),
+    latency_first_byte: phase("first_byte"),
+    latency_body: phase("body"),
+    tls_expires_at: isMade ? expiresAt?.toISOString() ?? null : null,
     location,
     check_id: randomUUID(),
   };

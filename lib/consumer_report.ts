@@ -1,3 +1,4 @@
+import { count } from "./count.ts";
 import type { Log } from "./log.ts";
 
 /** Seconds between two summaries. */
@@ -7,6 +8,11 @@ const PERIOD = 60;
 export interface Stored {
   readonly rows: number;
   readonly rejected: number;
+}
+
+/** How many metrics were stored. By its `check_id` the database knows one that comes again, and counts nothing. */
+export function describeStored(rows: number): string {
+  return `${count(rows, "metric")} stored or known already`;
 }
 
 /** Tells a person once a minute what was stored. */
@@ -24,7 +30,8 @@ export class ConsumerReport implements Disposable {
 
   #summarize(): void {
     const { rows, rejected } = this.#read();
-    this.#log.info(`last minute: ${rows - this.#last.rows} metrics stored, ${rejected - this.#last.rejected} rejected`);
+    const stored = describeStored(rows - this.#last.rows);
+    this.#log.info(`last minute: ${stored}, ${rejected - this.#last.rejected} rejected`);
     this.#last = { rows, rejected };
   }
 

@@ -1,4 +1,5 @@
 import { ConsumerReport } from "./consumer_report.ts";
+import { count } from "./count.ts";
 import { explain } from "./database.ts";
 import type { Health } from "./health.ts";
 import type { ListenAddress } from "./http_port.ts";
@@ -85,7 +86,7 @@ function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: Stor
       state.positions = batch.positions;
       if (!Number.isNaN(batch.newest)) state.newest = Math.max(state.newest ?? 0, batch.newest);
       onBatch(batch);
-      log.debug(`${batch.messages} messages stored`);
+      log.debug(`${count(batch.messages, "message")} stored`);
     },
     replayed: (count) => void (state.replayed += count),
     lost: (what) => log.error(what),

@@ -1,5 +1,5 @@
 import type { Database } from "./database.ts";
-import { openEmbedded } from "./database/embedded.ts";
+import { openEmbedded, openExisting } from "./database/embedded.ts";
 import { openPostgres } from "./database/postgres.ts";
 import type { ConsumerSettings } from "./settings.ts";
 import type { SslMode } from "./ssl_mode.ts";
@@ -15,11 +15,15 @@ export interface DatabasePlan {
   open(): Promise<Database>;
 }
 
-/** The database that the settings name. Throws a `UsageError` where its CA file is no good. */
-export async function planDatabase(settings: NonNullable<ConsumerSettings["database"]>): Promise<DatabasePlan> {
+/** The database that the settings name; `isQuery`: it has to be there. Throws a `UsageError` where its CA file is no good. */
+export async function planDatabase(
+  settings: NonNullable<ConsumerSettings["database"]>,
+  { isQuery = false } = {},
+): Promise<DatabasePlan> {
   if (settings.kind === "embedded") {
     const { directory } = settings;
-    return { description: `an embedded PostgreSQL in ${directory}`, open: () => openEmbedded(directory) };
+    const open = isQuery ? openExisting : openEmbedded;
+    return { description: `an embedded PostgreSQL in ${directory}`, open: () => open(directory) };
   }
   const { host, port, name, user, sslMode, sslCaFile } = settings;
   const loaded = await loadKeyMaterial({ caFile: sslCaFile });

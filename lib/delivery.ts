@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { batches } from "./batches.ts";
 import type { Metric } from "./metric.ts";
 
@@ -43,5 +44,21 @@ export async function deliver(outbox: Outbox, sink: Sink, giveUp: AbortSignal): 
   for await (const batch of batches(outbox, LIMITS)) {
     await sink.send(batch, giveUp);
     outbox.acknowledge(batch.length);
+  }
+}
+
+/** Milliseconds in which something is delivered where Kafka is there. */
+const IDLE = 500;
+
+/**
+ * Waits until `stop` has aborted, all that waits is on disk, and nothing is being delivered: whoever leaves then loses nothing.
+ * Rejects when `signal` aborts.
+ */
+export async function untilKept(outbox: Outbox, stop: AbortSignal, signal: AbortSignal): Promise<void> {
+  for (let before = -1;;) {
+    const { waiting, kept, delivered } = outbox.figures;
+    if (stop.aborted && waiting === kept && delivered === before) return;
+    before = delivered;
+    await delay(IDLE, undefined, { signal });
   }
 }

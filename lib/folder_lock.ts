@@ -1,5 +1,7 @@
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { UsageError } from "./usage_error.ts";
 
 const NAME = "lock";
 
@@ -27,4 +29,47 @@ export function lockFolder(directory: string): Disposable {
     if (held.delete(file)) file.close();
   };
   return { [Symbol.dispose]: release };
+}
+
+/** What a person can do where a folder cannot be used, by the system's word for it. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  EACCES: "let this user write there",
+  EEXIST: "a file is in its place",
+  ENOENT: "check the path",
+  ENOSPC: "free space there",
+  ENOTDIR: "a file is in its place, or above it",
+  EPERM: "let this user write there",
+  EROFS: "that disk is read-only",
+};
+/** Of a file that may not be made, or written, SQLite says no more than this. */
+const NO_RIGHT = /unable to open|readonly/;
+
+/**
+ * Holds the folder that a setting names, which is made where it is missing. Throws a `UsageError` in the setting's name where the
+ * folder is no good, and what `lockFolder` throws where another program holds it.
+ */
+export async function takeFolder(setting: string, directory: string): Promise<Disposable> {
+  try {
+    await mkdir(directory, { recursive: true });
+    return lockFolder(directory);
+  } catch (error) {
+    throw unusable(setting, directory, error) ?? error;
+  }
+}
+
+/** The `UsageError` for a folder that the system refuses; null where that is not what `error` is about. */
+export function unusable(setting: string, directory: string, error: unknown): UsageError | null {
+  // Deno's refusal is not the folder's fault; that another program holds it, not the setting's.
+  if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") return null;
+  const code = String(error.code);
+  const isSqlite = code === "ERR_SQLITE_ERROR";
+  if (!isSqlite && !/^E[A-Z]+$/.test(code)) return null;
+  const reason = isSqlite ? error.message : code;
+  const remedy = REMEDIES[isSqlite && NO_RIGHT.test(reason) ? "EACCES" : code] ?? "look at that disk";
+  return new UsageError([
+    `${setting} is ${
+      JSON.stringify(directory)
+    }: that folder cannot be made or written (${reason}): ${remedy}, or name ` +
+    "another folder",
+  ]);
 }

@@ -236,7 +236,12 @@ function problemOf(address: string, hasScheme: boolean): string | null {
 function pageOf(address: string): string {
   const fragment = address.indexOf("#");
   const page = fragment < 0 ? address : address.slice(0, fragment);
-  return /^https?:\/\//i.test(page) ? page : `https://${page}`;
+  return hasScheme(page) ? page : `https://${page}`;
+}
+
+/** False where `https://` is put in front of an address. */
+export function hasScheme(address: string): boolean {
+  return /^https?:\/\//i.test(address);
 }
 
 /** Cuts `user:password@` out of what was written. */

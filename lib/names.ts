@@ -5,10 +5,14 @@ import process from "node:process";
 import { parseHostsTable, parseResolverConfig, parseSources } from "./names/files.ts";
 import { askServers } from "./names/stub.ts";
 import { WatchedFile } from "./names/watched_file.ts";
+import { isScarcity } from "./scarcity.ts";
 
 /** Addresses of names, asked for anew every time. */
 export interface Names {
-  /** All addresses of a name, in the order in which to try them, or why there are none. Rejects with `signal`'s reason when it aborts. */
+  /**
+   * All addresses of a name, in the order in which to try them, or why there are none. Rejects with `signal`'s reason when it aborts,
+   * and with the system's error where this machine lacks what asking takes.
+   */
   resolve(name: string, signal: AbortSignal): Promise<readonly LookupAddress[] | NoAddress>;
 }
 
@@ -81,6 +85,7 @@ function askSystem(name: string, signal: AbortSignal): Promise<readonly LookupAd
     lookup(name, { all: true }, (error, addresses) => {
       signal.removeEventListener("abort", abort);
       if (error === null && addresses.length > 0) return resolve(addresses);
+      if (isScarcity(error)) return reject(error);
       const code = error === null ? "ENODATA" : error.code ?? error.message;
       resolve(new NoAddress(REASONS[code] ?? `the name cannot be resolved (${code})`));
     });

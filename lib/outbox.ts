@@ -1,3 +1,4 @@
+import { count } from "./count.ts";
 import type { Outbox } from "./delivery.ts";
 import { MemoryOutbox } from "./outbox/memory_outbox.ts";
 import type { ProducerSettings } from "./settings.ts";
@@ -18,6 +19,7 @@ export async function openOutbox(
   if (spool === null || kafka === null) return new MemoryOutbox(options.mostInMemory);
   const outbox = await Spool.open(spool, { ...options, topic: kafka.topic });
   const { waiting } = outbox.figures;
-  options.events.info(`${waiting} metric${waiting === 1 ? "" : "s"} of an earlier run wait in the spool ${spool}`);
+  const wait = waiting === 1 ? "waits" : "wait";
+  options.events.info(`${count(waiting, "metric")} of an earlier run ${wait} in the spool ${spool}`);
   return outbox;
 }

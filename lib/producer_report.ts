@@ -1,3 +1,4 @@
+import { count } from "./count.ts";
 import type { Log } from "./log.ts";
 import type { Metric } from "./metric.ts";
 import { Outages } from "./outages.ts";
@@ -54,10 +55,10 @@ export class ProducerReport implements Disposable {
     const { delivered, waiting } = this.#progress();
     const figures = this.#period.describe();
     const unsaid = this.#period.changes - MOST_CHANGES;
-    const more = unsaid > 0 ? `; ${unsaid} more changes of hosts` : "";
+    const more = unsaid > 0 ? `; ${count(unsaid, "more change")} of hosts` : "";
     this.#log.info(
-      `last minute: ${figures}; ${this.down} hosts are down${more}; ` +
-        `${delivered - this.#delivered} metrics delivered, ${waiting} waiting`,
+      `last minute: ${figures}; ${count(this.down, "host")} down${more}; ` +
+        `${count(delivered - this.#delivered, "metric")} delivered, ${waiting} waiting`,
     );
     this.#delivered = delivered;
     this.#period = new Period();
@@ -84,7 +85,7 @@ class Period {
   describe(): string {
     const { up, down, unknown } = this.#states;
     const errors = [...this.#errors].map(([error, count]) => `${error} ${count}`).join(", ");
-    return `${up + down} checks, ${up} up, ${down} down${errors && ` (${errors})`}` +
+    return `${count(up + down, "check")}, ${up} up, ${down} down${errors && ` (${errors})`}` +
       (unknown > 0 ? `, ${unknown} missed` : "");
   }
 }

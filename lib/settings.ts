@@ -273,7 +273,7 @@ function readServer(reader: SettingsReader): ServerSettings | null {
   const user = part("dbUser", url?.user);
   const password = reader.secret("dbPassword", "dbPasswordFile") ?? url?.password ?? null;
   const sslMode = reader.optional("dbSslMode") ?? url?.sslMode ?? defaultSslMode(host ?? "");
-  const sslCaFile = reader.optional("dbSslCaFile");
+  const sslCaFile = reader.optional("dbSslCaFile") ?? url?.sslCaFile ?? null;
   if (host === null || name === null || user === null) return null;
   return { kind: "server", host, port, name, user, password, sslMode, sslCaFile };
 }

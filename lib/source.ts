@@ -62,10 +62,10 @@ function standardInput(): SourcePlan {
   };
 }
 
-/** Ctrl-C reaches both ends of a pipe: after a SIGINT the other end still has something to say. */
+/** Ctrl-C reaches both ends of a pipe: after a SIGINT the other end still has something to say. A person at a terminal has not. */
 function endOfInput({ stop, afterStop }: Stop): AbortSignal {
   const terminated = new AbortController();
-  const onStop = () => stop.reason === "SIGINT" || terminated.abort();
+  const onStop = () => (stop.reason === "SIGINT" && !process.stdin.isTTY) || terminated.abort();
   if (stop.aborted) onStop();
   else stop.addEventListener("abort", onStop, { once: true });
   return AbortSignal.any([terminated.signal, afterStop(INPUT_LIMIT)]);

@@ -1,8 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Figures, Outbox } from "./delivery.ts";
-import { lockFolder } from "./folder_lock.ts";
+import { takeFolder } from "./folder_lock.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "./metric.ts";
 import { Bell } from "./spool/bell.ts";
 import type { SpoolRow } from "./spool/spool_file.ts";
@@ -25,6 +24,7 @@ export interface SpoolOptions {
   readonly events: SpoolEvents;
 }
 
+const SETTING = "--spool (CHECK_SPOOL)";
 /** The file in the folder, beside which SQLite keeps a journal. */
 const FILE = "spool.sqlite";
 
@@ -95,15 +95,13 @@ export class Spool implements Outbox {
    * metrics for another topic wait in it; an `Error` where another program holds it, or its file is damaged.
    */
   static async open(directory: string, options: SpoolOptions): Promise<Spool> {
-    const lock = await take(directory);
+    const lock = await takeFolder(SETTING, directory);
     try {
       const { file, topic, waiting } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
       if (topic === options.topic) return new Spool(directory, options, file, lock, waiting);
       await file[Symbol.asyncDispose]();
       throw new UsageError([
-        `--spool (CHECK_SPOOL) is ${
-          JSON.stringify(directory)
-        }: ${waiting} metrics for the topic ${topic} wait there; ` +
+        `${SETTING} is ${JSON.stringify(directory)}: ${waiting} metrics for the topic ${topic} wait there; ` +
         `start with --kafka-topic ${topic} until they are sent, or name another folder`,
       ]);
     } catch (error) {
@@ -261,21 +259,6 @@ export class Spool implements Outbox {
       `The spool ${this.#directory} is out of use (${message}): metrics are in memory only, and ${this.#stored} wait in ` +
         `it; start again, or move ${FILE} away and start again`,
     );
-  }
-}
-
-/** The lock of a folder, which is made where it is missing. */
-async function take(directory: string): Promise<Disposable> {
-  try {
-    await mkdir(directory, { recursive: true });
-    return lockFolder(directory);
-  } catch (error) {
-    // Deno's refusal is not the folder's fault; that another program holds it, not the setting's.
-    if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") throw error;
-    const reason = error.code === "ERR_SQLITE_ERROR" ? error.message : error.code;
-    throw new UsageError([
-      `--spool (CHECK_SPOOL) is ${JSON.stringify(directory)}: that folder cannot be made or written (${reason})`,
-    ]);
   }
 }
 

@@ -14,7 +14,9 @@ const figures = (some: Partial<Figures>): Figures => ({
 type Look = readonly [seconds: number, figures: Partial<Figures>, dropped: string | null, waiting: string | null];
 
 const droppedLine = (more: number, all: number) =>
-  `${more} metrics were dropped, the oldest first, since more wait for Kafka than there is room for; ${all} since the start`;
+  `${more} metric${
+    more === 1 ? "" : "s"
+  } dropped, the oldest first, since more wait for Kafka than there is room for; ${all} since the start`;
 
 it.each<[string, readonly Look[]]>([
   ["nothing where nothing waits", [[1, {}, null, null], [60, { delivered: 5 }, null, null], [120, {}, null, null]]],
@@ -29,12 +31,12 @@ it.each<[string, readonly Look[]]>([
     [59, { waiting: 5 }, null, null],
     [60, { waiting: 5 }, null, null],
     [61, { waiting: 6 }, null, null],
-    [120, { waiting: 9 }, null, "9 metrics wait for Kafka, in memory; 0 were delivered in the last minute"],
+    [120, { waiting: 9 }, null, "9 metrics wait for Kafka, in memory; 0 delivered in the last minute"],
     [
       180,
       { waiting: 9, kept: 7 },
       null,
-      "9 metrics wait for Kafka, 7 of them on disk; 0 were delivered in the last minute",
+      "9 metrics wait for Kafka, 7 of them on disk; 0 delivered in the last minute",
     ],
   ]],
   ["nothing of the few that are on their way while others arrive", [
@@ -47,7 +49,7 @@ it.each<[string, readonly Look[]]>([
       120,
       { waiting: 5000, kept: 5000, delivered: 4000 },
       null,
-      "5000 metrics wait for Kafka, 5000 of them on disk; 4000 were delivered in the last minute",
+      "5000 metrics wait for Kafka, 5000 of them on disk; 4000 delivered in the last minute",
     ],
     [180, { waiting: 0, delivered: 9000 }, null, null],
   ]],

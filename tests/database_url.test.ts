@@ -1,7 +1,15 @@
 import { expect, it } from "vitest";
 import { type DatabaseUrl, parseDatabaseUrl } from "../lib/settings/database_url.ts";
 
-const nothing: DatabaseUrl = { host: null, port: null, name: null, user: null, password: null, sslMode: null };
+const nothing: DatabaseUrl = {
+  host: null,
+  port: null,
+  name: null,
+  user: null,
+  password: null,
+  sslMode: null,
+  sslCaFile: null,
+};
 
 it.each<readonly [string, Partial<DatabaseUrl>]>([
   ["postgres://", {}],
@@ -28,6 +36,21 @@ it.each<readonly [string, Partial<DatabaseUrl>]>([
   ["postgres://u@%2Fvar%2Frun%2Fpostgresql/n", { user: "u", host: "/var/run/postgresql", name: "n" }],
   ["postgres://u@h/n?sslmode=disable", { user: "u", host: "h", name: "n", sslMode: "disable" }],
   ["postgres://u@h/n?sslmode=verify-full", { user: "u", host: "h", name: "n", sslMode: "verify-full" }],
+  ["postgres://u@h/n?sslmode=verify-ca&sslrootcert=%2Fetc%2Fca.pem", {
+    user: "u",
+    host: "h",
+    name: "n",
+    sslMode: "verify-ca",
+    sslCaFile: "/etc/ca.pem",
+  }],
+  ["postgres://h?sslrootcert=system", { host: "h", sslMode: "verify-full" }],
+  ["postgres:///n?host=/run/postgresql&port=5433&user=u", {
+    host: "/run/postgresql",
+    port: 5433,
+    user: "u",
+    name: "n",
+  }],
+  ["postgres://h?dbname=n&password=a%2Fb+c", { host: "h", name: "n", password: "a/b c" }],
 ])("parseDatabaseUrl reads %s", (text, parts) => {
   expect(parseDatabaseUrl(text)).toEqual({ ...nothing, ...parts });
 });
@@ -67,8 +90,26 @@ it.each([
     "postgres://u@h/n?sslmode=allow",
     'its sslmode is "allow": write one of disable, prefer, require, verify-ca, verify-full',
   ],
-  ["postgres://u@h/n?sslrootcert=a", "its sslrootcert is not read here: use DB_SSL_CA_FILE (--db-ssl-ca-file)"],
-  ["postgres://u@h/n?application_name=a", 'its parameter "application_name" is not known: only sslmode is read'],
+  [
+    "postgres://u@h/n?application_name=a",
+    'its parameter "application_name" is not understood here: leave it out; sslmode, sslrootcert, host, port, user, ' +
+    "password, dbname are",
+  ],
+  [
+    "postgres://u@h/n?sslmode=require&sslrootcert=system",
+    "its sslrootcert=system goes with sslmode=verify-full only, not with require",
+  ],
+  ["postgres://u@h/n?sslmode=", 'its parameter "sslmode" has no value: write one, or leave it out'],
+  [
+    "postgres://u@h/n?sslmode=require&sslmode=disable",
+    'its parameter "sslmode" stands there twice: leave out one of them',
+  ],
+  [
+    "postgres://u@h/n?host=other",
+    'its parameter "host" says once more what stands in front of the ?: leave out one of them',
+  ],
+  ["postgres://u@h/n?port=0", "its port is none: write a number from 1 to 65535"],
+  ["postgres://u@h/n?port=65536", "its port is none: write a number from 1 to 65535"],
 ])("parseDatabaseUrl refuses %j", (text, message) => {
   expect(() => parseDatabaseUrl(text)).toThrow(new SyntaxError(message));
 });

@@ -1,6 +1,6 @@
 import { type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,8 +9,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { SetupError } from "../lib/database.ts";
-import { openEmbedded } from "../lib/database/embedded.ts";
-import { lockFolder } from "../lib/folder_lock.ts";
+import { openEmbedded, openExisting } from "../lib/database/embedded.ts";
+import { lockFolder, unusable } from "../lib/folder_lock.ts";
+import { UsageError } from "../lib/usage_error.ts";
 import type { Stored } from "./support/database_runner.ts";
 import { COMMANDS, runScript, startScript } from "./support/runtimes.ts";
 
@@ -71,6 +72,55 @@ it("openEmbedded keeps what was stored, and begins anew where an earlier start w
   await using database = await openEmbedded(directory);
   expect(await database.query("select a from kept")).toEqual([{ a: 1 }]);
   await expect(openEmbedded(directory)).rejects.toThrow(new SetupError(inUse(directory)));
+});
+
+it("openExisting says that a folder holds no embedded database, and makes none", async () => {
+  const directory = join(folder, "tpyo");
+  await expect(openExisting(directory)).rejects.toThrow(
+    new UsageError([
+      `--embedded is ${
+        JSON.stringify(directory)
+      }: no embedded database is kept there: check the path, or let a consumer ` +
+      "with --embedded make one first",
+    ]),
+  );
+  expect(existsSync(directory)).toBe(false);
+});
+
+it("openEmbedded says that a file is in the folder's place", async () => {
+  const directory = join(folder, "file");
+  writeFileSync(directory, "");
+  await expect(openEmbedded(directory)).rejects.toThrow(
+    new UsageError([
+      `--embedded is ${
+        JSON.stringify(directory)
+      }: that folder cannot be made or written (EEXIST): a file is in its place, ` +
+      "or name another folder",
+    ]),
+  );
+});
+
+it.each([
+  ["EACCES", "", "(EACCES): let this user write there, or name another folder"],
+  ["EROFS", "", "(EROFS): that disk is read-only, or name another folder"],
+  ["EIO", "", "(EIO): look at that disk, or name another folder"],
+  [
+    "ERR_SQLITE_ERROR",
+    "unable to open database file",
+    "(unable to open database file): let this user write there, or name another folder",
+  ],
+  ["ERR_SQLITE_ERROR", "disk I/O error", "(disk I/O error): look at that disk, or name another folder"],
+])("unusable names the folder, what %s %s means, and what to do", (code, message, said) => {
+  const error = unusable("--spool (CHECK_SPOOL)", "/d", Object.assign(new Error(message), { code }));
+  expect(error?.problems).toEqual([`--spool (CHECK_SPOOL) is "/d": that folder cannot be made or written ${said}`]);
+});
+
+it.each([
+  new Error("/d is in use by another program"),
+  Object.assign(new Error("relation does not exist"), { code: "42P01" }),
+  Object.assign(new Error("Requires write access"), { name: "NotCapable", code: "EPERM" }),
+])("unusable leaves alone what is not about the folder: %s", (error) => {
+  expect(unusable("--spool", "/d", error)).toBe(null);
 });
 
 describe.each(COMMANDS)("openEmbedded under $runtime", ({ missing, command }) => {

@@ -126,11 +126,20 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const input = `${metric(1)}\nnot JSON\n${metric(2)}`;
     const { code, stderr } = await run(runtime, "consumer", ["--stdin", "--embedded", data], { input });
     expect(code).toBe(0);
-    expect(stderr).toContain("2 metrics stored, 1 rejected");
+    expect(stderr).toContain("2 metrics stored or known already, 1 rejected");
     const sql = `select topic, "offset", convert_from(value, 'UTF8') as value, reason from host_metrics_rejected`;
     expect(await ask(data, sql)).toEqual([
       { topic: "stdin", offset: 3, value: "not JSON", reason: expect.stringContaining("the document is not JSON") },
     ]);
+  });
+
+  it("a query that fails says why and ends", async () => {
+    const data = newPath();
+    expect(await run(runtime, "consumer", ["--stdin", "--embedded", data])).toMatchObject({ code: 0 });
+    expect(await run(runtime, "consumer", ["--embedded", data, "--query", "select nothing"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('PostgreSQL says: column "nothing" does not exist'),
+    });
   });
 
   it("consumer refuses a folder that another one has open, until that one is gone, however it went", async () => {
@@ -138,7 +147,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     await using first = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
     first.write(metric(1));
     const second = () => run(runtime, "consumer", ["--embedded", data, "--query", "select 1"]);
-    await first.says("1 messages stored");
+    await first.says("1 message stored");
     expect(await second()).toMatchObject({
       code: 1,
       stderr: expect.stringContaining(`${data} is in use by another program`),
@@ -231,6 +240,25 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     ]);
   });
 
+  it.runIf(process.platform === "linux")(
+    "consumer --stdin ends at once at a Ctrl-C where a person types the input",
+    async () => {
+      const data = newPath();
+      const args = ["--stdin", "--embedded", data, "--log-level", "DEBUG"];
+      await using consumer = start(runtime, "consumer", args, { terminal: true });
+      // A terminal shows both outputs.
+      await consumer.prints(/standard input →/);
+      consumer.write(metric(1));
+      await consumer.prints(/1 message stored/);
+      const began = performance.now();
+      consumer.write("\x03");
+      expect((await consumer.ended).code).toBe(0);
+      // A pipe's other end would have six seconds.
+      expect(performance.now() - began).toBeLessThan(6000);
+      expect(await ask(data, "select address from host_metrics")).toEqual([{ address: "a1" }]);
+    },
+  );
+
   it("consumer --stdin stores what it has read at SIGTERM, though its input goes on", async () => {
     const data = newPath();
     const limits = ["--batch-size", "2", "--batch-interval", "60", "--log-level", "DEBUG"];
@@ -273,9 +301,28 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
       code: 2,
       stderr: "/nowhere/hosts.txt: cannot be read (ENOENT): check the path and the rights of the file\n",
     }],
-    ["a query that fails", "consumer", ["--embedded", newPath(), "--query", "select nothing"], {
-      code: 1,
-      stderr: expect.stringContaining('PostgreSQL says: column "nothing" does not exist'),
+    ["a folder without a database to ask", "consumer", ["--embedded", "/nowhere/data", "--query", "select 1"], {
+      code: 2,
+      stderr:
+        '--embedded is "/nowhere/data": no embedded database is kept there: check the path, or let a consumer with ' +
+        "--embedded make one first\n",
+    }],
+    ["a file for a folder", "consumer", ["--stdin", "--embedded", "package.json"], {
+      code: 2,
+      stderr: expect.stringContaining(
+        '--embedded is "package.json": that folder cannot be made or written (EEXIST): a file is in its place, or name ' +
+          "another folder\n",
+      ),
+    }],
+    ["a file for a folder", "producer", [
+      ...["--kafka-topic", "t", "--kafka-bootstrap-servers", "127.0.0.1:1", "--spool", "package.json"],
+      "hosts.txt.example",
+    ], {
+      code: 2,
+      stderr: expect.stringContaining(
+        '--spool (CHECK_SPOOL) is "package.json": that folder cannot be made or written (EEXIST): a file is in its place, ' +
+          "or name another folder\n",
+      ),
     }],
   ];
   it.each(WRONG)("a program that is given %s says so and ends", async (_, program, args, expected) => {

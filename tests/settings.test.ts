@@ -564,7 +564,7 @@ describe("the password", () => {
 });
 
 describe("DATABASE_URL", () => {
-  const DATABASE_URL = "postgres://url-user:url-secret@url.example:7777/url-name?sslmode=verify-ca";
+  const DATABASE_URL = "postgres://url-user:url-secret@url.example:7777/url-name?sslmode=verify-ca&sslrootcert=url.pem";
   const fromUrl = {
     kind: "server",
     host: "url.example",
@@ -573,7 +573,7 @@ describe("DATABASE_URL", () => {
     user: "url-user",
     password: "url-secret",
     sslMode: "verify-ca",
-    sslCaFile: null,
+    sslCaFile: "url.pem",
   };
 
   it("readConsumerSettings takes every part from the URL", () => {
@@ -587,6 +587,7 @@ describe("DATABASE_URL", () => {
     [{ DB_USER: "variable-user" }, { user: "variable-user" }],
     [{ DB_PASSWORD: "variable-secret" }, { password: "variable-secret" }],
     [{ DB_SSL_MODE: "disable" }, { sslMode: "disable" }],
+    [{ DB_SSL_CA_FILE: "variable.pem" }, { sslCaFile: "variable.pem" }],
     [{ DB_HOST: "", DB_PORT: "", DB_NAME: "", DB_USER: "", DB_PASSWORD: "", DB_SSL_MODE: "" }, {}],
   ])("readConsumerSettings prefers %j to that part of the URL", (environment, part) => {
     expect(server([], { DATABASE_URL, ...environment })).toEqual({ ...fromUrl, ...part });
@@ -598,6 +599,7 @@ describe("DATABASE_URL", () => {
     ["--db-name=flag-name", { name: "flag-name" }],
     ["--db-user=flag-user", { user: "flag-user" }],
     ["--db-ssl-mode=prefer", { sslMode: "prefer" }],
+    ["--db-ssl-ca-file=flag.pem", { sslCaFile: "flag.pem" }],
   ])("readConsumerSettings prefers %s to that part of the URL, and to the variable", (flag, part) => {
     expect(server([flag], { DATABASE_URL })).toEqual({ ...fromUrl, ...part });
     const variables = { DB_HOST: "v", DB_PORT: "1", DB_NAME: "v", DB_USER: "v", DB_SSL_MODE: "disable" };
@@ -618,6 +620,7 @@ describe("DATABASE_URL", () => {
       user: "flag-user",
       password: null,
       sslMode: "require",
+      sslCaFile: null,
     });
   });
 

@@ -157,7 +157,8 @@ describe("Spool", () => {
     const directory = join(file, "spool");
     await expect(open(directory)).rejects.toThrow(
       new UsageError([
-        `--spool (CHECK_SPOOL) is ${JSON.stringify(directory)}: that folder cannot be made or written (ENOTDIR)`,
+        `--spool (CHECK_SPOOL) is ${JSON.stringify(directory)}: that folder cannot be made or written (ENOTDIR): ` +
+        "a file is in its place, or above it, or name another folder",
       ]),
     );
   });

@@ -1,24 +1,23 @@
 import type { LookupAddress } from "node:dns";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { codeOf, Failure } from "./failure.ts";
+import { codeOf, Failure, ownFailure } from "./failure.ts";
 import { wait } from "./wait.ts";
 
 /** Milliseconds until the next address is tried beside those still connecting (RFC 8305, section 5). */
 const STAGGER = 250;
 
-/** Errors that say more of this machine (it has no IPv6, say) than of the host: any other explains a failure better. */
+/** Errors that may say more of this machine (it has no IPv6, say) than of the host: any other explains a failure better. */
 const LOCAL = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"]);
+const NO_PORT = "this machine has no free port, or no address, to connect from";
 
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ECONNRESET: "connection reset",
   EHOSTUNREACH: "no route to the host",
   ENETUNREACH: "network is unreachable",
-  EADDRNOTAVAIL: "address is not available",
   ETIMEDOUT: "the system gave the connection up",
   EACCES: "the system forbids the connection",
-  EMFILE: "too many open connections in this process",
 };
 
 /**
@@ -51,6 +50,12 @@ export function dial(
         if (error === null) {
           close();
           return done(socket);
+        }
+        const own = ownFailure(error);
+        if (own !== null) {
+          // What was not tried might have answered: the host is neither up nor down, whatever another address says.
+          close();
+          return done(own);
         }
         const code = codeOf(error);
         if (best === undefined || LOCAL.has(best.code)) best = { code, failure: explain(error, address, port) };
@@ -87,6 +92,7 @@ export function alternate(addresses: readonly LookupAddress[]): LookupAddress[] 
 }
 
 function explain(error: Error, { address, family }: LookupAddress, port: number): Failure {
+  if (codeOf(error) === "EADDRNOTAVAIL") return new Failure("missed", NO_PORT);
   const place = family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
   return new Failure("connect", `${place}: ${REASONS[codeOf(error)] ?? error.message}`);
 }

@@ -1,4 +1,5 @@
 import type { CheckError } from "../metric.ts";
+import { scarcityOf } from "../scarcity.ts";
 
 /**
  * Why a check got no whole answer. An expected outcome, so it is handed back as a value, not thrown; only where a deadline has to
@@ -13,6 +14,12 @@ export class Failure {
     this.error = error;
     this.detail = detail;
   }
+}
+
+/** The failure of a check that could not be made, since this machine lacked what it takes; null where that is not why. */
+export function ownFailure(error: unknown): Failure | null {
+  const lack = scarcityOf(error);
+  return lack === null ? null : new Failure("missed", lack);
 }
 
 /** The system's code of an error, such as ECONNREFUSED, or "" where it has none. */

@@ -1,7 +1,7 @@
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
 import { type Names, NoAddress } from "../names.ts";
-import { Failure } from "./failure.ts";
+import { Failure, ownFailure } from "./failure.ts";
 
 /** How addresses of a host are found, and which of them may be dialed. */
 export interface Route {
@@ -23,7 +23,14 @@ export async function resolve(
   names: Names,
   signal: AbortSignal,
 ): Promise<readonly LookupAddress[] | Failure> {
-  const found = await names.resolve(name, signal);
+  let found: Awaited<ReturnType<Names["resolve"]>>;
+  try {
+    found = await names.resolve(name, signal);
+  } catch (error) {
+    const own = ownFailure(error);
+    if (own === null) throw error;
+    return own;
+  }
   return found instanceof NoAddress ? new Failure("dns", `${name}: ${found.reason}`) : found;
 }
 

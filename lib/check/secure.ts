@@ -144,12 +144,14 @@ function namesOf(chain: readonly Certificate[]): string {
   return names === undefined ? "" : ` (it is for ${names})`;
 }
 
+/** What comes of a server that speaks plain HTTP. */
+export const NOT_TLS = "the answer is not TLS";
 const CLOSED = "connection was closed during the TLS handshake";
 
 function explainHandshake(error: Error): string {
   const code = codeOf(error);
   if (code === "ECONNRESET" || code === "EPIPE") return CLOSED;
-  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return "the answer is not TLS";
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
   return `TLS handshake failed: ${reason?.toLowerCase().replaceAll("_", " ") ?? error.message}`;
 }

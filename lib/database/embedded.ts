@@ -1,29 +1,46 @@
 import type { PGlite } from "@electric-sql/pglite";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Database, type Parameter, SetupError } from "../database.ts";
-import { lockFolder } from "../folder_lock.ts";
+import { takeFolder, unusable } from "../folder_lock.ts";
+import { UsageError } from "../usage_error.ts";
+
+const SETTING = "--embedded";
+/** In the folder: what PGlite keeps. */
+const FINISHED = "postgres";
 
 /**
  * Opens the embedded PostgreSQL that keeps its rows in `directory`, which is made where it is missing. Throws `SetupError`
- * where another program has it open, or where PGlite is missing. Statements wait for one another and know no deadline.
+ * where another program has it open, or where PGlite is missing, and a `UsageError` where the folder is no good. Statements wait for
+ * one another and know no deadline.
  */
 export async function openEmbedded(directory: string): Promise<Database> {
   const create = await loadPGlite();
-  await mkdir(directory, { recursive: true });
-  const lock = take(directory);
+  const lock = await take(directory);
   try {
     return new EmbeddedDatabase(await open(directory, create), lock);
   } catch (error) {
     lock[Symbol.dispose]();
-    throw error;
+    throw unusable(SETTING, directory, error) ?? error;
   }
 }
 
-function take(directory: string): Disposable {
+/** `openEmbedded`, but a folder in which none is kept is a `UsageError`, and nothing is made there: a query has nothing to ask it. */
+export async function openExisting(directory: string): Promise<Database> {
+  if (await exists(join(directory, FINISHED))) return await openEmbedded(directory);
+  throw new UsageError([
+    `${SETTING} is ${
+      JSON.stringify(directory)
+    }: no embedded database is kept there: check the path, or let a consumer with ` +
+    `${SETTING} make one first`,
+  ]);
+}
+
+async function take(directory: string): Promise<Disposable> {
   try {
-    return lockFolder(directory);
+    return await takeFolder(SETTING, directory);
   } catch (error) {
+    if (error instanceof UsageError || (error as Error).name === "NotCapable") throw error;
     throw new SetupError((error as Error).message, { cause: error });
   }
 }
@@ -46,7 +63,7 @@ const PGLITE_MISSING = "--embedded needs the package @electric-sql/pglite, which
 
 /** PGlite takes any folder it finds for a finished one, so a new one gets its name when it is finished: a kill may come in between. */
 async function open(directory: string, create: Create): Promise<PGlite> {
-  const finished = join(directory, "postgres");
+  const finished = join(directory, FINISHED);
   if (!await exists(finished)) {
     const unfinished = join(directory, "postgres.new");
     await rm(unfinished, { recursive: true, force: true });
@@ -61,7 +78,8 @@ async function exists(path: string): Promise<boolean> {
     await stat(path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (!["ENOENT", "ENOTDIR"].includes(code)) throw error;
     return false;
   }
 }

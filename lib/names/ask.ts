@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import { connect, isIP } from "node:net";
+import { isScarcity } from "../scarcity.ts";
 import { decodeReply, encodeQuestion, type Question, type Reply } from "./packet.ts";
 
 /** Where a name server listens. */
@@ -14,7 +15,7 @@ const RESOLUTION_DELAY = 50;
 /**
  * Asks one server all `questions` at once, and gives the reply to each, in their order; undefined where none came within
  * `timeout` seconds. Where one reply has brought an address, the others have 50 ms left: some servers never answer for IPv6.
- * Rejects with the signal's reason when it aborts.
+ * Rejects with the signal's reason when it aborts, and with the system's error where this machine lacks what asking takes.
  */
 export function ask(
   server: Server,
@@ -41,13 +42,18 @@ export function ask(
       close();
       reject(signal.reason);
     };
+    const fail = (error?: Error) => {
+      if (!isScarcity(error)) return end();
+      close();
+      reject(error);
+    };
     const accept = (index: number, reply: Reply) => {
       replies[index] ??= reply;
       if (replies.every((reply) => reply !== undefined)) end();
       else if (reply.addresses.length > 0) hurry ??= setTimeout(end, RESOLUTION_DELAY);
     };
     const askAgain = (index: number) => {
-      channels.push(openTcp(server, questions[index] as Question, (reply) => accept(index, reply), end));
+      channels.push(openTcp(server, questions[index] as Question, (reply) => accept(index, reply), fail));
     };
     const timer = setTimeout(end, timeout * 1000);
     signal.addEventListener("abort", abort, { once: true });
@@ -61,7 +67,7 @@ export function ask(
           truncated.add(index);
           askAgain(index);
         }
-      }, end));
+      }, fail));
     }
   });
 }
@@ -71,13 +77,13 @@ function openUdp(
   server: Server,
   questions: readonly Question[],
   hear: (index: number, reply: Reply) => void,
-  broken: () => void,
+  broken: (error: Error) => void,
 ): Disposable {
   const isV6 = isIP(server.address) === 6;
   const socket = createSocket(isV6 ? "udp6" : "udp4");
   let isOpen = true;
-  const fail = () => {
-    if (isOpen) broken();
+  const fail = (error: Error) => {
+    if (isOpen) broken(error);
   };
   socket.on("error", fail);
   socket.on("message", (bytes, { address, port }) => {
@@ -91,8 +97,8 @@ function openUdp(
   // Connected, Node's socket takes datagrams of this server only, and hears at once when nobody listens there.
   socket.connect(server.port, server.address, (error?: Error) => {
     if (!isOpen) return;
-    if (error !== undefined) return fail();
-    for (const question of questions) socket.send(encodeQuestion(question), (error) => error && fail());
+    if (error !== undefined) return fail(error);
+    for (const question of questions) socket.send(encodeQuestion(question), (error) => error && fail(error));
   });
   return {
     [Symbol.dispose]() {
@@ -103,7 +109,12 @@ function openUdp(
 }
 
 /** DNS over TCP: each message behind its length (RFC 1035, section 4.2.2). */
-function openTcp(server: Server, question: Question, hear: (reply: Reply) => void, broken: () => void): Disposable {
+function openTcp(
+  server: Server,
+  question: Question,
+  hear: (reply: Reply) => void,
+  broken: (error?: Error) => void,
+): Disposable {
   const socket = connect({ host: server.address, port: server.port, noDelay: true });
   let received = Buffer.alloc(0);
   socket.once("connect", () => {
@@ -119,11 +130,13 @@ function openTcp(server: Server, question: Question, hear: (reply: Reply) => voi
     if (reply === null) broken();
     else hear(reply);
   });
-  socket.on("error", () => {});
-  socket.once("close", broken);
+  const close = () => broken(failure);
+  let failure: Error | undefined;
+  socket.on("error", (error) => failure = error);
+  socket.once("close", close);
   return {
     [Symbol.dispose]() {
-      socket.off("close", broken).destroy();
+      socket.off("close", close).destroy();
     },
   };
 }

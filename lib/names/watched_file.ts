@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
+import { isScarcity } from "../scarcity.ts";
 
 /** Milliseconds for which a file is taken to be what it was, as in Go's resolver. */
 const FRESH = 5000;
@@ -16,7 +17,7 @@ export class WatchedFile<T> {
     this.#parse = parse;
   }
 
-  /** What the file says, at most 5 s ago. */
+  /** What the file said, at most 5 s ago. Throws only where this machine lacks what reading takes, and the file was never read. */
   read(): T | null {
     const now = performance.now();
     if (now - this.#checkedAt < FRESH) return this.#value;
@@ -26,7 +27,12 @@ export class WatchedFile<T> {
       const version = `${ino} ${mtimeMs} ${size}`;
       if (version !== this.#version) this.#value = this.#parse(readFileSync(this.#path, "utf8"));
       this.#version = version;
-    } catch {
+    } catch (error) {
+      if (isScarcity(error)) {
+        this.#checkedAt = -Infinity;
+        if (this.#version === "") throw error;
+        return this.#value;
+      }
       // Not there, or not for us to read: that is no reason to check nothing.
       this.#version = "";
       this.#value = null;

@@ -8,9 +8,10 @@ export interface DatabaseUrl {
   readonly user: string | null;
   readonly password: string | null;
   readonly sslMode: SslMode | null;
+  readonly sslCaFile: string | null;
 }
 
-/** Reads `postgres://user:password@host:port/name?sslmode=…`. Throws a SyntaxError that never holds the URL: it has a password. */
+/** Reads `postgres://user:password@host:port/name?sslmode=…&sslrootcert=…`. Throws a SyntaxError that never holds the URL: it has a password. */
 export function parseDatabaseUrl(text: string): DatabaseUrl {
   // First of all: such a sign in a password would make a part of it look like something that may be quoted.
   if (/^[^/]*\/\/[^/?#]*[/?#].*@/s.test(text)) {
@@ -26,27 +27,69 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
     throw new SyntaxError("its name of a database has a /: write %2F for that sign inside a part");
   }
   const [host, name, user, password] = [url.hostname, path, url.username, url.password].map(decode);
+  const parameters = readParameters(url.searchParams);
+  const part = (parameter: PartName, ofUrl: string | undefined) => oneOf(parameter, ofUrl, parameters.get(parameter));
   return {
-    host: host?.replace(/^\[(.*)\]$/, "$1") || null,
-    port: url.port === "" ? null : Number(url.port),
-    name: name || null,
-    user: user || null,
-    password: password || null,
-    sslMode: readSslMode(url.searchParams),
+    host: part("host", host?.replace(/^\[(.*)\]$/, "$1")),
+    port: readPort(part("port", url.port)),
+    name: part("dbname", name),
+    user: part("user", user),
+    password: part("password", password),
+    ...readTrust(readSslMode(parameters.get("sslmode")), parameters.get("sslrootcert") ?? null),
   };
 }
 
-function readSslMode(parameters: URLSearchParams): SslMode | null {
-  let found: SslMode | null = null;
-  for (const [name, value] of parameters) {
-    if (name === "sslrootcert") {
-      throw new SyntaxError("its sslrootcert is not read here: use DB_SSL_CA_FILE (--db-ssl-ca-file)");
+/** Parts of the URL that libpq takes as parameters too: `postgres:///name?host=/run/postgresql`. */
+const PARTS = ["host", "port", "user", "password", "dbname"] as const;
+type PartName = typeof PARTS[number];
+/** All that there is a setting for. */
+const PARAMETERS: readonly string[] = ["sslmode", "sslrootcert", ...PARTS];
+
+function readParameters(search: URLSearchParams): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const [name, value] of search) {
+    if (!PARAMETERS.includes(name)) {
+      throw new SyntaxError(
+        `its parameter "${name}" is not understood here: leave it out; ${PARAMETERS.join(", ")} are`,
+      );
     }
-    if (name !== "sslmode") throw new SyntaxError(`its parameter "${name}" is not known: only sslmode is read`);
-    found = SSL_MODES.find((mode) => mode === value) ?? null;
-    if (found === null) throw new SyntaxError(`its sslmode is "${value}": write one of ${SSL_MODES.join(", ")}`);
+    if (value === "") throw new SyntaxError(`its parameter "${name}" has no value: write one, or leave it out`);
+    if (found.has(name)) throw new SyntaxError(`its parameter "${name}" stands there twice: leave out one of them`);
+    found.set(name, value);
   }
   return found;
+}
+
+function oneOf(name: PartName, ofUrl: string | undefined, parameter: string | undefined): string | null {
+  if (ofUrl && parameter !== undefined) {
+    throw new SyntaxError(
+      `its parameter "${name}" says once more what stands in front of the ?: leave out one of them`,
+    );
+  }
+  return ofUrl || (parameter ?? null);
+}
+
+function readPort(text: string | null): number | null {
+  if (text === null) return null;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535) throw new SyntaxError("its port is none: write a number from 1 to 65535");
+  return port;
+}
+
+function readSslMode(value: string | undefined): SslMode | null {
+  if (value === undefined) return null;
+  const found = SSL_MODES.find((mode) => mode === value);
+  if (found === undefined) throw new SyntaxError(`its sslmode is "${value}": write one of ${SSL_MODES.join(", ")}`);
+  return found;
+}
+
+/** As libpq has it, `sslrootcert=system` names no file, and wants the name looked at: anybody can get a certificate. */
+function readTrust(sslMode: SslMode | null, root: string | null): Pick<DatabaseUrl, "sslMode" | "sslCaFile"> {
+  if (root !== "system") return { sslMode, sslCaFile: root };
+  if (sslMode !== null && sslMode !== "verify-full") {
+    throw new SyntaxError(`its sslrootcert=system goes with sslmode=verify-full only, not with ${sslMode}`);
+  }
+  return { sslMode: "verify-full", sslCaFile: null };
 }
 
 function decode(part: string): string {

@@ -54,7 +54,11 @@ export class ConsumerTelemetry {
           this.inc(now);
         },
       });
-    counter("host_checker_rows_total", "Metrics stored in the table.", ({ rows }) => rows);
+    counter(
+      "host_checker_rows_total",
+      "Metrics stored in the table; one that came again counts each time.",
+      ({ rows }) => rows,
+    );
     counter("host_checker_rejected_total", "Messages kept among the rejected.", ({ rejected }) => rejected);
     counter("host_checker_replayed_total", "Messages read again although stored already.", ({ replayed }) => replayed);
     new Gauge({

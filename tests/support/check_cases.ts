@@ -417,6 +417,15 @@ export const CASES: Readonly<Record<string, Case>> = {
     "certificate's issuer is not known, or an intermediate certificate is missing",
   ),
   "no TLS where TLS is asked for": refusedTls("speaksPlainly", "the answer is not TLS"),
+  "no TLS where nobody asked for it": bad(
+    "tls",
+    null,
+    (world) => `${world.speaksPlainly}/`,
+    (world) =>
+      "the answer is not TLS: https:// is put in front of an address without a scheme, " +
+      `write http://${world.speaksPlainly}/`,
+    { phases: TLS },
+  ),
   "closed at once where TLS is asked for": refusedTls("closesAtOnce", "connection was closed during the TLS handshake"),
   "TLS where none is asked for": bad(
     "protocol",

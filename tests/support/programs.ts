@@ -65,6 +65,8 @@ export interface StartOptions {
   readonly plain?: boolean;
   /** Commands of a shell that run in the process first, such as `ulimit`. */
   readonly shell?: string;
+  /** At a terminal of its own, which standard input types at and standard output shows (Linux). */
+  readonly terminal?: boolean;
   /** The folder of the bundle to start instead of the sources. */
   readonly bundle?: string;
 }
@@ -82,7 +84,11 @@ export function start(
   }));
   const line = [runtime === "node" ? process.execPath : "deno", ...command(runtime, program, options), ...args];
   const shell = options.shell === undefined ? [] : ["sh", "-c", `${options.shell}; exec "$0" "$@"`];
-  const [file = "", ...rest] = [...shell, ...line];
+  const all = [...shell, ...line];
+  const quoted = () => all.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+  // Without `exec` a shell stays in between, which the Ctrl-C ends too.
+  const terminal = () => ["script", "-qec", `exec ${quoted()}`, "/dev/null"];
+  const [file = "", ...rest] = options.terminal === true ? terminal() : all;
   const child = spawn(file, rest, {
     cwd: options.cwd ?? ROOT,
     env: { ...inherited, ...options.env },
