@@ -96,7 +96,8 @@ export class KeyRing implements LiveKeyMaterial {
         timer = setTimeout(() => asked.ring(), again);
         continue;
       }
-      if (this.#take(value.material) || said !== "") events.info(this.#news());
+      const isNew = this.#take(value.material);
+      if (isNew || said !== "") events.info(this.#news(isNew));
       said = "";
     }
     clearTimeout(timer);
@@ -113,10 +114,12 @@ export class KeyRing implements LiveKeyMaterial {
     return true;
   }
 
-  #news(): string {
+  #news(isNew: boolean): string {
     const { caFile, certFile } = this.#files;
     const { ca = "", cert } = this.#material;
     const validity = `${cert === undefined ? caFile : certFile} is valid until ${day(expiryOf(cert ?? ca))}`;
-    return `The new certificates for ${this.#service} are in use from the next connection on; ${validity}`;
+    return isNew
+      ? `The new certificates for ${this.#service} are in use from the next connection on; ${validity}`
+      : `The files for ${this.#service} hold the certificates in use again; ${validity}`;
   }
 }

@@ -119,6 +119,7 @@ describe.runIf(canRun)("librdkafka", () => {
     expect(first?.isConnected()).toBe(true);
     tls.replace(good);
     await sendUntil(() => first?.isConnected() === false, (from) => producer.send(hundred(from)));
+    await producer.send(hundred(0));
     expect(heard).toHaveLength(1);
   });
 });
