@@ -6,6 +6,7 @@ import { explain, remedyFor } from "./lib/database.ts";
 import { type DatabasePlan, planDatabase } from "./lib/database_plan.ts";
 import { describeStored } from "./lib/consumer_report.ts";
 import { Health } from "./lib/health.ts";
+import { followKeys } from "./lib/key_ring.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { retry } from "./lib/retry.ts";
 import { quoteTables } from "./lib/schema.ts";
@@ -44,13 +45,14 @@ async function consume(
 ): Promise<number> {
   const { log, stop } = program;
   const health = new Health();
-  await using watch = await watchConsumer(listen, health, log);
+  await using watch = await watchConsumer(listen, { health, keys: source.keys }, log);
   const { events } = watch;
   const name = quoteTables(table).main;
   const limits = { size: batchSize, interval: batchInterval };
   log.info(
     `${source.description} → ${name} in ${place.description}, ${batchSize} at a time or every ${batchInterval} s`,
   );
+  followKeys([source.keys, place.keys], program);
   await using database = await place.open();
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
   const store = await retry(() => Store.open(database, table), {

@@ -4,6 +4,7 @@ import { explain } from "./database.ts";
 import type { Health } from "./health.ts";
 import type { ListenAddress } from "./http_port.ts";
 import type { Positions, Reading } from "./kafka.ts";
+import type { KeyRing } from "./key_ring.ts";
 import type { Log } from "./log.ts";
 import { openProgramPort } from "./program_port.ts";
 import type { Counters } from "./store.ts";
@@ -21,8 +22,18 @@ export interface ConsumerWatch extends AsyncDisposable {
   count(counters: () => Counters): void;
 }
 
+export interface Watched {
+  readonly health: Health;
+  /** The certificates for Kafka. */
+  readonly keys: KeyRing | null;
+}
+
 /** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
-export async function watchConsumer(listen: ListenAddress | null, health: Health, log: Log): Promise<ConsumerWatch> {
+export async function watchConsumer(
+  listen: ListenAddress | null,
+  { health, keys }: Watched,
+  log: Log,
+): Promise<ConsumerWatch> {
   const resources = new AsyncDisposableStack();
   const state = new State();
   resources.use(new ConsumerReport(log, () => state.counters()));
@@ -33,7 +44,7 @@ export async function watchConsumer(listen: ListenAddress | null, health: Health
     const telemetry = new ConsumerTelemetry(async () => {
       const { rows, rejected } = state.counters();
       return { rows, rejected, replayed: state.replayed, newest: state.newest, lag: await state.lag() };
-    });
+    }, () => keys?.expiresAt ?? null);
     onBatch = ({ cause, seconds }) => telemetry.flushed(cause, seconds);
     const details = async () => ({ lag: Object.fromEntries(await state.lag()) });
     resources.use(await openProgramPort(listen, { health, metrics: () => telemetry.text(), details }));

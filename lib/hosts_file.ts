@@ -1,7 +1,8 @@
 import { setImmediate as otherWork } from "node:timers/promises";
 import type { Bell } from "./bell.ts";
+import { fileChanges } from "./file_changes.ts";
 import { type Host, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
-import { digestOf, look, NO_FILE, readSettled, readText } from "./hosts_file/content.ts";
+import { digestOf, readText, tryReadText } from "./hosts_file/content.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Which hosts to read, and how. */
@@ -21,9 +22,6 @@ export interface HostsReading {
   readonly digest: string;
 }
 
-/** Milliseconds from one look at the file to the next. Looking works everywhere; being told of changes does not. */
-const LOOK_INTERVAL = 1000;
-
 /** The hosts of a file, or of this program's shard of them. Throws a `UsageError` with everything that is wrong. */
 export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
   const name = hostsFile === "-" ? "standard input" : hostsFile;
@@ -36,8 +34,7 @@ export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSetting
 /**
  * The hosts of a file again, whenever its content is no longer the one of `digest`, the last one read, and whenever `asked`
  * rings; a `UsageError` in their place where something is wrong with it. Ends when `signal` aborts; at once where there is no
- * file that could be read again. It goes by what the path leads to, so that an editor's rename and a changed symbolic link
- * (a Kubernetes ConfigMap) are changes too.
+ * file that could be read again.
  */
 export async function* rereadHosts(
   { hostsFile, timeZone, shard }: HostsFileSettings,
@@ -45,24 +42,17 @@ export async function* rereadHosts(
   asked: Bell,
   signal: AbortSignal,
 ): AsyncGenerator<readonly Host[] | UsageError, void> {
-  if (hostsFile === "-" || await look(hostsFile) === NO_FILE) return;
-  // The content may have changed since it was read, before anybody looked.
-  let seen = "";
-  while (true) {
-    const isAsked = await asked.wait(LOOK_INTERVAL, signal);
-    if (signal.aborted) return;
-    if (!isAsked && await look(hostsFile) === seen) continue;
-    const settled = await readSettled(hostsFile, signal);
-    if (settled === null) return;
-    seen = settled.look;
-    const found = settled.content instanceof UsageError ? "" : digestOf(settled.content);
+  if (hostsFile === "-") return;
+  const file = { paths: [hostsFile], read: () => tryReadText(hostsFile) };
+  for await (const { value: content, isAsked } of fileChanges(file, asked, signal)) {
+    const found = content instanceof UsageError ? "" : digestOf(content);
     if (found === digest && !isAsked) continue;
     digest = found;
-    if (settled.content instanceof UsageError) {
-      yield settled.content;
+    if (content instanceof UsageError) {
+      yield content;
       continue;
     }
-    const { hosts, problems } = await parse(settled.content, hostsFile, timeZone);
+    const { hosts, problems } = await parse(content, hostsFile, timeZone);
     yield problems.length > 0 ? new UsageError(problems) : shardOf(hosts, shard);
   }
 }

@@ -1,4 +1,4 @@
-import type { KeyMaterial } from "./tls.ts";
+import type { LiveKeyMaterial } from "./tls.ts";
 
 /** How to reach a Kafka cluster and a topic of it. */
 export interface KafkaOptions {
@@ -6,7 +6,7 @@ export interface KafkaOptions {
   readonly bootstrapServers: readonly string[];
   readonly topic: string;
   /** None: plain TCP. An empty object: TLS with the system's CAs. */
-  readonly tls?: KeyMaterial;
+  readonly tls?: LiveKeyMaterial;
   /** None: nobody logs in, but for a certificate. */
   readonly sasl?: Login;
 }

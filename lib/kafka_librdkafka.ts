@@ -3,6 +3,7 @@ import { connected, ensureTopic } from "./kafka_librdkafka/connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, newConsumer, type RebalanceListener } from "./kafka_librdkafka/consumer.ts";
 import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
 import { Troubles } from "./kafka/setup.ts";
+import { type Edition, renewals, type Renewing } from "./kafka_librdkafka/renewal.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./kafka_librdkafka/library.ts";
 
 /** The client around librdkafka, or why its add-on cannot be loaded here. */
@@ -16,11 +17,18 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     const opening = { make: () => newProducer(library, options), serve: pollProducer, close: closeProducer };
     return connected(opening, options.topic, troubles, signal);
   };
+  const renewing = (options: KafkaOptions, troubles: Troubles): Renewing => ({
+    tls: options.tls,
+    troubles,
+    // In silence: of a broker that is away the client tells that is in use.
+    open: (signal) => connectProducer(options, new Troubles(() => {}), signal),
+  });
   return {
     name: "librdkafka",
 
     async openProducer(options, listener, signal) {
       const troubles = new Troubles(listener);
+      const edition = options.tls?.replaced;
       const client = await connectProducer(options, troubles, signal);
       try {
         await ensureTopic(library, client, options.topic, options.partitions, signal);
@@ -28,8 +36,11 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
         await closeProducer(client);
         throw error;
       }
-      const reconnect = (until: AbortSignal) => connectProducer(options, troubles, until);
-      return new LibrdkafkaProducer(client, reconnect, options.topic, troubles);
+      const clients = {
+        replacement: (until: AbortSignal) => connectProducer(options, troubles, until),
+        renewals: (until: AbortSignal) => renewals(renewing(options, troubles), edition, until),
+      };
+      return new LibrdkafkaProducer(client, clients, options.topic, troubles);
     },
 
     async openConsumer(options, listener, signal) {
@@ -45,7 +56,9 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
         const opening = { make: () => newConsumer(library, options, onRebalance), close: closeConsumer };
         return connected(opening, options.topic, troubles, until);
       };
-      return new LibrdkafkaConsumer(library, options, troubles, connect);
+      const renewalsOf = (edition: Edition, until: AbortSignal) =>
+        renewals(renewing(options, troubles), edition, until);
+      return new LibrdkafkaConsumer(library, options, troubles, { connect, renewals: renewalsOf });
     },
   };
 }

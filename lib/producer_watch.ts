@@ -2,6 +2,7 @@ import type { Checks } from "./checks.ts";
 import type { Outbox } from "./delivery.ts";
 import type { Health } from "./health.ts";
 import type { ListenAddress } from "./http_port.ts";
+import type { KeyRing } from "./key_ring.ts";
 import type { Log } from "./log.ts";
 import type { Metric } from "./metric.ts";
 import { ProducerReport } from "./producer_report.ts";
@@ -19,12 +20,14 @@ export interface Watched {
   readonly checks: Checks;
   readonly outbox: Outbox;
   readonly health: Health;
+  /** The certificates for Kafka. */
+  readonly keys: KeyRing | null;
 }
 
 /** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
 export async function watchProducer(
   listen: ListenAddress | null,
-  { checks, outbox, health }: Watched,
+  { checks, outbox, health, keys }: Watched,
   log: Log,
 ): Promise<ProducerWatch> {
   const resources = new AsyncDisposableStack();
@@ -37,7 +40,7 @@ export async function watchProducer(
   const telemetry = new ProducerTelemetry(() => {
     const { waiting, delivered, dropped } = outbox.figures;
     return { hosts: checks.size, down: report.down, inFlight: checks.running, waiting, delivered, dropped };
-  });
+  }, () => keys?.expiresAt ?? null);
   resources.use(await openProgramPort(listen, { health, metrics: () => telemetry.text() }));
   const see = (metric: Metric) => {
     report.see(metric);

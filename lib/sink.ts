@@ -3,6 +3,7 @@ import type { Health } from "./health.ts";
 import type { Listener } from "./kafka.ts";
 import { describeTopic, kafkaAccess } from "./kafka_access.ts";
 import { openHealthily } from "./kafka_health.ts";
+import type { KeyRing } from "./key_ring.ts";
 import { LineSink } from "./sink/line_sink.ts";
 import type { ProducerSettings } from "./settings.ts";
 import { TopicSink } from "./sink/topic_sink.ts";
@@ -11,6 +12,8 @@ import { TopicSink } from "./sink/topic_sink.ts";
 export interface SinkPlan {
   /** Where metrics will go, for a person. */
   readonly description: string;
+  /** The certificates for connections there; null: there are none. */
+  readonly keys: KeyRing | null;
   /** Begins to connect, without waiting for it; `health` hears whether it can be reached. */
   open(listener: Listener, health: Health): Sink;
 }
@@ -20,11 +23,12 @@ export async function planSink(
   { kafka }: ProducerSettings,
   print: (text: string) => Promise<void>,
 ): Promise<SinkPlan> {
-  if (kafka === null) return { description: "standard output", open: () => new LineSink(print) };
+  if (kafka === null) return { description: "standard output", keys: null, open: () => new LineSink(print) };
   const access = await kafkaAccess(kafka);
   const options = { ...access.options, partitions: kafka.partitions };
   return {
     description: describeTopic(access),
+    keys: access.keys,
     open(listener, health) {
       const open = (signal: AbortSignal) => (listen: Listener) => access.client.openProducer(options, listen, signal);
       return new TopicSink((signal) => openHealthily(open(signal), listener, health));

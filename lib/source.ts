@@ -4,6 +4,7 @@ import type { Health } from "./health.ts";
 import type { KafkaConsumer, Listener } from "./kafka.ts";
 import { describeTopic, kafkaAccess } from "./kafka_access.ts";
 import { openHealthily } from "./kafka_health.ts";
+import type { KeyRing } from "./key_ring.ts";
 import { LineConsumer } from "./source/line_consumer.ts";
 import type { ConsumerSettings } from "./settings.ts";
 import type { Store } from "./store.ts";
@@ -22,6 +23,8 @@ interface Stop {
 export interface SourcePlan {
   /** What it is, for a person. */
   readonly description: string;
+  /** The certificates for connections there; null: there are none. */
+  readonly keys: KeyRing | null;
   /** True where what is not stored can be read again. */
   readonly isLasting: boolean;
   /** Waits for a broker that is away; null where it was told to stop first. `health` hears whether it can be reached. */
@@ -37,6 +40,7 @@ export async function planSource({ kafka }: ConsumerSettings): Promise<SourcePla
   const options = { ...access.options, group: kafka.group, start: kafka.start };
   return {
     description: `${describeTopic(access)}, group ${kafka.group}`,
+    keys: access.keys,
     isLasting: true,
     async open(listener, health, { stop }) {
       try {
@@ -54,6 +58,7 @@ function standardInput(): SourcePlan {
   const topicId = `stdin-${randomUUID()}`;
   return {
     description: "standard input",
+    keys: null,
     isLasting: false,
     open: (_listener, _health, program) =>
       Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),

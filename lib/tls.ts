@@ -10,6 +10,12 @@ export interface KeyMaterial {
   readonly cert?: string;
 }
 
+/** Key material that may be replaced at any time: whoever connects reads it then, and no earlier. */
+export interface LiveKeyMaterial extends KeyMaterial {
+  /** Aborts when what was read until now is no longer the newest. None: it stays as it is. */
+  readonly replaced?: AbortSignal;
+}
+
 /** Where the PEM files are; null: not given. */
 export interface KeyFiles {
   readonly caFile?: string | null | undefined;
@@ -88,7 +94,14 @@ function outOfDate(file: string, certificate: X509Certificate, now: Date): strin
   return [];
 }
 
-function day(date: Date): string {
+/** When the first of the certificates in a PEM text expires. */
+export function expiryOf(text: string): Date {
+  const times = (text.match(CERTIFICATE) ?? []).map((block) => Date.parse(new X509Certificate(block).validTo));
+  return new Date(Math.min(...times));
+}
+
+/** A time for a person, to the minute. */
+export function day(date: Date): string {
   return date.toISOString().replace(/:\d\d\.\d+Z$/, " UTC").replace("T", " ");
 }
 

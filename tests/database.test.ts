@@ -1,9 +1,12 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { explain, remedyFor, SetupError } from "../lib/database.ts";
 import { openPostgres, type PostgresSettings } from "../lib/database/postgres.ts";
+import { planDatabase } from "../lib/database_plan.ts";
 import type { SslMode } from "../lib/ssl_mode.ts";
 import { Certificates } from "./support/certificates.ts";
 import type { Stored, Target } from "./support/database_runner.ts";
@@ -328,6 +331,31 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
     expect(remedy).toBe("setup");
     for (const part of parts) expect(explanation).toContain(part);
   });
+
+  it("planDatabase trusts what the CA file holds when it connects, not what it held at the start", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "test-database-ca-"));
+    const sslCaFile = join(folder, "ca.pem");
+    copyFileSync(strangers.authorityFile, sslCaFile);
+    const { host, port, name, user, password } = servers.good.settings;
+    const settings = { kind: "server", host, port, name, user, password, sslMode: "verify-ca", sslCaFile } as const;
+    const plan = await planDatabase(settings);
+    await using database = await plan.open();
+    await expect(database.query("select 1")).rejects.toThrow("is refused (DB_SSL_MODE is verify-ca)");
+    const stop = new AbortController();
+    const said: string[] = [];
+    const say = (text: string) => void said.push(text);
+    const following = plan.keys?.follow({ info: say, warn: say }, stop.signal);
+    copyFileSync(certificates.authorityFile, sslCaFile);
+    await expect.poll(() => said, { timeout: 10_000 }).toEqual([
+      expect.stringContaining(
+        `The new certificates for PostgreSQL are in use from the next connection on; ${sslCaFile} is valid until `,
+      ),
+    ]);
+    expect(await database.query("select 1 as one")).toEqual([{ one: 1 }]);
+    stop.abort();
+    await following;
+    rmSync(folder, { recursive: true });
+  }, 20_000);
 
   it("says that the password is wrong, and connects with the right one", async () => {
     const { sql, settings } = servers.plain;

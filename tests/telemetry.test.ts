@@ -62,3 +62,23 @@ it("ConsumerTelemetry asks once for a page, and gives the lag of each partition 
   const second = samples(await telemetry.text());
   expect(second.filter((line) => line.startsWith("host_checker_lag"))).toEqual(['host_checker_lag{partition="3"} 7']);
 });
+
+it("either telemetry gives the time at which the client's certificate expires, and nothing where there is none", async () => {
+  const readings = { hosts: 0, down: 0, inFlight: 0, waiting: 0, delivered: 0, dropped: 0 };
+  const stored = { rows: 0, rejected: 0, replayed: 0, lag: new Map(), newest: null };
+  let expiresAt = new Date("2027-01-01T00:00:00Z");
+  const telemetries = [
+    new ProducerTelemetry(() => readings, () => expiresAt),
+    new ConsumerTelemetry(() => Promise.resolve(stored), () => expiresAt),
+  ];
+  const expiries = async (all: readonly { text(): Promise<string> }[]) =>
+    (await Promise.all(all.map((telemetry) => telemetry.text()))).flatMap(samples)
+      .filter((line) => line.includes("certificate"));
+  const sample = (seconds: number) => `host_checker_kafka_certificate_expiry_timestamp_seconds ${seconds}`;
+  expect(await expiries(telemetries)).toEqual([sample(1798761600), sample(1798761600)]);
+  // It was renewed.
+  expiresAt = new Date("2028-01-01T00:00:00Z");
+  expect(await expiries(telemetries)).toEqual([sample(1830297600), sample(1830297600)]);
+  const without = [new ProducerTelemetry(() => readings), new ConsumerTelemetry(() => Promise.resolve(stored))];
+  expect(await expiries(without)).toEqual([]);
+});

@@ -77,6 +77,11 @@ export class Troubles {
     this.#listener(what, true);
   }
 
+  /** Something that does not keep it from working, for now; nothing is said where it does not work. */
+  remark(what: string): void {
+    if (!this.#said) this.#listener(what, false);
+  }
+
   /** It works. */
   settle(what: string): void {
     if (this.#said) this.#listener(what, false);

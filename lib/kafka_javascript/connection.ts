@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import type { ConnectionOptions } from "node:tls";
 import { Admin, type Base, type BaseOptions } from "@platformatic/kafka";
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import {
@@ -11,6 +12,7 @@ import {
   refusedTls,
 } from "../kafka/setup.ts";
 import { retry } from "../retry.ts";
+import type { LiveKeyMaterial } from "../tls.ts";
 
 /** What every client of the library is opened with. */
 export function connectionOptions({ bootstrapServers, tls, sasl }: KafkaOptions): BaseOptions {
@@ -24,7 +26,22 @@ export function connectionOptions({ bootstrapServers, tls, sasl }: KafkaOptions)
   if (tls === undefined) return base;
   // The certificate's name is checked with or without; the name is sent along (SNI) where there is one: an address must not be.
   const named = !bootstrapServers.some((server) => isIP(server.replace(/:\d*$/, "").replace(/^\[|\]$/g, "")) !== 0);
-  return { ...base, tls: { ...tls }, ...named && { tlsServerName: true } };
+  return { ...base, tls: atEachConnection(tls), ...named && { tlsServerName: true } };
+}
+
+/** The library copies what it is given for TLS whenever it connects, and gets what is the newest then. */
+function atEachConnection(tls: LiveKeyMaterial): ConnectionOptions {
+  return {
+    get ca() {
+      return tls.ca;
+    },
+    get key() {
+      return tls.key;
+    },
+    get cert() {
+      return tls.cert;
+    },
+  };
 }
 
 const MECHANISMS = { "plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512" } as const;

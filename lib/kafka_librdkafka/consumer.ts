@@ -29,6 +29,8 @@ import {
   within,
 } from "../kafka/setup.ts";
 import { StallWatch } from "../kafka/stall.ts";
+import { closeProducer } from "./producer.ts";
+import type { Edition } from "./renewal.ts";
 import type {
   Librdkafka,
   NativeAdmin,
@@ -36,6 +38,7 @@ import type {
   NativeError,
   NativeMessage,
   NativePartition,
+  NativeProducer,
 } from "./library.ts";
 
 /** Messages of one pull, and the milliseconds that it waits for the first: also the longest delay of a stop. */
@@ -56,6 +59,8 @@ interface Member {
   readonly admin: NativeAdmin;
   readonly membership: Membership;
   readonly puller: Puller;
+  /** Aborted when it leaves. */
+  readonly left: AbortController;
 }
 
 /** Pulls messages, one call at a time, and serves the client while nobody pulls. */
@@ -157,7 +162,13 @@ class Puller {
   }
 }
 
-type Connect = (onRebalance: RebalanceListener, signal: AbortSignal) => Promise<NativeConsumer>;
+/** Where clients come from, connected. Both end when `signal` aborts. */
+export interface Clients {
+  /** A new one, made by `newConsumer`. */
+  connect(onRebalance: RebalanceListener, signal: AbortSignal): Promise<NativeConsumer>;
+  /** One that only shows that brokers take new certificates, whenever those of `edition` are outdated. */
+  renewals(edition: Edition, signal: AbortSignal): AsyncIterable<NativeProducer>;
+}
 
 interface Share extends Described {
   readonly member: Member;
@@ -168,16 +179,15 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   readonly #options: ConsumerOptions;
   readonly #troubles: Troubles;
   readonly #library: Librdkafka;
-  readonly #connect: Connect;
+  readonly #clients: Clients;
   readonly #watch = new StallWatch();
   #member: Member | undefined;
 
-  /** `connect` gives a new client that has reached a broker, made by `newConsumer`. */
-  constructor(library: Librdkafka, options: ConsumerOptions, troubles: Troubles, connect: Connect) {
+  constructor(library: Librdkafka, options: ConsumerOptions, troubles: Troubles, clients: Clients) {
     this.#library = library;
     this.#options = options;
     this.#troubles = troubles;
-    this.#connect = connect;
+    this.#clients = clients;
   }
 
   readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
@@ -266,14 +276,26 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   async #join(signal: AbortSignal): Promise<Member> {
     const membership = new Membership();
     const news: { puller?: Puller } = {};
-    const client = await this.#connect(
+    const edition = this.#options.tls?.replaced;
+    const client = await this.#clients.connect(
       (error, partitions) => onRebalance(client, membership, news.puller, error, partitions),
       signal,
     );
     client.on("event.error", (error) => this.#hear(error, membership));
     client.subscribe([this.#options.topic]);
     const puller = news.puller = new Puller(client);
-    return { client, membership, puller, admin: this.#library.AdminClient.createFrom(client) };
+    const left = new AbortController();
+    void this.#renew(membership, edition, left.signal);
+    return { client, membership, puller, left, admin: this.#library.AdminClient.createFrom(client) };
+  }
+
+  /** Ends a membership whose client has outdated certificates, once brokers take the new ones: the next client has those. */
+  async #renew(membership: Membership, edition: Edition, left: AbortSignal): Promise<void> {
+    for await (const probe of this.#clients.renewals(edition, left)) {
+      membership.fail(new Error("the certificates were replaced"));
+      await closeProducer(probe);
+      return;
+    }
   }
 
   #hear(error: NativeError, membership: Membership): void {
@@ -287,6 +309,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     this.#member = undefined;
     if (member === undefined) return;
     member.membership.fail(new Error("The consumer was closed"));
+    member.left.abort();
     await member.puller.stop();
     await closeConsumer(member.client);
   }

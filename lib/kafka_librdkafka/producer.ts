@@ -73,25 +73,34 @@ class Delivery {
   }
 }
 
-type Reconnect = (signal: AbortSignal) => Promise<NativeProducer>;
+/** Where new clients come from, connected. Both end when `signal` aborts. */
+export interface Clients {
+  /** For one that the library calls broken. */
+  replacement(signal: AbortSignal): Promise<NativeProducer>;
+  /** For one whose certificates are outdated, whenever they are. */
+  renewals(signal: AbortSignal): AsyncIterable<NativeProducer>;
+}
 
 /** Sends with librdkafka, which batches, retries and keeps the order by itself. */
 export class LibrdkafkaProducer implements KafkaProducer {
   readonly #topic: string;
   readonly #troubles: Troubles;
-  readonly #reconnect: Reconnect;
+  readonly #clients: Clients;
   readonly #closing = new AbortController();
   #client: NativeProducer;
+  /** Takes over when no message is on its way. */
+  #successor: NativeProducer | undefined;
   #broken = false;
   #delivery: Delivery | undefined;
 
-  /** `client` is connected; `reconnect` gives a new one after an error that the library calls fatal. */
-  constructor(client: NativeProducer, reconnect: Reconnect, topic: string, troubles: Troubles) {
+  /** `client` is connected. */
+  constructor(client: NativeProducer, clients: Clients, topic: string, troubles: Troubles) {
     this.#topic = topic;
     this.#troubles = troubles;
-    this.#reconnect = reconnect;
+    this.#clients = clients;
     this.#client = client;
     this.#listen(client);
+    void this.#renew();
   }
 
   async send(messages: readonly OutgoingMessage[]): Promise<void> {
@@ -120,6 +129,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     await delivery.done;
     clearInterval(poll);
     this.#delivery = undefined;
+    this.#succeed();
     return delivery;
   }
 
@@ -138,7 +148,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
       const { message, delivery } = opaque as { message: OutgoingMessage; delivery: Delivery };
       delivery.report(message, error);
     });
-    client.on("event.error", (error) => this.#hear(error));
+    client.on("event.error", (error) => client === this.#client && this.#hear(error));
     client.setPollInterval(POLL_IDLE);
   }
 
@@ -155,15 +165,37 @@ export class LibrdkafkaProducer implements KafkaProducer {
 
   async #replace(): Promise<void> {
     await closeProducer(this.#client);
-    this.#client = await this.#reconnect(this.#closing.signal);
+    const successor = this.#successor;
+    this.#successor = undefined;
+    this.#client = successor ?? await this.#clients.replacement(this.#closing.signal);
     this.#broken = false;
     this.#listen(this.#client);
+  }
+
+  async #renew(): Promise<void> {
+    for await (const client of this.#clients.renewals(this.#closing.signal)) {
+      const unused = this.#closing.signal.aborted ? client : this.#successor;
+      if (unused !== client) this.#successor = client;
+      if (unused !== undefined) await closeProducer(unused);
+      this.#succeed();
+    }
+  }
+
+  /** Each delivery waits for the report on its last message: between two of them the old client holds nothing. */
+  #succeed(): void {
+    const [old, successor] = [this.#client, this.#successor];
+    if (successor === undefined || this.#broken || this.#delivery !== undefined) return;
+    this.#successor = undefined;
+    this.#client = successor;
+    this.#listen(successor);
+    // Deliberately not awaited: it takes its time, and nobody waits for it.
+    void closeProducer(old);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const reason = new Error("the producer was closed");
     this.#closing.abort(reason);
     this.#delivery?.giveUp(reason);
-    await closeProducer(this.#client);
+    await Promise.all([this.#client, this.#successor].map((client) => client && closeProducer(client)));
   }
 }

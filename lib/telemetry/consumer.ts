@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { addCertificateGauge } from "./certificate.ts";
 
 /** Why a batch was written: it was full, its oldest message was old enough, or the reading ended. */
 export type FlushCause = "size" | "age" | "end";
@@ -24,8 +25,8 @@ export class ConsumerTelemetry {
   readonly #flushes: Counter<"cause">;
   readonly #duration: Histogram;
 
-  /** `read` may ask the broker where the log ends. */
-  constructor(read: () => Promise<ConsumerReadings>) {
+  /** `read` may ask the broker where the log ends. `expiresAt`: when the client's certificate for Kafka does, null without one. */
+  constructor(read: () => Promise<ConsumerReadings>, expiresAt: () => Date | null = () => null) {
     const registers = [this.#registry];
     let readings: Promise<ConsumerReadings> | undefined;
     // Once for all figures of a page.
@@ -61,6 +62,7 @@ export class ConsumerTelemetry {
     );
     counter("host_checker_rejected_total", "Messages kept among the rejected.", ({ rejected }) => rejected);
     counter("host_checker_replayed_total", "Messages read again although stored already.", ({ replayed }) => replayed);
+    addCertificateGauge(this.#registry, expiresAt);
     new Gauge({
       name: "host_checker_lag",
       help: "Messages of a partition of this consumer that are not stored yet.",

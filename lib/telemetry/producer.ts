@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Metric } from "../metric.ts";
 import { stateOf } from "../up.ts";
+import { addCertificateGauge } from "./certificate.ts";
 
 /** What is read at the moment somebody asks. */
 export interface ProducerReadings {
@@ -26,7 +27,8 @@ export class ProducerTelemetry {
   readonly #latency: Histogram;
   readonly #lateness: Histogram;
 
-  constructor(read: () => ProducerReadings) {
+  /** `expiresAt`: when the client's certificate for Kafka does, null without one. */
+  constructor(read: () => ProducerReadings, expiresAt: () => Date | null = () => null) {
     const registers = [this.#registry];
     this.#results = new Counter({
       name: "host_checker_checks_total",
@@ -65,6 +67,7 @@ export class ProducerTelemetry {
           this.inc(value(read()));
         },
       });
+    addCertificateGauge(this.#registry, expiresAt);
     gauge("host_checker_hosts", "Hosts that this program checks.", ({ hosts }) => hosts);
     gauge("host_checker_hosts_down", "Hosts whose last check found them down.", ({ down }) => down);
     gauge("host_checker_checks_in_flight", "Checks under way.", ({ inFlight }) => inFlight);

@@ -1,0 +1,146 @@
+import { spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { Bell } from "../lib/bell.ts";
+import { KeyRing } from "../lib/key_ring.ts";
+import { makeCertificates } from "../tools/kafka/certificates.ts";
+import { skipped } from "./support/kafka.ts";
+
+const canRun = spawnSync("openssl", ["version"]).status === 0 || skipped("KeyRing is not tested: it needs OpenSSL");
+const VALID = /valid until \d{4}-\d\d-\d\d \d\d:\d\d UTC$/;
+
+describe.runIf(canRun)("KeyRing", () => {
+  const folder = mkdtempSync(join(tmpdir(), "host-checker-keys-"));
+  const [first, second] = [join(folder, "first"), join(folder, "second")];
+  let count = 0;
+  let place: string;
+  let files: { caFile: string; keyFile: string; certFile: string };
+  let ring: KeyRing;
+  let stop: AbortController;
+  let following: Promise<void>;
+  const said: string[] = [];
+  const events = {
+    info: (text: string) => said.push(`INFO ${text}`),
+    warn: (text: string) => said.push(`WARN ${text}`),
+  };
+
+  beforeAll(
+    async () => void await Promise.all([first, second].map((directory) => makeCertificates(directory))),
+    60_000,
+  );
+  afterAll(() => rmSync(folder, { recursive: true }));
+  beforeEach(() => {
+    place = join(folder, String(++count));
+    files = {
+      caFile: join(place, "ssl_ca_file.pem"),
+      keyFile: join(place, "ssl_key_file.key"),
+      certFile: join(place, "ssl_cert_file.cert"),
+    };
+    stop = new AbortController();
+    said.length = 0;
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+    stop.abort();
+    await following;
+  });
+
+  async function follow(): Promise<void> {
+    const loaded = await KeyRing.load("Kafka", files);
+    if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+    ring = loaded;
+    following = ring.follow(events, stop.signal, 50);
+  }
+
+  const copy = (from: string, name: string) => copyFileSync(join(from, name), join(place, name));
+  const held = (from: string) => ({
+    ca: readFileSync(join(from, "ssl_ca_file.pem"), "utf8"),
+    key: readFileSync(join(from, "ssl_key_file.key"), "utf8"),
+    cert: readFileSync(join(from, "ssl_cert_file.cert"), "utf8"),
+  });
+  const inUse = ({ ca, key, cert }: KeyRing) => ({ ca, key, cert });
+  const saysSo = (lines: readonly unknown[]) => expect.poll(() => said, { timeout: 10_000 }).toEqual(lines);
+
+  it("keeps the old material while the key is new and the certificate is not, and says so once", async () => {
+    cpSync(first, place, { recursive: true });
+    await follow();
+    const { replaced } = ring;
+    copy(second, "ssl_key_file.key");
+    const misfit =
+      `WARN The new certificates for Kafka are not taken over, and the old ones stay in use: ${files.keyFile}: ` +
+      `the key does not fit the certificate in ${files.certFile}: take the two that were made together`;
+    await saysSo([misfit]);
+    // Read again and again: each time the same is wrong.
+    const looks = vi.spyOn(Bell.prototype, "wait");
+    await expect.poll(() => looks.mock.calls.length, { timeout: 10_000 }).toBeGreaterThan(2);
+    expect(inUse(ring)).toEqual(held(first));
+    expect(replaced.aborted).toBe(false);
+    copy(second, "ssl_ca_file.pem");
+    copy(second, "ssl_cert_file.cert");
+    await saysSo([misfit, expect.stringMatching(VALID)]);
+    expect(said[1]).toContain(
+      `INFO The new certificates for Kafka are in use from the next connection on; ${files.certFile} is valid until `,
+    );
+    expect(inUse(ring)).toEqual(held(second));
+    expect(replaced.aborted).toBe(true);
+    expect(ring.replaced.aborted).toBe(false);
+  });
+
+  it("takes a whole set at once where a symbolic link is changed, as in a Secret of Kubernetes", async () => {
+    mkdirSync(place);
+    symlinkSync(first, join(place, "..data"));
+    for (const name of ["ssl_ca_file.pem", "ssl_key_file.key", "ssl_cert_file.cert"]) {
+      symlinkSync(join("..data", name), join(place, name));
+    }
+    await follow();
+    symlinkSync(second, join(place, "..data_tmp"));
+    renameSync(join(place, "..data_tmp"), join(place, "..data"));
+    await saysSo([expect.stringMatching(VALID)]);
+    expect(inUse(ring)).toEqual(held(second));
+  });
+
+  it("keeps the old material while a file is damaged, and says when all is well again", async () => {
+    cpSync(first, place, { recursive: true });
+    await follow();
+    writeFileSync(files.certFile, "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    await saysSo([expect.stringContaining(`${files.certFile}: holds no certificate`)]);
+    expect(inUse(ring)).toEqual(held(first));
+    expect(ring.expiresAt?.getTime()).toBeGreaterThan(Date.now());
+    copy(first, "ssl_cert_file.cert");
+    const again = /^INFO The files for Kafka hold the certificates in use again; .* is valid until /;
+    await saysSo([expect.stringMatching(/^WARN /), expect.stringMatching(again)]);
+    expect(ring.replaced.aborted).toBe(false);
+  });
+
+  it("takes certificates that are not valid yet once they are, though no file changes then", async () => {
+    cpSync(first, place, { recursive: true });
+    await follow();
+    vi.useFakeTimers({ toFake: ["Date"], now: new Date("2000-01-01") });
+    cpSync(second, place, { recursive: true });
+    await saysSo([expect.stringContaining("is not valid before")]);
+    vi.useRealTimers();
+    await saysSo([expect.stringMatching(/^WARN /), expect.stringMatching(VALID)]);
+    expect(inUse(ring)).toEqual(held(second));
+  });
+
+  it("ends at once where no file is named: the system's authorities are no file of ours", async () => {
+    const loaded = await KeyRing.load("Kafka", {});
+    if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+    expect(loaded.expiresAt).toBe(null);
+    following = loaded.follow(events, stop.signal);
+    await following;
+  });
+});
