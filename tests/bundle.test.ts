@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openEmbedded } from "../lib/database/embedded.ts";
 import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import type { Metric } from "../lib/metric.ts";
 import { bundle } from "../tools/bundle/bundle.ts";
@@ -98,6 +99,8 @@ describe("bundle", () => {
   });
 
   it("takes the embedded PostgreSQL from the packages where it finds them", async () => {
+    // A query makes no database: one that is there already is asked.
+    await (await openEmbedded(join(folder, "data")))[Symbol.asyncDispose]();
     const args = ["--embedded", join(folder, "data"), "--query", "select 1 as one"];
     expect(await run("node", "consumer", args, { bundle: furnished })).toMatchObject({
       code: 0,
