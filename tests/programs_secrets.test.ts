@@ -23,6 +23,9 @@ const TARGET = "targets-secret";
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 
+/** What is tried, the program and how it is started, and what it has to say then. */
+type Attempt = [what: string, program: ProgramName, args: string[], env: StartOptions["env"], expected: RegExp];
+
 /** A secret in every form in which it may leave. */
 function formsOf(user: string, secret: string): string[] {
   const base64 = (text: string) => Buffer.from(text).toString("base64").replace(/=+$/, "");
@@ -138,25 +141,13 @@ describe.runIf(canRun)("no secret appears", () => {
     const consumerOptions = { KAFKA_GROUP: newName(), DB_TABLE: topic, DATABASE_URL: databaseUrl() };
 
     /** Runs a program to its end, which has to say `expected`. */
-    const tries = async (
-      what: string,
-      program: ProgramName,
-      args: string[],
-      env: StartOptions["env"],
-      expected: RegExp,
-    ) => {
+    const tries = async (...[what, program, args, env, expected]: Attempt) => {
       const { stdout, stderr } = await run(runtime, program, args, { env: { ...ok, ...env } });
       expect(`${stdout}${stderr}`, what).toMatch(expected);
       seen.push([what, `${stdout}${stderr}`]);
     };
     /** Starts a program, which goes on for ever, and ends it once it has said `expected`. */
-    const waits = async (
-      what: string,
-      program: ProgramName,
-      args: string[],
-      env: StartOptions["env"],
-      expected: RegExp,
-    ) => {
+    const waits = async (...[what, program, args, env, expected]: Attempt) => {
       await using running = start(runtime, program, args, { env: { ...ok, ...env } });
       await running.says(expected);
       running.kill("SIGTERM");

@@ -7,7 +7,7 @@ import { wait } from "./wait.ts";
 /** Milliseconds until the next address is tried beside those still connecting (RFC 8305, section 5). */
 const STAGGER = 250;
 
-/** Errors that may say more of this machine (it has no IPv6, say) than of the host: any other explains a failure better. */
+/** Errors that may say more of this machine (it has no IPv6, say) than of the host; other errors explain a failure better. */
 const LOCAL = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"]);
 const NO_PORT = "this machine has no free port, or no address, to connect from";
 

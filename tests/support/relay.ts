@@ -15,7 +15,7 @@ export interface Relay extends AsyncDisposable {
   hold(): { release(): void };
 }
 
-/** Listens on a port of loopback (0: any) and passes what comes on to another; disposing of it cuts every connection. */
+/** Listens on a port of loopback (0 stands for a free one) and passes what comes on to another; disposing of it cuts every connection. */
 export async function relay(port: number, toHost: string, toPort: number): Promise<Relay> {
   const sockets = new Map<Socket, "near" | "far">();
   const pairs = new Map<Socket, Socket>();
