@@ -4,20 +4,29 @@ import { StallWatch } from "../lib/kafka/stall.ts";
 describe("StallWatch", () => {
   /** Looks at partition 0, in each of the states [offset to read next, end of the log]. */
   const look = (watch: StallWatch, ...states: [next: number, end: number][]) =>
-    states.map(([next, end]) => watch.stalled(new Map([[0, next]]), new Map([[0, end]])));
+    states.map(([next, end]) => {
+      const stall = watch.stalled(new Map([[0, next]]), new Map([[0, end]]));
+      if (stall === undefined) return "none";
+      expect(stall.partition).toBe(0);
+      return stall.isAgain ? "again" : "first";
+    });
 
-  it.each<{ what: string; states: [next: number, end: number][]; found: (number | undefined)[] }>([
-    { what: "stands at its log's end", states: [[5, 5], [5, 5], [5, 5]], found: [undefined, undefined, undefined] },
-    { what: "goes on", states: [[5, 9], [6, 9], [7, 9]], found: [undefined, undefined, undefined] },
-    { what: "has new messages since the last look only", states: [[5, 5], [5, 9]], found: [undefined, undefined] },
-    { what: "stands before its log's end at two looks", states: [[5, 9], [5, 9]], found: [undefined, 0] },
-    { what: "stands behind its log's end at two looks", states: [[5, 3], [5, 3], [5, 3]], found: [undefined, 0, 0] },
+  it.each<{ what: string; states: [next: number, end: number][]; found: ("none" | "first" | "again")[] }>([
+    { what: "stands at its log's end", states: [[5, 5], [5, 5], [5, 5]], found: ["none", "none", "none"] },
+    { what: "goes on", states: [[5, 9], [6, 9], [7, 9]], found: ["none", "none", "none"] },
+    { what: "has new messages since the last look only", states: [[5, 5], [5, 9]], found: ["none", "none"] },
+    { what: "stands before its log's end at two looks", states: [[5, 9], [5, 9]], found: ["none", "first"] },
+    {
+      what: "stands behind its log's end at two looks",
+      states: [[5, 3], [5, 3], [5, 3]],
+      found: ["none", "first", "again"],
+    },
     {
       what: "stands before its log's end where that was told before",
       states: [[5, 9], [5, 9], [5, 9]],
-      found: [undefined, 0, undefined],
+      found: ["none", "first", "none"],
     },
-    { what: "stands while its log grows", states: [[5, 9], [5, 9], [5, 10]], found: [undefined, 0, 0] },
+    { what: "stands while its log grows", states: [[5, 9], [5, 9], [5, 10]], found: ["none", "first", "again"] },
   ])("StallWatch.stalled tells of a partition that $what: $found", ({ states, found }) => {
     expect(look(new StallWatch(() => 0), ...states)).toEqual(found);
   });
@@ -26,9 +35,14 @@ describe("StallWatch", () => {
     const watch = new StallWatch(() => 0);
     look(watch, [5, 9]);
     watch.begin();
-    expect(look(watch, [5, 9], [5, 9])).toEqual([undefined, 0]);
+    expect(look(watch, [5, 9], [5, 9])).toEqual(["none", "first"]);
     watch.begin();
-    expect(look(watch, [5, 9], [5, 9])).toEqual([undefined, undefined]);
+    expect(look(watch, [5, 9], [5, 9])).toEqual(["none", "none"]);
+  });
+
+  it("StallWatch.stalled tells a partition that stood there before from one that has given something since", () => {
+    const watch = new StallWatch(() => 0);
+    expect(look(watch, [5, 9], [5, 9], [7, 9], [7, 9], [7, 12])).toEqual(["none", "first", "none", "first", "again"]);
   });
 
   it("StallWatch.isDue wants both time and pulls since the last look", () => {

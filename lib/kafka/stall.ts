@@ -8,6 +8,13 @@ interface Seen {
   readonly end: number;
 }
 
+/** A partition that gives nothing though there is more. */
+export interface Stall {
+  readonly partition: number;
+  /** True where it stood at the same offset the last time that it stalled: the reading begun since gave nothing either. */
+  readonly isAgain: boolean;
+}
+
 /**
  * Finds a partition that has stopped giving messages though its log goes on, or has become shorter. librdkafka stops reading
  * a partition whose offset is out of range, and its add-on tells only where the error comes alone, not where it comes
@@ -40,7 +47,7 @@ export class StallWatch {
   }
 
   /** The partition that stands where it stood at the last look, and not at the end of its log. One before the end is told once. */
-  stalled(positions: ReadonlyMap<number, number>, ends: ReadonlyMap<number, number>): number | undefined {
+  stalled(positions: ReadonlyMap<number, number>, ends: ReadonlyMap<number, number>): Stall | undefined {
     const before = this.#seen;
     this.#seen = new Map();
     for (const [partition, end] of ends) this.#seen.set(partition, { next: positions.get(partition) ?? end, end });
@@ -49,8 +56,11 @@ export class StallWatch {
       const stands = last !== undefined && last.next === now.next && last.end !== last.next && now.end !== now.next;
       return stands && (now.end < now.next || !isSame(this.#blamed.get(partition), now));
     });
-    if (found !== undefined) this.#blamed.set(...found);
-    return found?.[0];
+    if (found === undefined) return undefined;
+    const [partition, now] = found;
+    const isAgain = this.#blamed.get(partition)?.next === now.next;
+    this.#blamed.set(partition, now);
+    return { partition, isAgain };
   }
 
   #rest(): void {

@@ -10,7 +10,8 @@ import type {
   Reading,
 } from "../kafka.ts";
 import { asSetupError, connectionOptions, describeTopic, reason } from "./connection.ts";
-import { Fetcher, OutdatedShare } from "./fetch.ts";
+import { Fetcher } from "./fetch.ts";
+import { type Basis, isOutdated, OutdatedShare } from "../kafka/basis.ts";
 import { Membership } from "../kafka/membership.ts";
 import { type Described, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
 import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../kafka/setup.ts";
@@ -26,14 +27,6 @@ interface Member {
   readonly consumer: Consumer;
   readonly membership: Membership;
   readonly basis: Basis;
-}
-
-/** What the group's present shares were made of, as far as this member knows. */
-interface Basis {
-  /** The partitions that it shared out as the leader of the group: its knowledge may have been some seconds old. */
-  sharedOut: number | null;
-  /** The topic when this member first looked at it with the present share. */
-  seen: { readonly id: string; readonly partitions: number } | null;
 }
 
 interface Share extends Described {
@@ -63,7 +56,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     const { topic } = this.#options;
     const { id, cluster, partitions: count } = await describeTopic(consumer, topic);
     if (changed.aborted) return await this.describe(signal);
-    if (isOutdated(partitions, basis, id, count)) {
+    if (isOutdated(partitions, basis, { id, partitions: count })) {
       // Leaving makes the group share out anew. Joining once more does not: the broker heeds that of the leader alone.
       membership.fail(new OutdatedShare(`The topic ${topic} has changed`));
       return await this.describe(signal);
@@ -161,12 +154,6 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#leave();
   }
-}
-
-/** True where some partition of the topic as it is now is nobody's, or a share holds one that is not there. */
-function isOutdated(share: readonly number[], { sharedOut, seen }: Basis, id: string, count: number): boolean {
-  if (share.some((partition) => partition >= count) || (sharedOut ?? count) !== count) return true;
-  return seen !== null && (seen.id !== id || seen.partitions !== count);
 }
 
 function newMember(options: ConsumerOptions): Member {

@@ -1,6 +1,7 @@
 import { ConnectionPool, type Consumer, type fetchV17 } from "@platformatic/kafka";
 import type { Assignment, IncomingMessage, KafkaOptions, Positions } from "../kafka.ts";
 import { connectionOptions } from "./connection.ts";
+import { OutdatedShare } from "../kafka/basis.ts";
 import { exactly } from "../kafka/readings.ts";
 import { CLIENT_ID, FETCH_BYTES, PARTITION_BYTES } from "../kafka/setup.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
@@ -15,11 +16,6 @@ const LOG_APPEND_TIME = 8;
 const TRANSACTIONAL = 16;
 const CONTROL = 32;
 const READ_COMMITTED = 1;
-
-/** The topic has other partitions than those that the group shared out: it must do so anew. */
-export class OutdatedShare extends Error {
-  override name = "OutdatedShare";
-}
 
 /** An answer of one broker, or why there is none. */
 type Arrival = { readonly node: number; readonly response: FetchResponse } | { readonly error: unknown };

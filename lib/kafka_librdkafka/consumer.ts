@@ -17,6 +17,7 @@ import {
   promised,
   reason,
 } from "./connection.ts";
+import { type Basis, isOutdated, OutdatedShare } from "../kafka/basis.ts";
 import { Membership } from "../kafka/membership.ts";
 import { type Described, exactly, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
 import {
@@ -28,7 +29,7 @@ import {
   type Troubles,
   within,
 } from "../kafka/setup.ts";
-import { StallWatch } from "../kafka/stall.ts";
+import { type Stall, StallWatch } from "../kafka/stall.ts";
 import { closeProducer } from "./producer.ts";
 import type { Edition } from "./renewal.ts";
 import type {
@@ -46,18 +47,18 @@ const PULL_COUNT = 1000;
 const PULL_WAIT = 200;
 /** Milliseconds without a pull after which the client is served by a timer: the group's changes come with pulls only. */
 const IDLE_LIMIT = 500;
-/** Milliseconds between two pulls after which the topic is looked at before what came is believed. */
-const SLEEP = 1_000;
 /** The longest there is: a consumer that waits for its database is no dead one. */
 const LONGEST_WORK = 86_400_000;
-/** Codes of the callback on a change of the share. */
+/** The code of the callback on a change of the share, and the error of a client whose picture of the topic is an old one. */
 const ASSIGN = -175;
+const UNKNOWN_PARTITION = -190;
 
 /** The library's client, what it holds of the group, and the one way to pull from it. */
 interface Member {
   readonly client: NativeConsumer;
   readonly admin: NativeAdmin;
   readonly membership: Membership;
+  readonly basis: Basis;
   readonly puller: Puller;
   /** Aborted when it leaves. */
   readonly left: AbortController;
@@ -198,10 +199,16 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const member = await this.#joined(signal);
     const { partitions, changed } = await member.puller.bring(member.membership.share(signal));
     const { topic } = this.#options;
-    const { id: topicId } = await describeTopic(member.admin, topic);
-    const assigned = await this.#lookAt(member.admin, partitions);
+    const now = await describeTopic(member.admin, topic);
     if (changed.aborted) return await this.describe(signal);
-    return { assignment: { topic, topicId, partitions: assigned }, changed, member };
+    if (isOutdated(partitions, member.basis, now)) {
+      this.#outdate(member);
+      return await this.describe(signal);
+    }
+    member.basis.seen ??= now;
+    const assigned = await this.#lookAt(member, partitions);
+    if (changed.aborted) return await this.describe(signal);
+    return { assignment: { topic, topicId: now.id, partitions: assigned }, changed, member };
   }
 
   async *messages(
@@ -215,23 +222,13 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
       stop,
     );
     this.#watch.begin();
-    let stalled: number | undefined;
-    let isRemade = false;
-    let lookedAt = performance.now();
+    let stalled: Stall | undefined;
     while (!stop.aborted) {
       const pulled = await member.puller.pull(stop);
-      if (performance.now() - lookedAt > SLEEP && pulled.length > 0) {
-        // Frozen, or held up by the database: what came since may be of another topic of the same name.
-        isRemade ||= await this.#isRemade(member.admin, assignment.topicId);
-      }
-      lookedAt = performance.now();
-      if (isRemade) {
-        const remade = new Error(`The topic ${assignment.topic} was deleted and made again`);
-        // This client would go on asking for the old one, and hear nothing.
-        member.membership.fail(remade);
-        throw remade;
-      }
-      // It may be from before the group took the partitions away.
+      // The library goes on at the same offsets in a new topic of this name, where they are those of other messages. Only
+      // what the topic is *after* they came tells whose they are.
+      if (pulled.length > 0 && await this.#isOutdated(member)) this.#outdate(member);
+      // Or it is from before the group took the partitions away.
       if (stop.aborted) return;
       const messages = pulled.filter(({ partition, offset }) => {
         const isNew = offset >= (next.get(partition) ?? Infinity);
@@ -239,15 +236,14 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
         return isNew;
       });
       if (messages.length > 0) yield messages.map(incoming);
-      if (stalled !== undefined) throw new Error(`Partition ${stalled} has stopped at offset ${next.get(stalled)}`);
+      if (stalled !== undefined) throw stopped(stalled, next, member);
       if (pulled.length === PULL_COUNT || next.size === 0 || !this.#watch.isDue()) continue;
       // Deliberately not awaited: a broker that is away must not hold up what the others give.
       this.#find(member.admin, [...next.keys()], LATEST, COMMITTED).then(
         (ends) => stop.aborted || (stalled = this.#watch.stalled(next, ends)),
         () => {},
       );
-      // The library goes on at the same offsets in a new topic of this name, where they are those of other messages.
-      this.#isRemade(member.admin, assignment.topicId).then((found) => isRemade ||= found, () => {});
+      this.#isOutdated(member).then((isOutdated) => isOutdated && this.#outdate(member), () => {});
     }
   }
 
@@ -256,8 +252,14 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     return partitions.length === 0 ? new Map() : await this.#find(member.admin, partitions, LATEST);
   }
 
-  async #isRemade(admin: NativeAdmin, topicId: string): Promise<boolean> {
-    return (await describeTopic(admin, this.#options.topic)).id !== topicId;
+  /** True where the topic is not what it was when this member got its share. */
+  async #isOutdated({ admin, basis }: Member): Promise<boolean> {
+    return isOutdated([], basis, await describeTopic(admin, this.#options.topic));
+  }
+
+  /** Ends a membership: the group then shares out anew, and the next client does not ask for a topic that is gone. */
+  #outdate({ membership }: Member): void {
+    membership.fail(new OutdatedShare(`The topic ${this.#options.topic} has changed`));
   }
 
   asSetupError(error: unknown): KafkaSetupError | null {
@@ -275,10 +277,11 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
 
   async #join(signal: AbortSignal): Promise<Member> {
     const membership = new Membership();
+    const basis: Basis = { sharedOut: null, seen: null };
     const news: { puller?: Puller } = {};
     const edition = this.#options.tls?.replaced;
     const client = await this.#clients.connect(
-      (error, partitions) => onRebalance(client, membership, news.puller, error, partitions),
+      (error, partitions) => onRebalance({ client, membership, basis, ...news }, error, partitions),
       signal,
     );
     client.on("event.error", (error) => this.#hear(error, membership));
@@ -286,7 +289,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const puller = news.puller = new Puller(client);
     const left = new AbortController();
     void this.#renew(membership, edition, left.signal);
-    return { client, membership, puller, left, admin: this.#library.AdminClient.createFrom(client) };
+    return { client, membership, basis, puller, left, admin: this.#library.AdminClient.createFrom(client) };
   }
 
   /** Ends a membership whose client has outdated certificates, once brokers take the new ones: the next client has those. */
@@ -314,14 +317,18 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     await closeConsumer(member.client);
   }
 
-  async #lookAt(admin: NativeAdmin, partitions: readonly number[]): Promise<AssignedPartition[]> {
+  async #lookAt({ admin, membership }: Member, partitions: readonly number[]): Promise<AssignedPartition[]> {
     if (partitions.length === 0) return [];
     const { start } = this.#options;
     const [starts, ends, times] = await Promise.all([
       this.#find(admin, partitions, EARLIEST),
       this.#find(admin, partitions, LATEST),
       typeof start === "object" ? this.#find(admin, partitions, start.time) : new Map<number, number>(),
-    ]);
+    ]).catch((error: NativeError) => {
+      // The topic has them: this client would say so again and again.
+      if (error.code === UNKNOWN_PARTITION) membership.fail(error);
+      throw error;
+    });
     return partitions.map((partition) => {
       const [logStart, logEnd] = [starts.get(partition), ends.get(partition)];
       if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
@@ -420,11 +427,18 @@ export async function closeConsumer(client: NativeConsumer): Promise<void> {
   await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(closed)));
 }
 
+/** An error that ends the reading; where a new one did not help before, a new client may. */
+function stopped({ partition, isAgain }: Stall, next: ReadonlyMap<number, number>, { membership }: Member): Error {
+  const error = new Error(`Partition ${partition} has stopped at offset ${next.get(partition)}`);
+  if (isAgain) membership.fail(error);
+  return error;
+}
+
 /** Answers the group at once, with nothing to read yet: looking up the marks may take long, and the others would wait. */
 function onRebalance(
-  client: NativeConsumer,
-  membership: Membership,
-  puller: Puller | undefined,
+  { client, membership, basis, puller }:
+    & Pick<Member, "client" | "membership" | "basis">
+    & Partial<Pick<Member, "puller">>,
   error: { readonly code: number } | undefined,
   partitions: readonly NativePartition[],
 ): void {
@@ -433,6 +447,7 @@ function onRebalance(
     puller?.forget();
     if (error?.code === ASSIGN) {
       client.assign([]);
+      basis.seen = null;
       membership.gain(partitions.map(({ partition }) => partition));
     } else client.unassign();
   } catch (failure) {

@@ -1,0 +1,42 @@
+// Reads a topic as the consumer program does, from marks that are kept by the topic's id; prints "ID VALUE" for each message.
+import process from "node:process";
+import { type Assignment, KafkaSetupError, type Position } from "../../lib/kafka.ts";
+import { type ClientChoice, loadClient } from "../../lib/kafka_client.ts";
+import { each } from "./each.ts";
+
+/** What the follower is told, as JSON in its only argument. */
+export interface FollowerOptions {
+  readonly bootstrap: string;
+  readonly topic: string;
+  readonly client: ClientChoice;
+}
+
+const { bootstrap, topic, client } = JSON.parse(process.argv[2] ?? "{}") as FollowerOptions;
+const stop = new AbortController();
+process.on("SIGTERM", () => stop.abort());
+
+const marks = new Map<string, number>();
+const place = (id: string, partition: number) => `${id} ${partition}`;
+const position: Position = ({ topicId, partitions }: Assignment) =>
+  Promise.resolve(
+    new Map(partitions.map(({ partition, logStart }) => [partition, marks.get(place(topicId, partition)) ?? logStart])),
+  );
+const library = await loadClient(client);
+const options = { bootstrapServers: [bootstrap], topic, group: topic, start: "earliest" } as const;
+const say = (line: string) => void process.stderr.write(`${line}\n`);
+// A topic that is missing for a moment ends a consumer; whoever supervises it starts the next one.
+while (!stop.signal.aborted) {
+  try {
+    await using consumer = await library.openConsumer(options, say, stop.signal);
+    for await (const { assignment: { topicId }, messages } of consumer.readings(position, stop.signal)) {
+      for await (const { partition, offset, value } of each(messages)) {
+        marks.set(place(topicId, partition), offset + 1);
+        process.stdout.write(`${topicId} ${new TextDecoder().decode(value ?? undefined)}\n`);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof KafkaSetupError)) throw error;
+    say(error.message);
+  }
+}
+process.exit(0);
