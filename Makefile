@@ -14,7 +14,7 @@ endif
 .PHONY: help config start local stop logs test
 
 help:
-	@echo "make config   makes env, hosts.txt, certs/ and secrets/db_password, where they are missing: edit them"
+	@echo "make config   makes env, hosts.txt, certs/, spool/ and secrets/db_password, where they are missing: edit them"
 	@echo "make start    builds and starts producer and consumer"
 	@echo "make local    the same with a Kafka and a PostgreSQL of their own, for a try-out"
 	@echo "make stop     stops them; what was stored stays"
@@ -22,8 +22,9 @@ help:
 	@echo "make test     runs all tests (npm ci comes first)"
 
 config: env hosts.txt secrets/db_password
-	@mkdir -p certs
+	@mkdir -p certs spool
 	@if [ "$(uid)" = 0 ]; then chgrp 65532 certs && chmod 750 certs; else chmod 700 certs; fi
+	@if [ "$(uid)" = 0 ]; then chown $(HOST_CHECKER_USER) spool; fi && chmod 700 spool
 
 # No prerequisites: a file that is there stays as it is, however old.
 env:

@@ -1,9 +1,17 @@
 import { Consumer } from "@platformatic/kafka";
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
-import { connectionOptions, createTopic, describeTopic, reason, rethrow } from "./kafka_javascript/connection.ts";
+import {
+  asRefusedTls,
+  connectionOptions,
+  createTopic,
+  describeTopic,
+  reason,
+  rethrow,
+} from "./kafka_javascript/connection.ts";
 import { JavascriptConsumer } from "./kafka_javascript/consumer.ts";
 import { JavascriptProducer } from "./kafka_javascript/producer.ts";
-import { CLIENT_ID, isPassing, MissingTopicError, refusedTls, Troubles } from "./kafka/setup.ts";
+import { findRefusal } from "./kafka/handshake.ts";
+import { CLIENT_ID, isPassing, MissingTopicError, Troubles } from "./kafka/setup.ts";
 import { retry } from "./retry.ts";
 
 /** The client in plain TypeScript: it runs on every runtime. */
@@ -36,15 +44,14 @@ async function waitForTopic(options: KafkaOptions, troubles: Troubles, signal: A
     onWait: (error: unknown) => troubles.report(`Kafka does not answer (${reason(error)}): trying again`),
     onRecovery: () => troubles.settle("Kafka answers"),
   };
-  let closings = 0;
   await retry(async () => {
     try {
       await lookForTopic(options).catch(rethrow(options.topic));
     } catch (error) {
-      // With TLS 1.3 a broker says only so that it wants a certificate; a broker that is ending does it once.
-      const closed = options.tls !== undefined && options.tls.key === undefined && reason(error) === CLOSED;
-      if (closed && ++closings === 3) throw refusedTls("the broker wants a client certificate, it seems", error);
-      throw error;
+      const refusal = asRefusedTls(error);
+      // Of what a broker says after the handshake the library tells only that it ended the connection.
+      const found = refusal !== null || reason(error) === CLOSED ? await findRefusal(options, signal) : null;
+      throw found ?? refusal ?? error;
     }
   }, waits);
 }

@@ -1,8 +1,8 @@
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
-import { connected, ensureTopic } from "./kafka_librdkafka/connection.ts";
+import { connected, ensureTopic, type Patience } from "./kafka_librdkafka/connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, newConsumer, type RebalanceListener } from "./kafka_librdkafka/consumer.ts";
 import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
-import { Troubles } from "./kafka/setup.ts";
+import { isPassing, isPassingLater, Troubles } from "./kafka/setup.ts";
 import { type Edition, renewals, type Renewing } from "./kafka_librdkafka/renewal.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./kafka_librdkafka/library.ts";
 
@@ -13,15 +13,15 @@ export function loadLibrdkafkaClient(): KafkaClient | { readonly missing: string
 }
 
 function librdkafkaClient(library: Librdkafka): KafkaClient {
-  const connectProducer = (options: KafkaOptions, troubles: Troubles, signal: AbortSignal): Promise<NativeProducer> => {
+  const connectProducer = (options: KafkaOptions, patience: Patience): Promise<NativeProducer> => {
     const opening = { make: () => newProducer(library, options), serve: pollProducer, close: closeProducer };
-    return connected(opening, options.topic, troubles, signal);
+    return connected(opening, options, patience);
   };
   const renewing = (options: KafkaOptions, troubles: Troubles): Renewing => ({
     tls: options.tls,
     troubles,
     // In silence: of a broker that is away the client tells that is in use.
-    open: (signal) => connectProducer(options, new Troubles(() => {}), signal),
+    open: (signal) => connectProducer(options, { troubles: new Troubles(() => {}), isPassing, signal }),
   });
   return {
     name: "librdkafka",
@@ -29,7 +29,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     async openProducer(options, listener, signal) {
       const troubles = new Troubles(listener);
       const edition = options.tls?.replaced;
-      const client = await connectProducer(options, troubles, signal);
+      const client = await connectProducer(options, { troubles, isPassing, signal });
       try {
         await ensureTopic(library, client, options.topic, options.partitions, signal);
       } catch (error) {
@@ -37,7 +37,8 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
         throw error;
       }
       const clients = {
-        replacement: (until: AbortSignal) => connectProducer(options, troubles, until),
+        replacement: (until: AbortSignal) =>
+          connectProducer(options, { troubles, isPassing: isPassingLater, signal: until }),
         renewals: (until: AbortSignal) => renewals(renewing(options, troubles), edition, until),
       };
       return new LibrdkafkaProducer(client, clients, options.topic, troubles);
@@ -46,7 +47,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     async openConsumer(options, listener, signal) {
       const troubles = new Troubles(listener);
       // Looked at with a producer: that one tells what is wrong with TLS before it is connected.
-      const probe = await connectProducer(options, troubles, signal);
+      const probe = await connectProducer(options, { troubles, isPassing, signal });
       try {
         await ensureTopic(library, probe, options.topic, null, signal);
       } finally {
@@ -54,7 +55,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       }
       const connect = (onRebalance: RebalanceListener, until: AbortSignal) => {
         const opening = { make: () => newConsumer(library, options, onRebalance), close: closeConsumer };
-        return connected(opening, options.topic, troubles, until);
+        return connected(opening, options, { troubles, isPassing: isPassingLater, signal: until });
       };
       const renewalsOf = (edition: Edition, until: AbortSignal) =>
         renewals(renewing(options, troubles), edition, until);

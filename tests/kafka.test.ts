@@ -1,15 +1,11 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer, Position, Start } from "../lib/kafka.ts";
 import { loadClient } from "../lib/kafka_client.ts";
 import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { type KeyMaterial, loadKeyMaterial } from "../lib/tls.ts";
-import { makeCertificates } from "../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { each } from "./support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
@@ -259,32 +255,6 @@ describe.runIf(canRunKafka())("Kafka", () => {
       await expect.poll(() => followed.values.size, { timeout: 60_000 }).toBe(510);
       await followed.stop();
     }, 120_000);
-  });
-
-  // The last ones: librdkafka's add-on tries on for seconds after it was refused, on the few threads that all others wait for.
-  describe.each(usable)("%s, at a broker that it must not talk to", (name) => {
-    it.each([
-      [
-        "another authority's certificate",
-        () => ({ tls: { key: tls.key, cert: tls.cert, ca: strangerCa } as KeyMaterial }),
-      ],
-      ["a certificate for another name", () => ({ bootstrapServers: [broker.misnamed] })],
-      ["no certificate of the client", () => ({ tls: { ca: tls.ca } as KeyMaterial })],
-    ])("a broker is refused, or refuses: %s", async (_, change) => {
-      const wrong = { ...options(newTopic()), ...change(), partitions: 1 };
-      const client = await loadClient(name);
-      await expect(client.openProducer(wrong, quiet, untilStopped)).rejects.toMatchObject({
-        name: "KafkaSetupError",
-        message: expect.stringMatching(/^TLS with the Kafka broker failed .*--kafka-ssl-ca-file \(KAFKA_SSL_CA_FILE\)/),
-      });
-    });
-  });
-
-  let strangerCa = "";
-  beforeAll(async () => {
-    const directory = await mkdtemp(join(tmpdir(), "host-checker-stranger-"));
-    strangerCa = (await material(await makeCertificates(directory))).ca as string;
-    await rm(directory, { recursive: true });
   });
 });
 

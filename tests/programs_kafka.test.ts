@@ -286,17 +286,6 @@ describe.runIf(canRun)("producer and consumer", () => {
       expect(code).toBe(1);
     }, 30_000);
 
-    it.each([
-      ["of another CA", () => ({ KAFKA_SSL_CA_FILE: otherCa })],
-      ["whose certificate is for another name", () => ({ KAFKA_BOOTSTRAP_SERVERS: broker.misnamed })],
-    ])("refuses a broker %s, and ends with 1", async (_, env) => {
-      const hosts = writeHosts([`http://127.0.0.1:${site.port}/0 1s`]);
-      await using producer = begin(variant, "producer", [hosts], "any", env());
-      const { code, stderr } = await producer.ended;
-      expect(stderr).toContain("TLS with the Kafka broker failed");
-      expect(code).toBe(1);
-    }, 30_000);
-
     it("ends with 1 where the topic does not exist and it was not told to create it", async () => {
       const hosts = writeHosts([`http://127.0.0.1:${site.port}/0 1s`]);
       await using producer = begin(variant, "producer", [hosts], "nowhere");

@@ -130,8 +130,8 @@ describe("make config", () => {
     expect(readFileSync(join(project, "env"), "utf8")).toBe(read("env.example"));
     expect(readFileSync(join(project, "hosts.txt"), "utf8")).toBe(read("hosts.txt.example"));
     expect(readFileSync(join(project, "secrets/db_password"), "utf8")).toMatch(/^[\w-]{24}\n$/);
-    const modes = ["env", "secrets"].map((path) => (statSync(join(project, path)).mode & 0o077).toString(8));
-    expect(modes).toEqual(["0", "0"]);
+    const modes = ["env", "secrets", "spool"].map((path) => (statSync(join(project, path)).mode & 0o077).toString(8));
+    expect(modes).toEqual(["0", "0", "0"]);
     expect(statSync(join(project, "certs")).isDirectory()).toBe(true);
   });
 
@@ -143,7 +143,14 @@ describe("make config", () => {
   });
 
   it("makes nothing that git would take", () => {
-    const made = ["env", "hosts.txt", "secrets/db_password", "certs/ssl_ca_file.pem", "certs/ssl_key_file.key"];
+    const made = [
+      "env",
+      "hosts.txt",
+      "secrets/db_password",
+      "certs/ssl_ca_file.pem",
+      "certs/ssl_key_file.key",
+      "spool/spool.sqlite",
+    ];
     expect(run("git", "check-ignore", ...made).stdout.trim().split("\n")).toEqual(made);
   });
 });
@@ -162,6 +169,37 @@ describe("deploy/", () => {
     for (const path of manifests) expect(parseAllDocuments(read(path))).toHaveLength(1);
   });
 
+  it("every way to run the producer gives it a folder for its spool that it may write to", () => {
+    const target = "/app/spool";
+    const { environment, volumes = [] } = readCompose().services.producer ?? {};
+    expect(environment).toMatchObject({ CHECK_SPOOL: `\${CHECK_SPOOL-${target}}` });
+    const mount = volumes.find((volume) => typeof volume === "object" && volume.target === target);
+    expect(mount).toMatchObject({ type: "bind", source: "./spool" });
+    expect(mount).not.toHaveProperty("read_only");
+
+    const { spec } = (parse(read("deploy/kubernetes/producer.yaml")) as Deployment).spec.template;
+    const [container] = spec.containers;
+    expect(container?.env).toContainEqual({ name: "CHECK_SPOOL", value: target });
+    expect(container?.volumeMounts).toContainEqual({ name: "spool", mountPath: target });
+    expect(spec.volumes.map(({ name }) => name)).toContain("spool");
+    expect(spec.securityContext).toMatchObject({ fsGroup: 65532 });
+
+    const unit = read("deploy/systemd/host-checker-producer.service").split("\n");
+    expect(unit).toContain("StateDirectory=host-checker");
+    const set = unit.indexOf("Environment=CHECK_SPOOL=/var/lib/host-checker/spool");
+    // The user's file wins over it.
+    expect(unit.findIndex((line) => line.startsWith("EnvironmentFile="))).toBeGreaterThan(set);
+    expect(set).toBeGreaterThan(0);
+  });
+
+  it("the consumer's image and its unit start Node with the same flags", () => {
+    const [, entry = "[]"] = /^ENTRYPOINT (.*)$/m.exec(read("Dockerfile.consumer")) ?? [];
+    const [, started = ""] = /^ExecStart=(.*)$/m.exec(read("deploy/systemd/host-checker-consumer.service")) ?? [];
+    const flags = (words: readonly string[]) => words.filter((word) => word.startsWith("--"));
+    expect(flags(JSON.parse(entry) as string[])).toEqual(["--max-semi-space-size=2"]);
+    expect(flags(started.split(" "))).toEqual(["--max-semi-space-size=2"]);
+  });
+
   it.skipIf(run("systemd-analyze", "--version").status !== 0)("systemd finds the units well hardened", () => {
     for (const unit of globSync("deploy/systemd/*.service", { cwd: ROOT })) {
       const { stdout, stderr } = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit);
@@ -171,3 +209,16 @@ describe("deploy/", () => {
     }
   });
 });
+
+/** What is looked at of a manifest. */
+interface Deployment {
+  readonly spec: {
+    readonly template: {
+      readonly spec: {
+        readonly securityContext: unknown;
+        readonly containers: readonly { readonly env: unknown; readonly volumeMounts: unknown }[];
+        readonly volumes: readonly { readonly name: string }[];
+      };
+    };
+  };
+}

@@ -64,13 +64,15 @@ async function waitForShare<D extends Described>(
     try {
       return await group.describe(signal);
     } catch (error) {
-      throw group.asSetupError(error) ?? error;
+      const setup = group.asSetupError(error);
+      // Each, since a later one may be of another kind.
+      if (setup === null && !signal.aborted) report(group, troubles, error);
+      throw setup ?? error;
     }
   };
   try {
-    const onWait = (error: unknown) => report(group, troubles, error);
     // Joining a group may take as long as its slowest member does; whoever stops need not wait for that.
-    return await unlessAborted(retry(work, { signal, isPassing, onWait }), signal);
+    return await unlessAborted(retry(work, { signal, isPassing }), signal);
   } catch (error) {
     if (signal.aborted) return null;
     throw error;

@@ -28,14 +28,16 @@ export function missingTopic(topic: string): MissingTopicError {
   );
 }
 
-/** TLS could not be agreed on. `detail` is what the client's library said. */
-export function refusedTls(detail: string, cause: unknown): KafkaSetupError {
-  return new KafkaSetupError(
-    `TLS with the Kafka broker failed (${detail}): check --kafka-ssl-ca-file (KAFKA_SSL_CA_FILE), --kafka-ssl-key-file ` +
-      `(KAFKA_SSL_KEY_FILE), --kafka-ssl-cert-file (KAFKA_SSL_CERT_FILE), and the names in --kafka-bootstrap-servers ` +
-      `(KAFKA_BOOTSTRAP_SERVERS)`,
-    { cause },
-  );
+/** TLS could not be agreed on. No waiting mends it at the start; later it may, since certificates are being replaced perhaps. */
+export class RefusedTlsError extends KafkaSetupError {}
+
+/** Where nobody could find out what it is. */
+const ALL_OF_TLS = "check --kafka-ssl-ca-file (KAFKA_SSL_CA_FILE), --kafka-ssl-key-file (KAFKA_SSL_KEY_FILE), " +
+  "--kafka-ssl-cert-file (KAFKA_SSL_CERT_FILE), and the names in --kafka-bootstrap-servers (KAFKA_BOOTSTRAP_SERVERS)";
+
+/** TLS could not be agreed on: why, and what mends it. */
+export function refusedTls(detail: string, advice = ALL_OF_TLS): RefusedTlsError {
+  return new RefusedTlsError(`TLS with the Kafka broker failed (${detail}): ${advice}`);
 }
 
 /** The brokers do not believe who asks. */
@@ -56,15 +58,27 @@ export function refusedRight(detail: string, cause: unknown): KafkaSetupError {
   );
 }
 
-/** True where waiting may mend an error of a client. */
+/** True where waiting may mend an error of a client that has not worked yet. */
 export function isPassing(error: unknown): boolean {
   return !(error instanceof KafkaSetupError);
 }
 
-/** Tells a listener each trouble once, and once more only after things went well in between. */
+/** The same for one that has. */
+export function isPassingLater(error: unknown): boolean {
+  return isPassing(error) || error instanceof RefusedTlsError;
+}
+
+/** How either library says that certificates are what is wrong. */
+const CERTIFICATES = /certificate|SSL alert|fatal alert/i;
+
+/**
+ * Tells a listener each trouble once, and once more only after things went well in between; or where a broker that was away
+ * is back and it is certificates now, which somebody has to mend.
+ */
 export class Troubles {
   readonly #listener: Listener;
   #said = false;
+  #saidCertificates = false;
 
   constructor(listener: Listener) {
     this.#listener = listener;
@@ -72,8 +86,10 @@ export class Troubles {
 
   /** Something does not work; nothing is said where something already did not. */
   report(what: string): void {
-    if (this.#said) return;
+    const isNews = CERTIFICATES.test(what) && !this.#saidCertificates;
+    if (this.#said && !isNews) return;
     this.#said = true;
+    this.#saidCertificates ||= isNews;
     this.#listener(what, true);
   }
 
@@ -85,7 +101,7 @@ export class Troubles {
   /** It works. */
   settle(what: string): void {
     if (this.#said) this.#listener(what, false);
-    this.#said = false;
+    this.#said = this.#saidCertificates = false;
   }
 }
 

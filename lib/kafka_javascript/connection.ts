@@ -10,6 +10,7 @@ import {
   refusedLogin,
   refusedRight,
   refusedTls,
+  type RefusedTlsError,
 } from "../kafka/setup.ts";
 import { retry } from "../retry.ts";
 import type { LiveKeyMaterial } from "../tls.ts";
@@ -85,12 +86,16 @@ export function rethrow(topic: string): (error: unknown) => never {
   };
 }
 
-/** An error of the library as something that no waiting mends, or null. */
+/** What the library says of TLS where that is what failed, or null. */
+export function asRefusedTls(error: unknown): RefusedTlsError | null {
+  const tls = leaves(error).find(({ code = "", message }) => TLS_CODE.test(code) || TLS_WORDS.test(message));
+  return tls === undefined ? null : refusedTls(tls.message);
+}
+
+/** An error of the library as something that no waiting mends, whenever it comes, or null. */
 export function asSetupError(error: unknown, topic: string): KafkaSetupError | null {
   if (error instanceof KafkaSetupError) return error;
   const all = leaves(error);
-  const tls = all.find((leaf) => TLS_CODE.test(leaf.code ?? "") || TLS_WORDS.test(leaf.message));
-  if (tls !== undefined) return refusedTls(tls.message, error);
   const login = all.find(({ apiId, message }) =>
     LOGIN_IDS.has(apiId ?? "") || /^SASL|authentication failed/i.test(message)
   );

@@ -6,9 +6,11 @@ import {
   refusedLogin,
   refusedRight,
   refusedTls,
+  RefusedTlsError,
   type Troubles,
 } from "../kafka/setup.ts";
 import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError, Settings } from "./library.ts";
+import { findRefusal } from "../kafka/handshake.ts";
 import { retry } from "../retry.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
 
@@ -26,7 +28,6 @@ const LONG_CONNECT_LIMIT = 3_000;
 const SERVE_EVERY = 50;
 
 /** Error codes: of librdkafka below 0, of the Kafka protocol above. */
-const SSL = -181;
 const AUTHENTICATION = -169;
 /** How the log says that a certificate was refused, by either side. */
 const TLS_FAILURE = /certificate|SSL alert/i;
@@ -70,16 +71,19 @@ export function promised<T>(call: (done: Callback<T>) => void): Promise<T> {
   return new Promise((resolve, reject) => call((error, result) => error ? reject(error) : resolve(result)));
 }
 
-/**
- * A client that has reached a broker. Waits for one, with back-off. Rejects with `KafkaSetupError` for what waiting cannot mend, and with the last failure when `signal` aborts.
- */
+/** How long to try, whom to tell, and what waiting may mend. */
+export interface Patience {
+  readonly troubles: Troubles;
+  readonly isPassing: (error: unknown) => boolean;
+  readonly signal: AbortSignal;
+}
+
+/** A client that has reached a broker. Waits for one, with back-off. Rejects with what is not passing, and with the last failure when `signal` aborts. */
 export async function connected<C extends NativeClient>(
   { make, serve, close }: Opening<C>,
-  topic: string,
-  troubles: Troubles,
-  signal: AbortSignal,
+  options: KafkaOptions,
+  { troubles, isPassing, signal }: Patience,
 ): Promise<C> {
-  const isPassing = (error: unknown) => !(error instanceof KafkaSetupError);
   const onWait = (error: unknown) => troubles.report(`Kafka does not answer (${reason(error)}): trying again`);
   let limit = CONNECT_LIMIT;
   const connect = async () => {
@@ -90,7 +94,7 @@ export async function connected<C extends NativeClient>(
       limit = CONNECT_LIMIT;
       onWait(error);
     };
-    const look = { topic, onFailure, signal };
+    const look = { topic: options.topic, onFailure, signal };
     const serving = setInterval(() => client.isConnected() && serve?.(client), SERVE_EVERY);
     try {
       await firstAnswer(client, connecting, look);
@@ -99,7 +103,7 @@ export async function connected<C extends NativeClient>(
       // Deliberately not awaited: the library takes its time, and nobody needs this client any more. Not before its answer
       // either: closing waits for that on another of the few threads on which Node resolves names.
       void connecting.then(() => close(client), () => {});
-      throw error;
+      throw error instanceof RefusedTlsError ? await findRefusal(options, signal) ?? error : error;
     } finally {
       clearInterval(serving);
     }
@@ -124,6 +128,7 @@ async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, l
   const { topic, onFailure, signal } = look;
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   let last: Error | undefined;
+  let isSettled = false;
   client.on("event.error", (error) => {
     const setup = asSetupError(error, topic);
     if (setup !== null) reject(setup);
@@ -132,7 +137,9 @@ async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, l
   client.on("event.log", ({ fac, message }) => {
     if (fac !== "FAIL") return;
     last = new Error(reason(message));
-    if (TLS_FAILURE.test(message)) reject(refusedTls(last.message, last));
+    // Later, certificates may be about to change, and the library tries on by itself.
+    if (isSettled) onFailure(last);
+    else if (TLS_FAILURE.test(message)) reject(refusedTls(last.message));
     else if (LOGIN_FAILURE.test(last.message)) reject(refusedLogin(last.message, last));
     else onFailure(last);
   });
@@ -142,6 +149,7 @@ async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, l
   try {
     await promise;
   } finally {
+    isSettled = true;
     signal.removeEventListener("abort", abort);
   }
 }
@@ -201,15 +209,15 @@ export function rethrow(topic: string): (error: unknown) => never {
   };
 }
 
-/** An error of the library as something that no waiting mends, or null. */
+/** An error of the library as something that no waiting mends, whenever it comes, or null. */
 export function asSetupError(error: unknown, topic: string): KafkaSetupError | null {
   if (error instanceof KafkaSetupError) return error;
   const { code, message } = Object(error) as NativeError;
   if (UNKNOWN_TOPIC.has(code)) return missingTopic(topic);
   // Events come without their code.
   if (UNAUTHORIZED.has(code) || / authorization failed$/i.test(message ?? "")) return refusedRight(message, error);
-  if (code === AUTHENTICATION || LOGIN_FAILURE.test(message ?? "")) return refusedLogin(reason(error), error);
-  return code === SSL ? refusedTls(reason(error), error) : null;
+  const isLogin = code === AUTHENTICATION || LOGIN_FAILURE.test(message ?? "");
+  return isLogin ? refusedLogin(reason(error), error) : null;
 }
 
 /** What went wrong, for a person: without "[thrd:…]", "(after 5ms in state CONNECT)" and counts of repetitions. */

@@ -2,11 +2,14 @@ import { ConsumerTelemetry } from "../../lib/telemetry/consumer.ts";
 import { ProducerTelemetry } from "../../lib/telemetry/producer.ts";
 import { metricWith } from "./metrics.ts";
 
+/** Of the client's certificate for Kafka. */
+const EXPIRY = new Date("2027-01-01T00:00:00Z");
+
 /** What the producer answers at /metrics, with a value for each metric. */
 export async function producerPage(): Promise<string> {
   const telemetry = new ProducerTelemetry(() => {
     return { hosts: 5, down: 1, inFlight: 2, waiting: 3, delivered: 40, dropped: 0 };
-  });
+  }, () => EXPIRY);
   telemetry.see(metricWith());
   return await telemetry.text();
 }
@@ -15,7 +18,7 @@ export async function producerPage(): Promise<string> {
 export async function consumerPage(): Promise<string> {
   const telemetry = new ConsumerTelemetry(() => {
     return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, lag: new Map([[0, 5]]), newest: Date.now() });
-  });
+  }, () => EXPIRY);
   telemetry.flushed("size", 0.02);
   return await telemetry.text();
 }

@@ -16,8 +16,8 @@ export interface Certificates {
 }
 
 /** Days: the authority lives long, so that a client's files stay good; the others are made anew often enough. */
-const CA_DAYS = "3650";
-const CERTIFICATE_DAYS = "825";
+const CA_DAYS = 3650;
+const CERTIFICATE_DAYS = 825;
 
 /** The authority and the client's files in `directory`; made where they are missing, else kept, so that clients need no new ones. */
 export async function makeCertificates(directory: string): Promise<Certificates> {
@@ -30,11 +30,19 @@ export async function makeCertificates(directory: string): Promise<Certificates>
   return { caFile, keyFile, certFile };
 }
 
-/** A key and a certificate for a server called `names`, in one file, as the broker wants them. Gives the file's name. */
-export async function makeServerStore(directory: string, file: string, names: readonly string[]): Promise<string> {
+/**
+ * A key and a certificate for a server called `names`, in one file, as the broker wants them. Gives the file's name.
+ * `days`: 0 makes one that has expired when it is used.
+ */
+export async function makeServerStore(
+  directory: string,
+  file: string,
+  names: readonly string[],
+  days = CERTIFICATE_DAYS,
+): Promise<string> {
   const base = join(directory, file);
   const extensions = `subjectAltName=${names.join(",")}\nextendedKeyUsage=serverAuth,clientAuth`;
-  await makeSigned(directory, file, extensions, `${base}.key`, `${base}.cert`);
+  await makeSigned(directory, file, extensions, `${base}.key`, `${base}.cert`, days);
   const store = `${base}.pem`;
   await writeFile(store, await readFile(`${base}.key`, "utf8") + await readFile(`${base}.cert`, "utf8"), {
     mode: 0o600,
@@ -49,7 +57,20 @@ async function makeAuthority(directory: string, caFile: string): Promise<void> {
   const names = "[req]\ndistinguished_name=dn\nprompt=no\nx509_extensions=ca\n[dn]\nCN=host-checker local CA\n";
   await writeFile(config, `${names}[ca]\n${extensions}\nsubjectKeyIdentifier=hash\n`);
   await makeKey(key);
-  await openssl("req", "-x509", "-new", "-sha256", "-days", CA_DAYS, "-config", config, "-key", key, "-out", caFile);
+  await openssl(
+    "req",
+    "-x509",
+    "-new",
+    "-sha256",
+    "-days",
+    String(CA_DAYS),
+    "-config",
+    config,
+    "-key",
+    key,
+    "-out",
+    caFile,
+  );
 }
 
 async function makeSigned(
@@ -58,14 +79,15 @@ async function makeSigned(
   extensions: string,
   keyFile: string,
   certFile: string,
+  days = CERTIFICATE_DAYS,
 ): Promise<void> {
   const [request, config] = [join(directory, `${name}.csr`), join(directory, `${name}.conf`)];
   await writeFile(config, `basicConstraints=CA:FALSE\n${extensions}\n`);
   await makeKey(keyFile);
   await openssl("req", "-new", "-sha256", "-key", keyFile, "-subj", `/CN=host-checker ${name}`, "-out", request);
   const signing = ["-CA", join(directory, "ssl_ca_file.pem"), "-CAkey", join(directory, "ca.key")];
-  const days = ["-days", CERTIFICATE_DAYS, "-sha256", "-set_serial", `0x${crypto.randomUUID().replaceAll("-", "")}`];
-  await openssl("x509", "-req", "-in", request, ...signing, ...days, "-extfile", config, "-out", `${certFile}.new`);
+  const rest = ["-days", String(days), "-sha256", "-set_serial", `0x${crypto.randomUUID().replaceAll("-", "")}`];
+  await openssl("x509", "-req", "-in", request, ...signing, ...rest, "-extfile", config, "-out", `${certFile}.new`);
   // Last, and at once: a certificate that is there has its key.
   await rename(`${certFile}.new`, certFile);
 }

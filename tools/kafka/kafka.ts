@@ -31,6 +31,8 @@ export interface KafkaServerOptions {
   readonly mtlsPort?: number;
   /** Adds a listener whose certificate is for another name: clients that look must refuse it. */
   readonly misnamed?: boolean;
+  /** Adds a listener whose certificate has expired. */
+  readonly expired?: boolean;
   /** Adds a listener with TLS at which one logs in by name and password. */
   readonly sasl?: boolean;
   /** More of the broker's settings. */
@@ -48,6 +50,8 @@ export interface KafkaServer extends AsyncDisposable {
   readonly mtls: string;
   /** `host:port` of the listener with the wrong name; empty without `misnamed`. */
   readonly misnamed: string;
+  /** `host:port` of the listener with the expired certificate; empty without `expired`. */
+  readonly expired: string;
   /** `host:port` of the listener for logins; empty without `sasl`. */
   readonly sasl: string;
   readonly certificates: Certificates;
@@ -81,12 +85,13 @@ export async function startKafka(options: KafkaServerOptions): Promise<KafkaServ
   await mkdir(directory, { recursive: true });
   const lib = await fetchJars();
   const certificates = await makeCertificates(join(directory, "certs"));
-  const [controller, plain, mtls, misnamed, sasl] = await freePorts(5);
+  const [controller, plain, mtls, misnamed, expired, sasl] = await freePorts(6);
   const ports: Ports = {
     controller: controller as number,
     plain: options.plainPort || plain as number,
     mtls: options.mtlsPort || mtls as number,
     misnamed: options.misnamed ? misnamed as number : null,
+    expired: options.expired ? expired as number : null,
     sasl: options.sasl ? sasl as number : null,
   };
   for (const port of [options.plainPort, options.mtlsPort]) if (port) await assertFree(port);
@@ -102,6 +107,7 @@ interface Ports {
   readonly plain: number;
   readonly mtls: number;
   readonly misnamed: number | null;
+  readonly expired: number | null;
   readonly sasl: number | null;
 }
 
@@ -109,6 +115,7 @@ class Broker implements KafkaServer {
   readonly plain: string;
   readonly mtls: string;
   readonly misnamed: string;
+  readonly expired: string;
   readonly sasl: string;
   readonly certificates: Certificates;
   readonly data: string;
@@ -128,6 +135,7 @@ class Broker implements KafkaServer {
     this.plain = `localhost:${ports.plain}`;
     this.mtls = `localhost:${ports.mtls}`;
     this.misnamed = ports.misnamed === null ? "" : `localhost:${ports.misnamed}`;
+    this.expired = ports.expired === null ? "" : `localhost:${ports.expired}`;
     this.sasl = ports.sasl === null ? "" : `localhost:${ports.sasl}`;
   }
 
@@ -199,6 +207,9 @@ async function fetchJars(): Promise<string> {
   return lib;
 }
 
+const LOOPBACK = ["DNS:localhost", "IP:127.0.0.1"];
+const ELSEWHERE = ["DNS:elsewhere.example"];
+
 async function writeSettings(
   directory: string,
   certificates: Certificates,
@@ -206,9 +217,10 @@ async function writeSettings(
   more: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   const certs = join(directory, "certs");
-  const store = await makeServerStore(certs, "server", ["DNS:localhost", "IP:127.0.0.1"]);
+  const store = await makeServerStore(certs, "server", LOOPBACK);
   const listeners: [name: string, port: number][] = [["PLAIN", ports.plain], ["MTLS", ports.mtls]];
   if (ports.misnamed !== null) listeners.push(["MISNAMED", ports.misnamed]);
+  if (ports.expired !== null) listeners.push(["EXPIRED", ports.expired]);
   if (ports.sasl !== null) listeners.push(["SASL", ports.sasl]);
   const settings = {
     "process.roles": "broker,controller",
@@ -218,7 +230,8 @@ async function writeSettings(
     "inter.broker.listener.name": "PLAIN",
     "listeners": [...listeners, ["CONTROLLER", ports.controller]].map(([n, p]) => `${n}://127.0.0.1:${p}`).join(","),
     "advertised.listeners": listeners.map(([n, p]) => `${n}://localhost:${p}`).join(","),
-    "listener.security.protocol.map": "PLAIN:PLAINTEXT,MTLS:SSL,MISNAMED:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map":
+      "PLAIN:PLAINTEXT,MTLS:SSL,MISNAMED:SSL,EXPIRED:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT",
     "ssl.client.auth": "required",
     "ssl.keystore.type": "PEM",
     "ssl.keystore.location": store,
@@ -238,7 +251,8 @@ async function writeSettings(
     // After a kill the controller takes the broker back only when its old session is over: 9 s by default.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
-    ...(ports.misnamed === null ? {} : await misnamedSettings(certs)),
+    ...(ports.misnamed === null ? {} : ownStore("misnamed", await makeServerStore(certs, "misnamed", ELSEWHERE))),
+    ...(ports.expired === null ? {} : ownStore("expired", await makeServerStore(certs, "expired", LOOPBACK, 0))),
     ...(ports.sasl === null ? {} : saslSettings()),
     ...more,
   };
@@ -247,9 +261,11 @@ async function writeSettings(
   return file;
 }
 
-async function misnamedSettings(certs: string): Promise<Record<string, string>> {
-  const store = await makeServerStore(certs, "misnamed", ["DNS:elsewhere.example"]);
-  return { "listener.name.misnamed.ssl.keystore.type": "PEM", "listener.name.misnamed.ssl.keystore.location": store };
+function ownStore(listener: string, store: string): Record<string, string> {
+  return {
+    [`listener.name.${listener}.ssl.keystore.type`]: "PEM",
+    [`listener.name.${listener}.ssl.keystore.location`]: store,
+  };
 }
 
 function saslSettings(): Record<string, string> {

@@ -1,0 +1,109 @@
+import { isIP } from "node:net";
+import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
+import type { KafkaOptions } from "../kafka.ts";
+import { systemAuthorities } from "../system_authorities.ts";
+import { day } from "../tls.ts";
+import { refusedTls, type RefusedTlsError } from "./setup.ts";
+
+/** Milliseconds that a broker may take for a handshake and a first answer. */
+const LIMIT = 5_000;
+
+/** "Which versions do you speak?" (key 18, version 0), which a broker answers before anybody has logged in. */
+const QUESTION = Uint8Array.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 255, 255);
+
+/** What one handshake came to: what is wrong, and what to look at. */
+interface Refusal {
+  readonly detail: string;
+  readonly advice?: string;
+}
+
+/**
+ * Why TLS with a broker cannot be agreed on, or null where nothing speaks against it. The clients' libraries tell it each in
+ * other words, one of them the same words for everything, the other nothing of what a broker says after the handshake, as
+ * TLS 1.3 has it; so this shakes hands once more, with the same certificates, and looks for itself.
+ */
+export async function findRefusal(options: KafkaOptions, signal: AbortSignal): Promise<RefusedTlsError | null> {
+  const { tls, bootstrapServers } = options;
+  if (tls === undefined) return null;
+  const { ca = systemAuthorities(), key, cert } = tls;
+  const material = { ca, ...key !== undefined && { key }, ...cert !== undefined && { cert } };
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(LIMIT)]);
+  const refusals = await Promise.all(bootstrapServers.map((server) => shakeHands(server, material, limit)));
+  const at = refusals.findIndex((refusal) => refusal !== null);
+  const refusal = refusals[at];
+  if (!refusal) return null;
+  return refusedTls(`${bootstrapServers[at]}: ${refusal.detail}`, refusal.advice);
+}
+
+/** Lets the handshake through whatever certificate comes, so that it can be looked at; nothing is said to a stranger after it. */
+function shakeHands(server: string, material: ConnectionOptions, signal: AbortSignal): Promise<Refusal | null> {
+  const { hostname, port } = new URL(`kafka://${server}`);
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  const socket = connect({ ...material, ...name, host, port: Number(port), rejectUnauthorized: false });
+  return new Promise((resolve) => {
+    const end = (refusal: Refusal | null) => {
+      signal.removeEventListener("abort", abort);
+      socket.destroy();
+      resolve(refusal);
+    };
+    const abort = () => end(null);
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
+    socket.once("secureConnect", () => {
+      if (socket.authorized) socket.write(QUESTION);
+      else end(judge(socket, host));
+    });
+    socket.once("data", () => end(null));
+    socket.on("error", (error) => end(alertOf(error, material.cert !== undefined)));
+    socket.once("close", () => end(null));
+  });
+}
+
+/** What is wrong with the broker's certificate; its dates first, for which Deno has no code of its own. */
+function judge(socket: TLSSocket, host: string): Refusal {
+  const code = String(socket.authorizationError);
+  const chain = sentChain(socket);
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    const names = chain[0]?.subjectaltname?.replaceAll(/DNS:|IP Address:/g, "") ?? "nobody";
+    return { detail: `its certificate is not for ${host}, but for ${names}`, advice: NAME };
+  }
+  const now = Date.now();
+  const expired = chain.map(({ valid_to }) => new Date(valid_to)).find((date) => date.getTime() < now);
+  if (expired !== undefined) return { detail: `its certificate expired on ${day(expired)}`, advice: DATE };
+  const early = chain.map(({ valid_from }) => new Date(valid_from)).find((date) => date.getTime() > now);
+  if (early !== undefined) return { detail: `its certificate is not valid before ${day(early)}`, advice: DATE };
+  return { detail: "its certificate is of another CA than those that are trusted here", advice: AUTHORITY };
+}
+
+function sentChain(socket: TLSSocket): readonly DetailedPeerCertificate[] {
+  const chain = new Set<DetailedPeerCertificate>();
+  // A root names itself as its issuer.
+  for (
+    let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+    next?.valid_to !== undefined && !chain.has(next);
+    next = next.issuerCertificate
+  ) chain.add(next);
+  return [...chain];
+}
+
+/** What a broker says of our certificate; null for all that is no TLS, such as a broker that is just ending. */
+function alertOf(error: NodeJS.ErrnoException, hasCertificate: boolean): Refusal | null {
+  const { code = "", message } = error;
+  if (!/^(?:ERR_SSL_|EPROTO)/.test(code) && !/received fatal alert/.test(message)) return null;
+  // Which version of the protocol had such an alert first, each runtime says otherwise.
+  const said = /^ERR_SSL_(?:.*_ALERT_)?(.+)$/.exec(code)?.[1]?.toLowerCase().replaceAll("_", " ") ?? message;
+  // Java says only "bad certificate" or "handshake failure" under TLS 1.2 where it got none.
+  if (!hasCertificate && /certificate|handshake.?failure/i.test(said)) {
+    return { detail: "it wants a client certificate", advice: OWN };
+  }
+  return /certificate|unknown.?ca/i.test(said)
+    ? { detail: `it refuses our certificate (${said})`, advice: `${OWN}, of a CA that the broker trusts` }
+    : { detail: said };
+}
+
+const NAME = "write a name that the certificate has into --kafka-bootstrap-servers (KAFKA_BOOTSTRAP_SERVERS)";
+const DATE = "the broker needs a new one, unless this machine's clock is wrong";
+const AUTHORITY = "name the CA that signed it in --kafka-ssl-ca-file (KAFKA_SSL_CA_FILE)";
+const OWN =
+  "name one in --kafka-ssl-cert-file (KAFKA_SSL_CERT_FILE), and its key in --kafka-ssl-key-file (KAFKA_SSL_KEY_FILE)";
