@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { decodeMetric, type Metric } from "../lib/metric.ts";
 import { Spool, type SpoolOptions } from "../lib/spool.ts";
@@ -187,12 +188,62 @@ describe("Spool", () => {
       expect(error.mock.calls).toEqual([[
         `The spool ${directory} cannot be written (database is locked): metrics are in memory only until it can; look at that disk`,
       ]]);
-      expect(warn.mock.calls).toEqual([[`The spool ${directory} is written again`]]);
+      expect(warn.mock.calls).toEqual([[expect.stringContaining(`The spool ${directory} is written again, and has `)]]);
     }
     await using spool = await open(directory);
     const { waiting } = spool.figures;
     expect(await take(read(spool), waiting)).toEqual(pushed.slice(-waiting));
     expect(waiting).toBeGreaterThanOrEqual(2);
+  });
+
+  it("Spool writes what was given out from memory, in order, as soon as its file can be written, and gives it once", async () => {
+    const directory = newPath();
+    const warn = vi.fn();
+    const pushed = metrics(40);
+    {
+      await using spool = await open(directory, { events: { error: () => {}, warn } });
+      using other = new DatabaseSync(join(directory, "spool.sqlite"));
+      other.exec("begin immediate");
+      const values = read(spool);
+      for (const metric of pushed.slice(0, 20)) spool.push(metric);
+      expect(await take(values, 20)).toEqual(pushed.slice(0, 20));
+      expect(spool.figures).toMatchObject({ waiting: 20, kept: 0 });
+      spool.acknowledge(5);
+      for (const metric of pushed.slice(20, 30)) spool.push(metric);
+      other.exec("rollback");
+      await vi.waitFor(() => expect(spool.figures).toMatchObject({ waiting: 25, kept: 25 }), { timeout: 10_000 });
+      expect(warn).toHaveBeenCalledExactlyOnceWith(
+        expect.stringMatching(/ is written again, and has \d+ metrics that had no place there$/),
+      );
+      for (const metric of pushed.slice(30)) spool.push(metric);
+      expect(await take(values, 20)).toEqual(pushed.slice(20));
+      spool.acknowledge(20);
+      expect(spool.figures).toMatchObject({ waiting: 15, kept: 15, delivered: 25, dropped: 0 });
+    }
+    await using spool = await open(directory);
+    expect(await take(read(spool), 15)).toEqual(pushed.slice(25));
+  });
+
+  it("Spool does not keep what is acknowledged while it is written after all", async () => {
+    const directory = newPath();
+    const pushed = metrics(20);
+    {
+      await using spool = await open(directory, { events: { error: () => {}, warn: () => {} } });
+      using other = new DatabaseSync(join(directory, "spool.sqlite"));
+      other.exec("begin immediate");
+      for (const metric of pushed) spool.push(metric);
+      await take(read(spool), 20);
+      // Begins a write without delay, which then waits for the lock.
+      const settled = spool.settle();
+      await setImmediate();
+      spool.acknowledge(15);
+      other.exec("rollback");
+      await settled;
+      expect(spool.figures).toMatchObject({ waiting: 5, kept: 5, delivered: 15 });
+    }
+    await using spool = await open(directory);
+    expect(spool.figures.waiting).toBe(5);
+    expect(await take(read(spool), 5)).toEqual(pushed.slice(15));
   });
 
   it("Spool leaves out a row that is no metric, and says so", async () => {
@@ -260,8 +311,18 @@ describe("SpoolFile", () => {
     );
     expect(() => file.write(["second", "bad"], first?.id ?? 0)).toThrow("no");
     expect(other.prepare("select document from waiting").all()).toEqual([{ document: "first" }]);
-    expect(file.write(["third"], 0)).toEqual({ dropped: 0, unread: 1 });
+    expect(file.write(["third"], 0)).toMatchObject({ dropped: 0, unread: 1 });
     expect(file.read(10).map(({ document }) => document)).toEqual(["third"]);
+  });
+
+  it("SpoolFile.write takes what is out for read, which does not give way either", () => {
+    const { file } = SpoolFile.open(newPath(), "t", 1_000);
+    using _file = file;
+    const documents = ["a", "b", "c", "d"].map((letter) => letter.repeat(300));
+    expect(file.write(documents, 0, 2)).toEqual({ dropped: 1, unread: 1, lastId: 4 });
+    expect(file.read(10)).toEqual([{ id: 4, document: documents[3] }]);
+    file.write(["e"], 0);
+    expect(() => file.write(["f"], 0, 1)).toThrow(RangeError);
   });
 
   it("SpoolFile gives back the room of a large file once it is empty", () => {

@@ -19,6 +19,8 @@ export interface WrittenSpool {
   readonly dropped: number;
   /** How many rows are still to be read. */
   readonly unread: number;
+  /** The row of the last document; those of the others are the numbers before it. */
+  readonly lastId: number;
 }
 
 /** The file is not to be used: the message names it and the remedy. */
@@ -121,12 +123,15 @@ export class SpoolFile implements Disposable {
 
   /**
    * In one transaction: removes what was delivered, up to and with row `deliveredUpTo`, and adds documents. Where the bound
-   * is passed, the oldest that were not read yet give way: those that were read are on their way.
+   * is passed, the oldest that were not read yet give way: those that were read are on their way. So are the first `out` of the
+   * documents: they count as read, and are written only when all before them were.
    */
-  write(documents: readonly string[], deliveredUpTo: number): WrittenSpool {
+  write(documents: readonly string[], deliveredUpTo: number, out = 0): WrittenSpool {
+    if (out > 0 && this.#unread > 0) throw new RangeError("Rows that were not read would be taken for read");
     const removed = this.#totalUpTo(deliveredUpTo);
     let bytes = this.#bytes - removed.bytes;
     let lastId = this.#lastId;
+    const lastRead = out > 0 ? lastId + out : this.#lastRead;
     let dropped = { count: 0, bytes: 0 };
     this.#database.exec("begin immediate");
     try {
@@ -135,7 +140,7 @@ export class SpoolFile implements Disposable {
         this.#insert.run(++lastId, document);
         bytes += Buffer.byteLength(document) + ROW_BYTES;
       }
-      if (bytes > this.#limit) dropped = this.#drop(bytes - this.#limit);
+      if (bytes > this.#limit) dropped = this.#drop(bytes - this.#limit, lastRead);
       this.#database.exec("commit");
     } catch (error) {
       // Of some failures SQLite has rolled back already.
@@ -144,9 +149,10 @@ export class SpoolFile implements Disposable {
     }
     this.#bytes = bytes - dropped.bytes;
     this.#lastId = lastId;
-    this.#unread += documents.length - dropped.count;
+    this.#lastRead = lastRead;
+    this.#unread += documents.length - out - dropped.count;
     if (this.#bytes === 0) this.#shrink();
-    return { dropped: dropped.count, unread: this.#unread };
+    return { dropped: dropped.count, unread: this.#unread, lastId };
   }
 
   [Symbol.dispose](): void {
@@ -169,9 +175,9 @@ export class SpoolFile implements Disposable {
     return this.#total.get(id) as { count: number; bytes: number; last: number };
   }
 
-  /** Removes the oldest unread rows that hold `excess` bytes together, or all of them. */
-  #drop(excess: number): { count: number; bytes: number } {
-    let [count, bytes, last] = [0, 0, this.#lastRead];
+  /** Removes the oldest rows after `lastRead` that hold `excess` bytes together, or all of them. */
+  #drop(excess: number, lastRead: number): { count: number; bytes: number } {
+    let [count, bytes, last] = [0, 0, lastRead];
     while (bytes < excess) {
       const rows = this.#sizes.all(last) as unknown as { id: number; bytes: number }[];
       if (rows.length === 0) break;
@@ -180,7 +186,7 @@ export class SpoolFile implements Disposable {
         [count, bytes, last] = [count + 1, bytes + row.bytes, row.id];
       }
     }
-    this.#remove.run(last, this.#lastRead);
+    this.#remove.run(last, lastRead);
     return { count, bytes };
   }
 

@@ -41,8 +41,8 @@ export class ThreadFile implements AsyncDisposable {
   }
 
   /** See `SpoolFile.write`. */
-  async write(documents: readonly string[], deliveredUpTo: number): Promise<WrittenSpool> {
-    return await this.#call({ name: "write", args: [documents, deliveredUpTo] }) as WrittenSpool;
+  async write(documents: readonly string[], deliveredUpTo: number, out: number): Promise<WrittenSpool> {
+    return await this.#call({ name: "write", args: [documents, deliveredUpTo, out] }) as WrittenSpool;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
