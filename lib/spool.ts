@@ -185,13 +185,21 @@ export class Spool implements Outbox {
 
   async #readRows(): Promise<readonly SpoolRow[]> {
     try {
-      const rows = await this.#file.read(MOST_READ);
-      this.#unread -= rows.length;
+      const { rows, unread } = await this.#file.read(MOST_READ);
+      const missing = this.#unread - rows.length - unread;
+      this.#unread = unread;
+      if (missing > 0) this.#miss(missing);
       return rows;
     } catch (error) {
       this.#break(error as Error);
       return [];
     }
+  }
+
+  #miss(missing: number): void {
+    this.#stored -= missing;
+    this.#dropped += missing;
+    this.#options.events.error(`${count(missing, "metric")} of the spool ${this.#directory} went without being sent`);
   }
 
   /** True where a metric had better go from memory than wait for the disk. While one is written all wait: it will be on disk, or not. */

@@ -34,7 +34,7 @@ function writeHosts({ port }: Site, run: string, count: number): string {
 function readSpool(directory: string, topic: string): Metric[] {
   const { file } = SpoolFile.open(join(directory, "spool.sqlite"), topic, 2 ** 30);
   using _file = file;
-  return file.read(1_000_000).map(({ document }) => JSON.parse(document) as Metric);
+  return file.read(1_000_000).rows.map(({ document }) => JSON.parse(document) as Metric);
 }
 
 const idsOf = (metrics: readonly { readonly check_id: string | null }[]) => metrics.map(({ check_id }) => check_id);
