@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { count } from "./count.ts";
 import type { Figures, Outbox } from "./delivery.ts";
 import { takeFolder } from "./folder_lock.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "./metric.ts";
@@ -38,9 +39,6 @@ const SETTLE_LIMIT = 500;
 const MOST_WRITTEN = 5_000;
 const MOST_READ = 1_000;
 
-/** Stands for a row where a metric went from memory because the disk could not be written. */
-const IN_MEMORY = 0;
-
 const utf8 = new TextEncoder();
 
 /**
@@ -50,7 +48,7 @@ const utf8 = new TextEncoder();
  *     push → pending → (one write) → disk → (read) → given out → acknowledged → removed with the next write
  *
  * While the disk cannot be written, metrics are given out from memory, after all that are on disk: they are as safe as
- * without a spool.
+ * without a spool. Those that are not acknowledged by the time the disk takes them are written first of all.
  */
 export class Spool implements Outbox {
   readonly #file: ThreadFile;
@@ -65,11 +63,13 @@ export class Spool implements Outbox {
   /** Not on disk yet; the first `#underWay` of them are just being written. */
   readonly #pending: Metric[] = [];
   #underWay = 0;
+  #isWriting = false;
   /** Rows on disk that were not read yet, and rows that were not acknowledged yet. */
   #unread: number;
   #stored: number;
-  /** The rows of the metrics that were given out and not acknowledged yet. */
-  readonly #givenOut: number[] = [];
+  /** Given out and not acknowledged yet: the rows of those on disk, and after them those that are in memory only. */
+  readonly #rowsOut: number[] = [];
+  readonly #memoryOut: Metric[] = [];
   #deliveredUpTo = 0;
   #removedUpTo = 0;
 
@@ -111,11 +111,10 @@ export class Spool implements Outbox {
   }
 
   get figures(): Figures {
-    const inMemory = this.#pending.length + this.#givenOut.filter((row) => row === IN_MEMORY).length;
     return {
       made: this.#made,
       delivered: this.#delivered,
-      waiting: this.#stored + inMemory,
+      waiting: this.#stored + this.#memoryOut.length + this.#pending.length,
       kept: this.#stored,
       dropped: this.#dropped,
     };
@@ -150,7 +149,8 @@ export class Spool implements Outbox {
 
   acknowledge(count: number): void {
     this.#delivered += count;
-    const rows = this.#givenOut.splice(0, count).filter((row) => row !== IN_MEMORY);
+    const rows = this.#rowsOut.splice(0, count);
+    this.#memoryOut.splice(0, count - rows.length);
     this.#stored -= rows.length;
     this.#deliveredUpTo = rows.at(-1) ?? this.#deliveredUpTo;
     this.#toWrite.ring();
@@ -178,15 +178,17 @@ export class Spool implements Outbox {
         this.#options.events.error(`A metric in the spool ${this.#directory} is left out, ${metric.reason}`);
         continue;
       }
-      this.#givenOut.push(id);
+      this.#rowsOut.push(id);
       yield metric;
     }
   }
 
   async #readRows(): Promise<readonly SpoolRow[]> {
     try {
-      const rows = await this.#file.read(MOST_READ);
-      this.#unread -= rows.length;
+      const { rows, unread } = await this.#file.read(MOST_READ);
+      const missing = this.#unread - rows.length - unread;
+      this.#unread = unread;
+      if (missing > 0) this.#miss(missing);
       return rows;
     } catch (error) {
       this.#break(error as Error);
@@ -194,21 +196,28 @@ export class Spool implements Outbox {
     }
   }
 
-  /** True where a metric had better go from memory than wait for the disk. One that is being written will be on disk, or not: it waits. */
+  #miss(missing: number): void {
+    this.#stored -= missing;
+    this.#dropped += missing;
+    this.#options.events.error(`${count(missing, "metric")} of the spool ${this.#directory} went without being sent`);
+  }
+
+  /** True where a metric had better go from memory than wait for the disk. While one is written all wait: it will be on disk, or not. */
   #canSkipDisk(): boolean {
-    return this.#pending.length > 0 && this.#underWay === 0 && (this.#isBroken || this.#trouble !== undefined);
+    return this.#pending.length > 0 && !this.#isWriting && (this.#isBroken || this.#trouble !== undefined);
   }
 
   #fromMemory(): Metric {
-    this.#givenOut.push(IN_MEMORY);
-    return this.#pending.shift() as Metric;
+    const metric = this.#pending.shift() as Metric;
+    this.#memoryOut.push(metric);
+    return metric;
   }
 
   /** Writes what there is to write, again and again, until the spool is closed. */
   async #write(): Promise<void> {
     const { signal } = this.#closing;
     while (!this.#isBroken) {
-      if (this.#pending.length === 0 && this.#deliveredUpTo === this.#removedUpTo) {
+      if (!this.#hasToWrite) {
         if (signal.aborted) return;
         await this.#toWrite.wait();
         continue;
@@ -220,17 +229,26 @@ export class Spool implements Outbox {
     }
   }
 
+  get #hasToWrite(): boolean {
+    return this.#memoryOut.length + this.#pending.length > 0 || this.#deliveredUpTo !== this.#removedUpTo;
+  }
+
   async #writeOnce(): Promise<boolean> {
-    const count = this.#underWay = Math.min(this.#pending.length, MOST_WRITTEN);
-    const delivered = this.#deliveredUpTo;
+    this.#isWriting = true;
+    const out = this.#memoryOut.slice(0, MOST_WRITTEN);
+    const pending = this.#pending.slice(0, MOST_WRITTEN - out.length);
+    const [outBefore, delivered] = [this.#memoryOut.length, this.#deliveredUpTo];
+    this.#underWay = pending.length;
     try {
-      const { dropped, unread } = await this.#file.write(this.#pending.slice(0, count).map(encodeMetric), delivered);
-      this.#pending.splice(0, count);
-      this.#unread = unread;
-      this.#stored += count - dropped;
-      this.#dropped += dropped;
+      const documents = [...out, ...pending].map(encodeMetric);
+      const { dropped, unread, lastId } = await this.#file.write(documents, delivered, out.length);
       this.#removedUpTo = delivered;
-      if (this.#trouble !== undefined) this.#options.events.warn(`The spool ${this.#directory} is written again`);
+      this.#unread = unread;
+      this.#stored += documents.length - dropped;
+      this.#dropped += dropped;
+      this.#pending.splice(0, pending.length);
+      this.#nowOnDisk(lastId - documents.length, out.length, outBefore - this.#memoryOut.length);
+      if (this.#trouble !== undefined) this.#tellRecovery(documents.length);
       this.#trouble = undefined;
       return true;
     } catch (error) {
@@ -239,8 +257,23 @@ export class Spool implements Outbox {
       return false;
     } finally {
       this.#underWay = 0;
+      this.#isWriting = false;
       this.#toRead.ring();
     }
+  }
+
+  /** So many that were given out from memory got the rows after `row`; the first of them were acknowledged while they were written. */
+  #nowOnDisk(row: number, count: number, acknowledged: number): void {
+    const gone = Math.min(count, acknowledged);
+    this.#memoryOut.splice(0, count - gone);
+    for (let n = gone + 1; n <= count; n++) this.#rowsOut.push(row + n);
+    this.#stored -= gone;
+    if (gone > 0) this.#deliveredUpTo = row + gone;
+  }
+
+  #tellRecovery(written: number): void {
+    const what = written === 0 ? "" : `, and has ${count(written, "metric")} that had no place there`;
+    this.#options.events.warn(`The spool ${this.#directory} is written again${what}`);
   }
 
   #complain(trouble: string): void {

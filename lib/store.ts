@@ -49,7 +49,7 @@ export class Store {
     return new Store(database, await prepareTables(database, table));
   }
 
-  /** What a person should know of the table, one line each: columns that are left alone. */
+  /** What a person should know of the table, one line each: a schema that was created, columns that are left alone. */
   get warnings(): readonly string[] {
     return this.#tables.warnings;
   }

@@ -193,6 +193,13 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     expect(rows).toEqual([{ address: "a", status_code: 0, latency: "0.5", is_valid: true, error: "missed" }]);
   });
 
+  it("warns of a schema that it had to create, once", async () => {
+    const table = { schema: `${newName()} typo`, name: "m" };
+    const said = `The schema "${table.schema}" did not exist: it was created for "${table.schema}"."m"`;
+    expect((await prepareTables(database, table)).warnings).toEqual([said]);
+    expect((await prepareTables(database, table)).warnings).toEqual([]);
+  });
+
   it("writes the columns that fit, and warns of each that does not", async () => {
     const name = newName();
     await database.script(

@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { decodeMetric, type Metric } from "../lib/metric.ts";
 import { Spool, type SpoolOptions } from "../lib/spool.ts";
@@ -187,12 +188,102 @@ describe("Spool", () => {
       expect(error.mock.calls).toEqual([[
         `The spool ${directory} cannot be written (database is locked): metrics are in memory only until it can; look at that disk`,
       ]]);
-      expect(warn.mock.calls).toEqual([[`The spool ${directory} is written again`]]);
+      expect(warn.mock.calls).toEqual([[expect.stringContaining(`The spool ${directory} is written again, and has `)]]);
     }
     await using spool = await open(directory);
     const { waiting } = spool.figures;
     expect(await take(read(spool), waiting)).toEqual(pushed.slice(-waiting));
     expect(waiting).toBeGreaterThanOrEqual(2);
+  });
+
+  it("Spool writes what was given out from memory, in order, as soon as its file can be written, and gives it once", async () => {
+    const directory = newPath();
+    const warn = vi.fn();
+    const pushed = metrics(40);
+    {
+      await using spool = await open(directory, { events: { error: () => {}, warn } });
+      using other = new DatabaseSync(join(directory, "spool.sqlite"));
+      other.exec("begin immediate");
+      const values = read(spool);
+      for (const metric of pushed.slice(0, 20)) spool.push(metric);
+      expect(await take(values, 20)).toEqual(pushed.slice(0, 20));
+      expect(spool.figures).toMatchObject({ waiting: 20, kept: 0 });
+      spool.acknowledge(5);
+      for (const metric of pushed.slice(20, 30)) spool.push(metric);
+      other.exec("rollback");
+      await vi.waitFor(() => expect(spool.figures).toMatchObject({ waiting: 25, kept: 25 }), { timeout: 10_000 });
+      expect(warn).toHaveBeenCalledExactlyOnceWith(
+        expect.stringMatching(/ is written again, and has \d+ metrics that had no place there$/),
+      );
+      for (const metric of pushed.slice(30)) spool.push(metric);
+      expect(await take(values, 20)).toEqual(pushed.slice(20));
+      spool.acknowledge(20);
+      expect(spool.figures).toMatchObject({ waiting: 15, kept: 15, delivered: 25, dropped: 0 });
+    }
+    await using spool = await open(directory);
+    expect(await take(read(spool), 15)).toEqual(pushed.slice(25));
+  });
+
+  it("Spool does not keep what is acknowledged while it is written after all", async () => {
+    const directory = newPath();
+    const pushed = metrics(20);
+    {
+      await using spool = await open(directory, { events: { error: () => {}, warn: () => {} } });
+      using other = new DatabaseSync(join(directory, "spool.sqlite"));
+      other.exec("begin immediate");
+      for (const metric of pushed) spool.push(metric);
+      await take(read(spool), 20);
+      // Begins a write without delay, which then waits for the lock.
+      const settled = spool.settle();
+      await setImmediate();
+      spool.acknowledge(15);
+      other.exec("rollback");
+      await settled;
+      expect(spool.figures).toMatchObject({ waiting: 5, kept: 5, delivered: 15 });
+    }
+    await using spool = await open(directory);
+    expect(spool.figures.waiting).toBe(5);
+    expect(await take(read(spool), 5)).toEqual(pushed.slice(15));
+  });
+
+  it("Spool goes on in memory where it comes to a damaged place, and says so", async () => {
+    const directory = newPath();
+    const path = join(directory, "spool.sqlite");
+    {
+      await using spool = await open(directory);
+      for (const metric of metrics(500)) spool.push(metric);
+    }
+    const middle = openSync(path, "r+");
+    writeSync(middle, new Uint8Array(8_192).fill(7), 0, 8_192, 20 * 4_096);
+    closeSync(middle);
+    const error = vi.fn();
+    await using spool = await open(directory, { events: { error, warn: error } });
+    const later = metric(500);
+    spool.push(later);
+    expect((await take(read(spool), 1)).map(({ address }) => address)).toEqual(["a500"]);
+    expect(error).toHaveBeenCalledExactlyOnceWith(
+      `The spool ${directory} is out of use (database disk image is malformed): metrics are in memory only, and 500 wait ` +
+        "in it; start again, or move spool.sqlite away and start again",
+    );
+  });
+
+  it("Spool says how many metrics went from its file, and waits for none of them", async () => {
+    const directory = newPath();
+    const pushed = metrics(10);
+    {
+      await using spool = await open(directory);
+      for (const metric of pushed) spool.push(metric);
+    }
+    {
+      using other = new DatabaseSync(join(directory, "spool.sqlite"));
+      other.exec("delete from waiting where id between 3 and 5");
+    }
+    const error = vi.fn();
+    await using spool = await open(directory, { events: { error, warn: error } });
+    spool.end();
+    expect(await take(read(spool), 10)).toEqual([...pushed.slice(0, 2), ...pushed.slice(5)]);
+    expect(error).toHaveBeenCalledExactlyOnceWith(`3 metrics of the spool ${directory} went without being sent`);
+    expect(spool.figures).toMatchObject({ waiting: 7, kept: 7, dropped: 3 });
   });
 
   it("Spool leaves out a row that is no metric, and says so", async () => {
@@ -219,24 +310,8 @@ describe("Spool", () => {
 });
 
 describe("SpoolFile", () => {
-  const create = (path: string, documents: readonly string[]) => {
-    const { file } = SpoolFile.open(path, "t", 2 ** 30);
-    file.write(documents, 0);
-    file[Symbol.dispose]();
-  };
-
   it.each<[string, (path: string) => void, string]>([
     ["is no database", (path) => writeFileSync(path, "not a database".repeat(100)), "file is not a database"],
-    [
-      "was overwritten in the middle",
-      (path) => {
-        create(path, Array.from({ length: 500 }, (_, n) => `{"n": ${n}, "text": "${"x".repeat(500)}"}`));
-        const middle = openSync(path, "r+");
-        writeSync(middle, new Uint8Array(8_192).fill(7), 0, 8_192, 20 * 4_096);
-        closeSync(middle);
-      },
-      "database disk image is malformed",
-    ],
   ])("SpoolFile.open names a file that %s, and the remedy", (_what, spoil, reason) => {
     const path = newPath();
     spoil(path);
@@ -253,15 +328,69 @@ describe("SpoolFile", () => {
     const { file } = SpoolFile.open(path, "t", 2 ** 30);
     using _file = file;
     file.write(["first"], 0);
-    const [first] = file.read(1);
+    const [first] = file.read(1).rows;
     using other = new DatabaseSync(path);
     other.exec(
       "create trigger refuse before insert on waiting when new.document = 'bad' begin select raise(fail, 'no'); end",
     );
     expect(() => file.write(["second", "bad"], first?.id ?? 0)).toThrow("no");
     expect(other.prepare("select document from waiting").all()).toEqual([{ document: "first" }]);
-    expect(file.write(["third"], 0)).toEqual({ dropped: 0, unread: 1 });
-    expect(file.read(10).map(({ document }) => document)).toEqual(["third"]);
+    expect(file.write(["third"], 0)).toMatchObject({ dropped: 0, unread: 1 });
+    expect(file.read(10).rows.map(({ document }) => document)).toEqual(["third"]);
+  });
+
+  it("SpoolFile.write takes what is out for read, which does not give way either", () => {
+    const { file } = SpoolFile.open(newPath(), "t", 1_000);
+    using _file = file;
+    const documents = ["a", "b", "c", "d"].map((letter) => letter.repeat(300));
+    expect(file.write(documents, 0, 2)).toEqual({ dropped: 1, unread: 1, lastId: 4 });
+    expect(file.read(10)).toEqual({ rows: [{ id: 4, document: documents[3] }], unread: 0 });
+    file.write(["e"], 0);
+    expect(() => file.write(["f"], 0, 1)).toThrow(RangeError);
+  });
+
+  it("SpoolFile.open does not read what waits, however much that is", () => {
+    const path = newPath();
+    {
+      const { file } = SpoolFile.open(path, "t", 2 ** 30);
+      using _file = file;
+      file.write(Array.from({ length: 5_000 }, () => "x".repeat(500)), 0);
+    }
+    // A file whose middle is not there: whoever reads it all fails.
+    const middle = openSync(path, "r+");
+    writeSync(middle, new Uint8Array(2 ** 20), 0, 2 ** 20, 2 ** 20);
+    closeSync(middle);
+    const { file, waiting } = SpoolFile.open(path, "t", 2 ** 30);
+    using _file = file;
+    expect(waiting).toBe(5_000);
+    expect(() => file.read(5_000)).toThrow("database disk image is malformed");
+  });
+
+  it.each([
+    ["was written without totals", "drop table totals; pragma user_version = 1"],
+    ["got rows from elsewhere", "update totals set count = 0, bytes = 0, last = 0"],
+  ])("SpoolFile.open counts in a file that %s, and notes it with the next write", (_what, change) => {
+    const path = newPath();
+    const open = () => SpoolFile.open(path, "t", 1_600);
+    const documents = ["a", "b", "c", "d"].map((letter) => letter.repeat(300));
+    {
+      using file = open().file;
+      file.write(documents, 0);
+    }
+    {
+      using other = new DatabaseSync(path);
+      other.exec(change);
+    }
+    {
+      const { file, waiting } = open();
+      using _file = file;
+      expect(waiting).toBe(4);
+      expect(file.write(documents.slice(2), 0)).toEqual({ dropped: 1, unread: 5, lastId: 6 });
+    }
+    const { file, waiting } = open();
+    using _file = file;
+    expect(waiting).toBe(5);
+    expect(file.read(10).rows.map(({ document }) => document[0])).toEqual(["b", "c", "d", "c", "d"]);
   });
 
   it("SpoolFile gives back the room of a large file once it is empty", () => {
@@ -269,7 +398,7 @@ describe("SpoolFile", () => {
     const { file } = SpoolFile.open(path, "t", 2 ** 30);
     using _file = file;
     file.write(Array.from({ length: 20_000 }, (_, n) => `${n}${"x".repeat(600)}`), 0);
-    const last = file.read(20_000).at(-1)?.id ?? 0;
+    const last = file.read(20_000).rows.at(-1)?.id ?? 0;
     file.write([], last);
     expect(statSync(path).size).toBeLessThan(100_000);
   });

@@ -19,6 +19,22 @@ export interface WrittenSpool {
   readonly dropped: number;
   /** How many rows are still to be read. */
   readonly unread: number;
+  /** The row of the last document; those of the others are the numbers before it. */
+  readonly lastId: number;
+}
+
+/** What came of a reading. */
+export interface ReadSpool {
+  readonly rows: readonly SpoolRow[];
+  /** How many rows are still to be read. */
+  readonly unread: number;
+}
+
+/** Rows, the bytes they take, about, and the last one's id. */
+interface Totals {
+  readonly count: number;
+  readonly bytes: number;
+  readonly last: number;
 }
 
 /** The file is not to be used: the message names it and the remedy. */
@@ -26,8 +42,8 @@ export class SpoolFileError extends Error {
   override name = "SpoolFileError";
 }
 
-/** Of the tables below. */
-const FORMAT = 1;
+/** Of the tables below. Format 1 had no totals; a version that does not keep them must not write here. */
+const FORMAT = 2;
 
 // The journal ("write-ahead log") is synced at every commit (FULL): what a commit said is on disk outlives a power cut, not
 // only a SIGKILL, for which NORMAL would do. A commit holds all that came while the last one was under way, which makes the
@@ -43,11 +59,14 @@ const TABLES = `
   begin immediate;
   create table if not exists waiting (id integer primary key, document text not null) strict;
   create table if not exists target (topic text not null) strict;
+  create table if not exists totals (count integer not null, bytes integer not null, last integer not null) strict;
   pragma user_version = ${FORMAT};
   commit;`;
 
 /** What a row takes in the file beside its document, in bytes; about. */
 const ROW_BYTES = 16;
+/** Beyond every row. */
+const EVERYTHING = Number.MAX_SAFE_INTEGER;
 /** Rows that are looked at together when the oldest must give way. */
 const DROP_STEP = 500;
 /** An emptied file with more pages than this (4 KiB each) is made small again. */
@@ -65,9 +84,11 @@ export class SpoolFile implements Disposable {
   readonly #next: StatementSync;
   readonly #sizes: StatementSync;
   readonly #total: StatementSync;
+  readonly #note: StatementSync;
   #lastId: number;
   #lastRead = 0;
   #unread: number;
+  #count: number;
   #bytes: number;
 
   private constructor(database: DatabaseSync, limit: number) {
@@ -84,8 +105,9 @@ export class SpoolFile implements Disposable {
               coalesce(max(id), 0) as last
        from waiting where id <= ?`,
     );
-    const { count, bytes, last } = this.#totalUpTo(Number.MAX_SAFE_INTEGER);
-    [this.#unread, this.#bytes, this.#lastId] = [count, bytes, last];
+    this.#note = database.prepare("update totals set count = ?, bytes = ?, last = ?");
+    const { count, bytes, last } = this.#knownTotals() ?? this.#totalUpTo(EVERYTHING);
+    [this.#unread, this.#count, this.#bytes, this.#lastId] = [count, count, bytes, last];
   }
 
   /**
@@ -102,7 +124,7 @@ export class SpoolFile implements Disposable {
         );
       }
       database.exec(CONNECTION + TABLES);
-      // Counts what waits, and so comes by every page: a check of its own would take as long again.
+      // Looks at a few pages only: the checks wait for it, and a gibibyte is seconds of a disk. Damage elsewhere shows when it is read.
       const file = new SpoolFile(database, limit);
       return { file, topic: file.#claim(topic), waiting: file.#unread };
     } catch (error) {
@@ -112,21 +134,33 @@ export class SpoolFile implements Disposable {
   }
 
   /** The next rows that were not read yet, oldest first. */
-  read(count: number): SpoolRow[] {
+  read(count: number): ReadSpool {
     const rows = this.#next.all(this.#lastRead, count) as unknown as SpoolRow[];
     this.#lastRead = rows.at(-1)?.id ?? this.#lastRead;
     this.#unread -= rows.length;
-    return rows;
+    // Rows that the totals tell of went without us, by a repair of the file for one. Waited for, they would never come.
+    if (rows.length < count && this.#unread !== 0) this.#recount();
+    return { rows, unread: this.#unread };
+  }
+
+  /** All rows are read: there are as many as are found now. */
+  #recount(): void {
+    const { count, bytes } = this.#totalUpTo(EVERYTHING);
+    [this.#unread, this.#count, this.#bytes] = [0, count, bytes];
   }
 
   /**
    * In one transaction: removes what was delivered, up to and with row `deliveredUpTo`, and adds documents. Where the bound
-   * is passed, the oldest that were not read yet give way: those that were read are on their way.
+   * is passed, the oldest that were not read yet give way: those that were read are on their way. So are the first `out` of the
+   * documents: they count as read, and are written only when all before them were.
    */
-  write(documents: readonly string[], deliveredUpTo: number): WrittenSpool {
+  write(documents: readonly string[], deliveredUpTo: number, out = 0): WrittenSpool {
+    if (out > 0 && this.#unread > 0) throw new RangeError("Rows that were not read would be taken for read");
     const removed = this.#totalUpTo(deliveredUpTo);
     let bytes = this.#bytes - removed.bytes;
+    let count = this.#count - removed.count + documents.length;
     let lastId = this.#lastId;
+    const lastRead = out > 0 ? lastId + out : this.#lastRead;
     let dropped = { count: 0, bytes: 0 };
     this.#database.exec("begin immediate");
     try {
@@ -135,18 +169,23 @@ export class SpoolFile implements Disposable {
         this.#insert.run(++lastId, document);
         bytes += Buffer.byteLength(document) + ROW_BYTES;
       }
-      if (bytes > this.#limit) dropped = this.#drop(bytes - this.#limit);
+      if (bytes > this.#limit) dropped = this.#drop(bytes - this.#limit, lastRead);
+      bytes -= dropped.bytes;
+      count -= dropped.count;
+      this.#note.run(count, bytes, lastId);
       this.#database.exec("commit");
     } catch (error) {
       // Of some failures SQLite has rolled back already.
       if (this.#database.isTransaction) this.#database.exec("rollback");
       throw error;
     }
-    this.#bytes = bytes - dropped.bytes;
+    this.#bytes = bytes;
+    this.#count = count;
     this.#lastId = lastId;
-    this.#unread += documents.length - dropped.count;
-    if (this.#bytes === 0) this.#shrink();
-    return { dropped: dropped.count, unread: this.#unread };
+    this.#lastRead = lastRead;
+    this.#unread += documents.length - out - dropped.count;
+    if (count === 0) this.#shrink();
+    return { dropped: dropped.count, unread: this.#unread, lastId };
   }
 
   [Symbol.dispose](): void {
@@ -165,13 +204,24 @@ export class SpoolFile implements Disposable {
     return topic;
   }
 
-  #totalUpTo(id: number): { readonly count: number; readonly bytes: number; readonly last: number } {
-    return this.#total.get(id) as { count: number; bytes: number; last: number };
+  /** The totals that the last write noted; null where it noted none, or the rows are not those of then. */
+  #knownTotals(): Totals | null {
+    const known = this.#database.prepare("select count, bytes, last from totals").get() as unknown as
+      | Totals
+      | undefined;
+    if (known === undefined) this.#database.exec("insert into totals values (0, 0, 0)");
+    const { last } = this.#database.prepare("select max(id) as last from waiting").get() as { last: number | null };
+    const isKnown = known !== undefined && (last === null ? known.count === 0 : known.last === last);
+    return isKnown ? known : null;
   }
 
-  /** Removes the oldest unread rows that hold `excess` bytes together, or all of them. */
-  #drop(excess: number): { count: number; bytes: number } {
-    let [count, bytes, last] = [0, 0, this.#lastRead];
+  #totalUpTo(id: number): Totals {
+    return this.#total.get(id) as unknown as Totals;
+  }
+
+  /** Removes the oldest rows after `lastRead` that hold `excess` bytes together, or all of them. */
+  #drop(excess: number, lastRead: number): { count: number; bytes: number } {
+    let [count, bytes, last] = [0, 0, lastRead];
     while (bytes < excess) {
       const rows = this.#sizes.all(last) as unknown as { id: number; bytes: number }[];
       if (rows.length === 0) break;
@@ -180,7 +230,7 @@ export class SpoolFile implements Disposable {
         [count, bytes, last] = [count + 1, bytes + row.bytes, row.id];
       }
     }
-    this.#remove.run(last, this.#lastRead);
+    this.#remove.run(last, lastRead);
     return { count, bytes };
   }
 

@@ -7,7 +7,10 @@ import { isDamage, SpoolFile, SpoolFileError } from "./spool_file.ts";
 export type Call =
   | { readonly name: "open"; readonly args: readonly [path: string, topic: string, limit: number] }
   | { readonly name: "read"; readonly args: readonly [count: number] }
-  | { readonly name: "write"; readonly args: readonly [documents: readonly string[], deliveredUpTo: number] }
+  | {
+    readonly name: "write";
+    readonly args: readonly [documents: readonly string[], deliveredUpTo: number, out: number];
+  }
   | { readonly name: "close" };
 
 /** What comes back, one for each call, in order. An error would lose its class on the way. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type OpenedSpool, SpoolFileError, type SpoolRow, type WrittenSpool } from "./spool_file.ts";
+import { type OpenedSpool, type ReadSpool, SpoolFileError, type WrittenSpool } from "./spool_file.ts";
 import { type Answer, type Call, startSpoolThread } from "./spool_thread.ts";
 
 /** The file is broken, or the thread that held it is gone: it is of no more use to this run. */
@@ -36,13 +36,13 @@ export class ThreadFile implements AsyncDisposable {
   }
 
   /** See `SpoolFile.read`. */
-  async read(count: number): Promise<readonly SpoolRow[]> {
-    return await this.#call({ name: "read", args: [count] }) as readonly SpoolRow[];
+  async read(count: number): Promise<ReadSpool> {
+    return await this.#call({ name: "read", args: [count] }) as ReadSpool;
   }
 
   /** See `SpoolFile.write`. */
-  async write(documents: readonly string[], deliveredUpTo: number): Promise<WrittenSpool> {
-    return await this.#call({ name: "write", args: [documents, deliveredUpTo] }) as WrittenSpool;
+  async write(documents: readonly string[], deliveredUpTo: number, out: number): Promise<WrittenSpool> {
+    return await this.#call({ name: "write", args: [documents, deliveredUpTo, out] }) as WrittenSpool;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

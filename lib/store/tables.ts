@@ -20,7 +20,7 @@ export interface Tables extends QuotedTables {
   readonly statusCodeRequired: boolean;
   /** Names of the unique indexes by which a metric that was sent twice is recognised. */
   readonly repeatIndexes: ReadonlySet<string>;
-  /** One line for each column that is left alone though its name is that of a field. */
+  /** One line for a schema that was created, and for each column that is left alone though its name is that of a field. */
   readonly warnings: readonly string[];
 }
 
@@ -36,7 +36,11 @@ export async function prepareTables(database: Database, table: TableName): Promi
   const home = await locate(database, table);
   const missing = await missingTables(database, home);
   if (missing.length > 0) await create(database, home, missing, role);
-  return await inspect(database, home, role);
+  const tables = await inspect(database, home, role);
+  if (!missing.includes("schema")) return tables;
+  // It was asked for, by a name that nobody had used yet: a slip of the pen would else not be seen.
+  const created = `The schema ${quoteIdentifier(home.schema ?? "")} did not exist: it was created for ${tables.main}`;
+  return { ...tables, warnings: [created, ...tables.warnings] };
 }
 
 async function currentRole(database: Database): Promise<string> {

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
 import type { Combination } from "./combinations.ts";
@@ -108,7 +109,10 @@ async function strike(fault: Fault, { faults, say }: CampaignOptions, world: Wor
   const healed = performance.now();
   source.resume();
   const enough = source.made + ENOUGH;
-  const isMaking = () => source.made >= enough;
+  const isMaking = () => {
+    world.expectBroker();
+    return source.made >= enough;
+  };
   await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 120_000 });
   await world.recovered(from);
   // Whoever gave up for the fault's sake may do so a moment after it is healed.
@@ -138,11 +142,16 @@ async function describe(world: World): Promise<string> {
   const words = world.crew.members.map(({ running, group }, i) =>
     `consumer ${i} of group ${group}:\n${running.stderr.split("\n").slice(-15).join("\n")}`
   );
-  const { partitions } = await world.topic.describe();
-  const marks = await world.marks();
-  const ends = await Promise.all(
-    Array.from({ length: partitions }, (_, partition) => world.topic.bound(partition, -1)),
-  );
-  const places = ends.map((end, partition) => `partition ${partition}: mark ${marks.get(partition)}, end ${end}`);
-  return [...places, ...words].join("\n");
+  // What is to be described may be what broke: the report must come all the same.
+  const places = await describePlaces(world).catch(({ message }: Error) => [`no word from the broker: ${message}`]);
+  const said = await readFile(world.broker.log, "utf8").catch(() => "");
+  return [...places, ...words, `the broker:\n${said.split("\n").slice(-15).join("\n")}`].join("\n");
+}
+
+async function describePlaces({ topic, marks: readMarks, expectBroker }: World): Promise<readonly string[]> {
+  expectBroker();
+  const { partitions } = await topic.describe();
+  const marks = await readMarks();
+  const ends = await Promise.all(Array.from({ length: partitions }, (_, partition) => topic.bound(partition, -1)));
+  return ends.map((end, partition) => `partition ${partition}: mark ${marks.get(partition)}, end ${end}`);
 }

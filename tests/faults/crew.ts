@@ -41,7 +41,7 @@ export class Crew implements AsyncDisposable {
   add(group = GROUP): Member {
     const { runtime, client } = this.#variants[this.#started++ % this.#variants.length] as Variant;
     const env = { ...this.#environment, KAFKA_CLIENT: client, KAFKA_GROUP: group };
-    const member = { running: start(runtime, "consumer", [], { env, input: "" }), group };
+    const member = { running: start(runtime, "consumer", [], { env, input: "", apart: true }), group };
     this.#members.add(member);
     void member.running.ended.then((ended) => this.#replace(member, ended));
     return member;

@@ -74,6 +74,11 @@ function table({ lines, total }: Report): string {
   return [...all.map(pad), note].join("\n");
 }
 
+function withoutAccount(problem: string): Report {
+  const total = { made: 0, rows: 0, rejected: 0, twice: 0, lost: 0, excused: 0, samples: [] };
+  return { lines: [], total, problems: [problem] };
+}
+
 async function main(): Promise<number> {
   if (values.help || values.list) {
     console.log(values.help ? HELP : FAULTS.map(({ name }) => name).join("\n"));
@@ -103,7 +108,9 @@ async function main(): Promise<number> {
       stop: stopping.signal,
       say,
     };
-    return { combination, report: await campaign(options) };
+    // One that cannot go on must not take the reports of the others with it.
+    const report = await campaign(options).catch(({ stack }: Error) => withoutAccount(String(stack)));
+    return { combination, report };
   }));
   for (const { combination, report } of reports) {
     console.log(`\n${combination.name}\n${table(report)}`);

@@ -8,6 +8,9 @@ import type { GeneratorOptions } from "./generator.ts";
 
 const SCRIPT = fileURLToPath(new URL("generator.ts", import.meta.url));
 
+/** Milliseconds that the generator may take to have all confirmed: longer than any broker here is away. */
+const PAUSE_LIMIT = 30_000;
+
 /** The generator as a process of its own, that goes on after its death where it had been confirmed. */
 export class NumberSource implements AsyncDisposable {
   readonly #options: Omit<GeneratorOptions, "from">;
@@ -33,6 +36,8 @@ export class NumberSource implements AsyncDisposable {
       JSON.stringify({ ...this.#options, from }),
     ], {
       stdio: ["ignore", "pipe", "ignore"],
+      // Ctrl-C is for whoever runs the suite: the fault under way must come to its end.
+      detached: true,
     });
     this.#child = child;
     createInterface({ input: child.stdout }).on("line", (line) => this.#hear(line));
@@ -57,14 +62,16 @@ export class NumberSource implements AsyncDisposable {
     if (!this.#isPaused) this.resume();
   }
 
-  /** Resolves when all that was begun is confirmed, and nothing more comes. */
+  /** Resolves when all that was begun is confirmed, or, where no broker confirms it, given up, and nothing more comes. */
   async pause(): Promise<void> {
     this.#isPaused = true;
     const child = this.#child;
     if (child === undefined) return;
     const closed = once(child, "close");
     child.kill("SIGTERM");
+    const late = setTimeout(() => child.kill("SIGKILL"), PAUSE_LIMIT);
     await closed;
+    clearTimeout(late);
     // What was sent and not confirmed would else be missing behind the last number.
     await delay(250);
   }

@@ -49,6 +49,8 @@ export interface World extends AsyncDisposable {
   sql(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
   /** Waits until every number from `from` on that is made by now is stored. */
   recovered(from: number): Promise<void>;
+  /** Throws where the broker's process ended though no fault ended it: nothing will come of waiting then. */
+  expectBroker(): void;
   /** The marks of the topic as it is now, by partition. */
   marks(): Promise<ReadonlyMap<number, number>>;
 }
@@ -66,7 +68,7 @@ export async function openWorld({ combination, random, rate, isShort }: WorldOpt
   const broker = stack.use(await temporaryKafka({ settings: BROKER }));
   const disk = ownDisk();
   if (disk !== null) stack.defer(() => disk.remove());
-  const postgres = stack.use(await startPostgres({ own: true }));
+  const postgres = stack.use(await startPostgres({ own: true, apart: true }));
   const way = stack.use(await relay(0, postgres.settings.host, postgres.settings.port));
   await prepareDatabase(postgres, disk?.folder ?? null);
 
@@ -93,9 +95,15 @@ export async function openWorld({ combination, random, rate, isShort }: WorldOpt
     sql,
     async recovered(from) {
       const made = source.made;
-      const look = async () => (await persistently(() => ledger.missing(from, made))).length === 0;
+      const look = async () => {
+        world.expectBroker();
+        return (await persistently(() => ledger.missing(from, made))).length === 0;
+      };
       const late = () => `Numbers from ${from} to ${made} are not all stored after ${RECOVERY_LIMIT / 1000} s`;
       await eventually(look, late, { timeout: RECOVERY_LIMIT, interval: 300 });
+    },
+    expectBroker() {
+      if (!isRunning(broker.pid)) throw new Error("The broker ended by itself");
     },
     async marks() {
       const { id } = await topic.describe();
@@ -164,6 +172,14 @@ async function prepareDatabase({ sql, own }: TestPostgres, disk: string | null):
   await sql.unsafe(`create tablespace small location '${disk}'`);
   await sql.unsafe(`grant create on tablespace small to ${ROLE}`);
   await sql.unsafe(`alter role ${ROLE} set default_tablespace = small`);
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** A small disk, where this program may make one. */

@@ -26,6 +26,8 @@ export interface TestPostgres extends AsyncDisposable {
 }
 
 export interface TestPostgresOptions {
+  /** A server of its own in a session of its own: the Ctrl-C of whoever started it does not reach it. */
+  readonly apart?: boolean;
   /** Starts a server even where the environment names one. */
   readonly own?: boolean;
   /** The server's certificate and its key, PEM: it then takes TLS. */
@@ -111,7 +113,7 @@ function superuser({ host, port, name, user, password }: PostgresSettings): post
   });
 }
 
-async function startServer({ tls, settings: more = [] }: TestPostgresOptions): Promise<TestPostgres> {
+async function startServer({ tls, settings: more = [], apart = false }: TestPostgresOptions): Promise<TestPostgres> {
   const bin = programs;
   if (bin === null) throw new Error("No PostgreSQL server here: install postgresql, or set TEST_DATABASE_URL");
   const folder = mkdtempSync(join(tmpdir(), "test-postgres-"));
@@ -126,6 +128,7 @@ async function startServer({ tls, settings: more = [] }: TestPostgresOptions): P
     const started = spawn(join(bin, "postgres"), serverArguments(folder, port, tls !== undefined, more), {
       cwd: folder,
       stdio: ["ignore", "ignore", "pipe"],
+      detached: apart,
       ...owner,
     });
     await untilReady(started);

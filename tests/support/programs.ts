@@ -67,6 +67,8 @@ export interface StartOptions {
   readonly shell?: string;
   /** At a terminal of its own, which standard input types at and standard output shows (Linux). */
   readonly terminal?: boolean;
+  /** In a session of its own: the Ctrl-C of whoever started it does not reach it. */
+  readonly apart?: boolean;
   /** The folder of the bundle to start instead of the sources. */
   readonly bundle?: string;
 }
@@ -92,6 +94,7 @@ export function start(
   const child = spawn(file, rest, {
     cwd: options.cwd ?? ROOT,
     env: { ...inherited, ...options.env },
+    detached: options.apart ?? false,
   });
   const output = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => output.stdout += text);

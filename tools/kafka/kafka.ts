@@ -57,6 +57,8 @@ export interface KafkaServer extends AsyncDisposable {
   readonly certificates: Certificates;
   /** Where the logs of the topics are. */
   readonly data: string;
+  /** What it says: the file that it logs to. */
+  readonly log: string;
   /** The broker's process. */
   readonly pid: number;
   /** Resolves when the broker's process has ended, whoever ended it. */
@@ -119,14 +121,14 @@ class Broker implements KafkaServer {
   readonly sasl: string;
   readonly certificates: Certificates;
   readonly data: string;
-  readonly #directory: string;
+  readonly log: string;
   readonly #lib: string;
   readonly #settings: string;
   readonly #port: number;
   #process: ChildProcess | undefined;
 
   constructor(directory: string, lib: string, settings: string, certificates: Certificates, ports: Ports) {
-    this.#directory = directory;
+    this.log = join(directory, "broker.log");
     this.data = join(directory, DATA);
     this.#lib = lib;
     this.#settings = settings;
@@ -144,7 +146,7 @@ class Broker implements KafkaServer {
   }
 
   async restart(): Promise<void> {
-    const log = openSync(join(this.#directory, "broker.log"), "a");
+    const log = openSync(this.log, "a");
     const logging = `-Dlog4j2.configurationFile=${join(HERE, "log4j2.properties")}`;
     // A process group of its own: the terminal's Ctrl-C must not end it before its starter does, in order.
     const options = { stdio: ["ignore", log, log] as ["ignore", number, number], detached: true };
@@ -154,7 +156,7 @@ class Broker implements KafkaServer {
       await untilAnswering(this.#port, this.#process);
     } catch (error) {
       await this.kill();
-      const said = await readFile(join(this.#directory, "broker.log"), "utf8");
+      const said = await readFile(this.log, "utf8");
       throw new Error(`The Kafka broker did not start:\n${said.slice(-2000)}`, { cause: error });
     }
   }
