@@ -1,4 +1,5 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+import process from "node:process";
 import { isScarcity } from "./scarcity.ts";
 
 /** Files that are kept for all but checks: the connections to Kafka, the spool, threads, the HTTP port. */
@@ -31,13 +32,34 @@ export function fitConcurrency(wanted: number, openable: number): Fitting {
 }
 
 /**
- * How many more files this program may open; it stops counting at what `wanted` checks take. It tries: of the limit itself Deno
- * tells nobody without all permissions, and neither runtime what is open already. (Both raise the soft limit to the hard one.)
+ * How many more files this program may open; it stops counting at what `wanted` checks take. It asks, and where nobody answers
+ * it tries. (Both runtimes raise the soft limit to the hard one.)
  */
 export function openableFor(wanted: number): number {
+  const most = wanted + RESERVE;
+  return Math.min(most, openableOnLinux() ?? openableByTrying(most));
+}
+
+/**
+ * What Linux says, which takes 1 ms; null where it says nothing. Not under Deno, which lets nobody ask without all permissions, and
+ * would put that to whoever sits at a terminal.
+ */
+function openableOnLinux(): number | null {
+  if ("Deno" in globalThis || process.platform !== "linux") return null;
+  try {
+    const limit = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+    // One of those that are open is the folder that is read here.
+    return limit === undefined ? null : Number(limit) - readdirSync("/proc/self/fd").length + 1;
+  } catch {
+    return null;
+  }
+}
+
+/** The first time this takes some 50 ms for 2,000 files: a system makes room for more of them in small steps. */
+function openableByTrying(most: number): number {
   const files: number[] = [];
   try {
-    while (files.length < wanted + RESERVE) files.push(openSync(new URL(import.meta.url), "r"));
+    while (files.length < most) files.push(openSync(new URL(import.meta.url), "r"));
     return files.length;
   } catch (error) {
     // Whoever may not read files is not at their limit.

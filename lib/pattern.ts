@@ -52,8 +52,8 @@ export function patternReader(): (source: string) => Pattern {
   const known = new Map<string, Pattern>();
   const programs = new Programs();
   return (source) => {
-    const pattern = known.get(source) ?? read(source, programs);
-    known.set(source, pattern);
+    let pattern = known.get(source);
+    if (pattern === undefined) known.set(source, pattern = read(source, programs));
     return pattern;
   };
 }

@@ -6,7 +6,6 @@ import type { KeyRing } from "./key_ring.ts";
 import type { Log } from "./log.ts";
 import type { Metric } from "./metric.ts";
 import { ProducerReport } from "./producer_report.ts";
-import { openProgramPort } from "./program_port.ts";
 
 /** Tells of the checks: to a person in the log, and to Prometheus where there is a port. */
 export interface ProducerWatch extends AsyncDisposable {
@@ -36,7 +35,10 @@ export async function watchProducer(
   const dispose = () => resources.disposeAsync();
   if (listen === null) return { see: (metric) => report.see(metric), forget, [Symbol.asyncDispose]: dispose };
   // Loaded only where it is needed: it takes as long as all the rest of the program.
-  const { ProducerTelemetry } = await import("./telemetry.ts");
+  const [{ ProducerTelemetry }, { openProgramPort }] = await Promise.all([
+    import("./telemetry.ts"),
+    import("./program_port.ts"),
+  ]);
   const telemetry = new ProducerTelemetry(() => {
     const { waiting, delivered, dropped } = outbox.figures;
     return { hosts: checks.size, down: report.down, inFlight: checks.running, waiting, delivered, dropped };

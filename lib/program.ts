@@ -1,6 +1,5 @@
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { askHealth } from "./ask_health.ts";
 import { jsonLine, Log, type LogLevel, terminalLine } from "./log.ts";
 import { type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
 import { UsageError } from "./usage_error.ts";
@@ -46,6 +45,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
     const parsed = readSettings(process.argv.slice(2), environmentOf(name));
     if (parsed.kind === "problems") throw new UsageError(parsed.problems);
     if (parsed.kind === "health") {
+      const { askHealth } = await import("./ask_health.ts");
       const trouble = await askHealth(parsed.address);
       if (trouble !== null) process.stderr.write(`${trouble}\n`);
       process.exit(trouble === null ? 0 : 1);

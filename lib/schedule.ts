@@ -24,8 +24,8 @@ export function frequencyReader(timeZone: string): (text: string) => Frequency {
   const zone = new TimeZone(timeZone);
   const known = new Map<string, Frequency>();
   return (text) => {
-    const frequency = known.get(text) ?? readFrequency(text, zone);
-    known.set(text, frequency);
+    let frequency = known.get(text);
+    if (frequency === undefined) known.set(text, frequency = readFrequency(text, zone));
     return frequency;
   };
 }

@@ -164,11 +164,13 @@ export class Timetable {
     this.advance(now);
     if (this.#isClosed) return { added: 0, removed: 0, changed: 0 };
     let [added, removed, changed] = [0, 0, 0];
-    const wanted = new Set(hosts.map(({ address }) => address));
-    for (const entry of this.#entries.values()) {
-      if (entry.isGone || wanted.has(entry.host.address)) continue;
-      removed++;
-      this.#remove(entry);
+    if (this.#entries.size > 0) {
+      const wanted = new Set(hosts.map(({ address }) => address));
+      for (const entry of this.#entries.values()) {
+        if (entry.isGone || wanted.has(entry.host.address)) continue;
+        removed++;
+        this.#remove(entry);
+      }
     }
     for (const host of hosts) {
       const entry = this.#entries.get(host.address);

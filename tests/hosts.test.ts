@@ -119,6 +119,9 @@ it.each([
   ["[::1", `[::1 is no address: ${WRITE_DOMAIN}`],
   ["a.example:99999/x", `a.example:99999/x is no address: ${WRITE_DOMAIN}`],
   ["https://256.256.256.256", `https://256.256.256.256 is no address: ${WRITE_DOMAIN}`],
+  ["http://192.0.2.08", `http://192.0.2.08 is no address: ${WRITE_DOMAIN}`],
+  ["a.1", `a.1 is no address: ${WRITE_DOMAIN}`],
+  ["http:80/", 'http:80/ lacks // after "http:": write http://80/'],
   ["http//a.example", "http//a.example lacks a colon: write http://a.example"],
   ["https://http://a.example", "https://http://a.example has its scheme twice: write http://a.example"],
   ["a..example", "a..example is no name that a host can have: write one such as www.example.com"],
@@ -129,6 +132,22 @@ it.each([
   ["a.example/\u0001", "the address holds a control character: write it as %XX"],
 ])("parseHosts refuses the DOMAIN %j", (domain, message) => {
   expect(problemsOf(`${domain} 5`)).toEqual([`hosts.txt:1:1: ${message}`]);
+});
+
+it("parseHosts takes no DOMAIN that is no URL, however like a right one it looks", () => {
+  const schemes = ["", "http://", "HTTPS://", "http//", "http:", "https://https://"];
+  const parts = ["a", "A-", "_", "1", "08", "255", "256", "0x1", "xn--", "é", ""];
+  const names = parts.flatMap((one) => [one, ...parts.flatMap((two) => [`${one}.${two}`, `192.0.${one}.${two}`])]);
+  const ends = ["", ":1", ":59999", ":65536", ":08/x@y", ":a", "/", "?a", "#http://a", "\\"];
+  const domains = schemes.flatMap((scheme) => names.flatMap((name) => ends.map((end) => scheme + name + end)));
+  const { hosts } = parseHosts(domains.map((domain) => `${domain} 5`).join("\n"), "hosts.txt", "UTC");
+  expect(hosts.length).toBeGreaterThan(1000);
+  for (const { address, line } of hosts) {
+    expect(address).toBe(domains[line - 1]);
+    expect(address).toMatch(/^(?:https?:\/\/)?(?!https?(?::|\/\/))/i);
+    const url = URL.parse(/^https?:\/\//i.test(address) ? address : `https://${address}`);
+    expect(url?.hostname, address).toMatch(/^[a-z0-9_.-]+$/);
+  }
 });
 
 it("parseHosts takes an address of 2000 bytes, and refuses a longer one", () => {
