@@ -31,6 +31,7 @@ import {
 } from "../kafka/setup.ts";
 import { type Stall, StallWatch } from "../kafka/stall.ts";
 import { closeProducer } from "./producer.ts";
+import { vouched } from "./vouched.ts";
 import type { Edition } from "./renewal.ts";
 import type {
   Librdkafka,
@@ -211,7 +212,16 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     return { assignment: { topic, topicId: now.id, partitions: assigned }, changed, member };
   }
 
-  async *messages(
+  messages(share: Share, positions: Positions, stop: AbortSignal): AsyncGenerator<readonly IncomingMessage[], void> {
+    // The library goes on at the same offsets in a new topic of this name, where they are those of other messages. Only
+    // what the topic is *after* they came tells whose they are.
+    return vouched(this.#pulled(share, positions, stop), async () => {
+      if (await this.#isOutdated(share.member)) this.#outdate(share.member);
+      return !stop.aborted;
+    });
+  }
+
+  async *#pulled(
     { assignment, member }: Share,
     positions: Positions,
     stop: AbortSignal,
@@ -225,10 +235,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     let stalled: Stall | undefined;
     while (!stop.aborted) {
       const pulled = await member.puller.pull(stop);
-      // The library goes on at the same offsets in a new topic of this name, where they are those of other messages. Only
-      // what the topic is *after* they came tells whose they are.
-      if (pulled.length > 0 && await this.#isOutdated(member)) this.#outdate(member);
-      // Or it is from before the group took the partitions away.
+      // It may be from before the group took the partitions away.
       if (stop.aborted) return;
       const messages = pulled.filter(({ partition, offset }) => {
         const isNew = offset >= (next.get(partition) ?? Infinity);
