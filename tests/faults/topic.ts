@@ -13,6 +13,18 @@ export interface Logged {
   readonly number: number | null;
 }
 
+/** Tries until the broker does it: after a restart it takes its time. */
+async function persistently<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === TRIES) throw error;
+    }
+    await delay(AGAIN_AFTER);
+  }
+}
+
 /** A topic seen from outside: what an operator, retention and other programs do to it. */
 export class Topic {
   readonly name: string;
@@ -27,19 +39,15 @@ export class Topic {
     return { clientId: "faults", bootstrapBrokers: [this.#bootstrap], retries: 3, retryDelay: 200 };
   }
 
-  /** Tries until the broker does it: after a restart it takes its time. */
   async #ask<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
-    for (let tries = 1;; tries++) {
+    return await persistently(async () => {
       const admin = new Admin(this.#options);
       try {
         return await work(admin);
-      } catch (error) {
-        if (tries === TRIES) throw error;
       } finally {
         await admin.close().catch(() => {});
       }
-      await delay(AGAIN_AFTER);
-    }
+    });
   }
 
   async create(partitions: number): Promise<void> {
@@ -107,6 +115,10 @@ export class Topic {
 
   /** The messages of a partition from an offset on to its end, whoever wrote them; read without any group. */
   async read(partition: number, from: number): Promise<Logged[]> {
+    return await persistently(() => this.#read(partition, from));
+  }
+
+  async #read(partition: number, from: number): Promise<Logged[]> {
     const { uuid } = await this.describe();
     const end = await this.bound(partition, -1);
     const messages: Logged[] = [];
@@ -139,6 +151,10 @@ export class Topic {
 
   /** A foreign program writes `count` messages to each partition, all under one key. */
   async fill(count: number): Promise<void> {
+    await persistently(() => this.#fill(count));
+  }
+
+  async #fill(count: number): Promise<void> {
     const { partitions } = await this.describe();
     await using producer = this.#producer({});
     for (let partition = 0; partition < partitions; partition++) {
@@ -151,6 +167,10 @@ export class Topic {
 
   /** A foreign program writes `count` messages in a transaction and then thinks better of it. */
   async abortTransaction(count: number): Promise<void> {
+    await persistently(() => this.#abortTransaction(count));
+  }
+
+  async #abortTransaction(count: number): Promise<void> {
     await using producer = this.#producer({ transactionalId: `foreign-${crypto.randomUUID()}`, idempotent: true });
     const transaction = await producer.beginTransaction();
     await transaction.send({ messages: this.#foreign(count, "aborted") });
