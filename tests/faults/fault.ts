@@ -7,7 +7,7 @@ export interface Fault {
   readonly part: "programs" | "broker" | "database";
   /** Strikes alone, after everything made is stored; nothing is made meanwhile unless `strike` resumes it. */
   readonly isCalm?: boolean;
-  /** Strikes consumers at work, and so not while another fault keeps them from it. */
+  /** Strikes consumers at work, or asks the broker, and so not while another fault keeps it from that. */
   readonly needsFlow?: boolean;
   /** A consumer may give up while it lasts, as the contract says, and is then started again. */
   readonly mayGiveUp?: boolean;

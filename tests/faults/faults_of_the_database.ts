@@ -78,6 +78,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
   {
     name: "marks set back",
     part: "database",
+    needsFlow: true,
     strike: setBack,
   },
   {
@@ -137,6 +138,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
   {
     name: "deadlock",
     part: "database",
+    needsFlow: true,
     async strike(world) {
       const before = await deadlocks(world);
       const members = world.crew.members.length;
