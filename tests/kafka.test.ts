@@ -2,7 +2,15 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer, Position, Start } from "../lib/kafka.ts";
+import type {
+  Assignment,
+  IncomingMessage,
+  KafkaClient,
+  KafkaConsumer,
+  Position,
+  Reading,
+  Start,
+} from "../lib/kafka.ts";
 import { loadClient } from "../lib/kafka_client.ts";
 import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import { type KeyMaterial, loadKeyMaterial } from "../lib/tls.ts";
@@ -176,6 +184,23 @@ describe.runIf(canRunKafka())("Kafka", () => {
       const followed = follow(consumer);
       await expect.poll(() => followed.partitions(), { timeout: 30_000 }).toEqual([0]);
       await followed.stop();
+    });
+
+    it("a reading that is over does not ask where its logs end any more", async () => {
+      const topic = newTopic();
+      await produce(client, topic, 10);
+      const stop = new AbortController();
+      let last: Reading | undefined;
+      {
+        await using consumer = await openConsumer(client, topic);
+        for await (const reading of consumer.readings(fromStart, stop.signal)) {
+          last = reading;
+          expect((await reading.logEnds?.())?.size).toBe(3);
+          stop.abort();
+        }
+      }
+      // The client of librdkafka is gone by now: a question through it would end the process.
+      await expect(last?.logEnds?.()).rejects.toThrow();
     });
 
     it("a topic that is missing is made only where --kafka-partitions says how", async () => {

@@ -45,6 +45,12 @@ describe("StallWatch", () => {
     expect(look(watch, [5, 9], [5, 9], [7, 9], [7, 9], [7, 12])).toEqual(["none", "first", "none", "first", "again"]);
   });
 
+  it("StallWatch.stalled asks for a new client once where a partition stands: its log may grow by transactions that were aborted", () => {
+    const watch = new StallWatch(() => 0);
+    const found = look(watch, [5, 9], [5, 9], [5, 11], [5, 13], [7, 13], [7, 13], [7, 15], [7, 17]);
+    expect(found).toEqual(["none", "first", "again", "first", "none", "first", "again", "first"]);
+  });
+
   it("StallWatch.isDue wants both time and pulls since the last look", () => {
     let now = 0;
     const watch = new StallWatch(() => now);

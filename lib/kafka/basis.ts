@@ -2,8 +2,10 @@
 export interface Basis {
   /** The partitions that it shared out as the leader of the group: its knowledge may have been some seconds old. */
   sharedOut: number | null;
-  /** The topic when this member first looked at it with the present share. */
-  seen: DescribedTopic | null;
+  /** The topic's id when this member first looked at it. */
+  id: string | null;
+  /** The partitions of the whole topic when it first looked at it with the present share. */
+  partitions: number | null;
 }
 
 export interface DescribedTopic {
@@ -18,10 +20,20 @@ export class OutdatedShare extends Error {
   override name = "OutdatedShare";
 }
 
+/** What a member that has looked at nothing yet knows. */
+export function newBasis(): Basis {
+  return { sharedOut: null, id: null, partitions: null };
+}
+
+/** Takes down what the topic is, where that is the first look. */
+export function note(basis: Basis, now: DescribedTopic): void {
+  basis.id ??= now.id;
+  basis.partitions ??= now.partitions;
+}
+
 /** True where some partition of the topic as it is now is nobody's, or a share holds one that is not there. */
-export function isOutdated(share: readonly number[], { sharedOut, seen }: Basis, now: DescribedTopic): boolean {
-  if (share.some((partition) => partition >= now.partitions) || (sharedOut ?? now.partitions) !== now.partitions) {
-    return true;
-  }
-  return seen !== null && (seen.id !== now.id || seen.partitions !== now.partitions);
+export function isOutdated(share: readonly number[], basis: Basis, now: DescribedTopic): boolean {
+  if (share.some((partition) => partition >= now.partitions)) return true;
+  const isSame = (known: number | null) => known === null || known === now.partitions;
+  return (basis.id ?? now.id) !== now.id || !isSame(basis.partitions) || !isSame(basis.sharedOut);
 }

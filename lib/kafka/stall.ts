@@ -27,6 +27,8 @@ export class StallWatch {
   #seen = new Map<number, Seen>();
   /** The last stall of each partition. What comes last in a log may be no message, but the mark of a transaction. */
   readonly #blamed = new Map<number, Seen>();
+  /** Where each partition stood when a new client was last asked for: a second one would not help either. */
+  readonly #given = new Map<number, number>();
 
   constructor(clock: () => number = () => performance.now()) {
     this.#clock = clock;
@@ -58,7 +60,8 @@ export class StallWatch {
     });
     if (found === undefined) return undefined;
     const [partition, now] = found;
-    const isAgain = this.#blamed.get(partition)?.next === now.next;
+    const isAgain = this.#blamed.get(partition)?.next === now.next && this.#given.get(partition) !== now.next;
+    if (isAgain) this.#given.set(partition, now.next);
     this.#blamed.set(partition, now);
     return { partition, isAgain };
   }

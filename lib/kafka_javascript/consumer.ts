@@ -11,7 +11,7 @@ import type {
 } from "../kafka.ts";
 import { asSetupError, connectionOptions, describeTopic, reason } from "./connection.ts";
 import { Fetcher } from "./fetch.ts";
-import { type Basis, isOutdated, OutdatedShare } from "../kafka/basis.ts";
+import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/basis.ts";
 import { Membership } from "../kafka/membership.ts";
 import { type Described, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
 import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../kafka/setup.ts";
@@ -51,6 +51,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
   }
 
   async describe(signal: AbortSignal): Promise<Share> {
+    signal.throwIfAborted();
     const { consumer, membership, basis } = await this.#joined();
     const { partitions, changed } = await membership.share(signal);
     const { topic } = this.#options;
@@ -61,7 +62,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
       membership.fail(new OutdatedShare(`The topic ${topic} has changed`));
       return await this.describe(signal);
     }
-    basis.seen ??= { id, partitions: count };
+    note(basis, { id, partitions: count });
     const assigned = await this.#lookAt(consumer, partitions);
     if (changed.aborted) return await this.describe(signal);
     const topicId = topicIdHex(id) ?? `${cluster}/${topic}`;
@@ -157,7 +158,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
 }
 
 function newMember(options: ConsumerOptions): Member {
-  const basis: Basis = { sharedOut: null, seen: null };
+  const basis = newBasis();
   const partitionAssigner: GroupPartitionsAssigner = (self, members, topics, metadata) => {
     basis.sharedOut = metadata.topics.get(options.topic)?.partitionsCount ?? null;
     return roundRobinAssigner(self, members, topics, metadata);
@@ -181,7 +182,8 @@ function newMember(options: ConsumerOptions): Member {
     membership.lose();
   });
   consumer.on("consumer:group:join", () => {
-    basis.seen = null;
+    // The next look is at the topic that this share is of: whatever came before, it is asked for by its id.
+    basis.id = basis.partitions = null;
     membership.gain(consumer.assignments?.find(({ topic }) => topic === options.topic)?.partitions ?? []);
   });
   // A failed joining after a heartbeat ends up here; without a listener it would end the process.

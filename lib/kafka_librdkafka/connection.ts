@@ -12,6 +12,7 @@ import {
 import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError, Settings } from "./library.ts";
 import { findRefusal } from "../kafka/handshake.ts";
 import { retry } from "../retry.ts";
+import type { DescribedTopic } from "../kafka/basis.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
 
 /** Milliseconds for one question to the brokers. */
@@ -154,22 +155,33 @@ async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, l
   }
 }
 
-/** The partitions and the id of a topic. Throws `KafkaSetupError` where it does not exist. */
-export async function describeTopic(admin: NativeAdmin, topic: string): Promise<{ id: string; partitions: number }> {
+/** The partitions and the id of a topic that can be read in full. Throws `KafkaSetupError` where it does not exist. */
+export async function describeTopic(admin: Questions, topic: string): Promise<DescribedTopic> {
+  const { hasLeaders, ...described } = await identifyTopic(admin, topic);
+  if (!hasLeaders) throw new Error(`A partition of ${topic} has no leader`);
+  return described;
+}
+
+/** The same of one that may have partitions that nobody leads for the moment. */
+export async function identifyTopic(
+  admin: Questions,
+  topic: string,
+): Promise<DescribedTopic & { readonly hasLeaders: boolean }> {
   const [found] = await promised<readonly Described[]>((done) => {
     admin.describeTopics([topic], { timeout: ANSWER_LIMIT }, done as never);
   });
   if (found === undefined || found.error) throw found?.error ?? missingTopic(topic);
   if (found.partitions.length === 0) throw missingTopic(topic);
-  if (found.partitions.some(({ leader }) => leader === null)) throw new Error(`A partition of ${topic} has no leader`);
   const id = topicIdHex(found.topicId);
   // The other client would name the cluster instead, which this one is not told.
   if (id === null) {
     throw new KafkaSetupError("This Kafka is older than 2.8: use --kafka-client javascript (KAFKA_CLIENT)");
   }
-  return { id, partitions: found.partitions.length };
+  const hasLeaders = found.partitions.every(({ leader }) => leader !== null);
+  return { id, partitions: found.partitions.length, hasLeaders };
 }
 
+type Questions = Pick<NativeAdmin, "describeTopics">;
 type Described = Parameters<Parameters<NativeAdmin["describeTopics"]>[2]>[1][number];
 
 /** Sees to it that a producer's topic exists: makes it where it is missing and `partitions` says how. */

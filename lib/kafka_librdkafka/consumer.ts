@@ -13,11 +13,12 @@ import {
   asSetupError,
   connectionSettings,
   describeTopic,
+  identifyTopic,
   isFatal,
   promised,
   reason,
 } from "./connection.ts";
-import { type Basis, isOutdated, OutdatedShare } from "../kafka/basis.ts";
+import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/basis.ts";
 import { Membership } from "../kafka/membership.ts";
 import { type Described, exactly, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
 import {
@@ -31,7 +32,9 @@ import {
 } from "../kafka/setup.ts";
 import { type Stall, StallWatch } from "../kafka/stall.ts";
 import { closeProducer } from "./producer.ts";
+import { Asker } from "./asker.ts";
 import { vouched } from "./vouched.ts";
+import { unlessAborted } from "../unless_aborted.ts";
 import type { Edition } from "./renewal.ts";
 import type {
   Librdkafka,
@@ -57,7 +60,9 @@ const UNKNOWN_PARTITION = -190;
 /** The library's client, what it holds of the group, and the one way to pull from it. */
 interface Member {
   readonly client: NativeConsumer;
-  readonly admin: NativeAdmin;
+  /** Apart, so that a leader that is away, and does not tell where its logs end, holds up nothing else. */
+  readonly topics: Asker;
+  readonly offsets: Asker;
   readonly membership: Membership;
   readonly basis: Basis;
   readonly puller: Puller;
@@ -197,16 +202,17 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   }
 
   async describe(signal: AbortSignal): Promise<Share> {
+    signal.throwIfAborted();
     const member = await this.#joined(signal);
     const { partitions, changed } = await member.puller.bring(member.membership.share(signal));
     const { topic } = this.#options;
-    const now = await describeTopic(member.admin, topic);
+    const now = await describeTopic(member.topics, topic);
     if (changed.aborted) return await this.describe(signal);
     if (isOutdated(partitions, member.basis, now)) {
       this.#outdate(member);
       return await this.describe(signal);
     }
-    member.basis.seen ??= now;
+    note(member.basis, now);
     const assigned = await this.#lookAt(member, partitions);
     if (changed.aborted) return await this.describe(signal);
     return { assignment: { topic, topicId: now.id, partitions: assigned }, changed, member };
@@ -216,7 +222,11 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     // The library goes on at the same offsets in a new topic of this name, where they are those of other messages. Only
     // what the topic is *after* they came tells whose they are.
     return vouched(this.#pulled(share, positions, stop), async () => {
-      if (await this.#isOutdated(share.member)) this.#outdate(share.member);
+      try {
+        if (await unlessAborted(this.#isOutdated(share.member), stop)) this.#outdate(share.member);
+      } catch (error) {
+        if (!stop.aborted) throw error;
+      }
       return !stop.aborted;
     });
   }
@@ -233,6 +243,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     );
     this.#watch.begin();
     let stalled: Stall | undefined;
+    let isLooking = false;
     while (!stop.aborted) {
       const pulled = await member.puller.pull(stop);
       // It may be from before the group took the partitions away.
@@ -244,24 +255,25 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
       });
       if (messages.length > 0) yield messages.map(incoming);
       if (stalled !== undefined) throw stopped(stalled, next, member);
-      if (pulled.length === PULL_COUNT || next.size === 0 || !this.#watch.isDue()) continue;
+      if (pulled.length === PULL_COUNT || next.size === 0 || isLooking || !this.#watch.isDue()) continue;
+      isLooking = true;
       // Deliberately not awaited: a broker that is away must not hold up what the others give.
-      this.#find(member.admin, [...next.keys()], LATEST, COMMITTED).then(
-        (ends) => stop.aborted || (stalled = this.#watch.stalled(next, ends)),
-        () => {},
-      );
-      this.#isOutdated(member).then((isOutdated) => isOutdated && this.#outdate(member), () => {});
+      Promise.allSettled([
+        this.#find(member, [...next.keys()], LATEST, COMMITTED)
+          .then((ends) => stop.aborted || (stalled = this.#watch.stalled(next, ends))),
+        this.#isOutdated(member).then((isOutdated) => isOutdated && this.#outdate(member)),
+      ]).then(() => isLooking = false);
     }
   }
 
   async logEnds({ assignment, member }: Share): Promise<Positions> {
     const partitions = assignment.partitions.map(({ partition }) => partition);
-    return partitions.length === 0 ? new Map() : await this.#find(member.admin, partitions, LATEST);
+    return partitions.length === 0 ? new Map() : await this.#find(member, partitions, LATEST);
   }
 
   /** True where the topic is not what it was when this member got its share. */
-  async #isOutdated({ admin, basis }: Member): Promise<boolean> {
-    return isOutdated([], basis, await describeTopic(admin, this.#options.topic));
+  async #isOutdated({ topics, basis }: Member): Promise<boolean> {
+    return isOutdated([], basis, await identifyTopic(topics, this.#options.topic));
   }
 
   /** Ends a membership: the group then shares out anew, and the next client does not ask for a topic that is gone. */
@@ -284,7 +296,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
 
   async #join(signal: AbortSignal): Promise<Member> {
     const membership = new Membership();
-    const basis: Basis = { sharedOut: null, seen: null };
+    const basis = newBasis();
     const news: { puller?: Puller } = {};
     const edition = this.#options.tls?.replaced;
     const client = await this.#clients.connect(
@@ -296,7 +308,8 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const puller = news.puller = new Puller(client);
     const left = new AbortController();
     void this.#renew(membership, edition, left.signal);
-    return { client, membership, basis, puller, left, admin: this.#library.AdminClient.createFrom(client) };
+    const asker = () => new Asker(this.#library.AdminClient.createFrom(client));
+    return { client, membership, basis, puller, left, topics: asker(), offsets: asker() };
   }
 
   /** Ends a membership whose client has outdated certificates, once brokers take the new ones: the next client has those. */
@@ -320,20 +333,21 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     if (member === undefined) return;
     member.membership.fail(new Error("The consumer was closed"));
     member.left.abort();
-    await member.puller.stop();
-    await closeConsumer(member.client);
+    // Not before every call has come back; whoever leaves does not wait for it.
+    const quiet = Promise.all([member.puller.stop(), member.topics.close(), member.offsets.close()]);
+    await within(CLOSE_LIMIT, quiet.then(() => closeConsumer(member.client)));
   }
 
-  async #lookAt({ admin, membership }: Member, partitions: readonly number[]): Promise<AssignedPartition[]> {
+  async #lookAt(member: Member, partitions: readonly number[]): Promise<AssignedPartition[]> {
     if (partitions.length === 0) return [];
     const { start } = this.#options;
     const [starts, ends, times] = await Promise.all([
-      this.#find(admin, partitions, EARLIEST),
-      this.#find(admin, partitions, LATEST),
-      typeof start === "object" ? this.#find(admin, partitions, start.time) : new Map<number, number>(),
+      this.#find(member, partitions, EARLIEST),
+      this.#find(member, partitions, LATEST),
+      typeof start === "object" ? this.#find(member, partitions, start.time) : new Map<number, number>(),
     ]).catch((error: NativeError) => {
       // The topic has them: this client would say so again and again.
-      if (error.code === UNKNOWN_PARTITION) membership.fail(error);
+      if (error.code === UNKNOWN_PARTITION) member.membership.fail(error);
       throw error;
     });
     return partitions.map((partition) => {
@@ -345,7 +359,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
 
   /** By partition: the first offset at a time or later, below 0 if there is none. */
   async #find(
-    admin: NativeAdmin,
+    { offsets }: Pick<Member, "offsets">,
     partitions: readonly number[],
     time: number,
     isolationLevel = ALL,
@@ -353,7 +367,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const { topic } = this.#options;
     const questions = partitions.map((partition) => ({ topic, partition, offset: new this.#library.OffsetSpec(time) }));
     const options = { timeout: ANSWER_LIMIT, isolationLevel };
-    const found = await promised<Offsets>((done) => admin.listOffsets(questions as never, options, done));
+    const found = await promised<Offsets>((done) => offsets.listOffsets(questions as never, options, done));
     return new Map(found.map(({ partition, offset, error }) => {
       if (error) throw error;
       return [partition, offset];
@@ -454,7 +468,8 @@ function onRebalance(
     puller?.forget();
     if (error?.code === ASSIGN) {
       client.assign([]);
-      basis.seen = null;
+      // Not its id: this client may go on asking for the topic that it knew.
+      basis.partitions = null;
       membership.gain(partitions.map(({ partition }) => partition));
     } else client.unassign();
   } catch (failure) {
