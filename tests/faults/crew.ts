@@ -14,6 +14,11 @@ const RESTART_AFTER = 300;
 const END_LIMIT = 10_000;
 export const GROUP = "crew";
 
+/** True also of one that was ended before it had begun: it listens to signals from its first line on, and not before. */
+function isInOrder({ code, signal }: Ended, { stderr }: Running): boolean {
+  return code === 0 || (signal === "SIGTERM" && stderr === "");
+}
+
 /** Consumers that are started again when they end, as an operator's supervisor would. */
 export class Crew implements AsyncDisposable {
   readonly #variants: readonly Variant[];
@@ -61,7 +66,9 @@ export class Crew implements AsyncDisposable {
     const ended = await Promise.race([member.running.ended, delay(END_LIMIT, null, late)]);
     late.abort();
     if (ended === null) this.#surprise(`would not end within ${END_LIMIT / 1000} s`, member.running);
-    else if (signal === "SIGTERM" && ended.code !== 0) this.#surprise(`ended with ${ended.code}`, member.running);
+    else if (signal === "SIGTERM" && !isInOrder(ended, member.running) && !this.mayGiveUp) {
+      this.#surprise(`ended with ${ended.code ?? ended.signal}`, member.running);
+    }
     await member.running[Symbol.asyncDispose]();
   }
 
