@@ -11,7 +11,7 @@ else
 export HOST_CHECKER_USER ?= $(uid):$(shell id -g)
 endif
 
-.PHONY: help config start local stop logs test
+.PHONY: help config compose-plugin start local stop logs test
 
 help:
 	@echo "make config   makes env, hosts.txt, certs/, spool/ and secrets/db_password, where they are missing: edit them"
@@ -23,6 +23,8 @@ help:
 
 config: env hosts.txt secrets/db_password
 	@mkdir -p certs spool
+	@for d in certs spool; do [ "$(uid)" = 0 ] || [ -O $$d ] || \
+	  { echo "$$d/ is another user's: go on with sudo, or: sudo chown -R $(HOST_CHECKER_USER) certs spool secrets"; exit 1; }; done
 	@if [ "$(uid)" = 0 ]; then chgrp 65532 certs && chmod 750 certs; else chmod 700 certs; fi
 	@if [ "$(uid)" = 0 ]; then chown $(HOST_CHECKER_USER) spool; fi && chmod 700 spool
 
@@ -42,10 +44,15 @@ secrets/db_password:
 	@chmod 644 secrets/db_password
 	@echo "secrets/db_password: holds a random password, for make local; put your database's there"
 
-start: config
+# Without the plugin docker says only that it does not know a flag.
+compose-plugin:
+	@$(COMPOSE) version >/dev/null 2>&1 || \
+	  { echo "Docker's compose plugin (2.20 or newer) is missing: https://docs.docker.com/compose/install/"; exit 1; }
+
+start: compose-plugin config
 	$(compose) up --detach --build
 
-local: config
+local: compose-plugin config
 	$(compose) --profile local up --detach --build
 
 stop:

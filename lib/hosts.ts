@@ -379,11 +379,20 @@ function leadingCronFields(text: string): string[] {
 }
 
 /** Undefined: it is wrong, and has been reported. */
+/** What "5 minutes" leaves behind where it was meant for a FREQUENCY. */
+const UNIT = /^(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)$/i;
+
 function readPattern(line: Line, reader: Reader): Pattern | null | undefined {
   const source = line.take(line.rest.length);
   if (source === "") return null;
   if (source.startsWith("#")) {
     line.report("a comment needs its own line; a REGEX that begins with # is written \\#");
+    return undefined;
+  }
+  if (UNIT.test(source)) {
+    line.report(
+      `${source} would be the REGEX: write the unit at the number (5m), or (${source}) if the page must hold that`,
+    );
     return undefined;
   }
   try {

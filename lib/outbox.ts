@@ -2,7 +2,7 @@ import { count } from "./count.ts";
 import type { Outbox } from "./delivery.ts";
 import { MemoryOutbox } from "./outbox/memory_outbox.ts";
 import type { ProducerSettings } from "./settings.ts";
-import type { SpoolEvents } from "./spool.ts";
+import { Spool, type SpoolEvents } from "./spool.ts";
 
 /** Beyond so many metrics in memory, or bytes of them on disk, the oldest give way. */
 export interface OutboxOptions {
@@ -17,8 +17,6 @@ export async function openOutbox(
   options: OutboxOptions,
 ): Promise<Outbox> {
   if (spool === null || kafka === null) return new MemoryOutbox(options.mostInMemory);
-  // Loaded only where it is needed: it takes SQLite along.
-  const { Spool } = await import("./spool.ts");
   const outbox = await Spool.open(spool, { ...options, topic: kafka.topic });
   const { waiting } = outbox.figures;
   const wait = waiting === 1 ? "waits" : "wait";

@@ -27,7 +27,8 @@ export type ReadSettings<S> = (args: readonly string[], environment: Environment
 
 /**
  * Runs a program and ends the process: with the exit code that `main` gives, with 2 where the settings are wrong, with 1
- * where it fails, which `explain` puts into words. The first SIGINT or SIGTERM aborts `stop`; a second one exits at once.
+ * where it fails, which `explain` puts into words. The first SIGINT or SIGTERM aborts `stop`; a second one exits at once,
+ * and so does a start that hangs, some seconds later.
  */
 export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   name: ProgramName,
@@ -88,16 +89,29 @@ function missingPermission(error: unknown): string | null {
   return error.message.replace(/, run again with.*$/s, "").replace(/^Requires/, "Deno does not allow");
 }
 
+/** Seconds after a signal in which a start must be over; what comes after it sets its own limits, by `afterStop`. */
+const START_LIMIT = 8;
+
 function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
   const stop = new AbortController();
+  let hasLimits = false;
+  let starting: ReturnType<typeof setTimeout> | undefined;
+  // Something hangs that knows of no end, such as a folder on a server that is away.
+  const leave = () => {
+    log.error(`The start is not over ${START_LIMIT} s after that: leaving`);
+    process.exit(1);
+  };
   const onSignal = (signal: NodeJS.Signals) => {
     if (stop.signal.aborted) process.exit(1);
     log.info(`${signal}: finishing what is under way (once more to leave at once)`);
+    if (!hasLimits) starting = setTimeout(leave, START_LIMIT * 1000);
     stop.abort(signal);
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
   const afterStop = (seconds: number) => {
+    hasLimits = true;
+    clearTimeout(starting);
     const later = new AbortController();
     const start = () => void setTimeout(() => later.abort(stop.signal.reason), seconds * 1000);
     if (stop.signal.aborted) start();

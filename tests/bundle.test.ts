@@ -86,6 +86,16 @@ describe("bundle", () => {
       expect(metrics.map(({ address }) => address).toSorted()).toEqual(pages());
     });
 
+    it("keeps what Kafka does not take in its spool, which a thread of the same file writes", async () => {
+      const spool = join(folder, newName());
+      const env = { KAFKA_BOOTSTRAP_SERVERS: "127.0.0.1:1", KAFKA_TOPIC: "x", KAFKA_CLIENT: "javascript" };
+      await using producer = start(runtime, "producer", ["--spool", spool, writeHosts()], { bundle: alone, env });
+      await producer.says(/is down/);
+      producer.kill("SIGTERM");
+      expect(await producer.ended, producer.stderr).toMatchObject({ code: 0 });
+      expect(producer.stderr).toMatch(/[1-9]\d* (?:metrics? )?in the spool for the next start/);
+    });
+
     it("says what --embedded lacks, and makes no folder", async () => {
       const data = join(alone, "data");
       const { code, stderr } = await run(runtime, "consumer", ["--stdin", "--embedded", data], { bundle: alone });

@@ -312,6 +312,10 @@ it("parseHosts gives hosts of one FREQUENCY and one REGEX one of each, or 100,00
 it.each([
   ["# a comment", COMMENT],
   ["#", COMMENT],
+  [
+    "minutes",
+    "minutes would be the REGEX: write the unit at the number (5m), or (minutes) if the page must hold that",
+  ],
   ["a(?=b)", "(?= is a lookahead, which cannot be matched in linear time: match the text around it as well"],
   ["(a)\\1", "\\1 is a back-reference, which cannot be matched in linear time: write out what it repeats"],
   ["[a", "[a is not closed: add ], or write \\[ for the sign itself"],

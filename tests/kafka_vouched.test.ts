@@ -79,7 +79,7 @@ describe("vouched", () => {
     const first = Promise.withResolvers<boolean>();
     const values = vouched(endless(), () => first.promise);
     const next = values.next();
-    await eventually(() => taken > 16, () => `${taken} taken`);
+    await eventually(() => taken === 16, () => `${taken} taken`);
     first.resolve(true);
     expect(await next).toEqual({ done: false, value: 1 });
     await values.return();

@@ -1,6 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Metric } from "../lib/metric.ts";
 import { type Ended, run, type Runtime, RUNTIMES, start } from "./support/programs.ts";
@@ -210,6 +213,19 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     await producer.says("SIGINT: finishing what is under way");
     producer.kill("SIGINT");
     expect(await producer.ended).toMatchObject({ code: 1 });
+  });
+
+  it("a start that hangs is left some seconds after the first signal", async () => {
+    const script = fileURLToPath(new URL("support/hanging_program.ts", import.meta.url));
+    const [command, ...args] = runtime === "deno" ? ["deno", "run", "-qA"] : ["node", "--experimental-strip-types"];
+    const child = spawn(command as string, [...args, script], { stdio: ["ignore", "pipe", "pipe"] });
+    let words = "";
+    child.stderr.on("data", (more) => words += more);
+    await once(child.stdout, "data");
+    child.kill("SIGTERM");
+    const [code] = await once(child, "close");
+    expect(code, words).toBe(1);
+    expect(words).toContain("The start is not over 8 s after that: leaving");
   });
 
   it("producer ends with one line when nobody reads its standard output any more", async () => {

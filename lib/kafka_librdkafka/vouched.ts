@@ -1,38 +1,64 @@
-/** Values that may wait for an answer; more are not taken. */
-const MOST_WAITING = 16;
+/** Values that are held at the same time; more are not taken. */
+const MOST_HELD = 16;
 
 /**
  * The values of `source`, each only after a question that was asked when it had come has been answered with true; the first
- * false ends it. One question at a time is under way, for all that came before it, and meanwhile more is taken.
+ * false ends it. One question at a time is under way, for all that came before it; meanwhile, and while the reader is busy,
+ * more is taken.
  */
 export async function* vouched<T>(source: AsyncIterable<T>, ask: () => Promise<boolean>): AsyncGenerator<T, void> {
   const values = source[Symbol.asyncIterator]();
-  let waiting: T[] = [];
-  let coming: Promise<{ readonly next: IteratorResult<T> }> | undefined;
-  let asking: Promise<{ readonly asked: readonly T[]; readonly answer: boolean }> | undefined;
+  let waiting: readonly T[] = [];
+  let asked: readonly T[] = [];
+  const ready: T[] = [];
+  let [isTaking, isOver] = [false, false];
+  let failure: { readonly error: unknown } | undefined;
+  let wake = () => {};
+
+  const fail = (error: unknown) => {
+    failure ??= { error };
+    isOver = true;
+    wake();
+  };
+  const take = () => {
+    if (isTaking || isOver || waiting.length + asked.length + ready.length >= MOST_HELD) return;
+    isTaking = true;
+    values.next().then((next) => {
+      isTaking = false;
+      if (next.done === true) isOver = true;
+      else waiting = [...waiting, next.value];
+      goOn();
+    }, fail);
+  };
+  const question = () => {
+    if (asked.length > 0 || isOver || waiting.length === 0) return;
+    [asked, waiting] = [waiting, []];
+    ask().then((isTrue) => {
+      if (isTrue) ready.push(...asked);
+      else isOver = true;
+      asked = [];
+      goOn();
+    }, fail);
+  };
+  const goOn = () => {
+    take();
+    question();
+    wake();
+  };
+
   try {
+    goOn();
     while (true) {
-      if (waiting.length < MOST_WAITING) coming ??= values.next().then((next) => ({ next }));
-      if (waiting.length > 0 && asking === undefined) {
-        const asked = waiting;
-        waiting = [];
-        asking = ask().then((answer) => ({ asked, answer }));
+      for (let value = ready.shift(); value !== undefined; value = ready.shift()) {
+        take();
+        yield value;
       }
-      const event = await Promise.race([coming, asking].filter((promise) => promise !== undefined));
-      if ("next" in event) {
-        coming = undefined;
-        if (event.next.done === true) return;
-        waiting.push(event.next.value);
-      } else {
-        asking = undefined;
-        if (!event.answer) return;
-        yield* event.asked;
-      }
+      if (failure !== undefined) throw failure.error;
+      if (isOver) return;
+      await new Promise<void>((resolve) => wake = resolve);
     }
   } finally {
-    // Nobody waits for them any more, and one that fails now must not end the process.
-    coming?.catch(() => {});
-    asking?.catch(() => {});
+    isOver = true;
     // Deliberately not awaited: a source that waits for its next value would hold up whoever leaves.
     void values.return?.()?.catch(() => {});
   }
