@@ -81,9 +81,13 @@ describe.runIf(images !== undefined)("images", () => {
     const file = parseEnv(readFileSync(join(project, env_file), "utf8")) as Record<string, string>;
     const own = Object.entries(environment).map(([key, value]) => [key, interpolate(value, file)]);
     const binds: Bind[] = [
-      ...volumes.flatMap((volume) => typeof volume === "string" ? [] : [volume]),
-      ...names.map((secret) => ({ source: secrets[secret]?.file ?? "", target: `/run/secrets/${secret}` })),
-    ].map(({ source, target }) => ({ source: resolve(project, source), target }));
+      ...volumes.flatMap((volume) => typeof volume === "string" ? [] : [volume]).map((volume) => {
+        return { ...volume, isReadOnly: volume.read_only === true };
+      }),
+      ...names.map((secret) => {
+        return { source: secrets[secret]?.file ?? "", target: `/run/secrets/${secret}`, isReadOnly: true };
+      }),
+    ].map(({ source, target, isReadOnly }) => ({ source: resolve(project, source), target, isReadOnly }));
     const options = { images: place, env: { ...file, ...Object.fromEntries(own) }, binds };
     return startContainer(name, args === undefined ? options : { ...options, args });
   }

@@ -5,10 +5,11 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import type { Ended, ProgramName } from "./programs.ts";
 
-/** A folder or file of the machine that a container sees at `target`, and may not change. */
+/** A folder or file of the machine that a container sees at `target`. */
 export interface Bind {
   readonly source: string;
   readonly target: string;
+  readonly isReadOnly: boolean;
 }
 
 export interface ContainerOptions {
@@ -41,12 +42,12 @@ export function imageConfig(images: string, name: ProgramName): ImageConfig {
 
 /**
  * What an engine does: a mount and a process namespace of its own, the image's files and nothing else, all of them read-only, no way to
- * more rights. $1: the root, $2: the user, $3: the folder to work in, then the mounts as source and target, --, and the command.
+ * more rights. $1: the root, $2: the user, $3: the folder to work in, then the mounts as source, target and ro or rw, --, and the command.
  */
 const CONTAIN = `
   root=$1 user=$2 folder=$3; shift 3
   mount --bind "$root" "$root"
-  while [ "$1" != -- ]; do mount --bind "$1" "$root$2"; mount -o remount,bind,ro "$root$2"; shift 2; done
+  while [ "$1" != -- ]; do mount --bind "$1" "$root$2"; mount -o "remount,bind,$3" "$root$2"; shift 3; done
   shift
   mount -o remount,bind,ro "$root"
   mount -t proc proc "$root/proc"
@@ -58,10 +59,12 @@ const CONTAIN = `
 export function startContainer(name: ProgramName, options: ContainerOptions): Container {
   const root = join(options.images, name);
   const { User, Entrypoint, Cmd = [], WorkingDir } = imageConfig(options.images, name);
-  const network = ["/etc/hosts", "/etc/resolv.conf"].map((path) => ({ source: path, target: path }));
+  const network = ["/etc/hosts", "/etc/resolv.conf"].map((path) => {
+    return { source: path, target: path, isReadOnly: true };
+  });
   const binds = [...network, ...options.binds ?? []].filter(({ source }) => existsSync(source));
   for (const { source, target } of binds) placeFor(source, join(root, target));
-  const mounts = binds.flatMap(({ source, target }) => [source, target]);
+  const mounts = binds.flatMap(({ source, target, isReadOnly }) => [source, target, isReadOnly ? "ro" : "rw"]);
   const command = [...Entrypoint, ...options.args ?? Cmd];
   const contain = [CONTAIN, "sh", root, User, WorkingDir, ...mounts, "--", ...command];
   const child = spawn("unshare", ["--mount", "--pid", "--fork", "sh", "-c", ...contain], {
