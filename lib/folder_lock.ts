@@ -50,7 +50,7 @@ const NO_RIGHT = /unable to open|readonly/;
  */
 export async function takeFolder(setting: string, directory: string): Promise<Disposable> {
   try {
-    // The bodies of metrics are nobody else's business.
+    // What is kept there is nobody else's business.
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return lockFolder(directory);
   } catch (error) {

@@ -378,10 +378,10 @@ function leadingCronFields(text: string): string[] {
   return fields;
 }
 
-/** Undefined: it is wrong, and has been reported. */
 /** What "5 minutes" leaves behind where it was meant for a FREQUENCY. */
 const UNIT = /^(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)$/i;
 
+/** Undefined: it is wrong, and has been reported. */
 function readPattern(line: Line, reader: Reader): Pattern | null | undefined {
   const source = line.take(line.rest.length);
   if (source === "") return null;

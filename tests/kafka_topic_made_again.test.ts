@@ -85,7 +85,7 @@ describe.runIf(canRunKafka()).each(usable)("A topic that is deleted and made aga
     await using follower = new Follower({ bootstrap: broker.plain, topic: topic.name, client: name });
     await follower.hasAll("old", 90);
     const ids = [(await topic.describe()).id];
-    // Fewer partitions, then more, of which nobody has any.
+    // Fewer partitions, then more: those that are new belong to nobody.
     for (const [round, partitions] of [2, 4].entries()) {
       const many = 600 * (round + 1);
       if (isAsleep) follower.kill("SIGSTOP");

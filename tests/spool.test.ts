@@ -45,6 +45,13 @@ async function take(values: AsyncIterator<Metric, void>, count: number): Promise
 
 const read = (spool: Spool) => spool[Symbol.asyncIterator]();
 
+/** Keeps a spool's file from being written, until it is released. */
+function hold(directory: string): Disposable & { release(): void } {
+  const other = new DatabaseSync(join(directory, "spool.sqlite"));
+  other.exec("begin immediate");
+  return { release: () => other.exec("rollback"), [Symbol.dispose]: () => other[Symbol.dispose]() };
+}
+
 describe("Spool", () => {
   it("Spool gives every metric once, in order, as it was pushed, and ends when it is ended", async () => {
     await using spool = await open(newPath());
@@ -172,8 +179,7 @@ describe("Spool", () => {
       await using spool = await open(directory, { mostInMemory: 2, events: { error, warn } });
       spool.push(pushed[0] as Metric);
       await vi.waitFor(() => expect(spool.figures.kept).toBe(1));
-      using other = new DatabaseSync(join(directory, "spool.sqlite"));
-      other.exec("begin immediate");
+      using other = hold(directory);
       const values = read(spool);
       for (const metric of pushed.slice(1, 3)) spool.push(metric);
       expect(await take(values, 3)).toEqual(pushed.slice(0, 3));
@@ -183,7 +189,7 @@ describe("Spool", () => {
       for (const metric of pushed.slice(3)) spool.push(metric);
       // One more than may wait in memory, where none is just being tried to be written.
       await vi.waitFor(() => expect(error).toHaveBeenCalledOnce());
-      other.exec("rollback");
+      other.release();
       await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce(), { timeout: 10_000 });
       expect(error.mock.calls).toEqual([[
         `The spool ${directory} cannot be written (database is locked): metrics are in memory only until it can; look at that disk`,
@@ -202,15 +208,14 @@ describe("Spool", () => {
     const pushed = metrics(40);
     {
       await using spool = await open(directory, { events: { error: () => {}, warn } });
-      using other = new DatabaseSync(join(directory, "spool.sqlite"));
-      other.exec("begin immediate");
+      using other = hold(directory);
       const values = read(spool);
       for (const metric of pushed.slice(0, 20)) spool.push(metric);
       expect(await take(values, 20)).toEqual(pushed.slice(0, 20));
       expect(spool.figures).toMatchObject({ waiting: 20, kept: 0 });
       spool.acknowledge(5);
       for (const metric of pushed.slice(20, 30)) spool.push(metric);
-      other.exec("rollback");
+      other.release();
       await vi.waitFor(() => expect(spool.figures).toMatchObject({ waiting: 25, kept: 25 }), { timeout: 10_000 });
       expect(warn).toHaveBeenCalledExactlyOnceWith(
         expect.stringMatching(/ is written again, and has \d+ metrics that had no place there$/),
@@ -229,15 +234,14 @@ describe("Spool", () => {
     const pushed = metrics(20);
     {
       await using spool = await open(directory, { events: { error: () => {}, warn: () => {} } });
-      using other = new DatabaseSync(join(directory, "spool.sqlite"));
-      other.exec("begin immediate");
+      using other = hold(directory);
       for (const metric of pushed) spool.push(metric);
       await take(read(spool), 20);
       // Begins a write without delay, which then waits for the lock.
       const settled = spool.settle();
       await setImmediate();
       spool.acknowledge(15);
-      other.exec("rollback");
+      other.release();
       await settled;
       expect(spool.figures).toMatchObject({ waiting: 5, kept: 5, delivered: 15 });
     }

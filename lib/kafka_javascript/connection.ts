@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { Admin, type Base, type BaseOptions } from "@platformatic/kafka";
+import type { DescribedTopic } from "../kafka/basis.ts";
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import {
   CLIENT_ID,
@@ -57,10 +58,8 @@ export async function describeTopic(client: Base, topic: string): Promise<TopicD
   return { cluster, id: found.id, partitions: found.partitionsCount };
 }
 
-export interface TopicDescription {
+export interface TopicDescription extends DescribedTopic {
   readonly cluster: string;
-  readonly id: string;
-  readonly partitions: number;
 }
 
 /** Makes a topic, and waits until the brokers know of it. One that is there already is left as it is. */

@@ -55,18 +55,18 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     const { consumer, membership, basis } = await this.#joined();
     const { partitions, changed } = await membership.share(signal);
     const { topic } = this.#options;
-    const { id, cluster, partitions: count } = await describeTopic(consumer, topic);
+    const now = await describeTopic(consumer, topic);
     if (changed.aborted) return await this.describe(signal);
-    if (isOutdated(partitions, basis, { id, partitions: count })) {
+    if (isOutdated(partitions, basis, now)) {
       // Leaving makes the group share out anew. Joining once more does not: the broker heeds that of the leader alone.
       membership.fail(new OutdatedShare(`The topic ${topic} has changed`));
       return await this.describe(signal);
     }
-    note(basis, { id, partitions: count });
+    note(basis, now);
     const assigned = await this.#lookAt(consumer, partitions);
     if (changed.aborted) return await this.describe(signal);
-    const topicId = topicIdHex(id) ?? `${cluster}/${topic}`;
-    return { assignment: { topic, topicId, partitions: assigned }, changed, consumer, partitions: count };
+    const topicId = topicIdHex(now.id) ?? `${now.cluster}/${topic}`;
+    return { assignment: { topic, topicId, partitions: assigned }, changed, consumer, partitions: now.partitions };
   }
 
   async *messages(

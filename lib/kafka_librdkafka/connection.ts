@@ -1,6 +1,7 @@
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import {
   CLIENT_ID,
+  isPassing,
   missingTopic,
   MissingTopicError,
   refusedLogin,
@@ -194,7 +195,6 @@ export async function ensureTopic(
 ): Promise<void> {
   const admin = library.AdminClient.createFrom(client);
   const look = () => describeTopic(admin, topic).catch(rethrow(topic));
-  const isPassing = (error: unknown) => !(error instanceof KafkaSetupError);
   try {
     await retry(look, { signal, isPassing });
   } catch (error) {

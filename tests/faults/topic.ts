@@ -1,28 +1,15 @@
 import { Admin, Consumer, Producer } from "@platformatic/kafka";
-import { setTimeout as delay } from "node:timers/promises";
 import { numberIn } from "./numbers.ts";
+import { type Persistence, persistently } from "./persistently.ts";
 
-/** Milliseconds between two tries of what a broker does not do yet. */
-const AGAIN_AFTER = 300;
-const TRIES = 100;
+/** Of what a broker does not do yet. */
+const BROKER: Persistence = { tries: 100, pause: 300 };
 
 /** A message as it stands in the log. */
 export interface Logged {
   readonly offset: number;
   /** Null where it is none of the generator's. */
   readonly number: number | null;
-}
-
-/** Tries until the broker does it: after a restart it takes its time. */
-async function persistently<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1;; tries++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (tries === TRIES) throw error;
-    }
-    await delay(AGAIN_AFTER);
-  }
 }
 
 /** A topic seen from outside: what an operator, retention and other programs do to it. */
@@ -47,7 +34,7 @@ export class Topic {
       } finally {
         await admin.close().catch(() => {});
       }
-    });
+    }, BROKER);
   }
 
   async create(partitions: number): Promise<void> {
@@ -115,7 +102,7 @@ export class Topic {
 
   /** The messages of a partition from an offset on to its end, whoever wrote them; read without any group. */
   async read(partition: number, from: number): Promise<Logged[]> {
-    return await persistently(() => this.#read(partition, from));
+    return await persistently(() => this.#read(partition, from), BROKER);
   }
 
   async #read(partition: number, from: number): Promise<Logged[]> {
@@ -151,7 +138,7 @@ export class Topic {
 
   /** A foreign program writes `count` messages to each partition, all under one key. */
   async fill(count: number): Promise<void> {
-    await persistently(() => this.#fill(count));
+    await persistently(() => this.#fill(count), BROKER);
   }
 
   async #fill(count: number): Promise<void> {
@@ -167,7 +154,7 @@ export class Topic {
 
   /** A foreign program writes `count` messages in a transaction and then thinks better of it. */
   async abortTransaction(count: number): Promise<void> {
-    await persistently(() => this.#abortTransaction(count));
+    await persistently(() => this.#abortTransaction(count), BROKER);
   }
 
   async #abortTransaction(count: number): Promise<void> {

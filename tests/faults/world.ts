@@ -12,6 +12,7 @@ import { type Relay, relay } from "../support/relay.ts";
 import type { Combination } from "./combinations.ts";
 import { Crew } from "./crew.ts";
 import { Ledger } from "./ledger.ts";
+import { type Persistence, persistently } from "./persistently.ts";
 import type { Random } from "./random.ts";
 import { NumberSource } from "./source.ts";
 import { Topic } from "./topic.ts";
@@ -79,7 +80,7 @@ export async function openWorld({ combination, random, rate, isShort }: WorldOpt
   const crew = stack.use(new Crew(combination.members, environment(broker, way, topic, random)));
   const ledger = new Ledger(postgres.sql, TABLE, source);
 
-  const sql = (text: string) => persistently(() => postgres.sql.unsafe(text));
+  const sql = (text: string) => persistently(() => postgres.sql.unsafe(text), SERVER);
   const world: Stage = {
     random,
     broker,
@@ -97,7 +98,7 @@ export async function openWorld({ combination, random, rate, isShort }: WorldOpt
       const made = source.made;
       const look = async () => {
         world.expectBroker();
-        return (await persistently(() => ledger.missing(from, made))).length === 0;
+        return (await persistently(() => ledger.missing(from, made), SERVER)).length === 0;
       };
       const late = () => `Numbers from ${from} to ${made} are not all stored after ${RECOVERY_LIMIT / 1000} s`;
       await eventually(look, late, { timeout: RECOVERY_LIMIT, interval: 300 });
@@ -134,19 +135,12 @@ async function begin(world: Stage): Promise<void> {
   await world.recovered(0);
 }
 
-/** Tries until the server answers: it may just be starting, or be the one that is struck. */
-async function persistently<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1;; tries++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (tries === 200 || !/^(CONNECTION_|ECONN|57P|53300)/.test(String((error as { code?: unknown }).code))) {
-        throw error;
-      }
-    }
-    await delay(200);
-  }
-}
+/** Of what a server does not answer. */
+const SERVER: Persistence = {
+  tries: 200,
+  pause: 200,
+  isPassing: (error) => /^(CONNECTION_|ECONN|57P|53300)/.test(String((error as { code?: unknown }).code)),
+};
 
 function environment(broker: KafkaServer, way: Relay, topic: Topic, random: Random): Record<string, string> {
   return {
