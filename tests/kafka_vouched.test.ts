@@ -79,11 +79,11 @@ describe("vouched", () => {
     const first = Promise.withResolvers<boolean>();
     const values = vouched(endless(), () => first.promise);
     const next = values.next();
-    await eventually(() => taken === 16, () => `${taken} taken`);
+    await eventually(() => taken === 4, () => `${taken} taken`);
     first.resolve(true);
     expect(await next).toEqual({ done: false, value: 1 });
     await values.return();
     await eventually(() => isEnded, () => "The source goes on");
-    expect(taken).toBeLessThan(20);
+    expect(taken).toBeLessThan(8);
   });
 });

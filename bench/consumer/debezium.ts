@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -119,7 +119,8 @@ function workerSettings({ broker, folder }: Arena, connect: string) {
 function sinkSettings({ server }: Arena, table: string) {
   const { host, port, name, user } = server.settings;
   return {
-    "name": table,
+    // Its group has this name too, and would go on where one of the same name had ended.
+    "name": `${table}-${randomUUID()}`,
     "connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector",
     "topics": TOPIC,
     "connection.url": `jdbc:postgresql://${host}:${port}/${name}`,

@@ -1,17 +1,17 @@
 /** Values that are held at the same time; more are not taken. */
-const MOST_HELD = 16;
+const MOST_HELD = 4;
 
 /**
  * The values of `source`, each only after a question that was asked when it had come has been answered with true; the first
- * false ends it. One question at a time is under way, for all that came before it; meanwhile, and while the reader is busy,
- * more is taken.
+ * false ends it. A question is asked when the reader waits, one at a time, for all that has come by then; meanwhile, and while
+ * the reader is busy, more is taken.
  */
 export async function* vouched<T>(source: AsyncIterable<T>, ask: () => Promise<boolean>): AsyncGenerator<T, void> {
   const values = source[Symbol.asyncIterator]();
   let waiting: readonly T[] = [];
   let asked: readonly T[] = [];
   const ready: T[] = [];
-  let [isTaking, isOver] = [false, false];
+  let [isTaking, isAwaited, isOver] = [false, false, false];
   let failure: { readonly error: unknown } | undefined;
   let wake = () => {};
 
@@ -31,7 +31,8 @@ export async function* vouched<T>(source: AsyncIterable<T>, ask: () => Promise<b
     }, fail);
   };
   const question = () => {
-    if (asked.length > 0 || isOver || waiting.length === 0) return;
+    // A reader that is busy needs no answer yet, and one question later on will be for more values.
+    if (!isAwaited || asked.length > 0 || isOver || waiting.length === 0) return;
     [asked, waiting] = [waiting, []];
     ask().then((isTrue) => {
       if (isTrue) ready.push(...asked);
@@ -55,7 +56,10 @@ export async function* vouched<T>(source: AsyncIterable<T>, ask: () => Promise<b
       }
       if (failure !== undefined) throw failure.error;
       if (isOver) return;
+      isAwaited = true;
+      question();
       await new Promise<void>((resolve) => wake = resolve);
+      isAwaited = false;
     }
   } finally {
     isOver = true;
