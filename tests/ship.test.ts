@@ -200,6 +200,12 @@ describe("deploy/", () => {
     expect(flags(started.split(" "))).toEqual(["--max-semi-space-size=2"]);
   });
 
+  it("the documentation names the flag that the producer's unit gives Node", () => {
+    const [, flag] = /^ExecStart=\S+node (--\S+) /m.exec(read("deploy/systemd/host-checker-producer.service")) ?? [];
+    expect(flag).toMatch(/^--max-semi-space-size=\d$/);
+    expect(read("docs/production.md")).toContain(`\`${flag}\``);
+  });
+
   it.skipIf(run("systemd-analyze", "--version").status !== 0)("systemd finds the units well hardened", () => {
     for (const unit of globSync("deploy/systemd/*.service", { cwd: ROOT })) {
       const { stdout, stderr } = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit);

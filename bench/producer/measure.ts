@@ -19,8 +19,11 @@ export interface Sample {
   readonly failed: number;
 }
 
-/** Seconds under load before anything counts: by then the hot code is compiled. */
-const WARM_UP = 3;
+/**
+ * Seconds under load before anything counts: by then the hot code is compiled. At 2,500 checks a second Node compiles it anew
+ * 4 s after the start, and reads answers up to 80 ms late for half a second.
+ */
+const WARM_UP = 6;
 
 /** Puts a checker under load, and looks at what it does in `seconds` of it. */
 export async function measure(checker: Checker, site: Site, load: Load, seconds: number): Promise<Sample> {
