@@ -4,7 +4,7 @@ const MOST_HELD = 4;
 /**
  * The values of `source`, each only after a question that was asked when it had come has been answered with true; the first
  * false ends it. A question is asked when the reader waits, one at a time, for all that has come by then; meanwhile, and while
- * the reader is busy, more is taken.
+ * the reader is busy, more is taken. Ends with the source, and then without what nobody has vouched for.
  */
 export async function* vouched<T>(source: AsyncIterable<T>, ask: () => Promise<boolean>): AsyncGenerator<T, void> {
   const values = source[Symbol.asyncIterator]();
