@@ -1,6 +1,6 @@
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
 import { connected, ensureTopic, type Patience } from "./kafka_librdkafka/connection.ts";
-import { closeConsumer, LibrdkafkaConsumer, newConsumer, type RebalanceListener } from "./kafka_librdkafka/consumer.ts";
+import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./kafka_librdkafka/consumer.ts";
 import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
 import { isPassing, isPassingLater, Troubles } from "./kafka/setup.ts";
 import { type Edition, renewals, type Renewing } from "./kafka_librdkafka/renewal.ts";
@@ -53,8 +53,8 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       } finally {
         await closeProducer(probe);
       }
-      const connect = (onRebalance: RebalanceListener, until: AbortSignal) => {
-        const opening = { make: () => newConsumer(library, options, onRebalance), close: closeConsumer };
+      const connect = (listeners: Listeners, until: AbortSignal) => {
+        const opening = { make: () => newConsumer(library, options, listeners), close: closeConsumer };
         return connected(opening, options, { troubles, isPassing: isPassingLater, signal: until });
       };
       const renewalsOf = (edition: Edition, until: AbortSignal) =>

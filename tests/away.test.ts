@@ -102,6 +102,28 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
     180_000,
   );
 
+  it("ends though no broker answers its last commit", async () => {
+    const name = way.newName();
+    await way.createTopic(name);
+    await using consumer = way.consume(variant, name);
+    await send(name, 0, 1);
+    await until(() => count(name)).toBe(1);
+    const lock = await way.postgres.sql.reserve();
+    try {
+      await lock.unsafe(`begin; lock table ${name} in share mode`);
+      await send(name, 1, 2);
+      await until(async () => (await lock`select count(*)::int as n from pg_locks where not granted`)[0]?.n).toBe(1);
+      process.kill(way.broker.pid, "SIGSTOP");
+      await lock`commit`;
+      await until(() => count(name)).toBe(2);
+      consumer.kill("SIGTERM");
+      expect(await consumer.ended, consumer.stderr).toMatchObject({ code: 0 });
+    } finally {
+      lock.release();
+      process.kill(way.broker.pid, "SIGCONT");
+    }
+  });
+
   const MISTAKES: readonly (readonly [what: string, break_: (role: string, table: string) => string, words: RegExp])[] =
     [
       [

@@ -33,6 +33,7 @@ import {
 import { type Stall, StallWatch } from "../kafka/stall.ts";
 import { closeProducer } from "./producer.ts";
 import { Asker } from "./asker.ts";
+import { Commits } from "./commits.ts";
 import { PULL_COUNT, PULL_WAIT, Puller } from "./puller.ts";
 import { vouched } from "./vouched.ts";
 import { unlessAborted } from "../unless_aborted.ts";
@@ -62,6 +63,7 @@ interface Member {
   readonly membership: Membership;
   readonly basis: Basis;
   readonly puller: Puller;
+  readonly commits: Commits;
   /** Aborted when it leaves. */
   readonly left: AbortController;
 }
@@ -69,7 +71,7 @@ interface Member {
 /** Where clients come from, connected. Both end when `signal` aborts. */
 export interface Clients {
   /** A new one, made by `newConsumer`. */
-  connect(onRebalance: RebalanceListener, signal: AbortSignal): Promise<NativeConsumer>;
+  connect(listeners: Listeners, signal: AbortSignal): Promise<NativeConsumer>;
   /** One that only shows that brokers take new certificates, whenever those of `edition` are outdated. */
   renewals(edition: Edition, signal: AbortSignal): AsyncIterable<NativeProducer>;
 }
@@ -196,17 +198,18 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const basis = newBasis();
     const news: { puller?: Puller } = {};
     const edition = this.#options.tls?.replaced;
-    const client = await this.#clients.connect(
-      (error, partitions) => onRebalance({ client, membership, basis, ...news }, error, partitions),
-      signal,
-    );
+    const commits = new Commits();
+    const client = await this.#clients.connect({
+      onRebalance: (error, partitions) => onRebalance({ client, membership, basis, ...news }, error, partitions),
+      onCommit: commits.answered,
+    }, signal);
     client.on("event.error", (error) => this.#hear(error, membership));
     client.subscribe([this.#options.topic]);
     const puller = news.puller = new Puller(client);
     const left = new AbortController();
     void this.#renew(membership, edition, left.signal);
     const asker = () => new Asker(this.#library.AdminClient.createFrom(client));
-    return { client, membership, basis, puller, left, topics: asker(), offsets: asker() };
+    return { client, membership, basis, puller, commits, left, topics: asker(), offsets: asker() };
   }
 
   /** Ends a membership whose client has outdated certificates, once brokers take the new ones: the next client has those. */
@@ -230,8 +233,10 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     if (member === undefined) return;
     member.membership.fail(new Error("The consumer was closed"));
     member.left.abort();
+    // Its troubles are nobody's any more, and it may have some for as long as the process runs.
+    for (const event of ["event.error", "event.log"] as const) member.client.removeAllListeners(event);
     // Not before every call has come back; whoever leaves does not wait for it.
-    const quiet = Promise.all([member.puller.stop(), member.topics.close(), member.offsets.close()]);
+    const quiet = Promise.all([member.puller.stop(member.commits), member.topics.close(), member.offsets.close()]);
     await within(CLOSE_LIMIT, quiet.then(() => closeConsumer(member.client)));
   }
 
@@ -274,12 +279,8 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   // Deliberately not `async` in its work: the library sends it in the background.
   commit(positions: Positions): Promise<void> {
     const { topic } = this.#options;
-    try {
-      const offsets = Array.from(positions, ([partition, offset]) => ({ topic, partition, offset }));
-      if (offsets.length > 0) this.#member?.client.commit(offsets);
-    } catch {
-      // A hint only.
-    }
+    const offsets = Array.from(positions, ([partition, offset]) => ({ topic, partition, offset }));
+    if (offsets.length > 0) this.#member?.commits.send(this.#member.client, offsets);
     return Promise.resolve();
   }
 
@@ -304,11 +305,18 @@ export type RebalanceListener = (
   partitions: readonly NativePartition[],
 ) => void;
 
+/** What a client tells; it is served by pulls only. */
+export interface Listeners {
+  readonly onRebalance: RebalanceListener;
+  /** A commit was answered, or has failed. */
+  readonly onCommit: () => void;
+}
+
 /** A client that reads only where it is told to. Not yet connected. */
 export function newConsumer(
   library: Librdkafka,
   options: ConsumerOptions,
-  onRebalance: RebalanceListener,
+  { onRebalance, onCommit }: Listeners,
 ): NativeConsumer {
   const client = new library.KafkaConsumer({
     ...connectionSettings(options),
@@ -332,6 +340,7 @@ export function newConsumer(
     // Else it would rest for a second whenever the queue is full, and a reader that is behind would find it empty.
     "fetch.queue.backoff.ms": 10,
     "rebalance_cb": onRebalance,
+    "offset_commit_cb": onCommit,
   });
   client.setDefaultConsumeTimeout(PULL_WAIT);
   // Else it would wait anew for each message, and a slow trickle would come seconds late.

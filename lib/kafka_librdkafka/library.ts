@@ -29,6 +29,7 @@ export interface NativeClient {
   on(event: "event.error", listener: (error: NativeError) => void): void;
   on(event: "event.log", listener: (line: { readonly fac: string; readonly message: string }) => void): void;
   on(event: "delivery-report", listener: Callback<{ readonly opaque: unknown }>): void;
+  removeAllListeners(event: "event.error" | "event.log"): void;
 }
 
 export interface NativeProducer extends NativeClient {

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Commits } from "./commits.ts";
 import { promised } from "./connection.ts";
 import type { NativeConsumer, NativeMessage, NativePartition } from "./library.ts";
 
@@ -6,6 +8,8 @@ export const PULL_COUNT = 1000;
 export const PULL_WAIT = 200;
 /** Milliseconds without a pull after which the client is served by a timer: the group's changes come with pulls only. */
 const IDLE_LIMIT = 500;
+/** Milliseconds between two looks for the answers to the last commits. */
+const SERVE_EVERY = 50;
 
 /** Pulls messages, one call at a time, and serves the client while nobody pulls. */
 export class Puller {
@@ -68,10 +72,15 @@ export class Puller {
     this.#failure = undefined;
   }
 
-  /** Serves no longer; resolves when no call is under way. */
-  async stop(): Promise<void> {
+  /** Serves until the commits are answered, and resolves when no call is under way; this may be never, or not while a broker is away. */
+  async stop(commits: Pick<Commits, "areAnswered">): Promise<void> {
     clearInterval(this.#timer);
     await this.#settled();
+    this.#client.setDefaultConsumeTimeout(0);
+    while (!commits.areAnswered && this.#client.isConnected()) {
+      await this.#consume(1).catch(() => {});
+      if (!commits.areAnswered) await delay(SERVE_EVERY);
+    }
   }
 
   /** A reader that is busy for long does not pull; then partitions are paused, and a pull brings only the group's news. */
