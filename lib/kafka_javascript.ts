@@ -11,8 +11,9 @@ import {
 import { JavascriptConsumer } from "./kafka_javascript/consumer.ts";
 import { JavascriptProducer } from "./kafka_javascript/producer.ts";
 import { findRefusal } from "./kafka/handshake.ts";
-import { CLIENT_ID, isPassing, MissingTopicError, Troubles } from "./kafka/setup.ts";
+import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, isPassing, MissingTopicError, Troubles, within } from "./kafka/setup.ts";
 import { retry } from "./retry.ts";
+import { unlessAborted } from "./unless_aborted.ts";
 
 /** The client in plain TypeScript: it runs on every runtime. */
 export const client: KafkaClient = {
@@ -24,7 +25,7 @@ export const client: KafkaClient = {
       await waitForTopic(options, troubles, signal);
     } catch (error) {
       if (!(error instanceof MissingTopicError) || options.partitions === null) throw error;
-      await createTopic(options, options.partitions, signal);
+      await unlessAborted(createTopic(options, options.partitions, signal), signal);
     }
     return new JavascriptProducer(options, troubles);
   },
@@ -46,7 +47,7 @@ async function waitForTopic(options: KafkaOptions, troubles: Troubles, signal: A
   };
   await retry(async () => {
     try {
-      await lookForTopic(options).catch(rethrow(options.topic));
+      await unlessAborted(lookForTopic(options).catch(rethrow(options.topic)), signal);
     } catch (error) {
       const refusal = asRefusedTls(error);
       // Of what a broker says after the handshake the library tells only that it ended the connection.
@@ -60,10 +61,11 @@ async function waitForTopic(options: KafkaOptions, troubles: Troubles, signal: A
 const CLOSED = "Connection closed";
 
 async function lookForTopic(options: KafkaOptions): Promise<void> {
-  const probe = new Consumer({ ...connectionOptions(options), groupId: CLIENT_ID, retries: 0 });
+  const settings = { ...connectionOptions(options), groupId: CLIENT_ID, retries: 0, requestTimeout: ANSWER_LIMIT };
+  const probe = new Consumer(settings);
   try {
     await describeTopic(probe, options.topic);
   } finally {
-    await probe.close(true).catch(() => {});
+    await within(CLOSE_LIMIT, probe.close(true));
   }
 }

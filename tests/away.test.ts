@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { canRunKafka, skipped } from "./support/kafka.ts";
 import { ownPostgresMissing } from "./support/postgres.ts";
 import { type Relay, relay } from "./support/relay.ts";
+import { start } from "./support/programs.ts";
+import { openSite } from "./support/site.ts";
 import { possibleVariants, type Variant } from "./support/variants.ts";
 import { openWay, type Way } from "./support/way.ts";
 
@@ -123,6 +125,29 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
       process.kill(way.broker.pid, "SIGCONT");
     }
   });
+
+  it(
+    "says that a broker does not answer that only takes connections, and ends at once, as the producer does",
+    async () => {
+      await using silent = await openSite(() => {});
+      const name = way.newName();
+      const broker = { KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${silent.port}` };
+      await using consumer = way.consume(variant, name, broker);
+      const env = { ...broker, KAFKA_TOPIC: name, KAFKA_CLIENT: variant.client };
+      await using producer = start(variant.runtime, "producer", ["-"], {
+        env,
+        input: 'http://127.0.0.1:1/ "0 0 1 1 *"\n',
+      });
+      for (const program of [consumer, producer]) {
+        await program.says("Kafka does not answer");
+        program.kill("SIGTERM");
+      }
+      for (const program of [consumer, producer]) {
+        expect(await program.ended, program.stderr).toMatchObject({ code: 0 });
+      }
+    },
+    30_000,
+  );
 
   const MISTAKES: readonly (readonly [what: string, break_: (role: string, table: string) => string, words: RegExp])[] =
     [

@@ -10,6 +10,9 @@ export const HEARTBEAT_EVERY = 3_000;
 /** Milliseconds that a message may wait for the brokers' confirmation before it counts as undelivered. */
 export const DELIVERY_LIMIT = 30_000;
 
+/** Milliseconds for one question to the brokers. */
+export const ANSWER_LIMIT = 5_000;
+
 /** Milliseconds that closing a client may take; what it could not say to the brokers by then, timeouts of theirs make up for. */
 export const CLOSE_LIMIT = 3_000;
 
@@ -105,10 +108,14 @@ export class Troubles {
   }
 }
 
-/** Waits for `work`, but not longer than `limit` milliseconds; never rejects. For closing, where nothing can be done about a failure. */
-export async function within(limit: number, work: Promise<unknown>): Promise<void> {
+/**
+ * Waits for `work`, but not longer than `limit` milliseconds: true where it is over by then. Never rejects: for closing, where
+ * nothing can be done about a failure.
+ */
+export async function within(limit: number, work: Promise<unknown>): Promise<boolean> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, limit));
-  await Promise.race([work.then(() => {}, () => {}), late]);
+  const late = new Promise<boolean>((resolve) => timer = setTimeout(resolve, limit, false));
+  const isOver = await Promise.race([work.then(() => true, () => true), late]);
   clearTimeout(timer);
+  return isOver;
 }

@@ -1,5 +1,6 @@
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import {
+  ANSWER_LIMIT,
   CLIENT_ID,
   isPassing,
   missingTopic,
@@ -15,9 +16,6 @@ import { findRefusal } from "../kafka/handshake.ts";
 import { retry } from "../retry.ts";
 import type { DescribedTopic } from "../kafka/basis.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
-
-/** Milliseconds for one question to the brokers. */
-export const ANSWER_LIMIT = 5_000;
 
 /**
  * Milliseconds for the first try to connect, and for one after a try that got no word at all. While it lasts the process cannot

@@ -9,7 +9,6 @@ import type {
   Reading,
 } from "../kafka.ts";
 import {
-  ANSWER_LIMIT,
   asSetupError,
   connectionSettings,
   describeTopic,
@@ -22,6 +21,7 @@ import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/
 import { Membership } from "../kafka/membership.ts";
 import { type Described, exactly, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
 import {
+  ANSWER_LIMIT,
   CLOSE_LIMIT,
   FETCH_BYTES,
   HEARTBEAT_EVERY,
@@ -189,7 +189,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   }
 
   async #joined(signal: AbortSignal): Promise<Member> {
-    if (this.#member?.membership.failed) await this.#leave();
+    if (this.#member?.membership.failed) await this.#leave(false);
     return this.#member ??= await this.#join(signal);
   }
 
@@ -227,7 +227,11 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     else this.#troubles.report(`Kafka gives no messages (${reason(error)}): trying again`);
   }
 
-  async #leave(): Promise<void> {
+  /**
+   * Leaves the group. `isLast`: the process is about to end, and a client that is not closed in time must not be: the library
+   * would wait for callbacks that nobody runs any more, and the process for the library.
+   */
+  async #leave(isLast: boolean): Promise<void> {
     const member = this.#member;
     this.#member = undefined;
     if (member === undefined) return;
@@ -237,7 +241,8 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     for (const event of ["event.error", "event.log"] as const) member.client.removeAllListeners(event);
     // Not before every call has come back; whoever leaves does not wait for it.
     const quiet = Promise.all([member.puller.stop(member.commits), member.topics.close(), member.offsets.close()]);
-    await within(CLOSE_LIMIT, quiet.then(() => closeConsumer(member.client)));
+    if (await within(CLOSE_LIMIT, quiet)) await closeConsumer(member.client);
+    else if (!isLast) void quiet.then(() => closeConsumer(member.client));
   }
 
   async #lookAt(member: Member, partitions: readonly number[]): Promise<AssignedPartition[]> {
@@ -285,7 +290,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#leave();
+    await this.#leave(true);
   }
 }
 

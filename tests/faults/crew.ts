@@ -10,8 +10,8 @@ export interface Member {
 
 /** Milliseconds between a member's end and its next start, as a supervisor has it. */
 const RESTART_AFTER = 300;
-/** Milliseconds that a member may take to end in order. */
-const END_LIMIT = 10_000;
+/** Milliseconds that a member may take to end in order; two cores with many worlds on them are slow. */
+const END_LIMIT = 30_000;
 export const GROUP = "crew";
 
 /** True also of one that was ended before it had begun: it listens to signals from its first line on, and not before. */

@@ -28,6 +28,22 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
+    // Nobody answers their last commits, nor hears that they leave.
+    name: "consumers end while the broker is frozen",
+    part: "broker",
+    async strike({ broker, crew, pass }) {
+      process.kill(broker.pid, "SIGSTOP");
+      await pass(0, 1000);
+      await crew.dismissAll();
+      return {
+        async heal() {
+          process.kill(broker.pid, "SIGCONT");
+          await crew.resize(2);
+        },
+      };
+    },
+  },
+  {
     name: "partitions added",
     part: "broker",
     async strike({ topic, marks }) {
