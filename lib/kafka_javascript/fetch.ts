@@ -6,6 +6,7 @@ import { exactly } from "../kafka/readings.ts";
 import { CLIENT_ID, FETCH_BYTES, PARTITION_BYTES } from "../kafka/setup.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
 import { Queue } from "../queue.ts";
+import { unlessAborted } from "../unless_aborted.ts";
 
 /** Milliseconds that a broker holds a question to which it has no new messages. */
 const LONGEST_POLL = 500;
@@ -74,6 +75,8 @@ export class Fetcher {
           yield messages.slice(from, from + MESSAGES_AT_ONCE);
         }
       }
+    } catch (error) {
+      if (!this.#signal.aborted) throw error;
     } finally {
       this.#signal.removeEventListener("abort", end);
       // Deliberately not awaited: a question under way would hold up whoever ends the reading.
@@ -85,7 +88,7 @@ export class Fetcher {
   async #ask(): Promise<void> {
     if (this.#offsets.size === 0 || this.#signal.aborted) return;
     const { topic, topicId } = this.#assignment;
-    const metadata = await this.#consumer.metadata({ topics: [topic] });
+    const metadata = await unlessAborted(this.#consumer.metadata({ topics: [topic] }), this.#signal);
     const found = metadata.topics.get(topic);
     const count = found?.partitionsCount ?? 0;
     if (count !== this.#partitions) throw new OutdatedShare(`The topic ${topic} has ${count} partitions now`);
