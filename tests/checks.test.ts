@@ -54,6 +54,29 @@ it("Checks has no more than `concurrency` connections open at a time", async () 
   expect(most).toBeLessThanOrEqual(2 * 7);
 });
 
+it("Checks begins a few of those that are due, and the others when the sockets of these were served", async () => {
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const lines = Array.from({ length: 200 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 1d`);
+  const checks = new Checks(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 200 }, never, never);
+  const metrics = checks[Symbol.asyncIterator]();
+  const first = metrics.next();
+  expect(checks.running).toBe(8);
+  await first;
+  expect((await Array.fromAsync(metrics)).length).toBe(199);
+});
+
+it("Checks begins none of those held back once it is stopped", async () => {
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const lines = Array.from({ length: 200 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 1d`);
+  const stop = new AbortController();
+  const checks = new Checks(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 200 }, stop.signal, never);
+  const metrics = checks[Symbol.asyncIterator]();
+  const first = metrics.next();
+  stop.abort();
+  await first;
+  expect(1 + (await Array.fromAsync(metrics)).length).toBe(8);
+});
+
 it("Checks tells of the due times that pass while a check still runs, and begins no second one", async () => {
   const stop = new AbortController();
   const held: (() => void)[] = [];
