@@ -18,7 +18,8 @@ const get = async (url: string) => {
   const response = await fetch(url);
   return { status: response.status, body: await response.text() };
 };
-const patience = { timeout: 20_000 };
+/** An embedded database takes seconds of CPU to make, and more where others have the processors. */
+const patience = { timeout: 50_000 };
 
 describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null))(
   "under %s",
