@@ -28,11 +28,15 @@ function setClock(by: number): void {
   );
 }
 
+/** So many pages of the site at `port`. */
+const pages = (port: number, count: number) =>
+  Array.from({ length: count }, (_, index) => `http://127.0.0.1:${port}/${index} 1d`);
+
 const never = new AbortController().signal;
 
 it("Checks gives a metric for every host, and ends, where each is to be checked once", async () => {
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
-  const lines = Array.from({ length: 50 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 1d`);
+  const lines = pages(site.port, 50);
   const hosts = hostsOf(...lines, `http://127.0.0.1:${await refusedPort()}/ 1d`);
   const metrics = await Array.fromAsync(new Checks(hosts, { ...OPTIONS, isOnce: true }, never, never));
   expect(new Set(metrics.map(({ address }) => address))).toEqual(new Set(hosts.map(({ address }) => address)));
@@ -47,7 +51,7 @@ it("Checks has no more than `concurrency` connections open at a time", async () 
     most = Math.max(most, site.open);
     setTimeout(() => socket.end(answer("200 OK")), 5);
   });
-  const lines = Array.from({ length: 50 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 1d`);
+  const lines = pages(site.port, 50);
   const checks = new Checks(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 7 }, never, never);
   expect((await Array.fromAsync(checks)).length).toBe(50);
   // The site may see a connection's end a little later than the other side.
@@ -56,8 +60,8 @@ it("Checks has no more than `concurrency` connections open at a time", async () 
 
 it("Checks begins a few of those that are due, and the others when the sockets of these were served", async () => {
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
-  const lines = Array.from({ length: 200 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 1d`);
-  const checks = new Checks(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 200 }, never, never);
+  const hosts = hostsOf(...pages(site.port, 200));
+  const checks = new Checks(hosts, { ...OPTIONS, isOnce: true, concurrency: 200 }, never, never);
   const metrics = checks[Symbol.asyncIterator]();
   const first = metrics.next();
   expect(checks.running).toBe(8);
@@ -67,9 +71,9 @@ it("Checks begins a few of those that are due, and the others when the sockets o
 
 it("Checks begins none of those held back once it is stopped", async () => {
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
-  const lines = Array.from({ length: 200 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 1d`);
   const stop = new AbortController();
-  const checks = new Checks(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 200 }, stop.signal, never);
+  const hosts = hostsOf(...pages(site.port, 200));
+  const checks = new Checks(hosts, { ...OPTIONS, isOnce: true, concurrency: 200 }, stop.signal, never);
   const metrics = checks[Symbol.asyncIterator]();
   const first = metrics.next();
   stop.abort();
