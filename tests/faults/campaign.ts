@@ -5,7 +5,7 @@ import type { Combination } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import type { Account } from "./ledger.ts";
 import { Random } from "./random.ts";
-import { openWorld, type World } from "./world.ts";
+import { openWorld, type Start, type World } from "./world.ts";
 
 export interface CampaignOptions {
   readonly combination: Combination;
@@ -13,6 +13,8 @@ export interface CampaignOptions {
   readonly seed: number;
   /** Metrics a second. */
   readonly rate: number;
+  /** The consumers' `--kafka-start`; undefined: drawn. */
+  readonly start: Start | undefined;
   /** 0: each fault once, and briefly; else over and over, for so long. */
   readonly minutes: number;
   /** Ends it after the fault under way. */
@@ -49,7 +51,9 @@ const DOUBLE = 0.3;
 export async function campaign(options: CampaignOptions): Promise<Report> {
   const { combination, rate, minutes, seed } = options;
   const random = new Random(seed);
-  await using world = await openWorld({ combination, random, rate, isShort: minutes === 0 });
+  const start = options.start ?? random.pick(["earliest", "latest"]);
+  options.say(`begins, with --kafka-start ${start}`);
+  await using world = await openWorld({ combination, random, rate, isShort: minutes === 0, start });
   const stretches: Stretch[] = [];
   const problems: string[] = [];
   try {

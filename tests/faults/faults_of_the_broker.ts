@@ -4,6 +4,7 @@ import process from "node:process";
 import { eventually } from "../support/eventually.ts";
 import { GROUP } from "./crew.ts";
 import type { Fault } from "./fault.ts";
+import { LARGE } from "./topic.ts";
 import { TABLE, type World } from "./world.ts";
 
 const MOST_PARTITIONS = 12;
@@ -52,6 +53,48 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
       await topic.addPartitions(partitions + 1);
       const isRead = async () => (await marks()).size > partitions;
       await eventually(isRead, () => "Nobody reads the new partition", { timeout: 90_000, interval: 200 });
+    },
+  },
+  {
+    // Nobody knows of them, nor of what is in them, until the consumers start again.
+    name: "partitions added while consumers are stopped",
+    part: "broker",
+    async strike({ topic, crew, source, marks, pass }) {
+      const { partitions } = await topic.describe();
+      if (partitions >= MOST_PARTITIONS) return { times: 0 };
+      const members = crew.members.length;
+      await crew.dismissAll();
+      await topic.addPartitions(partitions + 1);
+      // The generator learns of them at its next start.
+      await source.pause();
+      source.resume();
+      const isFilled = async () => await topic.bound(partitions, -1) > 0;
+      await eventually(isFilled, () => "Nothing is written to the new partition", { timeout: 90_000, interval: 200 });
+      await pass(0, 2000);
+      await crew.resize(members);
+      const isRead = async () => (await marks()).size > partitions;
+      await eventually(isRead, () => "Nobody reads the new partition", { timeout: 90_000, interval: 200 });
+    },
+  },
+  {
+    // The broker counts compressed bytes: a message may be a thousand times as large when it is read.
+    name: "large compressed messages",
+    part: "broker",
+    async strike({ topic, random, sql, isShort }) {
+      const label = `${LARGE} ${crypto.randomUUID()}`;
+      const times = isShort ? 1 : random.between(1, 3);
+      const megabytes = isShort ? 30 : random.between(5, 120);
+      const codec = random.pick(["gzip", "lz4", "snappy", "zstd"] as const);
+      for (let n = 0; n < times; n++) await topic.sendLarge(`${label} ${n}`, megabytes, codec);
+      const look = () => sql(`select from ${TABLE}_rejected where value like '${label}%'::bytea`);
+      const what = `${times} of ${megabytes} MB, ${codec}`;
+      await eventually(async () => (await look()).length >= times, () => `Not among the rejected: ${what}`, {
+        timeout: 90_000,
+        interval: 300,
+      });
+      const { length } = await look();
+      if (length !== times) throw new Error(`${length} lines of the rejected hold ${what}`);
+      return { times };
     },
   },
   {

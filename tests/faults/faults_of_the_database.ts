@@ -2,6 +2,8 @@ import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import type { Fault } from "./fault.ts";
+import { ON_PURPOSE } from "./ledger.ts";
+import { LARGE } from "./topic.ts";
 import { CONSUMER_ROLE, TABLE, type World } from "./world.ts";
 
 const FILLER = "filler";
@@ -56,6 +58,45 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
           await terminate(world);
         },
       };
+    },
+  },
+  {
+    // Each row takes its time: as many as fit into a second pass, and no statement with more. First there must be more.
+    name: "table slow by the row",
+    part: "database",
+    async strike(world) {
+      const { sql, crew, pass, source } = world;
+      const members = crew.members.length;
+      await crew.dismissAll();
+      await sql(`create function plod() returns trigger language plpgsql as $$ begin perform pg_sleep(0.01);
+        if clock_timestamp() > statement_timestamp() + interval '1 s' then
+          raise query_canceled using message = 'canceling statement due to statement timeout'; end if;
+        return new; end $$;
+        create trigger plod before insert on ${TABLE} for each row execute function plod()`);
+      await pass(2000, 4000);
+      const from = Math.max(0, source.made - 2000);
+      await crew.resize(members);
+      // It goes on in pieces, not only once the table is quick again.
+      await world.recovered(from);
+      return { heal: async () => void await sql(`drop function plod cascade`) };
+    },
+  },
+  {
+    // By codes that say elsewhere that the set-up is wrong, or that nothing is.
+    name: "rows refused by a trigger",
+    part: "database",
+    async strike(world) {
+      const { sql, random, source, pass } = world;
+      const code = random.pick(["P0001", "P0002", "P0004", "0A000", "42501", "22023", "23514", "42883", "55000"]);
+      await sql(`create function refuse() returns trigger language plpgsql as $$ begin
+        if new.latency::int % 7 = 3 then raise exception '${ON_PURPOSE}' using errcode = '${code}'; end if;
+        return new; end $$;
+        create trigger refuse before insert on ${TABLE} for each row execute function refuse()`);
+      const from = source.made;
+      await pass(1000, world.isShort ? 2000 : 10_000);
+      // The others are stored meanwhile.
+      await world.recovered(from);
+      return { heal: async () => void await sql(`drop function refuse cascade`) };
     },
   },
   {
@@ -226,6 +267,8 @@ async function setBack(world: World): Promise<void> {
       await sql.unsafe(`select from ${TABLE}_offsets where topic_id = '${id}' and partition = ${partition} for update`);
       const numbers = (await topic.read(partition, back)).flatMap(({ number }) => number ?? []);
       await ledger.forget(numbers, sql);
+      await sql.unsafe(`delete from ${TABLE}_rejected where value like '${LARGE}%'::bytea
+        and topic_id = '${id}' and partition = ${partition} and "offset" >= ${back}`);
       await sql.unsafe(`update ${TABLE}_offsets set next_offset = ${back}
         where topic_id = '${id}' and partition = ${partition}`);
     });

@@ -16,6 +16,12 @@ export interface Account {
   readonly samples: readonly number[];
 }
 
+/** What a trigger says of the rows that it refuses by intent: they must be among the rejected, each once. */
+export const ON_PURPOSE = "refused on purpose";
+
+const REFUSED = `position('${ON_PURPOSE}' in r.reason) > 0`;
+const NUMBER_OF_KEY = `substring(encode(r.key, 'escape') from '^https://n(\\d+)')::int`;
+
 /** Compares what was made with what is in the table. */
 export class Ledger {
   readonly #sql: postgres.Sql;
@@ -36,7 +42,9 @@ export class Ledger {
   async missing(from: number, to: number): Promise<number[]> {
     const good = await this.#sql.unsafe<{ n: number }[]>(
       `select n::int from generate_series($1::int, $2::int) n where n % ${BAD_EVERY} <> ${BAD_EVERY - 1}
-       and not exists (select from ${this.#main} m where m.latency = n::float8 and m.address like 'https://n%')`,
+       and not exists (select from ${this.#main} m where m.latency = n::float8 and m.address like 'https://n%')
+       and not exists (select from ${this.#rejected} r
+         where r.key = convert_to('https://n' || n || '.example', 'UTF8') and ${REFUSED})`,
       [from, to - 1],
     );
     const bad = await this.#sql.unsafe<{ n: number }[]>(
@@ -64,7 +72,8 @@ export class Ledger {
     );
     // A good metric among the rejected is as bad as one lost.
     const wronged = await this.#sql.unsafe<{ reason: string }[]>(
-      `select reason from ${this.#rejected} where value is not null and value not like 'no metric %'::bytea limit 5`,
+      `select reason from ${this.#rejected} r
+       where value is not null and value not like 'no metric %'::bytea and not ${REFUSED} limit 5`,
     );
     if (wronged.length > 0) throw new Error(`Good metrics were rejected: ${wronged[0]?.reason}`);
     if (strangers?.n !== 0) throw new Error(`${strangers?.n} messages of aborted transactions are in the table`);
@@ -84,21 +93,32 @@ export class Ledger {
     return { made: to - from, rows: row?.rows ?? 0, twice: twice.length, lost: lost.length };
   }
 
-  /** Numbers with more rows than messages. */
+  /** Numbers with more rows than messages. A refused one counts as a row. */
   async #doubled(from: number, to: number): Promise<number[]> {
-    const rows = await this.#sql.unsafe<{ n: number }[]>(
-      `select latency::int as n from ${this.#main} where latency >= $1::int and latency < $2::int
-       and address like 'https://n%' group by latency having count(*) > 1`,
+    const rows = await this.#sql.unsafe<{ n: number; refused: boolean }[]>(
+      `select n, bool_or(refused) as refused from (
+         select latency::int as n, false as refused from ${this.#main}
+         where latency >= $1::int and latency < $2::int and address like 'https://n%'
+         union all
+         select ${NUMBER_OF_KEY}, true from ${this.#rejected} r where ${REFUSED}) t
+       where n >= $1::int and n < $2::int group by n having count(*) > 1`,
       [from, to],
     );
-    const isLawful = (n: number) => !isRecognisable(n) && this.#uncertain.some(([first, end]) => first <= n && n < end);
-    return rows.map(({ n }) => n).filter((n) => !isLawful(n));
+    // A message that was refused stands under its offset only: nothing recognises it when it is sent twice.
+    const isLawful = (n: number, refused: boolean) =>
+      (refused || !isRecognisable(n)) && this.#uncertain.some(([first, end]) => first <= n && n < end);
+    return rows.filter(({ n, refused }) => !isLawful(n, refused)).map(({ n }) => n);
   }
 
   /** Deletes numbers as if they had never been stored. They must be in the log still: one that was cut has lost some for ever. */
   async forget(numbers: readonly number[], sql: postgres.ISql): Promise<void> {
     await sql.unsafe(
       `delete from ${this.#main} where address like 'https://n%' and latency = any(string_to_array($1, ',')::float8[])`,
+      [numbers.filter((number) => !isBad(number)).join()],
+    );
+    await sql.unsafe(
+      `delete from ${this.#rejected} r where ${REFUSED}
+       and ${NUMBER_OF_KEY} = any(string_to_array($1, ',')::int[])`,
       [numbers.filter((number) => !isBad(number)).join()],
     );
     await sql.unsafe(

@@ -20,6 +20,7 @@ and counts at the end: every number must be in the table, or among the rejected,
   --short            each fault once, dealt out over the combinations, and briefly: what npm test runs
   --client NAME,…    ${COMBINATIONS.map(({ name }) => name).join(", ")} (all of them, at the same time)
   --faults NAME,…    only these, by the beginning of their names
+  --start WHERE      earliest or latest, the consumers' --kafka-start (drawn for each combination)
   --rate N           metrics a second (200)
   --seed N           what came of random comes again
   --list             names the faults
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     client: { type: "string" },
     faults: { type: "string" },
     rate: { type: "string", default: "200" },
+    start: { type: "string" },
     seed: { type: "string" },
     list: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -88,6 +90,8 @@ async function main(): Promise<number> {
   const combinations = named(COMBINATIONS, values.client).filter(isPossible);
   const faults = named(FAULTS, values.faults);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+  const start = (["earliest", "latest"] as const).find((name) => name === values.start);
+  if (start === undefined && values.start !== undefined) throw new RangeError("--start is earliest or latest");
   const minutes = values.short ? 0 : Number(values.minutes);
   console.log(`${faults.length} faults, seed ${seed} (again with: npm run test:faults -- --seed ${seed})`);
   const began = performance.now();
@@ -104,6 +108,7 @@ async function main(): Promise<number> {
       faults: hands?.[i] ?? faults,
       seed: seed + i,
       rate: Number(values.rate),
+      start,
       minutes,
       stop: stopping.signal,
       say,

@@ -5,6 +5,9 @@ import { type Persistence, persistently } from "./persistently.ts";
 /** Of what a broker does not do yet. */
 const BROKER: Persistence = { tries: 100, pause: 300 };
 
+/** How a message begins that is no metric, and large. */
+export const LARGE = "no metric large";
+
 /** A message as it stands in the log. */
 export interface Logged {
   readonly offset: number;
@@ -150,6 +153,20 @@ export class Topic {
         await producer.send({ messages: messages.slice(sent, sent + 2000) });
       }
     }
+  }
+
+  /** A foreign program writes one message of so many megabytes, compressed, that begins with `label` and a dot. */
+  async sendLarge(label: string, megabytes: number, compression: "gzip" | "lz4" | "snappy" | "zstd"): Promise<void> {
+    await persistently(() => this.#sendLarge(label, megabytes, compression), BROKER);
+  }
+
+  async #sendLarge(label: string, megabytes: number, compression: "gzip" | "lz4" | "snappy" | "zstd"): Promise<void> {
+    const { partitions } = await this.describe();
+    await using producer = this.#producer({ compression });
+    const value = Buffer.alloc(megabytes * 1024 * 1024, "x");
+    value.write(`${label}.`);
+    const message = { topic: this.name, key: Buffer.from("large"), value, timestamp: BigInt(Date.now()) };
+    await producer.send({ messages: [{ ...message, partition: Math.floor(Math.random() * partitions) }] });
   }
 
   /** A foreign program writes `count` messages in a transaction and then thinks better of it. */

@@ -61,10 +61,15 @@ export interface WorldOptions {
   readonly random: Random;
   readonly rate: number;
   readonly isShort: boolean;
+  /** The consumers' `--kafka-start`. */
+  readonly start: Start;
 }
 
+/** Under either nothing may be missing: `latest` counts only before the topic was first read. */
+export type Start = "earliest" | "latest";
+
 /** Starts broker, database, generator and consumers, and waits until the first numbers are stored. */
-export async function openWorld({ combination, random, rate, isShort }: WorldOptions): Promise<World> {
+export async function openWorld({ combination, random, rate, isShort, start }: WorldOptions): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const broker = stack.use(await temporaryKafka({ settings: BROKER }));
   const disk = ownDisk();
@@ -77,7 +82,12 @@ export async function openWorld({ combination, random, rate, isShort }: WorldOpt
   await topic.create(PARTITIONS);
   const generator = { bootstrap: broker.plain, topic: topic.name, client: "javascript", rate } as const;
   const source = stack.use(new NumberSource(generator));
-  const crew = stack.use(new Crew(combination.members, environment(broker, way, topic, random)));
+  const crew = stack.use(
+    new Crew(combination.members, {
+      ...environment(broker, way, topic, random),
+      KAFKA_START: start,
+    }),
+  );
   const ledger = new Ledger(postgres.sql, TABLE, source);
 
   const sql = (text: string) => persistently(() => postgres.sql.unsafe(text), SERVER);
@@ -130,6 +140,10 @@ async function begin(world: Stage): Promise<void> {
   );
   // What this suite asks again and again.
   await world.sql(`create index on ${TABLE} (latency)`);
+  // What is written before the marks are made lies before the start, under `latest`.
+  await eventually(async () => (await world.marks()).size === PARTITIONS, () => "No consumer made the marks", {
+    timeout: 60_000,
+  });
   world.source.resume();
   await eventually(() => world.source.made > 0, () => "The generator makes nothing", { timeout: 60_000 });
   await world.recovered(0);
