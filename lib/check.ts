@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage } from "node:http";
 import { type Body, MAX_BODY_BYTES, readBody } from "./check/body.ts";
 import { connect } from "./check/connect.ts";
-import { exchange } from "./check/exchange.ts";
+import { type Answer, exchange } from "./check/exchange.ts";
 import { Failure } from "./check/failure.ts";
 import { hasScheme, type Host } from "./hosts.ts";
 import { NOT_TLS } from "./check/secure.ts";
@@ -81,14 +80,14 @@ async function visit(
 ): Promise<Page | Failure> {
   let url = host.url;
   for (let redirects = 0;; redirects++) {
-    const response = await fetchHead(url, host, options, findings, signal);
-    if (response instanceof Failure) return redirects === 0 ? withHint(response, host) : response;
-    const target = redirectOf(findings.status ?? 0, response.headers.location, url);
+    const answer = await fetchHead(url, host, options, findings, signal);
+    if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : answer;
+    const target = redirectOf(answer.status, answer.fields.first("location"), url);
     if (target === null) {
-      const body = await readBody(response, signal);
-      return body instanceof Failure ? body : { ...body, contentType: response.headers["content-type"] ?? null };
+      const body = await readBody(answer, signal);
+      return body instanceof Failure ? body : { ...body, contentType: answer.fields.first("content-type") };
     }
-    response.destroy();
+    answer.close();
     if (target instanceof Failure) return target;
     if (redirects === MAX_REDIRECTS) return new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`);
     url = target;
@@ -111,7 +110,7 @@ async function fetchHead(
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
-): Promise<IncomingMessage | Failure> {
+): Promise<Answer | Failure> {
   const { outcome, expiresAt } = await connect(url, options, findings.watch, signal);
   // Of several certificates on the way, the one that ends the service first.
   if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
@@ -120,15 +119,10 @@ async function fetchHead(
   if (outcome instanceof Failure) return outcome;
   // Another origin must not learn the password of this one.
   const authorization = url.origin === host.url.origin ? host.authorization : null;
-  const response = await exchange(
-    outcome,
-    url,
-    { userAgent: options.userAgent, authorization },
-    findings.watch,
-    signal,
-  );
-  if (!(response instanceof Failure)) findings.status = response.statusCode ?? null;
-  return response;
+  const head = { userAgent: options.userAgent, authorization };
+  const answer = await exchange(outcome, url, head, findings.watch, signal);
+  if (!(answer instanceof Failure)) findings.status = answer.status;
+  return answer;
 }
 
 /** Matches the last answer's body. */

@@ -65,6 +65,8 @@ function targetOf(name: string, url: string, rest: Partial<Target> & { pattern?:
 }
 
 const isSlow = ({ name }: Target) => CASES[name]?.slow !== undefined;
+/** Answers that take all that a connection gives: in a crowd of them the others would be late. */
+const isHeavy = ({ line }: Target) => /\/(?:endless|one-byte)/.test(line);
 
 describe.each(RUNTIMES)("check under %s", (runtime) => {
   let world: CheckWorld;
@@ -82,8 +84,15 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       targetOf(name, url(world.places), { pattern, timeout, blocked })
     );
     // What is slow has the process to itself: in the crowd, the time until somebody looks would count as well.
-    const [slow, others] = [targets.filter(isSlow), targets.filter((target) => !isSlow(target))];
-    checked = new Map([...await runChecks(runtime, orderOf(others)), ...await runChecks(runtime, orderOf(slow))]);
+    const { slow = [], heavy = [], others = [] } = Object.groupBy(
+      targets,
+      (target) => isSlow(target) ? "slow" : isHeavy(target) ? "heavy" : "others",
+    );
+    checked = new Map([
+      ...await runChecks(runtime, orderOf(others)),
+      ...await runChecks(runtime, orderOf(slow)),
+      ...await runChecks(runtime, orderOf(heavy), "in-turn"),
+    ]);
   });
   afterAll(async () => await world[Symbol.asyncDispose]());
 

@@ -9,9 +9,10 @@ it.each([
   ["fine?a=b", "https://a.example:8443/shop/fine?a=b"],
   ["//b.example/fine", "https://b.example/fine"],
   ["http://b.example", "http://b.example/"],
-  ["", "https://a.example:8443/shop/?q=1"],
   ["https://user:secret@b.example/", "https://b.example/"],
   [Buffer.from("/grün").toString("latin1"), "https://a.example:8443/gr%C3%BCn"],
+  ["/gr\xfcn?\xfc", "https://a.example:8443/gr%FCn?%FC"],
+  [Buffer.from("http://grün.example/").toString("latin1"), "http://xn--grn-ioa.example/"],
 ])("redirectOf follows %j", (location, expected) => {
   expect(String(redirectOf(302, location, from))).toBe(expected);
 });
@@ -24,11 +25,12 @@ it.each([200, 201, 300, 304, 305, 306, 309])("redirectOf takes %i for an answer"
   expect(redirectOf(status, "/", from)).toBeNull();
 });
 
-it("redirectOf takes a redirect without a Location for an answer", () => {
-  expect(redirectOf(302, undefined, from)).toBeNull();
+it.each([null, ""])("redirectOf takes a redirect with the Location %j for an answer", (location) => {
+  expect(redirectOf(302, location, from)).toBeNull();
 });
 
 it.each([
+  ["http://gr\xfcn.example/", "the redirect's address is no URL"],
   ["http://user:secret@[/", "the redirect's address is no URL"],
   ["ftp://user:secret@b.example/", "the redirect leads to a ftp: address, not to http: or https:"],
   ["javascript:secret()", "the redirect leads to a javascript: address, not to http: or https:"],

@@ -1,13 +1,10 @@
-import type { IncomingMessage } from "node:http";
-// It speaks HTTP on whatever connection it is given, as that of node:http does, which brings all of undici along: 50 ms at the start.
-import { request } from "node:https";
 import type { Socket } from "node:net";
+import { AnswerParser } from "./answer_parser.ts";
 import { codeOf, Failure } from "./failure.ts";
+import type { Head } from "./head.ts";
+import { explainAlert } from "./secure.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 import { wait } from "./wait.ts";
-
-/** Longest head of an answer that is read, in bytes. */
-const MAX_HEADER_BYTES = 64 * 1024;
 
 /** What is sent beside the path. */
 export interface RequestHead {
@@ -15,9 +12,25 @@ export interface RequestHead {
   readonly authorization: string | null;
 }
 
+/** Told of a body as it comes, without the framing of its transfer. After `end` or `fail` nothing more is told. */
+export interface BodyReader {
+  bytes(bytes: Buffer): void;
+  end(): void;
+  fail(failure: Failure): void;
+}
+
+/** The head of an answer, and its body, which is still to be read. */
+export interface Answer extends Head {
+  /** Gives the body to `reader`; once. */
+  flow(reader: BodyReader): void;
+  /** Closes the connection. */
+  close(): void;
+}
+
 /**
  * Sends one GET for `url` on `socket` and waits for the head of the answer; its body is still to be read. From the answer's first
- * byte on, time counts as "body".
+ * byte on, time counts as "body". Deliberately not `node:http`: the runtimes' parsers differ, say little of what is wrong, and bound
+ * neither pieces nor bytes.
  */
 export function exchange(
   socket: Socket,
@@ -25,60 +38,82 @@ export function exchange(
   head: RequestHead,
   watch: Stopwatch,
   signal: AbortSignal,
-): Promise<IncomingMessage | Failure> {
+): Promise<Answer | Failure> {
   watch.enter("first_byte");
   return wait(signal, (done) => {
-    let isAnswered = false;
-    const fail = (detail: string) => {
-      sent.destroy();
-      done(new Failure("protocol", detail));
+    const body = new PendingBody();
+    const close = () => void socket.destroy();
+    const fail = (failure: Failure | null) => {
+      if (failure === null) return;
+      close();
+      // Of a body that is read already only the reader hears, of the head whoever waits for it.
+      done(failure);
+      body.fail(failure);
     };
-    // Neither agent nor pool: a connection that is used again would be retried in silence when the server closes it.
-    const sent = request({
-      createConnection: () => socket,
-      path: url.pathname + url.search,
-      headers: headersOf(url, head),
-      setHost: false,
-      maxHeaderSize: MAX_HEADER_BYTES,
+    const parser = new AnswerParser({
+      head: ({ status, fields }) => done({ status, fields, flow: (reader) => body.flow(reader), close }),
+      body: (bytes) => body.bytes(bytes),
+      end: () => body.end(),
     });
-    sent.once("socket", () => socket.prependOnceListener("data", () => watch.enter("body")));
-    sent.once("response", (response) => {
-      isAnswered = true;
-      // Read or not, an answer that breaks off must not end the process; `readBody` looks for itself.
-      response.on("error", () => {});
-      if (response.statusCode === 101) fail(UPGRADED);
-      else done(response);
-    });
-    sent.once("upgrade", () => fail(UPGRADED));
-    sent.on("error", (error) => {
-      // Later ones are about the body, which is for `readBody` to judge, or about bytes behind it.
-      if (!isAnswered) fail(explain(error, watch));
-    });
-    sent.end();
-    return () => sent.destroy();
+    socket.once("data", () => watch.enter("body"));
+    socket.on("data", (piece: Buffer) => fail(parser.push(piece)));
+    socket.once("end", () => fail(parser.close()));
+    socket.once("error", (error) => fail(explain(error, parser)));
+    socket.once("close", () => fail(parser.close()));
+    // Before anybody listened it may have ended.
+    if (socket.destroyed) fail(parser.broken("closed"));
+    else socket.write(requestFor(url, head), "latin1");
+    return close;
   });
 }
 
-const UPGRADED = "the answer is 101 Switching Protocols, which nobody asked for";
+/** What came of a body before anybody reads it; then it goes on to the reader. */
+class PendingBody implements BodyReader {
+  #reader: BodyReader | undefined;
+  readonly #pieces: Buffer[] = [];
+  #outcome: "end" | Failure | undefined;
 
-function headersOf(url: URL, { userAgent, authorization }: RequestHead): Record<string, string> {
-  return {
-    Host: url.host,
-    "User-Agent": userAgent,
-    Accept: "*/*",
-    "Accept-Encoding": "gzip, deflate, br, zstd",
-    Connection: "close",
-    ...(authorization === null ? {} : { Authorization: authorization }),
-  };
+  flow(reader: BodyReader): void {
+    this.#reader = reader;
+    for (const piece of this.#pieces.splice(0)) reader.bytes(piece);
+    if (this.#outcome === "end") reader.end();
+    else if (this.#outcome !== undefined) reader.fail(this.#outcome);
+  }
+
+  bytes(bytes: Buffer): void {
+    if (this.#reader === undefined) this.#pieces.push(bytes);
+    else this.#reader.bytes(bytes);
+  }
+
+  end(): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = "end";
+    this.#reader?.end();
+  }
+
+  fail(failure: Failure): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = failure;
+    this.#reader?.fail(failure);
+  }
 }
 
-function explain(error: Error, watch: Stopwatch): string {
-  const code = codeOf(error);
-  if (code === "HPE_HEADER_OVERFLOW") return "the answer's headers are longer than 64 KiB";
-  const reason = (error as { reason?: unknown }).reason;
-  if (code.startsWith("HPE_")) return `the answer is not HTTP: ${typeof reason === "string" ? reason : error.message}`;
-  if (watch.phase === "body") return "connection was closed within the answer's headers";
-  return code === "ECONNRESET" && error.message !== "socket hang up"
-    ? "connection was reset without an answer"
-    : "connection was closed without an answer";
+/** A request (RFC 9112, section 3): nothing in a URL, nor in what this program sends beside it, can hold a line end. */
+function requestFor(url: URL, { userAgent, authorization }: RequestHead): string {
+  return [
+    `GET ${url.pathname}${url.search} HTTP/1.1`,
+    `Host: ${url.host}`,
+    `User-Agent: ${userAgent}`,
+    "Accept: */*",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Connection: close",
+    ...(authorization === null ? [] : [`Authorization: ${authorization}`]),
+    "\r\n",
+  ].join("\r\n");
+}
+
+function explain(error: Error, parser: AnswerParser): Failure {
+  const alert = explainAlert(error);
+  if (alert !== null) return new Failure("tls", alert);
+  return parser.broken(codeOf(error) === "ECONNRESET" ? "reset" : "closed");
 }

@@ -153,5 +153,16 @@ function explainHandshake(error: Error): string {
   if (code === "ECONNRESET" || code === "EPIPE") return CLOSED;
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
-  return `TLS handshake failed: ${reason?.toLowerCase().replaceAll("_", " ") ?? error.message}`;
+  return explainAlert(error) ?? `TLS handshake failed: ${reason?.toLowerCase().replaceAll("_", " ") ?? error.message}`;
+}
+
+/**
+ * Why a server ended TLS, in the protocol's word for it (RFC 8446, section 6); null where an error is no alert. With TLS 1.3 it may come
+ * behind the handshake: only then a server looks at the certificate that it wants of a client.
+ */
+export function explainAlert(error: Error): string | null {
+  const onNode = /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)$/.exec(codeOf(error))?.[1];
+  const onDeno = /received fatal alert: (\w+)/.exec(error.message)?.[1]?.replaceAll(/([a-z])([A-Z])/g, "$1_$2");
+  const name = (onNode ?? onDeno)?.toLowerCase().replace("unrecognised", "unrecognized");
+  return name === undefined ? null : `the server refuses the TLS connection: ${name}`;
 }

@@ -27,7 +27,7 @@ function trickle(head: string, chunk: string, milliseconds: number): Page {
 }
 
 /** Sends `chunk` as fast as it is read, for ever. */
-function flood(head: string, chunk: string): Page {
+function flood(head: string, chunk: string | Buffer): Page {
   return (socket) => {
     const fill = () => {
       while (!socket.destroyed && socket.write(chunk));
@@ -36,6 +36,15 @@ function flood(head: string, chunk: string): Page {
     fill();
   };
 }
+
+/** Sends `piece` again and again behind `head`, until the other side has enough. */
+const floodOf = (head: string, piece: Buffer): Page => flood(head, Buffer.concat(Array<Buffer>(4096).fill(piece)));
+
+/** Sends `bytes`, and resets the connection when they have arrived. */
+const reset = (bytes: string): Page => (socket) => {
+  socket.write(bytes);
+  setTimeout(() => socket.resetAndDestroy(), 300);
+};
 
 /** Milliseconds that a slow page takes. */
 const SLOW = 1000;
@@ -79,6 +88,54 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/bad-header-value": send(`${OK}X: a\0b\r\nContent-Length: 0\r\n\r\n`),
   "/header-latin1": send(Buffer.from(`${OK}X: gr\xfcn\r\nContent-Length: 18\r\n\r\n${TEXT}`, "latin1")),
 
+  "/folded": send(`${OK}X: a\r\n b\r\n\tc\r\nContent-Length: 18\r\n\r\n${TEXT}`),
+  "/bare-lf": send(`HTTP/1.1 200 OK\nContent-Length: 18\n\n${TEXT}`),
+  "/bare-lf-chunks": send(`HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n12\n${TEXT}\n0\n\n`),
+  "/no-reason": send(`HTTP/1.1 200\r\nContent-Length: 18\r\n\r\n${TEXT}`),
+  "/blank-lines-first": send(`\r\n\r\n${OK}Content-Length: 18\r\n\r\n${TEXT}`),
+  "/blank-behind-size": send(`${OK}Transfer-Encoding: chunked\r\n\r\n12 \r\n${TEXT}\r\n0 \r\n\r\n`),
+  "/chunk-extensions": send(`${OK}Transfer-Encoding: chunked\r\n\r\n12;a=b ; c="d"\r\n${TEXT}\r\n0;e\r\n\r\n`),
+  "/equal-lengths": send(`${OK}Content-Length: 18, 18\r\nContent-Length: 18\r\n\r\n${TEXT} and more`),
+  "/length-and-chunks": send(`${OK}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n12\r\n${TEXT}\r\n0\r\n\r\n`),
+  "/identity": send(`${OK}Transfer-Encoding: identity\r\nContent-Length: 18\r\n\r\n${TEXT} and more`),
+  "/gzip-transfer": send(Buffer.concat([
+    Buffer.from(`${OK}Transfer-Encoding: gzip, chunked\r\n\r\n${gzipSync(TEXT).length.toString(16)}\r\n`),
+    gzipSync(TEXT),
+    Buffer.from("\r\n0\r\n\r\n"),
+  ])),
+  "/one-byte-chunks": send(
+    `${OK}Transfer-Encoding: chunked\r\n\r\n${"1\r\nx\r\n".repeat(MIB - 3)}3\r\nEND\r\n0\r\n\r\n`,
+  ),
+  "/five-informational": send(
+    Buffer.concat([
+      Buffer.from("HTTP/1.1 100 Continue\r\nA: b\r\n\r\n".repeat(5)),
+      answer("200 OK", {}, TEXT),
+    ]),
+  ),
+  "/head-200k": send(answer("200 OK", { X: "x".repeat(200_000) }, TEXT)),
+  "/many-headers": send(`${OK}${"X: y\r\n".repeat(5000)}Content-Length: 18\r\n\r\n${TEXT}`),
+  "/until-close": send(`${OK}\r\n${TEXT}`),
+
+  "/until-reset": reset(`${OK}\r\n${TEXT}`),
+  "/length-until-reset": reset(`${OK}Content-Length: 100\r\n\r\n${TEXT}`),
+  "/no-colon": send(`${OK}Nonsense\r\nContent-Length: 0\r\n\r\n`),
+  "/status-42": send("HTTP/1.1 042 Odd\r\nContent-Length: 0\r\n\r\n"),
+  "/status-4-digits": send("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
+  "/http2": send("HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n"),
+  "/bad-length": send(`${OK}Content-Length: many\r\n\r\n${TEXT}`),
+  "/chunked-inside": send(`${OK}Transfer-Encoding: chunked, gzip\r\n\r\n${TEXT}`),
+  "/unknown-transfer": send(`${OK}Transfer-Encoding: rot13\r\n\r\n${TEXT}`),
+  "/chunk-too-long": send(`${OK}Transfer-Encoding: chunked\r\n\r\n3\r\n${TEXT}\r\n0\r\n\r\n`),
+  "/no-last-line": send(`${OK}Transfer-Encoding: chunked\r\n\r\n12\r\n${TEXT}\r\n0\r\n`),
+  "/endless-informational": floodOf("", Buffer.from("HTTP/1.1 100 Continue\r\n\r\n")),
+  "/endless-head": floodOf(OK, Buffer.from("X: y\r\n")),
+  "/endless-extension": floodOf(`${OK}Transfer-Encoding: chunked\r\n\r\n1;`, Buffer.from("x")),
+  "/endless-trailers": floodOf(`${OK}Transfer-Encoding: chunked\r\n\r\n0\r\n`, Buffer.from("X: y\r\n")),
+  "/endless-empty-blocks": floodOf(`${OK}Content-Encoding: deflate\r\n\r\n`, Buffer.of(0, 0, 0, 0xff, 0xff)),
+  "/endless-empty-members": floodOf(`${OK}Content-Encoding: gzip\r\n\r\n`, gzipSync("")),
+  "/empty-frames": encoded("zstd", Buffer.concat(Array<Buffer>(2000).fill(zstdCompressSync("")))),
+  "/endless-empty-frames": floodOf(`${OK}Content-Encoding: zstd\r\n\r\n`, zstdCompressSync("")),
+
   "/silent": () => {},
   "/closes": (socket) => socket.destroy(),
   "/resets": (socket) => socket.resetAndDestroy(),
@@ -90,7 +147,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/bad-chunk": send(`${OK}Transfer-Encoding: chunked\r\n\r\nzz\r\n${TEXT}\r\n0\r\n\r\n`),
   "/not-http": send("220 mail.example ESMTP\r\n"),
   "/two-lengths": send(`${OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`),
-  "/head-70k": send(answer("200 OK", { X: "x".repeat(70_000) }, TEXT)),
+  "/head-260k": send(answer("200 OK", { X: "x".repeat(263_000) }, TEXT)),
   "/upgrade": hold("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
   "/upgrade-bare": hold("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
   "/byte-a-time": trickle(`${OK}Content-Length: 100000\r\n\r\n`, "x", 100),
@@ -109,6 +166,20 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/not-zstd": encoded("zstd", Buffer.from(TEXT)),
   "/gzip-cut": encoded("gzip", gzipSync(TEXT).subarray(0, -9)),
   "/gzip-broken-off": send(`${OK}Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n`),
+  "/zstd-frames": encoded("zstd", Buffer.concat(["All ", "systems", " normal"].map((part) => zstdCompressSync(part)))),
+  "/gzip-members": encoded("gzip", Buffer.concat(["All ", "systems", " normal"].map((part) => gzipSync(part)))),
+  "/gzip-padded": encoded("gzip", Buffer.concat([gzipSync(TEXT), Buffer.alloc(8)])),
+  "/gzip-gzip": encoded("gzip, gzip", gzipSync(gzipSync(TEXT))),
+  "/identity-gzip": encoded("identity, gzip", gzipSync(TEXT)),
+  "/br-zstd-gzip": encoded("br, zstd, GZIP", gzipSync(zstdCompressSync(brotliCompressSync(TEXT)))),
+  "/six-codings": encoded("gzip,gzip,gzip,gzip,gzip,gzip", Buffer.from(TEXT)),
+  "/br-begun": encoded("br", brotliCompressSync(TEXT).subarray(0, 5)),
+  "/br-cut": encoded("br", brotliCompressSync(TEXT).subarray(0, -1)),
+  "/zstd-begun": encoded("zstd", zstdCompressSync(TEXT).subarray(0, 5)),
+  "/zstd-cut": encoded("zstd", zstdCompressSync(TEXT).subarray(0, -1)),
+  "/zstd-second-cut": encoded("zstd", Buffer.concat([zstdCompressSync(TEXT), zstdCompressSync(TEXT).subarray(0, -2)])),
+  "/br-and-more": encoded("br", Buffer.concat([brotliCompressSync(TEXT), Buffer.from("more")])),
+  "/gzip-and-more": encoded("gzip", Buffer.concat([gzipSync(TEXT), Buffer.from("more")])),
   "/gzip-bomb": encoded("gzip", gzipSync(Buffer.alloc(64 * MIB))),
 
   "/utf-16": typed("text/html; charset=utf-16le", Buffer.from("preis: 5 €", "utf16le")),
@@ -139,6 +210,9 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/to-non-ascii": to("/grün"),
   "/gr%C3%BCn": send(answer("200 OK", {}, TEXT)),
   "/to-double-slash": (socket, { headers }) => socket.end(answer("301 Moved", { Location: `//${headers.host}/fine` })),
+  "/to-latin1": send(Buffer.from(`HTTP/1.1 302 Found\r\nLocation: /gr\xfcn\r\nContent-Length: 0\r\n\r\n`, "latin1")),
+  "/gr%FCn": send(answer("200 OK", {}, TEXT)),
+  "/to-nothing": send(answer("302 Found", { Location: "" }, TEXT)),
   "/to-308": to("/fine", "308 Permanent Redirect"),
   "/to-300": to("/fine", "300 Multiple Choices"),
   "/302-nowhere": send(answer("302 Found", {}, TEXT)),

@@ -1,0 +1,182 @@
+import { Chunks } from "./chunks.ts";
+import { Failure } from "./failure.ts";
+import { GrowingBuffer } from "./growing_buffer.ts";
+import { framingOf, type Head, parseHead } from "./head.ts";
+
+/** Longest head of an answer, in bytes: that of Chrome. */
+const MAX_HEAD_BYTES = 256 * 1024;
+/** Informational answers (1xx) before the answer itself. */
+const MAX_INFORMATIONAL = 5;
+/** Bytes of one answer as they come, framing and all. A page of 1 MiB in chunks of one byte has 6 MiB. */
+const MAX_RAW_BYTES = 8 * 1024 * 1024;
+/** Pieces in which an answer comes: each costs some 30 µs, however small it is. A page of 1 MiB in packets has some 750. */
+const MAX_PIECES = 10_000;
+
+const LF = 10;
+const CR = 13;
+
+/** Told what an answer holds, in its order. */
+export interface AnswerEvents {
+  /** The head of the answer itself, informational ones left out. */
+  head(head: Head): void;
+  /** Bytes of the body, after the framing of chunks was taken away. */
+  body(bytes: Buffer): void;
+  /** The answer is whole. */
+  end(): void;
+}
+
+/** How a connection ended before the answer did: within the body, before it, or without a byte. */
+const BROKEN = {
+  closed: {
+    within: "connection was closed within the body",
+    before: "connection was closed within the answer's headers",
+    without: "connection was closed without an answer",
+  },
+  reset: {
+    within: "connection was reset within the body",
+    before: "connection was reset within the answer's headers",
+    without: "connection was reset without an answer",
+  },
+} as const;
+
+/** What comes next. */
+type State = "head" | "body" | "chunks" | "over";
+
+/**
+ * Takes an HTTP/1 answer apart as its bytes come (RFC 9112). Knows nothing of sockets. Bytes and pieces are bounded, and with
+ * them the processor's time that a hostile site can take from the checks of others.
+ */
+export class AnswerParser {
+  readonly #events: AnswerEvents;
+  readonly #chunks = new Chunks();
+  #state: State = "head";
+  #head = new GrowingBuffer();
+  /** Where the line under way begins in `#head`, and up to where line ends were looked for. */
+  #lineStart = 0;
+  #scanned = 0;
+  #informational = 0;
+  /** Bytes still to come of a body whose length is known; null where the end of the connection ends it. */
+  #left: number | null = null;
+  #rawBytes = 0;
+  #pieces = 0;
+
+  constructor(events: AnswerEvents) {
+    this.#events = events;
+  }
+
+  /** Takes the next bytes, which may be overwritten; gives why the answer cannot be read, or null. */
+  push(piece: Buffer): Failure | null {
+    if (this.#state === "over") return null;
+    this.#rawBytes += piece.length;
+    this.#pieces++;
+    return this.#take(piece) ?? (this.#isOver() ? null : this.#judgeSize());
+  }
+
+  /** The other side has ended the connection; gives why that is no proper end of the answer, or null. */
+  close(): Failure | null {
+    if (this.#state === "over") return null;
+    if (this.#state !== "body" || this.#left !== null) return this.broken("closed");
+    this.#end();
+    return null;
+  }
+
+  /** Why the answer is not whole where its connection was closed or reset now. */
+  broken(how: keyof typeof BROKEN): Failure {
+    const { within, before, without } = BROKEN[how];
+    if (this.#state !== "head") return new Failure("body", within);
+    return new Failure("protocol", this.#rawBytes > 0 ? before : without);
+  }
+
+  #isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  #end(): void {
+    this.#state = "over";
+    this.#events.end();
+  }
+
+  #judgeSize(): Failure | null {
+    const error = this.#state === "head" ? "protocol" : "body";
+    if (this.#rawBytes > MAX_RAW_BYTES) {
+      return new Failure(error, `the answer has more than ${MAX_RAW_BYTES / 1024 / 1024} MiB on its way`);
+    }
+    return this.#pieces > MAX_PIECES ? new Failure(error, `the answer comes in more than ${MAX_PIECES} pieces`) : null;
+  }
+
+  #take(piece: Buffer): Failure | null {
+    if (this.#state === "body") return this.#takeBody(piece);
+    if (this.#state === "chunks") return this.#takeChunks(piece);
+    this.#head.append(piece);
+    return this.#takeHead();
+  }
+
+  /** Looks for the empty line behind a head. */
+  #takeHead(): Failure | null {
+    const { bytes } = this.#head;
+    for (let end = bytes.indexOf(LF, this.#scanned); end !== -1; end = bytes.indexOf(LF, end + 1)) {
+      const start = this.#lineStart;
+      this.#lineStart = end + 1;
+      const isEmpty = end === start || (end === start + 1 && bytes[start] === CR);
+      if (!isEmpty) continue;
+      // Empty lines before a head mean nothing (RFC 9112, section 2.2).
+      const text = bytes.toString("latin1", 0, start).replace(/^[\r\n]+/, "");
+      if (text !== "") return this.#endHead(text, bytes.subarray(end + 1));
+    }
+    this.#scanned = bytes.length;
+    if (bytes.length > MAX_HEAD_BYTES) return new Failure("protocol", LONG_HEAD);
+    // A server that speaks something else may wait for an answer now: that is said at once.
+    const beginning = bytes.toString("latin1", 0, 64).replace(/^[\r\n]+/, "").slice(0, NAME.length);
+    return NAME.startsWith(beginning) ? null : new Failure("protocol", NOT_HTTP);
+  }
+
+  #endHead(text: string, rest: Buffer): Failure | null {
+    this.#head = new GrowingBuffer();
+    this.#lineStart = this.#scanned = 0;
+    if (text.length > MAX_HEAD_BYTES) return new Failure("protocol", LONG_HEAD);
+    const head = parseHead(text);
+    if ("problem" in head) return new Failure("protocol", head.problem);
+    const failure = head.status < 200 ? this.#beginAgain(head) : this.#begin(head);
+    if (failure !== null || rest.length === 0 || this.#isOver()) return failure;
+    return this.#take(rest);
+  }
+
+  #beginAgain({ status }: Head): Failure | null {
+    if (status === 101) {
+      return new Failure("protocol", "the answer is 101 Switching Protocols, which nobody asked for");
+    }
+    if (++this.#informational <= MAX_INFORMATIONAL) return null;
+    return new Failure("protocol", `more than ${MAX_INFORMATIONAL} informational answers (1xx) came before the answer`);
+  }
+
+  #begin(head: Head): Failure | null {
+    const framing = framingOf(head);
+    if (typeof framing === "object" && "problem" in framing) return new Failure("protocol", framing.problem);
+    this.#state = framing === "chunks" ? "chunks" : "body";
+    this.#left = typeof framing === "object" ? framing.bytes : null;
+    this.#events.head(head);
+    if (this.#left === 0) this.#end();
+    return null;
+  }
+
+  #takeBody(piece: Buffer): Failure | null {
+    const part = this.#left === null ? piece : piece.subarray(0, this.#left);
+    if (this.#left !== null) this.#left -= part.length;
+    this.#events.body(part);
+    if (this.#left === 0) this.#end();
+    return null;
+  }
+
+  #takeChunks(piece: Buffer): Failure | null {
+    const part = this.#chunks.take(piece);
+    if (typeof part === "string") return new Failure("body", part);
+    if (part.length > 0) this.#events.body(part);
+    if (this.#chunks.areOver) this.#end();
+    return null;
+  }
+}
+
+const LONG_HEAD = `the answer's headers are longer than ${MAX_HEAD_BYTES / 1024} KiB`;
+/** What every answer begins with. */
+const NAME = "HTTP/";
+const NOT_HTTP = `the answer is not HTTP: it does not begin with ${NAME}`;

@@ -1,0 +1,201 @@
+import type { Transform } from "node:stream";
+import {
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createInflateRaw,
+  createZstdDecompress,
+} from "node:zlib";
+
+/** Told what comes of decoding. After `end` or `fail` nothing more is told. */
+export interface Decoded {
+  bytes(bytes: Buffer): void;
+  /** The coded bytes came to their proper end. */
+  end(): void;
+  /** Why they do not decode, for a person. */
+  fail(detail: string): void;
+}
+
+/** Takes coded bytes as they come. */
+export interface Decoder {
+  write(bytes: Buffer): void;
+  /** No more bytes will come. */
+  end(): void;
+  /** Gives up what is under way. */
+  destroy(): void;
+}
+
+/** Codings of one answer: as many as curl undoes. */
+const MAX_CODINGS = 5;
+/** Frames of one body, since each costs a decoder, however little is in it. */
+const MAX_FRAMES = 1000;
+
+type Make = (beginning: Buffer) => Transform;
+
+/** How each coding is undone (RFC 9110, section 8.4.1; RFC 9659). `beginning`: the coded bytes' first piece. */
+const CODINGS: Readonly<Record<string, Make>> = {
+  "gzip": () => createGunzip(),
+  "x-gzip": () => createGunzip(),
+  "deflate": (beginning) => isZlib(beginning) ? createInflate() : createInflateRaw(),
+  "br": () => createBrotliDecompress(),
+  // At most an 8 MiB window (RFC 9659): a hostile body could ask for 128 MiB.
+  "zstd": () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 23 } }),
+};
+
+/** RFC 9110 wants zlib's wrapping, some servers leave it out; its first two bytes tell (RFC 1950, section 2.2). */
+function isZlib(beginning: Buffer): boolean {
+  const [method = 0, flags = 0] = beginning;
+  return (method & 0x0f) === 8 && (method * 256 + flags) % 31 === 0;
+}
+
+/**
+ * Undoes `codings`, given in the order in which they were applied; `identity` is none. Gives a text for a person where one of them is not
+ * known, or there are too many.
+ */
+export function openDecoder(codings: readonly string[], decoded: Decoded): Decoder | string {
+  const names = codings.map((coding) => coding.toLowerCase()).filter((name) => name !== "identity" && name !== "none");
+  if (names.length > MAX_CODINGS) return `the body has more than ${MAX_CODINGS} codings`;
+  const unknown = names.find((name) => !Object.hasOwn(CODINGS, name));
+  if (unknown !== undefined) return `the body's coding is not known: ${unknown}`;
+  return names.reduce<Decoder>(
+    (next, name) =>
+      new Stage(name, {
+        bytes: (bytes) => next.write(bytes),
+        end: () => next.end(),
+        fail: (detail) => decoded.fail(detail),
+      }),
+    plain(decoded),
+  );
+}
+
+/** Passes on what comes. */
+function plain(decoded: Decoded): Decoder {
+  return { write: (bytes) => decoded.bytes(bytes), end: () => decoded.end(), destroy: () => {} };
+}
+
+/** Any byte: it is not looked at. */
+const BEHIND_THE_END = Buffer.alloc(1);
+const NOTHING = Buffer.alloc(0);
+/** One byte behind those that tell what a deflated body is wrapped in. */
+const MOST_HELD = 3;
+
+/**
+ * Undoes one coding. The runtimes' decoders do not tell a proper end from a body that stops early (Deno: br and zstd), nor go on behind
+ * the first of several frames (zstd). So the last byte is held back, and given together with one more: a decoder at its end
+ * does not take that, and ends.
+ */
+class Stage implements Decoder {
+  readonly #name: string;
+  readonly #decoded: Decoded;
+  readonly #waiting: Buffer[] = [];
+  /** The last byte that came; of the beginning as many as tell the wrapping. */
+  #held: Buffer = NOTHING;
+  #hasBegun = false;
+  /** True behind gzip's last member, where zeros may follow. */
+  #isPadding = false;
+  #frame: Transform | undefined;
+  /** Bytes that were given to the frame under way, the piece at work left out. */
+  #given = 0;
+  #atWork: Buffer | undefined;
+  #frames = 0;
+  #isLast = false;
+  #isOver = false;
+
+  constructor(name: string, decoded: Decoded) {
+    this.#name = name;
+    this.#decoded = decoded;
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#isOver || bytes.length === 0) return;
+    const whole = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
+    this.#hasBegun ||= whole.length >= MOST_HELD;
+    this.#held = this.#hasBegun ? whole.subarray(-1) : whole;
+    if (!this.#hasBegun) return;
+    this.#waiting.push(whole.subarray(0, -1));
+    this.#next();
+  }
+
+  end(): void {
+    if (this.#isOver || this.#isLast) return;
+    this.#isLast = true;
+    // Nothing at all decodes to nothing.
+    if (this.#held.length === 0) return this.#end();
+    this.#waiting.push(Buffer.concat([this.#held, BEHIND_THE_END]));
+    this.#next();
+  }
+
+  destroy(): void {
+    this.#isOver = true;
+    this.#frame?.destroy();
+  }
+
+  #next(): void {
+    if (this.#isOver || this.#atWork !== undefined) return;
+    const piece = this.#waiting.shift();
+    if (piece === undefined) {
+      // All was taken, the byte behind the end too.
+      if (this.#isLast) this.#fail();
+    } else if (this.#isPadding) this.#pass(piece);
+    else if (piece.length === 0) this.#next();
+    else this.#give(piece);
+  }
+
+  #give(piece: Buffer): void {
+    const frame = this.#frame ??= this.#open(piece);
+    this.#atWork = piece;
+    frame.write(piece, () => {
+      if (this.#isOver || this.#atWork !== piece) return;
+      this.#given += piece.length;
+      this.#atWork = undefined;
+      this.#next();
+    });
+  }
+
+  #open(beginning: Buffer): Transform {
+    this.#given = 0;
+    const frame = (CODINGS[this.#name] as Make)(beginning);
+    frame.on("data", (bytes: Buffer) => this.#isOver || this.#decoded.bytes(bytes));
+    frame.once("end", () => this.#endFrame(frame));
+    frame.on("error", () => this.#fail());
+    return frame;
+  }
+
+  /** A frame has ended before it had taken all of the piece at work. */
+  #endFrame(frame: Transform & { readonly bytesWritten?: number }): void {
+    const piece = this.#atWork;
+    if (this.#isOver || piece === undefined) return;
+    const rest = piece.subarray((frame.bytesWritten ?? 0) - this.#given);
+    this.#frame = this.#atWork = undefined;
+    frame.destroy();
+    if (this.#isAtEnd && rest.length === BEHIND_THE_END.length) this.#end();
+    else if (++this.#frames === MAX_FRAMES) this.#fail(`the body has more than ${MAX_FRAMES} frames of ${this.#name}`);
+    else if (this.#name === "zstd") this.#give(rest);
+    else if (this.#name.endsWith("gzip")) this.#pass(rest);
+    else this.#fail();
+  }
+
+  get #isAtEnd(): boolean {
+    return this.#isLast && this.#waiting.length === 0;
+  }
+
+  /** Takes what may stand behind gzip's last member: zeros. */
+  #pass(padding: Buffer): void {
+    this.#isPadding = true;
+    if (padding.some((byte) => byte !== 0)) this.#fail();
+    else if (this.#isAtEnd) this.#end();
+    else if (this.#waiting.length > 0) this.#next();
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#decoded.end();
+  }
+
+  #fail(detail = `the body does not decode as ${this.#name}`): void {
+    if (this.#isOver) return;
+    this.destroy();
+    this.#decoded.fail(detail);
+  }
+}
