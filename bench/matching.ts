@@ -64,7 +64,7 @@ async function measurePattern(source: string, matcher: Matcher): Promise<Row[]> 
   const pattern = compilePattern(source);
   const pages = Array.from({ length: PAGES }, pageOf);
   const inWorkers = () => Promise.all(pages.map((page) => matcher.matches(pattern, page, 600, never)));
-  const onTheSpot = () => Promise.resolve(pattern.test(textOf(BYTES, null)));
+  const onTheSpot = async () => pattern.test(String(await textOf(BYTES, null)));
   return [
     await measure(`${source} in workers`, PAGES, inWorkers),
     await measure(`${source} on the spot`, 1, onTheSpot),

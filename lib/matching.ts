@@ -1,6 +1,6 @@
 import type { Worker } from "node:worker_threads";
-import { type Question, startWorker } from "./matching/worker.ts";
-import { textOf } from "./matching/text.ts";
+import { type Answer, type Question, startWorker } from "./matching/worker.ts";
+import { textOf, type UnknownCharset } from "./matching/text.ts";
 import type { Pattern } from "./pattern.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
@@ -26,6 +26,10 @@ export class Unmatched {
   constructor(reason: string) {
     this.reason = reason;
   }
+}
+
+function unmatched({ unknown }: UnknownCharset): Unmatched {
+  return new Unmatched(`its charset is not known: ${unknown}`);
 }
 
 /**
@@ -63,7 +67,8 @@ export function openMatcher(
     async matches(pattern, page, limit, signal) {
       signal.throwIfAborted();
       if (page.bytes.length * pattern.size <= LITTLE_WORK) {
-        return pattern.test(textOf(page.bytes, page.contentType));
+        const text = await textOf(page.bytes, page.contentType);
+        return typeof text === "string" ? pattern.test(text) : unmatched(text);
       }
       const outcome = new Promise<boolean | Unmatched>((resolve, reject) => {
         const job: Job = {
@@ -141,7 +146,8 @@ class Thread {
   async #do(job: Job): Promise<void> {
     if (job.signal.aborted) return job.reject(job.signal.reason);
     try {
-      job.resolve(await this.#ask(job));
+      const outcome = await this.#ask(job);
+      job.resolve(typeof outcome === "boolean" ? outcome : unmatched(outcome));
     } catch (error) {
       if (job.signal.aborted) job.reject(job.signal.reason);
       else job.resolve(new Unmatched(error instanceof Error ? error.message : String(error)));
@@ -162,9 +168,9 @@ class Thread {
   }
 
   /** Puts one question to the worker. Where no answer comes, the worker is stopped: nothing else ends a match under way. */
-  async #ask({ question, limit, signal }: Job): Promise<boolean> {
+  async #ask({ question, limit, signal }: Job): Promise<Answer> {
     const worker = this.worker();
-    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const giveUp = () => reject(signal.reason);
     const late = () => reject(new Error(`the pattern was not done with it within ${limit} s`));
     const exit = () => reject(new Error("its worker ended"));

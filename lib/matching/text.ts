@@ -1,13 +1,69 @@
-/** A body's text, in the charset that the Content-Type names, else (or where it is not known) UTF-8. */
-export function textOf(bytes: Uint8Array, contentType: string | null): string {
-  return decoderOf(contentType ?? "").decode(bytes);
+/** A charset that cannot be read; its name is for a person. */
+export interface UnknownCharset {
+  readonly unknown: string;
 }
 
-function decoderOf(contentType: string): TextDecoder {
-  const label = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType)?.[1] ?? "utf-8";
+/** Names that mail programs and old servers use, and what the Encoding Standard calls them. */
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ["utf8mb4", "utf-8"],
+  ["cp65001", "utf-8"],
+  ["latin-1", "latin1"],
+  ["iso-latin-1", "latin1"],
+  ["cp932", "shift_jis"],
+  ["cp936", "gbk"],
+  ["cp949", "euc-kr"],
+  ["uhc", "euc-kr"],
+  ["cp950", "big5"],
+  ...["1250", "1251", "1252", "1253", "1254", "1255", "1256", "1257", "1258"].flatMap((page) =>
+    [`cp${page}`, `cp-${page}`, `win-${page}`, `windows${page}`].map((name) => [name, `windows-${page}`] as const)
+  ),
+]);
+
+/** Encodings that Node reads by tables of its own, which differ from the Encoding Standard's here and there. */
+const MULTI_BYTE: ReadonlySet<string> = new Set([
+  "big5",
+  "euc-jp",
+  "euc-kr",
+  "gb18030",
+  "gbk",
+  "iso-2022-jp",
+  "shift_jis",
+]);
+
+/**
+ * A body's text: in the charset that a byte-order mark tells, else the one that the Content-Type names, else UTF-8 (Encoding Standard, section 6).
+ * The same on both runtimes. What is no text in that charset becomes U+FFFD.
+ */
+export async function textOf(bytes: Uint8Array, contentType: string | null): Promise<string | UnknownCharset> {
+  const label = markOf(bytes) ?? labelOf(contentType ?? "") ?? "utf-8";
+  const encoding = encodingOf(label);
+  if (encoding === null) return { unknown: label };
+  if (!MULTI_BYTE.has(encoding)) return new TextDecoder(encoding).decode(bytes);
+  // Loaded when the first such page comes: few sites have one, and the tables are large.
+  const { createMultibyteDecoder } = await import("@exodus/bytes/multi-byte.js");
+  return createMultibyteDecoder(encoding, true)(bytes);
+}
+
+function markOf([first, second, third]: Uint8Array): string | null {
+  if (first === 0xef && second === 0xbb && third === 0xbf) return "utf-8";
+  if (first === 0xfe && second === 0xff) return "utf-16be";
+  return first === 0xff && second === 0xfe ? "utf-16le" : null;
+}
+
+const CHARSET = /;\s*charset\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|'([^']*)'?|([^\s;,]*))/i;
+
+/** What a Content-Type says; null where it says nothing. */
+function labelOf(contentType: string): string | null {
+  const [, double, single, bare] = CHARSET.exec(contentType) ?? [];
+  const label = (double?.replaceAll(/\\(.)/g, "$1") ?? single ?? bare ?? "").trim().toLowerCase();
+  return label === "" ? null : label;
+}
+
+/** The encoding's name in the Encoding Standard; null where it has none. */
+function encodingOf(label: string): string | null {
   try {
-    return new TextDecoder(label);
+    return new TextDecoder(ALIASES.get(label) ?? label).encoding;
   } catch {
-    return new TextDecoder();
+    return null;
   }
 }

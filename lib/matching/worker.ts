@@ -1,6 +1,6 @@
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { compilePattern, type Pattern } from "../pattern.ts";
-import { textOf } from "./text.ts";
+import { textOf, type UnknownCharset } from "./text.ts";
 
 /** A body to match. */
 export interface Question {
@@ -11,12 +11,15 @@ export interface Question {
   readonly contentType: string | null;
 }
 
+/** Whether the pattern matches, or why nobody can tell. */
+export type Answer = boolean | UnknownCharset;
+
 const ROLE = "host-checker: matches bodies";
 /** Patterns that stay compiled in a worker: those in use, and no more than some MB of them. */
 const MOST_COMPILED = 200;
 
 /**
- * Starts a worker that answers each `Question` with true or false. Its code is this very file, which knows by `workerData` that it
+ * Starts a worker that answers each `Question` with an `Answer`. Its code is this very file, which knows by `workerData` that it
  * runs as one: so it is found as well where all files have been bundled into one, which a path of its own would not be. (`file` is for tests.)
  */
 export function startWorker(file: string = import.meta.url): Worker {
@@ -25,13 +28,14 @@ export function startWorker(file: string = import.meta.url): Worker {
 
 function serve(port: NonNullable<typeof parentPort>): void {
   const patterns = new Map<string, Pattern>();
-  port.on("message", ({ source, bytes, contentType }: Question) => {
+  port.on("message", async ({ source, bytes, contentType }: Question) => {
     const pattern = patterns.get(source) ?? compilePattern(source);
     // Deleted first, a pattern in use moves to the end: the first one is the one that was not used for longest.
     patterns.delete(source);
     patterns.set(source, pattern);
     if (patterns.size > MOST_COMPILED) patterns.delete(patterns.keys().next().value as string);
-    port.postMessage(pattern.test(textOf(bytes, contentType)));
+    const text = await textOf(bytes, contentType);
+    port.postMessage((typeof text === "string" ? pattern.test(text) : text) satisfies Answer);
   });
 }
 

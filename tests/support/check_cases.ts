@@ -369,7 +369,17 @@ export const CASES: Readonly<Record<string, Case>> = {
   "UTF-16, the other way round": up(200, "/utf-16be", "^preis: 5 €$"),
   "Latin-1": up(200, "/latin1", "^grün$"),
   "UTF-8 unsaid": up(200, "/utf-8", "^grün$"),
-  "an unknown charset": up(200, "/other-charset", "^grün$"),
+  "an unknown charset": bad(
+    "body",
+    200,
+    "/other-charset",
+    "the body could not be matched: its charset is not known: klingon",
+    { pattern: "^grün$" },
+  ),
+  "an unknown charset of a page that nobody matches": up(200, "/other-charset"),
+  "Shift_JIS": up(200, "/shift-jis", "^日本$"),
+  "Big5 with the signs of Hong Kong": up(200, "/big5", "^Ê̄一$"),
+  "UTF-16 that says it is UTF-8": up(200, "/utf-16-marked", "^preis: 5 €$"),
   "what is no UTF-8": up(200, "/not-utf-8", "normal$"),
 
   "a body under the cap": up(200, "/under-cap", "END$"),

@@ -186,6 +186,9 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/utf-16be": typed("text/html; charset=UTF-16BE", Buffer.from("\ufeffpreis: 5 €", "utf16le").swap16()),
   "/latin1": typed('text/html; charset="ISO-8859-1"', Buffer.from("grün", "latin1")),
   "/utf-8": typed("text/html", Buffer.from("grün")),
+  "/shift-jis": typed("text/html; charset=shift_jis", Buffer.from([0x93, 0xfa, 0x96, 0x7b])),
+  "/big5": typed("text/html; charset=big5", Buffer.from([0x88, 0x62, 0xa4, 0x40])),
+  "/utf-16-marked": typed("text/html; charset=utf-8", Buffer.from("\ufeffpreis: 5 €", "utf16le")),
   "/other-charset": typed("text/html; charset=klingon", Buffer.from("grün")),
   "/not-utf-8": typed("text/html; charset=utf-8", Buffer.from("gr\xfcn is normal", "latin1")),
 
