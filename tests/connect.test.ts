@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { connect } from "../lib/check/connect.ts";
-import { alternate, dial } from "../lib/check/dial.ts";
+import { alternate, dial, sample } from "../lib/check/dial.ts";
 import { Failure } from "../lib/check/failure.ts";
 import { literalAddress, resolve } from "../lib/check/resolve.ts";
 import { systemNames } from "../lib/names.ts";
@@ -39,6 +39,25 @@ describe("alternate", () => {
     ["nothing", [], ""],
   ])("alternate takes the families in turn: %s", (_name, addresses, expected) => {
     expect(alternate(addresses).map(({ address }) => address).join(" ")).toBe(expected);
+  });
+});
+
+describe("sample", () => {
+  const many = [
+    ...Array.from({ length: 1000 }, (_, n) => v6(`${n}`)),
+    ...Array.from({ length: 3000 }, (_, n) => v4(`${n}`)),
+  ];
+
+  it("sample takes 16 of many addresses, of both families, and others at another time", () => {
+    const some = sample(many, () => 0.5);
+    expect(some).toEqual([...many.slice(500, 508), ...many.slice(2500, 2508)]);
+    expect(sample(many, () => 0.999)).toEqual([
+      ...many.slice(999, 1000),
+      ...many.slice(0, 7),
+      ...many.slice(3997),
+      ...many.slice(1000, 1005),
+    ]);
+    expect(sample(many.slice(0, 16), () => 0.5)).toEqual(many.slice(0, 16));
   });
 });
 

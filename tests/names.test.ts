@@ -172,6 +172,16 @@ describe("systemNames", () => {
     ["a failure", () => ({ code: 2 }), "the name server failed (SERVFAIL)"],
     ["a refusal", () => ({ code: 5 }), "the name server failed (REFUSED)"],
     ["silence", () => null, "the name server does not answer"],
+    [
+      "silence for IPv4",
+      (_name, type) => type === "A" ? null : {},
+      "the name server knows no IPv6 address, and does not answer for IPv4",
+    ],
+    [
+      "cut off",
+      () => ({ addresses: ["10.0.0.1"], isTruncated: true, closes: true }),
+      "the name server's answer is cut off, and it does not answer over TCP",
+    ],
   ])("systemNames says so where the answer is %s", async (_name, zone, reason) => {
     const { found } = await resolveWith("a.test", zone, {
       resolver: "nameserver 127.0.0.1\noptions timeout:1 attempts:1",
@@ -222,6 +232,22 @@ describe("systemNames", () => {
     });
     expect(found).toHaveLength(100);
     expect(questions).toEqual(["a.test A tcp", "a.test AAAA tcp"]);
+  });
+
+  it("systemNames takes the addresses of an answer over TCP though it says that there are more", async () => {
+    const zone: Zone = (_name, type) => ({
+      addresses: type === "A" ? ["10.0.0.1", "10.0.0.2"] : [],
+      isTruncated: true,
+      isMarked: true,
+    });
+    expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
+  });
+
+  it("systemNames takes what a datagram held where the server does not answer over TCP", async () => {
+    const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    const zone: Zone = (_name, type) =>
+      type === "A" ? { addresses, isTruncated: true, inDatagram: 2, closes: true } : {};
+    expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
   });
 
   it("systemNames takes no answer that is not to its question", async () => {

@@ -30,7 +30,7 @@ export function dial(
   signal: AbortSignal,
 ): Promise<Socket | Failure> {
   return wait(signal, (done) => {
-    const waiting = alternate(addresses);
+    const waiting = alternate(sample(addresses));
     const dialing = new Set<Socket>();
     let best: { readonly code: string; readonly failure: Failure } | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -81,6 +81,20 @@ function open(host: string, port: number, ended: (error: Error | null) => void):
     ended(null);
   });
   return socket;
+}
+
+/** Addresses of a name that one check may try: a name may have thousands, at which a check would knock within a moment. */
+const MOST_ADDRESSES = 16;
+
+/** Some of many addresses, of each family; others at another time. They keep their order, which begins anywhere. */
+export function sample(addresses: readonly LookupAddress[], random: () => number = Math.random): LookupAddress[] {
+  if (addresses.length <= MOST_ADDRESSES) return [...addresses];
+  const families = Map.groupBy(addresses, ({ family }) => family);
+  const share = MOST_ADDRESSES / families.size;
+  return [...families.values()].flatMap((family) => {
+    const start = Math.floor(random() * family.length);
+    return [...family.slice(start), ...family.slice(0, start)].slice(0, share);
+  });
 }
 
 /** The addresses with the two families in turn, the first one's family first (RFC 8305, section 4). */

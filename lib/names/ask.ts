@@ -13,8 +13,8 @@ export interface Server {
 const RESOLUTION_DELAY = 50;
 
 /**
- * Asks one server all `questions` at once, and gives the reply to each, in their order; undefined where none came within
- * `timeout` seconds. Where one reply has brought an address, the others have 50 ms left: some servers never answer for IPv6.
+ * Asks one server all `questions` at once, and gives the reply to each, in their order: what a datagram had room for where the server then
+ * does not answer over TCP, and undefined where nothing came within `timeout` seconds. Where one reply has brought an address, the others have 50 ms left: some servers never answer for IPv6.
  * Rejects with the signal's reason when it aborts, and with the system's error where this machine lacks what asking takes.
  */
 export function ask(
@@ -26,6 +26,7 @@ export function ask(
 ): Promise<readonly (Reply | undefined)[]> {
   return new Promise((resolve, reject) => {
     const replies: (Reply | undefined)[] = questions.map(() => undefined);
+    const truncated: (Reply | undefined)[] = [];
     const channels: Disposable[] = [];
     let hurry: ReturnType<typeof setTimeout> | undefined;
     const close = () => {
@@ -36,7 +37,7 @@ export function ask(
     };
     const end = () => {
       close();
-      resolve(replies);
+      resolve(replies.map((reply, index) => reply ?? truncated[index]));
     };
     const abort = () => {
       close();
@@ -52,20 +53,20 @@ export function ask(
       if (replies.every((reply) => reply !== undefined)) end();
       else if (reply.addresses.length > 0) hurry ??= setTimeout(end, RESOLUTION_DELAY);
     };
-    const askAgain = (index: number) => {
-      channels.push(openTcp(server, questions[index] as Question, (reply) => accept(index, reply), fail));
+    const askOverTcp = (index: number, broken: (error?: Error) => void) => {
+      channels.push(openTcp(server, questions[index] as Question, (reply) => accept(index, reply), broken));
     };
     const timer = setTimeout(end, timeout * 1000);
     signal.addEventListener("abort", abort, { once: true });
     if (signal.aborted) return abort();
-    if (overTcp) questions.forEach((_, index) => askAgain(index));
+    if (overTcp) questions.forEach((_, index) => askOverTcp(index, fail));
     else {
-      const truncated = new Set<number>();
       channels.push(openUdp(server, questions, (index, reply) => {
         if (!reply.isTruncated) accept(index, reply);
-        else if (!truncated.has(index)) {
-          truncated.add(index);
-          askAgain(index);
+        else if (truncated[index] === undefined) {
+          truncated[index] = reply;
+          // A server that does not answer over TCP has still said something.
+          askOverTcp(index, (error) => isScarcity(error) ? fail(error) : accept(index, reply));
         }
       }, fail));
     }

@@ -17,7 +17,7 @@ export interface Question {
 /** What it said. */
 export interface Reply {
   readonly code: number;
-  /** There is more than a datagram holds: ask again over TCP. */
+  /** There is more than a datagram holds: ask again over TCP. (Some servers say so over TCP too, where it means nothing.) */
   readonly isTruncated: boolean;
   readonly addresses: readonly LookupAddress[];
 }
@@ -56,8 +56,7 @@ export function decodeReply(bytes: Buffer, question: Question): Reply | null {
       repeated !== asked.toString("latin1").toLowerCase()
     ) return null;
     const isTruncated = (flags & IS_TRUNCATED) !== 0;
-    const addresses = isTruncated ? [] : readAddresses(bytes, start, question.type);
-    return { code: flags & 0x000f, isTruncated, addresses };
+    return { code: flags & 0x000f, isTruncated, addresses: readAddresses(bytes, start, question.type) };
   } catch (error) {
     // Shorter than it says.
     if (error instanceof RangeError) return null;

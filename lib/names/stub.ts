@@ -41,7 +41,13 @@ export async function askServers(
   return failure === undefined ? negative : failure;
 }
 
+function unsure(reason: string): Found {
+  return { addresses: null, reason, isCertain: false };
+}
+
 const UNANSWERED: Found = { addresses: null, reason: "the name server does not answer", isCertain: false };
+
+const CUT = unsure("the name server's answer is cut off, and it does not answer over TCP");
 
 /** Milliseconds. */
 const ROUND_PAUSE = 250;
@@ -76,10 +82,17 @@ function judge(replies: readonly (Reply | undefined)[]): Found {
   if (addresses.length > 0) return { addresses };
   // Of one type or another: a name that is not there has none.
   if (replies.some((reply) => reply?.code === RCODES.noSuchName)) return NO_SUCH_NAME;
+  if (replies.some((reply) => reply?.isTruncated)) return CUT;
   if (replies.every((reply) => reply?.code === RCODES.noError)) return NO_ADDRESS;
   const code = replies.find((reply) => reply !== undefined && reply.code !== RCODES.noError)?.code;
-  if (code === undefined) return UNANSWERED;
-  return { addresses: null, reason: `the name server failed (${CODES[code] ?? code})`, isCertain: false };
+  if (code !== undefined) return unsure(`the name server failed (${CODES[code] ?? code})`);
+  const [isV6Said, isV4Said] = replies.map((reply) => reply !== undefined);
+  if (isV6Said === isV4Said) return UNANSWERED;
+  return unsure(
+    `the name server knows no ${isV6Said ? "IPv6" : "IPv4"} address, and does not answer for ${
+      isV6Said ? "IPv4" : "IPv6"
+    }`,
+  );
 }
 
 /** The servers as they are to be asked. */

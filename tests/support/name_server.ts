@@ -11,8 +11,13 @@ export interface Answer {
   readonly addresses?: readonly string[];
   /** An alias that stands in front of the addresses. */
   readonly alias?: string;
-  /** Over UDP, only says that there is more. */
+  /** Over UDP, says that there is more, after so many of the addresses. */
   readonly isTruncated?: boolean;
+  readonly inDatagram?: number;
+  /** Says over TCP too that there is more, though that is all. */
+  readonly isMarked?: boolean;
+  /** Closes a TCP connection instead of an answer. */
+  readonly closes?: boolean;
   /** Sends these bytes in front, over UDP: what somebody else might send. */
   readonly before?: readonly ((query: Buffer) => Buffer)[];
 }
@@ -28,6 +33,7 @@ export interface NameServer extends AsyncDisposable {
 }
 
 const HEADER_BYTES = 12;
+const CLOSE = Buffer.alloc(0);
 
 export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0): Promise<NameServer> {
   const questions: string[] = [];
@@ -36,6 +42,7 @@ export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0
     questions.push(`${name} ${type}${isTcp ? " tcp" : ""}`);
     const answer = await zone(name, type, isTcp);
     if (answer === null) return [];
+    if (isTcp && answer.closes) return [CLOSE];
     return [...(answer.before ?? []).map((make) => make(query)), encode(query, answer, isTcp)];
   };
   const { udp, tcp } = await bind(address, port);
@@ -49,6 +56,7 @@ export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0
     socket.on("error", () => {}).on("close", () => sockets.delete(socket));
     socket.on("data", async (chunk) => {
       for (const bytes of await reply(chunk.subarray(2), true)) {
+        if (bytes === CLOSE) return void socket.end();
         const length = Buffer.from([bytes.length >> 8, bytes.length & 0xff]);
         // In pieces, as a network may bring them.
         socket.write(length.subarray(0, 1));
@@ -94,20 +102,21 @@ function questionOf(query: Buffer): { name: string; type: RecordType } {
 
 function encode(
   query: Buffer,
-  { code = 0, addresses = [], alias, isTruncated = false }: Answer,
+  { code = 0, addresses = [], alias, isTruncated = false, inDatagram = 0, isMarked = false }: Answer,
   isTcp: boolean,
 ): Buffer {
   const isCut = isTruncated && !isTcp;
   const wanted = questionOf(query).type;
-  const records = isCut ? [] : [
-    ...(alias === undefined ? [] : [record(5, nameBytes(alias))]),
-    ...addresses.filter((address) => isIPv4(address) === (wanted === "A")).map((address) =>
-      isIPv4(address) ? record(1, Buffer.from(address.split(".").map(Number))) : record(28, ipv6Bytes(address))
+  const records = [
+    ...(alias === undefined || isCut ? [] : [record(5, nameBytes(alias))]),
+    ...addresses.slice(0, isCut ? inDatagram : undefined).filter((address) => isIPv4(address) === (wanted === "A")).map(
+      (address) =>
+        isIPv4(address) ? record(1, Buffer.from(address.split(".").map(Number))) : record(28, ipv6Bytes(address)),
     ),
   ];
   const head = Buffer.alloc(HEADER_BYTES);
   query.copy(head, 0, 0, 2);
-  head.writeUInt16BE(0x8180 | (isCut ? 0x0200 : 0) | code, 2);
+  head.writeUInt16BE(0x8180 | (isCut || isMarked ? 0x0200 : 0) | code, 2);
   head.writeUInt16BE(1, 4);
   head.writeUInt16BE(records.length, 6);
   return Buffer.concat([head, query.subarray(HEADER_BYTES), ...records]);
