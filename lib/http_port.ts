@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, isIP, type Socket } from "node:net";
+import { hostname } from "node:os";
 import { UsageError } from "./usage_error.ts";
 
 /** Where to listen; port 0: any free one. */
@@ -21,6 +22,16 @@ export interface HttpPort extends AsyncDisposable {
   readonly port: number;
 }
 
+/** Connections at the same time; beyond, the oldest one is closed: whoever holds many open must not keep others out, nor take all files. */
+const MOST_CONNECTIONS = 64;
+/** Milliseconds that a request may take to come, and that a connection may stay open without one; and between two looks at that. */
+const TIMEOUTS = {
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  keepAliveTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+} as const;
+
 /**
  * Answers GET and HEAD for the paths of `pages`, each made anew for every request. Throws a `UsageError` where the address cannot
  * be listened at.
@@ -29,9 +40,19 @@ export async function openHttpPort(
   { host, port }: ListenAddress,
   pages: Readonly<Record<string, () => Page | Promise<Page>>>,
 ): Promise<HttpPort> {
-  const server = createServer(async (request, response) => {
-    const { status, type, body } = await answer(request.method, request.url, pages);
+  const names = new Set([host.toLowerCase(), ownName()]);
+  const server = createServer(TIMEOUTS, async (request, response) => {
+    const { status, type, body } = isOurs(request.headers.host, names)
+      ? await answer(request.method, request.url, pages)
+      : text(421, "this is not the server of that name: ask by address, or write the name in --listen (LISTEN)\n");
     response.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(body) }).end(body);
+  });
+  const open = new Set<Socket>();
+  server.on("connection", (socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+    const [oldest] = open;
+    if (open.size > MOST_CONNECTIONS) oldest?.destroy();
   });
   server.listen(port, host);
   try {
@@ -50,6 +71,29 @@ export async function openHttpPort(
       await closed;
     },
   };
+}
+
+/** This machine's name; none where Deno was not allowed to ask. */
+function ownName(): string {
+  try {
+    return hostname().toLowerCase();
+  } catch (error) {
+    if ((error as Error).name === "NotCapable") return "";
+    throw error;
+  }
+}
+
+/** Names that no public name server gives out (RFC 6761, RFC 6762, and .internal): Kubernetes and home networks have them. */
+const PRIVATE_NAME = /(?:^|\.)(?:localhost|local|internal|svc|home\.arpa)$/;
+
+/**
+ * True where a Host may be this server's. A page on the web can make a browser ask here under a name of its own, which it has let stand
+ * for this address, and read the answer ("DNS rebinding"). It cannot do so by an address, nor by a name without a dot.
+ */
+function isOurs(field: string | undefined, names: ReadonlySet<string>): boolean {
+  if (field === undefined) return true;
+  const name = field.toLowerCase().replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
+  return isIP(name) !== 0 || !name.includes(".") || names.has(name) || PRIVATE_NAME.test(name);
 }
 
 async function answer(

@@ -1,3 +1,7 @@
+import { once } from "node:events";
+import { get } from "node:http";
+import { connect } from "node:net";
+import { hostname } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { askHealth } from "../lib/ask_health.ts";
 import { type HttpPort, json, openHttpPort, text } from "../lib/http_port.ts";
@@ -39,6 +43,45 @@ describe("openHttpPort", () => {
   it("openHttpPort names the kind of each page", async () => {
     expect((await ask("/healthz")).type).toBe("text/plain; charset=utf-8");
     expect((await ask("/readyz")).type).toBe("application/json");
+  });
+
+  const askAs = (host: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      get({ port: port.port, path: "/healthz", headers: { Host: host }, agent: false }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      }).on("error", reject);
+    });
+
+  it.each([
+    "127.0.0.1",
+    "10.0.0.7:9464",
+    "[::1]:80",
+    "localhost",
+    "producer:9464",
+    "checks.monitoring.svc:80",
+    hostname(),
+  ])(
+    "openHttpPort answers whoever asks by %s",
+    async (host) => {
+      healthy = true;
+      expect(await askAs(host)).toBe(200);
+    },
+  );
+
+  it.each(["a.example", "127.0.0.1.a.example:80", "local.a.example", "xlocal.example", "a.example."])(
+    "openHttpPort does not answer a browser that was led here by the name %s",
+    async (host) => expect(await askAs(host)).toBe(421),
+  );
+
+  it("openHttpPort closes the oldest of many idle connections, and answers all the same", async () => {
+    const sockets = Array.from({ length: 200 }, () => connect(port.port, "127.0.0.1").on("error", () => {}));
+    const closed = sockets.map((socket) => once(socket.resume(), "close"));
+    await Promise.all(closed.slice(0, 100));
+    expect(await askAs("127.0.0.1")).toBe(200);
+    expect(sockets.filter((socket) => !socket.closed).length).toBeLessThanOrEqual(64);
+    // The others are closed when their time is up.
+    await Promise.all(closed);
   });
 
   it("openHttpPort says where it cannot listen", async () => {
