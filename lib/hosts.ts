@@ -1,3 +1,4 @@
+import { count } from "./count.ts";
 import { type Pattern, patternReader } from "./pattern.ts";
 import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
 
@@ -30,6 +31,10 @@ export interface Shard {
 
 /** PostgreSQL's index refuses a row of more than 2,700 bytes, and such an address would never have a row. */
 const LONGEST_ADDRESS = 2000;
+/** Longest line that is read, in bytes; problems that are told in full; and signs of one of them. */
+const LONGEST_LINE = 64 * 1024;
+const MOST_PROBLEMS = 1000;
+const LONGEST_MESSAGE = 2000;
 const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
 
 /** Reads a hosts file (contract: "Hosts file"). `timeZone` is the one of its cron expressions. Never throws for what the file holds. */
@@ -47,7 +52,12 @@ const PIECE = 500;
 export function* parseInPieces(text: string, fileName: string, timeZone: string): Generator<void, HostsFile> {
   const hosts: Host[] = [];
   const problems: string[] = [];
-  const reader = { frequency: frequencyReader(timeZone), pattern: patternReader(), lineOf: new Map<string, number>() };
+  const reader: Reader = {
+    frequency: frequencyReader(timeZone),
+    pattern: patternReader(),
+    lineOf: new Map(),
+    checksOf: new Map(),
+  };
   for (const [index, content] of text.split("\n").entries()) {
     if (index % PIECE === PIECE - 1) yield;
     // Files that were put together may have a byte-order mark within.
@@ -55,11 +65,15 @@ export function* parseInPieces(text: string, fileName: string, timeZone: string)
     const end = content.endsWith("\r") ? -1 : undefined;
     const line = new Line(content.slice(begin, end), index + 1, fileName, problems);
     if (line.isSkipped) continue;
-    const host = readHost(line, reader);
+    const host = line.isTooLong ? line.reportLength() : readHost(line, reader);
     if (host !== null) hosts.push(host);
   }
   if (hosts.length === 0 && problems.length === 0) {
     problems.push(`${fileName}:1:1: the file names no host: write ${EXAMPLE}`);
+  }
+  const more = problems.length - MOST_PROBLEMS;
+  if (more > 0) {
+    problems.splice(MOST_PROBLEMS, more, `${fileName}: ${count(more, "more problem")} of this kind and others`);
   }
   return { hosts, problems };
 }
@@ -79,7 +93,10 @@ export function isSameHost(one: Host, other: Host): boolean {
 interface Reader {
   readonly frequency: (text: string) => Frequency;
   readonly pattern: (source: string) => Pattern;
+  /** The line of each address. */
   readonly lineOf: Map<string, number>;
+  /** The last fragment that was proposed for each page, as a number. */
+  readonly checksOf: Map<string, number>;
 }
 
 /** A line and a place in it: gives its fields one after the other, and notes what is wrong with the one given last. */
@@ -104,6 +121,17 @@ class Line {
     return this.#next === this.text.length || this.text[this.#next] === "#";
   }
 
+  get isTooLong(): boolean {
+    // A sign is a byte at least, and three at most.
+    return this.text.length * 3 > LONGEST_LINE && Buffer.byteLength(this.text) > LONGEST_LINE;
+  }
+
+  reportLength(): null {
+    return this.report(
+      `the line has ${Buffer.byteLength(this.text)} bytes, and ${LONGEST_LINE} are the most: write a shorter one`,
+    );
+  }
+
   /** What is left of the line, without blanks in front. */
   get rest(): string {
     return this.text.slice(this.#next);
@@ -119,9 +147,16 @@ class Line {
 
   report(message: string): null {
     const column = [...this.text.slice(0, this.#field)].length + 1;
-    this.#problems.push(`${this.#fileName}:${this.number}:${column}: ${showInvisible(message)}`);
+    this.#problems.push(`${this.#fileName}:${this.number}:${column}: ${showInvisible(shortened(message))}`);
     return null;
   }
+}
+
+/** The end of a message says what to write instead. */
+function shortened(message: string): string {
+  if (message.length <= LONGEST_MESSAGE) return message;
+  const half = LONGEST_MESSAGE / 2;
+  return `${message.slice(0, half)} … ${message.slice(-half)}`.toWellFormed();
 }
 
 /** A message is one line on a terminal; a blank that is neither space nor tab, and so no blank here, would not be seen. */
@@ -158,7 +193,7 @@ function readHost(line: Line, reader: Reader): Host | null {
     return line.report("this line is not UTF-8 text: save the file as UTF-8");
   }
   const target = readDomain(line);
-  if (target !== null) noteAddress(line, target.address, reader.lineOf);
+  if (target !== null) noteAddress(line, target.address, reader);
   const frequency = readFrequency(line, reader);
   // Where the FREQUENCY is wrong, nobody knows where the REGEX begins.
   if (frequency === null) return null;
@@ -299,20 +334,35 @@ function decode(text: string): string {
 function hide(written: string): string {
   const at = written.lastIndexOf("@");
   if (at >= 0) return `…${written.slice(at)}`;
-  // A user:password that lacks its @ looks like a host with a port, but for the letters.
-  return written.replace(/:(?!\/\/|[\d:]*(?:[\]/?#]|$)).*$/s, ":…");
+  const colon = secretColon(written);
+  return colon === -1 ? written : `${written.slice(0, colon)}:…`;
+}
+
+/** Where a password may begin: a user:password that lacks its @ looks like a host with a port, but for the letters. -1 where none does. */
+function secretColon(written: string): number {
+  let portEnd = 0;
+  for (let colon = written.indexOf(":"); colon !== -1; colon = written.indexOf(":", colon + 1)) {
+    // Found once for all colons of a row: looked for from each of them, a line of colons would take minutes.
+    if (portEnd <= colon) portEnd = colon + 1;
+    while (portEnd < written.length && /[\d:]/.test(written[portEnd] as string)) portEnd++;
+    const isPort = portEnd === written.length || /[\]/?#]/.test(written[portEnd] as string);
+    if (!isPort && !written.startsWith("//", colon + 1)) return colon;
+  }
+  return -1;
 }
 
 /** Reports an address that a line above has. */
-function noteAddress(line: Line, address: string, lineOf: Map<string, number>): void {
+function noteAddress(line: Line, address: string, { lineOf, checksOf }: Reader): void {
   const first = lineOf.get(address);
   if (first === undefined) {
     lineOf.set(address, line.number);
     return;
   }
-  const page = address.split("#", 1)[0];
-  let check = 2;
+  const page = address.split("#", 1)[0] ?? "";
+  let check = checksOf.get(page) ?? 2;
   while (lineOf.has(`${page}#${check}`)) check++;
+  // So that many of one page do not look for a number from the first one on.
+  checksOf.set(page, check);
   line.report(
     `${address} is on line ${first} already: remove one, or add a fragment to check the page in two ways (${page}#${check})`,
   );

@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import { MOST_STEPS, stepsAtLeast } from "./pattern_steps.ts";
 
 /** A regular expression in RE2 syntax, matched in linear time. */
 export interface Pattern {
@@ -24,6 +25,7 @@ const PLAIN = (() => {
 })();
 /** RE2 has limits of its own for long patterns. */
 const PLAIN_LENGTH = 1000;
+const PLAIN_STEPS = 1000;
 
 /**
  * Patterns that spell out what to find, with one choice at most. Both engines mean the same by them; in JavaScript's, nothing can
@@ -39,10 +41,11 @@ const SPELLED = (() => {
 /** A long one could still be compared in vain at each place of a page. */
 const SPELLED_LENGTH = 200;
 
-/** Programs that are kept compiled. For 100,000 patterns they would take 500 MB; to compile one anew takes 15 µs. */
+/** Programs that are kept compiled, and their steps, of 80 to 300 bytes each. For 100,000 patterns they would take 500 MB; to compile one anew takes 15 µs. */
 const MOST_PROGRAMS = 1000;
+const MOST_STEPS_KEPT = 200_000;
 
-/** Reads a REGEX. Throws a SyntaxError that says in plain words what RE2 does not take, and what to write instead. */
+/** Reads a REGEX. Throws a SyntaxError or RangeError that says in plain words what RE2 does not take, and what to write instead. */
 export function compilePattern(source: string): Pattern {
   return read(source, new Programs());
 }
@@ -58,10 +61,21 @@ export function patternReader(): (source: string) => Pattern {
   };
 }
 
+/** Patterns that were read elsewhere, and so are right; of all of them only so many are kept compiled. */
+export function patternsOf(): (source: string) => Pattern {
+  const programs = new Programs();
+  return (source) => new LazyPattern(source, programs);
+}
+
 function read(source: string, programs: Programs): Pattern {
-  if (source.length > PLAIN_LENGTH || !PLAIN.test(source)) compile(source);
+  // Before it is compiled: that alone could take a second.
+  const steps = stepsAtLeast(source);
+  if (steps > MOST_STEPS) throw new RangeError(TOO_LARGE);
+  if (source.length > PLAIN_LENGTH || steps > PLAIN_STEPS || !PLAIN.test(source)) compile(source);
   return new LazyPattern(source, programs);
 }
+
+const TOO_LARGE = `the REGEX takes more than ${MOST_STEPS} steps: write fewer repetitions, or smaller ones`;
 
 class LazyPattern implements Pattern {
   readonly source: string;
@@ -73,8 +87,7 @@ class LazyPattern implements Pattern {
   }
 
   get size(): number {
-    const program = this.#programs.of(this.source);
-    return program instanceof RE2JS ? program.programSize() : 1;
+    return stepsOf(this.#programs.of(this.source));
   }
 
   test(text: string): boolean {
@@ -85,18 +98,29 @@ class LazyPattern implements Pattern {
 /** Compiled patterns: those that were used last. */
 class Programs {
   readonly #bySource = new Map<string, Program>();
+  #steps = 0;
 
   of(source: string): Program {
-    const program = this.#bySource.get(source) ?? programOf(source);
+    const known = this.#bySource.get(source);
+    const program = known ?? programOf(source);
+    if (known === undefined) this.#steps += stepsOf(program);
     // A Map keeps the order in which things were put in: the first is the one that was not used for longest.
     this.#bySource.delete(source);
     this.#bySource.set(source, program);
-    if (this.#bySource.size > MOST_PROGRAMS) this.#bySource.delete(this.#bySource.keys().next().value as string);
+    for (const [oldest, old] of this.#bySource) {
+      if (oldest === source || (this.#bySource.size <= MOST_PROGRAMS && this.#steps <= MOST_STEPS_KEPT)) break;
+      this.#bySource.delete(oldest);
+      this.#steps -= stepsOf(old);
+    }
     return program;
   }
 }
 
 type Program = RE2JS | RegExp;
+
+function stepsOf(program: Program): number {
+  return program instanceof RE2JS ? program.programSize() : 1;
+}
 
 function programOf(source: string): Program {
   return isSpelledOut(source) ? new RegExp(source) : compile(source);
@@ -107,6 +131,12 @@ function isSpelledOut(source: string): boolean {
 }
 
 function compile(source: string): RE2JS {
+  const program = compileAny(source);
+  if (program.programSize() > MOST_STEPS) throw new RangeError(TOO_LARGE);
+  return program;
+}
+
+function compileAny(source: string): RE2JS {
   try {
     return RE2JS.compile(source);
   } catch (error) {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Host, parseHosts, shardOf } from "../lib/hosts.ts";
 
 const WRITE_DOMAIN = "write a DOMAIN such as example.com or https://example.com/health";
@@ -434,6 +434,53 @@ it("parseHosts reads 100,000 lines, each as it is written, and finds the two bad
       host.frequency.text !== frequency || (host.pattern?.source ?? "") !== regex;
   });
   expect(wrong).toEqual([]);
+});
+
+describe("parseHosts on files that were made to cost", () => {
+  const problemsOf = (text: string) => parseHosts(text, "hosts.txt", "UTC").problems;
+
+  it.each([
+    [
+      "colons",
+      `a${":".repeat(60_000)}x 5m`,
+      "a:… is no address: write a DOMAIN such as example.com or https://example.com/health",
+    ],
+    ["a line of 200 KB", ":".repeat(200_000), "the line has 200000 bytes, and 65536 are the most: write a shorter one"],
+    [
+      "a line of signs of three bytes",
+      "€".repeat(30_000),
+      "the line has 90000 bytes, and 65536 are the most: write a shorter one",
+    ],
+  ])("parseHosts reads %s, and says what is wrong", (_, text, message) => {
+    expect(problemsOf(text)).toEqual([`hosts.txt:1:1: ${message}`]);
+  });
+
+  it("parseHosts takes a line of as many bytes as there may be", () => {
+    expect(problemsOf(`a.example 5m ${"|".repeat(65_536 - 13)}`)).not.toContainEqual(
+      expect.stringContaining("the line has"),
+    );
+  });
+
+  it("parseHosts proposes a fragment that is free", () => {
+    const lines = ["a.example 5", "a.example#2 5", "a.example 5", "a.example#4 5", "a.example 5"];
+    const proposed = problemsOf(lines.join("\n")).map((problem) => /\((.*)\)$/.exec(problem)?.[1]);
+    expect(proposed).toEqual(["a.example#3", "a.example#3"]);
+  });
+
+  it("parseHosts tells 1,000 problems in full, and of the others how many they are", () => {
+    const problems = problemsOf("a.example 5\n".repeat(40_000));
+    expect(problems).toHaveLength(1001);
+    expect(problems[999]).toMatch(/^hosts\.txt:1001:1: .*\(a\.example#2\)$/);
+    expect(problems[1000]).toBe("hosts.txt: 38999 more problems of this kind and others");
+  });
+
+  it("parseHosts shortens what it quotes, and keeps what to write instead", () => {
+    const [problem = ""] = problemsOf(`https://${"/".repeat(60_000)} 5m`);
+    expect(problem.length).toBeLessThan(2100);
+    expect(problem).toMatch(
+      /^hosts\.txt:1:1: https:\/\/\/+ … .* write a DOMAIN such as example\.com or https:\/\/example\.com\/health$/,
+    );
+  });
 });
 
 it.each([1, 2, 3, 7])("shardOf gives each of 1,000 hosts to one of %i shards, which are about equal", (count) => {

@@ -1,5 +1,5 @@
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { compilePattern, type Pattern } from "../pattern.ts";
+import { patternsOf } from "../pattern.ts";
 import { textOf, type UnknownCharset } from "./text.ts";
 
 /** A body to match. */
@@ -15,8 +15,6 @@ export interface Question {
 export type Answer = boolean | UnknownCharset;
 
 const ROLE = "host-checker: matches bodies";
-/** Patterns that stay compiled in a worker: those in use, and no more than some MB of them. */
-const MOST_COMPILED = 200;
 
 /**
  * Starts a worker that answers each `Question` with an `Answer`. Its code is this very file, which knows by `workerData` that it
@@ -27,15 +25,10 @@ export function startWorker(file: string = import.meta.url): Worker {
 }
 
 function serve(port: NonNullable<typeof parentPort>): void {
-  const patterns = new Map<string, Pattern>();
+  const patternOf = patternsOf();
   port.on("message", async ({ source, bytes, contentType }: Question) => {
-    const pattern = patterns.get(source) ?? compilePattern(source);
-    // Deleted first, a pattern in use moves to the end: the first one is the one that was not used for longest.
-    patterns.delete(source);
-    patterns.set(source, pattern);
-    if (patterns.size > MOST_COMPILED) patterns.delete(patterns.keys().next().value as string);
     const text = await textOf(bytes, contentType);
-    port.postMessage((typeof text === "string" ? pattern.test(text) : text) satisfies Answer);
+    port.postMessage((typeof text === "string" ? patternOf(source).test(text) : text) satisfies Answer);
   });
 }
 
