@@ -69,6 +69,7 @@ const REMEDIES: readonly (readonly [prefix: string, remedy: Remedy])[] = [
   ["22", "row"], // data
   ["23", "row"], // constraint
   ["25006", "wait"], // read-only: a standby that will be, or was, the primary
+  ["25P", "wait"], // a transaction that was cut off, or took too long
   ["26000", "wait"], // a prepared statement is gone: the next connection prepares its own
   ["40", "wait"], // serialization, deadlock
   ["42P05", "wait"], // a prepared statement is there already, of another client of a pooler

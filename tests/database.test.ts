@@ -31,7 +31,7 @@ it.each([
     ["0A000", "28000", "28P01", "3D000", "3F000", "42501", "42P01", "42703", "XX000", "P0002"].map((code) => sql(code)),
   ],
   ["setup", [sql("23514", { routine: "ExecFindPartition" })]],
-  ["wait", ["26000", "42P05", "08P01"].map((code) => sql(code))],
+  ["wait", ["25P02", "25P03", "25P04", "26000", "42P05", "08P01"].map((code) => sql(code))],
   ["setup", [Object.assign(sql("08P01"), { message: "unsupported startup parameter: lock_timeout" })]],
   [
     "wait",

@@ -8,6 +8,7 @@ import { eventually } from "./support/eventually.ts";
 import { pgbouncerMissing, startPgbouncer, type TestPgbouncer } from "./support/pgbouncer.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { type Runtime, RUNTIMES, start } from "./support/programs.ts";
+import { relay } from "./support/relay.ts";
 import { COMMANDS, denoMissing, runScript } from "./support/runtimes.ts";
 
 /** What postgres.js makes of the three fields that PgBouncer sends. */
@@ -224,6 +225,33 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     });
     expect(await database.query("select $1::int as one", [1])).toEqual([{ one: 1 }]);
   });
+
+  it("keeps no lock for a client that is frozen before its commit", async () => {
+    await using way = await relay(0, "127.0.0.1", pooler.settings.port);
+    const through = { ...pooler.settings, port: way.port };
+    const database = openPostgres(through, { ...PATIENCE, answer: 60_000, lock: 3_000 });
+    const locks = async (granted: boolean) =>
+      (await server.sql`select from pg_locks where locktype = 'advisory' and objid = 77 and granted = ${granted}`)
+        .length;
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    const holding = server.sql.begin(async (sql) => {
+      await sql`select pg_advisory_xact_lock(77)`;
+      await released;
+    });
+    await eventually(async () => await locks(true) === 1, () => "the lock is not held");
+    const frozen = database.query("select pg_advisory_xact_lock($1::bigint)", [77]).catch((error: unknown) => error);
+    await eventually(async () => await locks(false) === 1, () => "nobody waits for the lock");
+    way.silence("answers");
+    release();
+    await holding;
+    // The statement has its lock now, and its client does not hear of it.
+    const isIdle = () => server.sql`select from pg_stat_activity where state = 'idle in transaction'`;
+    await eventually(async () => (await isIdle()).length === 1, () => "no transaction is left open");
+    await eventually(async () => await locks(true) === 0 && await locks(false) === 0, () => "the lock is still held");
+    way.cut();
+    expect(remedyFor(await frozen)).toBe("wait");
+    await database[Symbol.asyncDispose]();
+  }, 40_000);
 
   it.each(COMMANDS)("stores a metric once under $runtime", async ({ missing, command }) => {
     if (missing !== null) return;

@@ -160,7 +160,9 @@ class PostgresConnection {
       throw error;
     }
     if (!this.#isPooled && !this.#isBare) return direct(this.#sql);
-    return pooled(this.#sql, sessionSettings(this.#patience), endsConnection);
+    // A program that is frozen before its commit would keep what it locked from all others.
+    const settings = { ...sessionSettings(this.#patience), idle_in_transaction_session_timeout: this.#patience.lock };
+    return pooled(this.#sql, settings, endsConnection);
   }
 
   async #open(settings: PostgresSettings): Promise<Socket> {
