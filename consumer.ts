@@ -64,6 +64,7 @@ async function consume(
   health.note("PostgreSQL", null);
   watch.count(() => store.counters);
   for (const warning of store.warnings) log.warn(warning);
+  if (database.remark != null) log.info(database.remark);
   await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {
     await transfer(consumer, store, { limits, stop, giveUp: program.afterStop(STORE_LIMIT), events });

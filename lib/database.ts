@@ -1,3 +1,5 @@
+import { poolerSaying } from "./database/pooler.ts";
+
 /** What a statement is given. Arrays travel as one text, see `pg_text.ts`. */
 export type Parameter = string | number | boolean | null;
 
@@ -7,6 +9,8 @@ export interface Database extends AsyncDisposable {
   query<R extends object>(text: string, parameters?: readonly Parameter[]): Promise<R[]>;
   /** Runs several statements, split by semicolons, in one transaction. */
   script(text: string): Promise<void>;
+  /** What a person should know of the way to the database, one line; known after the first statement. Null: nothing. */
+  readonly remark?: string | null;
 }
 
 /** Something that only a person can mend; the message says how. */
@@ -31,19 +35,25 @@ export interface SqlFailure {
 }
 
 const SQLSTATE = /^[0-9A-Z]{5}$/;
+/** "Internal error" stands in for the code of a server that gives none. */
+const NO_SQLSTATE = "XX000";
 
-/** Reads the error of a client: postgres.js says `constraint_name` where PGlite says `constraint`. Null: not PostgreSQL's. */
+/**
+ * Reads the error of a client: postgres.js says `constraint_name` where PGlite says `constraint`. Null: not the server's.
+ * Any field but message and severity may be missing, also where PostgreSQL always has it: poolers and kindred servers leave out many.
+ */
 export function sqlFailure(error: unknown): SqlFailure | null {
   if (!(error instanceof Error)) return null;
   const fields = error as unknown as Record<string, unknown>;
-  // System calls have names such as EPERM; only an error of the server has a severity too.
-  if (typeof fields.code !== "string" || !SQLSTATE.test(fields.code) || fields.severity === undefined) return null;
+  // System calls have names such as EPERM; only an error of the server has a severity too. PgBouncer gives the local one alone.
+  if ((fields.severity ?? fields.severity_local) === undefined) return null;
   const field = (...names: string[]) => {
     const value = names.map((name) => fields[name]).find((value) => typeof value === "string");
     return typeof value === "string" ? value : null;
   };
+  const code = field("code") ?? "";
   return {
-    code: fields.code,
+    code: SQLSTATE.test(code) ? code : NO_SQLSTATE,
     message: error.message,
     detail: field("detail"),
     table: field("table_name", "table"),
@@ -59,7 +69,10 @@ const REMEDIES: readonly (readonly [prefix: string, remedy: Remedy])[] = [
   ["22", "row"], // data
   ["23", "row"], // constraint
   ["25006", "wait"], // read-only: a standby that will be, or was, the primary
+  ["25P", "wait"], // a transaction that was cut off, or took too long
+  ["26000", "wait"], // a prepared statement is gone: the next connection prepares its own
   ["40", "wait"], // serialization, deadlock
+  ["42P05", "wait"], // a prepared statement is there already, of another client of a pooler
   ["53", "wait"], // disk full, out of memory, too many connections
   ["54000", "row"], // a value too long for the index
   ["55P03", "wait"], // lock not available in time
@@ -96,11 +109,8 @@ export function isConnectionLoss(error: unknown): boolean {
 
 /** A partition that does not exist makes a check fail too, but no row can be blamed for it. */
 const isMissingPartition = (failure: SqlFailure) =>
-  failure.code === "23514" && (failure.routine?.includes("Partition") ?? false);
-
-/** A connection pooler in between refuses the session settings that the store relies on. */
-const isRefusedParameter = (failure: SqlFailure) =>
-  failure.code === "08P01" && failure.message.includes("startup parameter");
+  failure.code === "23514" &&
+  (failure.routine?.includes("Partition") ?? failure.message.startsWith("no partition of relation"));
 
 /**
  * What `error` calls for (exactly-once.md, "What it rests on"). By SQLSTATE, and where the server could not be reached,
@@ -109,7 +119,9 @@ const isRefusedParameter = (failure: SqlFailure) =>
 export function remedyFor(error: unknown): Remedy {
   const failure = sqlFailure(error);
   if (failure === null) return isConnectionLoss(error) ? "wait" : "setup";
-  if (isMissingPartition(failure) || isRefusedParameter(failure)) return "setup";
+  const saying = poolerSaying(failure);
+  if (saying !== null) return saying.remedy;
+  if (isMissingPartition(failure)) return "setup";
   return REMEDIES.find(([prefix]) => failure.code.startsWith(prefix))?.[1] ?? "setup";
 }
 
@@ -127,17 +139,12 @@ const ADVICE: readonly (readonly [prefix: string, advice: string])[] = [
   ["42703", "the table was changed: start again, or compare it with `consumer.ts --print-schema`"],
   ["23502", "give the column a default, or drop its NOT NULL"],
   ["23514", "create the partition that the row belongs to, or a default partition"],
-  [
-    "08P01",
-    "where a pooler is in between, let it pass the settings (PgBouncer: ignore_startup_parameters), or name the server itself in DB_HOST",
-  ],
   ["53300", "raise the server's max_connections, or close other connections"],
 ];
 
 function adviceFor(failure: SqlFailure): string | undefined {
-  // Most failed checks are a row's fault, and most breaches of the protocol pass.
+  // Most failed checks are a row's fault.
   if (failure.code === "23514" && !isMissingPartition(failure)) return undefined;
-  if (failure.code === "08P01" && !isRefusedParameter(failure)) return undefined;
   return ADVICE.find(([prefix]) => failure.code.startsWith(prefix))?.[1];
 }
 
@@ -148,9 +155,11 @@ export function explain(error: unknown): string {
   if (error instanceof SetupError) return error.message.trimEnd();
   const failure = sqlFailure(error);
   if (failure === null) return oneLine(error.message || error.name);
-  const advice = adviceFor(failure);
+  const saying = poolerSaying(failure);
+  const advice = saying === null ? adviceFor(failure) : saying.advice ?? undefined;
   const detail = failure.detail === null ? "" : ` (${failure.detail})`;
-  return oneLine(`PostgreSQL says: ${failure.message}${detail}${advice === undefined ? "" : `; ${advice}`}`);
+  const words = `${failure.message}${detail}${advice === undefined ? "" : `; ${advice}`}`;
+  return oneLine(saying === null ? `PostgreSQL says: ${words}` : `The pooler in front of PostgreSQL says: ${words}`);
 }
 
 const oneLine = (text: string) => text.replaceAll(/\s*\n\s*/g, " ");

@@ -31,6 +31,7 @@ it.each([
     ["0A000", "28000", "28P01", "3D000", "3F000", "42501", "42P01", "42703", "XX000", "P0002"].map((code) => sql(code)),
   ],
   ["setup", [sql("23514", { routine: "ExecFindPartition" })]],
+  ["wait", ["25P02", "25P03", "25P04", "26000", "42P05", "08P01"].map((code) => sql(code))],
   ["setup", [Object.assign(sql("08P01"), { message: "unsupported startup parameter: lock_timeout" })]],
   [
     "wait",
@@ -123,8 +124,39 @@ it("openPostgres waits for a server that is not there", async () => {
 });
 
 it.each([
-  ["says nothing", () => {}, "wait", "PostgreSQL at 127.0.0.1:$port did not answer within 0.5 seconds"],
-  ["hangs up", (socket: Socket) => socket.end(), "wait", "PostgreSQL closed the connection before it began"],
+  [
+    "says nothing",
+    () => {},
+    "wait",
+    "PostgreSQL at 127.0.0.1:$port (DB_HOST, DB_PORT) did not answer within 0.5 seconds",
+  ],
+  [
+    "hangs up",
+    (socket: Socket) => socket.end(),
+    "wait",
+    "PostgreSQL at 127.0.0.1:$port (DB_HOST, DB_PORT) closed the connection before it began",
+  ],
+  [
+    "takes the connection and no login",
+    (socket: Socket) => void socket.once("data", () => socket.write("N")),
+    "wait",
+    "PostgreSQL at 127.0.0.1:$port (DB_HOST, DB_PORT) took the connection, but not the login, within 0.5 seconds: is a " +
+    "pooler there whose server is away, or another program?",
+  ],
+  [
+    "hangs up at the login",
+    (socket: Socket) =>
+      void socket.once("data", () => socket.write("N", () => socket.once("data", () => socket.end()))),
+    "wait",
+    "The connection to PostgreSQL at 127.0.0.1:$port (DB_HOST, DB_PORT) was lost",
+  ],
+  [
+    "resets the connection in the middle of its login",
+    (socket: Socket) =>
+      void socket.once("data", () => socket.write("N", () => socket.once("data", () => socket.resetAndDestroy()))),
+    "wait",
+    "The connection to PostgreSQL at 127.0.0.1:$port (DB_HOST, DB_PORT) was lost: ECONNRESET",
+  ],
   [
     "is no PostgreSQL",
     (socket: Socket) => void socket.once("data", () => socket.write("HTTP/1.1 400 Bad Request\r\n\r\n")),
@@ -299,6 +331,21 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
         expect(stored.flatMap((each) => "rows" in each ? [each.rows] : [])).toEqual(Array(16).fill(1));
       },
     );
+
+    // Over TLS a server with SCRAM offers channel binding (SCRAM-SHA-256-PLUS) first.
+    it.skipIf(missing !== null)("logs in with SCRAM where the server offers channel binding", async () => {
+      const { sql, requirePassword } = servers.good;
+      const role = `binder_${Math.random().toString(36).slice(2)}`;
+      await sql.unsafe(`create role ${role} login superuser password 'right'`);
+      await requirePassword(role);
+      const situation = { ...SITUATIONS[0] };
+      const settings = { ...settingsFor("verify-full", situation, "localhost"), user: role };
+      const targets = ["right", "wrong"].map((password) => ({ ...settings, password }));
+      expect(await runScript<Stored>(command, "database_runner.ts", targets)).toEqual([
+        { rows: 1, encrypted: true },
+        { remedy: "setup", explanation: expect.stringContaining("check DB_USER (--db-user) and DB_PASSWORD") },
+      ]);
+    });
   });
 
   it.each(

@@ -646,7 +646,10 @@ describe("DATABASE_URL", () => {
     "postgres://u:12#url-secret@h/n",
     "postgres://u:url-secret%@h/n",
     "postgres://u:url-secret@h/n/m",
-    "postgres://u:url-secret@h/n?application_name=x",
+    "postgres://u:url-secret@h/n?wonder=x",
+    "postgres://u:url-secret@h,i/n",
+    "postgresql+asyncpg://u:url-secret@h/n",
+    "postgres://u:url-secret@h/n?sslpassword=url-secret&options=url-secret",
     "mysql://u:url-secret@h/n",
   ])("readConsumerSettings never says what stands in a wrong URL's password: %s", (url) => {
     const name = "--db-url (DATABASE_URL): ";

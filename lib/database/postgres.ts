@@ -1,7 +1,9 @@
 import type { Socket } from "node:net";
 import postgres from "postgres";
 import { type Database, isConnectionLoss, type Parameter, sqlFailure } from "../database.ts";
-import { openSocket, type PostgresAddress } from "./postgres_socket.ts";
+import { followLastWords } from "./last_words.ts";
+import { direct, isPooled, pooled, type Run, type SessionSettings, type Statement } from "./session.ts";
+import { openSocket, type PostgresAddress, SETTINGS_OF_PLACE } from "./postgres_socket.ts";
 
 /** How to reach a database on a PostgreSQL server. */
 export interface PostgresSettings extends PostgresAddress {
@@ -36,6 +38,8 @@ class PostgresDatabase implements Database {
   readonly #settings: PostgresSettings;
   readonly #patience: PostgresPatience;
   #connection: PostgresConnection | null = null;
+  /** Something in between refused the settings of a session. */
+  #isBare = false;
   #closed = false;
 
   constructor(settings: PostgresSettings, patience: PostgresPatience) {
@@ -43,25 +47,35 @@ class PostgresDatabase implements Database {
     this.#patience = patience;
   }
 
+  get remark(): string | null {
+    return this.#connection?.isPooled === true ? POOLED : null;
+  }
+
   query<R extends object>(text: string, parameters: readonly Parameter[] = []): Promise<R[]> {
-    return this.#run<R>((sql) => sql.unsafe(text, [...parameters], { prepare: true }));
+    return this.#run<R>({ text, parameters });
   }
 
   async script(text: string): Promise<void> {
-    // Without parameters it goes by the simple protocol, which makes one transaction of all statements in the text.
-    await this.#run((sql) => sql.unsafe(text));
+    await this.#run({ text, parameters: null });
   }
 
-  async #run<R extends object>(statement: (sql: postgres.Sql) => Promise<unknown>): Promise<R[]> {
+  async #run<R extends object>(statement: Statement): Promise<R[]> {
     if (this.#closed) throw new TypeError("The database has been closed: open it again");
-    if (this.#connection?.isLost !== false) this.#connection = new PostgresConnection(this.#settings, this.#patience);
-    const connection = this.#connection;
+    const connection = this.#current();
     try {
       return [...await connection.answerTo(statement)] as R[];
     } catch (error) {
-      if (endsConnection(error)) connection.destroy();
-      throw error;
+      const isRefused = connection.isRefusedSettings(error);
+      if (isRefused || endsConnection(error)) connection.destroy();
+      if (!isRefused) throw error;
     }
+    this.#isBare = true;
+    return await this.#run(statement);
+  }
+
+  #current(): PostgresConnection {
+    if (this.#connection !== null && !this.#connection.isLost) return this.#connection;
+    return this.#connection = new PostgresConnection(this.#settings, this.#patience, this.#isBare);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -70,10 +84,13 @@ class PostgresDatabase implements Database {
   }
 }
 
+const POOLED = "A connection pooler stands in front of PostgreSQL: each statement goes to it unprepared, in a " +
+  "transaction of its own that has the consumer's time limits, which takes three more round trips";
+
 /** After any of these a connection is not to be trusted: postgres.js may give the next statement the old one's failure. */
 function endsConnection(error: unknown): boolean {
   const failure = sqlFailure(error);
-  return failure === null || isConnectionLoss(error) || /^(08|25|26|28|3D|53300|57P)/.test(failure.code);
+  return failure === null || isConnectionLoss(error) || /^(08|25|26|28|3D|42P05|53300|57P|XX)/.test(failure.code);
 }
 
 /** One connection, used until it is lost. postgres.js would mend it, but now and then leaves a statement unsettled then. */
@@ -81,30 +98,71 @@ class PostgresConnection {
   readonly #abort = new AbortController();
   readonly #patience: PostgresPatience;
   readonly #where: string;
+  readonly #isBare: boolean;
   readonly #sql: postgres.Sql;
   #socket: Socket | null = null;
+  #lastWords: () => Error | null = () => null;
+  #run: Promise<Run> | null = null;
+  /** Null until the server has answered. */
+  #isPooled: boolean | null = null;
 
-  constructor(settings: PostgresSettings, patience: PostgresPatience) {
+  /** `isBare`: the login says no more of the session than its name. */
+  constructor(settings: PostgresSettings, patience: PostgresPatience, isBare: boolean) {
     this.#patience = patience;
-    this.#where = `${settings.host}:${settings.port}`;
-    this.#sql = postgres(clientOptions(settings, patience, () => this.#open(settings)));
+    this.#where = `PostgreSQL at ${settings.host}:${settings.port} ${SETTINGS_OF_PLACE}`;
+    this.#isBare = isBare;
+    this.#sql = postgres(clientOptions(settings, patience, isBare, () => this.#open(settings)));
   }
 
   get isLost(): boolean {
     return this.#abort.signal.aborted;
   }
 
+  get isPooled(): boolean {
+    return this.#isPooled === true;
+  }
+
+  /** True where the login failed for what it said of the session. */
+  isRefusedSettings(error: unknown): boolean {
+    if (this.#isBare || this.#isPooled !== null) return false;
+    const names = Object.keys(sessionSettings(this.#patience)).join("|");
+    return new RegExp(`startup (parameter|option)|command-line option|${names}`, "i").test(
+      sqlFailure(error)?.message ?? "",
+    );
+  }
+
   /** The statement's rows, or its failure, or that of the connection; at the latest when patience is at its end. */
-  async answerTo(statement: (sql: postgres.Sql) => Promise<unknown>): Promise<Iterable<unknown>> {
+  async answerTo(statement: Statement): Promise<Iterable<unknown>> {
     const { promise: overdue, reject } = Promise.withResolvers<never>();
-    const message = `PostgreSQL at ${this.#where} did not answer within ${this.#patience.answer / 1000} seconds`;
-    const late = () => reject(Object.assign(new Error(message), { code: "ETIMEDOUT" }));
+    const late = () => reject(this.#silence(this.#patience.answer, "ETIMEDOUT"));
     const timer = setTimeout(late, this.#patience.answer);
     try {
-      return await Promise.race([statement(this.#sql), overdue]) as Iterable<unknown>;
+      return await Promise.race([this.#answerTo(statement), overdue]);
+    } catch (error) {
+      throw this.#toldInFull(error);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  async #answerTo(statement: Statement): Promise<Iterable<unknown>> {
+    const run = await (this.#run ??= this.#begin());
+    return await run(statement);
+  }
+
+  /** The first words on the connection: they tell how it is to be used. */
+  async #begin(): Promise<Run> {
+    try {
+      this.#isPooled = await isPooled(this.#sql);
+    } catch (error) {
+      // Nobody could use it: the next statement begins anew.
+      this.destroy();
+      throw error;
+    }
+    if (!this.#isPooled && !this.#isBare) return direct(this.#sql);
+    // A program that is frozen before its commit would keep what it locked from all others.
+    const settings = { ...sessionSettings(this.#patience), idle_in_transaction_session_timeout: this.#patience.lock };
+    return pooled(this.#sql, settings, endsConnection);
   }
 
   async #open(settings: PostgresSettings): Promise<Socket> {
@@ -112,13 +170,33 @@ class PostgresConnection {
     try {
       const socket = await openSocket(settings, AbortSignal.any([this.#abort.signal, timeout]));
       socket.once("close", () => this.destroy());
+      this.#lastWords = followLastWords(socket);
       return this.#socket = socket;
     } catch (error) {
       if (this.isLost) throw Object.assign(new Error("The connection was lost"), { code: "CONNECTION_CLOSED" });
-      if (!timeout.aborted) throw error;
-      const message = `PostgreSQL at ${this.#where} did not answer within ${this.#patience.connect / 1000} seconds`;
-      throw Object.assign(new Error(message, { cause: error }), { code: "CONNECT_TIMEOUT" });
+      throw timeout.aborted ? this.#silence(this.#patience.connect, "CONNECT_TIMEOUT", error) : error;
     }
+  }
+
+  #silence(milliseconds: number, code: string, cause?: unknown): Error {
+    const message = `${this.#where} did not answer within ${milliseconds / 1000} seconds`;
+    return Object.assign(new Error(message, { cause }), { code });
+  }
+
+  /** What postgres.js and the system say of a connection that is gone names neither the place nor the reason. */
+  #toldInFull(error: unknown): unknown {
+    if (!isConnectionLoss(error) || (error as Error).message.includes(SETTINGS_OF_PLACE)) return error;
+    const words = this.#lastWords();
+    // Others are of one statement, and not for those that waited behind it.
+    if (words !== null && endsConnection(words)) return words;
+    const { code = "" } = error as NodeJS.ErrnoException;
+    const what = code === "CONNECT_TIMEOUT"
+      ? `${this.#where} took the connection, but not the login, within ${
+        this.#patience.connect / 1000
+      } seconds: is a ` +
+        `pooler there whose server is away, or another program?`
+      : `The connection to ${this.#where} was lost${code.startsWith("CONNECTION_") ? "" : `: ${code}`}`;
+    return Object.assign(new Error(what, { cause: error }), { code });
   }
 
   async close(): Promise<void> {
@@ -135,10 +213,23 @@ class PostgresConnection {
   }
 }
 
+/** What the login asks for, or each transaction behind a pooler. */
+function sessionSettings(patience: PostgresPatience): SessionSettings {
+  return {
+    TimeZone: "UTC",
+    statement_timeout: patience.statement,
+    lock_timeout: patience.lock,
+    // Lawful because rows and marks change in one statement: a crash of the server loses both or neither, and what is
+    // lost is read from Kafka again. Waiting for the disk at every flush would cost more than the flush.
+    synchronous_commit: "off",
+  };
+}
+
 /** Names what postgres.js would else look up in PG… variables: the settings are all there is. */
 function clientOptions(
   settings: PostgresSettings,
   patience: PostgresPatience,
+  isBare: boolean,
   socket: () => Promise<Socket>,
 ): postgres.Options<Record<never, never>> {
   const options = {
@@ -160,15 +251,7 @@ function clientOptions(
     keep_alive: 60,
     backoff: false,
     onnotice: () => {},
-    connection: {
-      application_name: "host-checker",
-      TimeZone: "UTC",
-      statement_timeout: patience.statement,
-      lock_timeout: patience.lock,
-      // Lawful because rows and marks change in one statement: a crash of the server loses both or neither, and what is
-      // lost is read from Kafka again. Waiting for the disk at every flush would cost more than the flush.
-      synchronous_commit: "off",
-    },
+    connection: { application_name: "host-checker", ...(isBare ? {} : sessionSettings(patience)) },
   };
   return options;
 }

@@ -14,6 +14,9 @@ export interface PostgresAddress {
   readonly ca: string | null;
 }
 
+/** Stands behind the place in each message on a connection that failed: what to change where it is the wrong one. */
+export const SETTINGS_OF_PLACE = "(DB_HOST, DB_PORT)";
+
 /** "I would like TLS", said before the first message of the protocol. */
 const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47);
 const YES = "S".charCodeAt(0);
@@ -49,7 +52,7 @@ async function connected(socket: Socket, where: string, signal: AbortSignal): Pr
     const { code, message } = error as NodeJS.ErrnoException;
     // Where a name has several addresses, the error has no message of its own, but the code of the last one.
     throw Object.assign(
-      new Error(`Cannot connect to PostgreSQL at ${where} (DB_HOST, DB_PORT): ${code ?? message}`, { cause: error }),
+      new Error(`Cannot connect to PostgreSQL at ${where} ${SETTINGS_OF_PLACE}: ${code ?? message}`, { cause: error }),
       {
         code,
       },
@@ -59,7 +62,7 @@ async function connected(socket: Socket, where: string, signal: AbortSignal): Pr
 
 async function secure(socket: Socket, address: PostgresAddress, signal: AbortSignal): Promise<Socket> {
   socket.write(SSL_REQUEST);
-  const answer = await firstAnswer(socket, signal);
+  const answer = await firstAnswer(socket, `${address.host}:${address.port}`, signal);
   // Bytes behind the answer came from somebody in between who wants them to be taken for the server's (CVE-2021-23222).
   if (answer.length === 1 && answer[0] === YES) return await handshake(socket, address, signal);
   if (answer.length !== 1 || answer[0] !== NO) {
@@ -74,7 +77,7 @@ async function secure(socket: Socket, address: PostgresAddress, signal: AbortSig
   );
 }
 
-async function firstAnswer(socket: Socket, signal: AbortSignal): Promise<Uint8Array> {
+async function firstAnswer(socket: Socket, where: string, signal: AbortSignal): Promise<Uint8Array> {
   const closed = new AbortController();
   const onClose = () => closed.abort();
   socket.once("close", onClose);
@@ -83,7 +86,8 @@ async function firstAnswer(socket: Socket, signal: AbortSignal): Promise<Uint8Ar
     return answer;
   } catch (error) {
     if (!closed.signal.aborted || signal.aborted) throw error;
-    throw Object.assign(new Error("PostgreSQL closed the connection before it began"), { code: "ECONNRESET" });
+    const message = `PostgreSQL at ${where} ${SETTINGS_OF_PLACE} closed the connection before it began`;
+    throw Object.assign(new Error(message), { code: "ECONNRESET" });
   } finally {
     socket.off("close", onClose);
   }

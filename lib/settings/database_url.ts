@@ -1,4 +1,5 @@
 import { SSL_MODES, type SslMode } from "../ssl_mode.ts";
+import { type Destination, judgeParameter } from "./url_parameters.ts";
 
 /** What a database's URL says; null: it does not say. */
 export interface DatabaseUrl {
@@ -11,12 +12,20 @@ export interface DatabaseUrl {
   readonly sslCaFile: string | null;
 }
 
-/** Reads `postgres://user:password@host:port/name?sslmode=…&sslrootcert=…`. Throws a SyntaxError that never holds the URL: it has a password. */
+/**
+ * Reads `postgres://user:password@host:port/name?sslmode=…&sslrootcert=…`. What else the usual services and clients write behind
+ * the ? is obeyed, or known to change nothing. Throws a SyntaxError that never holds the URL: it has a password.
+ */
 export function parseDatabaseUrl(text: string): DatabaseUrl {
   // First of all: such a sign in a password would make a part of it look like something that may be quoted.
   if (/^[^/]*\/\/[^/?#]*[/?#].*@/s.test(text)) {
     throw new SyntaxError("it has an @ behind a / ? or #: write %40, %2F, %3F or %23 for that sign inside a part");
   }
+  const driver = /^\s*((?:jdbc:)?postgres(?:ql)?(?:\+\w+)?):\/\//i.exec(text)?.[1];
+  if (driver !== undefined && /[:+]/.test(driver)) {
+    throw new SyntaxError(`it begins with ${driver}, which names a driver: write postgres:// in its place`);
+  }
+  if (/^[^/]*\/\/(?:[^/?#]*@)?[^/?#@,]*,[^/?#@]*(?:[/?#]|$)/.test(text)) throw new SyntaxError(SEVERAL_HOSTS);
   const url = URL.parse(text);
   if (url === null || !/^postgres(ql)?:\/\//.test(url.href) || url.port === "0") {
     throw new SyntaxError("write postgres://user@host:5432/name, with %XX for signs such as @ / : # % inside a part");
@@ -29,15 +38,22 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
   const [host, name, user, password] = [url.hostname, path, url.username, url.password].map(decode);
   const parameters = readParameters(url.searchParams);
   const part = (parameter: PartName, ofUrl: string | undefined) => oneOf(parameter, ofUrl, parameters.get(parameter));
+  const place = { host: part("host", host?.replace(/^\[(.*)\]$/, "$1")), user: part("user", user) };
+  if (place.host?.includes(",") === true) throw new SyntaxError(SEVERAL_HOSTS);
+  judgeOthers(parameters, place);
   return {
-    host: part("host", host?.replace(/^\[(.*)\]$/, "$1")),
+    ...place,
     port: readPort(part("port", url.port)),
     name: part("dbname", name),
-    user: part("user", user),
     password: part("password", password),
-    ...readTrust(readSslMode(parameters.get("sslmode")), parameters.get("sslrootcert") ?? null),
+    ...withoutChannelBinding(
+      readTrust(readSslMode(parameters.get("sslmode")), parameters.get("sslrootcert") ?? null),
+      parameters.get("channel_binding") ?? null,
+    ),
   };
 }
+
+const SEVERAL_HOSTS = "it names several hosts: write the one that takes writes, or a name that always leads to it";
 
 /** Parts of the URL that libpq takes as parameters too: `postgres:///name?host=/run/postgresql`. */
 const PARTS = ["host", "port", "user", "password", "dbname"] as const;
@@ -48,16 +64,22 @@ const PARAMETERS: readonly string[] = ["sslmode", "sslrootcert", ...PARTS];
 function readParameters(search: URLSearchParams): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const [name, value] of search) {
-    if (!PARAMETERS.includes(name)) {
-      throw new SyntaxError(
-        `its parameter "${name}" is not understood here: leave it out; ${PARAMETERS.join(", ")} are`,
-      );
-    }
     if (value === "") throw new SyntaxError(`its parameter "${name}" has no value: write one, or leave it out`);
     if (found.has(name)) throw new SyntaxError(`its parameter "${name}" stands there twice: leave out one of them`);
     found.set(name, value);
   }
   return found;
+}
+
+/** Names each parameter that cannot be obeyed as it stands. */
+function judgeOthers(parameters: ReadonlyMap<string, string>, place: Destination): void {
+  const problems = [...parameters].filter(([name]) => !PARAMETERS.includes(name)).flatMap(([name, value]) => {
+    const remedy = judgeParameter(name, value, place);
+    if (remedy === null) return [];
+    if (remedy !== undefined) return [`its parameter "${name}": ${remedy}`];
+    return [`its parameter "${name}" is not understood here: leave it out; ${PARAMETERS.join(", ")} are`];
+  });
+  if (problems.length > 0) throw new SyntaxError(problems.join("; "));
 }
 
 function oneOf(name: PartName, ofUrl: string | undefined, parameter: string | undefined): string | null {
@@ -84,12 +106,28 @@ function readSslMode(value: string | undefined): SslMode | null {
 }
 
 /** As libpq has it, `sslrootcert=system` names no file, and wants the name looked at: anybody can get a certificate. */
-function readTrust(sslMode: SslMode | null, root: string | null): Pick<DatabaseUrl, "sslMode" | "sslCaFile"> {
+function readTrust(sslMode: SslMode | null, root: string | null): Trust {
   if (root !== "system") return { sslMode, sslCaFile: root };
   if (sslMode !== null && sslMode !== "verify-full") {
     throw new SyntaxError(`its sslrootcert=system goes with sslmode=verify-full only, not with ${sslMode}`);
   }
   return { sslMode: "verify-full", sslCaFile: null };
+}
+
+type Trust = Pick<DatabaseUrl, "sslMode" | "sslCaFile">;
+
+/**
+ * `channel_binding=require` wants it proven that nobody stands between, which SCRAM cannot do here. The server's certificate
+ * can: its name is looked at, or that a CA signed it that the URL names.
+ */
+function withoutChannelBinding(trust: Trust, binding: string | null): Trust {
+  if (binding !== "require") return trust;
+  if (trust.sslMode === "disable" || trust.sslMode === "prefer") {
+    throw new SyntaxError("its channel_binding=require goes with TLS only: write sslmode=require, or stricter");
+  }
+  return trust.sslCaFile === null
+    ? { ...trust, sslMode: "verify-full" }
+    : { ...trust, sslMode: trust.sslMode ?? "require" };
 }
 
 function decode(part: string): string {

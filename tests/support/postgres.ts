@@ -172,13 +172,13 @@ async function startServer({ tls, settings: more = [], apart = false }: TestPost
   };
 }
 
-interface Owner {
+export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** PostgreSQL refuses to run as root. */
-function unprivileged(): Owner | null {
+/** PostgreSQL and PgBouncer refuse to run as root. */
+export function unprivileged(): Owner | null {
   if (process.getuid?.() !== 0) return null;
   const id = (what: string) => Number(execFileSync("id", [what, "nobody"], { encoding: "utf8" }));
   return { uid: id("-u"), gid: id("-g") };

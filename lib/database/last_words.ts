@@ -1,0 +1,44 @@
+import type { Socket } from "node:net";
+
+/** The server's fields that a failure is judged by, under the names that postgres.js gives them. */
+const FIELDS: ReadonlyMap<string, string> = new Map([
+  ["S", "severity_local"],
+  ["V", "severity"],
+  ["C", "code"],
+  ["M", "message"],
+  ["D", "detail"],
+  ["R", "routine"],
+]);
+
+const ERROR_RESPONSE = "E".charCodeAt(0);
+
+/**
+ * Remembers what comes last on a socket. Before a server, or a pooler in between, hangs up in the midst of a statement it says
+ * why; postgres.js waits for more and then tells only that the connection is gone. The function gives that last error, or null.
+ */
+export function followLastWords(socket: Socket): () => Error | null {
+  let last: Buffer | null = null;
+  socket.on("data", (chunk: Buffer) => last = chunk);
+  return () => last === null ? null : readLastError(last);
+}
+
+/** The error at the end of whole messages; null where there is none, or where messages were cut into pieces. */
+export function readLastError(chunk: Buffer): Error | null {
+  let start = 0;
+  while (start + 5 <= chunk.length) {
+    const end = start + 1 + chunk.readUInt32BE(start + 1);
+    if (end === chunk.length) return chunk[start] === ERROR_RESPONSE ? toError(chunk.subarray(start + 5)) : null;
+    start = end;
+  }
+  return null;
+}
+
+/** ErrorResponse: a letter and a text that ends in zero, for each field. */
+function toError(fields: Buffer): Error | null {
+  const read = fields.toString("utf8").split("\0").filter((field) => field !== "");
+  const found = new Map(read.map((field) => [FIELDS.get(field.charAt(0)), field.slice(1)] as const));
+  const message = found.get("message");
+  if (message === undefined || !found.has("code")) return null;
+  found.delete(undefined);
+  return Object.assign(new Error(message), Object.fromEntries(found));
+}
