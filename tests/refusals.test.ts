@@ -455,6 +455,33 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     expect(await database.query(`select from ${rejected}`)).toEqual([]);
   });
 
+  it("statements that are not answered in time are smaller the next time, so that they pass at last", async () => {
+    const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
+    const { main } = quoteTables(table);
+    const patience = { answer: 1_000, connect: 10_000, statement: 60_000, lock: 60_000 };
+    await using slow = openPostgres(server.settings);
+    await Store.open(slow, table);
+    await slow.script(`create function dawdle_${table.name}() returns trigger language plpgsql as
+        $f$ begin perform pg_sleep(0.02); return new; end $f$;
+      create trigger dawdle before insert on ${main} for each row execute function dawdle_${table.name}()`);
+    const events = { rejected: () => {}, ended: (count: number) => void ended.push(count), grown: () => {} };
+    const ended: number[] = [];
+    await using database = openPostgres(server.settings, patience);
+    // The first one alone may take longer than that on a slow machine.
+    const opened = expect.poll(() => database.query("select").then(() => true, () => false), { timeout: 20_000 });
+    await opened.toBe(true);
+    const store = await Store.open(database, table, { batchSize: 100, events });
+    const source = { topic: "metrics", topicId: randomUUID() };
+    await store.claim(source, new Map([[0, 0]]));
+    // 100 of them take two seconds. What is not answered is still at work, and holds the mark until it is done.
+    const failure = await store.flush(source, span(0, 100), batch(".".repeat(100))).catch((error: unknown) => error);
+    expect([remedyFor(failure), ended[0]]).toEqual(["wait", 100]);
+    const attempt = () =>
+      store.flush(source, span(0, 150), batch(".".repeat(150))).catch((error: unknown) => remedyFor(error));
+    await expect.poll(attempt, { timeout: 40_000 }).toBe("stored");
+    expect(await slow.query(`select from ${main}`)).toHaveLength(150);
+  }, 60_000);
+
   it("statements that somebody cancels are sent again, and stored once", async () => {
     const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
     const { main, rejected } = quoteTables(table);
