@@ -55,7 +55,7 @@ async function consume(
   followKeys([source.keys, place.keys], program);
   await using database = await place.open();
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
-  const store = await retry(() => Store.open(database, table), {
+  const store = await retry(() => Store.open(database, table, { batchSize, events }), {
     signal: stop,
     isPassing: (error) => remedyFor(error) === "wait",
     onWait: events.waiting,

@@ -7,7 +7,7 @@ import type { Positions, Reading } from "./kafka.ts";
 import type { KeyRing } from "./key_ring.ts";
 import type { Log } from "./log.ts";
 import { openProgramPort } from "./program_port.ts";
-import type { Counters } from "./store.ts";
+import type { Counters, StoreEvents } from "./store.ts";
 import type { StoredBatch, TransferEvents } from "./transfer.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
@@ -17,7 +17,7 @@ const PART = "PostgreSQL";
 
 /** Tells of what is stored: to a person in the log, and to Prometheus where there is a port. */
 export interface ConsumerWatch extends AsyncDisposable {
-  readonly events: TransferEvents;
+  readonly events: TransferEvents & StoreEvents;
   /** From now on these counters are told of. */
   count(counters: () => Counters): void;
 }
@@ -36,7 +36,7 @@ export async function watchConsumer(
 ): Promise<ConsumerWatch> {
   const resources = new AsyncDisposableStack();
   const state = new State();
-  resources.use(new ConsumerReport(log, () => state.counters()));
+  const report = resources.use(new ConsumerReport(log, () => state.counters()));
   let onBatch = (_: StoredBatch) => {};
   if (listen !== null) {
     // Loaded only where it is needed: it takes as long as all the rest of the program.
@@ -50,7 +50,10 @@ export async function watchConsumer(
     resources.use(await openProgramPort(listen, { health, metrics: () => telemetry.text(), details }));
   }
   return {
-    events: eventsFor(state, health, log, (batch) => onBatch(batch)),
+    events: {
+      ...eventsFor(state, health, log, (batch) => onBatch(batch)),
+      ...storeEvents(state, report, log),
+    },
     count: (counters) => void (state.counters = counters),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
@@ -63,6 +66,8 @@ class State {
   /** When the newest metric stored was made, milliseconds since 1970. */
   newest: number | null = null;
   reading: Reading | null = null;
+  /** True where a single message takes too long, which is said once. */
+  isStuck = false;
   positions: Positions = new Map();
 
   /** Partition → messages that are not stored yet; nothing where the broker does not say in time. */
@@ -95,6 +100,7 @@ function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: Stor
     },
     stored(batch) {
       state.positions = batch.positions;
+      state.isStuck = false;
       if (!Number.isNaN(batch.newest)) state.newest = Math.max(state.newest ?? 0, batch.newest);
       onBatch(batch);
       log.debug(`${count(batch.messages, "message")} stored`);
@@ -102,5 +108,23 @@ function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: Stor
     replayed: (count) => void (state.replayed += count),
     lost: (what) => log.error(what),
     reopened: (why) => log.warn(`Reading again from the marks: ${why}`),
+  };
+}
+
+function storeEvents(state: State, report: ConsumerReport, log: Log): StoreEvents {
+  return {
+    rejected: (count, reason, table) => report.rejected(count, reason, table),
+    ended(messages, seconds, most, error) {
+      if (messages === 1 && state.isStuck) return;
+      state.isStuck = messages === 1;
+      const next = state.isStuck
+        ? "it is tried again and again, and nothing behind it is stored: look for a slow trigger on the table"
+        : `smaller ones from now on, of up to ${count(most, "message")}: a trigger may be slow, or the server busy`;
+      const what = `A statement with ${count(messages, "message")} ended after ${seconds.toFixed(1)} s`;
+      log.warn(`${what} (${explain(error)}); ${next}`);
+    },
+    grown(most) {
+      log.warn(`Statements hold up to ${most} messages again`);
+    },
   };
 }

@@ -18,8 +18,8 @@ export class SetupError extends Error {
   override name = "SetupError";
 }
 
-/** What a failure calls for: waiting, rejecting the row that caused it, or a person. */
-export type Remedy = "wait" | "row" | "setup";
+/** What a failure calls for: waiting or a person. Whether a row is at fault no code tells: the store tries (promises.md). */
+export type Remedy = "wait" | "setup";
 
 /** What PostgreSQL says of a failed statement, in one form for every client. */
 export interface SqlFailure {
@@ -66,19 +66,15 @@ export function sqlFailure(error: unknown): SqlFailure | null {
 /** Longest match of a SQLSTATE's beginning decides. Whatever is not named here is a person's to look at. */
 const REMEDIES: readonly (readonly [prefix: string, remedy: Remedy])[] = [
   ["08", "wait"], // connection
-  ["22", "row"], // data
-  ["23", "row"], // constraint
   ["25006", "wait"], // read-only: a standby that will be, or was, the primary
   ["25P", "wait"], // a transaction that was cut off, or took too long
   ["26000", "wait"], // a prepared statement is gone: the next connection prepares its own
   ["40", "wait"], // serialization, deadlock
   ["42P05", "wait"], // a prepared statement is there already, of another client of a pooler
   ["53", "wait"], // disk full, out of memory, too many connections
-  ["54000", "row"], // a value too long for the index
   ["55P03", "wait"], // lock not available in time
   ["57", "wait"], // shutting down, starting up, statement cancelled
   ["58", "wait"], // input and output
-  ["P0001", "row"], // `raise exception` of a user's trigger
 ];
 
 /** What the clients and the system say when the connection is not there, or no longer. */
@@ -108,7 +104,7 @@ export function isConnectionLoss(error: unknown): boolean {
 }
 
 /** A partition that does not exist makes a check fail too, but no row can be blamed for it. */
-const isMissingPartition = (failure: SqlFailure) =>
+export const isMissingPartition = (failure: SqlFailure) =>
   failure.code === "23514" &&
   (failure.routine?.includes("Partition") ?? failure.message.startsWith("no partition of relation"));
 
@@ -121,7 +117,6 @@ export function remedyFor(error: unknown): Remedy {
   if (failure === null) return isConnectionLoss(error) ? "wait" : "setup";
   const saying = poolerSaying(failure);
   if (saying !== null) return saying.remedy;
-  if (isMissingPartition(failure)) return "setup";
   return REMEDIES.find(([prefix]) => failure.code.startsWith(prefix))?.[1] ?? "setup";
 }
 
@@ -142,9 +137,13 @@ const ADVICE: readonly (readonly [prefix: string, advice: string])[] = [
   ["53300", "raise the server's max_connections, or close other connections"],
 ];
 
+const POLICY_ADVICE = "let a policy of the table allow the role to insert what it gets (create policy … for insert)";
+
 function adviceFor(failure: SqlFailure): string | undefined {
   // Most failed checks are a row's fault.
   if (failure.code === "23514" && !isMissingPartition(failure)) return undefined;
+  // By the same code as a missing right; but a trigger may use it too.
+  if (failure.routine === "ExecWithCheckOptions" && failure.code === "42501") return POLICY_ADVICE;
   return ADVICE.find(([prefix]) => failure.code.startsWith(prefix))?.[1];
 }
 

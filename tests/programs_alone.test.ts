@@ -276,6 +276,16 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     },
   );
 
+  it("consumer says at WARN what it has rejected, why, and where it is", async () => {
+    const consumer = ["--stdin", "--embedded", newPath(), "--batch-interval", "60", "--log-level", "WARN"];
+    const input = `${metric(1)}no metric\nnone either\n${metric(2)}`;
+    const { code, stderr } = await run(runtime, "consumer", consumer, { input });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^\S+ WARN +2 messages rejected, the first because: the document is not JSON.*; see "public"."host_metrics_rejected"\n$/,
+    );
+  });
+
   it("consumer --stdin stores what it has read at SIGTERM, though its input goes on", async () => {
     const data = newPath();
     const limits = ["--batch-size", "2", "--batch-interval", "60", "--log-level", "DEBUG"];

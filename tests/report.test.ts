@@ -67,3 +67,25 @@ it("ConsumerReport says once a minute what was stored since the last time", () =
     "INFO last minute: 1 metric stored or known already, 0 rejected",
   ]);
 });
+
+it("ConsumerReport says rejections at once, then once a minute: how many, why the first, and where they are", () => {
+  const { log, lines } = logged("WARN");
+  const report = new ConsumerReport(log, () => ({ rows: 0, rejected: 0 }));
+  report.rejected(1, "no\nteapots", `"m_rejected"`);
+  expect(lines).toEqual([`WARN 1 message rejected, no teapots; see "m_rejected"`]);
+  report.rejected(2, "no JSON", `"m_rejected"`);
+  report.rejected(3, "something else", `"m_rejected"`);
+  expect(lines).toHaveLength(1);
+  vi.advanceTimersByTime(60_000);
+  expect(lines.slice(1)).toEqual([`WARN 5 messages rejected, the first because: no JSON; see "m_rejected"`]);
+  report.rejected(1, "x".repeat(1000), `"m_rejected"`);
+  expect(lines).toHaveLength(2);
+  vi.advanceTimersByTime(60_000);
+  expect(lines.slice(2)).toEqual([`WARN 1 message rejected, ${"x".repeat(300)}…; see "m_rejected"`]);
+  vi.advanceTimersByTime(60_000);
+  report.rejected(1, "later", `"m_rejected"`);
+  expect(lines).toHaveLength(4);
+  report.rejected(1, "last", `"m_rejected"`);
+  report[Symbol.dispose]();
+  expect(lines[4]).toBe(`WARN 1 message rejected, last; see "m_rejected"`);
+});

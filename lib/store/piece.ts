@@ -21,10 +21,25 @@ export interface Span {
   readonly next: number;
 }
 
+export type Spans = ReadonlyMap<number, Span>;
+
 /** What goes to the database in one statement: messages in the order they arrived in, and how far each partition gets. */
 export interface Piece {
-  readonly spans: ReadonlyMap<number, Span>;
+  readonly spans: Spans;
   readonly entries: readonly Entry[];
+}
+
+/** The same, with the messages in parts that are already written as the statement takes them. */
+export interface Portion<P> {
+  readonly spans: Spans;
+  readonly parts: readonly P[];
+}
+
+/** What a statement may hold, unless a single message is more. */
+export interface Most {
+  readonly messages: number;
+  /** Of keys and values. */
+  readonly bytes: number;
 }
 
 /**
@@ -33,6 +48,20 @@ export interface Piece {
  */
 export function cut({ spans, entries }: Piece, at: number): [Piece, Piece] {
   const left = entries.slice(0, at);
+  const [leftSpans, rightSpans] = cutSpans(spans, left);
+  return [{ spans: leftSpans, entries: left }, { spans: rightSpans, entries: entries.slice(at) }];
+}
+
+/** Puts together what `cut` has cut. */
+export function join(left: Piece, right: Piece): Piece {
+  const spans = new Map(left.spans);
+  for (const [partition, { start, next }] of right.spans) {
+    spans.set(partition, { start: spans.get(partition)?.start ?? start, next });
+  }
+  return { spans, entries: [...left.entries, ...right.entries] };
+}
+
+function cutSpans(spans: Spans, left: Iterable<Entry>): [left: Spans, right: Spans] {
   const leftSpans = new Map<number, Span>();
   for (const { partition, offset } of left) {
     const start = spans.get(partition)?.start ?? offset;
@@ -43,26 +72,54 @@ export function cut({ spans, entries }: Piece, at: number): [Piece, Piece] {
     const position = leftSpans.get(partition)?.next ?? start;
     if (position < next) rightSpans.set(partition, { start: position, next });
   }
-  return [{ spans: leftSpans, entries: left }, { spans: rightSpans, entries: entries.slice(at) }];
+  return [leftSpans, rightSpans];
 }
 
-/** Cuts a piece so that no part holds more than `maxBytes` of messages, unless a single one does. */
-export function* portions(piece: Piece, maxBytes: number): Generator<Piece> {
-  let rest = piece;
-  for (let at = fitting(rest, maxBytes); at < rest.entries.length; at = fitting(rest, maxBytes)) {
-    const [first, second] = cut(rest, at);
-    yield first;
-    rest = second;
+/**
+ * Shares parts out to portions that hold no more than `most()`, unless a single part does. It is asked anew for each
+ * portion: what became of the one before may have changed it.
+ */
+export function* portions<P extends { readonly entries: readonly Entry[]; readonly bytes: number }>(
+  { spans, parts }: Portion<P>,
+  most: () => Most,
+): Generator<Portion<P>> {
+  let rest = spans;
+  for (let from = 0, to = 0; from < parts.length || from === 0; from = to) {
+    to = from + fitting(parts, from, most());
+    const some = parts.slice(from, to);
+    const [left, right] = cutSpans(rest, some.flatMap(({ entries }) => entries));
+    if (to >= parts.length) return yield { spans: rest, parts: some };
+    yield { spans: left, parts: some };
+    rest = right;
   }
-  yield rest;
 }
 
-/** How many entries from the first on fit into `maxBytes`; at least one. */
-function fitting({ entries }: Piece, maxBytes: number): number {
-  let bytes = 0;
-  const beyond = entries.findIndex(({ key, value }) => {
-    bytes += (key?.length ?? 0) + (value?.length ?? 0);
-    return bytes > maxBytes;
-  });
-  return beyond === -1 ? entries.length : Math.max(beyond, 1);
+/** How many parts from number `from` on fit into one portion; at least one. */
+function fitting(
+  parts: readonly { readonly entries: readonly Entry[]; readonly bytes: number }[],
+  from: number,
+  most: Most,
+): number {
+  let [count, messages, bytes] = [0, 0, 0];
+  for (let part = parts[from]; part !== undefined; part = parts[from + count]) {
+    messages += part.entries.length;
+    bytes += part.bytes;
+    if (count > 0 && (messages > most.messages || bytes > most.bytes)) break;
+    count++;
+  }
+  return Math.max(count, 1);
+}
+
+/** Shares entries out to runs of at most `most`, unless a single entry is more. */
+export function* runs(entries: readonly Entry[], most: Most): Generator<readonly Entry[]> {
+  const sized = entries.map((entry) => ({ entries: [entry], bytes: sizeOf(entry) }));
+  for (let from = 0, to = 0; from < entries.length; from = to) {
+    to = from + fitting(sized, from, most);
+    yield entries.slice(from, to);
+  }
+}
+
+/** Bytes of key and value. */
+export function sizeOf({ key, value }: Entry): number {
+  return (key?.length ?? 0) + (value?.length ?? 0);
 }

@@ -1,6 +1,6 @@
 import { isRejection, type Metric, type Rejection } from "../metric.ts";
 import { base64, type Element, elements } from "../pg_text.ts";
-import type { Entry } from "./piece.ts";
+import { type Entry, type Most, runs, sizeOf } from "./piece.ts";
 import { canHoldMissed } from "./statements.ts";
 import type { Tables } from "./tables.ts";
 
@@ -13,8 +13,17 @@ export interface Parts {
   readonly missed: readonly Entry[];
 }
 
-/** Messages with the texts that the flush statement takes: made beforehand, while the database is busy with others. */
+/** Messages that were written for the statement beforehand, while the database was busy with others. */
 export interface Sheet {
+  readonly entries: readonly Entry[];
+  /** None holds more than one statement may. */
+  readonly pages: readonly Page[];
+  /** Of keys and values. */
+  readonly bytes: number;
+}
+
+/** Messages with the texts that the flush statement takes. */
+export interface Page {
   readonly entries: readonly Entry[];
   readonly parts: Parts;
   /** The columns of `flushSql` from the rejected messages' partition on, each without the braces around it. */
@@ -23,18 +32,23 @@ export interface Sheet {
   readonly bytes: number;
 }
 
-export function toSheet(entries: readonly Entry[], tables: Tables): Sheet {
+export function toSheet(entries: readonly Entry[], tables: Tables, most: Most): Sheet {
+  const pages = [...runs(entries, most)].map((run) => toPage(run, tables));
+  return { entries, pages, bytes: pages.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+export function toPage(entries: readonly Entry[], tables: Tables): Page {
   const parts = sort(entries, tables);
-  const bytes = entries.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0);
+  const bytes = entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
   return { entries, parts, columns: columnsOf(parts, tables), bytes };
 }
 
-/** The columns of all sheets, in order, as arrays for the flush statement. */
-export function joinSheets(sheets: readonly Sheet[]): string[] {
-  const [first] = sheets;
-  if (first === undefined) throw new RangeError("There is no sheet to store");
+/** The columns of all pages, in order, as arrays for the flush statement. */
+export function joinPages(pages: readonly Page[]): string[] {
+  const [first] = pages;
+  if (first === undefined) throw new RangeError("There is no page to store");
   return first.columns.map((_, i) => {
-    const texts = sheets.map(({ columns }) => columns[i] as string).filter((text) => text !== "");
+    const texts = pages.map(({ columns }) => columns[i] as string).filter((text) => text !== "");
     return `{${texts.join(",")}}`;
   });
 }
