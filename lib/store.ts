@@ -4,7 +4,16 @@ import { arrayText } from "./pg_text.ts";
 import { cut, type Entry, type Piece, portions, type Source, type Span } from "./store/piece.ts";
 import type { TableName } from "./schema.ts";
 import { joinSheets, type Sheet, toSheet } from "./store/sheet.ts";
-import { claimSql, flushSql, forgetSql, marksSql, skipSql } from "./store/statements.ts";
+import {
+  claimSql,
+  firstClaimScript,
+  flushSql,
+  forgetSql,
+  knownSql,
+  marksSql,
+  skippedSql,
+  skipSql,
+} from "./store/statements.ts";
 import { prepareTables, type Tables } from "./store/tables.ts";
 
 export type { Entry, Source, Span } from "./store/piece.ts";
@@ -70,6 +79,19 @@ export class Store {
     return new Map(rows.map(({ partition, mark }) => [partition, Number(mark)]));
   }
 
+  /** True where a topic of this name has a mark, be it of an earlier topic of the name, or of other partitions. */
+  async knows({ topic }: Source): Promise<boolean> {
+    return (await this.#database.query(knownSql(this.#tables), [topic])).length > 0;
+  }
+
+  /**
+   * Gives the partitions in `starts`, which are to be all that the topic has, their first marks; does nothing where a topic of
+   * this name has a mark. Of several that do so at the same time one decides for all partitions.
+   */
+  async claimFirst(source: Source, starts: ReadonlyMap<number, number>): Promise<void> {
+    if (starts.size > 0) await this.#database.script(firstClaimScript(this.#tables, source, starts));
+  }
+
   /** Writes messages as the statement takes them: work that can be done while the database is busy. */
   sheet(entries: readonly Entry[]): Sheet {
     return toSheet(entries, this.#tables);
@@ -108,8 +130,20 @@ export class Store {
     const { topic, topicId } = source;
     const parameters = [topicId, String(partition), String(from), String(to), topic, reason];
     const moved = await this.#database.query(skipSql(this.#tables), parameters);
-    if (moved.length > 0) this.#counters = { ...this.#counters, rejected: this.#counters.rejected + 1 };
+    if (moved.length > 0) this.#countSkip();
     return moved.length > 0;
+  }
+
+  /** True where `skip` has done this already, by this store or another: for one whose answer was lost. */
+  async hasSkipped({ topicId }: Source, partition: number, from: number, reason: string): Promise<boolean> {
+    const parameters = [topicId, String(partition), String(from), reason];
+    const found = await this.#database.query(skippedSql(this.#tables), parameters);
+    if (found.length > 0) this.#countSkip();
+    return found.length > 0;
+  }
+
+  #countSkip(): void {
+    this.#counters = { ...this.#counters, rejected: this.#counters.rejected + 1 };
   }
 
   /** Halves until the message at fault is alone: about 2·log2(n) statements for each, and its neighbours are stored. */
