@@ -183,6 +183,17 @@ export async function identifyTopic(
 type Questions = Pick<NativeAdmin, "describeTopics">;
 type Described = Parameters<Parameters<NativeAdmin["describeTopics"]>[2]>[1][number];
 
+/** Waits until a broker knows a consumer's topic, of which some partitions may have no leader. Throws `KafkaSetupError` where none does. */
+export async function findTopic(
+  library: Librdkafka,
+  client: NativeClient,
+  topic: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const admin = library.AdminClient.createFrom(client);
+  await retry(() => identifyTopic(admin, topic).catch(rethrow(topic)), { signal, isPassing });
+}
+
 /** Sees to it that a producer's topic exists: makes it where it is missing and `partitions` says how. */
 export async function ensureTopic(
   library: Librdkafka,
