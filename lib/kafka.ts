@@ -24,7 +24,7 @@ export interface ProducerOptions extends KafkaOptions {
   readonly partitions: number | null;
 }
 
-/** Where a partition that has no mark yet is read from: its first message, its end, or a time (ms since 1970). */
+/** Where a topic is read from whose name has no mark yet: each partition's first message, its end, or a time (ms since 1970). */
 export type Start = "earliest" | "latest" | { readonly time: number };
 
 /** What a consumer needs beside how to reach the topic. */
@@ -57,6 +57,8 @@ export interface IncomingMessage {
   readonly value: Uint8Array | null;
   /** Milliseconds since 1970. */
   readonly timestamp: number;
+  /** The client knows from the log itself that there is no message from this offset to its own. Absent: from its own. */
+  readonly since?: number;
 }
 
 /** The partitions that the group gave to this consumer. Offsets are those of the log when it was given them. */
@@ -65,16 +67,24 @@ export interface Assignment {
   /** The topic's id as 32 hexadecimal digits, the same from either client; `cluster-id/topic` where the broker has none. */
   readonly topicId: string;
   readonly partitions: readonly AssignedPartition[];
+  /**
+   * Where `--kafka-start` says to begin in ALL partitions of the topic: for a topic whose name has no mark, and only then.
+   * Absent where it says the first message, as for every other partition. May reject; the reading is then tried again.
+   */
+  readonly firstStarts?: () => Promise<Positions>;
 }
 
 export interface AssignedPartition {
   readonly partition: number;
-  /** The first offset that the log still holds. */
+  /** The first offset that the log still holds: where a partition without a mark is read from. */
   readonly logStart: number;
   /** The offset that the next message written will get. */
   readonly logEnd: number;
-  /** Where `--kafka-start` says to begin if the partition has no mark. */
-  readonly start: number;
+  /**
+   * Where the log was cut since it was last read, if it was: what was above is no more, and what is there now is other
+   * messages. Told only of marks that are above.
+   */
+  readonly cutAt?: number;
 }
 
 /** Partition → the offset of the message to read next. */
@@ -94,6 +104,11 @@ export interface Reading {
   readonly logEnds?: () => Promise<Positions>;
   /** True where holes between offsets mean nothing (lines of a text, of which blank ones are left out). */
   readonly sparse?: boolean;
+  /**
+   * Asks the brokers once more, by another way than the messages came, whether there is no message from offset `from` to
+   * `to` (not included). Rejects where they cannot be asked. Absent: nobody can.
+   */
+  readonly isHole?: (partition: number, from: number, to: number) => Promise<boolean>;
 }
 
 /** Asked for each assignment, before anything is read: where to read each of its partitions from. */

@@ -1,14 +1,15 @@
-import { Consumer } from "@platformatic/kafka";
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
 import {
   asRefusedTls,
   connectionOptions,
   createTopic,
   describeTopic,
+  identifyTopic,
   reason,
   rethrow,
 } from "./kafka_javascript/connection.ts";
 import { JavascriptConsumer } from "./kafka_javascript/consumer.ts";
+import { LogConsumer } from "./kafka_javascript/log_consumer.ts";
 import { JavascriptProducer } from "./kafka_javascript/producer.ts";
 import { findRefusal } from "./kafka/handshake.ts";
 import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, isPassing, MissingTopicError, Troubles, within } from "./kafka/setup.ts";
@@ -22,7 +23,7 @@ export const client: KafkaClient = {
   async openProducer(options, listener, signal) {
     const troubles = new Troubles(listener);
     try {
-      await waitForTopic(options, troubles, signal);
+      await waitForTopic(options, describeTopic, troubles, signal);
     } catch (error) {
       if (!(error instanceof MissingTopicError) || options.partitions === null) throw error;
       await unlessAborted(createTopic(options, options.partitions, signal), signal);
@@ -32,13 +33,18 @@ export const client: KafkaClient = {
 
   async openConsumer(options, listener, signal) {
     const troubles = new Troubles(listener);
-    await waitForTopic(options, troubles, signal);
+    await waitForTopic(options, identifyTopic, troubles, signal);
     return new JavascriptConsumer(options, troubles);
   },
 };
 
-/** Waits for a broker; throws `KafkaSetupError` where it has no such topic, or lets nobody in. */
-async function waitForTopic(options: KafkaOptions, troubles: Troubles, signal: AbortSignal): Promise<void> {
+/** Waits for a broker, and for what `look` wants of the topic; throws `KafkaSetupError` where there is none, or nobody is let in. */
+async function waitForTopic(
+  options: KafkaOptions,
+  look: typeof identifyTopic,
+  troubles: Troubles,
+  signal: AbortSignal,
+): Promise<void> {
   const waits = {
     signal,
     isPassing,
@@ -47,7 +53,7 @@ async function waitForTopic(options: KafkaOptions, troubles: Troubles, signal: A
   };
   await retry(async () => {
     try {
-      await unlessAborted(lookForTopic(options).catch(rethrow(options.topic)), signal);
+      await unlessAborted(lookForTopic(options, look).catch(rethrow(options.topic)), signal);
     } catch (error) {
       const refusal = asRefusedTls(error);
       // Of what a broker says after the handshake the library tells only that it ended the connection.
@@ -60,11 +66,11 @@ async function waitForTopic(options: KafkaOptions, troubles: Troubles, signal: A
 /** The library's words for a connection that the other side ended. */
 const CLOSED = "Connection closed";
 
-async function lookForTopic(options: KafkaOptions): Promise<void> {
+async function lookForTopic(options: KafkaOptions, look: typeof identifyTopic): Promise<void> {
   const settings = { ...connectionOptions(options), groupId: CLIENT_ID, retries: 0, requestTimeout: ANSWER_LIMIT };
-  const probe = new Consumer(settings);
+  const probe = new LogConsumer(settings);
   try {
-    await describeTopic(probe, options.topic);
+    await look(probe, options.topic);
   } finally {
     await within(CLOSE_LIMIT, probe.close(true));
   }

@@ -1,5 +1,5 @@
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
-import { connected, ensureTopic, type Patience } from "./kafka_librdkafka/connection.ts";
+import { connected, ensureTopic, findTopic, type Patience } from "./kafka_librdkafka/connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./kafka_librdkafka/consumer.ts";
 import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
 import { isPassing, isPassingLater, Troubles } from "./kafka/setup.ts";
@@ -49,7 +49,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       // Looked at with a producer: that one tells what is wrong with TLS before it is connected.
       const probe = await connectProducer(options, { troubles, isPassing, signal });
       try {
-        await ensureTopic(library, probe, options.topic, null, signal);
+        await findTopic(library, probe, options.topic, signal);
       } finally {
         await closeProducer(probe);
       }

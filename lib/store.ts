@@ -6,7 +6,16 @@ import type { Source, Span, Spans } from "./store/piece.ts";
 import type { TableName } from "./schema.ts";
 import { joinPages, type Page, type Sheet, toPage, toSheet } from "./store/sheet.ts";
 import { StatementSize } from "./store/statement_size.ts";
-import { claimSql, flushSql, forgetSql, marksSql, skipSql } from "./store/statements.ts";
+import {
+  claimSql,
+  firstClaimScript,
+  flushSql,
+  forgetSql,
+  knownSql,
+  marksSql,
+  skippedSql,
+  skipSql,
+} from "./store/statements.ts";
 import { prepareTables, type Tables } from "./store/tables.ts";
 import { isRefusal, ordinaryMetric, takesCopy, takesMetric } from "./store/trial.ts";
 
@@ -103,6 +112,19 @@ export class Store {
     return new Map(rows.map(({ partition, mark }) => [partition, Number(mark)]));
   }
 
+  /** True where a topic of this name has a mark, be it of an earlier topic of the name, or of other partitions. */
+  async knows({ topic }: Source): Promise<boolean> {
+    return (await this.#database.query(knownSql(this.#tables), [topic])).length > 0;
+  }
+
+  /**
+   * Gives the partitions in `starts`, which are to be all that the topic has, their first marks; does nothing where a topic of
+   * this name has a mark. Of several that do so at the same time one decides for all partitions.
+   */
+  async claimFirst(source: Source, starts: ReadonlyMap<number, number>): Promise<void> {
+    if (starts.size > 0) await this.#database.script(firstClaimScript(this.#tables, source, starts));
+  }
+
   /** Writes messages as the statement takes them: work that can be done while the database is busy. */
   sheet(entries: readonly Entry[]): Sheet {
     return toSheet(entries, this.#tables, { messages: this.#batchSize, bytes: MAX_STATEMENT_BYTES });
@@ -140,8 +162,20 @@ export class Store {
     const { topic, topicId } = source;
     const parameters = [topicId, String(partition), String(from), String(to), topic, reason];
     const moved = await this.#database.query(skipSql(this.#tables), parameters);
-    if (moved.length > 0) this.#counters = { ...this.#counters, rejected: this.#counters.rejected + 1 };
+    if (moved.length > 0) this.#countSkip();
     return moved.length > 0;
+  }
+
+  /** True where `skip` has done this already, by this store or another: for one whose answer was lost. */
+  async hasSkipped({ topicId }: Source, partition: number, from: number, reason: string): Promise<boolean> {
+    const parameters = [topicId, String(partition), String(from), reason];
+    const found = await this.#database.query(skippedSql(this.#tables), parameters);
+    if (found.length > 0) this.#countSkip();
+    return found.length > 0;
+  }
+
+  #countSkip(): void {
+    this.#counters = { ...this.#counters, rejected: this.#counters.rejected + 1 };
   }
 
   /** One portion after the other, the first one first: each begins where the one before it ends. */

@@ -1,9 +1,10 @@
 import { type BatchCause, batches, type BatchLimits, type Measure } from "./batches.ts";
 import { remedyFor } from "./database.ts";
 import type { AssignedPartition, Assignment, IncomingMessage, KafkaConsumer, Positions, Reading } from "./kafka.ts";
+import { Holes } from "./transfer/holes.ts";
 import { decodeMetric, isRejection } from "./metric.ts";
 import { Progress } from "./transfer/progress.ts";
-import { retry } from "./retry.ts";
+import { pause, retry } from "./retry.ts";
 import type { Entry, Sheet, Source, Span, Store } from "./store.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
@@ -53,9 +54,15 @@ export interface TransferOptions {
 export async function transfer(consumer: KafkaConsumer, store: Store, options: TransferOptions): Promise<void> {
   const resume = new Resumption(store, options);
   const holes = new Holes();
+  const again = { why: "", times: 0 };
   for await (const reading of consumer.readings((assignment) => resume.position(assignment), options.stop)) {
     const reopened = await storeReading(reading, consumer, store, holes, options);
-    if (reopened !== null) options.events.reopened(reopened);
+    if (reopened === null) continue;
+    options.events.reopened(reopened);
+    again.times = reopened === again.why ? again.times + 1 : 0;
+    again.why = reopened;
+    // A client that leaves the same messages out each time must not be asked without a rest.
+    if (again.times > 1) await pause(again.times, options.stop);
   }
 }
 
@@ -89,7 +96,7 @@ async function storeReading(
   const positions = new Map(reading.positions);
   options.events.began(reading);
   let cause: BatchCause = "end";
-  const source = arrivals(reading, store, holes, options.events);
+  const source = arrivals(reading, store, holes, options);
   for await (const batch of batches(source, options.limits, MEASURE, (why) => cause = why)) {
     const sheets = batch.map(({ sheet }) => sheet);
     const spans = joinSpans(batch);
@@ -121,17 +128,20 @@ function newestOf(sheets: readonly Sheet[]): number {
   return NaN;
 }
 
-/** Reads messages as metrics, as they come; ends behind the first hole that is not believed yet. */
+/** Reads messages as metrics, as they come; ends behind the first hole that is not believed. */
 async function* arrivals(
   reading: Reading,
   store: Store,
   holes: Holes,
-  events: TransferEvents,
+  { stop, events }: TransferOptions,
 ): AsyncGenerator<Arrival, void> {
-  const { assignment, sparse } = reading;
   const progress = new Progress(reading.positions);
+  const isLawful = (message: IncomingMessage) => {
+    const position = progress.positions.get(message.partition);
+    return position !== undefined && (reading.sparse === true || holes.isLawful(reading, position, message, stop));
+  };
   for await (const messages of reading.messages) {
-    const { entries, gap } = accept(messages, progress, sparse === true ? null : holes, assignment);
+    const { entries, gap } = await accept(messages, progress, isLawful);
     if (gap === null && entries.length < messages.length) events.replayed(messages.length - entries.length);
     yield { sheet: store.sheet(entries), spans: progress.takeSpans(), gap };
     if (gap !== null) return;
@@ -147,19 +157,18 @@ function joinSpans(batch: readonly Arrival[]): Map<number, Span> {
   return joined;
 }
 
-/** The messages that are to be stored, up to the first hole that is not believed yet (without `holes`: all are). */
-function accept(
+/** The messages that are to be stored, up to the first behind a hole that is not lawful. */
+async function accept(
   messages: readonly IncomingMessage[],
   progress: Progress,
-  holes: Holes | null,
-  source: Source,
-): { entries: Entry[]; gap: string | null } {
+  isLawful: (message: IncomingMessage) => Promise<boolean> | boolean,
+): Promise<{ entries: Entry[]; gap: string | null }> {
   const entries: Entry[] = [];
   for (const message of messages) {
     const { partition, offset, key, value, timestamp } = message;
     const arrival = progress.judge(partition, offset);
     if (arrival === "replay") continue;
-    if (arrival === "gap" && holes?.isConfirmed(source, partition, offset) === false) {
+    if (arrival === "gap" && !(await isLawful(message))) {
       const gap = `partition ${partition} went on at offset ${offset} instead of ${progress.positions.get(partition)}`;
       return { entries, gap };
     }
@@ -167,23 +176,6 @@ function accept(
     entries.push({ partition, offset, key, value, content: decodeMetric(value, timestamp) });
   }
   return { entries, gap: null };
-}
-
-/**
- * Holes in a partition's offsets are lawful: compaction and transactions leave them. A client that loses its place leaves
- * one too. So a hole is believed once the partition, read again from its mark, shows the same one; and from then on all
- * holes of that partition are, or a compacted topic would be read again for each of its holes.
- */
-class Holes {
-  readonly #seen = new Map<string, number>();
-  readonly #confirmed = new Set<string>();
-
-  isConfirmed(source: Source, partition: number, offset: number): boolean {
-    const place = `${source.topicId}/${partition}`;
-    if (this.#seen.get(place) === offset) this.#confirmed.add(place);
-    this.#seen.set(place, offset);
-    return this.#confirmed.has(place);
-  }
 }
 
 /** Where to read each partition from: its mark; and what to do where the log no longer has what the mark asks for. */
@@ -199,7 +191,8 @@ class Resumption {
   }
 
   async position(assignment: Assignment): Promise<Positions> {
-    const starts = new Map(assignment.partitions.map(({ partition, start }) => [partition, start]));
+    await this.#claimFirst(assignment);
+    const starts = new Map(assignment.partitions.map(({ partition, logStart }) => [partition, logStart]));
     const claim = () => waitFor(() => this.#store.claim(assignment, starts), this.#options);
     const marks = await claim();
     let moved = false;
@@ -210,14 +203,32 @@ class Resumption {
     return moved ? await claim() : marks;
   }
 
+  /**
+   * Gives all partitions of a topic whose name has no mark their first ones, where `--kafka-start` says. All at once: what
+   * gets none now was not there yet, or nobody could say where it ends, and is read from its first message.
+   */
+  async #claimFirst(assignment: Assignment): Promise<void> {
+    const { firstStarts, partitions } = assignment;
+    if (firstStarts === undefined || partitions.length === 0) return;
+    if (await waitFor(() => this.#store.knows(assignment), this.#options)) return;
+    const starts = await firstStarts();
+    await waitFor(() => this.#store.claimFirst(assignment, starts), this.#options);
+  }
+
   /** Moves the mark to where the log can be read again, and records what is lost; true where it did. */
   async #recordLoss(source: Source, range: AssignedPartition, mark: number): Promise<boolean> {
-    const { partition, logStart, logEnd } = range;
+    const { partition, logStart, logEnd, cutAt = mark } = range;
     if (mark < logStart) {
       const reason =
         `offsets ${mark} to ${logStart - 1} of partition ${partition} were deleted from the topic before ` +
         `they were read: up to ${logStart - mark} messages are lost; lengthen the topic's retention`;
       return await this.#skip(source, partition, mark, logStart, reason);
+    }
+    if (cutAt < mark) {
+      const reason =
+        `partition ${partition} was cut at offset ${cutAt}, before the mark ${mark}: the broker has lost ` +
+        `messages that it had acknowledged; what was written there since is read`;
+      return await this.#skip(source, partition, mark, cutAt, reason);
     }
     const place = `${source.topicId}/${partition}/${mark}`;
     if (mark <= logEnd) {
@@ -236,7 +247,14 @@ class Resumption {
   }
 
   async #skip(source: Source, partition: number, from: number, to: number, reason: string): Promise<boolean> {
-    const done = await waitFor(() => this.#store.skip(source, partition, from, to, reason), this.#options);
+    let tries = 0;
+    const skip = () => {
+      tries++;
+      return this.#store.skip(source, partition, from, to, reason);
+    };
+    // The answer to an earlier try may have been lost, and with it that it was done.
+    const done = await waitFor(skip, this.#options) ||
+      tries > 1 && await waitFor(() => this.#store.hasSkipped(source, partition, from, reason), this.#options);
     if (done) this.#options.events.lost(reason);
     return true; // Also where another consumer moved the mark first: the marks are read again.
   }

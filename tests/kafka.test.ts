@@ -32,7 +32,7 @@ const text = (bytes: Uint8Array | null) => bytes === null ? null : new TextDecod
 const quiet = () => {};
 const untilStopped = AbortSignal.timeout(600_000);
 const fromStart: Position = ({ partitions }: Assignment) =>
-  Promise.resolve(new Map(partitions.map(({ partition, start }) => [partition, start])));
+  Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
 
 describe.runIf(canRunKafka())("Kafka", () => {
   let broker: KafkaServer;
@@ -136,7 +136,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
       expect(values.size).toBe(600);
     });
 
-    it.each<[Start, number]>([["earliest", 0], ["latest", 10], [{ time: outgoing(7).timestamp }, 7], [
+    it.each<[Start, number | null]>([["earliest", null], ["latest", 10], [{ time: outgoing(7).timestamp }, 7], [
       { time: 4e12 },
       10,
     ]])(
@@ -146,10 +146,16 @@ describe.runIf(canRunKafka())("Kafka", () => {
         await produce(client, topic, 10, 1);
         await using consumer = await openConsumer(client, topic, start);
         const stop = new AbortController();
-        for await (const { assignment } of consumer.readings(fromStart, stop.signal)) {
-          expect(assignment.partitions).toEqual([{ partition: 0, logStart: 0, logEnd: 10, start: offset }]);
+        let starts: ReadonlyMap<number, number> | undefined;
+        const position: Position = async (assignment) => {
+          starts = await assignment.firstStarts?.();
+          return await fromStart(assignment);
+        };
+        for await (const { assignment } of consumer.readings(position, stop.signal)) {
+          expect(assignment.partitions).toEqual([{ partition: 0, logStart: 0, logEnd: 10 }]);
           stop.abort();
         }
+        expect(starts).toEqual(offset === null ? undefined : new Map([[0, offset]]));
       },
     );
 
@@ -300,7 +306,7 @@ function follow(consumer: KafkaConsumer) {
   let partitions: readonly number[] = [];
   const position: Position = (assignment) =>
     Promise.resolve(
-      new Map(assignment.partitions.map(({ partition, start }) => [partition, next.get(partition) ?? start])),
+      new Map(assignment.partitions.map(({ partition, logStart }) => [partition, next.get(partition) ?? logStart])),
     );
   const work = (async () => {
     for await (const reading of consumer.readings(position, stop.signal)) {

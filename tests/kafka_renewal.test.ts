@@ -187,7 +187,7 @@ async function openReader(client: KafkaClient, options: Parameters<KafkaClient["
   const next = new Map<number, number>();
   const stop = new AbortController();
   const position: Position = ({ partitions }) =>
-    Promise.resolve(new Map(partitions.map(({ partition, start }) => [partition, next.get(partition) ?? start])));
+    Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, next.get(partition) ?? logStart])));
   return {
     stop: () => stop.abort(),
     async *messages() {

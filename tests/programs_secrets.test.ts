@@ -98,7 +98,7 @@ describe.runIf(canRun)("no secret appears", () => {
     const messages: string[] = [];
     const readings = consumer.readings(({ partitions }) => {
       end = partitions[0]?.logEnd ?? 0;
-      return Promise.resolve(new Map(partitions.map(({ partition, start }) => [partition, start])));
+      return Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
     }, stop.signal);
     for await (const reading of readings) {
       for await (const { offset, key, value } of each(reading.messages)) {

@@ -175,7 +175,7 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
     const readings = consumer.readings(({ partitions }) => {
       for (const { partition, logStart, logEnd } of partitions) if (logStart < logEnd) left.set(partition, logEnd);
       if (left.size === 0) stop.abort();
-      return Promise.resolve(new Map(partitions.map(({ partition, start }) => [partition, start])));
+      return Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
     }, stop.signal);
     for await (const reading of readings) {
       for await (const messages of reading.messages) {

@@ -84,6 +84,23 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(await store.claim(source, new Map([[0, 0], [2, 9]]))).toEqual(new Map([[0, 6], [2, 9]]));
     });
 
+    it("claimFirst gives all partitions their marks at once, for a name that has none, and then never again", async () => {
+      const store = await Store.open(database, newTable());
+      const [first, again, other] = [newSource(), newSource(), { ...newSource(), topic: "it's" }];
+      expect(await store.knows(first)).toBe(false);
+      // Two that begin together, of which one knows of more partitions: the same one decides for all.
+      const few = new Map([[0, 10], [1, 11]]);
+      const many = new Map([[0, 20], [1, 21], [2, 22]]);
+      await Promise.all([store.claimFirst(first, few), store.claimFirst(first, many)]);
+      const marks = await store.claim(first, new Map([[0, 0], [1, 0], [2, 0]]));
+      expect([[10, 11, 0], [20, 21, 22]]).toContainEqual([0, 1, 2].map((partition) => marks.get(partition)));
+      expect(await store.knows(again)).toBe(true);
+      await store.claimFirst(again, many);
+      expect(await store.claim(again, new Map([[0, 3], [2, 4]]))).toEqual(new Map([[0, 3], [2, 4]]));
+      await store.claimFirst(other, few);
+      expect(await store.claim(other, new Map([[0, 0], [5, 1]]))).toEqual(new Map([[0, 10], [5, 1]]));
+    });
+
     it("flush stores every field of a metric as it is", async () => {
       const table = newTable();
       const store = await Store.open(database, table);

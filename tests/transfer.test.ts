@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Database, explain, remedyFor } from "../lib/database.ts";
+import { type Database, explain, type Parameter, remedyFor } from "../lib/database.ts";
 import { openEmbedded } from "../lib/database/embedded.ts";
 import { quoteTables, type TableName } from "../lib/schema.ts";
 import { Store } from "../lib/store.ts";
@@ -58,8 +58,8 @@ async function scene(through: (database: Database) => Database = (same) => same)
     /** By partition. */
     marks: () => column(`select next_offset::int as value from ${tables.offsets} order by partition`),
     setMark: (mark: number) => store.claim({ topic: "metrics", topicId: topic.topicId }, new Map([[0, mark]])),
-    start: (options: Partial<TransferOptions> = {}) =>
-      transfer(topic, store, { limits: QUICK, stop: stop.signal, giveUp: giveUp.signal, events, ...options }),
+    start: (options: Partial<TransferOptions> = {}, from = topic) =>
+      transfer(from, store, { limits: QUICK, stop: stop.signal, giveUp: giveUp.signal, events, ...options }),
   };
 }
 
@@ -105,8 +105,18 @@ it.each<{ what: string; written: number[]; distort?: Distort; reopened: string[]
     distort: (messages, reading) => reading > 3 ? messages : messages.slice(4 - reading),
     reopened: [went(4, 0), went(3, 0), went(2, 0), went(1, 0)],
   },
-  { what: "has holes of its own", written: [0, 1, 5, 6, 20, 22], reopened: [went(5, 2)] },
-  { what: "begins with a hole of its own", written: [7, 8, 30], reopened: [went(7, 0)] },
+  {
+    what: "has holes of its own",
+    written: [0, 1, 5, 6, 20, 22],
+    reopened: [went(5, 2), went(20, 7), went(22, 21)],
+  },
+  { what: "begins with a hole of its own", written: [7, 8, 30], reopened: [went(7, 0), went(30, 9)] },
+  {
+    what: "has a hole of its own, and then one that the client made",
+    written: [0, 1, 2, ...range(4, 40)],
+    distort: only(1, (messages) => messages.filter(({ offset }) => offset < 20 || offset > 29)),
+    reopened: [went(4, 3), went(30, 20)],
+  },
 ])("transfer stores each message once where the log $what", async ({ written, distort, reopened }) => {
   const here = await scene();
   if (distort !== undefined) here.topic.distort = distort;
@@ -115,6 +125,87 @@ it.each<{ what: string; written: number[]; distort?: Distort; reopened: string[]
   expect(await here.rows()).toEqual(written.map(String));
   expect(here.told).toEqual({ waiting: 0, recovered: 0, stored: written.length, lost: [], reopened });
   expect(here.topic.commits.at(-1)).toEqual(new Map([[0, (written.at(-1) ?? 0) + 1]]));
+});
+
+it("transfer asks about each hole by itself, and reads again only where there are messages in it", async () => {
+  const here = await scene();
+  here.topic.holesAsked = [];
+  const written = [0, 1, 2, ...range(4, 40), ...range(50, 53), 60];
+  for (const offset of written) here.topic.write(metric(String(offset)), { offset });
+  here.topic.distort = only(0, (messages) => messages.filter(({ offset }) => offset < 20 || offset > 29));
+  await transferTo(61, here);
+  expect(await here.rows()).toEqual(written.map(String));
+  expect(here.told.reopened).toEqual([went(30, 20)]);
+  expect(here.topic.holesAsked).toEqual([[3, 4], [20, 30], [40, 50], [53, 60]]);
+});
+
+it("transfer takes a client's word for a hole that it saw in the log, and for no more of it than that", async () => {
+  const here = await scene();
+  here.topic.holesAsked = [];
+  const written = [0, 1, ...range(5, 8), ...range(9, 12)];
+  for (const offset of written) here.topic.write(metric(String(offset)), { offset });
+  const vouch = new Map([[5, 2], [9, 8]]);
+  here.topic.distort = (messages, reading) =>
+    messages.filter(({ offset }) => reading > 0 || offset !== 7)
+      .map((message) => ({ ...message, ...vouch.has(message.offset) && { since: vouch.get(message.offset) } }));
+  await transferTo(12, here);
+  expect(await here.rows()).toEqual(written.map(String));
+  expect(here.topic.holesAsked).toEqual([[7, 9]]);
+  expect(here.told.reopened).toEqual([went(9, 7)]);
+});
+
+it("transfer never believes a hole in which the brokers have messages, however often it is shown", async () => {
+  const here = await scene();
+  here.topic.holesAsked = [];
+  for (const offset of range(0, 6)) here.topic.write(metric(String(offset)));
+  here.topic.distort = (messages, reading) => reading > 3 ? messages : messages.filter(({ offset }) => offset !== 3);
+  await transferTo(6, here);
+  expect(await here.rows()).toEqual(range(0, 6).map(String));
+  expect(here.told.reopened).toEqual(Array(4).fill(went(4, 3)));
+});
+
+/** Transfers until every mark stands where it is said here, in the order of the partitions. */
+async function transferAll(here: Scene, topic: MemoryTopic, marks: readonly number[]): Promise<void> {
+  const stop = new AbortController();
+  const work = here.start({ stop: stop.signal }, topic);
+  await expect.poll(here.marks, { timeout: 20_000 }).toEqual(marks);
+  stop.abort();
+  await work;
+}
+
+it("transfer begins at the end of all partitions at once, and reads those that come later from their first message", async () => {
+  const here = await scene();
+  const { topic } = here;
+  topic.isLatest = true;
+  for (const partition of [0, 1]) {
+    for (const n of range(0, 10)) topic.write(metric(`old ${partition}/${n}`), { partition });
+  }
+  // The other one is some consumer's that has not come so far yet.
+  topic.own = [0];
+  await transferAll(here, topic, [10, 10]);
+  for (const partition of [0, 1, 2]) {
+    for (const n of range(0, 5)) topic.write(metric(`${partition}/${n}`), { partition });
+  }
+  topic.own = [1, 2];
+  await transferAll(here, topic, [10, 15, 5]);
+  topic.own = [0];
+  await transferAll(here, topic, [15, 15, 5]);
+  expect(new Set(await here.rows())).toEqual(new Set([0, 1, 2].flatMap((p) => range(0, 5).map((n) => `${p}/${n}`))));
+});
+
+it("transfer reads a topic that was made again from its first message, though it is to begin at the end", async () => {
+  const here = await scene();
+  here.topic.isLatest = true;
+  here.topic.write(metric("old"));
+  await transferAll(here, here.topic, [1]);
+  const again = new MemoryTopic(randomUUID());
+  again.isLatest = true;
+  for (const n of range(0, 4)) again.write(metric(String(n)));
+  const stop = new AbortController();
+  const work = here.start({ stop: stop.signal }, again);
+  await expect.poll(here.rows, { timeout: 20_000 }).toEqual(["0", "1", "2", "3"]);
+  stop.abort();
+  await work;
 });
 
 it("transfer keeps the partitions apart: a hole in one is not believed for another", async () => {
@@ -186,6 +277,39 @@ it("transfer records once what retention deleted before it was read, and reads o
   expect(await here.rejected()).toEqual([{ offset: 2, reason }]);
   expect(here.told.lost).toEqual([reason]);
   expect(here.topic.begun).toEqual([new Map([[0, 10]])]);
+});
+
+it("transfer says once what is lost, also where the answer to its record is", async () => {
+  let answers = 0;
+  const here = await scene((database) => ({
+    ...intercepting(database, () => {}),
+    query: async <R extends object>(text: string, parameters?: readonly Parameter[]) => {
+      const rows = await database.query<R>(text, parameters);
+      if (text.startsWith("with moved as") && answers++ === 0) throw away("ECONNRESET");
+      return rows;
+    },
+  }));
+  await here.setMark(2);
+  here.topic.write(metric("10"), { offset: 10 });
+  here.topic.bound(10, 11);
+  await transferTo(11, here);
+  expect(answers).toBe(2);
+  expect(await here.rejected()).toHaveLength(1);
+  expect(here.told.lost).toEqual([expect.stringContaining("offsets 2 to 9 of partition 0 were deleted")]);
+  expect(here.store.counters.rejected).toBe(1);
+});
+
+it("transfer goes back to where a log was cut, and stores what was written there since", async () => {
+  const here = await scene();
+  await here.setMark(5);
+  for (const offset of range(0, 8)) here.topic.write(metric(String(offset)), { offset });
+  here.topic.cutAt = 3;
+  await transferTo(8, here);
+  const reason = "partition 0 was cut at offset 3, before the mark 5: the broker has lost messages that it had " +
+    "acknowledged; what was written there since is read";
+  expect(await here.rows()).toEqual(["3", "4", "5", "6", "7"]);
+  expect(await here.rejected()).toEqual([{ offset: 5, reason }]);
+  expect(here.told.lost).toEqual([reason]);
 });
 
 it("transfer looks twice at a log that ends before the mark, then records the loss and lowers the mark", async () => {

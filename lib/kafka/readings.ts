@@ -1,4 +1,14 @@
-import type { Assignment, IncomingMessage, KafkaSetupError, Position, Positions, Reading, Start } from "../kafka.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import type {
+  AssignedPartition,
+  Assignment,
+  IncomingMessage,
+  KafkaSetupError,
+  Position,
+  Positions,
+  Reading,
+  Start,
+} from "../kafka.ts";
 import { isPassing, type Troubles } from "./setup.ts";
 import { pause, retry } from "../retry.ts";
 import { unlessAborted } from "../unless_aborted.ts";
@@ -8,6 +18,8 @@ export interface Described {
   readonly assignment: Assignment;
   /** Aborts when the group takes the share away. */
   readonly changed: AbortSignal;
+  /** Partitions of the share that nobody leads for the moment: they are no part of the assignment. */
+  readonly leaderless: readonly number[];
 }
 
 /** What a client does for `readings`. */
@@ -18,6 +30,12 @@ export interface Group<D extends Described> {
   messages(described: D, positions: Positions, stop: AbortSignal): AsyncIterable<readonly IncomingMessage[]>;
   /** Where the log of each partition of a share ends now. */
   logEnds(described: D): Promise<Positions>;
+  /** True where the brokers, asked by another way than the messages came, have none from `from` to `to` (not included). */
+  isHole(described: D, partition: number, from: number, to: number): Promise<boolean>;
+  /** Where logs were cut below these positions since they were read, as far as can be known. Asked before each reading. */
+  cuts(described: D, positions: Positions): Promise<Positions>;
+  /** True where a leaderless partition of the share has a leader now. */
+  hasNewLeader(described: D): Promise<boolean>;
   /** An error as one that no waiting mends, or null; and what it says to a person. */
   asSetupError(error: unknown): KafkaSetupError | null;
   reason(error: unknown): string;
@@ -30,27 +48,92 @@ export async function* readings<D extends Described>(
   troubles: Troubles,
   signal: AbortSignal,
 ): AsyncGenerator<Reading, void> {
-  for (let failures = 0; !signal.aborted;) {
+  let failures = 0;
+  const fail = async (error: unknown) => {
+    const setup = group.asSetupError(error);
+    if (setup !== null) throw setup;
+    report(group, troubles, error);
+    await pause(failures, signal);
+  };
+  while (!signal.aborted) {
     const described = await waitForShare(group, troubles, signal);
     if (described === null) return;
-    const { assignment, changed } = described;
-    const positions = await position(assignment);
+    const { changed } = described;
+    const found = await lookUp(group, described, position, signal);
     // It took its time, perhaps: what is no longer this member's must not be read.
-    if (changed.aborted) continue;
+    if (changed.aborted || signal.aborted) continue;
+    if ("failure" in found) {
+      failures++;
+      await fail(found.failure);
+      continue;
+    }
+    const { assignment, positions } = found;
     const left = new AbortController();
-    const read = new Read(
-      group.messages(described, positions, AbortSignal.any([signal, changed, left.signal])),
-      troubles,
-    );
-    yield { assignment, positions, messages: read.messages(), logEnds: () => group.logEnds(described) };
-    // The reader may have left while the messages were waiting for more.
-    left.abort();
+    const stop = AbortSignal.any([signal, changed, left.signal]);
+    const read = new Read(group.messages(described, positions, stop), troubles);
+    if (described.leaderless.length > 0) {
+      troubles.remark(`Nobody leads partition ${described.leaderless.join(", ")} of the topic: the others are read`);
+      void awaitLeader(group, described, left, stop);
+    }
+    try {
+      const isHole = (partition: number, from: number, to: number) => group.isHole(described, partition, from, to);
+      yield { assignment, positions, messages: read.messages(), logEnds: () => group.logEnds(described), isHole };
+    } finally {
+      // The reader may have left while the messages were waiting for more.
+      left.abort();
+    }
     failures = read.succeeded ? 0 : failures + 1;
-    if (read.failure === undefined) continue;
-    const setup = group.asSetupError(read.failure);
-    if (setup !== null) throw setup;
-    report(group, troubles, read.failure);
-    await pause(failures, signal);
+    if (read.failure !== undefined) await fail(read.failure);
+  }
+}
+
+/** Milliseconds between two looks whether a partition that nobody led has a leader. */
+const LEADER_EVERY = 2_000;
+
+/** Ends a reading as soon as a partition that it had to leave out can be read. */
+async function awaitLeader<D extends Described>(
+  group: Group<D>,
+  described: D,
+  left: AbortController,
+  stop: AbortSignal,
+): Promise<void> {
+  while (!stop.aborted) {
+    await delay(LEADER_EVERY, undefined, { signal: stop }).catch(() => {});
+    if (!stop.aborted && await group.hasNewLeader(described).catch(() => false)) left.abort();
+  }
+}
+
+/** Where to read each partition from, or how Kafka failed meanwhile. Throws what `position` does. */
+async function lookUp<D extends Described>(
+  group: Group<D>,
+  described: D,
+  position: Position,
+  signal: AbortSignal,
+): Promise<{ assignment: Assignment; positions: Positions } | { failure: unknown }> {
+  let failed: { readonly failure: unknown } | undefined;
+  const { firstStarts, ...rest } = described.assignment;
+  const asked = async (ask: () => Promise<Positions>) => {
+    try {
+      return await unlessAborted(ask(), signal);
+    } catch (failure) {
+      failed = { failure };
+      throw failure;
+    }
+  };
+  const assignment = firstStarts === undefined ? rest : { ...rest, firstStarts: () => asked(firstStarts) };
+  try {
+    const positions = await position(assignment);
+    // What cannot be asked now shows in the reading, or before the next one.
+    const cuts = await unlessAborted(group.cuts(described, positions), signal).catch(() => new Map<number, number>());
+    if (cuts.size === 0) return { assignment, positions };
+    const partitions = assignment.partitions.map((one) => {
+      const cutAt = cuts.get(one.partition);
+      return cutAt === undefined ? one : { ...one, cutAt };
+    });
+    return { assignment, positions: await position({ ...assignment, partitions }) };
+  } catch (error) {
+    if (failed === undefined || failed.failure !== error) throw error;
+    return failed;
   }
 }
 
@@ -83,10 +166,49 @@ function report(group: Pick<Group<Described>, "reason">, troubles: Troubles, err
   troubles.report(`Kafka gives no messages (${group.reason(error)}): trying again`);
 }
 
-/** Where `--kafka-start` says to begin in a partition. `byTime`: the first offset at that time or later, below 0 if there is none. */
-export function startOffset(start: Start, logStart: number, logEnd: number, byTime: number): number {
-  if (start === "earliest") return logStart;
-  return start === "latest" || byTime < 0 ? logEnd : byTime;
+/** Asks for an offset of each of some partitions, by time: the first at that time or later, below 0 if there is none. */
+export type Find = (partitions: readonly number[], time: number) => Promise<Positions>;
+
+/** Times that mean the first offset and the end of a log: Kafka's protocol. */
+export const EARLIEST = -2;
+export const LATEST = -1;
+
+/** Where `--kafka-start` says to begin in each of these partitions, where that is not their first message. */
+export async function startOffsets(
+  start: Exclude<Start, "earliest">,
+  partitions: readonly number[],
+  find: Find,
+): Promise<Positions> {
+  // The ends first: a message written between the two questions is found by its time, or else is behind the end.
+  const ends = await find(partitions, LATEST);
+  if (start === "latest") return new Map(partitions.map((partition) => [partition, endOf(partition, ends)]));
+  const times = await find(partitions, start.time);
+  const starts = new Map(partitions.map((partition) => {
+    const offset = endOf(partition, times);
+    return [partition, offset < 0 ? endOf(partition, ends) : offset];
+  }));
+  // Written since then; or a broker speaks of an earlier topic of this name, and a start beyond the end would lose messages.
+  const later = await find(partitions, LATEST);
+  for (const [partition, offset] of starts) if (offset > endOf(partition, later)) throw unknownLog(partition);
+  return starts;
+}
+
+function endOf(partition: number, offsets: Positions): number {
+  const offset = offsets.get(partition);
+  if (offset === undefined) throw unknownLog(partition);
+  return offset;
+}
+
+/** Where the logs of these partitions begin and end. */
+export async function bounds(partitions: readonly number[], find: Find): Promise<AssignedPartition[]> {
+  if (partitions.length === 0) return [];
+  const [starts, ends] = await Promise.all([find(partitions, EARLIEST), find(partitions, LATEST)]);
+  return partitions.map((partition) => {
+    const [logStart, logEnd] = [endOf(partition, starts), endOf(partition, ends)];
+    // Two brokers of which one speaks of an earlier topic of this name.
+    if (logStart > logEnd) throw unknownLog(partition);
+    return { partition, logStart, logEnd };
+  });
 }
 
 /** One position for each assigned partition, no more and no less: a partition read from elsewhere would be lost or read by two. */

@@ -48,18 +48,30 @@ function atEachConnection(tls: LiveKeyMaterial): ConnectionOptions {
 
 const MECHANISMS = { "plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512" } as const;
 
-/** The number of the topic's partitions, its id, and the cluster's. Throws `KafkaSetupError` where it does not exist. */
+/** As `identifyTopic`, of a topic that can be read in full. */
 export async function describeTopic(client: Base, topic: string): Promise<TopicDescription> {
+  const found = await identifyTopic(client, topic);
+  if (found.leaderless.length > 0) throw new Error(`A partition of ${topic} has no leader`);
+  return found;
+}
+
+/**
+ * The number of the topic's partitions, those that nobody leads, its id, and the cluster's. Throws `KafkaSetupError` where it
+ * does not exist.
+ */
+export async function identifyTopic(client: Base, topic: string): Promise<TopicDescription> {
   // Asked anew: a cached answer may be from before the topic was made, or from an earlier topic of this name.
   const { id: cluster, topics } = await client.metadata({ topics: [topic], forceUpdate: true });
   const found = topics.get(topic);
   if (found === undefined || found.partitionsCount === 0) throw missingTopic(topic);
-  if (found.partitions.some(({ leader }) => leader < 0)) throw new Error(`A partition of ${topic} has no leader`);
-  return { cluster, id: found.id, partitions: found.partitionsCount };
+  const all = [...found.partitions.keys()];
+  const leaderless = all.filter((partition) => (found.partitions[partition]?.leader ?? -1) < 0);
+  return { cluster, id: found.id, partitions: found.partitionsCount, leaderless };
 }
 
 export interface TopicDescription extends DescribedTopic {
   readonly cluster: string;
+  readonly leaderless: readonly number[];
 }
 
 /** Makes a topic, and waits until the brokers know of it. One that is there already is left as it is. */

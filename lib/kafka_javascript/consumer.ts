@@ -1,6 +1,11 @@
-import { Consumer, type GroupPartitionsAssigner, ListOffsetTimestamps, roundRobinAssigner } from "@platformatic/kafka";
+import {
+  type Consumer,
+  type GroupPartitionsAssigner,
+  ListOffsetTimestamps,
+  roundRobinAssigner,
+} from "@platformatic/kafka";
 import type {
-  AssignedPartition,
+  Assignment,
   ConsumerOptions,
   IncomingMessage,
   KafkaConsumer,
@@ -9,11 +14,14 @@ import type {
   Positions,
   Reading,
 } from "../kafka.ts";
-import { asSetupError, connectionOptions, describeTopic, reason } from "./connection.ts";
-import { Fetcher } from "./fetch.ts";
+import { asSetupError, connectionOptions, identifyTopic, reason, type TopicDescription } from "./connection.ts";
+import { CutLog, Fetcher } from "./fetch.ts";
+import { LogConsumer } from "./log_consumer.ts";
+import { SecondLook } from "./second_look.ts";
 import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/basis.ts";
+import { Epochs } from "../kafka/epochs.ts";
 import { Membership } from "../kafka/membership.ts";
-import { type Described, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
+import { bounds, type Described, type Find, type Group, readings, startOffsets } from "../kafka/readings.ts";
 import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../kafka/setup.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
 
@@ -24,13 +32,13 @@ const RETRIES = 3;
 
 /** The library's client, and what it holds of the group. */
 interface Member {
-  readonly consumer: Consumer;
+  readonly consumer: LogConsumer;
   readonly membership: Membership;
   readonly basis: Basis;
 }
 
 interface Share extends Described {
-  readonly consumer: Consumer;
+  readonly consumer: LogConsumer;
   /** Partitions of the whole topic. */
   readonly partitions: number;
 }
@@ -39,11 +47,15 @@ interface Share extends Described {
 export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
   readonly #options: ConsumerOptions;
   readonly #troubles: Troubles;
+  readonly #epochs = new Epochs();
+  readonly #look: SecondLook;
+  #cut: { readonly topicId: string; readonly partition: number; readonly at: number } | undefined;
   #member: Member | undefined;
 
   constructor(options: ConsumerOptions, troubles: Troubles) {
     this.#options = options;
     this.#troubles = troubles;
+    this.#look = new SecondLook(options);
   }
 
   readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
@@ -55,7 +67,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     const { consumer, membership, basis } = await this.#joined();
     const { partitions, changed } = await membership.share(signal);
     const { topic } = this.#options;
-    const now = await describeTopic(consumer, topic);
+    const now = await identifyTopic(consumer, topic);
     if (changed.aborted) return await this.describe(signal);
     if (isOutdated(partitions, basis, now)) {
       // Leaving makes the group share out anew. Joining once more does not: the broker heeds that of the leader alone.
@@ -63,10 +75,31 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
       return await this.describe(signal);
     }
     note(basis, now);
-    const assigned = await this.#lookAt(consumer, partitions);
-    if (changed.aborted) return await this.describe(signal);
+    const leaderless = partitions.filter((partition) => now.leaderless.includes(partition));
+    const led = partitions.filter((partition) => !leaderless.includes(partition));
+    const find: Find = (partitions, time) => this.#offsetsAt(consumer, partitions, BigInt(time));
+    const assigned = await bounds(led, find);
+    // The bounds were asked for by the topic's name: they are of this topic only if it is still the same one.
+    const isSame = (await identifyTopic(consumer, topic)).id === now.id;
+    if (changed.aborted || !isSame) return await this.describe(signal);
     const topicId = topicIdHex(now.id) ?? `${now.cluster}/${topic}`;
-    return { assignment: { topic, topicId, partitions: assigned }, changed, consumer, partitions: now.partitions };
+    const assignment = { topic, topicId, partitions: assigned, ...this.#firstStarts(consumer, now, find) };
+    return { assignment, changed, leaderless, consumer, partitions: now.partitions };
+  }
+
+  /** Where all partitions of the topic begin that somebody leads, where that is not their first message. */
+  #firstStarts(consumer: Consumer, now: TopicDescription, find: Find): Pick<Assignment, "firstStarts"> {
+    const { start, topic } = this.#options;
+    if (start === "earliest") return {};
+    const all = Array.from({ length: now.partitions }, (_, n) => n).filter((n) => !now.leaderless.includes(n));
+    const firstStarts = async () => {
+      const starts = await startOffsets(start, all, find);
+      if ((await identifyTopic(consumer, topic)).id !== now.id) {
+        throw new OutdatedShare(`The topic ${topic} has changed`);
+      }
+      return starts;
+    };
+    return { firstStarts };
   }
 
   async *messages(
@@ -74,9 +107,12 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     positions: Positions,
     stop: AbortSignal,
   ): AsyncGenerator<readonly IncomingMessage[], void> {
+    const { topicId } = share.assignment;
+    this.#epochs.begin(topicId);
     try {
-      yield* new Fetcher(share.consumer, this.#options, share, positions, stop).messages();
+      yield* new Fetcher(share.consumer, this.#options, share, positions, this.#epochs, stop).messages();
     } catch (error) {
+      if (error instanceof CutLog) this.#cut = { topicId, partition: error.partition, at: error.at };
       if (!(error instanceof OutdatedShare)) throw error;
       if (this.#member?.consumer === share.consumer) this.#member.membership.fail(error);
     }
@@ -86,6 +122,35 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     const partitions = assignment.partitions.map(({ partition }) => partition);
     const ends = await this.#find(consumer, partitions, ListOffsetTimestamps.LATEST);
     return new Map(partitions.map((partition, at) => [partition, ends[at] ?? 0]));
+  }
+
+  isHole({ assignment }: Share, partition: number, from: number, to: number): Promise<boolean> {
+    return this.#look.isHole(assignment.topicId, partition, from, to);
+  }
+
+  /** What the broker said to the last reading. */
+  async cuts(share: Share, positions: Positions): Promise<Positions> {
+    const { topicId } = share.assignment;
+    this.#epochs.begin(topicId);
+    await this.#learnEpochs(share, positions);
+    const cut = this.#cut;
+    this.#cut = undefined;
+    const isBelow = cut?.topicId === topicId && cut.at < (positions.get(cut.partition) ?? -1);
+    return new Map(cut !== undefined && isBelow ? [[cut.partition, cut.at]] : []);
+  }
+
+  /** What another member, or this one in an earlier life, read last, it has committed with the epoch. */
+  async #learnEpochs({ consumer }: Share, positions: Positions): Promise<void> {
+    const unknown = this.#epochs.unknown(positions);
+    if (unknown.length === 0) return;
+    const { topic } = this.#options;
+    consumer.onCommitted = (partition, offset, epoch) => this.#epochs.note(partition, offset - 1, epoch);
+    await consumer.listCommittedOffsets({ topics: [{ topic, partitions: unknown }] }).catch(() => {});
+  }
+
+  async hasNewLeader({ consumer, leaderless }: Share): Promise<boolean> {
+    const now = await identifyTopic(consumer, this.#options.topic);
+    return leaderless.some((partition) => !now.leaderless.includes(partition));
   }
 
   asSetupError(error: unknown): KafkaSetupError | null {
@@ -118,19 +183,10 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     await within(CLOSE_LIMIT, member.consumer.close(true));
   }
 
-  async #lookAt(consumer: Consumer, partitions: readonly number[]): Promise<AssignedPartition[]> {
-    if (partitions.length === 0) return [];
-    const { start } = this.#options;
-    const [starts, ends, times] = await Promise.all([
-      this.#find(consumer, partitions, ListOffsetTimestamps.EARLIEST),
-      this.#find(consumer, partitions, ListOffsetTimestamps.LATEST),
-      typeof start === "object" ? this.#find(consumer, partitions, BigInt(start.time)) : [],
-    ]);
-    return partitions.map((partition) => {
-      const [logStart, logEnd] = [starts[partition], ends[partition]];
-      if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
-      return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times[partition] ?? -1) };
-    });
+  async #offsetsAt(consumer: Consumer, partitions: readonly number[], timestamp: bigint): Promise<Positions> {
+    const found = await this.#find(consumer, partitions, timestamp);
+    const known = partitions.filter((partition) => found[partition] !== undefined);
+    return new Map(known.map((partition) => [partition, found[partition] as number]));
   }
 
   /** In the order of the partitions: the first offset at a time or later, below 0 if there is none. */
@@ -147,13 +203,14 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     if (member === undefined || member.membership.failed || positions.size === 0) return;
     const { topic } = this.#options;
     const offsets = Array.from(positions, ([partition, offset]) => {
-      return { topic, partition, offset: BigInt(offset), leaderEpoch: -1 };
+      // For a member that goes on here: what the broker loses meanwhile shows then.
+      return { topic, partition, offset: BigInt(offset), leaderEpoch: this.#epochs.before(partition, offset) };
     });
     await member.consumer.commit({ offsets }).catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#leave();
+    await Promise.all([this.#leave(), this.#look[Symbol.asyncDispose]()]);
   }
 }
 
@@ -163,7 +220,7 @@ function newMember(options: ConsumerOptions): Member {
     basis.sharedOut = metadata.topics.get(options.topic)?.partitionsCount ?? null;
     return roundRobinAssigner(self, members, topics, metadata);
   };
-  const consumer = new Consumer({
+  const consumer = new LogConsumer({
     ...connectionOptions(options),
     groupId: options.group,
     autocommit: false,

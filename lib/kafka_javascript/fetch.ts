@@ -1,9 +1,12 @@
-import { ConnectionPool, type Consumer, type fetchV17 } from "@platformatic/kafka";
+import { type ClusterMetadata, ConnectionPool, type Consumer, type fetchV17 } from "@platformatic/kafka";
 import type { Assignment, IncomingMessage, KafkaOptions, Positions } from "../kafka.ts";
 import { connectionOptions } from "./connection.ts";
 import { OutdatedShare } from "../kafka/basis.ts";
+import type { Epochs } from "../kafka/epochs.ts";
+import { judge, lastOffset } from "./batches.ts";
+import { type Batch, fetchFrom, type PartitionAnswer } from "./log_consumer.ts";
 import { exactly } from "../kafka/readings.ts";
-import { CLIENT_ID, FETCH_BYTES, PARTITION_BYTES } from "../kafka/setup.ts";
+import { CLIENT_ID, FETCH_BYTES } from "../kafka/setup.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
 import { Queue } from "../queue.ts";
 import { unlessAborted } from "../unless_aborted.ts";
@@ -12,18 +15,27 @@ import { unlessAborted } from "../unless_aborted.ts";
 const LONGEST_POLL = 500;
 /** An answer may hold many thousand messages: decoded in one go they would keep everything else waiting. */
 const MESSAGES_AT_ONCE = 1000;
-/** Bits of a batch's attributes, and the isolation level that leaves out what was never committed: Kafka's protocol. */
+/** A bit of a batch's attributes, and the isolation level that leaves out what was never committed: Kafka's protocol. */
 const LOG_APPEND_TIME = 8;
-const TRANSACTIONAL = 16;
-const CONTROL = 32;
 const READ_COMMITTED = 1;
 
 /** An answer of one broker, or why there is none. */
 type Arrival = { readonly node: number; readonly response: FetchResponse } | { readonly error: unknown };
 
 type FetchResponse = fetchV17.FetchResponse;
-type PartitionResponse = FetchResponse["responses"][number]["partitions"][number];
-type Batch = NonNullable<PartitionResponse["records"]>[number];
+type Leader = NonNullable<ReturnType<ClusterMetadata["topics"]["get"]>>["partitions"][number];
+
+/** The log was cut below what was read of it, and may have grown again: the same offsets are those of other messages now. */
+export class CutLog extends Error {
+  override name = "CutLog";
+  readonly partition: number;
+  readonly at: number;
+  constructor(partition: number, at: number) {
+    super(`The log of partition ${partition} was cut at offset ${at}`);
+    this.partition = partition;
+    this.at = at;
+  }
+}
 
 /**
  * The messages of exactly the assigned partitions from exactly the given positions, of committed transactions only. Ends
@@ -35,6 +47,9 @@ export class Fetcher {
   readonly #consumer: Consumer;
   readonly #assignment: Assignment;
   readonly #offsets: Map<number, number>;
+  /** By partition: from where to the offset asked for next there is no message, as the log itself shows. */
+  readonly #known: Map<number, number>;
+  readonly #epochs: Epochs;
   readonly #partitions: number;
   readonly #signal: AbortSignal;
   // Of its own: a broker answers the questions of one connection in turn, so heartbeats would wait for messages.
@@ -48,12 +63,15 @@ export class Fetcher {
     options: KafkaOptions,
     { assignment, partitions }: { readonly assignment: Assignment; readonly partitions: number },
     positions: Positions,
+    epochs: Epochs,
     signal: AbortSignal,
   ) {
     this.#consumer = consumer;
     this.#assignment = assignment;
     this.#partitions = partitions;
     this.#offsets = exactly(assignment, positions);
+    this.#known = new Map(this.#offsets);
+    this.#epochs = epochs;
     this.#signal = signal;
     this.#connections = new ConnectionPool(CLIENT_ID, connectionOptions(options));
   }
@@ -95,15 +113,22 @@ export class Fetcher {
     const id = topicIdHex(found?.id ?? "");
     // Offsets of one topic mean nothing in another of the same name, though they may well be in its range.
     if (id !== null && id !== topicId) throw new OutdatedShare(`The topic ${topic} was deleted and made again`);
-    const byLeader = Map.groupBy(this.#offsets, ([partition]) => found?.partitions[partition]?.leader ?? -1);
-    for (const [node, offsets] of byLeader) {
-      if (!this.#asked.has(node)) this.#askOne(node, found?.id ?? "", offsets);
+    const leaders = found?.partitions ?? [];
+    const byLeader = Map.groupBy(this.#offsets.keys(), (partition) => leaders[partition]?.leader ?? -1);
+    for (const [node, partitions] of byLeader) {
+      // The reading that begins then is of the others.
+      if (node < 0) throw new Error(`Nobody leads partition ${partitions.join(", ")}`);
+      if (!this.#asked.has(node)) this.#askOne(node, found?.id ?? "", partitions, leaders);
     }
   }
 
-  #askOne(node: number, topicId: string, offsets: readonly (readonly [number, number])[]): void {
+  #askOne(node: number, topicId: string, partitions: readonly number[], leaders: readonly Leader[]): void {
     this.#asked.add(node);
-    const topics = offsets.map(([partition, offset]) => ({ topicId, partitions: [request(partition, offset)] }));
+    const topics = partitions.map((partition) => {
+      const offset = this.#offsets.get(partition) ?? 0;
+      const place = { partition, offset, epoch: this.#epochs.before(partition, offset) };
+      return { topicId, partitions: [fetchFrom(place, leaders[partition]?.leaderEpoch ?? -1)] };
+    });
     const limits = { maxWaitTime: LONGEST_POLL, minBytes: 1, maxBytes: FETCH_BYTES, isolationLevel: READ_COMMITTED };
     this.#consumer.fetch({ node, topics, connectionPool: this.#connections, ...limits }).then(
       (response) => this.#arrive({ node, response }),
@@ -119,49 +144,50 @@ export class Fetcher {
   #take(response: FetchResponse): IncomingMessage[] {
     const messages: IncomingMessage[] = [];
     for (const answer of response.responses.flatMap(({ partitions }) => partitions)) {
-      const partition = answer.partitionIndex;
-      const position = this.#offsets.get(partition);
-      if (position === undefined) continue;
-      for (const batch of committed(answer)) addMessages(messages, partition, position, batch);
-      const last = answer.records?.at(-1);
-      if (last !== undefined) this.#offsets.set(partition, Math.max(position, lastOffset(last) + 1));
+      const position = this.#offsets.get(answer.partitionIndex);
+      if (position !== undefined) this.#takeOne(messages, answer, position);
     }
     return messages;
   }
-}
 
-function request(partition: number, offset: number) {
-  const epochs = { currentLeaderEpoch: -1, lastFetchedEpoch: -1 };
-  return { partition, fetchOffset: BigInt(offset), partitionMaxBytes: PARTITION_BYTES, ...epochs };
-}
-
-/** The batches with messages that count: without the marks of transactions, and without what an aborted one wrote. */
-function* committed({ records, abortedTransactions }: PartitionResponse): Generator<Batch, void> {
-  const aborted = [...abortedTransactions ?? []].sort((a, b) => Number(a.firstOffset - b.firstOffset));
-  const open = new Set<bigint>();
-  for (const batch of records ?? []) {
-    while (aborted[0] !== undefined && aborted[0].firstOffset <= lastOffset(batch)) {
-      open.add((aborted.shift() as typeof aborted[0]).producerId);
+  #takeOne(messages: IncomingMessage[], answer: PartitionAnswer, position: number): void {
+    const { partitionIndex: partition, divergingEpoch } = answer;
+    const cutAt = Number(divergingEpoch?.endOffset ?? -1);
+    if (cutAt >= 0) throw new CutLog(partition, cutAt);
+    let next = position;
+    let known = this.#known.get(partition) ?? position;
+    for (const { batch, counts } of judge(answer)) {
+      // Between two batches the log shows nothing: compaction takes out whole ones, and a reader may lose one.
+      if (Number(batch.firstOffset) > next) known = Number(batch.firstOffset);
+      if (counts) known = addMessages(messages, partition, position, known, batch);
+      next = Math.max(next, lastOffset(batch) + 1);
+      this.#epochs.note(partition, Number(batch.firstOffset), batch.partitionLeaderEpoch);
+      this.#epochs.note(partition, lastOffset(batch), batch.partitionLeaderEpoch);
     }
-    if (batch.attributes & CONTROL) {
-      // Version, then type: 0 ends an aborted transaction, 1 a committed one.
-      if (batch.records[0]?.key?.readInt16BE(2) === 0) open.delete(batch.producerId);
-    } else if (!(batch.attributes & TRANSACTIONAL && open.has(batch.producerId))) yield batch;
+    this.#offsets.set(partition, next);
+    this.#known.set(partition, known);
   }
 }
 
-function addMessages(messages: IncomingMessage[], partition: number, position: number, batch: Batch): void {
+/** Adds the messages of a batch. `known`: from where on nothing is missing before the first; gives the same for the next batch. */
+function addMessages(
+  messages: IncomingMessage[],
+  partition: number,
+  position: number,
+  known: number,
+  batch: Batch,
+): number {
   const first = Number(batch.firstOffset);
+  let since = known;
   for (const { offsetDelta, key, value, timestampDelta } of batch.records) {
     const offset = first + offsetDelta;
     // A batch is sent whole, also where its middle was asked for.
     if (offset < position) continue;
     const logged = batch.attributes & LOG_APPEND_TIME;
     const timestamp = Number(logged ? batch.maxTimestamp : batch.firstTimestamp + timestampDelta);
-    messages.push({ partition, offset, key, value, timestamp });
+    const message = { partition, offset, key, value, timestamp };
+    messages.push(since < offset ? { ...message, since } : message);
+    since = offset + 1;
   }
-}
-
-function lastOffset(batch: Batch): number {
-  return Number(batch.firstOffset) + batch.lastOffsetDelta;
+  return since;
 }

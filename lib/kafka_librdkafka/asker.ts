@@ -23,6 +23,11 @@ export class Asker implements Questions {
   listOffsets: Questions["listOffsets"] = (partitions, options, done) =>
     this.#ask<Parameters<typeof done>[1]>((answer) => this.#admin.listOffsets(partitions, options, answer), done);
 
+  /** Another question through the same client, in its turn. */
+  async ask<T>(call: (answer: Callback<T>) => void): Promise<T> {
+    return await promised<T>((done) => this.#ask(call, done));
+  }
+
   /** Resolves when no question is under way. */
   async close(): Promise<void> {
     this.#isClosed = true;

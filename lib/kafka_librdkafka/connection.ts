@@ -156,8 +156,8 @@ async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, l
 
 /** The partitions and the id of a topic that can be read in full. Throws `KafkaSetupError` where it does not exist. */
 export async function describeTopic(admin: Questions, topic: string): Promise<DescribedTopic> {
-  const { hasLeaders, ...described } = await identifyTopic(admin, topic);
-  if (!hasLeaders) throw new Error(`A partition of ${topic} has no leader`);
+  const { leaderless, ...described } = await identifyTopic(admin, topic);
+  if (leaderless.length > 0) throw new Error(`A partition of ${topic} has no leader`);
   return described;
 }
 
@@ -165,7 +165,7 @@ export async function describeTopic(admin: Questions, topic: string): Promise<De
 export async function identifyTopic(
   admin: Questions,
   topic: string,
-): Promise<DescribedTopic & { readonly hasLeaders: boolean }> {
+): Promise<DescribedTopic & { readonly leaderless: readonly number[] }> {
   const [found] = await promised<readonly Described[]>((done) => {
     admin.describeTopics([topic], { timeout: ANSWER_LIMIT }, done as never);
   });
@@ -176,12 +176,23 @@ export async function identifyTopic(
   if (id === null) {
     throw new KafkaSetupError("This Kafka is older than 2.8: use --kafka-client javascript (KAFKA_CLIENT)");
   }
-  const hasLeaders = found.partitions.every(({ leader }) => leader !== null);
-  return { id, partitions: found.partitions.length, hasLeaders };
+  const leaderless = found.partitions.filter(({ leader }) => leader === null).map(({ partition }) => partition);
+  return { id, partitions: found.partitions.length, leaderless };
 }
 
 type Questions = Pick<NativeAdmin, "describeTopics">;
 type Described = Parameters<Parameters<NativeAdmin["describeTopics"]>[2]>[1][number];
+
+/** Waits until a broker knows a consumer's topic, of which some partitions may have no leader. Throws `KafkaSetupError` where none does. */
+export async function findTopic(
+  library: Librdkafka,
+  client: NativeClient,
+  topic: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const admin = library.AdminClient.createFrom(client);
+  await retry(() => identifyTopic(admin, topic).catch(rethrow(topic)), { signal, isPassing });
+}
 
 /** Sees to it that a producer's topic exists: makes it where it is missing and `partitions` says how. */
 export async function ensureTopic(

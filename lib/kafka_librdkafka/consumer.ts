@@ -1,5 +1,5 @@
 import type {
-  AssignedPartition,
+  Assignment,
   ConsumerOptions,
   IncomingMessage,
   KafkaConsumer,
@@ -8,18 +8,20 @@ import type {
   Positions,
   Reading,
 } from "../kafka.ts";
-import {
-  asSetupError,
-  connectionSettings,
-  describeTopic,
-  identifyTopic,
-  isFatal,
-  promised,
-  reason,
-} from "./connection.ts";
+import { asSetupError, connectionSettings, identifyTopic, isFatal, promised, reason } from "./connection.ts";
 import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/basis.ts";
+import { Epochs } from "../kafka/epochs.ts";
 import { Membership } from "../kafka/membership.ts";
-import { type Described, exactly, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
+import {
+  bounds,
+  type Described,
+  exactly,
+  type Find,
+  type Group,
+  LATEST,
+  readings,
+  startOffsets,
+} from "../kafka/readings.ts";
 import {
   ANSWER_LIMIT,
   CLOSE_LIMIT,
@@ -37,8 +39,10 @@ import { Commits } from "./commits.ts";
 import { PULL_COUNT, PULL_WAIT, Puller } from "./puller.ts";
 import { vouched } from "./vouched.ts";
 import { unlessAborted } from "../unless_aborted.ts";
+import type { SecondLook } from "../kafka_javascript/second_look.ts";
 import type { Edition } from "./renewal.ts";
 import type {
+  Callback,
   Librdkafka,
   NativeAdmin,
   NativeConsumer,
@@ -87,6 +91,10 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   readonly #library: Librdkafka;
   readonly #clients: Clients;
   readonly #watch = new StallWatch();
+  readonly #epochs = new Epochs();
+  /** The leader's epoch of each partition when the end of its log was last asked for. */
+  readonly #leaderEpochs = new Map<number, number>();
+  #look: Promise<SecondLook> | undefined;
   #member: Member | undefined;
 
   constructor(library: Librdkafka, options: ConsumerOptions, troubles: Troubles, clients: Clients) {
@@ -105,16 +113,41 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const member = await this.#joined(signal);
     const { partitions, changed } = await member.puller.bring(member.membership.share(signal));
     const { topic } = this.#options;
-    const now = await describeTopic(member.topics, topic);
+    const now = await identifyTopic(member.topics, topic);
     if (changed.aborted) return await this.describe(signal);
     if (isOutdated(partitions, member.basis, now)) {
       this.#outdate(member);
       return await this.describe(signal);
     }
     note(member.basis, now);
-    const assigned = await this.#lookAt(member, partitions);
-    if (changed.aborted) return await this.describe(signal);
-    return { assignment: { topic, topicId: now.id, partitions: assigned }, changed, member };
+    const leaderless = partitions.filter((partition) => now.leaderless.includes(partition));
+    const led = partitions.filter((partition) => !leaderless.includes(partition));
+    const find: Find = (partitions, time) => this.#find(member, partitions, time);
+    const assigned = await bounds(led, find).catch((error: NativeError) => {
+      // The topic has them: this client would say so again and again.
+      if (error.code === UNKNOWN_PARTITION) member.membership.fail(error);
+      throw error;
+    });
+    // The bounds were asked for by the topic's name: they are of this topic only if it is still the same one.
+    const isSame = (await identifyTopic(member.topics, topic)).id === now.id;
+    if (changed.aborted || !isSame) return await this.describe(signal);
+    const assignment = { topic, topicId: now.id, partitions: assigned, ...this.#firstStarts(member, now, find) };
+    return { assignment, changed, leaderless, member };
+  }
+
+  /** Where all partitions of the topic begin that somebody leads, where that is not their first message. */
+  #firstStarts(member: Member, now: Identified, find: Find): Pick<Assignment, "firstStarts"> {
+    const { start, topic } = this.#options;
+    if (start === "earliest") return {};
+    const all = Array.from({ length: now.partitions }, (_, n) => n).filter((n) => !now.leaderless.includes(n));
+    const firstStarts = async () => {
+      const starts = await startOffsets(start, all, find);
+      if ((await identifyTopic(member.topics, topic)).id !== now.id) {
+        throw new OutdatedShare(`The topic ${topic} has changed`);
+      }
+      return starts;
+    };
+    return { firstStarts };
   }
 
   messages(share: Share, positions: Positions, stop: AbortSignal): AsyncGenerator<readonly IncomingMessage[], void> {
@@ -136,8 +169,11 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     stop: AbortSignal,
   ): AsyncGenerator<readonly IncomingMessage[], void> {
     const next = exactly(assignment, positions);
+    this.#epochs.begin(assignment.topicId);
     await member.puller.open(
-      Array.from(next, ([partition, offset]) => ({ topic: assignment.topic, partition, offset })),
+      Array.from(next, ([partition, offset]) => {
+        return { topic: assignment.topic, partition, offset, ...this.#epochBefore(partition, offset) };
+      }),
       stop,
     );
     this.#watch.begin();
@@ -147,9 +183,10 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
       const pulled = await member.puller.pull(stop);
       // It may be from before the group took the partitions away.
       if (stop.aborted) return;
-      const messages = pulled.filter(({ partition, offset }) => {
+      const messages = pulled.filter(({ partition, offset, leaderEpoch = -1 }) => {
         const isNew = offset >= (next.get(partition) ?? Infinity);
         if (isNew) next.set(partition, offset + 1);
+        if (isNew) this.#epochs.note(partition, offset, leaderEpoch);
         return isNew;
       });
       if (messages.length > 0) yield messages.map(incoming);
@@ -168,6 +205,54 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   async logEnds({ assignment, member }: Share): Promise<Positions> {
     const partitions = assignment.partitions.map(({ partition }) => partition);
     return partitions.length === 0 ? new Map() : await this.#find(member, partitions, LATEST);
+  }
+
+  async isHole({ assignment }: Share, partition: number, from: number, to: number): Promise<boolean> {
+    return await (await this.#secondLook()).isHole(assignment.topicId, partition, from, to);
+  }
+
+  /** Asked of partitions that have another leader since: the library itself compares only when one comes while it reads. */
+  async cuts({ assignment, member }: Share, positions: Positions): Promise<Positions> {
+    this.#epochs.begin(assignment.topicId);
+    await this.#learnEpochs(member, positions);
+    const cuts = new Map<number, number>();
+    for (const [partition, offset] of positions) {
+      const epoch = this.#epochs.before(partition, offset);
+      if (epoch < 0 || this.#leaderEpochs.get(partition) === epoch) continue;
+      const at = await (await this.#secondLook()).cutAt(assignment.topicId, partition, offset, epoch);
+      if (at !== null) cuts.set(partition, at);
+    }
+    return cuts;
+  }
+
+  /** What another member, or this one in an earlier life, read last, it has committed with the epoch. */
+  async #learnEpochs({ client, offsets }: Member, positions: Positions): Promise<void> {
+    const unknown = this.#epochs.unknown(positions).map((partition) => ({ topic: this.#options.topic, partition }));
+    if (unknown.length === 0) return;
+    const ask = (done: Callback<readonly NativePartition[]>) => client.committed(unknown, ANSWER_LIMIT, done);
+    const found = await offsets.ask(ask).catch(() => []);
+    for (const { partition, offset = -1, leaderEpoch = -1 } of found) {
+      this.#epochs.note(partition, offset - 1, leaderEpoch);
+    }
+  }
+
+  async hasNewLeader({ member, leaderless }: Share): Promise<boolean> {
+    const now = await identifyTopic(member.topics, this.#options.topic);
+    return leaderless.some((partition) => !now.leaderless.includes(partition));
+  }
+
+  /**
+   * With the other client, which shows logs as they are: this one shows messages only. Loaded where it is needed first, since
+   * most consumers never do.
+   */
+  #secondLook(): Promise<SecondLook> {
+    const load = async () => new (await import("../kafka_javascript/second_look.ts")).SecondLook(this.#options);
+    return this.#look ??= load();
+  }
+
+  #epochBefore(partition: number, offset: number): Pick<NativePartition, "leaderEpoch"> {
+    const leaderEpoch = this.#epochs.before(partition, offset);
+    return leaderEpoch < 0 ? {} : { leaderEpoch };
   }
 
   /** True where the topic is not what it was when this member got its share. */
@@ -245,25 +330,6 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     else if (!isLast) void quiet.then(() => closeConsumer(member.client));
   }
 
-  async #lookAt(member: Member, partitions: readonly number[]): Promise<AssignedPartition[]> {
-    if (partitions.length === 0) return [];
-    const { start } = this.#options;
-    const [starts, ends, times] = await Promise.all([
-      this.#find(member, partitions, EARLIEST),
-      this.#find(member, partitions, LATEST),
-      typeof start === "object" ? this.#find(member, partitions, start.time) : new Map<number, number>(),
-    ]).catch((error: NativeError) => {
-      // The topic has them: this client would say so again and again.
-      if (error.code === UNKNOWN_PARTITION) member.membership.fail(error);
-      throw error;
-    });
-    return partitions.map((partition) => {
-      const [logStart, logEnd] = [starts.get(partition), ends.get(partition)];
-      if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
-      return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times.get(partition) ?? -1) };
-    });
-  }
-
   /** By partition: the first offset at a time or later, below 0 if there is none. */
   async #find(
     { offsets }: Pick<Member, "offsets">,
@@ -275,8 +341,9 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const questions = partitions.map((partition) => ({ topic, partition, offset: new this.#library.OffsetSpec(time) }));
     const options = { timeout: ANSWER_LIMIT, isolationLevel };
     const found = await promised<Offsets>((done) => offsets.listOffsets(questions as never, options, done));
-    return new Map(found.map(({ partition, offset, error }) => {
+    return new Map(found.map(({ partition, offset, leaderEpoch = -1, error }) => {
       if (error) throw error;
+      if (time === LATEST) this.#leaderEpochs.set(partition, leaderEpoch);
       return [partition, offset];
     }));
   }
@@ -284,19 +351,21 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   // Deliberately not `async` in its work: the library sends it in the background.
   commit(positions: Positions): Promise<void> {
     const { topic } = this.#options;
-    const offsets = Array.from(positions, ([partition, offset]) => ({ topic, partition, offset }));
+    const offsets = Array.from(positions, ([partition, offset]) => {
+      // For a member that goes on here: what the broker loses meanwhile shows then.
+      return { topic, partition, offset, ...this.#epochBefore(partition, offset) };
+    });
     if (offsets.length > 0) this.#member?.commits.send(this.#member.client, offsets);
     return Promise.resolve();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#leave(true);
+    await (await this.#look)?.[Symbol.asyncDispose]();
   }
 }
 
-/** Special times of the Kafka protocol. */
-const EARLIEST = -2;
-const LATEST = -1;
+type Identified = Awaited<ReturnType<typeof identifyTopic>>;
 
 /** Isolation levels of the Kafka protocol: with the messages of transactions that are still open, and without. */
 const ALL = 0;

@@ -49,6 +49,7 @@ export interface NativeConsumer extends NativeClient {
   pause(partitions: NativePartition[]): void;
   resume(partitions: NativePartition[]): void;
   commit(offsets: NativePartition[]): void;
+  committed(partitions: NativePartition[], timeout: number, done: Callback<readonly NativePartition[]>): void;
   disconnect(done: Callback<unknown>): void;
 }
 
@@ -56,6 +57,8 @@ export interface NativePartition {
   readonly topic: string;
   readonly partition: number;
   readonly offset?: number;
+  /** Of the message before the offset. What has another one there by now, the library finds cut. */
+  readonly leaderEpoch?: number;
 }
 
 export interface NativeMessage {
@@ -64,6 +67,7 @@ export interface NativeMessage {
   readonly key?: Uint8Array | string | null;
   readonly value: Uint8Array | null;
   readonly timestamp?: number;
+  readonly leaderEpoch?: number;
 }
 
 export interface NativeAdmin {
@@ -72,7 +76,15 @@ export interface NativeAdmin {
   listOffsets(
     partitions: readonly (NativePartition & { readonly offset: unknown })[],
     options: { timeout: number; isolationLevel: number },
-    done: Callback<readonly { readonly partition: number; readonly offset: number; readonly error?: NativeError }[]>,
+    done: Callback<
+      readonly {
+        readonly partition: number;
+        readonly offset: number;
+        /** Of the message before the offset; for the end of a log, the leader's of now. */
+        readonly leaderEpoch?: number;
+        readonly error?: NativeError;
+      }[]
+    >,
   ): void;
 }
 

@@ -95,7 +95,7 @@ export const OPTIONS = {
     flag: "kafka-start",
     variable: "KAFKA_START",
     placeholder: "WHERE",
-    help: "earliest, latest, or an ISO 8601 time: where a partition that has no mark in the database yet is read from",
+    help: "earliest, latest, or an ISO 8601 time: where a topic is begun of whose name the database has no mark yet",
     default: "earliest",
     schema: start,
   },

@@ -14,7 +14,7 @@ export class LineConsumer implements KafkaConsumer {
 
   constructor(input: AsyncIterable<Uint8Array>, runId: string) {
     this.#input = input;
-    const partition = { partition: 0, logStart: FIRST_LINE, logEnd: Infinity, start: FIRST_LINE };
+    const partition = { partition: 0, logStart: FIRST_LINE, logEnd: Infinity };
     this.assignment = { topic: "stdin", topicId: runId, partitions: [partition] };
   }
 

@@ -1,5 +1,7 @@
 import type { Metric } from "../metric.ts";
+import { arrayText, quoteLiteral } from "../pg_text.ts";
 import { COLUMNS } from "../schema.ts";
+import type { Source } from "./piece.ts";
 import type { Tables } from "./tables.ts";
 
 /**
@@ -10,6 +12,29 @@ export function claimSql({ offsets }: Tables): string {
   return `insert into ${offsets} (topic_id, partition, next_offset, topic)
 select $1::text, w.p, w.o, $4::text from unnest($2::int[], $3::bigint[]) w(p, o)
 order by w.p on conflict do nothing`;
+}
+
+/** One row where any topic of the name $1 has a mark, whatever its id. */
+export function knownSql({ offsets }: Tables): string {
+  return `select 1 as known from ${offsets} where topic = $1::text limit 1`;
+}
+
+/** Any number will do, as long as every consumer takes the same. */
+const FIRST_CLAIM_LOCK = 7_236_401_599;
+
+/**
+ * A script that gives all partitions of a topic their first marks, at once, unless a topic of this name has a mark. The lock
+ * makes the look and the marks one step: of two consumers that begin together the first decides, for all partitions.
+ * On the disk at once: marks that a crash took back would be made anew, further on, and what lies between would be lost.
+ */
+export function firstClaimScript({ offsets }: Tables, source: Source, starts: ReadonlyMap<number, number>): string {
+  const [id, topic] = [quoteLiteral(source.topicId), quoteLiteral(source.topic)];
+  const [partitions, places] = [starts.keys(), starts.values()].map((values) => quoteLiteral(arrayText([...values])));
+  return `set local synchronous_commit = on;
+select pg_advisory_xact_lock(${FIRST_CLAIM_LOCK});
+insert into ${offsets} (topic_id, partition, next_offset, topic)
+select ${id}, w.p, w.o, ${topic} from unnest(${partitions}::int[], ${places}::bigint[]) w(p, o)
+where not exists (select from ${offsets} where topic = ${topic}) order by w.p on conflict do nothing`;
 }
 
 /** The marks of the partitions $2 of the topic $1. */
@@ -75,6 +100,12 @@ export function skipSql({ offsets, rejected }: Tables): string {
   select $5::text, $1::text, partition, $3::text::bigint, $6::text from moved
 )
 select partition from moved`;
+}
+
+/** One row where `skipSql` has recorded this already: $1 topic id, $2 partition, $3 from, $4 the reason. */
+export function skippedSql({ rejected }: Tables): string {
+  return `select 1 as skipped from ${rejected}
+where topic_id = $1::text and partition = $2::text::int and "offset" = $3::text::bigint and reason = $4::text limit 1`;
 }
 
 /**

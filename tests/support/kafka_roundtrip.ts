@@ -20,8 +20,8 @@ const consumer = await client.openConsumer({ ...options, group: topic, start: "e
 const read: string[] = [];
 const stop = new AbortController();
 let topicId = "";
-const position = (assignment: { partitions: readonly { partition: number; start: number }[] }) =>
-  Promise.resolve(new Map(assignment.partitions.map(({ partition, start }) => [partition, start])));
+const position = (assignment: { partitions: readonly { partition: number; logStart: number }[] }) =>
+  Promise.resolve(new Map(assignment.partitions.map(({ partition, logStart }) => [partition, logStart])));
 for await (const reading of consumer.readings(position, AbortSignal.any([stop.signal, signal]))) {
   topicId = reading.assignment.topicId;
   for await (const { key, value, timestamp } of each(reading.messages)) {

@@ -23,6 +23,14 @@ export class MemoryTopic implements KafkaConsumer {
   distort: Distort = (messages) => messages;
   /** Called where a reading ends because a position is out of range. */
   onOutOfRange: () => void = () => {};
+  /** The partitions that the group gave to this consumer, where it is not all of them. */
+  own: readonly number[] | null = null;
+  /** Whether `--kafka-start` says the end of the log. */
+  isLatest = false;
+  /** Holes that somebody asked about, where the brokers can be asked. */
+  holesAsked: [from: number, to: number][] | null = null;
+  /** Where the log of partition 0 was cut, as told to the next reading only. */
+  cutAt: number | undefined;
   readonly #logs = new Map<number, Log>();
   #wake = Promise.withResolvers<void>();
 
@@ -57,7 +65,7 @@ export class MemoryTopic implements KafkaConsumer {
       const positions = await position(assignment);
       const messages = this.#messages(positions, this.begun.length, signal);
       this.begun.push(new Map(positions));
-      yield { assignment, positions, messages };
+      yield { assignment, positions, messages, ...this.holesAsked !== null && { isHole: this.#isHole } };
     }
   }
 
@@ -86,11 +94,21 @@ export class MemoryTopic implements KafkaConsumer {
     }
   }
 
+  readonly #isHole = (partition: number, from: number, to: number): Promise<boolean> => {
+    this.holesAsked?.push([from, to]);
+    return Promise.resolve(!this.#log(partition).messages.some(({ offset }) => from <= offset && offset < to));
+  };
+
   #assignment(): Assignment {
-    const partitions = [...this.#logs].map(([partition, { start, end }]) => {
-      return { partition, logStart: start, logEnd: end, start };
+    const all = [...this.#logs].map(([partition, { start, end }]) => {
+      const isCut = partition === 0 && this.cutAt !== undefined;
+      return { partition, logStart: start, logEnd: end, ...isCut && { cutAt: this.cutAt } };
     });
-    return { topic: "metrics", topicId: this.topicId, partitions };
+    this.cutAt = undefined;
+    const partitions = all.filter(({ partition }) => this.own?.includes(partition) ?? true);
+    const ends = new Map(all.map(({ partition, logEnd }) => [partition, logEnd]));
+    const firstStarts = () => Promise.resolve(ends);
+    return { topic: "metrics", topicId: this.topicId, partitions, ...this.isLatest && { firstStarts } };
   }
 
   #log(partition: number): Log {
