@@ -23,6 +23,7 @@ export interface SqlFailure {
   readonly code: string;
   readonly message: string;
   readonly detail: string | null;
+  readonly schema: string | null;
   readonly table: string | null;
   readonly column: string | null;
   readonly constraint: string | null;
@@ -46,6 +47,7 @@ export function sqlFailure(error: unknown): SqlFailure | null {
     code: fields.code,
     message: error.message,
     detail: field("detail"),
+    schema: field("schema_name", "schema"),
     table: field("table_name", "table"),
     column: field("column_name", "column"),
     constraint: field("constraint_name", "constraint"),
@@ -113,6 +115,10 @@ export function remedyFor(error: unknown): Remedy {
   return REMEDIES.find(([prefix]) => failure.code.startsWith(prefix))?.[1] ?? "setup";
 }
 
+/** The server cannot turn our texts into those of its database, nor back. */
+const isStrangeEncoding = (failure: SqlFailure) =>
+  failure.code === "0A000" && failure.routine === "InitializeClientEncoding";
+
 /** What a person can do about a SQLSTATE. */
 const ADVICE: readonly (readonly [prefix: string, advice: string])[] = [
   ["28P01", "check DB_USER (--db-user) and DB_PASSWORD (or --db-password-file)"],
@@ -138,6 +144,7 @@ function adviceFor(failure: SqlFailure): string | undefined {
   // Most failed checks are a row's fault, and most breaches of the protocol pass.
   if (failure.code === "23514" && !isMissingPartition(failure)) return undefined;
   if (failure.code === "08P01" && !isRefusedParameter(failure)) return undefined;
+  if (isStrangeEncoding(failure)) return "use a database with the encoding UTF8 (create database … encoding 'UTF8')";
   return ADVICE.find(([prefix]) => failure.code.startsWith(prefix))?.[1];
 }
 

@@ -1,11 +1,12 @@
 import { type Database, explain, remedyFor, SetupError, sqlFailure } from "./database.ts";
 import { isRejection, type Rejection } from "./metric.ts";
-import { arrayText } from "./pg_text.ts";
+import { arrayText, ascii } from "./pg_text.ts";
 import { cut, type Entry, type Piece, portions, type Source, type Span } from "./store/piece.ts";
 import type { TableName } from "./schema.ts";
 import { joinSheets, type Sheet, toSheet } from "./store/sheet.ts";
 import { claimSql, flushSql, forgetSql, marksSql, skipSql } from "./store/statements.ts";
-import { prepareTables, type Tables } from "./store/tables.ts";
+import { indexExists, indexName } from "./store/catalog.ts";
+import { lookAgain, prepareTables, type Tables } from "./store/tables.ts";
 
 export type { Entry, Source, Span } from "./store/piece.ts";
 export type { Sheet } from "./store/sheet.ts";
@@ -33,7 +34,9 @@ const MAX_REASON_LENGTH = 1000;
  */
 export class Store {
   readonly #database: Database;
-  readonly #tables: Tables;
+  #tables: Tables;
+  /** Indexes and columns that were looked up during the flush under way, and that its rows are refused by all the same. */
+  readonly #strangers = new Set<string>();
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
   private constructor(database: Database, tables: Tables) {
@@ -90,6 +93,7 @@ export class Store {
     spans: ReadonlyMap<number, Span>,
     sheets: readonly Sheet[],
   ): Promise<Outcome> {
+    this.#strangers.clear();
     const bytes = sheets.reduce((sum, sheet) => sum + sheet.bytes, 0);
     if (bytes <= MAX_STATEMENT_BYTES) return await this.#store(source, spans, sheets, false);
     return await this.#storeInOrder(source, portions(toPiece(spans, sheets), MAX_STATEMENT_BYTES), false);
@@ -106,7 +110,7 @@ export class Store {
    */
   async skip(source: Source, partition: number, from: number, to: number, reason: string): Promise<boolean> {
     const { topic, topicId } = source;
-    const parameters = [topicId, String(partition), String(from), String(to), topic, reason];
+    const parameters = [topicId, String(partition), String(from), String(to), topic, ascii(reason)];
     const moved = await this.#database.query(skipSql(this.#tables), parameters);
     if (moved.length > 0) this.#counters = { ...this.#counters, rejected: this.#counters.rejected + 1 };
     return moved.length > 0;
@@ -122,7 +126,10 @@ export class Store {
     try {
       return await this.#run(source, spans, sheets, skipRepeats);
     } catch (error) {
-      if (!skipRepeats && this.#isRepeat(error)) return await this.#store(source, spans, sheets, true);
+      if (await this.#mayPass(error, skipRepeats)) return await this.#store(source, spans, sheets, true);
+      if (await this.#hasNewDefault(error)) {
+        return await this.#store(source, spans, sheets.map(({ entries }) => this.sheet(entries)), skipRepeats);
+      }
       if (remedyFor(error) !== "row") throw error;
       if (this.#isUnwrittenColumn(error)) throw new SetupError(explain(error), { cause: error });
       const piece = toPiece(spans, sheets);
@@ -131,6 +138,7 @@ export class Store {
         return await this.#storeInOrder(source, cut(piece, Math.ceil(piece.entries.length / 2)), skipRepeats);
       }
       if (first === undefined || isRejection(first.content)) throw refusal(error, this.#tables);
+      if (this.#isRepeat(error)) return await this.#passRepeat(source, spans);
       return await this.#store(source, spans, [this.sheet([{ ...first, content: rejection(error) }])], skipRepeats);
     }
   }
@@ -141,6 +149,13 @@ export class Store {
       if (await this.#store(source, spans, [this.sheet(entries)], skipRepeats) === "reopen") return "reopen";
     }
     return "stored";
+  }
+
+  /** Stores nothing for a metric that is here already: where a trigger or a part says so, the statement cannot leave it out. */
+  async #passRepeat(source: Source, spans: ReadonlyMap<number, Span>): Promise<Outcome> {
+    const outcome = await this.#run(source, spans, [this.sheet([])], false);
+    if (outcome === "stored") this.#counters = { ...this.#counters, rows: this.#counters.rows + 1 };
+    return outcome;
   }
 
   async #run(
@@ -176,9 +191,44 @@ export class Store {
 
   /** A metric that was sent twice, and no other duplicate that a user's own index refuses. */
   #isRepeat(error: unknown): boolean {
+    const index = violatedIndex(error);
+    return index !== null && this.#tables.repeatIndexes.has(indexName(...index));
+  }
+
+  /**
+   * True where the same batch may pass once its repeats are left out. An index that is not known may be younger than this
+   * store, or have another name by now: it is looked for once a flush.
+   */
+  async #mayPass(error: unknown, skipRepeats: boolean): Promise<boolean> {
+    if (skipRepeats && this.#tables.infersRepeats && sqlFailure(error)?.code === INDEX_GONE) {
+      this.#tables = await lookAgain(this.#database, this.#tables);
+      return !this.#tables.infersRepeats;
+    }
+    const index = violatedIndex(error);
+    if (index === null) return false;
+    const name = indexName(...index);
+    if (this.#tables.repeatIndexes.has(name)) return !skipRepeats;
+    if (this.#strangers.has(name)) return false;
+    this.#strangers.add(name);
+    const before = this.#tables;
+    this.#tables = await lookAgain(this.#database, before);
+    // One that was built anew in the meantime has gone, and the statement finds the one in its place.
+    if (!this.#tables.repeatIndexes.has(name)) return !await indexExists(this.#database, ...index);
+    return !skipRepeats || before.infersRepeats !== this.#tables.infersRepeats;
+  }
+
+  /** True where a value stands for null in a column that was not known to refuse null, or without a default, until now. */
+  async #hasNewDefault(error: unknown): Promise<boolean> {
     const failure = sqlFailure(error);
-    return failure?.code === "23505" && failure.constraint !== null &&
-      this.#tables.repeatIndexes.has(failure.constraint);
+    if (failure?.code !== "23502" || this.#isUnwrittenColumn(error)) return false;
+    // Of a domain that refuses null the server does not name the column.
+    const name = `column ${failure.column}`;
+    if (this.#strangers.has(name)) return false;
+    this.#strangers.add(name);
+    const before = this.#tables;
+    this.#tables = await lookAgain(this.#database, before);
+    // Messages may have been written as the statement takes them before the last look.
+    return this.#tables.statusCodeRequired || this.#tables.defaults.size > before.defaults.size;
   }
 
   /** No metric is at fault where a column wants a value that is not ours to give. */
@@ -187,6 +237,16 @@ export class Store {
     if (failure?.code !== "23502" || failure.column === null) return false;
     return !(this.#tables.columns as readonly string[]).includes(failure.column);
   }
+}
+
+/** No index fits `on conflict` (any longer). */
+const INDEX_GONE = "42P10";
+
+/** Schema and name of the unique index that refused a row. */
+function violatedIndex(error: unknown): [schema: string, name: string] | null {
+  const failure = sqlFailure(error);
+  if (failure?.code !== "23505" || failure.schema === null || failure.constraint === null) return null;
+  return [failure.schema, failure.constraint];
 }
 
 interface MarkRow {
