@@ -5,7 +5,7 @@ import { cut, type Entry, type Piece, portions, type Source, type Span } from ".
 import type { TableName } from "./schema.ts";
 import { joinSheets, type Sheet, toSheet } from "./store/sheet.ts";
 import { claimSql, flushSql, forgetSql, marksSql, skipSql } from "./store/statements.ts";
-import { indexExists, indexName } from "./store/catalog.ts";
+import { indexName, lookUpIndex } from "./store/catalog.ts";
 import { lookAgain, prepareTables, type Tables } from "./store/tables.ts";
 
 export type { Entry, Source, Span } from "./store/piece.ts";
@@ -26,6 +26,8 @@ export type Outcome = "stored" | "reopen";
 /** Bytes of messages in one statement: far below what PostgreSQL takes as one value, and what a text may hold here. */
 const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
 const MAX_REASON_LENGTH = 1000;
+/** Milliseconds until a column that refused null is looked up again: of many parts it takes a while. */
+const LOOK_INTERVAL = 60_000;
 
 /**
  * A table of metrics, the marks that tell how far each topic partition is stored in it, and the messages that could not be
@@ -37,6 +39,8 @@ export class Store {
   #tables: Tables;
   /** Indexes and columns that were looked up during the flush under way, and that its rows are refused by all the same. */
   readonly #strangers = new Set<string>();
+  /** When a column that refused null was last looked up, by `performance.now()`. */
+  readonly #looked = new Map<string, number>();
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
   private constructor(database: Database, tables: Tables) {
@@ -197,7 +201,7 @@ export class Store {
 
   /**
    * True where the same batch may pass once its repeats are left out. An index that is not known may be younger than this
-   * store, or have another name by now: it is looked for once a flush.
+   * store, or have another name by now: it is looked up once a flush.
    */
   async #mayPass(error: unknown, skipRepeats: boolean): Promise<boolean> {
     if (skipRepeats && this.#tables.infersRepeats && sqlFailure(error)?.code === INDEX_GONE) {
@@ -211,9 +215,11 @@ export class Store {
     if (this.#strangers.has(name)) return false;
     this.#strangers.add(name);
     const before = this.#tables;
-    this.#tables = await lookAgain(this.#database, before);
-    // One that was built anew in the meantime has gone, and the statement finds the one in its place.
-    if (!this.#tables.repeatIndexes.has(name)) return !await indexExists(this.#database, ...index);
+    const kind = await lookUpIndex(this.#database, ...index);
+    if (kind === "repeats") this.#tables = await lookAgain(this.#database, before);
+    // The statement finds what has come in its place.
+    if (kind === "gone") return true;
+    if (!this.#tables.repeatIndexes.has(name)) return false;
     return !skipRepeats || before.infersRepeats !== this.#tables.infersRepeats;
   }
 
@@ -226,7 +232,11 @@ export class Store {
     if (this.#strangers.has(name)) return false;
     this.#strangers.add(name);
     const before = this.#tables;
-    this.#tables = await lookAgain(this.#database, before);
+    const now = performance.now();
+    if (now - (this.#looked.get(name) ?? -Infinity) >= LOOK_INTERVAL) {
+      this.#looked.set(name, now);
+      this.#tables = await lookAgain(this.#database, before);
+    }
     // Messages may have been written as the statement takes them before the last look.
     return this.#tables.statusCodeRequired || this.#tables.defaults.size > before.defaults.size;
   }

@@ -6,7 +6,8 @@ import { decodeMetric, METRIC_FIELDS } from "../lib/metric.ts";
 import { COLUMNS, MAX_TABLE_NAME_BYTES, quoteTables, type TableName } from "../lib/schema.ts";
 import { schemaSql } from "../lib/schema_text.ts";
 import { type Entry, Store } from "../lib/store.ts";
-import { prepareTables } from "../lib/store/tables.ts";
+import * as statements from "../lib/store/statements.ts";
+import { prepareTables, type Tables } from "../lib/store/tables.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 
 it("COLUMNS has one for each field of a metric", () => {
@@ -96,6 +97,25 @@ create table if not exists "My Schema"."m_rejected" (
   );
 });
 
+it("every statement is ASCII: an encoding may lack any other character", () => {
+  const table = { schema: null, name: "m" };
+  const tables: Tables = {
+    ...quoteTables(table),
+    columns: METRIC_FIELDS,
+    statusCodeRequired: false,
+    defaults: new Map([["location", { type: "text", sql: "'x'::text" }]]),
+    repeatIndexes: new Set(),
+    infersRepeats: true,
+    isUnicode: false,
+    warnings: [],
+  };
+  const { claimSql, marksSql, flushSql, skipSql, forgetSql } = statements;
+  const one = [claimSql, marksSql, skipSql, forgetSql].map((make) => make(tables));
+  const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
+  expect(Object.values(statements).filter((value) => value.name.endsWith("Sql"))).toHaveLength(5);
+  expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
+});
+
 describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`, () => {
   let server: TestPostgres;
   let database: Database;
@@ -137,6 +157,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     { schema: null, name: "plain" },
     { schema: null, name: "My Table" },
     { schema: null, name: `we"ird'; drop table plain; --` },
+    { schema: null, name: "back\\slash $$ $q1$" },
     { schema: null, name: "x".repeat(MAX_TABLE_NAME_BYTES) },
     { schema: null, name: "é".repeat(MAX_TABLE_NAME_BYTES / 2) },
     { schema: "other", name: "plain" },

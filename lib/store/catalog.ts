@@ -107,6 +107,11 @@ export async function readColumns(database: Database, main: string): Promise<Col
   );
 }
 
+/** True where the index `i` (of pg_index) is unique on exactly (address, checked_at, check_id), in any order. */
+const TELLS_REPEATS = `i.indisunique and i.indpred is null and i.indexprs is null and i.indnkeyatts = 3
+  and (select array_agg(a.attname::text order by a.attname) from pg_attribute a
+    where a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:2])) = '{address,check_id,checked_at}'`;
+
 /** By what a metric that was sent twice is recognised. */
 export interface RepeatIndexes {
   /** Unique indexes on exactly (address, checked_at, check_id), in any order, as `indexName` writes them. */
@@ -131,9 +136,7 @@ export async function readRepeatIndexes(database: Database, main: string): Promi
        c.relkind = 'r' and (not exists (select from pg_inherits h where h.inhparent = c.oid)
          or c.oid = to_regclass($1::text) and not ${HAS_TRIGGER}) as holds_rows
      from unnest($2::oid[]) r(oid) join pg_class c on c.oid = r.oid join pg_namespace n on n.oid = c.relnamespace
-     left join pg_index i on i.indrelid = c.oid and i.indisunique and i.indpred is null and i.indexprs is null
-       and i.indnkeyatts = 3 and (select array_agg(a.attname::text order by a.attname) from pg_attribute a
-         where a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:2])) = '{address,check_id,checked_at}'
+     left join pg_index i on i.indrelid = c.oid and ${TELLS_REPEATS}
      left join pg_class x on x.oid = i.indexrelid left join pg_namespace s on s.oid = x.relnamespace
      where c.relkind in ('r', 'p', 'v', 'm', 'f') order by holder, name`,
     [main, await reach(database, main, BENEATH), await reach(database, main, DIRECTLY_BENEATH)],
@@ -151,14 +154,20 @@ interface IndexRow {
   readonly holds_rows: boolean;
 }
 
-/** True while there is an index of this name: one that is built anew has another name for a while. */
-export async function indexExists(database: Database, schema: string, name: string): Promise<boolean> {
-  const rows = await database.query(
-    `select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = $1::text and c.relname = $2::text and c.relkind in ('i', 'I')`,
+/** What an index is by its columns; "gone" also where it was built anew: it has another name for a while. */
+export async function lookUpIndex(
+  database: Database,
+  schema: string,
+  name: string,
+): Promise<"repeats" | "other" | "gone"> {
+  const [row] = await database.query<{ tells: boolean }>(
+    `select coalesce(${TELLS_REPEATS}, false) as tells
+     from pg_class x join pg_namespace n on n.oid = x.relnamespace join pg_index i on i.indexrelid = x.oid
+     where n.nspname = $1::text and x.relname = $2::text`,
     [schema, name],
   );
-  return rows.length > 0;
+  if (row === undefined) return "gone";
+  return row.tells ? "repeats" : "other";
 }
 
 /** A table that a crash empties, that stands on another server, or that ends with the connection. */
