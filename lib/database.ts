@@ -27,6 +27,7 @@ export interface SqlFailure {
   readonly code: string;
   readonly message: string;
   readonly detail: string | null;
+  readonly schema: string | null;
   readonly table: string | null;
   readonly column: string | null;
   readonly constraint: string | null;
@@ -56,6 +57,7 @@ export function sqlFailure(error: unknown): SqlFailure | null {
     code: SQLSTATE.test(code) ? code : NO_SQLSTATE,
     message: error.message,
     detail: field("detail"),
+    schema: field("schema_name", "schema"),
     table: field("table_name", "table"),
     column: field("column_name", "column"),
     constraint: field("constraint_name", "constraint"),
@@ -120,6 +122,10 @@ export function remedyFor(error: unknown): Remedy {
   return REMEDIES.find(([prefix]) => failure.code.startsWith(prefix))?.[1] ?? "setup";
 }
 
+/** The server cannot turn our texts into those of its database, nor back. */
+const isStrangeEncoding = (failure: SqlFailure) =>
+  failure.code === "0A000" && failure.routine === "InitializeClientEncoding";
+
 /** What a person can do about a SQLSTATE. */
 const ADVICE: readonly (readonly [prefix: string, advice: string])[] = [
   ["28P01", "check DB_USER (--db-user) and DB_PASSWORD (or --db-password-file)"],
@@ -144,6 +150,7 @@ function adviceFor(failure: SqlFailure): string | undefined {
   if (failure.code === "23514" && !isMissingPartition(failure)) return undefined;
   // By the same code as a missing right; but a trigger may use it too.
   if (failure.routine === "ExecWithCheckOptions" && failure.code === "42501") return POLICY_ADVICE;
+  if (isStrangeEncoding(failure)) return "use a database with the encoding UTF8 (create database … encoding 'UTF8')";
   return ADVICE.find(([prefix]) => failure.code.startsWith(prefix))?.[1];
 }
 

@@ -31,9 +31,16 @@ export function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }
 
-/** A text as SQL reads it, for statements that take no parameters. Needs `standard_conforming_strings`, PostgreSQL's default. */
+/** A text that every encoding of PostgreSQL can write: `\u{fc}` stands for `ü`. */
+export function ascii(text: string): string {
+  return text.replaceAll(/[^\0-\x7f]/gu, (character) => `\\u{${(character.codePointAt(0) as number).toString(16)}}`);
+}
+
+/** A text as SQL reads it exactly. */
 export function quoteLiteral(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
+  // With a backslash in it the text means the same whatever standard_conforming_strings says.
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return text.includes("\\") ? ` E${quoted.replaceAll("\\", "\\\\")}` : quoted;
 }
 
 /** A name as SQL reads it exactly: keeps case, blanks and quotes. */

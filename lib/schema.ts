@@ -1,5 +1,5 @@
 import type { Metric } from "./metric.ts";
-import { quoteIdentifier } from "./pg_text.ts";
+import { quoteIdentifier, quoteLiteral } from "./pg_text.ts";
 
 /** A table as `DB_TABLE` names it, read as SQL reads a name: lower case unless quoted. Null: the schema that the role sees first. */
 export interface TableName {
@@ -77,9 +77,7 @@ export function creation(table: TableName): Readonly<Record<"schema" | keyof Quo
     schema: table.schema === null ? [] : [`create schema if not exists ${quoteIdentifier(table.schema)}`],
     main: [
       `create table if not exists ${main} (\n${columns.join(",\n")}\n)`,
-      // Serves "this address, newest first", and recognises a metric that was sent twice.
-      `create unique index if not exists ${quoteIdentifier(`${table.name}_newest`)}\n` +
-      `  on ${main} (address, checked_at desc, check_id)`,
+      indexSql(main, quoteIdentifier(`${table.name}_newest`)),
     ],
     offsets: [
       `create table if not exists ${offsets} (\n  topic_id text not null,\n  partition integer not null,\n` +
@@ -92,6 +90,35 @@ export function creation(table: TableName): Readonly<Record<"schema" | keyof Quo
       `  reason text not null,\n  rejected_at timestamptz not null default now()\n)`,
     ],
   };
+}
+
+/**
+ * The index that serves "this address, newest first", and recognises a metric that was sent twice. Not by `if not exists`:
+ * that asks for the name, which the index of a table that was renamed keeps.
+ */
+function indexSql(main: string, name: string): string {
+  const definition = `on ${main} (address, checked_at desc, check_id)`;
+  const body = `begin
+  if not exists (select from pg_index i where i.indrelid = ${quoteLiteral(main)}::regclass and i.indisunique and
+    (select array_agg(a.attname::text order by a.attname) from pg_attribute a
+     where a.attrelid = i.indrelid and a.attnum = any(i.indkey)) = '{address,check_id,checked_at}')
+  then
+    create unique index ${name} ${definition};
+  end if;
+exception when duplicate_table then
+  -- Another relation has this name: PostgreSQL chooses one.
+  create unique index ${definition};
+end`;
+  const tag = dollarTag(body);
+  return `do ${tag}\n${body}\n${tag}`;
+}
+
+/** A quote that does not stand in the text. */
+function dollarTag(text: string): string {
+  for (let i = 0;; i++) {
+    const tag = i === 0 ? "$$" : `$q${i}$`;
+    if (!text.includes(tag)) return tag;
+  }
 }
 
 /** What a role needs that may not create the tables. `role` is quoted, or a word that stands for it. */

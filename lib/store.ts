@@ -1,6 +1,6 @@
 import { type Database, explain, isMissingPartition, SetupError, sqlFailure } from "./database.ts";
 import { isRejection, type Metric, type Rejection } from "./metric.ts";
-import { arrayText } from "./pg_text.ts";
+import { arrayText, ascii } from "./pg_text.ts";
 import { cut, type Entry, join, type Most, type Piece, type Portion, portions, runs } from "./store/piece.ts";
 import type { Source, Span, Spans } from "./store/piece.ts";
 import type { TableName } from "./schema.ts";
@@ -16,7 +16,8 @@ import {
   skippedSql,
   skipSql,
 } from "./store/statements.ts";
-import { prepareTables, type Tables } from "./store/tables.ts";
+import { indexName, lookUpIndex } from "./store/catalog.ts";
+import { lookAgain, prepareTables, type Tables } from "./store/tables.ts";
 import { isRefusal, ordinaryMetric, takesCopy, takesMetric } from "./store/trial.ts";
 
 export type { Entry, Source, Span } from "./store/piece.ts";
@@ -58,6 +59,9 @@ const MAX_REASON_LENGTH = 1000;
 /** Metrics that are made up to find out whether the table takes any, for one batch. */
 const MAX_TRIALS = 3;
 
+/** Milliseconds until a column that refused null is looked up again: of many parts it takes a while. */
+const LOOK_INTERVAL = 60_000;
+
 const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {} };
 
 /**
@@ -67,7 +71,11 @@ const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => 
  */
 export class Store {
   readonly #database: Database;
-  readonly #tables: Tables;
+  #tables: Tables;
+  /** Indexes and columns that were looked up during the flush under way, and that its rows are refused by all the same. */
+  readonly #strangers = new Set<string>();
+  /** When a column that refused null was last looked up, by `performance.now()`. */
+  readonly #looked = new Map<string, number>();
   readonly #events: StoreEvents;
   readonly #batchSize: number;
   readonly #size: StatementSize;
@@ -146,6 +154,7 @@ export class Store {
     spans: ReadonlyMap<number, Span>,
     sheets: readonly Sheet[],
   ): Promise<Outcome> {
+    this.#strangers.clear();
     return await this.#storeInOrder(source, { spans, parts: sheets.flatMap(({ pages }) => pages) });
   }
 
@@ -160,7 +169,7 @@ export class Store {
    */
   async skip(source: Source, partition: number, from: number, to: number, reason: string): Promise<boolean> {
     const { topic, topicId } = source;
-    const parameters = [topicId, String(partition), String(from), String(to), topic, reason];
+    const parameters = [topicId, String(partition), String(from), String(to), topic, ascii(reason)];
     const moved = await this.#database.query(skipSql(this.#tables), parameters);
     if (moved.length > 0) this.#countSkip();
     return moved.length > 0;
@@ -168,7 +177,7 @@ export class Store {
 
   /** True where `skip` has done this already, by this store or another: for one whose answer was lost. */
   async hasSkipped({ topicId }: Source, partition: number, from: number, reason: string): Promise<boolean> {
-    const parameters = [topicId, String(partition), String(from), reason];
+    const parameters = [topicId, String(partition), String(from), ascii(reason)];
     const found = await this.#database.query(skippedSql(this.#tables), parameters);
     if (found.length > 0) this.#countSkip();
     return found.length > 0;
@@ -245,6 +254,7 @@ export class Store {
       if (!isRefusal(error) && !isCancelled(error)) throw error;
       if (piece.entries.length > 1) return await this.#halves(source, piece, state);
       if (isCancelled(error)) throw error;
+      if (this.#isRepeat(error)) return await this.#passRepeat(source, piece, state);
       return this.#hold(piece, error, state);
     }
   }
@@ -254,6 +264,16 @@ export class Store {
       if (await this.#search(source, half, state) === "reopen") return "reopen";
     }
     return "stored";
+  }
+
+  /** Stores nothing for a metric that is here already: where a trigger or a part says so, the statement cannot leave it out. */
+  async #passRepeat(source: Source, { spans }: Piece, state: Search): Promise<Outcome> {
+    const passed = { spans, entries: [] };
+    const isHeld = state.held !== NOTHING;
+    if (isHeld) state.held = join(state.held, passed);
+    const outcome = isHeld ? "stored" : await this.#run(source, this.#toPortion(passed));
+    if (outcome === "stored") this.#counters = { ...this.#counters, rows: this.#counters.rows + 1 };
+    return outcome;
   }
 
   /** A message is refused by itself. */
@@ -307,7 +327,7 @@ export class Store {
     return { spans, parts: [toPage(entries, this.#tables)] };
   }
 
-  /** One statement; and once more where it finds metrics that were sent twice. Remembers how large a statement may be. */
+  /** One statement, and again where it finds metrics that were sent twice, or a table that has changed. Remembers how large a statement may be. */
   async #run(source: Source, portion: Portion<Page>): Promise<Outcome> {
     const began = performance.now();
     const seconds = () => (performance.now() - began) / 1000;
@@ -327,12 +347,14 @@ export class Store {
     this.#events.ended(messages, seconds, this.#size.now, error);
   }
 
-  async #runOnce(source: Source, portion: Portion<Page>): Promise<Outcome> {
+  async #runOnce(source: Source, portion: Portion<Page>, skipRepeats = false): Promise<Outcome> {
     try {
-      return this.#judge(portion, await this.#query(source, portion, false));
+      return this.#judge(portion, await this.#query(source, portion, skipRepeats));
     } catch (error) {
-      if (!this.#isRepeat(error)) throw error;
-      return this.#judge(portion, await this.#query(source, portion, true));
+      if (await this.#mayPass(error, skipRepeats)) return await this.#runOnce(source, portion, true);
+      if (!await this.#hasNewDefault(error)) throw error;
+      const entries = portion.parts.flatMap((page) => page.entries);
+      return await this.#runOnce(source, this.#toPortion({ spans: portion.spans, entries }), skipRepeats);
     }
   }
 
@@ -368,9 +390,50 @@ export class Store {
 
   /** A metric that was sent twice, and no other duplicate that a user's own index refuses. */
   #isRepeat(error: unknown): boolean {
+    const index = violatedIndex(error);
+    return index !== null && this.#tables.repeatIndexes.has(indexName(...index));
+  }
+
+  /**
+   * True where the same batch may pass once its repeats are left out. An index that is not known may be younger than this
+   * store, or have another name by now: it is looked up once a flush.
+   */
+  async #mayPass(error: unknown, skipRepeats: boolean): Promise<boolean> {
+    if (skipRepeats && this.#tables.infersRepeats && sqlFailure(error)?.code === INDEX_GONE) {
+      this.#tables = await lookAgain(this.#database, this.#tables);
+      return !this.#tables.infersRepeats;
+    }
+    const index = violatedIndex(error);
+    if (index === null) return false;
+    const name = indexName(...index);
+    if (this.#tables.repeatIndexes.has(name)) return !skipRepeats;
+    if (this.#strangers.has(name)) return false;
+    this.#strangers.add(name);
+    const before = this.#tables;
+    const kind = await lookUpIndex(this.#database, ...index);
+    if (kind === "repeats") this.#tables = await lookAgain(this.#database, before);
+    // The statement finds what has come in its place.
+    if (kind === "gone") return true;
+    if (!this.#tables.repeatIndexes.has(name)) return false;
+    return !skipRepeats || before.infersRepeats !== this.#tables.infersRepeats;
+  }
+
+  /** True where a value stands for null in a column that was not known to refuse null, or without a default, until now. */
+  async #hasNewDefault(error: unknown): Promise<boolean> {
     const failure = sqlFailure(error);
-    return failure?.code === "23505" && failure.constraint !== null &&
-      this.#tables.repeatIndexes.has(failure.constraint);
+    if (failure?.code !== "23502" || this.#isUnwrittenColumn(error)) return false;
+    // Of a domain that refuses null the server does not name the column.
+    const name = `column ${failure.column}`;
+    if (this.#strangers.has(name)) return false;
+    this.#strangers.add(name);
+    const before = this.#tables;
+    const now = performance.now();
+    if (now - (this.#looked.get(name) ?? -Infinity) >= LOOK_INTERVAL) {
+      this.#looked.set(name, now);
+      this.#tables = await lookAgain(this.#database, before);
+    }
+    // Messages may have been written as the statement takes them before the last look.
+    return this.#tables.statusCodeRequired || this.#tables.defaults.size > before.defaults.size;
   }
 
   /** No metric is at fault where a column wants a value that is not ours to give. */
@@ -379,6 +442,16 @@ export class Store {
     if (failure?.code !== "23502" || failure.column === null) return false;
     return !(this.#tables.columns as readonly string[]).includes(failure.column);
   }
+}
+
+/** No index fits `on conflict` (any longer). */
+const INDEX_GONE = "42P10";
+
+/** Schema and name of the unique index that refused a row. */
+function violatedIndex(error: unknown): [schema: string, name: string] | null {
+  const failure = sqlFailure(error);
+  if (failure?.code !== "23505" || failure.schema === null || failure.constraint === null) return null;
+  return [failure.schema, failure.constraint];
 }
 
 interface MarkRow {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { arrayText, base64, quoteIdentifier } from "../lib/pg_text.ts";
+import { arrayText, ascii, base64, quoteIdentifier, quoteLiteral } from "../lib/pg_text.ts";
 
 it.each([
   [[], "{}"],
@@ -23,3 +23,14 @@ it.each([
 it("base64 takes the bytes of a view, not those of the buffer beneath", () => {
   expect(base64(Uint8Array.of(1, 2, 3, 4).subarray(1, 3))).toBe("AgM=");
 });
+
+it("ascii writes every other character by its number", () => {
+  expect(ascii("a\u007fü日😀\n\\")).toBe("a\u007f\\u{fc}\\u{65e5}\\u{1f600}\n\\");
+});
+
+it.each([["", "''"], ["it's", "'it''s'"], ["back\\slash's", " E'back\\\\slash''s'"]])(
+  "quoteLiteral(%j) is %j",
+  (text, literal) => {
+    expect(quoteLiteral(text)).toBe(literal);
+  },
+);

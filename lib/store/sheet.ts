@@ -1,5 +1,5 @@
 import { isRejection, type Metric, type Rejection } from "../metric.ts";
-import { base64, type Element, elements } from "../pg_text.ts";
+import { ascii, base64, type Element, elements } from "../pg_text.ts";
 import { type Entry, type Most, runs, sizeOf } from "./piece.ts";
 import { canHoldMissed } from "./statements.ts";
 import type { Tables } from "./tables.ts";
@@ -77,7 +77,7 @@ function columnsOf({ metrics, rejections }: Parts, tables: Tables): string[] {
     column(rejections, (entry) => entry.offset),
     column(rejections, (entry) => entry.key && base64(entry.key)),
     column(rejections, (entry) => entry.value && base64(entry.value)),
-    column(rejections, (entry) => entry.content.reason),
+    column(rejections, ({ content }) => tables.isUnicode ? content.reason : ascii(content.reason)),
     column(metrics, (entry) => entry.partition),
     column(metrics, (entry) => entry.offset),
     ...tables.columns.map((field) => column(metrics, ({ content }) => fieldValue(content, field, tables))),

@@ -51,15 +51,16 @@ const FIRST_FIELD = 13;
  * also lists the variants that broke: change it only with the test that interleaves two waiting writers).
  * $1 topic id, $2–$4 spans (partition, start, next), $5 topic, $6–$10 rejected messages (partition, offset, key, value, reason),
  * $11–$12 metrics (partition, offset), then one for each column of the table; all but the topic's are arrays as text.
- * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`.
+ * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, where an index of it tells.
+ * The text is ASCII but for names and defaults of the database's own: an encoding may lack any other character.
  */
 export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const { main, offsets, rejected, columns } = tables;
   const fields = columns.map((column, i) => `unnest($${FIRST_FIELD + i}::${COLUMNS[column].type}[]) as ${column}`);
   const names = columns.join(", ");
-  const values = columns.map((column) => `r.${column}`).join(", ");
+  const values = columns.map((column) => valueSql(tables, column)).join(", ");
   // A bare `on conflict do nothing` would also swallow rows that a user's own unique index refuses.
-  const repeats = skipRepeats ? "on conflict (address, checked_at, check_id) do nothing" : "";
+  const repeats = skipRepeats && tables.infersRepeats ? "on conflict (address, checked_at, check_id) do nothing" : "";
   return `with writer as (
   select * from unnest($2::int[], $3::bigint[], $4::bigint[]) as w(partition, start, next)
 ), marks as (
@@ -75,7 +76,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
 ), stored as (
   insert into ${main} (${names})
   select ${values}
-  -- Not \`from unnest(…, …)\`, which first writes down all rows beside the arrays.
+  -- Not \`from unnest(..., ...)\`, which first writes down all rows beside the arrays.
   from (select unnest($11::int[]) as partition, unnest($12::bigint[]) as at, ${fields.join(", ")}) r
   join moved v on v.partition = r.partition where r.at >= v.mark
   ${repeats}
@@ -87,6 +88,14 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   join moved v on v.partition = r.partition where r.at >= v.mark
 )
 select partition, mark, start, next from marks order by partition`;
+}
+
+/** A metric's value; where the column refuses null and has a default, that default in its place. */
+function valueSql({ defaults }: Tables, column: keyof Metric): string {
+  const standIn = defaults.get(column);
+  if (standIn === undefined) return `r.${column}`;
+  // The type without a length: a cast to one with a length would cut what an insert refuses.
+  return `coalesce(r.${column}::${standIn.type}, (${standIn.sql})::${standIn.type})`;
 }
 
 /** Moves the mark of partition $2 of topic $1 from $3 to $4 and records why ($6; $5 topic), if it still stands at $3. */

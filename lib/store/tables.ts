@@ -5,12 +5,23 @@ import {
   COLUMNS,
   creation,
   grants,
+  MAX_TABLE_NAME_BYTES,
   type QuotedTables,
   quoteTables,
   REQUIRED_COLUMNS,
   type TableName,
 } from "../schema.ts";
-import { VIEWS, viewSql } from "../views.ts";
+import { type View, viewName, VIEWS, viewSql } from "../views.ts";
+import { oddTableWarnings, repeatWarning } from "./advice.ts";
+import {
+  type ColumnFacts,
+  type OddTable,
+  readColumns,
+  readFacts,
+  readOddTables,
+  readRepeatIndexes,
+  type TableFacts,
+} from "./catalog.ts";
 
 /** Three tables that exist and can be written, and what is to be known of them. */
 export interface Tables extends QuotedTables {
@@ -18,10 +29,22 @@ export interface Tables extends QuotedTables {
   readonly columns: readonly (keyof Metric)[];
   /** Where the column refuses null, 0 stands for "no HTTP answer came". */
   readonly statusCodeRequired: boolean;
-  /** Names of the unique indexes by which a metric that was sent twice is recognised. */
+  /** What stands for null where the column refuses it and has a default. */
+  readonly defaults: ReadonlyMap<keyof Metric, ColumnDefault>;
+  /** Unique indexes by which a metric that was sent twice is recognised, as `indexName` writes them. */
   readonly repeatIndexes: ReadonlySet<string>;
-  /** One line for a schema that was created, and for each column that is left alone though its name is that of a field. */
+  /** True where the flush can leave repeats out by one of these indexes. */
+  readonly infersRepeats: boolean;
+  /** True where the database takes every text. */
+  readonly isUnicode: boolean;
+  /** One line for each thing that a person should know of: what was created, what is left alone, what breaks the promise. */
   readonly warnings: readonly string[];
+}
+
+/** A column's default as SQL, and the column's type beneath all domains. */
+export interface ColumnDefault {
+  readonly type: string;
+  readonly sql: string;
 }
 
 /** Any number will do, as long as every consumer takes the same. */
@@ -35,12 +58,28 @@ export async function prepareTables(database: Database, table: TableName): Promi
   const role = await currentRole(database);
   const home = await locate(database, table);
   const missing = await missingTables(database, home);
-  if (missing.length > 0) await create(database, home, missing, role);
+  const notMade = missing.length > 0 ? await create(database, home, missing, role) : [];
   const tables = await inspect(database, home, role);
-  if (!missing.includes("schema")) return tables;
+  const created = [...await creationWarnings(database, tables, home, missing), ...notMade];
+  return { ...tables, warnings: [...created, ...tables.warnings] };
+}
+
+async function creationWarnings(
+  database: Database,
+  { main, offsets }: QuotedTables,
+  home: TableName,
+  missing: readonly Missing[],
+): Promise<string[]> {
   // It was asked for, by a name that nobody had used yet: a slip of the pen would else not be seen.
-  const created = `The schema ${quoteIdentifier(home.schema ?? "")} did not exist: it was created for ${tables.main}`;
-  return { ...tables, warnings: [created, ...tables.warnings] };
+  if (missing.includes("schema")) {
+    return [`The schema ${quoteIdentifier(home.schema ?? "")} did not exist: it was created for ${main}`];
+  }
+  if (!missing.includes("main") || missing.includes("offsets")) return [];
+  const marks = await database.query(`select from ${offsets} limit 1`);
+  // Right where the table was renamed, wrong where it was dropped: only a person knows.
+  return marks.length === 0 ? [] : [
+    `${main} did not exist: it was created beside ${offsets}, whose marks stay; what is before them is not loaded again`,
+  ];
 }
 
 async function currentRole(database: Database): Promise<string> {
@@ -50,18 +89,47 @@ async function currentRole(database: Database): Promise<string> {
 
 /** The table with the schema it stands in, or will. Its companions must not end up in another one of the search path. */
 async function locate(database: Database, table: TableName): Promise<TableName> {
-  const [row] = await database.query<{ schema: string | null }>(
-    `select coalesce($2::text, (select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where c.oid = to_regclass($1::text)), current_schema()::text) as schema`,
-    [quoteTables(table).main, table.schema],
-  );
+  const [row] = await findHome(database, table);
   if (row === undefined || row.schema === null) {
     throw new SetupError(
       `No schema of the role's search_path exists, so there is no place for the table ${quoteTables(table).main}: ` +
         `create one, or write DB_TABLE (--db-table) as schema.table`,
     );
   }
+  if (row.bytes > MAX_TABLE_NAME_BYTES) {
+    throw new SetupError(
+      `${quoteTables(table).main} has ${row.bytes} bytes in the database's encoding ${row.encoding}, more than ` +
+        `${MAX_TABLE_NAME_BYTES}: write a shorter name, or one in ASCII, in DB_TABLE (--db-table)`,
+    );
+  }
   return { schema: row.schema, name: table.name };
+}
+
+interface Home {
+  readonly schema: string | null;
+  readonly bytes: number;
+  readonly encoding: string;
+}
+
+async function findHome(database: Database, table: TableName): Promise<Home[]> {
+  try {
+    return await database.query<Home>(
+      `select coalesce($2::text, (select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where c.oid = to_regclass($1::text)), current_schema()::text) as schema,
+       octet_length($3::text) as bytes, current_setting('server_encoding') as encoding`,
+      [quoteTables(table).main, table.schema, table.name],
+    );
+  } catch (error) {
+    const failure = sqlFailure(error);
+    if (failure?.code !== "22P05") throw error;
+    throw new SetupError(
+      `The database's encoding has no form of ${
+        quoteTables(table).main
+      } (${failure.message}): write a name in ASCII in ` +
+        `DB_TABLE (--db-table), or use a database with the encoding UTF8`,
+      { cause: error },
+    );
+  }
 }
 
 type Missing = "schema" | keyof QuotedTables;
@@ -80,21 +148,52 @@ async function missingTables(database: Database, home: TableName): Promise<Missi
   return rows.map((row) => row.what);
 }
 
-async function create(database: Database, home: TableName, missing: readonly Missing[], role: string): Promise<void> {
-  const views = missing.includes("main") ? VIEWS.map((view) => viewSql(home, view, METRIC_FIELDS)) : [];
-  const statements = [...missing.flatMap((what) => creation(home)[what]), ...views];
+/** What a view is refused with whose name a table has, or a view with columns of other types. */
+const VIEW_REFUSED = ["42809", "42P16"];
+
+/** Gives a warning for each view that was not made. */
+async function create(
+  database: Database,
+  home: TableName,
+  missing: readonly Missing[],
+  role: string,
+): Promise<string[]> {
+  const views = missing.includes("main") ? VIEWS : [];
+  const statements = missing.flatMap((what) => creation(home)[what]);
+  const sql = (view: View) => viewSql(home, view, METRIC_FIELDS);
   try {
-    // `if not exists` alone races. The lock lasts until the commit: one given back earlier would leave a gap before it.
-    // On the disk at once: what a crash loses of the rows comes from Kafka again, a table does not.
-    const first = [`set local synchronous_commit = on`, `select pg_advisory_xact_lock(${CREATION_LOCK})`];
-    await database.script([...first, ...statements].join(";\n"));
+    await createAtOnce(database, [...statements, ...views.map(sql)]);
+    return [];
   } catch (error) {
-    if (sqlFailure(error)?.code !== "42501") throw error;
-    const what = `The role ${quoteIdentifier(role)} may not create what is missing (${(error as Error).message})`;
-    throw new SetupError(withStatements(what, [...statements, ...grants(home, quoteIdentifier(role))]), {
-      cause: error,
-    });
+    const failure = sqlFailure(error);
+    if (failure?.code === "42501") {
+      const what = `The role ${quoteIdentifier(role)} may not create what is missing (${failure.message})`;
+      const all = [...statements, ...views.map(sql), ...grants(home, quoteIdentifier(role))];
+      throw new SetupError(withStatements(what, all), { cause: error });
+    }
+    if (views.length === 0 || !VIEW_REFUSED.includes(failure?.code ?? "")) throw error;
   }
+  // Metrics can be stored without them.
+  await createAtOnce(database, statements);
+  const warnings: string[] = [];
+  for (const view of views) {
+    const failure = await createAtOnce(database, [sql(view)]).then(() => null, (error: unknown) => error);
+    if (failure === null) continue;
+    if (!VIEW_REFUSED.includes(sqlFailure(failure)?.code ?? "")) throw failure;
+    const name = viewName(home, view);
+    warnings.push(
+      `The view ${name} is not made (${(failure as Error).message}): rename or drop what has its name, then run its ` +
+        `statement of \`consumer.ts --print-schema\``,
+    );
+  }
+  return warnings;
+}
+
+async function createAtOnce(database: Database, statements: readonly string[]): Promise<void> {
+  // `if not exists` alone races. The lock lasts until the commit: one given back earlier would leave a gap before it.
+  // On the disk at once: what a crash loses of the rows comes from Kafka again, a table does not.
+  const first = [`set local synchronous_commit = on`, `select pg_advisory_xact_lock(${CREATION_LOCK})`];
+  await database.script([...first, ...statements].join(";\n"));
 }
 
 function withStatements(what: string, statements: readonly string[]): string {
@@ -102,84 +201,91 @@ function withStatements(what: string, statements: readonly string[]): string {
   return `${what}. Let somebody who may run this in the database, then start again:\n\n${script}\n`;
 }
 
-/** What the catalog says of a column. */
-interface ColumnFacts {
-  readonly name: string;
-  /** The type beneath a domain, by its short name. */
-  readonly type: string;
-  /** The type as SQL writes it. */
-  readonly written: string;
-  readonly required: boolean;
-  readonly has_default: boolean;
-  readonly generated: boolean;
-  readonly writable: boolean;
-}
-
-interface TableFacts {
-  readonly kind: string;
-  /** True where a trigger may fill columns before the row is checked. */
-  readonly has_trigger: boolean;
-  readonly may_read: boolean;
-  readonly may_offsets: boolean;
-  readonly may_rejected: boolean;
-}
-
 async function inspect(database: Database, home: TableName, role: string): Promise<Tables> {
   const tables = quoteTables(home);
   const facts = await readFacts(database, tables);
-  const repeatIndexes = await readRepeatIndexes(database, tables.main);
+  if (facts === null) throw new SetupError(`The table ${tables.main} has just been dropped: start again`);
+  const indexes = await readRepeatIndexes(database, tables.main);
   const columns = await readColumns(database, tables.main);
-  if (!["r", "p", "v", "f"].includes(facts.kind)) throw new SetupError(`${tables.main} is no table: check DB_TABLE`);
+  const odd = await readOddTables(database, tables);
+  expectTables(tables, facts, odd);
   const mayWrite = facts.may_offsets && facts.may_rejected && columns.some((column) => column.writable);
-  if (!mayWrite || (repeatIndexes.size > 0 && !facts.may_read)) {
+  if (!mayWrite || (indexes.names.size > 0 && !facts.may_read)) {
     const what = `The role ${quoteIdentifier(role)} lacks privileges on ${tables.main} or its companions`;
     throw new SetupError(withStatements(what, grants(home, quoteIdentifier(role))));
   }
-  return { ...tables, repeatIndexes, ...judge(tables.main, columns, facts.has_trigger) };
+  const judged = judge(tables.main, columns, facts.has_trigger);
+  const present = new Set(columns.map(({ name }) => name));
+  const warnings = [
+    ...judged.warnings,
+    ...encodingWarning(facts.encoding),
+    ...oddTableWarnings(odd, tables),
+    ...repeatWarning(tables.main, facts, indexes, present, judged.columns),
+  ];
+  const isUnicode = facts.encoding === "UTF8";
+  return {
+    ...tables,
+    ...standIns(columns),
+    columns: judged.columns,
+    isUnicode,
+    repeatIndexes: indexes.names,
+    infersRepeats: indexes.inferred,
+    warnings,
+  };
 }
 
-async function readFacts(database: Database, tables: QuotedTables): Promise<TableFacts> {
-  const [facts] = await database.query<TableFacts>(
-    `select c.relkind::text as kind,
-       exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal and t.tgtype & 7 = 7) as has_trigger,
-       has_table_privilege(c.oid, 'select') as may_read,
-       has_table_privilege($2::text, 'select') and has_table_privilege($2::text, 'insert') and
-         has_table_privilege($2::text, 'update') and has_table_privilege($2::text, 'delete') as may_offsets,
-       has_table_privilege($3::text, 'insert') as may_rejected
-     from pg_class c where c.oid = to_regclass($1::text)`,
-    [tables.main, tables.offsets, tables.rejected],
-  );
-  if (facts === undefined) throw new SetupError(`The table ${tables.main} has just been dropped: start again`);
-  return facts;
+/**
+ * What may change under a consumer without stopping it: the indexes by which a repeat is recognised, and what stands for
+ * null. The columns that are written stay the same.
+ */
+export async function lookAgain(database: Database, tables: Tables): Promise<Tables> {
+  const { names, inferred } = await readRepeatIndexes(database, tables.main);
+  const columns = await readColumns(database, tables.main);
+  return { ...tables, ...standIns(columns), repeatIndexes: names, infersRepeats: inferred };
 }
 
-/** Unique indexes on exactly (address, checked_at, check_id), in any order, and their parts where the table is partitioned. */
-async function readRepeatIndexes(database: Database, main: string): Promise<ReadonlySet<string>> {
-  const rows = await database.query<{ name: string }>(
-    `select p.relname::text as name
-     from pg_index i cross join lateral (
-       select i.indexrelid as relid union select t.relid from pg_partition_tree(i.indexrelid) t) part
-     join pg_class p on p.oid = part.relid
-     where i.indrelid = to_regclass($1::text) and i.indisunique and i.indisvalid and i.indimmediate
-       and i.indpred is null and i.indexprs is null and i.indnkeyatts = 3
-       and (select array_agg(a.attname::text order by a.attname) from pg_attribute a
-            where a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:2])) = '{address,check_id,checked_at}'`,
-    [main],
-  );
-  return new Set(rows.map((row) => row.name));
+/** What is written where a metric has no value, and the column refuses null. */
+function standIns(facts: readonly ColumnFacts[]): Pick<Tables, "defaults" | "statusCodeRequired"> {
+  const defaults = new Map<keyof Metric, ColumnDefault>();
+  for (const column of facts) {
+    const { name: field, refuses_null, default_sql, base } = column;
+    if (!isField(field) || COLUMNS[field].always || field === "status_code") continue;
+    if (refuses_null && default_sql !== null) defaults.set(field, { type: base, sql: default_sql });
+  }
+  const statusCode = facts.find(({ name }) => name === "status_code");
+  return { defaults, statusCodeRequired: statusCode?.refuses_null ?? false };
 }
 
-async function readColumns(database: Database, main: string): Promise<ColumnFacts[]> {
-  return await database.query<ColumnFacts>(
-    `select a.attname::text as name, coalesce(b.typname, t.typname)::text as type,
-       format_type(a.atttypid, a.atttypmod) as written, a.attnotnull or t.typnotnull as required,
-       a.atthasdef or a.attidentity <> '' or t.typdefault is not null as has_default,
-       a.attgenerated <> '' or a.attidentity = 'a' as generated,
-       has_column_privilege(a.attrelid, a.attnum, 'insert') as writable
-     from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype
-     where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped order by a.attnum`,
-    [main],
-  );
+function isField(name: string): name is keyof Metric {
+  return Object.hasOwn(COLUMNS, name);
+}
+
+/** Tables, tables with parts, views and foreign tables can be written. */
+const WRITABLE_KINDS = ["r", "p", "v", "f"];
+
+function expectTables({ main, offsets, rejected }: QuotedTables, facts: TableFacts, odd: readonly OddTable[]): void {
+  if (!WRITABLE_KINDS.includes(facts.kind)) throw new SetupError(`${main} is no table: check DB_TABLE`);
+  const companions = [[offsets, facts.offsets_kind], [rejected, facts.rejected_kind]] as const;
+  const [wrong] = companions.find(([, kind]) => !WRITABLE_KINDS.includes(kind)) ?? [];
+  if (wrong !== undefined) {
+    throw new SetupError(
+      `${wrong} is no table, but ${main} needs one of this name: rename what has it, or check DB_TABLE`,
+    );
+  }
+  const temporary = odd.find(({ what }) => what === "temporary");
+  if (temporary !== undefined) {
+    throw new SetupError(`${temporary.name} is temporary, and ends with its connection: check DB_TABLE`);
+  }
+}
+
+/** Encodings that take whatever a metric holds; SQL_ASCII takes the bytes as they are. */
+const ROOMY_ENCODINGS = ["UTF8", "SQL_ASCII"];
+
+function encodingWarning(encoding: string): string[] {
+  return ROOMY_ENCODINGS.includes(encoding) ? [] : [
+    `The database has the encoding ${encoding}: a metric with a character that ${encoding} lacks goes to the rejected; ` +
+    `a database with the encoding UTF8 takes every metric`,
+  ];
 }
 
 /** Null in most metrics, or in those that are well: a column that refuses it would turn good metrics away. */
@@ -199,7 +305,7 @@ function judge(
   main: string,
   facts: readonly ColumnFacts[],
   hasTrigger: boolean,
-): Pick<Tables, "columns" | "statusCodeRequired" | "warnings"> {
+): Pick<Tables, "columns" | "warnings"> {
   const byName = new Map(facts.map((column) => [column.name, column]));
   const columns: (keyof Metric)[] = [];
   const warnings: string[] = [];
@@ -220,7 +326,7 @@ function judge(
     );
   }
   if (problems.length > 0) throw new SetupError(`Metrics cannot be stored in ${main}: ${problems.join("; ")}`);
-  return { columns, warnings, statusCodeRequired: byName.get("status_code")?.required ?? false };
+  return { columns, warnings };
 }
 
 /** Why the field cannot be stored in the column; null where it can. */
@@ -230,5 +336,6 @@ function obstacleOf(field: keyof Metric, column: ColumnFacts): string | null {
   }
   if (column.generated) return "is generated";
   if (!column.writable) return "may not be written by this role (grant insert)";
-  return column.required && OFTEN_NULL.has(field) ? "is NOT NULL, but most metrics have no value for it" : null;
+  const isRefused = column.required && column.default_sql === null && OFTEN_NULL.has(field);
+  return isRefused ? "is NOT NULL, but most metrics have no value for it" : null;
 }
