@@ -1,0 +1,19 @@
+import { Admin } from "@platformatic/kafka";
+import { CLIENT_ID } from "../../lib/kafka/setup.ts";
+
+/** Makes a topic with settings of its own at a broker without TLS, and waits until the broker leads its partitions. */
+export async function makeTopic(
+  server: string,
+  topic: string,
+  partitions: number,
+  settings: Readonly<Record<string, string>>,
+): Promise<void> {
+  const admin = new Admin({ clientId: CLIENT_ID, bootstrapBrokers: [server], retries: 20, retryDelay: 250 });
+  try {
+    const configs = Object.entries(settings).map(([name, value]) => ({ name, value }));
+    await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
+    await admin.metadata({ topics: [topic] });
+  } finally {
+    await admin.close();
+  }
+}
