@@ -1,6 +1,4 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -13,6 +11,7 @@ import { loadKeyMaterial } from "../lib/tls.ts";
 import { type KafkaServer, startKafka } from "../tools/kafka/kafka.ts";
 import { canRunKafka, skipped } from "./support/kafka.ts";
 import { metricWith } from "./support/metrics.ts";
+import { freePort } from "./support/postgres.ts";
 import { type Relay, relay } from "./support/relay.ts";
 import { readTopic } from "./support/topic_reader.ts";
 
@@ -100,11 +99,3 @@ describe.runIf(canRunKafka())("a broker that dies with its answers unsaid", () =
     }
   }, 240_000);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
-}

@@ -1,4 +1,4 @@
-import { Admin } from "@platformatic/kafka";
+import { Admin, ConfigResourceTypes, IncrementalAlterConfigOperationTypes } from "@platformatic/kafka";
 import { CLIENT_ID } from "../../lib/kafka/setup.ts";
 
 /** Makes a topic with settings of its own at a broker without TLS, and waits until the broker leads its partitions. */
@@ -8,12 +8,21 @@ export async function makeTopic(
   partitions: number,
   settings: Readonly<Record<string, string>>,
 ): Promise<void> {
+  await using admin = openAdmin(server);
+  const configs = Object.entries(settings).map(([name, value]) => ({ name, value }));
+  await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
+  await admin.metadata({ topics: [topic] });
+}
+
+/** Changes a setting of a topic. */
+export async function setTopic(server: string, topic: string, name: string, value: string): Promise<void> {
+  await using admin = openAdmin(server);
+  const configs = [{ name, value, configOperation: IncrementalAlterConfigOperationTypes.SET }];
+  const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configs };
+  await admin.incrementalAlterConfigs({ resources: [resource] });
+}
+
+function openAdmin(server: string): Admin & AsyncDisposable {
   const admin = new Admin({ clientId: CLIENT_ID, bootstrapBrokers: [server], retries: 20, retryDelay: 250 });
-  try {
-    const configs = Object.entries(settings).map(([name, value]) => ({ name, value }));
-    await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
-    await admin.metadata({ topics: [topic] });
-  } finally {
-    await admin.close();
-  }
+  return Object.assign(admin, { [Symbol.asyncDispose]: () => admin.close() });
 }
