@@ -1,4 +1,4 @@
-import { Admin, ConfigResourceTypes, IncrementalAlterConfigOperationTypes } from "@platformatic/kafka";
+import { Admin } from "@platformatic/kafka";
 import { CLIENT_ID } from "../../lib/kafka/setup.ts";
 
 /** Makes a topic with settings of its own at a broker without TLS, and waits until the broker leads its partitions. */
@@ -12,14 +12,6 @@ export async function makeTopic(
   const configs = Object.entries(settings).map(([name, value]) => ({ name, value }));
   await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
   await admin.metadata({ topics: [topic] });
-}
-
-/** Changes a setting of a topic. */
-export async function setTopic(server: string, topic: string, name: string, value: string): Promise<void> {
-  await using admin = openAdmin(server);
-  const configs = [{ name, value, configOperation: IncrementalAlterConfigOperationTypes.SET }];
-  const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configs };
-  await admin.incrementalAlterConfigs({ resources: [resource] });
 }
 
 function openAdmin(server: string): Admin & AsyncDisposable {
