@@ -41,7 +41,7 @@ function metric(n: number): Metric {
   return decodeMetric(new TextEncoder().encode(JSON.stringify(fields)), 0) as Metric;
 }
 
-const nowhere: Sink = { send: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve() };
+const nowhere: Sink = { send: () => Promise.resolve(0), [Symbol.asyncDispose]: () => Promise.resolve() };
 const never = new AbortController().signal;
 
 async function asFastAsPossible(outbox: Outbox, metrics: readonly Metric[]): Promise<string> {

@@ -42,7 +42,9 @@ export class BacklogReport {
   }
 
   /** The first drop is said at once, the next ones together. */
-  #lookAtDropped({ dropped }: Figures, now: number): string | null {
+  #lookAtDropped(figures: Figures, now: number): string | null {
+    // Of the refused ones the sink tells.
+    const dropped = figures.dropped - (figures.refused ?? 0);
     const more = dropped - this.#saidDropped;
     if (more === 0 || now - this.#droppedAt < SAY_EVERY) return null;
     [this.#saidDropped, this.#droppedAt] = [dropped, now];

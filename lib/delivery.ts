@@ -4,8 +4,11 @@ import type { Metric } from "./metric.ts";
 
 /** Where metrics go. */
 export interface Sink extends AsyncDisposable {
-  /** Resolves when the other side has all of them. Waits where waiting helps; rejects when `giveUp` aborts. */
-  send(metrics: readonly Metric[], giveUp: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the other side has all of them but those that it never takes: how many these are. Waits where waiting helps;
+   * rejects when `giveUp` aborts.
+   */
+  send(metrics: readonly Metric[], giveUp: AbortSignal): Promise<number>;
 }
 
 /** Where metrics wait until the sink has them. Reading gives them in order, each once; it ends after `end`, when none is left. */
@@ -14,8 +17,8 @@ export interface Outbox extends AsyncIterable<Metric>, AsyncDisposable {
   push(metric: Metric): void;
   /** No more metrics will be pushed. */
   end(): void;
-  /** The sink has the first `count` of those that were read and not yet acknowledged. */
-  acknowledge(count: number): void;
+  /** The sink has the first `count` of those that were read and not yet acknowledged, but for `refused` of them that it never takes. */
+  acknowledge(count: number, refused?: number): void;
   /** Puts what waits where the next start finds it, where that is possible at all; nothing is read or pushed any more. */
   settle(): Promise<void>;
 }
@@ -29,8 +32,10 @@ export interface Figures {
   readonly waiting: number;
   /** Those of the waiting that are on disk: the next start sends them. */
   readonly kept: number;
-  /** Gave way to newer ones, the oldest first. */
+  /** Gave way to newer ones, the oldest first; or were refused. */
   readonly dropped: number;
+  /** Those of the dropped that the sink does not take; absent: none. */
+  readonly refused?: number;
 }
 
 /** What goes in one piece: whatever came while the last piece was on its way, at most so many, or what came within 20 ms. */
@@ -42,8 +47,8 @@ const LIMITS = { size: 1000, interval: 0.02 } as const;
  */
 export async function deliver(outbox: Outbox, sink: Sink, giveUp: AbortSignal): Promise<void> {
   for await (const batch of batches(outbox, LIMITS)) {
-    await sink.send(batch, giveUp);
-    outbox.acknowledge(batch.length);
+    const refused = await sink.send(batch, giveUp);
+    outbox.acknowledge(batch.length, refused);
   }
 }
 

@@ -18,10 +18,16 @@ export interface Login {
   readonly password: string;
 }
 
+/** How a producer compresses its batches; a consumer finds it in each batch. */
+export const COMPRESSIONS = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
+export type Compression = typeof COMPRESSIONS[number];
+
 /** What a producer needs beside how to reach the topic. */
 export interface ProducerOptions extends KafkaOptions {
   /** Creates a missing topic with so many partitions; null: the topic must exist. */
   readonly partitions: number | null;
+  /** Absent: LZ4. */
+  readonly compression?: Compression;
 }
 
 /** Where a topic is read from whose name has no mark yet: each partition's first message, its end, or a time (ms since 1970). */
@@ -36,15 +42,16 @@ export interface ConsumerOptions extends KafkaOptions {
 export interface OutgoingMessage {
   readonly key: string;
   readonly value: string;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; -1: none. */
   readonly timestamp: number;
 }
 
 export interface KafkaProducer extends AsyncDisposable {
   /**
-   * Sends messages in order; resolves when every in-sync replica has all of them.
-   * Retries what a retry can mend, within a bound; then rejects with `DeliveryError`, which holds those the broker
-   * has not confirmed, or with `KafkaSetupError` where waiting cannot help.
+   * Sends messages in order, but for those of a batch that is refused; resolves when every in-sync replica has all of them.
+   * Waits, without a bound, where waiting helps: a message stays with the client that has sent it, which makes no second
+   * one of it. Rejects with `DeliveryError`, which holds those the broker has not confirmed, where it refuses them or the
+   * client can go on no longer; or with `KafkaSetupError` where only a person can help.
    * One call at a time.
    */
   send(messages: readonly OutgoingMessage[]): Promise<void>;
@@ -128,6 +135,8 @@ export interface KafkaConsumer extends AsyncDisposable {
 /** The client of one library. Opening waits for a broker that is away; it rejects when `signal` aborts first. */
 export interface KafkaClient {
   readonly name: "librdkafka" | "javascript";
+  /** Those that it was built with. */
+  readonly compressions: readonly Compression[];
   openProducer(options: ProducerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaProducer>;
   openConsumer(options: ConsumerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaConsumer>;
 }
@@ -143,12 +152,25 @@ export class KafkaSetupError extends Error {
   override name = "KafkaSetupError";
 }
 
-/** Messages that no broker has confirmed. They may or may not be in the topic. */
+/** Why a broker does not take a message as it is, or as one of its batch. It is not in the topic. */
+export interface Refusal {
+  /** The broker's name for it, such as MESSAGE_TOO_LARGE. */
+  readonly name: string;
+  readonly remedy: "split" | "retime" | "drop";
+}
+
+/** Messages that no broker has confirmed. They may or may not be in the topic, but for those that are `refused`. */
 export class DeliveryError extends Error {
   override name = "DeliveryError";
   readonly undelivered: readonly OutgoingMessage[];
-  constructor(message: string, undelivered: readonly OutgoingMessage[], options?: ErrorOptions) {
+  readonly refused: ReadonlyMap<OutgoingMessage, Refusal>;
+  constructor(
+    message: string,
+    undelivered: readonly OutgoingMessage[],
+    { refused = new Map(), ...options }: ErrorOptions & { refused?: ReadonlyMap<OutgoingMessage, Refusal> } = {},
+  ) {
     super(message, options);
     this.undelivered = undelivered;
+    this.refused = refused;
   }
 }

@@ -1,4 +1,4 @@
-import type { KafkaClient, KafkaOptions } from "./kafka.ts";
+import { COMPRESSIONS, type KafkaClient, type KafkaOptions } from "./kafka.ts";
 import {
   asRefusedTls,
   connectionOptions,
@@ -19,6 +19,7 @@ import { unlessAborted } from "./unless_aborted.ts";
 /** The client in plain TypeScript: it runs on every runtime. */
 export const client: KafkaClient = {
   name: "javascript",
+  compressions: COMPRESSIONS,
 
   async openProducer(options, listener, signal) {
     const troubles = new Troubles(listener);

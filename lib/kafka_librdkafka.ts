@@ -1,10 +1,13 @@
-import type { KafkaClient, KafkaOptions } from "./kafka.ts";
+import { COMPRESSIONS, type KafkaClient, type ProducerOptions } from "./kafka.ts";
 import { connected, ensureTopic, findTopic, type Patience } from "./kafka_librdkafka/connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./kafka_librdkafka/consumer.ts";
 import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
 import { isPassing, isPassingLater, Troubles } from "./kafka/setup.ts";
 import { type Edition, renewals, type Renewing } from "./kafka_librdkafka/renewal.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./kafka_librdkafka/library.ts";
+
+/** What a producer's client is made with; a consumer looks at its set-up with one. */
+type ClientOptions = Omit<ProducerOptions, "partitions">;
 
 /** The client around librdkafka, or why its add-on cannot be loaded here. */
 export function loadLibrdkafkaClient(): KafkaClient | { readonly missing: string } {
@@ -13,11 +16,11 @@ export function loadLibrdkafkaClient(): KafkaClient | { readonly missing: string
 }
 
 function librdkafkaClient(library: Librdkafka): KafkaClient {
-  const connectProducer = (options: KafkaOptions, patience: Patience): Promise<NativeProducer> => {
+  const connectProducer = (options: ClientOptions, patience: Patience): Promise<NativeProducer> => {
     const opening = { make: () => newProducer(library, options), serve: pollProducer, close: closeProducer };
     return connected(opening, options, patience);
   };
-  const renewing = (options: KafkaOptions, troubles: Troubles): Renewing => ({
+  const renewing = (options: ClientOptions, troubles: Troubles): Renewing => ({
     tls: options.tls,
     troubles,
     // In silence: of a broker that is away the client tells that is in use.
@@ -25,6 +28,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
   });
   return {
     name: "librdkafka",
+    compressions: COMPRESSIONS.filter((name) => name === "none" || library.features.includes(name)),
 
     async openProducer(options, listener, signal) {
       const troubles = new Troubles(listener);

@@ -1,7 +1,7 @@
 import process from "node:process";
 import { helpText, versionText } from "./settings/help.ts";
 import type { ListenAddress } from "./http_port.ts";
-import type { Login, Start } from "./kafka.ts";
+import type { Compression, Login, Start } from "./kafka.ts";
 import type { ClientChoice } from "./kafka_client.ts";
 import type { LogLevel } from "./log.ts";
 import { type OptionName, optionsOf, type ProgramName } from "./settings/options.ts";
@@ -44,7 +44,7 @@ export interface ProducerSettings {
   /** Of cron expressions: an IANA name. */
   readonly timeZone: string;
   /** Null where metrics do not go to Kafka; `partitions`: creates a missing topic with so many. */
-  readonly kafka: (KafkaSettings & { readonly partitions: number | null }) | null;
+  readonly kafka: (KafkaSettings & { readonly partitions: number | null; readonly compression: Compression }) | null;
   /** Seconds. */
   readonly timeout: number;
   readonly concurrency: number;
@@ -185,7 +185,8 @@ function readProducerKafka(reader: SettingsReader): ProducerSettings["kafka"] {
   const isNeeded = !reader.has("check");
   const kafka = readKafka(reader, isNeeded);
   const partitions = reader.optional("partitions");
-  return kafka === null ? null : { ...kafka, partitions };
+  const compression = reader.optional("compression");
+  return kafka === null || compression === null ? null : { ...kafka, partitions, compression };
 }
 
 function readConsumerKafka(reader: SettingsReader): ConsumerSettings["kafka"] {

@@ -7,6 +7,10 @@ import type { KeyRing } from "./key_ring.ts";
 import { LineSink } from "./sink/line_sink.ts";
 import type { ProducerSettings } from "./settings.ts";
 import { TopicSink } from "./sink/topic_sink.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What the health calls the topic, beside Kafka itself. */
+const TOPIC = "the topic";
 
 /** A sink that can be opened: everything that settings and files can have wrong has been looked at. */
 export interface SinkPlan {
@@ -25,13 +29,22 @@ export async function planSink(
 ): Promise<SinkPlan> {
   if (kafka === null) return { description: "standard output", keys: null, open: () => new LineSink(print) };
   const access = await kafkaAccess(kafka);
-  const options = { ...access.options, partitions: kafka.partitions };
+  if (!access.client.compressions.includes(kafka.compression)) {
+    throw new UsageError([
+      `--kafka-compression (KAFKA_COMPRESSION) is ${kafka.compression}, which this librdkafka was built without: write ` +
+      `${access.client.compressions.join(" or ")}, or set --kafka-client (KAFKA_CLIENT) to javascript`,
+    ]);
+  }
+  const options = { ...access.options, partitions: kafka.partitions, compression: kafka.compression };
   return {
     description: describeTopic(access),
     keys: access.keys,
     open(listener, health) {
       const open = (signal: AbortSignal) => (listen: Listener) => access.client.openProducer(options, listen, signal);
-      return new TopicSink((signal) => openHealthily(open(signal), listener, health));
+      return new TopicSink((signal) => openHealthily(open(signal), listener, health), (event, isTrouble) => {
+        health.note(TOPIC, isTrouble ? event : null);
+        listener(event, isTrouble);
+      });
     },
   };
 }

@@ -80,6 +80,7 @@ export class Spool implements Outbox {
   #made = 0;
   #delivered = 0;
   #dropped = 0;
+  #refused = 0;
 
   private constructor(directory: string, options: SpoolOptions, file: ThreadFile, lock: Disposable, waiting: number) {
     this.#directory = directory;
@@ -117,6 +118,7 @@ export class Spool implements Outbox {
       waiting: this.#stored + this.#memoryOut.length + this.#pending.length,
       kept: this.#stored,
       dropped: this.#dropped,
+      ...this.#refused > 0 && { refused: this.#refused },
     };
   }
 
@@ -147,8 +149,10 @@ export class Spool implements Outbox {
     }
   }
 
-  acknowledge(count: number): void {
-    this.#delivered += count;
+  acknowledge(count: number, refused = 0): void {
+    this.#delivered += count - refused;
+    this.#dropped += refused;
+    this.#refused += refused;
     const rows = this.#rowsOut.splice(0, count);
     this.#memoryOut.splice(0, count - rows.length);
     this.#stored -= rows.length;

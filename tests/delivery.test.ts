@@ -65,7 +65,7 @@ describe("deliver", () => {
     outbox.end();
     const acknowledge = vi.spyOn(outbox, "acknowledge");
     await deliver(outbox, new TopicSink(() => Promise.resolve(producer)), never);
-    expect(acknowledge.mock.calls).toEqual([[1000], [1000], [500]]);
+    expect(acknowledge.mock.calls).toEqual([[1000, 0], [1000, 0], [500, 0]]);
     expect(producer.sent.flat().map(({ key }) => key)).toEqual(addresses);
     expect(outbox.figures).toEqual({ made: 2500, delivered: 2500, waiting: 0, kept: 0, dropped: 0 });
   });

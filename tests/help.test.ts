@@ -26,6 +26,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
   producer: [
     ...BOTH,
     ["--kafka-partitions N", "KAFKA_PARTITIONS; default: the topic must exist"],
+    ["--kafka-compression NAME", "KAFKA_COMPRESSION; default: lz4"],
     ["--timeout SECONDS", "CHECK_TIMEOUT; default: 10"],
     ["--concurrency N", `CHECK_CONCURRENCY; default: ${OPTIONS.concurrency.default}`],
     ["--location TEXT", "CHECK_LOCATION; default: none"],

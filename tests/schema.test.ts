@@ -109,10 +109,13 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     isUnicode: false,
     warnings: [],
   };
-  const { claimSql, marksSql, flushSql, skipSql, forgetSql } = statements;
-  const one = [claimSql, marksSql, skipSql, forgetSql].map((make) => make(tables));
+  const { claimSql, marksSql, flushSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
+  const one = [
+    ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
+    firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
+  ];
   const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
-  expect(Object.values(statements).filter((value) => value.name.endsWith("Sql"))).toHaveLength(5);
+  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(8);
   expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
 });
 

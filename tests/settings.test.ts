@@ -66,6 +66,7 @@ it("readProducerSettings gives the defaults where only the required settings are
       ssl: { enabled: false, caFile: null, keyFile: null, certFile: null },
       sasl: null,
       partitions: null,
+      compression: "lz4",
     },
     timeout: 10,
     concurrency: 2000,
@@ -133,6 +134,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
   const producerCases: readonly Case<ProducerSettings>[] = [
     ...kafkaCases<ProducerSettings>(),
     ["partitions", (s) => s.kafka?.partitions, ["3", "6"], [3, 6, null]],
+    ["compression", (s) => s.kafka?.compression, ["gzip", "none"], ["gzip", "none", "lz4"]],
     ["timeout", (s) => s.timeout, ["2.5", "3"], [2.5, 3, 10]],
     ["concurrency", (s) => s.concurrency, ["5", "6"], [5, 6, 2000]],
     ["location", (s) => s.location, ["Ulm", "Bonn, 2nd floor"], ["Ulm", "Bonn, 2nd floor", null]],

@@ -7,8 +7,11 @@ export const CLIENT_ID = "host-checker";
 export const SESSION_LIMIT = 15_000;
 export const HEARTBEAT_EVERY = 3_000;
 
-/** Milliseconds that a message may wait for the brokers' confirmation before it counts as undelivered. */
-export const DELIVERY_LIMIT = 30_000;
+/** Milliseconds without a confirmation until that is told; nothing else happens then. */
+export const SLOW_DELIVERY = 10_000;
+
+/** Milliseconds that a running producer waits for a topic that brokers no longer know: one that starts may learn of it late. */
+export const MISSING_LIMIT = 30_000;
 
 /** Milliseconds for one question to the brokers. */
 export const ANSWER_LIMIT = 5_000;

@@ -1,97 +1,166 @@
-import { compatibilityPartitioner, type MessageToProduce, Producer } from "@platformatic/kafka";
-import { DeliveryError, type KafkaProducer, type OutgoingMessage, type ProducerOptions } from "../kafka.ts";
-import { KafkaSetupError } from "../kafka.ts";
-import { asSetupError, connectionOptions, reason } from "./connection.ts";
-import { CLOSE_LIMIT, DELIVERY_LIMIT, type Troubles, within } from "../kafka/setup.ts";
+import { compatibilityPartitioner, type MessageRecord } from "@platformatic/kafka";
+import type { KafkaProducer, OutgoingMessage, ProducerOptions } from "../kafka.ts";
+import { describeError, DUPLICATE_SEQUENCE_NUMBER, type ProduceError, produceError } from "../kafka/produce_errors.ts";
+import { CLOSE_LIMIT, MISSING_LIMIT, MissingTopicError, type Troubles, within } from "../kafka/setup.ts";
+import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../kafka/undelivered.ts";
+import { pause } from "../retry.ts";
 import { unlessAborted } from "../unless_aborted.ts";
+import { asSetupError, reason } from "./connection.ts";
+import { type Answer, type Batch, type Identity, type Leaders, ProduceRequests } from "./produce.ts";
 
 /** Bytes of one request: all of it may be of one partition, and a broker takes 1 MiB of that by default. */
 const REQUEST_BYTES = 512 * 1024;
-/** Milliseconds between two tries; so many tries that the limit of time comes first. */
-const RETRY_DELAY = 300;
-const RETRIES = 10_000;
+/** A larger one begins at 0 again: Kafka's numbers of messages have 31 bits. */
+const LAST_SEQUENCE = 2 ** 31 - 1;
 
-/** Sends with the library's idempotent producer, one request to each broker at a time: that keeps the order. */
+/** What of one partition waits for its broker's answer. */
+interface Waiting {
+  readonly partition: number;
+  readonly messages: readonly OutgoingMessage[];
+  readonly records: MessageRecord[];
+}
+
+/** Under which id, and from which number on, messages of a partition are sent. */
+interface Numbering {
+  readonly identity: Identity;
+  readonly next: number;
+}
+
+/**
+ * Sends with Kafka's idempotent protocol, one batch a partition at a time: that keeps the order. A batch whose answer was
+ * lost is sent again under the same id and number until there is one, so that the broker recognises it.
+ */
 export class JavascriptProducer implements KafkaProducer {
-  readonly #options: ProducerOptions;
+  readonly #topic: string;
   readonly #troubles: Troubles;
+  readonly #requests: ProduceRequests;
   readonly #closing = new AbortController();
-  #producer: Producer | undefined;
-  #onRetry: (error: Error) => void = () => {};
+  readonly #numberings = new Map<number, Numbering>();
+  #identity: Identity | undefined;
+  #missingSince: number | undefined;
 
   constructor(options: ProducerOptions, troubles: Troubles) {
-    this.#options = options;
+    this.#topic = options.topic;
     this.#troubles = troubles;
+    this.#requests = new ProduceRequests(options);
   }
 
   async send(messages: readonly OutgoingMessage[]): Promise<void> {
+    const errors = new Map<OutgoingMessage, ProduceError>();
     for (let sent = 0; sent < messages.length;) {
       const chunk = nextChunk(messages, sent);
       sent += chunk.length;
-      const { unconfirmed, error } = await this.#sendChunk(chunk);
-      if (error instanceof KafkaSetupError) throw error;
-      if (unconfirmed.length > 0) throw undelivered([...unconfirmed, ...messages.slice(sent)], error);
+      await tellingWhereSlow(this.#sendChunk(chunk, errors), this.#troubles);
     }
-    this.#troubles.settle("Kafka takes messages again");
+    if (errors.size > 0) throw undelivered(errors, this.#troubles);
+    this.#troubles.settle(TAKEN);
   }
 
-  /** Sends what fits one request; gives what no broker confirmed in time, and why. */
-  async #sendChunk(chunk: readonly OutgoingMessage[]): Promise<{ unconfirmed: OutgoingMessage[]; error?: unknown }> {
-    const producer = this.#producer ??= this.#open();
-    const failed = new AbortController();
-    this.#onRetry = (error) => this.#consider(error, failed);
-    const stop = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(DELIVERY_LIMIT), failed.signal]);
-    const partitions = new Map<OutgoingMessage, number>();
-    try {
-      await unlessAborted(this.#produce(producer, chunk, partitions), stop);
-      return { unconfirmed: [] };
-    } catch (error) {
-      // A new one next time: this one may still be trying, and its numbering no longer fits what comes then.
-      this.#producer = undefined;
-      await within(CLOSE_LIMIT, producer.close(true));
-      const confirmed = confirmedPartitions(error);
-      const unconfirmed = chunk.filter((message) => !confirmed.has(partitions.get(message) ?? -1));
-      return { unconfirmed, error: asSetupError(error, this.#options.topic) ?? error };
+  /** Sends what fits one request, until there is an answer for all of it; notes in `errors` what is refused. */
+  async #sendChunk(chunk: readonly OutgoingMessage[], errors: Map<OutgoingMessage, ProduceError>): Promise<void> {
+    const { signal } = this.#closing;
+    let waiting: readonly Waiting[] | undefined;
+    for (let attempt = 0; waiting === undefined || waiting.length > 0; attempt++) {
+      if (attempt > 0) await pause(attempt, signal);
+      signal.throwIfAborted();
+      try {
+        const leaders = await unlessAborted(this.#requests.leaders(attempt > 0), signal);
+        this.#missingSince = undefined;
+        waiting ??= this.#sort(chunk, leaders.length);
+        waiting = await unlessAborted(this.#sendOnce(waiting, leaders, errors), signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#consider(error);
+      }
     }
   }
 
-  /** Notes the partition of each message in `partitions`: an answer confirms partitions, not messages. */
-  async #produce(
-    producer: Producer,
-    chunk: readonly OutgoingMessage[],
-    partitions: Map<OutgoingMessage, number>,
-  ): Promise<void> {
-    const { topic } = this.#options;
-    const count = (await producer.metadata({ topics: [topic] })).topics.get(topic)?.partitionsCount ?? 1;
-    const messages = chunk.map((message) => outgoing(topic, message, count));
-    chunk.forEach((message, at) => partitions.set(message, messages[at]?.partition ?? -1));
-    await producer.send({ messages });
-  }
-
-  /** Looks at what makes the library try again: nobody else hears of it before the last try. */
-  #consider(error: Error, failed: AbortController): void {
-    const setup = asSetupError(error, this.#options.topic);
-    if (setup !== null) failed.abort(setup);
-    else this.#troubles.report(`Kafka does not take messages (${reason(error)}): trying again`);
-  }
-
-  #open(): Producer {
-    return new Producer({
-      ...connectionOptions(this.#options),
-      idempotent: true,
-      // The one that both runtimes and librdkafka have without more to install.
-      compression: "lz4",
-      retries: RETRIES,
-      retryDelay: (_client, _operation, _attempt, _retries, error) => {
-        this.#onRetry(error);
-        return RETRY_DELAY;
-      },
+  /** The messages by partition. */
+  #sort(chunk: readonly OutgoingMessage[], partitions: number): readonly Waiting[] {
+    const sorted = Map.groupBy(chunk, ({ key }) => partitionOf(key, partitions));
+    return [...sorted].map(([partition, messages]) => {
+      return { partition, messages, records: messages.map((message) => record(this.#topic, partition, message)) };
     });
+  }
+
+  /** Asks each leader once; gives what has no answer that settles it. */
+  async #sendOnce(
+    waiting: readonly Waiting[],
+    leaders: Leaders,
+    errors: Map<OutgoingMessage, ProduceError>,
+  ): Promise<readonly Waiting[]> {
+    const batches = new Map<Batch, Waiting>();
+    for (const one of waiting) {
+      // A topic that was made again with fewer partitions: the messages belong into others now.
+      if (one.partition >= leaders.length) note(errors, one, produceError(3, "the partition is gone"));
+      else batches.set(await this.#batch(one), one);
+    }
+    const requests = Map.groupBy(batches.keys(), ({ partition, identity }) => `${leaders[partition]}/${identity.id}`);
+    const answers = await Promise.all(
+      [...requests.values()].map((group) => this.#ask(leaders[group[0]?.partition ?? 0], group)),
+    );
+    const answerFor = ({ partition }: Batch) => answers.find((found) => found.has(partition))?.get(partition);
+    return [...batches].filter(([batch, one]) => !this.#isSettled(batch, one, answerFor(batch), errors)).map((
+      [, one],
+    ) => one);
+  }
+
+  async #batch({ partition, records }: Waiting): Promise<Batch> {
+    const { identity, next } = this.#numberings.get(partition) ??
+      { identity: this.#identity ??= await this.#requests.newIdentity(), next: 0 };
+    this.#numberings.set(partition, { identity, next });
+    return { partition, records, identity, sequence: next };
+  }
+
+  /** The answers of one leader; none where it gave none, which is told. */
+  async #ask(leader: number | undefined, batches: readonly Batch[]): Promise<ReadonlyMap<number, Answer>> {
+    try {
+      if (leader === undefined) throw new Error(`nobody leads partition ${batches[0]?.partition}`);
+      return await this.#requests.produce(leader, batches);
+    } catch (error) {
+      this.#consider(error);
+      return new Map();
+    }
+  }
+
+  /** True where nothing is left to do for a batch: it is in the topic, or refused. */
+  #isSettled(
+    { partition, identity, sequence, records }: Batch,
+    waiting: Waiting,
+    answer: Answer | undefined,
+    errors: Map<OutgoingMessage, ProduceError>,
+  ): boolean {
+    if (answer === undefined) return false;
+    if (answer.code === 0 || answer.code === DUPLICATE_SEQUENCE_NUMBER) {
+      this.#numberings.set(partition, { identity, next: following(sequence, records.length) });
+      return true;
+    }
+    const error = produceError(answer.code, answer.detail);
+    if (error.remedy === "wait") this.#troubles.report(notTaken(describeError(error)));
+    else if (error.remedy === "renew") this.#renumber(partition);
+    else note(errors, waiting, error);
+    return error.remedy !== "wait" && error.remedy !== "renew";
+  }
+
+  /** The next try has a new id. The other partitions keep theirs: what is on its way there must not come twice. */
+  #renumber(partition: number): void {
+    this.#numberings.delete(partition);
+    this.#identity = undefined;
+  }
+
+  /** Tells why there is no answer. Throws what no waiting mends. */
+  #consider(error: unknown): void {
+    const setup = asSetupError(error, this.#topic);
+    if (setup instanceof MissingTopicError) {
+      this.#missingSince ??= performance.now();
+      if (performance.now() - this.#missingSince > MISSING_LIMIT) throw setup;
+    } else if (setup !== null) throw setup;
+    this.#troubles.report(notTaken(reason(error)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the producer was closed"));
-    if (this.#producer !== undefined) await within(CLOSE_LIMIT, this.#producer.close(true));
+    await within(CLOSE_LIMIT, this.#requests.close());
   }
 }
 
@@ -107,35 +176,21 @@ function nextChunk(messages: readonly OutgoingMessage[], start: number): readonl
   return messages.slice(start, end);
 }
 
-function outgoing(topic: string, { key, value, timestamp }: OutgoingMessage, partitions: number): MessageToProduce {
-  const message = { topic, key: Buffer.from(key), value: Buffer.from(value), timestamp: BigInt(timestamp) };
-  // Java's default, and librdkafka's murmur2_random: the library's own default differs where the hash is negative.
-  return { ...message, partition: compatibilityPartitioner(message, message.key) % partitions };
+function record(topic: string, partition: number, { key, value, timestamp }: OutgoingMessage): MessageRecord {
+  const headers = new Map<Buffer, Buffer>();
+  return { topic, partition, key: Buffer.from(key), value: Buffer.from(value), timestamp: BigInt(timestamp), headers };
 }
 
-/** The partitions that brokers confirmed though the request as a whole failed: in its partial results, and in each answer. */
-function confirmedPartitions(error: unknown): ReadonlySet<number> {
-  const confirmed = new Set<number>();
-  const { produced, response, errors } = Object(error) as PartialFailure;
-  for (const { partition } of produced?.offsets ?? []) confirmed.add(partition);
-  for (const { index, errorCode } of response?.responses?.flatMap((topic) => topic.partitionResponses ?? []) ?? []) {
-    if (errorCode === 0) confirmed.add(index);
-  }
-  for (const inner of errors ?? []) confirmedPartitions(inner).forEach((partition) => confirmed.add(partition));
-  return confirmed;
+/** Java's default, and librdkafka's murmur2_random: the library's own default differs where the hash is negative. */
+function partitionOf(key: string, partitions: number): number {
+  const bytes = Buffer.from(key);
+  return compatibilityPartitioner({ topic: "", key: bytes, value: bytes }, bytes) % partitions;
 }
 
-interface PartialFailure {
-  readonly produced?: { readonly offsets?: readonly { readonly partition: number }[] };
-  readonly response?: {
-    readonly responses?: readonly {
-      readonly partitionResponses?: readonly { readonly index: number; readonly errorCode: number }[];
-    }[];
-  };
-  readonly errors?: readonly unknown[];
+function following(sequence: number, count: number): number {
+  return (sequence + count) % (LAST_SEQUENCE + 1);
 }
 
-function undelivered(messages: readonly OutgoingMessage[], error: unknown): DeliveryError {
-  const text = `${messages.length} messages were not confirmed by Kafka: ${reason(error)}`;
-  return new DeliveryError(text, messages, { cause: error });
+function note(errors: Map<OutgoingMessage, ProduceError>, { messages }: Waiting, error: ProduceError): void {
+  for (const message of messages) errors.set(message, error);
 }

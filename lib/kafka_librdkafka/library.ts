@@ -6,6 +6,8 @@ import process from "node:process";
  * dependency, and where its add-on could not be built there are none.
  */
 export interface Librdkafka {
+  /** What it was built with, such as `zstd`. */
+  readonly features: readonly string[];
   readonly Producer: new (settings: Settings) => NativeProducer;
   readonly KafkaConsumer: new (settings: Settings) => NativeConsumer;
   readonly AdminClient: { createFrom(client: NativeClient): NativeAdmin };

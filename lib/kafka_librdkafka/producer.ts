@@ -1,25 +1,37 @@
-import { DeliveryError, type KafkaOptions, type KafkaProducer, type OutgoingMessage } from "../kafka.ts";
+import { type KafkaProducer, KafkaSetupError, type OutgoingMessage, type ProducerOptions } from "../kafka.ts";
+import { type ProduceError, produceError } from "../kafka/produce_errors.ts";
+import { CLOSE_LIMIT, missingTopic, type Troubles, within } from "../kafka/setup.ts";
+import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../kafka/undelivered.ts";
 import { asSetupError, connectionSettings, isFatal, reason } from "./connection.ts";
-import { CLOSE_LIMIT, DELIVERY_LIMIT, type Troubles, within } from "../kafka/setup.ts";
 import type { Librdkafka, NativeError, NativeProducer } from "./library.ts";
 
-/** Messages handed to the library at a time: its queue takes 100,000. */
+/** Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and 64 MiB. */
 const CHUNK = 10_000;
+const CHUNK_CHARACTERS = 8 * 1024 * 1024;
+/** Bytes of a message that the library takes: more than a metric can have, so that only the broker refuses one. */
+const MESSAGE_BYTES = 16 * 1024 * 1024;
+/** Milliseconds that messages under way have left to be confirmed once a client with new certificates has reached a broker. */
+const SUCCESSION_LIMIT = 30_000;
 /** Milliseconds between two looks for delivery reports, while some are awaited and while none are. */
 const POLL_EVERY = 10;
 const POLL_IDLE = 500;
 
 /** A client that is idempotent and reports on every message. Not yet connected. */
-export function newProducer(library: Librdkafka, options: KafkaOptions): NativeProducer {
+export function newProducer(
+  library: Librdkafka,
+  options: Omit<ProducerOptions, "partitions">,
+): NativeProducer {
   return new library.Producer({
     ...connectionSettings(options),
     "enable.idempotence": true,
     "acks": -1,
-    "compression.codec": "lz4",
+    "compression.codec": options.compression ?? "lz4",
     // Java's default, so that every producer puts an address into the same partition.
     "partitioner": "murmur2_random",
     "linger.ms": 5,
-    "message.timeout.ms": DELIVERY_LIMIT,
+    // None: what it gives up, another client would have to send, of which a broker cannot know that it has it already.
+    "message.timeout.ms": 0,
+    "message.max.bytes": MESSAGE_BYTES,
     "queue.buffering.max.kbytes": 65_536,
     "dr_cb": true,
   });
@@ -39,9 +51,9 @@ export async function closeProducer(client: NativeProducer): Promise<void> {
 /** The messages of one call that the library has been given. */
 class Delivery {
   readonly #waiting: Set<OutgoingMessage>;
-  readonly #failed = new Set<OutgoingMessage>();
   readonly #done = Promise.withResolvers<void>();
-  error: unknown;
+  /** What no broker has confirmed, and why. */
+  readonly errors = new Map<OutgoingMessage, ProduceError>();
 
   constructor(messages: readonly OutgoingMessage[]) {
     this.#waiting = new Set(messages);
@@ -52,24 +64,19 @@ class Delivery {
     return this.#done.promise;
   }
 
-  /** What no broker has confirmed, in order. */
-  get unconfirmed(): OutgoingMessage[] {
-    return [...this.#failed, ...this.#waiting];
-  }
-
   report(message: OutgoingMessage, error: unknown): void {
     if (!this.#waiting.delete(message)) return;
-    if (error) {
-      this.#failed.add(message);
-      this.error ??= error;
-    }
+    if (error) this.errors.set(message, asProduceError(error));
     if (this.#waiting.size === 0) this.#done.resolve();
   }
 
   /** Waits no longer. */
   giveUp(error: unknown): void {
-    this.error ??= error;
-    this.#done.resolve();
+    const left = asProduceError(error);
+    for (const message of this.#waiting) this.errors.set(message, left);
+    this.#waiting.clear();
+    if (error instanceof KafkaSetupError) this.#done.reject(error);
+    else this.#done.resolve();
   }
 }
 
@@ -92,6 +99,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
   #successor: NativeProducer | undefined;
   #broken = false;
   #delivery: Delivery | undefined;
+  #succession: ReturnType<typeof setTimeout> | undefined;
 
   /** `client` is connected. */
   constructor(client: NativeProducer, clients: Clients, topic: string, troubles: Troubles) {
@@ -104,19 +112,17 @@ export class LibrdkafkaProducer implements KafkaProducer {
   }
 
   async send(messages: readonly OutgoingMessage[]): Promise<void> {
+    const errors = new Map<OutgoingMessage, ProduceError>();
     for (let sent = 0; sent < messages.length;) {
-      const chunk = messages.slice(sent, sent + CHUNK);
+      const chunk = nextChunk(messages, sent);
       sent += chunk.length;
-      const delivery = await this.#deliver(chunk);
-      const undelivered = delivery.unconfirmed;
-      if (undelivered.length === 0) continue;
-      const setup = asSetupError(delivery.error, this.#topic);
-      if (setup !== null) throw setup;
-      undelivered.push(...messages.slice(sent));
-      const text = `${undelivered.length} messages were not confirmed by Kafka: ${reason(delivery.error)}`;
-      throw new DeliveryError(text, undelivered, { cause: delivery.error });
+      const delivery = await tellingWhereSlow(this.#deliver(chunk), this.#troubles);
+      for (const [message, error] of delivery.errors) errors.set(message, error);
     }
-    this.#troubles.settle("Kafka takes messages again");
+    if (errors.size === 0) return this.#troubles.settle(TAKEN);
+    this.#closing.signal.throwIfAborted();
+    if ([...errors.values()].some(({ name }) => name === "_UNKNOWN_TOPIC")) throw missingTopic(this.#topic);
+    throw undelivered(inOrder(messages, errors), this.#troubles);
   }
 
   async #deliver(chunk: readonly OutgoingMessage[]): Promise<Delivery> {
@@ -126,10 +132,14 @@ export class LibrdkafkaProducer implements KafkaProducer {
     for (const message of chunk) this.#hand(client, message, delivery);
     // Ours, beside the library's own, which does not keep the program alive.
     const poll = setInterval(() => client.isConnected() && client.poll(), POLL_EVERY);
-    await delivery.done;
-    clearInterval(poll);
-    this.#delivery = undefined;
-    this.#succeed();
+    try {
+      await delivery.done;
+    } finally {
+      clearInterval(poll);
+      clearTimeout(this.#succession);
+      this.#delivery = undefined;
+      this.#succeed();
+    }
     return delivery;
   }
 
@@ -153,14 +163,16 @@ export class LibrdkafkaProducer implements KafkaProducer {
   }
 
   #hear(error: NativeError): void {
-    if (isFatal(error)) {
-      this.#broken = true;
-      this.#delivery?.giveUp(error);
-      return;
-    }
     const setup = asSetupError(error, this.#topic);
     if (setup !== null) this.#delivery?.giveUp(setup);
-    else this.#troubles.report(`Kafka does not take messages (${reason(error)}): trying again`);
+    else if (isFatal(error)) this.#abandon(error);
+    else this.#troubles.report(notTaken(reason(error)));
+  }
+
+  /** Leaves the client: what it has not confirmed by now the next one sends, as messages that no broker can know. */
+  #abandon(reason: Error): void {
+    this.#broken = true;
+    this.#delivery?.giveUp(reason);
   }
 
   async #replace(): Promise<void> {
@@ -184,7 +196,8 @@ export class LibrdkafkaProducer implements KafkaProducer {
   /** Each delivery waits for the report on its last message: between two of them the old client holds nothing. */
   #succeed(): void {
     const [old, successor] = [this.#client, this.#successor];
-    if (successor === undefined || this.#broken || this.#delivery !== undefined) return;
+    if (successor === undefined || this.#broken) return;
+    if (this.#delivery !== undefined) return this.#expectEnd(this.#delivery);
     this.#successor = undefined;
     this.#client = successor;
     this.#listen(successor);
@@ -192,10 +205,43 @@ export class LibrdkafkaProducer implements KafkaProducer {
     void closeProducer(old);
   }
 
+  /** With its old certificates a client may wait in vain, and it does so without an end. */
+  #expectEnd(delivery: Delivery): void {
+    clearTimeout(this.#succession);
+    this.#succession = setTimeout(() => {
+      if (this.#delivery === delivery) this.#abandon(new Error("its certificates are outdated"));
+    }, SUCCESSION_LIMIT);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#succession);
     const reason = new Error("the producer was closed");
     this.#closing.abort(reason);
     this.#delivery?.giveUp(reason);
     await Promise.all([this.#client, this.#successor].map((client) => client && closeProducer(client)));
   }
+}
+
+/** The messages from `start` on that the library's queue has room for: at least one. */
+function nextChunk(messages: readonly OutgoingMessage[], start: number): readonly OutgoingMessage[] {
+  let characters = 0;
+  let end = start;
+  while (end < messages.length && end - start < CHUNK && characters < CHUNK_CHARACTERS) {
+    const { key, value } = messages[end++] as OutgoingMessage;
+    characters += key.length + value.length;
+  }
+  return messages.slice(start, end);
+}
+
+/** Reports come in the order of answers. */
+function inOrder<T>(messages: readonly OutgoingMessage[], errors: ReadonlyMap<OutgoingMessage, T>) {
+  return new Map(messages.flatMap((message) => {
+    const error = errors.get(message);
+    return error === undefined ? [] : [[message, error] as const];
+  }));
+}
+
+function asProduceError(error: unknown): ProduceError {
+  const { code } = Object(error) as Partial<NativeError>;
+  return produceError(typeof code === "number" ? code : undefined, reason(error));
 }

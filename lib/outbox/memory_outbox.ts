@@ -10,6 +10,7 @@ export class MemoryOutbox implements Outbox {
   readonly #queue: Queue<Metric | string>;
   #made = 0;
   #delivered = 0;
+  #refused = 0;
 
   /** Beyond `limit` waiting metrics the oldest that is not on its way gives way. */
   constructor(limit: number) {
@@ -17,8 +18,9 @@ export class MemoryOutbox implements Outbox {
   }
 
   get figures(): Figures {
-    const [made, delivered, dropped] = [this.#made, this.#delivered, this.#queue.dropped];
-    return { made, delivered, waiting: made - delivered - dropped, kept: 0, dropped };
+    const [made, delivered, refused] = [this.#made, this.#delivered, this.#refused];
+    const dropped = this.#queue.dropped + refused;
+    return { made, delivered, waiting: made - delivered - dropped, kept: 0, dropped, ...refused > 0 && { refused } };
   }
 
   push(metric: Metric): void {
@@ -30,8 +32,9 @@ export class MemoryOutbox implements Outbox {
     this.#queue.end();
   }
 
-  acknowledge(count: number): void {
-    this.#delivered += count;
+  acknowledge(count: number, refused = 0): void {
+    this.#delivered += count - refused;
+    this.#refused += refused;
   }
 
   async settle(): Promise<void> {}

@@ -79,6 +79,16 @@ export const OPTIONS = {
     otherwise: "the topic must exist",
     schema: wholeNumber(1, 10_000),
   },
+  compression: {
+    section: "Kafka",
+    programs: producer,
+    flag: "kafka-compression",
+    variable: "KAFKA_COMPRESSION",
+    placeholder: "NAME",
+    help: "none, gzip, snappy, lz4 or zstd: what every consumer of the topic must be able to unpack",
+    default: "lz4",
+    schema: oneOf(["none", "gzip", "snappy", "lz4", "zstd"]),
+  },
   group: {
     section: "Kafka",
     programs: consumer,

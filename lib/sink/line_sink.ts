@@ -10,8 +10,9 @@ export class LineSink implements Sink {
     this.#print = print;
   }
 
-  async send(metrics: readonly Metric[]): Promise<void> {
+  async send(metrics: readonly Metric[]): Promise<number> {
     await this.#print(metrics.map((metric) => `${encodeMetric(metric)}\n`).join(""));
+    return 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

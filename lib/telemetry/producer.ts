@@ -12,7 +12,7 @@ export interface ProducerReadings {
   /** Metrics that Kafka does not have yet. */
   readonly waiting: number;
   readonly delivered: number;
-  /** Metrics that had to give way to newer ones. */
+  /** Metrics that had to give way to newer ones, or that Kafka refuses. */
   readonly dropped: number;
 }
 
@@ -73,7 +73,8 @@ export class ProducerTelemetry {
     gauge("host_checker_checks_in_flight", "Checks under way.", ({ inFlight }) => inFlight);
     gauge("host_checker_metrics_waiting", "Metrics that Kafka has not confirmed yet.", ({ waiting }) => waiting);
     counter("host_checker_metrics_delivered_total", "Metrics that Kafka has confirmed.", ({ delivered }) => delivered);
-    counter("host_checker_metrics_dropped_total", "Metrics lost because too many waited.", ({ dropped }) => dropped);
+    const lost = "Metrics lost because too many waited, or because Kafka refuses them.";
+    counter("host_checker_metrics_dropped_total", lost, ({ dropped }) => dropped);
   }
 
   /** A check has ended, or was missed. */

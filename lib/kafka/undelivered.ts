@@ -1,0 +1,65 @@
+import { DeliveryError, KafkaSetupError, type OutgoingMessage, type Refusal } from "../kafka.ts";
+import { describeError, type ProduceError, type Remedy } from "./produce_errors.ts";
+import { refusedLogin, refusedRight, SLOW_DELIVERY, type Troubles } from "./setup.ts";
+
+/** What a producer sends is not taken, however long it waits: what is wrong, by the broker's name, and what mends it. */
+export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "detail">): KafkaSetupError {
+  const said = describeError({ name, detail });
+  if (/^SASL_|_SASL_|^_AUTHENTICATION$/.test(name)) return refusedLogin(said, undefined);
+  if (/_AUTHORIZATION_FAILED$/.test(name)) return refusedRight(said, undefined);
+  if (/COMPRESSION/.test(name)) {
+    return new KafkaSetupError(
+      `Kafka does not take this compression (${said}): write another --kafka-compression ` +
+        `(KAFKA_COMPRESSION), such as gzip or none`,
+    );
+  }
+  if (name === "UNSUPPORTED_FOR_MESSAGE_FORMAT") {
+    return new KafkaSetupError(
+      `The topic keeps messages in a format from before Kafka 0.11 (${said}): set its ` +
+        `message.format.version, or name another topic in --kafka-topic (KAFKA_TOPIC)`,
+    );
+  }
+  return new KafkaSetupError(
+    `Kafka refuses what this producer sends (${said}): look at the brokers' version and settings`,
+  );
+}
+
+/**
+ * Makes of what was not delivered, and why, the error that `send` rejects with; tells of what is to wait. `errors` holds
+ * the messages in their order.
+ */
+export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, troubles: Troubles): Error {
+  const all = [...errors.values()];
+  const hopeless = all.find(({ remedy }) => remedy === "stop");
+  if (hopeless !== undefined) return refusedProduce(hopeless);
+  const refused = new Map<OutgoingMessage, Refusal>();
+  for (const [message, { name, remedy }] of errors) if (isRefusal(remedy)) refused.set(message, { name, remedy });
+  const waiting = all.find(({ remedy }) => !isRefusal(remedy));
+  if (waiting !== undefined) troubles.report(notTaken(describeError(waiting)));
+  else troubles.settle(TAKEN);
+  const reason = describeError(waiting ?? all[0] ?? { name: "", detail: "" });
+  const text = `${errors.size} messages were not confirmed by Kafka: ${reason}`;
+  return new DeliveryError(text, [...errors.keys()], { refused });
+}
+
+function isRefusal(remedy: Remedy): remedy is Refusal["remedy"] {
+  return remedy === "split" || remedy === "retime" || remedy === "drop";
+}
+
+/** What a person reads of messages that wait, and when they no longer do. */
+export function notTaken(why: string): string {
+  return `Kafka does not take messages (${why}): trying again`;
+}
+export const TAKEN = "Kafka takes messages again";
+
+/** Waits for a confirmation, and tells where it takes so long that somebody should look: a library that tries again says nothing. */
+export async function tellingWhereSlow<T>(confirmation: Promise<T>, troubles: Troubles): Promise<T> {
+  const seconds = SLOW_DELIVERY / 1000;
+  const tell = () => troubles.report(notTaken(`no confirmation for ${seconds} s`));
+  const timer = setTimeout(tell, SLOW_DELIVERY);
+  try {
+    return await confirmation;
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,27 @@
+import type { Metric } from "../metric.ts";
+
+/** Texts of a metric that may be cut where it is too large for the topic, the least needed first. */
+const TEXTS = ["error_detail", "location"] as const;
+/** Characters that are left of one at the first try, and at the second. */
+const LENGTHS = [200, 20] as const;
+/** Follows what is left; ASCII, so that any database can store it. */
+const MARK = "... (cut)";
+
+/** A metric with a text cut, and which. */
+export interface Shortened {
+  readonly metric: Metric;
+  readonly cut: typeof TEXTS[number];
+}
+
+/** A metric somewhat shorter than the given one; null where all is cut that may be. */
+export function shortened(metric: Metric): Shortened | null {
+  for (const cut of TEXTS) {
+    const text = metric[cut] ?? "";
+    const length = LENGTHS.find((length) => text.length > length + MARK.length);
+    if (length === undefined) continue;
+    // A character of two units stays whole, or goes.
+    const kept = text.slice(0, length).replace(/[\uD800-\uDBFF]$/, "");
+    return { metric: { ...metric, [cut]: kept + MARK }, cut };
+  }
+  return null;
+}
