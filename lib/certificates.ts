@@ -1,4 +1,4 @@
-import { type KeyObject, X509Certificate } from "node:crypto";
+import { type KeyObject, sign, verify, X509Certificate } from "node:crypto";
 import { elementsWithin, objectId } from "./der.ts";
 import { type Block, firstOf, toPem } from "./pem.ts";
 
@@ -62,13 +62,24 @@ function readCertificate({ label, bytes }: Block): Certificate | null {
   }
 }
 
+/** Tried by signing: `checkPrivateKey` looks only at the public half that the key's file has too, whatever its secret half is. */
 function isOwn(certificate: X509Certificate, key: KeyObject): boolean {
   try {
-    return certificate.checkPrivateKey(key);
+    const algorithm = digestFor(key);
+    return certificate.checkPrivateKey(key) &&
+      verify(algorithm, PROBE, certificate.publicKey, sign(algorithm, PROBE, key));
   } catch {
-    // Of a kind of key that the runtime does not know.
+    // A key that is damaged, or of a kind that the runtime does not know.
     return false;
   }
+}
+
+const PROBE = new TextEncoder().encode("Is this the key of the certificate?");
+
+/** Deno signs with an elliptic curve only by the digest that goes with it (RFC 8446, section 4.2.3); Edwards curves have their own. */
+function digestFor({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | null {
+  if (asymmetricKeyType?.startsWith("ed")) return null;
+  return { secp384r1: "sha384", secp521r1: "sha512" }[asymmetricKeyDetails?.namedCurve ?? ""] ?? "sha256";
 }
 
 const FOR_SERVERS: ReadonlySet<string> = new Set(["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"]);

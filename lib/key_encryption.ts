@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { createDecipheriv, pbkdf2Sync } from "node:crypto";
 import { type Element, elementsWithin, objectId, OCTET_STRING, smallNumber } from "./der.ts";
 

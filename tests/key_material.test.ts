@@ -78,10 +78,14 @@ describe.runIf(canRun).each(COMMANDS.filter(({ missing }) => missing === null ||
     const load = ({ ca = "root.pem", key = "p256.key", cert = "p256.pem", password }: Given): Promise<Loaded> => {
       const [caFile, keyFile, certFile] = [ca, key, cert].map((name) => pki.path(name));
       const { port } = server.address() as AddressInfo;
-      return loader.load({ files: { caFile, keyFile, certFile, keyPassword: password ?? null }, port });
+      return loader.load({
+        files: { caFile, keyFile, certFile, keyPassword: password ?? null },
+        port,
+        native: runtime === "Node",
+      });
     };
     const welcomed = (loaded: Loaded) => {
-      expect(loaded).toMatchObject({ problems: [], thrown: null, said: "welcome" });
+      expect(loaded).toMatchObject({ problems: [], thrown: null, said: "welcome", refusal: null });
       expect(loaded.key).toMatch(/^-----BEGIN PRIVATE KEY-----\n/);
     };
     const refused = (loaded: Loaded, ...problems: readonly string[]) => {
