@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
 import postgres from "postgres";
 import { type Database, isConnectionLoss, type Parameter, sqlFailure } from "../database.ts";
-import { openSocket, type PostgresAddress } from "./postgres_socket.ts";
+import { saslPrep } from "../saslprep.ts";
+import { openSocket, type PostgresAddress, whenAskedForSasl } from "./postgres_socket.ts";
 
 /** How to reach a database on a PostgreSQL server. */
 export interface PostgresSettings extends PostgresAddress {
@@ -83,11 +84,14 @@ class PostgresConnection {
   readonly #where: string;
   readonly #sql: postgres.Sql;
   #socket: Socket | null = null;
+  #asksForSasl = false;
 
   constructor(settings: PostgresSettings, patience: PostgresPatience) {
     this.#patience = patience;
     this.#where = `${settings.host}:${settings.port}`;
-    this.#sql = postgres(clientOptions(settings, patience, () => this.#open(settings)));
+    // The other ways to log in take a password as it is.
+    const password = (text: string) => this.#asksForSasl ? saslPrep(text) : text;
+    this.#sql = postgres(clientOptions(settings, patience, { socket: () => this.#open(settings), password }));
   }
 
   get isLost(): boolean {
@@ -112,6 +116,7 @@ class PostgresConnection {
     try {
       const socket = await openSocket(settings, AbortSignal.any([this.#abort.signal, timeout]));
       socket.once("close", () => this.destroy());
+      whenAskedForSasl(socket, () => this.#asksForSasl = true);
       return this.#socket = socket;
     } catch (error) {
       if (this.isLost) throw Object.assign(new Error("The connection was lost"), { code: "CONNECTION_CLOSED" });
@@ -139,7 +144,7 @@ class PostgresConnection {
 function clientOptions(
   settings: PostgresSettings,
   patience: PostgresPatience,
-  socket: () => Promise<Socket>,
+  { socket, password }: { socket: () => Promise<Socket>; password: (text: string) => string },
 ): postgres.Options<Record<never, never>> {
   const options = {
     // Lists: in a text postgres.js would look for several hosts.
@@ -147,7 +152,7 @@ function clientOptions(
     port: [settings.port] as unknown as number,
     database: settings.name,
     user: settings.user,
-    pass: () => settings.password ?? "",
+    pass: () => password(settings.password ?? ""),
     ssl: false,
     socket,
     max: 1,
