@@ -1,5 +1,4 @@
 import type { KafkaClient, KafkaOptions, Login } from "./kafka.ts";
-import { inEitherForm } from "./kafka/login.ts";
 import { loadClient } from "./kafka_client.ts";
 import { KeyRing } from "./key_ring.ts";
 import { saslPrep } from "./saslprep.ts";
@@ -33,7 +32,7 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
   const keys = ssl.enabled ? ring : null;
   const tls = keys === null ? {} : { tls: keys };
   return {
-    client: inEitherForm(client),
+    client,
     keys,
     options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } },
   };

@@ -11,12 +11,13 @@ import {
 import { JavascriptConsumer } from "./kafka_javascript/consumer.ts";
 import { JavascriptProducer } from "./kafka_javascript/producer.ts";
 import { findRefusal } from "./kafka/handshake.ts";
+import { inEitherForm } from "./kafka/login.ts";
 import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, isPassing, MissingTopicError, Troubles, within } from "./kafka/setup.ts";
 import { retry } from "./retry.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
 /** The client in plain TypeScript: it runs on every runtime. */
-export const client: KafkaClient = {
+export const client: KafkaClient = inEitherForm({
   name: "javascript",
 
   async openProducer(options, listener, signal) {
@@ -35,7 +36,7 @@ export const client: KafkaClient = {
     await waitForTopic(options, troubles, signal);
     return new JavascriptConsumer(options, troubles);
   },
-};
+});
 
 /** Waits for a broker; throws `KafkaSetupError` where it has no such topic, or lets nobody in. */
 async function waitForTopic(options: KafkaOptions, troubles: Troubles, signal: AbortSignal): Promise<void> {

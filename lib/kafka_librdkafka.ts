@@ -2,6 +2,7 @@ import type { KafkaClient, KafkaOptions } from "./kafka.ts";
 import { connected, ensureTopic, type Patience } from "./kafka_librdkafka/connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./kafka_librdkafka/consumer.ts";
 import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
+import { inEitherForm } from "./kafka/login.ts";
 import { isPassing, isPassingLater, Troubles } from "./kafka/setup.ts";
 import { type Edition, renewals, type Renewing } from "./kafka_librdkafka/renewal.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./kafka_librdkafka/library.ts";
@@ -23,7 +24,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     // In silence: of a broker that is away the client tells that is in use.
     open: (signal) => connectProducer(options, { troubles: new Troubles(() => {}), isPassing, signal }),
   });
-  return {
+  return inEitherForm({
     name: "librdkafka",
 
     async openProducer(options, listener, signal) {
@@ -61,5 +62,5 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
         renewals(renewing(options, troubles), edition, until);
       return new LibrdkafkaConsumer(library, options, troubles, { connect, renewals: renewalsOf });
     },
-  };
+  });
 }
