@@ -5,7 +5,7 @@ import { AclOperations, AclPermissionTypes, Admin, ResourcePatternTypes, Resourc
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type KafkaServer, USERS } from "../tools/kafka/kafka.ts";
 import { canRunKafka, temporaryKafka } from "./support/kafka.ts";
-import { run } from "./support/programs.ts";
+import { run, start } from "./support/programs.ts";
 import { refusedPort } from "./support/site.ts";
 import { possibleVariants } from "./support/variants.ts";
 
@@ -138,6 +138,20 @@ describe.runIf(canRunKafka())("SASL", () => {
       expect(ended.stderr.match(/refuses the login/g)).toHaveLength(1);
       expect(ended.code).toBe(1);
     }, 30_000);
+
+    it("carries metrics to a table with a password that only its prepared form opens", async () => {
+      const login = { KAFKA_SASL_MECHANISM: "scram-sha-256", KAFKA_SASL_USERNAME: "nine", KAFKA_SASL_PASSWORD: "Ⅸ" };
+      expect(await produce(login)).toMatchObject({ code: 0 });
+      // Made ahead: on a busy machine that takes longer than a message on its way.
+      const data = ["--embedded", join(folder, `data_${runtime}_${client}`)];
+      expect(await run(runtime, "consumer", ["--stdin", ...data], { input: "" })).toMatchObject({ code: 0 });
+      await using consumer = start(runtime, "consumer", data, {
+        env: { ...reach(), ...login, LOG_LEVEL: "DEBUG", KAFKA_GROUP: `nine_${runtime}_${client}` },
+      });
+      await consumer.says(/messages? stored/);
+      consumer.kill("SIGTERM");
+      expect(await consumer.ended, consumer.stderr).toMatchObject({ code: 0 });
+    }, 180_000);
 
     it("says that a user may not write to the topic", async () => {
       const login = { KAFKA_SASL_USERNAME: "blocked", KAFKA_SASL_PASSWORD: USERS.blocked };
