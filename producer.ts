@@ -7,7 +7,7 @@ import { deliver, type Figures, untilKept } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
 import { Health } from "./lib/health.ts";
 import { type HostsReading, readHosts, rereadHosts } from "./lib/hosts_file.ts";
-import { followKeys } from "./lib/key_ring.ts";
+import { followKeys, warnOfKeys } from "./lib/key_ring.ts";
 import { openMatcher } from "./lib/matching.ts";
 import { systemNames } from "./lib/names.ts";
 import { fitConcurrency, openableFor } from "./lib/open_files.ts";
@@ -36,6 +36,7 @@ await runProgram("producer", readProducerSettings, async (settings, program) => 
     planSink(settings, program.print),
   );
   if (settings.mode !== "check") return await produce(settings, reading, plan, program);
+  warnOfKeys([plan.keys], program.log);
   for (const text of dueTimes(reading.hosts, Date.now())) await program.print(text);
   return 0;
 });

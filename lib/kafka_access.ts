@@ -1,6 +1,7 @@
-import type { KafkaClient, KafkaOptions } from "./kafka.ts";
+import type { KafkaClient, KafkaOptions, Login } from "./kafka.ts";
 import { loadClient } from "./kafka_client.ts";
 import { KeyRing } from "./key_ring.ts";
+import { saslPrep } from "./saslprep.ts";
 import type { KafkaSettings } from "./settings.ts";
 import { systemAuthorities } from "./system_authorities.ts";
 import { UsageError } from "./usage_error.ts";
@@ -26,11 +27,25 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
   const needsAuthorities = ssl.enabled && ssl.caFile === null && client?.name === "javascript";
   const ring = await KeyRing.load("Kafka", ssl, needsAuthorities ? systemAuthorities() : null);
   if ("problems" in ring) problems.unshift(...ring.problems);
-  if (client === null || "problems" in ring) throw new UsageError(problems);
+  if (client?.name === "javascript" && hasManyCommas(sasl)) problems.push(MANY_COMMAS);
+  if (client === null || "problems" in ring || problems.length > 0) throw new UsageError(problems);
   const keys = ssl.enabled ? ring : null;
   const tls = keys === null ? {} : { tls: keys };
-  return { client, keys, options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } } };
+  return {
+    client,
+    keys,
+    options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } },
+  };
 }
+
+/** With SCRAM a comma in a name is written `=2C` (RFC 5802, section 5.1): the javascript client's library does so with the first alone. */
+function hasManyCommas(sasl: Login | null): boolean {
+  return sasl !== null && sasl.mechanism !== "plain" && saslPrep(sasl.username).split(",").length > 2;
+}
+
+const MANY_COMMAS =
+  "--kafka-sasl-username (KAFKA_SASL_USERNAME) has more than one comma, which the javascript client cannot send: take " +
+  "another name, or under Node --kafka-client librdkafka (KAFKA_CLIENT)";
 
 /** Where metrics go or come from, for a person. */
 export function describeTopic({ client, options }: KafkaAccess): string {

@@ -12,12 +12,13 @@ import { JavascriptConsumer } from "./kafka_javascript/consumer.ts";
 import { LogConsumer } from "./kafka_javascript/log_consumer.ts";
 import { JavascriptProducer } from "./kafka_javascript/producer.ts";
 import { findRefusal } from "./kafka/handshake.ts";
+import { inEitherForm } from "./kafka/login.ts";
 import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, isPassing, MissingTopicError, Troubles, within } from "./kafka/setup.ts";
 import { retry } from "./retry.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
 /** The client in plain TypeScript: it runs on every runtime. */
-export const client: KafkaClient = {
+export const client: KafkaClient = inEitherForm({
   name: "javascript",
   compressions: COMPRESSIONS,
 
@@ -37,7 +38,7 @@ export const client: KafkaClient = {
     await waitForTopic(options, identifyTopic, troubles, signal);
     return new JavascriptConsumer(options, troubles);
   },
-};
+});
 
 /** Waits for a broker, and for what `look` wants of the topic; throws `KafkaSetupError` where there is none, or nobody is let in. */
 async function waitForTopic(

@@ -2,6 +2,7 @@ import { COMPRESSIONS, type KafkaClient, type ProducerOptions } from "./kafka.ts
 import { connected, ensureTopic, findTopic, type Patience } from "./kafka_librdkafka/connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./kafka_librdkafka/consumer.ts";
 import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./kafka_librdkafka/producer.ts";
+import { inEitherForm } from "./kafka/login.ts";
 import { isPassing, isPassingLater, Troubles } from "./kafka/setup.ts";
 import { type Edition, renewals, type Renewing } from "./kafka_librdkafka/renewal.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./kafka_librdkafka/library.ts";
@@ -26,7 +27,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     // In silence: of a broker that is away the client tells that is in use.
     open: (signal) => connectProducer(options, { troubles: new Troubles(() => {}), isPassing, signal }),
   });
-  return {
+  return inEitherForm({
     name: "librdkafka",
     compressions: COMPRESSIONS.filter((name) => name === "none" || library.features.includes(name)),
 
@@ -65,5 +66,5 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
         renewals(renewing(options, troubles), edition, until);
       return new LibrdkafkaConsumer(library, options, troubles, { connect, renewals: renewalsOf });
     },
-  };
+  });
 }

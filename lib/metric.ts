@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { isWritable, parseInstant } from "./instant.ts";
 
 /** Longest document that is read as a metric, in bytes. */
 export const MAX_METRIC_BYTES = 1024 * 1024;
@@ -26,13 +27,12 @@ const text = v.pipe(
 const seconds = v.pipe(v.number(), v.finite(), v.minValue(0));
 const instant = v.pipe(
   v.string(),
-  v.regex(
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/,
-    "is no ISO 8601 time with a zone",
-  ),
-  v.transform((iso) => new Date(iso)),
-  v.date("is no time that exists"),
-  v.transform((date) => date.toISOString()),
+  v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
+    const time = parseInstant(dataset.value);
+    if (typeof time === "number") return new Date(time).toISOString();
+    addIssue({ message: time });
+    return NEVER;
+  }),
 );
 const optional = <S extends v.GenericSchema>(schema: S) => v.optional(v.nullable(schema), null);
 
@@ -81,6 +81,9 @@ export function encodeMetric(metric: Metric): string {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+/** Kafka's word for a record without a time (org.apache.kafka.common.record.RecordBatch). */
+const NO_TIMESTAMP = -1;
+
 /**
  * Reads one message. Never throws: a message that is no metric comes back as the reason why.
  * `receivedAt` (milliseconds since 1970; the record's timestamp) stands in for a missing `checked_at`.
@@ -94,10 +97,11 @@ export function decodeMetric(value: Uint8Array | null, receivedAt: number): Metr
   if ("reason" in parsed) return parsed;
   const metric = readPlain(parsed) ?? readBySchema(parsed);
   if (isRejection(metric) || metric.checked_at !== null) return metric;
-  const received = new Date(receivedAt);
-  // A producer may give a record any timestamp, also one that is no time.
-  if (Number.isNaN(received.getTime())) return { reason: "checked_at: is missing, and the record has no time either" };
-  return { ...metric, checked_at: received.toISOString() };
+  // A producer may give a record any timestamp, also one that is no time, or none that PostgreSQL reads.
+  if (receivedAt === NO_TIMESTAMP || !isWritable(receivedAt)) {
+    return { reason: "checked_at: is missing, and the record has no time either" };
+  }
+  return { ...metric, checked_at: new Date(receivedAt).toISOString() };
 }
 
 /** A document that is a JSON object. */
@@ -130,8 +134,9 @@ function readBySchema({ json }: Parsed): Metric | Rejection {
   return result.success ? result.output : { reason: describe(result.issues) };
 }
 
-/** As `toISOString` writes it, and on a day that every month has. */
-const PLAIN_INSTANT = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
+/** As `toISOString` writes it, on a day that every month has, in a year that PostgreSQL has too. */
+const PLAIN_INSTANT =
+  /^(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
 const PLAIN_UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**

@@ -29,6 +29,10 @@ export interface KafkaSettings {
     readonly caFile: string | null;
     readonly keyFile: string | null;
     readonly certFile: string | null;
+    /** What the key is encrypted with. */
+    readonly keyPassword: string | null;
+    /** The file that it stands in, to be read again with the others. */
+    readonly keyPasswordFile: string | null;
   };
   /** Null: nobody logs in, but for a certificate. */
   readonly sasl: Login | null;
@@ -209,16 +213,21 @@ function readKafkaSsl(reader: SettingsReader): KafkaSettings["ssl"] {
   const caFile = reader.optional("kafkaSslCaFile");
   const keyFile = reader.optional("kafkaSslKeyFile");
   const certFile = reader.optional("kafkaSslCertFile");
+  const keyPassword = reader.secret("kafkaSslKeyPassword", "kafkaSslKeyPasswordFile");
+  const keyPasswordFile = reader.optional("kafkaSslKeyPasswordFile");
   const isWanted = reader.optional("kafkaSsl");
   if (keyFile !== null && certFile === null) reader.missing("kafkaSslCertFile", "a key needs its certificate");
   if (certFile !== null && keyFile === null) reader.missing("kafkaSslKeyFile", "a certificate needs its key");
+  if (keyFile === null && certFile === null && (keyPassword ?? keyPasswordFile) !== null) {
+    reader.missing("kafkaSslKeyFile", "a password for a key needs the key");
+  }
   const enabled = isWanted ?? caFile !== null;
   if (!enabled && reader.originOf("kafkaSsl") === null && (keyFile !== null || certFile !== null)) {
     reader.problems.push(
       "a key and a certificate for Kafka need TLS: add --kafka-ssl-ca-file (KAFKA_SSL_CA_FILE), or set --kafka-ssl (KAFKA_SSL) to true",
     );
   }
-  return { enabled, caFile, keyFile, certFile };
+  return { enabled, caFile, keyFile, certFile, keyPassword, keyPasswordFile };
 }
 
 /** All three parts or none. */

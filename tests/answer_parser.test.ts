@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { expect, it } from "vitest";
 import { AnswerParser } from "../lib/check/answer_parser.ts";
 import { Failure } from "../lib/check/failure.ts";
-import { Random } from "./faults/random.ts";
+import { Random } from "./support/random.ts";
 
 /** What an answer was read as. */
 interface Read {

@@ -10,6 +10,8 @@ const BOTH = [
   ["--kafka-ssl-ca-file FILE", "KAFKA_SSL_CA_FILE; default: plain TCP"],
   ["--kafka-ssl-key-file FILE", "KAFKA_SSL_KEY_FILE; default: none"],
   ["--kafka-ssl-cert-file FILE", "KAFKA_SSL_CERT_FILE; default: none"],
+  ["KAFKA_SSL_KEY_PASSWORD", "default: none"],
+  ["--kafka-ssl-key-password-file FILE", "KAFKA_SSL_KEY_PASSWORD_FILE; default: none"],
   ["--kafka-ssl true|false", "KAFKA_SSL; default: true where a CA file is given"],
   ["--kafka-sasl-mechanism NAME", "KAFKA_SASL_MECHANISM; default: none"],
   ["--kafka-sasl-username NAME", "KAFKA_SASL_USERNAME; default: none"],

@@ -28,7 +28,8 @@ const GUESTS: Readonly<Record<string, readonly string[]>> = {
 /** What a room must not know of, whatever stands in between. */
 const STRANGERS: readonly (readonly [room: string, others: RegExp])[] = [
   ["lib/batches", /^lib\//],
-  ["lib/metric", /^lib\//],
+  ["lib/metric", /^lib\/(?!instant\.ts$)/],
+  ["lib/instant", /^lib\//],
   ["lib/check", /^lib\/(kafka|database|store|delivery|sink)/],
   ["lib/store", /^lib\/kafka/],
   ["lib/timetable", /^lib\/(check|missed|metric|kafka|database|store|sink)/],

@@ -15,7 +15,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Bell } from "../lib/bell.ts";
 import { KeyRing } from "../lib/key_ring.ts";
-import { makeCertificates } from "../tools/kafka/certificates.ts";
+import { makeCertificates, openssl } from "../tools/kafka/certificates.ts";
+import { Authority } from "./support/authority.ts";
 import { skipped } from "./support/kafka.ts";
 
 const canRun = spawnSync("openssl", ["version"]).status === 0 || skipped("KeyRing is not tested: it needs OpenSSL");
@@ -116,7 +117,9 @@ describe.runIf(canRun)("KeyRing", () => {
     cpSync(first, place, { recursive: true });
     await follow();
     writeFileSync(files.certFile, "-----BEGIN CERTIFICATE-----\nAAAA\n");
-    await saysSo([expect.stringContaining(`${files.certFile}: holds no certificate`)]);
+    await saysSo([
+      expect.stringContaining(`${files.certFile}: its "CERTIFICATE" begins and does not end: the file is cut off`),
+    ]);
     expect(inUse(ring)).toEqual(held(first));
     expect(ring.expiresAt?.getTime()).toBeGreaterThan(Date.now());
     copy(first, "ssl_cert_file.cert");
@@ -134,6 +137,66 @@ describe.runIf(canRun)("KeyRing", () => {
     vi.useRealTimers();
     await saysSo([expect.stringMatching(/^WARN /), expect.stringMatching(VALID)]);
     expect(inUse(ring)).toEqual(held(second));
+  });
+
+  it("takes a bundle with an expired authority beside a valid one, and warns of it once", async () => {
+    cpSync(first, place, { recursive: true });
+    await follow();
+    const old = new Authority(join(folder, "old"));
+    await old.key("old");
+    await old.certificate("old", { days: -1 });
+    cpSync(second, place, { recursive: true });
+    writeFileSync(files.caFile, old.read("old.pem") + readFileSync(join(second, "ssl_ca_file.pem"), "utf8"));
+    const warning = expect.stringMatching(
+      /^WARN .*ssl_ca_file.pem: the certificate of CN=old expired on .*: it is left out/,
+    );
+    await saysSo([expect.stringMatching(VALID), warning]);
+    expect(inUse(ring)).toEqual(held(second));
+    expect(ring.expiresAt?.getTime()).toBeGreaterThan(Date.now());
+    // Read once more: nothing is new.
+    writeFileSync(files.keyFile, readFileSync(join(second, "ssl_key_file.key"), "utf8"));
+    const reads = vi.spyOn(Bell.prototype, "wait");
+    await expect.poll(() => reads.mock.calls.length, { timeout: 10_000 }).toBeGreaterThan(2);
+    expect(said).toHaveLength(2);
+  });
+
+  it("warns of what is wrong with the files from the start", async () => {
+    cpSync(first, place, { recursive: true });
+    const loaded = await KeyRing.load("Kafka", { ...files, keyPassword: "secret" });
+    if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+    following = loaded.follow(events, stop.signal);
+    expect(said).toEqual([expect.stringMatching(/^WARN .*: the key is not encrypted, so that KAFKA_SSL_KEY_PASSWORD/)]);
+  });
+
+  it("reads the key's password again with the key", async () => {
+    cpSync(first, place, { recursive: true });
+    const keyPasswordFile = join(place, "password");
+    const lock = (from: string, password: string) =>
+      openssl(
+        "pkey",
+        "-in",
+        join(from, "ssl_key_file.key"),
+        "-aes256",
+        "-passout",
+        `pass:${password}`,
+        "-out",
+        files.keyFile,
+      );
+    await lock(first, "one");
+    writeFileSync(keyPasswordFile, "one\n");
+    const loaded = await KeyRing.load("Kafka", { ...files, keyPassword: "one", keyPasswordFile });
+    if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+    ring = loaded;
+    following = ring.follow(events, stop.signal, 50);
+    await lock(second, "two");
+    copy(second, "ssl_ca_file.pem");
+    copy(second, "ssl_cert_file.cert");
+    await saysSo([expect.stringMatching(/^WARN .* stay in use: .*: KAFKA_SSL_KEY_PASSWORD .* does not open its key/)]);
+    expect(inUse(ring)).toEqual(held(first));
+    writeFileSync(keyPasswordFile, "two\n");
+    await saysSo([expect.stringMatching(/^WARN /), expect.stringMatching(VALID)]);
+    expect(inUse(ring)).toEqual(held(second));
+    expect(said.join()).not.toContain("two");
   });
 
   it("ends at once where no file is named: the system's authorities are no file of ours", async () => {

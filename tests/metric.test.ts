@@ -86,7 +86,8 @@ it.each([
   );
 });
 
-it.each([Number.MAX_SAFE_INTEGER, NaN])(
+// Kafka's "none", and times that PostgreSQL does not read as `toISOString` writes them.
+it.each([Number.MAX_SAFE_INTEGER, NaN, -1, 253_402_300_800_000, 8.64e15, -62_135_596_800_001])(
   "decodeMetric refuses a metric without checked_at in a record whose time is %d",
   (receivedAt) => {
     expect(decodeMetric(bytes(JSON.stringify(four)), receivedAt)).toEqual({

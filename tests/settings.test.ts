@@ -15,6 +15,7 @@ import type { Environment } from "../lib/settings/reader.ts";
 
 const KAFKA = { KAFKA_BOOTSTRAP_SERVERS: "kafka.example:9093", KAFKA_TOPIC: "metrics" };
 const SERVER = { DB_HOST: "db.example", DB_NAME: "monitoring", DB_USER: "checker" };
+const NO_FILES = { caFile: null, keyFile: null, certFile: null, keyPassword: null, keyPasswordFile: null };
 /** With these, and a hosts file for the producer, nothing is missing. */
 const ENOUGH = { ...KAFKA, ...SERVER };
 
@@ -63,7 +64,7 @@ it("readProducerSettings gives the defaults where only the required settings are
       bootstrapServers: ["kafka.example:9093"],
       topic: "metrics",
       client: "auto",
-      ssl: { enabled: false, caFile: null, keyFile: null, certFile: null },
+      ssl: { enabled: false, ...NO_FILES },
       sasl: null,
       partitions: null,
       compression: "lz4",
@@ -86,7 +87,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
       bootstrapServers: ["kafka.example:9093"],
       topic: "metrics",
       client: "auto",
-      ssl: { enabled: false, caFile: null, keyFile: null, certFile: null },
+      ssl: { enabled: false, ...NO_FILES },
       sasl: null,
       group: "host-checker",
       start: "earliest",
@@ -191,12 +192,12 @@ describe("a setting is its flag, else its variable, else its default", () => {
     [
       "producer",
       producerCases.map(([name]) => name),
-      ["kafkaSslKeyFile", "kafkaSslCertFile", ...SASL, "blockPrivateAddresses"],
+      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "blockPrivateAddresses"],
     ],
     [
       "consumer",
       consumerCases.map(([name]) => name),
-      ["kafkaSslKeyFile", "kafkaSslCertFile", ...SASL, "dbUrl", "dbPasswordFile"],
+      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "dbUrl", "dbPasswordFile"],
     ],
   ])(
     "OPTIONS of the %s with a flag and a variable are all tried here, or depend on others and are below",
@@ -493,6 +494,8 @@ describe("TLS to Kafka", () => {
       caFile: environment.KAFKA_SSL_CA_FILE || null,
       keyFile: environment.KAFKA_SSL_KEY_FILE ?? null,
       certFile: environment.KAFKA_SSL_CERT_FILE ?? null,
+      keyPassword: null,
+      keyPasswordFile: null,
     });
   });
 
@@ -512,7 +515,42 @@ describe("TLS to Kafka", () => {
 
   it("readProducerSettings pairs a key's flag with a certificate's variable", () => {
     const { kafka } = producer(["--kafka-ssl-key-file", "other.pem"], { ...KAFKA, ...CA, ...KEY, ...CERT });
-    expect(kafka?.ssl).toEqual({ enabled: true, caFile: "ca.pem", keyFile: "other.pem", certFile: "cert.pem" });
+    expect(kafka?.ssl).toMatchObject({ enabled: true, caFile: "ca.pem", keyFile: "other.pem", certFile: "cert.pem" });
+  });
+
+  const PASSWORD = { KAFKA_SSL_KEY_PASSWORD: "s3cret" };
+
+  it("readProducerSettings takes the key's password from the variable", () => {
+    const { kafka } = producer([], { ...KAFKA, ...CA, ...KEY, ...CERT, ...PASSWORD });
+    expect(kafka?.ssl).toMatchObject({ keyPassword: "s3cret", keyPasswordFile: null });
+  });
+
+  it.each(["flag", "variable"])(
+    "readProducerSettings takes it from the file that a %s names, without one newline",
+    (by) => {
+      const path = file("key_password", "s3 cret\n\n");
+      const args = by === "flag" ? ["--kafka-ssl-key-password-file", path] : [];
+      const variable = by === "flag" ? {} : { KAFKA_SSL_KEY_PASSWORD_FILE: path };
+      const { kafka } = producer(args, { ...KAFKA, ...CA, ...KEY, ...CERT, ...variable });
+      expect(kafka?.ssl).toMatchObject({ keyPassword: "s3 cret\n", keyPasswordFile: path });
+    },
+  );
+
+  it.each<readonly [Environment, readonly string[]]>([
+    [
+      { ...KEY, ...CERT, ...PASSWORD, KAFKA_SSL_KEY_PASSWORD_FILE: "/nowhere" },
+      [
+        "KAFKA_SSL_KEY_PASSWORD and --kafka-ssl-key-password-file (KAFKA_SSL_KEY_PASSWORD_FILE) are both set: unset one of them",
+      ],
+    ],
+    [
+      { ...KEY, ...CERT, KAFKA_SSL_KEY_PASSWORD_FILE: "/nowhere" },
+      ['--kafka-ssl-key-password-file (KAFKA_SSL_KEY_PASSWORD_FILE) is "/nowhere": that file cannot be read (ENOENT)'],
+    ],
+    [PASSWORD, ["--kafka-ssl-key-file (KAFKA_SSL_KEY_FILE) is missing: a password for a key needs the key"]],
+  ])("readConsumerSettings refuses a key's password in %j: %j", (environment, want) => {
+    expect(problems("consumer", { ...ENOUGH, ...CA, ...environment })).toEqual(want);
+    expect(problems("producer hosts.txt", { ...ENOUGH, ...CA, ...environment })).toEqual(want);
   });
 });
 

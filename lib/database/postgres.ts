@@ -2,8 +2,9 @@ import type { Socket } from "node:net";
 import postgres from "postgres";
 import { type Database, isConnectionLoss, type Parameter, sqlFailure } from "../database.ts";
 import { followLastWords } from "./last_words.ts";
+import { saslPrep } from "../saslprep.ts";
 import { direct, isPooled, pooled, type Run, type SessionSettings, type Statement } from "./session.ts";
-import { openSocket, type PostgresAddress, SETTINGS_OF_PLACE } from "./postgres_socket.ts";
+import { openSocket, type PostgresAddress, SETTINGS_OF_PLACE, whenAskedForSasl } from "./postgres_socket.ts";
 
 /** How to reach a database on a PostgreSQL server. */
 export interface PostgresSettings extends PostgresAddress {
@@ -105,13 +106,17 @@ class PostgresConnection {
   #run: Promise<Run> | null = null;
   /** Null until the server has answered. */
   #isPooled: boolean | null = null;
+  #asksForSasl = false;
 
   /** `isBare`: the login says no more of the session than its name. */
   constructor(settings: PostgresSettings, patience: PostgresPatience, isBare: boolean) {
     this.#patience = patience;
     this.#where = `PostgreSQL at ${settings.host}:${settings.port} ${SETTINGS_OF_PLACE}`;
     this.#isBare = isBare;
-    this.#sql = postgres(clientOptions(settings, patience, isBare, () => this.#open(settings)));
+    // The other ways to log in take a password as it is.
+    const password = (text: string) => this.#asksForSasl ? saslPrep(text) : text;
+    const socket = () => this.#open(settings);
+    this.#sql = postgres(clientOptions(settings, patience, { isBare, socket, password }));
   }
 
   get isLost(): boolean {
@@ -171,6 +176,7 @@ class PostgresConnection {
       const socket = await openSocket(settings, AbortSignal.any([this.#abort.signal, timeout]));
       socket.once("close", () => this.destroy());
       this.#lastWords = followLastWords(socket);
+      whenAskedForSasl(socket, () => this.#asksForSasl = true);
       return this.#socket = socket;
     } catch (error) {
       if (this.isLost) throw Object.assign(new Error("The connection was lost"), { code: "CONNECTION_CLOSED" });
@@ -229,8 +235,7 @@ function sessionSettings(patience: PostgresPatience): SessionSettings {
 function clientOptions(
   settings: PostgresSettings,
   patience: PostgresPatience,
-  isBare: boolean,
-  socket: () => Promise<Socket>,
+  { isBare, socket, password }: { isBare: boolean; socket: () => Promise<Socket>; password: (text: string) => string },
 ): postgres.Options<Record<never, never>> {
   const options = {
     // Lists: in a text postgres.js would look for several hosts.
@@ -238,7 +243,7 @@ function clientOptions(
     port: [settings.port] as unknown as number,
     database: settings.name,
     user: settings.user,
-    pass: () => settings.password ?? "",
+    pass: () => password(settings.password ?? ""),
     ssl: false,
     socket,
     max: 1,

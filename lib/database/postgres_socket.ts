@@ -93,6 +93,21 @@ async function firstAnswer(socket: Socket, where: string, signal: AbortSignal): 
   }
 }
 
+const AUTHENTICATION = "R".charCodeAt(0);
+const SASL = 10;
+
+/** Calls `then` where the server's first question is for SASL, whose passwords are prepared: postgres.js does not tell which it was. */
+export function whenAskedForSasl(socket: Socket, then: () => void): void {
+  socket.once("data", (bytes: Buffer) => {
+    // Before it may stand that the server speaks an older protocol.
+    for (let at = 0; at + 9 <= bytes.length; at += 1 + bytes.readUInt32BE(at + 1)) {
+      if (bytes[at] !== AUTHENTICATION) continue;
+      if (bytes.readUInt32BE(at + 5) === SASL) then();
+      return;
+    }
+  });
+}
+
 async function handshake(socket: Socket, address: PostgresAddress, signal: AbortSignal): Promise<TLSSocket> {
   // What happens to the connection is told by the TLS socket from here on; told by both, it would end the process.
   socket.on("error", () => {});

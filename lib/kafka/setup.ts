@@ -47,8 +47,11 @@ export function refusedTls(detail: string, advice = ALL_OF_TLS): RefusedTlsError
 }
 
 /** The brokers do not believe who asks. */
-export function refusedLogin(detail: string, cause: unknown): KafkaSetupError {
-  return new KafkaSetupError(
+export class RefusedLoginError extends KafkaSetupError {}
+
+/** The same, with what to look at. */
+export function refusedLogin(detail: string, cause: unknown): RefusedLoginError {
+  return new RefusedLoginError(
     `Kafka refuses the login (${detail}): check --kafka-sasl-mechanism (KAFKA_SASL_MECHANISM), --kafka-sasl-username ` +
       `(KAFKA_SASL_USERNAME) and KAFKA_SASL_PASSWORD (or --kafka-sasl-password-file)`,
     { cause },

@@ -137,6 +137,23 @@ export const OPTIONS = {
     help: "PEM certificate that belongs to the key",
     schema: anything,
   },
+  kafkaSslKeyPassword: {
+    section: "Kafka",
+    programs: both,
+    variable: "KAFKA_SSL_KEY_PASSWORD",
+    help: "what the key is encrypted with; no flag, which everyone on the machine could see",
+    schema: anything,
+    isSecret: true,
+  },
+  kafkaSslKeyPasswordFile: {
+    section: "Kafka",
+    programs: both,
+    flag: "kafka-ssl-key-password-file",
+    variable: "KAFKA_SSL_KEY_PASSWORD_FILE",
+    placeholder: "FILE",
+    help: "file that holds this password instead",
+    schema: anything,
+  },
   kafkaSsl: {
     section: "Kafka",
     programs: both,

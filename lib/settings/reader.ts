@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import { type CommandLine, readCommandLine } from "./command_line.ts";
+import { readSecretSync } from "../secret_file.ts";
 import { nameOf, type Option, type OptionName, OPTIONS, type ProgramName, type ValueOf } from "./options.ts";
 
 /** Environment variables by name; an empty one counts as unset. */
@@ -78,16 +78,10 @@ export class SettingsReader {
   }
 
   #readSecret(path: string, name: string): string | null {
-    try {
-      const secret = readFileSync(path, "utf8").replace(/\r?\n$/, "");
-      if (secret === "") this.problems.push(`${name} is ${JSON.stringify(path)}: that file is empty`);
-      return secret;
-    } catch (error) {
-      // Deno's refusal to read is not the file's fault.
-      if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") throw error;
-      this.problems.push(`${name} is ${JSON.stringify(path)}: that file cannot be read (${error.code})`);
-      return null;
-    }
+    const secret = readSecretSync(path);
+    if (typeof secret === "string") return secret;
+    this.problems.push(`${name} is ${JSON.stringify(path)}: ${secret.problem}`);
+    return null;
   }
 
   #textOf(name: OptionName): string | null {

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { type DatabaseUrl, parseDatabaseUrl } from "./database_url.ts";
 import type { ListenAddress } from "../http_port.ts";
+import { parseInstant } from "../instant.ts";
 import type { Start } from "../kafka.ts";
 import type { LogLevel } from "../log.ts";
 import { SSL_MODES, type SslMode } from "../ssl_mode.ts";
@@ -98,23 +99,18 @@ export const topic: TextSchema<string> = v.pipe(
   v.regex(/^(?!\.{1,2}$)[\w.-]{1,249}$/, "write 1 to 249 letters, digits, dots, dashes or underscores"),
 );
 
-/** RFC 3339, where a date alone is midnight UTC: other forms would mean another time in another zone. */
-const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
+/** A date alone is midnight UTC: without the zone it would mean another time elsewhere. */
+const DAY = /^\d{4}-\d\d-\d\d$/;
 
 export const start: TextSchema<Start> = parsedBy((text) => {
   if (text === "earliest" || text === "latest") return text;
-  const time = INSTANT.test(text) ? Date.parse(text) : NaN;
+  const time = parseInstant(DAY.test(text) ? `${text}T00:00:00Z` : text);
   // To Kafka a negative time is no time but a command.
-  if (Number.isNaN(time) || time < 0 || !isDay(text.slice(0, 10))) {
+  if (typeof time !== "number" || time < 0) {
     throw new SyntaxError("write earliest, latest, or a time with its zone, such as 2026-01-31T12:00:00Z");
   }
   return { time };
 });
-
-/** `Date.parse` takes 30 February for 2 March. */
-function isDay(text: string): boolean {
-  return new Date(text).toJSON()?.startsWith(text) === true;
-}
 
 export const tableName: TextSchema<TableName> = parsedBy(parseTableName);
 

@@ -4,7 +4,7 @@ import { eventually } from "../support/eventually.ts";
 import type { Combination } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import type { Account } from "./ledger.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 import { openWorld, type Start, type World } from "./world.ts";
 
 export interface CampaignOptions {

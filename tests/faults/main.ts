@@ -9,7 +9,7 @@ import { campaign, type Report } from "./campaign.ts";
 import { type Combination, COMBINATIONS } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import { FAULTS } from "./faults.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 
 const HELP = `npm run test:faults -- [options]
 

@@ -13,7 +13,7 @@ import type { Combination } from "./combinations.ts";
 import { Crew } from "./crew.ts";
 import { Ledger } from "./ledger.ts";
 import { type Persistence, persistently } from "./persistently.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { NumberSource } from "./source.ts";
 import { Topic } from "./topic.ts";
 

@@ -19,7 +19,7 @@ export function skipped(why: string): false {
 
 /** A broker in a folder of its own, which goes with it. */
 export async function temporaryKafka(
-  options: Pick<KafkaServerOptions, "expired" | "sasl" | "settings"> = {},
+  options: Pick<KafkaServerOptions, "expired" | "sasl" | "settings" | "users"> = {},
 ): Promise<KafkaServer> {
   const directory = await mkdtemp(join(tmpdir(), "host-checker-kafka-"));
   const broker = await startKafka({ directory, misnamed: true, ...options });

@@ -35,6 +35,8 @@ export interface KafkaServerOptions {
   readonly expired?: boolean;
   /** Adds a listener with TLS at which one logs in by name and password. */
   readonly sasl?: boolean;
+  /** More who may log in with SCRAM. */
+  readonly users?: Readonly<Record<string, string>>;
   /** More of the broker's settings. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -98,7 +100,7 @@ export async function startKafka(options: KafkaServerOptions): Promise<KafkaServ
   };
   for (const port of [options.plainPort, options.mtlsPort]) if (port) await assertFree(port);
   const settings = await writeSettings(directory, certificates, ports, options.settings);
-  await format(directory, lib, settings);
+  await format(directory, lib, settings, { ...USERS, ...options.users });
   const broker = new Broker(directory, lib, settings, certificates, ports);
   await broker.restart();
   return broker;
@@ -286,17 +288,24 @@ function saslSettings(): Record<string, string> {
 }
 
 /** Gives the data folder its cluster id and its users, once. */
-async function format(directory: string, lib: string, settings: string): Promise<void> {
+async function format(
+  directory: string,
+  lib: string,
+  settings: string,
+  known: Readonly<Record<string, string>>,
+): Promise<void> {
   if (existsSync(join(directory, DATA, "meta.properties"))) return;
   const cluster = newClusterId();
   const tool = ["-cp", `${lib}/*`, "kafka.tools.StorageTool", "format"];
   const users = ["SCRAM-SHA-256", "SCRAM-SHA-512"].flatMap((mechanism) =>
-    Object.entries(USERS).flatMap(([name, password]) => [
+    Object.entries(known).flatMap(([name, password]) => [
       "--add-scram",
       `${mechanism}=[name=${name},password=${password}]`,
     ])
   );
-  await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings, ...users]);
+  // Java reads its arguments in the encoding of the language.
+  const env = { ...process.env, LC_ALL: "C.UTF-8" };
+  await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings, ...users], { env });
 }
 
 /** 16 random bytes in base64url. As in Kafka itself, none that begins with "-": the tool would take it for an option. */

@@ -6,6 +6,11 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
+  /** Goes on as a new one with this seed would. */
+  restart(seed: number): void {
+    this.#state = seed >>> 0;
+  }
+
   /** At least 0 and below 1 (mulberry32). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;

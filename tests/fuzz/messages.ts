@@ -1,0 +1,305 @@
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { safeParse } from "valibot";
+import type { Database } from "../../lib/database.ts";
+import { openEmbedded } from "../../lib/database/embedded.ts";
+import { openPostgres } from "../../lib/database/postgres.ts";
+import {
+  decodeMetric,
+  isRejection,
+  type Metric,
+  METRIC_FIELDS,
+  MetricSchema,
+  type Rejection,
+} from "../../lib/metric.ts";
+import { arrayText } from "../../lib/pg_text.ts";
+import { quoteTables, type TableName } from "../../lib/schema.ts";
+import { type Entry, type Span, Store } from "../../lib/store.ts";
+import { postgresMissing, startPostgres } from "../support/postgres.ts";
+import type { Random } from "../support/random.ts";
+import { madeUpMessage, type Message } from "./messages/made_up.ts";
+import { read, type Reading } from "./messages/reference.ts";
+import type { OpenTarget, Target } from "./target.ts";
+
+/** Messages through `decodeMetric` and a store into a database; compared with two other readings of the same bytes. */
+export const messages: Target = {
+  name: "messages",
+  about: "each message is the row that its document says, or one of the rejected with a reason, exactly once",
+  briefRounds: 20,
+  missing: postgresMissing,
+  open: (random) => Messages.open(random),
+};
+
+/** Rounds that the embedded database gets: it is slow. */
+const EMBEDDED_SHARE = 0.05;
+const MOST_MESSAGES = 40;
+const PARTITIONS = 2;
+const TABLE: TableName = { schema: null, name: "fuzzed" };
+const TABLES = quoteTables(TABLE);
+const MIB = 1024 * 1024;
+
+/**
+ * What PostgreSQL itself makes of a document. It cannot say it of some that are fine: `failure` then has the SQLSTATE, and its words.
+ * A number beyond float8's is refused there and 0 here, a zone beyond 15:59 is refused there, and so is U+0000 in a field that is none of ours.
+ */
+const READ_FUNCTION = `create or replace function fuzz_read(document text)
+returns table (address text, status_code float8, latency float8, is_valid boolean, scheduled_at timestamptz,
+  checked_at timestamptz, error text, error_detail text, latency_dns float8, latency_connect float8, latency_tls float8,
+  latency_first_byte float8, latency_body float8, tls_expires_at timestamptz, location text, check_id uuid, failure text)
+language plpgsql as $$
+declare d json;
+begin
+  d := document::json;
+  return query select ${METRIC_FIELDS.map((field) => `(d->>'${field}')::${columnType(field)}`).join(", ")}, null::text;
+exception when others then
+  failure := sqlstate || ' ' || sqlerrm;
+  return next;
+end $$`;
+
+const UNSAID = /^(54001|22P05|22009|22003|22P02 .*json)/;
+
+function columnType(field: keyof Metric): string {
+  if (field === "status_code" || field.startsWith("latency")) return "float8";
+  if (field.endsWith("_at")) return "timestamptz";
+  return field === "is_valid" ? "boolean" : field === "check_id" ? "uuid" : "text";
+}
+
+const time = (column: string) => `(extract(epoch from ${column}) * 1000)::float8 as ${column}`;
+const COLUMNS = METRIC_FIELDS.map((field) => field.endsWith("_at") ? time(field) : field).join(", ");
+
+interface Rejected {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string | null;
+  readonly value: string | null;
+  readonly reason: string;
+}
+
+/** A message in its place, what the program made of it, and what the reference does. */
+interface Tried extends Entry {
+  readonly message: Message;
+  readonly expected: Reading | null;
+}
+
+class Messages implements OpenTarget {
+  readonly #random: Random;
+  readonly #server: Database;
+  readonly #closing: AsyncDisposableStack;
+  readonly #stores = new Map<Database, Store>();
+  #embedded: Database | undefined;
+
+  private constructor(random: Random, server: Database, closing: AsyncDisposableStack) {
+    this.#random = random;
+    this.#server = server;
+    this.#closing = closing;
+  }
+
+  static async open(random: Random): Promise<Messages> {
+    await using closing = new AsyncDisposableStack();
+    const postgres = closing.use(await startPostgres());
+    const database = closing.use(await openPostgres(postgres.settings));
+    return new Messages(random, database, closing.move());
+  }
+
+  async one(): Promise<void> {
+    const isEmbedded = this.#random.next() < EMBEDDED_SHARE;
+    const tried = this.#tried();
+    for (const one of tried) agree(one);
+    const database = isEmbedded ? await this.#openEmbedded() : this.#server;
+    const topicId = await this.#store(database, tried);
+    await compare(database, topicId, tried);
+    await database.script(`delete from ${TABLES.main}; delete from ${TABLES.rejected}; delete from ${TABLES.offsets}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#closing.disposeAsync();
+  }
+
+  async #openEmbedded(): Promise<Database> {
+    if (this.#embedded !== undefined) return this.#embedded;
+    const folder = mkdtempSync(join(tmpdir(), "fuzz-embedded-"));
+    this.#closing.defer(() => rmSync(folder, { recursive: true, force: true }));
+    return this.#embedded = this.#closing.use(await openEmbedded(folder));
+  }
+
+  #tried(): Tried[] {
+    const random = this.#random;
+    const next = Array.from({ length: PARTITIONS }, () => random.between(0, 1e6));
+    const messages: Message[] = [];
+    return Array.from({ length: random.between(1, MOST_MESSAGES) }, () => {
+      // Some come twice, as from a producer that was killed before it noted the broker's answer.
+      const message = messages.length > 0 && random.next() < 0.05 ? random.pick(messages) : madeUpMessage(random);
+      messages.push(message);
+      const partition = random.between(0, PARTITIONS - 1);
+      const offset = next[partition] as number;
+      next[partition] = offset + random.pick([1, 1, 1, 2, 1000]);
+      const content = decodeMetric(message.value, message.timestamp);
+      return { partition, offset, key: message.key, value: message.value, content, message, expected: read(message) };
+    });
+  }
+
+  /** Stores the messages as the consumer does, in a few statements or one. Gives the topic's id. */
+  async #store(database: Database, tried: readonly Tried[]): Promise<string> {
+    let store = this.#stores.get(database);
+    if (store === undefined) {
+      store = await Store.open(database, TABLE);
+      await database.script(READ_FUNCTION);
+      this.#stores.set(database, store);
+    }
+    const source = { topic: "fuzz", topicId: randomUUID() };
+    const position = new Map<number, number>();
+    for (const { partition, offset } of tried) if (!position.has(partition)) position.set(partition, offset);
+    await store.claim(source, position);
+    for (let at = 0; at < tried.length;) {
+      const entries = tried.slice(at, at + this.#random.between(1, MOST_MESSAGES));
+      const spans = new Map<number, Span>();
+      for (const { partition, offset } of entries) {
+        spans.set(partition, { start: position.get(partition) as number, next: offset + 1 });
+      }
+      const outcome = await store.flush(source, spans, entries);
+      if (outcome !== "stored") throw new Error(`flush answers ${outcome} to ${entries.map(show).join("\n")}`);
+      for (const [partition, { next }] of spans) position.set(partition, next);
+      at += entries.length;
+    }
+    return source.topicId;
+  }
+}
+
+/** What `decodeMetric` makes of a message is what the schema makes of it, and what the reference says. */
+function agree(tried: Tried): void {
+  const { content, message, expected } = tried;
+  const bySchema = readBySchema(message);
+  if (bySchema !== null && isRejection(bySchema) !== isRejection(content) && expected !== null) {
+    throw new Error(`The schema and decodeMetric differ over ${show(tried)}`);
+  }
+  if (bySchema !== null && !isRejection(bySchema) && !isRejection(content)) {
+    const { checked_at } = content;
+    if (!sameFields({ checked_at, ...withoutNulls(bySchema) }, withoutNulls(content))) {
+      throw new Error(`The schema reads ${JSON.stringify(bySchema)}, decodeMetric ${JSON.stringify(content)}`);
+    }
+  }
+  if (isRejection(content) !== (expected === null)) {
+    throw new Error(
+      `decodeMetric makes ${JSON.stringify(content)}, the reference ${JSON.stringify(expected)} of ${show(tried)}`,
+    );
+  }
+  if (isRejection(content) && (content.reason === "" || /\0/.test(content.reason) || !content.reason.isWellFormed())) {
+    throw new Error(`The reason ${JSON.stringify(content.reason)} is none that can be stored, of ${show(tried)}`);
+  }
+}
+
+const withoutNulls = (fields: object) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+const sameFields = (a: object, b: object) => canonical(a) === canonical(b);
+const canonical = (fields: object) => JSON.stringify(Object.entries(fields).toSorted(([a], [b]) => a < b ? -1 : 1));
+
+/** What the schema alone makes of a document, where it is a JSON object at all. */
+function readBySchema({ value }: Message): Metric | Rejection | null {
+  if (value === null || value.length > MIB) return null;
+  try {
+    const json: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
+    if (json === null || typeof json !== "object" || Array.isArray(json)) return null;
+    const { success, output } = safeParse(MetricSchema, json);
+    return success ? output : { reason: "refused" };
+  } catch {
+    return null;
+  }
+}
+
+/** Finds each message in the tables: in one of them, once, and as it was. */
+async function compare(database: Database, topicId: string, tried: readonly Tried[]): Promise<void> {
+  const rejected = await database.query<Rejected>(
+    `select partition, "offset"::int as offset, encode(key, 'hex') as key, encode(value, 'hex') as value, reason
+     from ${TABLES.rejected} where topic_id = $1`,
+    [topicId],
+  );
+  const rejectedAt = Map.groupBy(rejected, ({ partition, offset }) => `${partition}:${offset}`);
+  for (const one of tried) compareRejected(one, rejectedAt.get(`${one.partition}:${one.offset}`) ?? []);
+  if (rejectedAt.size > tried.length) throw new Error("Messages are rejected that nobody sent");
+  const stored = tried.filter(({ partition, offset }) => !rejectedAt.has(`${partition}:${offset}`));
+  await compareRows(database, stored);
+  await compareWithPostgres(database, stored);
+}
+
+/** An address that may be too long for the index: how long is for PostgreSQL to say, which compresses it. */
+const LONG = 2_000;
+
+function compareRejected(tried: Tried, rows: readonly Rejected[]): void {
+  const { expected, message } = tried;
+  const [row, ...more] = rows;
+  if (more.length > 0) throw new Error(`Rejected ${rows.length} times: ${show(tried)}`);
+  if (row === undefined) {
+    if (expected === null) throw new Error(`Not among the rejected: ${show(tried)}`);
+    return;
+  }
+  const isTooLong = typeof expected?.address === "string" && expected.address.length > LONG &&
+    /index row/.test(row.reason);
+  if (expected !== null && !isTooLong) throw new Error(`Rejected with "${row.reason}": ${show(tried)}`);
+  if (row.reason === "") throw new Error(`Rejected without a reason: ${show(tried)}`);
+  const hex = (bytes: Uint8Array | null) => bytes === null ? null : Buffer.from(bytes).toString("hex");
+  const [value, kept] = [hex(message.value), row.value];
+  const isKept = value === null || kept === null
+    ? value === kept
+    : value.startsWith(kept) && kept.length >= Math.min(value.length, 2 * MIB);
+  if (row.key !== hex(message.key) || !isKept) throw new Error(`Rejected with other bytes: ${show(tried)}`);
+}
+
+/** The rows are those that the reference expects; of repeats (one address, time and id) one. */
+async function compareRows(database: Database, stored: readonly Tried[]): Promise<void> {
+  const rows = await database.query<Record<string, unknown>>(`select ${COLUMNS} from ${TABLES.main}`);
+  const expected = new Map<string, { readonly reading: Reading; readonly tried: Tried }>();
+  for (const tried of stored) {
+    const reading = tried.expected as Reading;
+    const { address, checked_at, check_id } = reading;
+    const identity = check_id === null ? `${expected.size}` : JSON.stringify([address, checked_at, check_id]);
+    if (!expected.has(identity)) expected.set(identity, { reading, tried });
+  }
+  const found = Map.groupBy(rows, canonical);
+  for (const { reading, tried } of expected.values()) {
+    const same = found.get(canonical(reading));
+    if (same === undefined || same.length === 0) {
+      const near = rows.filter(({ address }) => address === reading.address).map((row) => JSON.stringify(row));
+      throw new Error(`No row is ${JSON.stringify(reading)}: ${show(tried)}; with its address: ${near.join(", ")}`);
+    }
+    same.pop();
+  }
+  const more = [...found.values()].flat();
+  if (more.length > 0) {
+    throw new Error(`Rows that no message says: ${more.map((row) => JSON.stringify(row)).join("\n")}`);
+  }
+}
+
+/** The rows say what PostgreSQL's own functions read in the documents, where they can. */
+async function compareWithPostgres(database: Database, stored: readonly Tried[]): Promise<void> {
+  const texts = stored.map(({ value }) => new TextDecoder().decode(value ?? undefined));
+  const rows = await database.query<Record<string, unknown>>(
+    `select failure, ${COLUMNS} from unnest($1::text[]) with ordinality d(document, n), fuzz_read(d.document) order by n`,
+    [arrayText(texts)],
+  );
+  rows.forEach(({ failure, ...row }, i) => {
+    const tried = stored[i] as Tried;
+    if (typeof failure === "string") {
+      if (!UNSAID.test(failure)) throw new Error(`PostgreSQL says "${failure}" of ${show(tried)}`);
+      return;
+    }
+    for (const [field, value] of Object.entries(tried.expected as Reading)) {
+      const other = row[field] ?? null;
+      // Here a time is cut to milliseconds, there it is rounded to microseconds.
+      const isSame = field.endsWith("_at") && typeof other === "number" && typeof value === "number"
+        ? other - value >= 0 && other - value <= 1
+        : other === value || (field === "checked_at" && other === null);
+      if (!isSame) {
+        throw new Error(`PostgreSQL reads ${field} as ${String(other)}, we as ${String(value)}: ${show(tried)}`);
+      }
+    }
+  });
+}
+
+/** A message for a person to try again: the text, cut, and where that says too little the bytes. */
+function show({ partition, offset, message: { value, timestamp } }: Entry & { readonly message: Message }): string {
+  if (value === null) return `the tombstone at ${partition}:${offset}`;
+  const text = new TextDecoder().decode(value.subarray(0, 2_000));
+  return `the message at ${partition}:${offset} of ${timestamp} with ${value.length} bytes: ${JSON.stringify(text)}`;
+}

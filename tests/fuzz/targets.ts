@@ -1,0 +1,6 @@
+import { certificates } from "./certificates.ts";
+import { messages } from "./messages.ts";
+import type { Target } from "./target.ts";
+
+/** Everything that is fuzzed; a new target is a line here. */
+export const TARGETS: readonly Target[] = [certificates, messages];

@@ -1,0 +1,26 @@
+// Logs in to each of the databases that standard input names (JSON), and prints a line for each of them: the tests run this under
+// each runtime.
+import { stdin, stdout } from "node:process";
+import { text } from "node:stream/consumers";
+import { explain } from "../../lib/database.ts";
+import { openPostgres, type PostgresSettings } from "../../lib/database/postgres.ts";
+
+/** Whom the server took it for, or why it let nobody in. */
+export interface LoggedIn {
+  readonly user: string | null;
+  readonly explanation: string;
+}
+
+async function logIn(settings: PostgresSettings): Promise<LoggedIn> {
+  try {
+    await using database = openPostgres(settings);
+    const [row] = await database.query<{ user: string }>("select current_user as user");
+    return { user: row?.user ?? null, explanation: "" };
+  } catch (error) {
+    return { user: null, explanation: explain(error) };
+  }
+}
+
+for (const settings of JSON.parse(await text(stdin)) as PostgresSettings[]) {
+  stdout.write(`${JSON.stringify(await logIn(settings))}\n`);
+}
