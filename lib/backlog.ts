@@ -42,7 +42,8 @@ export class BacklogReport {
   }
 
   /** The first drop is said at once, the next ones together. */
-  #lookAtDropped({ dropped }: Figures, now: number): string | null {
+  #lookAtDropped({ dropped: all, unreadable = 0 }: Figures, now: number): string | null {
+    const dropped = all - unreadable;
     const more = dropped - this.#saidDropped;
     if (more === 0 || now - this.#droppedAt < SAY_EVERY) return null;
     [this.#saidDropped, this.#droppedAt] = [dropped, now];

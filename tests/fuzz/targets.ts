@@ -1,5 +1,6 @@
 import { messages } from "./messages.ts";
+import { spool } from "./spool.ts";
 import type { Target } from "./target.ts";
 
 /** Everything that is fuzzed; a new target is a line here. */
-export const TARGETS: readonly Target[] = [messages];
+export const TARGETS: readonly Target[] = [messages, spool];
