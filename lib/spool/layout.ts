@@ -144,7 +144,8 @@ export class RowReader {
   constructor(database: DatabaseSync, topic: string) {
     const isOlder = versionOf(database) < FORMAT;
     this.columns = isOlder ? "id, document, null as topic, null as checksum" : ROW;
-    const older = () => database.prepare("select last, topic from older").get() as { last: number; topic: string } | undefined;
+    const older = () =>
+      database.prepare("select last, topic from older").get() as { last: number; topic: string } | undefined;
     this.#older = isOlder ? { last: Infinity, topic: targetOf(database) ?? topic } : older();
   }
 
@@ -185,6 +186,11 @@ export function totalsNote(database: DatabaseSync): (totals: Totals, journal: Jo
   return ({ count, bytes, last }, journal) => {
     note.run(count, bytes, last, journal, totalsChecksum(count, bytes, last, journal));
   };
+}
+
+/** As `isDamage`, where nothing was written: a file that was cut short says no more than that it cannot be read. */
+export function isUnreadable(error: unknown): error is Error {
+  return isDamage(error) || (error instanceof Error && error.message.includes("disk I/O error"));
 }
 
 /** True where a file is broken, by what SQLite says, or by a number that we never write. Deno gives no code with it. */

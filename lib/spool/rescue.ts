@@ -1,7 +1,16 @@
 import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { rowChecksum } from "./checksum.ts";
-import { connect, type FoundRow, inTransaction, isDamage, ROW_BYTES, RowReader, type SoundRow, totalsNote } from "./layout.ts";
+import {
+  connect,
+  type FoundRow,
+  inTransaction,
+  isUnreadable,
+  ROW_BYTES,
+  RowReader,
+  type SoundRow,
+  totalsNote,
+} from "./layout.ts";
 
 /** What was done with a file that could not be used as it was. */
 export interface Rescue {
@@ -96,7 +105,9 @@ function copy(source: DatabaseSync, path: string, topic: string): number {
   const database = connect(path, topic);
   try {
     const note = totalsNote(database);
-    const insert = database.prepare("insert or ignore into waiting (id, document, topic, checksum) values (?, ?, ?, ?)");
+    const insert = database.prepare(
+      "insert or ignore into waiting (id, document, topic, checksum) values (?, ?, ?, ?)",
+    );
     const rows = soundRows(source, topic);
     let totals = { count: 0, bytes: 0, last: 0 };
     for (let isEnd = false; !isEnd;) {
@@ -201,7 +212,7 @@ function attempt<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (isDamage(error) || /no such table/.test((error as Error).message)) return undefined;
+    if (isUnreadable(error) || /no such table/.test((error as Error).message)) return undefined;
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import {
   type FoundRow,
   inTransaction,
   isDamage,
+  isUnreadable,
   type JournalNote,
   notedTotals,
   ROW_BYTES,
@@ -16,7 +17,7 @@ import {
   type Totals,
   totalsNote,
 } from "./layout.ts";
-import { finishRescue, keepLonelyJournal, rescue, type Rescue } from "./rescue.ts";
+import { finishRescue, keepLonelyJournal, type Rescue, rescue } from "./rescue.ts";
 
 export { isDamage, SpoolFileError } from "./layout.ts";
 export type { Rescue } from "./rescue.ts";
@@ -151,7 +152,7 @@ export class SpoolFile implements Disposable {
         throw error;
       }
     } catch (error) {
-      throw isDamage(error) ? damaged(path, error.message) : error;
+      throw isUnreadable(error) ? damaged(path, error.message) : error;
     }
   }
 
@@ -160,7 +161,7 @@ export class SpoolFile implements Disposable {
     try {
       return this.#read(count);
     } catch (error) {
-      if (!isDamage(error)) throw error;
+      if (!isUnreadable(error)) throw error;
       const rescued = this.#rescue(error.message);
       return { rows: [], unread: this.#unread, others: new Map(), rescue: rescued };
     }
