@@ -42,9 +42,9 @@ export class BacklogReport {
   }
 
   /** The first drop is said at once, the next ones together. */
-  #lookAtDropped(figures: Figures, now: number): string | null {
-    // Of the refused ones the sink tells.
-    const dropped = figures.dropped - (figures.refused ?? 0);
+  #lookAtDropped({ dropped: all, refused = 0, unreadable = 0 }: Figures, now: number): string | null {
+    // Of the refused ones the sink tells, of the unreadable ones the spool.
+    const dropped = all - refused - unreadable;
     const more = dropped - this.#saidDropped;
     if (more === 0 || now - this.#droppedAt < SAY_EVERY) return null;
     [this.#saidDropped, this.#droppedAt] = [dropped, now];

@@ -32,10 +32,12 @@ export interface Figures {
   readonly waiting: number;
   /** Those of the waiting that are on disk: the next start sends them. */
   readonly kept: number;
-  /** Gave way to newer ones, the oldest first; or were refused. */
+  /** Gave way to newer ones, the oldest first; or were refused, or could not be read any more. */
   readonly dropped: number;
   /** Those of the dropped that the sink does not take; absent: none. */
   readonly refused?: number;
+  /** Those of the dropped that could not be read any more: each was told of when it was found. */
+  readonly unreadable?: number;
 }
 
 /** What goes in one piece: whatever came while the last piece was on its way, at most so many, or what came within 20 ms. */

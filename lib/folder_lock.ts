@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, openSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -14,7 +15,9 @@ const held = new Set<DatabaseSync>();
  * on either runtime, holds the folder. The folder must exist.
  */
 export function lockFolder(directory: string): Disposable {
-  const file = new DatabaseSync(join(directory, NAME));
+  const path = join(directory, NAME);
+  makePrivate(path);
+  const file = new DatabaseSync(path);
   try {
     file.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
   } catch (error) {
@@ -29,6 +32,32 @@ export function lockFolder(directory: string): Disposable {
     if (held.delete(file)) file.close();
   };
   return { [Symbol.dispose]: release };
+}
+
+/**
+ * Makes a file where it is missing, which nobody but its owner can read from its first byte on, whatever the umask is. Takes the rights of
+ * others away from one that is there, and from `companions` that are.
+ */
+export function makePrivate(path: string, companions: readonly string[] = []): void {
+  create(path);
+  for (const each of [path, ...companions]) {
+    const mode = statSync(each, { throwIfNoEntry: false })?.mode ?? 0;
+    if ((mode & 0o077) === 0) continue;
+    try {
+      chmodSync(each, 0o600);
+    } catch {
+      // Another user's, who lets this one write there: it is his to decide who else may read it.
+    }
+  }
+}
+
+/** Leaves a file that is there alone: to close one would drop the locks that this process has on it (POSIX). */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
 }
 
 /** What a person can do where a folder cannot be used, by the system's word for it. */

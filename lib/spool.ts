@@ -1,11 +1,11 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { count } from "./count.ts";
 import type { Figures, Outbox } from "./delivery.ts";
 import { takeFolder } from "./folder_lock.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "./metric.ts";
 import { Bell } from "./spool/bell.ts";
-import type { SpoolRow } from "./spool/spool_file.ts";
+import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
 import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -16,7 +16,7 @@ export interface SpoolEvents {
 }
 
 export interface SpoolOptions {
-  /** Where the metrics are to go. What waits for another topic is not sent to this one. */
+  /** Where the metrics are to go. What waits for another topic is not sent to this one: it stays. */
   readonly topic: string;
   /** Bytes that may wait on disk, about; beyond them the oldest give way. */
   readonly mostOnDisk: number;
@@ -72,6 +72,8 @@ export class Spool implements Outbox {
   readonly #memoryOut: Metric[] = [];
   #deliveredUpTo = 0;
   #removedUpTo = 0;
+  /** Rows of other topics that nobody was told of yet, by topic. */
+  readonly #others = new Map<string, number>();
 
   #ended = false;
   #isBroken = false;
@@ -81,6 +83,8 @@ export class Spool implements Outbox {
   #delivered = 0;
   #dropped = 0;
   #refused = 0;
+  /** On disk and not to be read, or no metrics: said each time. */
+  #unreadable = 0;
 
   private constructor(directory: string, options: SpoolOptions, file: ThreadFile, lock: Disposable, waiting: number) {
     this.#directory = directory;
@@ -98,7 +102,9 @@ export class Spool implements Outbox {
   static async open(directory: string, options: SpoolOptions): Promise<Spool> {
     const lock = await takeFolder(SETTING, directory);
     try {
-      const { file, topic, waiting } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
+      const { file, ...found } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
+      const { topic, waiting, rescue } = found;
+      if (rescue !== null) options.events.error(textOf(directory, rescue));
       if (topic === options.topic) return new Spool(directory, options, file, lock, waiting);
       await file[Symbol.asyncDispose]();
       throw new UsageError([
@@ -117,8 +123,9 @@ export class Spool implements Outbox {
       delivered: this.#delivered,
       waiting: this.#stored + this.#memoryOut.length + this.#pending.length,
       kept: this.#stored,
-      dropped: this.#dropped,
+      dropped: this.#dropped + this.#unreadable,
       ...this.#refused > 0 && { refused: this.#refused },
+      unreadable: this.#unreadable,
     };
   }
 
@@ -178,7 +185,7 @@ export class Spool implements Outbox {
       const metric = decodeMetric(utf8.encode(document), Date.now());
       if (isRejection(metric)) {
         this.#stored--;
-        this.#dropped++;
+        this.#unreadable++;
         this.#options.events.error(`A metric in the spool ${this.#directory} is left out, ${metric.reason}`);
         continue;
       }
@@ -189,10 +196,12 @@ export class Spool implements Outbox {
 
   async #readRows(): Promise<readonly SpoolRow[]> {
     try {
-      const { rows, unread } = await this.#file.read(MOST_READ);
-      const missing = this.#unread - rows.length - unread;
+      const { rows, unread, others, rescue } = await this.#file.read(MOST_READ);
+      const ofOthers = this.#keepOthers(others);
+      const missing = this.#unread - rows.length - ofOthers - unread;
       this.#unread = unread;
-      if (missing > 0) this.#miss(missing);
+      this.#miss(missing, rescue);
+      if (unread === 0) this.#tellOthers();
       return rows;
     } catch (error) {
       this.#break(error as Error);
@@ -200,10 +209,37 @@ export class Spool implements Outbox {
     }
   }
 
-  #miss(missing: number): void {
-    this.#stored -= missing;
-    this.#dropped += missing;
-    this.#options.events.error(`${count(missing, "metric")} of the spool ${this.#directory} went without being sent`);
+  /** So many rows that were there are not to be found, in the file or in the one that was made of it. */
+  #miss(missing: number, rescue: Rescue | null): void {
+    if (missing > 0) {
+      this.#stored -= missing;
+      this.#unreadable += missing;
+    }
+    const lost = count(Math.max(missing, 0), "metric");
+    if (rescue !== null) this.#options.events.error(`${textOf(this.#directory, rescue)}; ${lost} could not be read`);
+    else if (missing > 0) this.#options.events.error(`${lost} of the spool ${this.#directory} went without being sent`);
+  }
+
+  /** They are not ours to count. Gives their number. */
+  #keepOthers(others: ReadonlyMap<string, number>): number {
+    let sum = 0;
+    for (const [topic, count] of others) {
+      this.#others.set(topic, (this.#others.get(topic) ?? 0) + count);
+      sum += count;
+    }
+    this.#stored -= sum;
+    return sum;
+  }
+
+  #tellOthers(): void {
+    for (const [topic, number] of this.#others) {
+      const [stay, them] = number === 1 ? ["stays", "it"] : ["stay", "them"];
+      this.#options.events.warn(
+        `${count(number, "metric")} for the topic ${topic} ${stay} in the spool ${this.#directory}: start with ` +
+          `--kafka-topic ${topic} to send ${them}`,
+      );
+    }
+    this.#others.clear();
   }
 
   /** True where a metric had better go from memory than wait for the disk. While one is written all wait: it will be on disk, or not. */
@@ -245,8 +281,9 @@ export class Spool implements Outbox {
     this.#underWay = pending.length;
     try {
       const documents = [...out, ...pending].map(encodeMetric);
-      const { dropped, unread, lastId } = await this.#file.write(documents, delivered, out.length);
+      const { dropped, unread, lastId, rescue } = await this.#file.write(documents, delivered, out.length);
       this.#removedUpTo = delivered;
+      if (rescue !== null) this.#miss(this.#unread + pending.length - dropped - unread, rescue);
       this.#unread = unread;
       this.#stored += documents.length - dropped;
       this.#dropped += dropped;
@@ -302,4 +339,11 @@ export class Spool implements Outbox {
 /** Waits; not to the end where `signal` aborts. */
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await delay(milliseconds, undefined, { signal }).catch(() => {});
+}
+
+function textOf(directory: string, { reason, kept, saved }: Rescue): string {
+  return `The spool ${directory} is damaged (${reason}): ${count(saved, "metric")} of it ${
+    saved === 1 ? "goes" : "go"
+  } on in a ` +
+    `new file; ${basename(kept)} keeps the old one, of which sqlite3 may read more (.recover)`;
 }

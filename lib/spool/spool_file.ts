@@ -1,4 +1,26 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { rowChecksum } from "./checksum.ts";
+import { inspectJournal } from "./journal.ts";
+import {
+  connect,
+  DamageError,
+  type FoundRow,
+  inTransaction,
+  isDamage,
+  isUnreadable,
+  type JournalNote,
+  notedTotals,
+  ROW_BYTES,
+  RowReader,
+  SIZE,
+  SpoolFileError,
+  type Totals,
+  totalsNote,
+} from "./layout.ts";
+import { finishRescue, keepLonelyJournal, type Rescue, rescue } from "./rescue.ts";
+
+export { isDamage, SpoolFileError } from "./layout.ts";
+export type { Rescue } from "./rescue.ts";
 
 /** A metric on disk: its place in the order, and its JSON document. */
 export interface SpoolRow {
@@ -8,9 +30,11 @@ export interface SpoolRow {
 
 /** What a spool file is found with. */
 export interface OpenedSpool {
-  /** The topic that its metrics were made for. */
+  /** The topic that its metrics were made for: the given one, if any of them was. */
   readonly topic: string;
   readonly waiting: number;
+  /** What was done where the file could not be used as it was. */
+  readonly rescue: Rescue | null;
 }
 
 /** What came of a write. */
@@ -21,6 +45,8 @@ export interface WrittenSpool {
   readonly unread: number;
   /** The row of the last document; those of the others are the numbers before it. */
   readonly lastId: number;
+  /** What was done where the file was found damaged. */
+  readonly rescue: Rescue | null;
 }
 
 /** What came of a reading. */
@@ -28,227 +54,339 @@ export interface ReadSpool {
   readonly rows: readonly SpoolRow[];
   /** How many rows are still to be read. */
   readonly unread: number;
+  /** Rows of other topics, which stay, by topic. */
+  readonly others: ReadonlyMap<string, number>;
+  /** What was done where the file was found damaged. */
+  readonly rescue: Rescue | null;
 }
 
-/** Rows, the bytes they take, about, and the last one's id. */
-interface Totals {
-  readonly count: number;
-  readonly bytes: number;
-  readonly last: number;
-}
-
-/** The file is not to be used: the message names it and the remedy. */
-export class SpoolFileError extends Error {
-  override name = "SpoolFileError";
-}
-
-/** Of the tables below. Format 1 had no totals; a version that does not keep them must not write here. */
-const FORMAT = 2;
-
-// The journal ("write-ahead log") is synced at every commit (FULL): what a commit said is on disk outlives a power cut, not
-// only a SIGKILL, for which NORMAL would do. A commit holds all that came while the last one was under way, which makes the
-// syncs few. `journal_size_limit` gives back the space of a journal that had to grow.
-const CONNECTION = `
-  pragma busy_timeout = 1000;
-  pragma journal_mode = wal;
-  pragma synchronous = full;
-  pragma journal_size_limit = 8388608;`;
-
-// Ids are given here and not by SQLite, which would begin anew where the table was empty: they must grow while a program runs.
-const TABLES = `
-  begin immediate;
-  create table if not exists waiting (id integer primary key, document text not null) strict;
-  create table if not exists target (topic text not null) strict;
-  create table if not exists totals (count integer not null, bytes integer not null, last integer not null) strict;
-  pragma user_version = ${FORMAT};
-  commit;`;
-
-/** What a row takes in the file beside its document, in bytes; about. */
-const ROW_BYTES = 16;
-/** Beyond every row. */
-const EVERYTHING = Number.MAX_SAFE_INTEGER;
 /** Rows that are looked at together when the oldest must give way. */
 const DROP_STEP = 500;
 /** An emptied file with more pages than this (4 KiB each) is made small again. */
 const SMALL = 2_000;
+/** Pages of the journal after which they are put into the file (a checkpoint), about; as many as SQLite takes by itself. */
+const JOURNAL_PAGES = 1_000;
+const PAGE = 4_096;
+
+/** The statements of a connection. */
+class Statements {
+  readonly insert: StatementSync;
+  readonly remove: StatementSync;
+  readonly next: StatementSync;
+  readonly sizes: StatementSync;
+  readonly totalOfTopic: StatementSync;
+  /** The same of all topics: cheaper by half, and as good where there is one only. */
+  readonly removeUpTo: StatementSync;
+  readonly totalUpTo: StatementSync;
+  readonly total: StatementSync;
+  readonly note: (totals: Totals, journal: JournalNote) => void;
+
+  constructor(database: DatabaseSync, columns: string) {
+    const sum = `count(*) as count, coalesce(sum(${SIZE}), 0) as bytes, coalesce(max(id), 0) as last`;
+    // Rows of an older format have no topic of their own, and never stand beside others of another topic.
+    const ofTopic = "(topic = ? or topic is null)";
+    this.insert = database.prepare("insert into waiting (id, document, topic, checksum) values (?, ?, ?, ?)");
+    this.remove = database.prepare(`delete from waiting where id <= ? and id > ? and ${ofTopic}`);
+    this.next = database.prepare(`select ${columns} from waiting where id > ? order by id limit ?`);
+    this.sizes = database.prepare(
+      `select id, ${SIZE} as bytes from waiting where id > ? and ${ofTopic} order by id limit ${DROP_STEP}`,
+    );
+    this.totalOfTopic = database.prepare(`select ${sum} from waiting where id <= ? and ${ofTopic}`);
+    this.removeUpTo = database.prepare("delete from waiting where id <= ?");
+    this.totalUpTo = database.prepare(`select ${sum} from waiting where id <= ?`);
+    this.total = database.prepare(`select ${sum} from waiting where id > ?`);
+    this.note = totalsNote(database);
+  }
+}
 
 /**
  * The file that holds the metrics which Kafka does not have yet. Each method runs to its end before it returns: it belongs
  * on a thread of its own. Metrics are read in the order in which they were written, each once while the file is open.
+ *
+ * Nothing is given out that is not as it was written, and nothing is written to a file that is damaged: taking out one row would
+ * destroy others, where both lead to the same page. A new file with all sound rows takes its place (rescue.ts).
  */
 export class SpoolFile implements Disposable {
-  readonly #database: DatabaseSync;
+  readonly #path: string;
+  readonly #topic: string;
   readonly #limit: number;
-  readonly #insert: StatementSync;
-  readonly #remove: StatementSync;
-  readonly #next: StatementSync;
-  readonly #sizes: StatementSync;
-  readonly #total: StatementSync;
-  readonly #note: StatementSync;
-  #lastId: number;
+  #database: DatabaseSync;
+  #reader: RowReader;
+  #statements: Statements;
+  #lastId = 0;
   #lastRead = 0;
-  #unread: number;
-  #count: number;
-  #bytes: number;
+  #unread = 0;
+  #count = 0;
+  #bytes = 0;
+  /** Rows of other topics were read: what is delivered may stand between them. */
+  #hasOthers = false;
+  /** Pages that the journal has grown by since the last checkpoint, about. The first write makes one: from then on there is a journal. */
+  #journalPages = Infinity;
 
-  private constructor(database: DatabaseSync, limit: number) {
-    this.#database = database;
+  private constructor(database: DatabaseSync, path: string, topic: string, limit: number) {
+    this.#path = path;
+    this.#topic = topic;
     this.#limit = limit;
-    this.#insert = database.prepare("insert into waiting (id, document) values (?, ?)");
-    this.#remove = database.prepare("delete from waiting where id <= ? and id > ?");
-    this.#next = database.prepare("select id, document from waiting where id > ? order by id limit ?");
-    this.#sizes = database.prepare(
-      `select id, octet_length(document) + ${ROW_BYTES} as bytes from waiting where id > ? order by id limit ${DROP_STEP}`,
-    );
-    this.#total = database.prepare(
-      `select count(*) as count, coalesce(sum(octet_length(document) + ${ROW_BYTES}), 0) as bytes,
-              coalesce(max(id), 0) as last
-       from waiting where id <= ?`,
-    );
-    this.#note = database.prepare("update totals set count = ?, bytes = ?, last = ?");
-    const { count, bytes, last } = this.#knownTotals() ?? this.#totalUpTo(EVERYTHING);
-    [this.#unread, this.#count, this.#bytes, this.#lastId] = [count, count, bytes, last];
+    this.#database = database;
+    this.#reader = new RowReader(database, topic);
+    this.#statements = new Statements(database, this.#reader.columns);
+    this.#readTotals();
+    this.#unread = this.#count;
   }
 
   /**
-   * Opens a file, and makes it where it is missing. A file in which nothing waits takes `topic` for its own. `limit`: about
-   * as many bytes may wait. Throws `SpoolFileError` where it is damaged, or written by a newer version.
+   * Opens a file, and makes it where it is missing; `topic` is what is read and written. `limit`: about as many bytes may wait. What is
+   * left of a file whose journal is missing or damaged is put into a new file. Throws `SpoolFileError` where it is damaged in
+   * such a way that not even its tables are found, or written by a newer version.
    */
   static open(path: string, topic: string, limit: number): { file: SpoolFile } & OpenedSpool {
-    const database = new DatabaseSync(path);
     try {
-      const version = database.prepare("pragma user_version").get()?.user_version as number;
-      if (version > FORMAT) {
-        throw new SpoolFileError(
-          `${path} was written by a newer version: let that one send what waits in it, or name another folder`,
-        );
+      finishRescue(path);
+      const lonely = keepLonelyJournal(path);
+      const [database, rescued] = openSound(path, topic);
+      try {
+        const file = new SpoolFile(database, path, topic, limit);
+        return { file, ...file.#found(), rescue: rescued ?? lonely };
+      } catch (error) {
+        database.close();
+        throw error;
       }
-      database.exec(CONNECTION + TABLES);
-      // Looks at a few pages only: the checks wait for it, and a gibibyte is seconds of a disk. Damage elsewhere shows when it is read.
-      const file = new SpoolFile(database, limit);
-      return { file, topic: file.#claim(topic), waiting: file.#unread };
     } catch (error) {
-      database.close();
-      throw isDamage(error) ? damaged(path, error.message) : error;
+      throw isUnreadable(error) ? damaged(path, error.message) : error;
     }
   }
 
   /** The next rows that were not read yet, oldest first. */
   read(count: number): ReadSpool {
-    const rows = this.#next.all(this.#lastRead, count) as unknown as SpoolRow[];
-    this.#lastRead = rows.at(-1)?.id ?? this.#lastRead;
-    this.#unread -= rows.length;
+    try {
+      return this.#read(count);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      const rescued = this.#rescue(error.message);
+      return { rows: [], unread: this.#unread, others: new Map(), rescue: rescued };
+    }
+  }
+
+  #read(count: number): ReadSpool {
+    const found = this.#statements.next.all(this.#lastRead, count) as unknown as FoundRow[];
+    if (!isInOrder(found, this.#lastRead, this.#lastId)) throw new DamageError("its rows are out of order");
+    const rows: SpoolRow[] = [];
+    const others = new Map<string, number>();
+    for (const row of found) {
+      const sound = this.#reader.sound(row);
+      if (sound === null) throw new DamageError("some rows are not as they were written");
+      if (sound.topic === this.#topic) rows.push({ id: row.id, document: sound.document });
+      else others.set(sound.topic, (others.get(sound.topic) ?? 0) + 1);
+    }
+    this.#hasOthers ||= others.size > 0;
+    this.#lastRead = found.at(-1)?.id ?? this.#lastRead;
+    this.#unread -= found.length;
     // Rows that the totals tell of went without us, by a repair of the file for one. Waited for, they would never come.
-    if (rows.length < count && this.#unread !== 0) this.#recount();
-    return { rows, unread: this.#unread };
+    if (found.length < count && this.#unread !== 0) this.#recount();
+    return { rows, unread: this.#unread, others, rescue: null };
   }
 
   /** All rows are read: there are as many as are found now. */
   #recount(): void {
-    const { count, bytes } = this.#totalUpTo(EVERYTHING);
+    const { count, bytes } = this.#totalAfter(0);
     [this.#unread, this.#count, this.#bytes] = [0, count, bytes];
   }
 
   /**
-   * In one transaction: removes what was delivered, up to and with row `deliveredUpTo`, and adds documents. Where the bound
-   * is passed, the oldest that were not read yet give way: those that were read are on their way. So are the first `out` of the
-   * documents: they count as read, and are written only when all before them were.
+   * In one transaction: removes what was delivered, up to and with row `deliveredUpTo`, and adds documents.
+   * Where the bound is passed, the oldest that were not read yet give way: those that were read are on their way. So are the first `out` of
+   * the documents: they count as read, and are written only when all before them were.
    */
   write(documents: readonly string[], deliveredUpTo: number, out = 0): WrittenSpool {
-    if (out > 0 && this.#unread > 0) throw new RangeError("Rows that were not read would be taken for read");
-    const removed = this.#totalUpTo(deliveredUpTo);
-    let bytes = this.#bytes - removed.bytes;
-    let count = this.#count - removed.count + documents.length;
-    let lastId = this.#lastId;
-    const lastRead = out > 0 ? lastId + out : this.#lastRead;
-    let dropped = { count: 0, bytes: 0 };
-    this.#database.exec("begin immediate");
     try {
-      if (removed.count > 0) this.#remove.run(deliveredUpTo, 0);
-      for (const document of documents) {
-        this.#insert.run(++lastId, document);
-        bytes += Buffer.byteLength(document) + ROW_BYTES;
-      }
-      if (bytes > this.#limit) dropped = this.#drop(bytes - this.#limit, lastRead);
-      bytes -= dropped.bytes;
-      count -= dropped.count;
-      this.#note.run(count, bytes, lastId);
-      this.#database.exec("commit");
+      return { ...this.#write(documents, deliveredUpTo, out), rescue: null };
     } catch (error) {
-      // Of some failures SQLite has rolled back already.
-      if (this.#database.isTransaction) this.#database.exec("rollback");
-      throw error;
+      if (!isDamage(error)) throw error;
+      const rescued = this.#rescue(error.message);
+      return { ...this.#write(documents, deliveredUpTo, out), rescue: rescued };
     }
-    this.#bytes = bytes;
-    this.#count = count;
-    this.#lastId = lastId;
-    this.#lastRead = lastRead;
-    this.#unread += documents.length - out - dropped.count;
-    if (count === 0) this.#shrink();
-    return { dropped: dropped.count, unread: this.#unread, lastId };
   }
 
+  #write(documents: readonly string[], deliveredUpTo: number, out: number): Omit<WrittenSpool, "rescue"> {
+    if (out > 0 && this.#unread > 0) throw new RangeError("Rows that were not read would be taken for read");
+    const removed = this.#totalDelivered(deliveredUpTo);
+    const isCheckpoint = this.#journalPages > JOURNAL_PAGES;
+    const lastRead = out > 0 ? this.#lastId + out : this.#lastRead;
+    const before = this.#bytes;
+    const { dropped, ...totals } = inTransaction(this.#database, () => {
+      let bytes = before - removed.bytes;
+      if (removed.count > 0) this.#removeDelivered(deliveredUpTo);
+      let last = this.#lastId;
+      for (const document of documents) {
+        this.#statements.insert.run(++last, document, this.#topic, rowChecksum(last, this.#topic, document));
+        bytes += Buffer.byteLength(document) + ROW_BYTES + this.#topic.length;
+      }
+      const dropped = bytes > this.#limit ? this.#drop(bytes - this.#limit, lastRead) : { count: 0, bytes: 0 };
+      const count = this.#count - removed.count + documents.length - dropped.count;
+      const totals = { count, bytes: bytes - dropped.bytes, last };
+      this.#statements.note(totals, isCheckpoint ? "open" : "written");
+      return { ...totals, dropped: dropped.count };
+    });
+    const written = totals.bytes + removed.bytes - before;
+    this.#journalPages += 3 + Math.ceil((Math.abs(written) + removed.bytes) / PAGE);
+    [this.#bytes, this.#count, this.#lastId, this.#lastRead] = [totals.bytes, totals.count, totals.last, lastRead];
+    this.#unread += documents.length - out - dropped;
+    if (isCheckpoint) this.#checkpoint();
+    if (this.#count === 0) this.#shrink();
+    return { dropped, unread: this.#unread, lastId: this.#lastId };
+  }
+
+  /**
+   * Closes the file, and says in it that nothing stands in a journal. Where that cannot be written the journal stays, as after a kill.
+   */
   [Symbol.dispose](): void {
+    try {
+      this.#note("closed");
+    } catch {
+      // A full disk for one: what the journal holds leaves room when it is in the file.
+      attempt(() => this.#database.exec("pragma wal_checkpoint(truncate)"));
+      attempt(() => this.#note("closed"));
+    }
     this.#database.close();
   }
 
-  /** The topic of the rows that wait; the given one where none does. */
-  #claim(topic: string): string {
-    const found = this.#database.prepare("select topic from target").get()?.topic as string | undefined;
-    if (found !== undefined && this.#unread > 0) return found;
-    if (found !== topic) {
-      this.#database.exec("begin immediate; delete from target");
-      this.#database.prepare("insert into target (topic) values (?)").run(topic);
-      this.#database.exec("commit");
-    }
-    return topic;
+  /** The topic of the rows that wait, by the oldest and the newest: the given one, if one of the two is for it, or none waits. */
+  #found(): Omit<OpenedSpool, "rescue"> {
+    const { columns } = this.#reader;
+    const topics = ["", "desc"].map((order) => {
+      const row = this.#database.prepare(`select ${columns} from waiting order by id ${order} limit 1`).get();
+      return row === undefined ? null : this.#reader.sound(row as unknown as FoundRow)?.topic ?? null;
+    });
+    const other = topics.find((topic) => topic !== null);
+    const topic = other === undefined || topics.includes(this.#topic) ? this.#topic : other as string;
+    return { topic, waiting: this.#unread };
   }
 
-  /** The totals that the last write noted; null where it noted none, or the rows are not those of then. */
-  #knownTotals(): Totals | null {
-    const known = this.#database.prepare("select count, bytes, last from totals").get() as unknown as
-      | Totals
-      | undefined;
-    if (known === undefined) this.#database.exec("insert into totals values (0, 0, 0)");
+  /** The totals that the last write noted, or the sum of the rows where it noted none, or the rows are not those of then. */
+  #readTotals(): void {
+    const known = notedTotals(this.#database);
     const { last } = this.#database.prepare("select max(id) as last from waiting").get() as { last: number | null };
-    const isKnown = known !== undefined && (last === null ? known.count === 0 : known.last === last);
-    return isKnown ? known : null;
+    const isKnown = known !== null && (last === null ? known.count === 0 : known.last === last);
+    const { count, bytes } = isKnown ? known : this.#totalAfter(0);
+    [this.#count, this.#bytes] = [count, bytes];
+    this.#lastId = Math.max(this.#lastId, isKnown ? known.last : last ?? 0);
   }
 
-  #totalUpTo(id: number): Totals {
-    return this.#total.get(id) as unknown as Totals;
+  /** Of the rows up to one that was delivered: all of them were read, so it is known whether there are others among them. */
+  #totalDelivered(id: number): Totals {
+    const { totalOfTopic, totalUpTo } = this.#statements;
+    return (this.#hasOthers ? totalOfTopic.get(id, this.#topic) : totalUpTo.get(id)) as unknown as Totals;
+  }
+
+  #removeDelivered(id: number): void {
+    if (this.#hasOthers) this.#statements.remove.run(id, 0, this.#topic);
+    else this.#statements.removeUpTo.run(id);
+  }
+
+  #totalAfter(id: number): Totals {
+    return this.#statements.total.get(id) as unknown as Totals;
   }
 
   /** Removes the oldest rows after `lastRead` that hold `excess` bytes together, or all of them. */
   #drop(excess: number, lastRead: number): { count: number; bytes: number } {
     let [count, bytes, last] = [0, 0, lastRead];
     while (bytes < excess) {
-      const rows = this.#sizes.all(last) as unknown as { id: number; bytes: number }[];
+      const rows = this.#statements.sizes.all(last, this.#topic) as unknown as { id: number; bytes: number }[];
       if (rows.length === 0) break;
       for (const row of rows) {
         if (bytes >= excess) break;
         [count, bytes, last] = [count + 1, bytes + row.bytes, row.id];
       }
     }
-    this.#remove.run(last, lastRead);
+    this.#statements.remove.run(last, lastRead, this.#topic);
     return { count, bytes };
+  }
+
+  /** Goes on with a file that holds the sound rows of this one. What was read stays read: it is on its way. */
+  #rescue(reason: string): Rescue {
+    const rescued = tryRescue(this.#path, this.#database, reason, this.#topic);
+    this.#database = connect(this.#path, this.#topic);
+    this.#reader = new RowReader(this.#database, this.#topic);
+    this.#statements = new Statements(this.#database, this.#reader.columns);
+    this.#readTotals();
+    this.#journalPages = Infinity;
+    this.#unread = this.#totalAfter(this.#lastRead).count;
+    return rescued;
+  }
+
+  #note(journal: JournalNote): void {
+    const totals = { count: this.#count, bytes: this.#bytes, last: this.#lastId };
+    inTransaction(this.#database, () => this.#statements.note(totals, journal));
+  }
+
+  /** Puts what the journal holds into the file. What comes after it begins the journal anew. */
+  #checkpoint(): void {
+    // Where it fails, on a full disk for one, nothing is lost: the journal stays as it is.
+    attempt(() => this.#database.exec("pragma wal_checkpoint(passive)"));
+    this.#journalPages = 0;
   }
 
   /** After a long absence of Kafka the file is as large as it ever was; emptied, it costs next to nothing to write it anew. */
   #shrink(): void {
     const pages = this.#database.prepare("pragma page_count").get()?.page_count as number;
     if (pages <= SMALL) return;
-    try {
-      this.#database.exec("vacuum; pragma wal_checkpoint(truncate)");
-    } catch {
-      // A full disk: what is in the file is as good as before.
-    }
+    attempt(() => {
+      this.#database.exec("vacuum");
+      this.#note("closed");
+      this.#database.exec("pragma wal_checkpoint(truncate)");
+      this.#journalPages = Infinity;
+    });
   }
 }
 
-/** True where SQLite says that a file is broken. Deno gives no code with it. */
-export function isDamage(error: unknown): error is Error {
-  return error instanceof Error && /malformed|not a database/.test(error.message);
+/** For what may fail on a full disk: what is in the file is as good as before. */
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // See above.
+  }
+}
+
+/** Opens a file whose journal is as it should be, or a new one with what can be saved of it. */
+function openSound(path: string, topic: string): [DatabaseSync, Rescue | null] {
+  const journal = inspectJournal(path);
+  if (journal === "damaged") {
+    // For reading only, or SQLite would take the journal's first part into the file and delete the rest.
+    const source = new DatabaseSync(path, { readOnly: true });
+    return saved(path, source, "a part of its journal cannot be read", topic);
+  }
+  const database = connect(path, topic);
+  if (journal !== "none" || notedTotals(database)?.journal !== "open") return [database, null];
+  return saved(path, database, "its journal is missing, and what stood there only", topic);
+}
+
+function saved(path: string, source: DatabaseSync, reason: string, topic: string): [DatabaseSync, Rescue] {
+  try {
+    const rescued = tryRescue(path, source, reason, topic);
+    return [connect(path, topic), rescued];
+  } finally {
+    if (source.isOpen) source.close();
+  }
+}
+
+/** A failure says both what was wrong with the file, and what with its rescue: a full disk, for one. */
+function tryRescue(path: string, source: DatabaseSync, reason: string, topic: string): Rescue {
+  try {
+    return rescue(path, source, reason, topic);
+  } catch (error) {
+    throw new DamageError(`${reason}, and a new file with its rows cannot be made: ${(error as Error).message}`);
+  }
+}
+
+/** True where ids grow, from beyond `after` up to `last`: what SQLite gives of a sound file. */
+function isInOrder(rows: readonly FoundRow[], after: number, last: number): boolean {
+  let before = after;
+  return rows.every(({ id }) => {
+    const isNext = id > before && id <= last;
+    before = id;
+    return isNext;
+  });
 }
 
 function damaged(path: string, what: string): SpoolFileError {

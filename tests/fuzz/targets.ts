@@ -1,6 +1,7 @@
 import { certificates } from "./certificates.ts";
 import { messages } from "./messages.ts";
+import { spool } from "./spool.ts";
 import type { Target } from "./target.ts";
 
 /** Everything that is fuzzed; a new target is a line here. */
-export const TARGETS: readonly Target[] = [certificates, messages];
+export const TARGETS: readonly Target[] = [certificates, messages, spool];

@@ -1,0 +1,90 @@
+import { readFileSync } from "node:fs";
+
+/**
+ * What stands in the journal beside a spool file ("write-ahead log"), before SQLite reads it. Where a bit of it has flipped, SQLite takes
+ * what comes before for the whole, without a word; where it is missing, nothing.
+ */
+export type JournalState = "none" | "sound" | "damaged";
+
+// https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+const HEADER = 32;
+const FRAME_HEADER = 24;
+const MAGIC = 0x377f0682;
+
+/** Reads the journal of the file at `path`. A journal without a byte is none: SQLite makes it so where it may begin anew. */
+export function inspectJournal(path: string): JournalState {
+  const bytes = readJournal(path);
+  if (bytes.length === 0) return "none";
+  return isSound(new DataView(bytes.buffer, bytes.byteOffset, bytes.length)) ? "sound" : "damaged";
+}
+
+function readJournal(path: string): Uint8Array {
+  try {
+    return readFileSync(`${path}-wal`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return new Uint8Array();
+    throw error;
+  }
+}
+
+/**
+ * True where every write that was finished is whole. The journal's present run ends with the file, or with a frame of an earlier run, whose
+ * salts are others, or with what a write left behind that was taken back: such frames finish nothing. Neither does one that a kill cut off.
+ */
+function isSound(journal: DataView): boolean {
+  const sum = new Checksum(journal);
+  if (journal.byteLength < HEADER || (journal.getUint32(0) & ~1) >>> 0 !== MAGIC) return false;
+  sum.add(0, 24);
+  if (!sum.is(24)) return false;
+  const size = FRAME_HEADER + journal.getUint32(8);
+  for (let at = HEADER; at + size <= journal.byteLength; at += size) {
+    sum.add(at, 8);
+    sum.add(at + FRAME_HEADER, size - FRAME_HEADER);
+    if (!hasSalts(journal, at) || !sum.is(at + 16)) return !hasFinish(journal, at, size);
+  }
+  return true;
+}
+
+const hasSalt = (journal: DataView, at: number, nth: 0 | 4) =>
+  journal.getUint32(at + 8 + nth) === journal.getUint32(16 + nth);
+const hasSalts = (journal: DataView, at: number) => hasSalt(journal, at, 0) && hasSalt(journal, at, 4);
+
+/** True where a frame from `from` on finishes a write of the present run, or is none of an earlier run either. */
+function hasFinish(journal: DataView, from: number, size: number): boolean {
+  for (let at = from; at + size <= journal.byteLength; at += size) {
+    const isOfThisRun = hasSalt(journal, at, 0) || hasSalt(journal, at, 4);
+    if (isOfThisRun ? journal.getUint32(at + 4) !== 0 : !isOfEarlierRun(journal, at)) return true;
+  }
+  return false;
+}
+
+/** Each run counts the first salt up by one, and the runs are counted too. What a power cut left of a file that was being grown is zeros. */
+function isOfEarlierRun(journal: DataView, at: number): boolean {
+  const runsAgo = (journal.getUint32(16) - journal.getUint32(at + 8)) >>> 0;
+  if (runsAgo >= 1 && runsAgo <= journal.getUint32(12)) return true;
+  return new Uint8Array(journal.buffer, journal.byteOffset + at).every((byte) => byte === 0);
+}
+
+/** The running checksum of a journal; its words have the byte order that the magic number's last bit tells. */
+class Checksum {
+  readonly #journal: DataView;
+  readonly #isLittle: boolean;
+  #first = 0;
+  #second = 0;
+
+  constructor(journal: DataView) {
+    this.#journal = journal;
+    this.#isLittle = journal.byteLength >= 4 && (journal.getUint8(3) & 1) === 0;
+  }
+
+  add(at: number, length: number): void {
+    for (let word = at; word < at + length; word += 8) {
+      this.#first = (this.#first + this.#journal.getUint32(word, this.#isLittle) + this.#second) >>> 0;
+      this.#second = (this.#second + this.#journal.getUint32(word + 4, this.#isLittle) + this.#first) >>> 0;
+    }
+  }
+
+  is(at: number): boolean {
+    return this.#journal.getUint32(at) === this.#first && this.#journal.getUint32(at + 4) === this.#second;
+  }
+}
