@@ -98,6 +98,23 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
+    // A batch is split, a metric with much to say is shortened, and all the others go on.
+    name: "small messages only",
+    part: "broker",
+    async strike(world) {
+      const { topic, source, pass, isShort } = world;
+      await topic.configure({ "max.message.bytes": "1500" });
+      const from = source.made;
+      await pass(2000, isShort ? 3000 : 10_000);
+      const enough = from + 200;
+      await eventually(() => source.made >= enough, () => "Nothing is delivered to the small topic", {
+        timeout: 90_000,
+      });
+      await world.recovered(from);
+      return { heal: () => topic.configure({ "max.message.bytes": "1048588" }) };
+    },
+  },
+  {
     name: "topic deleted and made again",
     part: "broker",
     isCalm: true,

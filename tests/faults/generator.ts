@@ -4,7 +4,8 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { DeliveryError, type KafkaProducer, type OutgoingMessage } from "../../lib/kafka.ts";
 import { type ClientChoice, loadClient } from "../../lib/kafka_client.ts";
-import { messageOf } from "./numbers.ts";
+import { TopicSink } from "../../lib/sink/topic_sink.ts";
+import { badMessageOf, isBad, metricOf } from "./numbers.ts";
 
 /** What the generator is told, as JSON in its only argument. */
 export interface GeneratorOptions {
@@ -25,13 +26,17 @@ const library = await loadClient(client);
 const options = { bootstrapServers: [bootstrap], topic, partitions: null };
 const report = (event: string) => void process.stderr.write(`${event}\n`);
 const producer = await library.openProducer(options, report, stop.signal).catch(() => process.exit(0));
+const never = new AbortController().signal;
+await using sink = new TopicSink(() => Promise.resolve(nowadays(producer)), report);
 const began = performance.now();
 for (let sent = 0; !stop.signal.aborted;) {
   const due = Math.floor((performance.now() - began) / 1000 * rate);
   const count = Math.min(due - sent, MOST_AT_ONCE);
+  const numbers = Array.from({ length: count }, (_, i) => from + sent + i);
   const next = from + sent + count;
   process.stdout.write(`sending ${next}\n`);
-  await sendAll(producer, Array.from({ length: count }, (_, i) => messageOf(from + sent + i)));
+  await sink.send(numbers.flatMap((number) => metricOf(number) ?? []), never);
+  for (const number of numbers.filter(isBad)) await sendAlone(producer, badMessageOf(number));
   sent += count;
   process.stdout.write(`confirmed ${next}\n`);
   await delay(50);
@@ -39,14 +44,35 @@ for (let sent = 0; !stop.signal.aborted;) {
 await producer[Symbol.asyncDispose]();
 process.exit(0);
 
-async function sendAll(producer: KafkaProducer, messages: readonly OutgoingMessage[]): Promise<void> {
-  for (let left = messages; left.length > 0;) {
+async function sendAlone(producer: KafkaProducer, message: OutgoingMessage): Promise<void> {
+  for (;;) {
     try {
-      return await producer.send(left);
+      return await producer.send([message]);
     } catch (error) {
       if (!(error instanceof DeliveryError)) throw error;
       process.stdout.write("again\n");
-      left = error.undelivered;
     }
   }
+}
+
+/**
+ * The same producer, that gives every message the time of now: a broker that starts again forgets producers whose newest message is a
+ * day old, by the messages' own times, and takes what one of them sends again for something new.
+ */
+function nowadays(producer: KafkaProducer): KafkaProducer {
+  return {
+    async send(messages) {
+      const original = new Map(messages.map((message) => [{ ...message, timestamp: Date.now() }, message]));
+      const back = (message: OutgoingMessage) => original.get(message) as OutgoingMessage;
+      try {
+        await producer.send([...original.keys()]);
+      } catch (error) {
+        if (!(error instanceof DeliveryError)) throw error;
+        if (error.refused.size < error.undelivered.length) process.stdout.write("again\n");
+        const refused = new Map([...error.refused].map(([message, refusal]) => [back(message), refusal]));
+        throw new DeliveryError(error.message, error.undelivered.map(back), { refused });
+      }
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
 }

@@ -1,4 +1,5 @@
 import type { OutgoingMessage } from "../../lib/kafka.ts";
+import type { Metric } from "../../lib/metric.ts";
 
 /** Every so many numbers one is sent as a message that is no metric, and must end among the rejected. */
 export const BAD_EVERY = 50;
@@ -13,23 +14,41 @@ export function isRecognisable(number: number): boolean {
   return number % 2 === 1;
 }
 
-/** The message with a number: always the same one, but for its time in Kafka. */
-export function messageOf(number: number): OutgoingMessage {
-  // Of now: a broker that starts again forgets producers whose newest message is a day old, by the messages' own times, and
-  // takes what one of them sends again for something new.
-  const timestamp = Date.now();
-  // A key of its own: the numbers spread over the partitions, and compaction keeps them all.
-  const address = `https://n${number}.example`;
-  if (isBad(number)) return { key: address, value: badText(number), timestamp };
-  const value = {
-    address,
+/** Every so many numbers a metric has more to say than a small topic takes. */
+const LONG_EVERY = 40;
+const LONG = "All that went wrong. ".repeat(150);
+
+/** The metric with a number: always the same one. Null where the number is for a message that is none. */
+export function metricOf(number: number): Metric | null {
+  if (isBad(number)) return null;
+  return {
+    // A key of its own: the numbers spread over the partitions, and compaction keeps them all.
+    address: addressOf(number),
     status_code: 200,
     latency: number,
     is_valid: true,
+    scheduled_at: null,
     checked_at: new Date(EPOCH + number).toISOString(),
-    ...isRecognisable(number) && { check_id: `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}` },
+    error: null,
+    error_detail: number % LONG_EVERY === 0 ? LONG : null,
+    latency_dns: null,
+    latency_connect: null,
+    latency_tls: null,
+    latency_first_byte: null,
+    latency_body: null,
+    tls_expires_at: null,
+    location: null,
+    check_id: isRecognisable(number) ? `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}` : null,
   };
-  return { key: address, value: JSON.stringify(value), timestamp };
+}
+
+/** The message with a number that is no metric. */
+export function badMessageOf(number: number): OutgoingMessage {
+  return { key: addressOf(number), value: badText(number), timestamp: Date.now() };
+}
+
+function addressOf(number: number): string {
+  return `https://n${number}.example`;
 }
 
 export function badText(number: number): string {

@@ -11,6 +11,7 @@ import { startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { type Relay, relay } from "../support/relay.ts";
 import type { Combination } from "./combinations.ts";
 import { Crew } from "./crew.ts";
+import type { GeneratorOptions } from "./generator.ts";
 import { Ledger } from "./ledger.ts";
 import { type Persistence, persistently } from "./persistently.ts";
 import type { Random } from "../support/random.ts";
@@ -80,7 +81,12 @@ export async function openWorld({ combination, random, rate, isShort, start }: W
 
   const topic = new Topic(broker.plain, "metrics");
   await topic.create(PARTITIONS);
-  const generator = { bootstrap: broker.plain, topic: topic.name, client: "javascript", rate } as const;
+  const generator: Omit<GeneratorOptions, "from"> = {
+    bootstrap: broker.plain,
+    topic: topic.name,
+    client: combination.members[0]?.client ?? "auto",
+    rate,
+  };
   const source = stack.use(new NumberSource(generator));
   const crew = stack.use(
     new Crew(combination.members, {
