@@ -1,6 +1,6 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { explain, remedyFor, sqlFailure } from "../lib/database.ts";
+import { explain, isMissingPartition, remedyFor, type SqlFailure, sqlFailure } from "../lib/database.ts";
 import { readLastError } from "../lib/database/last_words.ts";
 import { openPostgres, type PostgresSettings } from "../lib/database/postgres.ts";
 import type { Stored } from "./support/database_runner.ts";
@@ -124,8 +124,9 @@ it("reads an error that has no more than a severity and a message", () => {
     severity_local: "ERROR",
     code: "23514",
   });
-  expect(remedyFor(partition)).toBe("setup");
-  expect(remedyFor(Object.assign(partition, { message: "check failed" }))).toBe("row");
+  const isMissing = (error: Error) => isMissingPartition(sqlFailure(error) as SqlFailure);
+  expect(isMissing(partition)).toBe(true);
+  expect(isMissing(Object.assign(partition, { message: "check failed" }))).toBe(false);
 });
 
 /** A message of the protocol. */
