@@ -1,5 +1,5 @@
 import type { Worker } from "node:worker_threads";
-import { type Answer, type Question, startWorker } from "./matching/worker.ts";
+import { type Matched, type Question, startWorker } from "./matching/worker.ts";
 import { textOf, type UnknownCharset } from "./matching/text.ts";
 import type { Pattern } from "./pattern.ts";
 import { unlessAborted } from "./unless_aborted.ts";
@@ -168,9 +168,9 @@ class Thread {
   }
 
   /** Puts one question to the worker. Where no answer comes, the worker is stopped: nothing else ends a match under way. */
-  async #ask({ question, limit, signal }: Job): Promise<Answer> {
+  async #ask({ question, limit, signal }: Job): Promise<Matched> {
     const worker = this.worker();
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const { promise, resolve, reject } = Promise.withResolvers<Matched>();
     const giveUp = () => reject(signal.reason);
     const late = () => reject(new Error(`the pattern was not done with it within ${limit} s`));
     const exit = () => reject(new Error("its worker ended"));

@@ -12,12 +12,12 @@ export interface Question {
 }
 
 /** Whether the pattern matches, or why nobody can tell. */
-export type Answer = boolean | UnknownCharset;
+export type Matched = boolean | UnknownCharset;
 
 const ROLE = "host-checker: matches bodies";
 
 /**
- * Starts a worker that answers each `Question` with an `Answer`. Its code is this very file, which knows by `workerData` that it
+ * Starts a worker that answers each `Question` with `Matched`. Its code is this very file, which knows by `workerData` that it
  * runs as one: so it is found as well where all files have been bundled into one, which a path of its own would not be. (`file` is for tests.)
  */
 export function startWorker(file: string = import.meta.url): Worker {
@@ -28,7 +28,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
   const patternOf = patternsOf();
   port.on("message", async ({ source, bytes, contentType }: Question) => {
     const text = await textOf(bytes, contentType);
-    port.postMessage((typeof text === "string" ? patternOf(source).test(text) : text) satisfies Answer);
+    port.postMessage((typeof text === "string" ? patternOf(source).test(text) : text) satisfies Matched);
   });
 }
 
