@@ -64,7 +64,7 @@ function targetOf(name: string, url: string, rest: Partial<Target> & { pattern?:
   return { name, line: `${url} 1h ${pattern}`, timeout: 20, blocked: null, ...others };
 }
 
-const isSlow = ({ name }: Target) => CASES[name]?.slow !== undefined;
+const isSlow = ({ name }: Target) => CASES[name]?.slow !== undefined || CASES[name]?.timeout !== undefined;
 /** Answers that take all that a connection gives: in a crowd of them the others would be late. */
 const isHeavy = ({ line }: Target) => /\/(?:endless|one-byte)/.test(line);
 
