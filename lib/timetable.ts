@@ -1,5 +1,5 @@
 import { type Host, isSameHost } from "./hosts.ts";
-import { countDue, nextDue } from "./schedule.ts";
+import { advanceDue, countDue, nextDue } from "./schedule.ts";
 import { type Moment, setBack } from "./timetable/clock.ts";
 import { Heap } from "./timetable/heap.ts";
 import { type Loss, type LossCause, Losses } from "./timetable/losses.ts";
@@ -246,7 +246,7 @@ export class Timetable {
   #come(entry: Entry, at: number): void {
     if (entry.next !== Infinity) this.#move(entry, at);
     // It keeps its place in the line: whoever waited longest is next.
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, true, entry.isRunning ? "running" : "waiting");
+    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.isRunning ? "running" : "waiting");
     entry.due = at;
     if (!entry.isRunning && !entry.isWaiting) this.#line(entry, at);
   }
@@ -257,12 +257,11 @@ export class Timetable {
     this.#loseDue(entry);
     if (entry.isEarly) {
       // Not one of the grid's: counting goes on from the first that is.
-      this.#lose(entry, entry.next, 1, true, "asleep");
+      this.#lose(entry, entry.next, 1, "asleep");
       this.#move(entry, entry.next);
       if (entry.next > wall) return;
     }
-    const { count, isWhole } = countDue(entry.host.frequency, entry.next, wall);
-    this.#lose(entry, entry.next, count, isWhole, "asleep");
+    this.#lose(entry, entry.next, countDue(entry.host.frequency, entry.next, wall), "asleep");
     this.#move(entry, wall);
   }
 
@@ -280,7 +279,7 @@ export class Timetable {
   #lineLate(entry: Entry, due: number): void {
     const isInTime = this.#now.wall - due <= Math.min(GRACE, (entry.next - due) * GRACE_PART);
     if (isInTime) return this.#line(entry, due);
-    this.#lose(entry, due, 1, true, "running");
+    this.#lose(entry, due, 1, "running");
     entry.due = null;
   }
 
@@ -299,14 +298,13 @@ export class Timetable {
 
   /** What has come for `entry` and waits is lost. */
   #loseDue(entry: Entry): void {
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, true, entry.isRunning ? "running" : "waiting");
+    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.isRunning ? "running" : "waiting");
     this.#leave(entry);
   }
 
-  #lose(entry: Entry, first: number, count: number, isWhole: boolean, cause: LossCause): void {
-    const { frequency, address } = entry.host;
+  #lose(entry: Entry, first: number, count: number, cause: LossCause): void {
     const loss = this.#lossOf(entry, first, count, cause);
-    this.#tell(entry.losses.add(loss, isWhole, (at) => nextDue(frequency, address, at)));
+    this.#tell(entry.losses.add(loss, (at, steps) => advanceDue(entry.host.frequency, at, steps)));
   }
 
   #lossOf({ host }: Entry, first: number, count: number, cause: LossCause): Loss {
