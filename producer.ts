@@ -17,6 +17,7 @@ import { type ProducerWatch, watchProducer } from "./lib/producer_watch.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
 import { planSink, type SinkPlan } from "./lib/sink.ts";
+import { StandingsFile } from "./lib/standings_file.ts";
 import { allUsable, UsageError } from "./lib/usage_error.ts";
 import { USER_AGENT } from "./lib/version.ts";
 
@@ -55,14 +56,18 @@ async function produce(
   const [late, failed] = [new AbortController(), new AbortController()];
   await using matcher = openMatcher({ isExpected: reading.hosts.some(({ pattern }) => pattern !== null) });
   const isBlocked = settings.blockPrivateAddresses ? isPrivateAddress : null;
+  const mostInMemory = isOnce ? Infinity : MOST_IN_MEMORY;
+  await using outbox = await openOutbox(settings, { mostInMemory, mostOnDisk: MOST_ON_DISK, events: log });
+  // In the spool's folder, which the outbox holds.
+  const keepsStandings = settings.spool !== null && settings.kafka !== null && !isOnce;
+  const standings = keepsStandings ? await StandingsFile.open(settings.spool) : null;
+  const recall = standings === null ? undefined : (address: string) => standings.recall(address);
   const checks = new Checks(
     reading.hosts,
-    { ...settings, concurrency, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
+    { recall, ...settings, concurrency, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
     AbortSignal.any([stop, failed.signal]),
     AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
   );
-  const mostInMemory = isOnce ? Infinity : MOST_IN_MEMORY;
-  await using outbox = await openOutbox(settings, { mostInMemory, mostOnDisk: MOST_ON_DISK, events: log });
   const health = new Health();
   await using watch = await watchProducer(settings.listen, { checks, outbox, health, keys: plan.keys }, log);
   const hosts = count(reading.hosts.length, "host");
@@ -76,6 +81,8 @@ async function produce(
   if (!isOnce && settings.hostsFile !== "-") {
     follow(settings, reading, checks, watch, program).catch((error: unknown) => failed.abort(error));
   }
+  const isChecked = new AbortController();
+  const standingsKept = standings?.follow(() => checks.standings(), isChecked.signal);
   let missed = 0;
   for await (const metric of checks) {
     if (metric.error === "missed") missed++;
@@ -83,6 +90,8 @@ async function produce(
     outbox.push(metric);
   }
   outbox.end();
+  isChecked.abort();
+  await standingsKept;
   if (isOnce) setTimeout(() => late.abort(), ONCE_LIMIT * 1000);
   const isDelivered = new AbortController();
   untilKept(outbox, stop, isDelivered.signal).then(() => late.abort(), () => {});

@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { formatTable } from "../lib/table_text.ts";
+import { printableInLine } from "../lib/printable.ts";
 import { describe } from "./describe.ts";
 import { commandLine, ended, start } from "./programs.ts";
 import { startSite } from "./site.ts";
@@ -63,7 +64,7 @@ async function check(hosts: string, data: string): Promise<void> {
   }
   for await (const line of createInterface({ input: producer.stdout })) {
     consumer.stdin.write(`${line}\n`);
-    console.log(describe(JSON.parse(line)));
+    console.log(printableInLine(describe(JSON.parse(line))));
   }
   consumer.stdin.end();
   await bothEnded;

@@ -127,15 +127,15 @@ async function fetchHead(
 
 /** Matches the last answer's body. */
 async function judge(
-  { pattern }: Host,
+  { address, pattern }: Host,
   page: Page,
   { matcher, timeout }: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
 ): Promise<void> {
-  const outcome = pattern === null || await matcher.matches(pattern, page, timeout, signal);
+  const outcome = pattern === null || await matcher.matches(pattern, page, timeout, signal, address);
   if (outcome instanceof Unmatched) {
-    findings.failure = new Failure("body", `the body could not be matched: ${outcome.reason}`);
+    findings.failure = new Failure(outcome.error, `the body could not be matched: ${outcome.reason}`);
   } else if (page.isCut && !outcome) {
     findings.failure = new Failure("body", `no match in the first ${MAX_BODY_BYTES / 1024 / 1024} MiB`);
   } else findings.isValid = outcome;

@@ -4,13 +4,15 @@ import { check, type CheckOptions } from "./check.ts";
 import type { Host } from "./hosts.ts";
 import type { Metric } from "./metric.ts";
 import { missedMetrics } from "./missed.ts";
-import { type Changes, type Moment, Timetable, type Turn } from "./timetable.ts";
+import { type Changes, type Moment, type Recall, type Standing, Timetable, type Turn } from "./timetable.ts";
 
 /** How many checks are under way at the same time, at most, and how each is made. */
 export interface ChecksOptions extends CheckOptions {
   readonly concurrency: number;
   /** Every host once, instead of on schedule. */
   readonly isOnce: boolean;
+  /** What an earlier run knew of an address. */
+  readonly recall?: Recall | undefined;
 }
 
 /** Longest wait in one piece, in milliseconds: a clock that was set is noticed no later. */
@@ -24,7 +26,7 @@ const LONGEST_WAIT = 1000;
 const AT_ONCE = 8;
 /** Deno runs immediates again and again before it looks at a socket; after a timer, even of no time, it has looked. */
 const whenSocketsAreServed: (work: () => void) => unknown = "Deno" in globalThis ? setTimeout : setImmediate;
-/** A check that failed after more than so many seconds makes its host a suspect: see timetable/slots.ts. */
+/** A check that takes more than so many seconds makes its host a slow one or, where it fails, a suspect: see timetable/slots.ts. */
 const SLOW = 1;
 /**
  * After a night's sleep there may be a million missed checks to tell of: so many of them in one piece, so many milliseconds
@@ -58,10 +60,10 @@ export class Checks implements AsyncIterable<Metric> {
     this.#stop = stop;
     this.#giveUp = giveUp;
     this.#givingUp = new AbortMany(giveUp);
-    const { isOnce, concurrency } = options;
+    const { isOnce, concurrency, recall } = options;
     this.#timetable = isOnce
       ? Timetable.once(hosts, concurrency, moment())
-      : new Timetable(hosts, concurrency, moment());
+      : new Timetable(hosts, concurrency, moment(), recall);
   }
 
   /** When the first host is due, in milliseconds since 1970; null where there is no host. */
@@ -78,6 +80,11 @@ export class Checks implements AsyncIterable<Metric> {
   /** How many checks are under way. */
   get running(): number {
     return this.#timetable.running;
+  }
+
+  /** What is known of each host: for the next run's `recall`. */
+  standings(): Iterable<readonly [address: string, standing: Standing]> {
+    return this.#timetable.standings();
   }
 
   /** Checks other hosts from now on; those whose line is the same keep their due times and their running checks. */
@@ -166,8 +173,7 @@ export class Checks implements AsyncIterable<Metric> {
     } catch (error) {
       if (!this.#giveUp.aborted) this.#failure ??= { error };
     }
-    const isSuspect = metric !== null && metric.error !== null && metric.latency > SLOW;
-    const isSound = this.#timetable.release(turn, isSuspect, moment());
+    const isSound = this.#timetable.release(turn, metric && standingOf(metric), moment());
     if (isSound && metric !== null) this.#metrics.push(metric);
     this.#turn();
   }
@@ -190,6 +196,13 @@ export class Checks implements AsyncIterable<Metric> {
       }
     }
   }
+}
+
+/** What a check tells of its host; null where none was made. */
+function standingOf({ error, latency }: Metric): Standing | null {
+  if (error === "missed") return null;
+  if (latency <= SLOW) return "quick";
+  return error === null ? "slow" : "suspect";
 }
 
 function moment(): Moment {

@@ -1,4 +1,5 @@
 import type { Host } from "./hosts.ts";
+import { printableInLine } from "./printable.ts";
 import { nextDue } from "./schedule.ts";
 
 const TIMES = 3;
@@ -21,5 +22,5 @@ function line({ address, frequency, pattern }: Host, width: number, now: number)
   }
   // As it was understood: a remark behind FREQUENCY is a part of it too.
   const regex = pattern === null ? "" : `  ${pattern.source}`;
-  return `${address.padEnd(width)}  ${frequency.text.padEnd(16)}  ${times.join("  ")}${regex}\n`;
+  return `${printableInLine(`${address.padEnd(width)}  ${frequency.text.padEnd(16)}  ${times.join("  ")}${regex}`)}\n`;
 }

@@ -1,3 +1,5 @@
+import { printable, printableJson } from "./printable.ts";
+
 /** From the gravest on; a log writes its own level and the graver ones. */
 export const LOG_LEVELS = ["ERROR", "WARN", "INFO", "DEBUG"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
@@ -8,11 +10,12 @@ export type LogFormat = (time: Date, level: LogLevel, message: string) => string
 /** `2026-11-24 13:32:50 INFO  message`, in local time. */
 export const terminalLine: LogFormat = (time, level, message) => {
   // Sweden writes dates as ISO 8601 does.
-  return `${time.toLocaleString("sv-SE")} ${level.padEnd(5)} ${message}\n`;
+  return `${time.toLocaleString("sv-SE")} ${level.padEnd(5)} ${printable(message)}\n`;
 };
 
 /** `{"time":"…","level":"INFO","message":"…"}`. */
-export const jsonLine: LogFormat = (time, level, message) => `${JSON.stringify({ time, level, message })}\n`;
+export const jsonLine: LogFormat = (time, level, message) =>
+  `${printableJson(JSON.stringify({ time, level, message }))}\n`;
 
 /** Writes one line an event. */
 export class Log {

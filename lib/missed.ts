@@ -14,9 +14,8 @@ export function* missedMetrics(loss: Loss, location: string | null): Generator<M
   const { host, first, count, summary } = loss;
   const why = CAUSES[loss.cause];
   if (summary !== null) {
-    const atLeast = summary.isWhole ? "" : "at least ";
     const until = new Date(summary.last).toISOString();
-    return yield metricOf(loss, first, location, `${atLeast}${count} more checks until ${until}: ${why}`);
+    return yield metricOf(loss, first, location, `${count} more checks until ${until}: ${why}`);
   }
   for (let [at, told] = [first, 0]; told < count; told++, at = nextDue(host.frequency, host.address, at)) {
     yield metricOf(loss, at, location, why);

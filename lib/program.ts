@@ -1,6 +1,7 @@
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { jsonLine, Log, type LogLevel, terminalLine } from "./log.ts";
+import { printable } from "./printable.ts";
 import { type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -48,7 +49,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
     if (parsed.kind === "health") {
       const { askHealth } = await import("./ask_health.ts");
       const trouble = await askHealth(parsed.address);
-      if (trouble !== null) process.stderr.write(`${trouble}\n`);
+      if (trouble !== null) process.stderr.write(`${printable(trouble)}\n`);
       process.exit(trouble === null ? 0 : 1);
     }
     const print = printer();
@@ -66,12 +67,12 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
 /** Says what went wrong, and gives the exit code for it. */
 function report(name: ProgramName, error: unknown, log: Log, explain: (error: unknown) => string): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`${error.problems.join("\n")}\n`);
+    process.stderr.write(`${printable(error.problems.join("\n"))}\n`);
     return 2;
   }
   const missing = missingPermission(error);
   if (missing !== null) {
-    process.stderr.write(`${missing}: start it as deno run -P=${name} ${name}.ts …\n`);
+    process.stderr.write(`${printable(missing)}: start it as deno run -P=${name} ${name}.ts …\n`);
     return 2;
   }
   log.error(explain(error));

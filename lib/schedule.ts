@@ -41,24 +41,16 @@ export function nextDue(frequency: Frequency, address: string, after: number): n
   return (Math.floor((after - phase) / interval) + 1) * interval + phase;
 }
 
-/** A cron expression has no arithmetic: its due times are counted one by one, and no further than this. */
-const MOST_COUNTED = 10_000;
+/** How many due times there are from `first`, which is one, up to and including `last`. By arithmetic, however many. */
+export function countDue(frequency: Frequency, first: number, last: number): number {
+  if (frequency.kind === "interval") return Math.floor((last - first) / frequency.interval) + 1;
+  return 1 + frequency.cron.count(first, last);
+}
 
-/** How many due times there are from `first`, which is one, up to and including `last`; `isWhole` is false where there are more. */
-export function countDue(
-  frequency: Frequency,
-  first: number,
-  last: number,
-): { readonly count: number; readonly isWhole: boolean } {
-  if (frequency.kind === "interval") {
-    return { count: Math.floor((last - first) / frequency.interval) + 1, isWhole: true };
-  }
-  let count = 0;
-  for (let at = first; at <= last; at = frequency.cron.next(at)) {
-    if (count === MOST_COUNTED) return { count, isWhole: false };
-    count++;
-  }
-  return { count, isWhole: true };
+/** The due time that is so many due times after `first`, which is one. */
+export function advanceDue(frequency: Frequency, first: number, steps: number): number {
+  if (frequency.kind === "interval") return first + steps * frequency.interval;
+  return frequency.cron.advance(first, steps);
 }
 
 /** A number from 0 to 2^53 - 1 that looks random and is the same for the same text in every run, on every machine. */

@@ -1,9 +1,11 @@
+import { printableInLine, printableJson } from "./printable.ts";
+
 /** A row of a query: values by the names of its columns, as the database's client gives them. */
 export type Row = object;
 
 /** Rows as JSON documents, one a line. Times are ISO 8601, bytes as PostgreSQL writes them, whole numbers of any size exact. */
 export function jsonLines(rows: readonly Row[]): string {
-  return rows.map((row) => `${JSON.stringify(row, jsonValue)}\n`).join("");
+  return rows.map((row) => `${printableJson(JSON.stringify(row, jsonValue))}\n`).join("");
 }
 
 /** Node's own bytes have a `toJSON`, whose result is what JSON.stringify gives here: the holder has the value itself. */
@@ -33,7 +35,7 @@ interface TextColumn {
 }
 
 function column(name: string, values: readonly unknown[]): TextColumn {
-  const heading = printable(name);
+  const heading = printableInLine(name);
   const cells = values.map(cell);
   const width = cells.reduce((widest, text) => Math.max(widest, widthOf(text)), widthOf(heading));
   // PostgreSQL's numeric, which is exact, comes as a text.
@@ -54,7 +56,7 @@ function cell(value: unknown): string {
   if (value === null || value === undefined) return "";
   if (value instanceof Date) return instant(value);
   if (value instanceof Uint8Array) return hexadecimal(value);
-  return printable(typeof value === "object" ? JSON.stringify(value, jsonValue) : String(value));
+  return printableInLine(typeof value === "object" ? JSON.stringify(value, jsonValue) : String(value));
 }
 
 /** `2026-11-24 04:44:18.054Z`. PostgreSQL has an `infinity` too, which a Date cannot hold. */
@@ -65,15 +67,6 @@ function instant(date: Date): string {
 
 function hexadecimal(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")}`;
-}
-
-const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
-
-/** Control characters could move the cursor, or tell the terminal to do other things: what is printed came from outside. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, (character) => {
-    return SHORT_ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
 }
 
 const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" });

@@ -1,11 +1,11 @@
 import { type Host, isSameHost } from "./hosts.ts";
-import { countDue, nextDue } from "./schedule.ts";
+import { advanceDue, countDue, nextDue } from "./schedule.ts";
 import { type Moment, setBack } from "./timetable/clock.ts";
 import { Heap } from "./timetable/heap.ts";
 import { type Loss, type LossCause, Losses } from "./timetable/losses.ts";
-import { type Slot, Slots } from "./timetable/slots.ts";
+import { type Slot, Slots, type Standing } from "./timetable/slots.ts";
 
-export type { Loss, LossCause, Moment };
+export type { Loss, LossCause, Moment, Standing };
 
 /** A host whose time has come, and who holds a slot until its check has ended. */
 export interface Turn {
@@ -40,6 +40,9 @@ const LONGEST_STALL = 5000;
 const GRACE = 1000;
 const GRACE_PART = 0.1;
 
+/** What is known of an address from an earlier run. */
+export type Recall = (address: string) => Standing;
+
 /** A host, and where it stands. Times are milliseconds since 1970. */
 interface Entry {
   host: Host;
@@ -51,7 +54,7 @@ interface Entry {
   due: number | null;
   isWaiting: boolean;
   isRunning: boolean;
-  isSuspect: boolean;
+  standing: Standing;
   /** No longer in the file; it is kept while its last check runs. */
   isGone: boolean;
   readonly losses: Losses;
@@ -73,10 +76,12 @@ export class Timetable {
   #waiting = 0;
   #sleeps = 0;
   #isClosed = false;
+  readonly #recall: Recall;
 
-  /** `concurrency`: how many checks may be under way at the same time. */
-  constructor(hosts: readonly Host[], concurrency: number, now: Moment) {
+  /** `concurrency`: how many checks may be under way at the same time. `recall`: what an earlier run knew of an address. */
+  constructor(hosts: readonly Host[], concurrency: number, now: Moment, recall: Recall = () => "unknown") {
     this.#slots = new Slots(concurrency);
+    this.#recall = recall;
     this.#now = now;
     this.#nextEarly = now.wall;
     this.replace(hosts, now);
@@ -84,7 +89,8 @@ export class Timetable {
 
   /** Every host once, now. */
   static once(hosts: readonly Host[], concurrency: number, now: Moment): Timetable {
-    const timetable = new Timetable([], concurrency, now);
+    // None has another turn: no slot need be kept for those that turn out to be quick.
+    const timetable = new Timetable([], concurrency, now, () => "quick");
     for (const host of hosts) timetable.#come(timetable.#enter(host, Infinity), now.wall);
     return timetable;
   }
@@ -138,16 +144,21 @@ export class Timetable {
     return { host: entry.host, scheduledAt, sleeps: this.#sleeps, slot };
   }
 
+  /** What is known of each host that was checked or recalled. */
+  *standings(): Generator<readonly [address: string, standing: Standing], void> {
+    for (const { host, standing } of this.#entries.values()) yield [host.address, standing];
+  }
+
   /**
-   * The check of that turn has ended; `isSuspect`: it failed, and took long to. False where the program did not run for a
+   * The check of that turn has ended, and shows that; null where it shows nothing. False where the program did not run for a
    * while meanwhile: the time was not the host's, and so the check tells nothing, and its due time is lost.
    */
-  release({ scheduledAt, sleeps, slot }: Turn, isSuspect: boolean, now: Moment): boolean {
+  release({ scheduledAt, sleeps, slot }: Turn, standing: Standing | null, now: Moment): boolean {
     this.advance(now);
     this.#slots.free(slot);
     const entry = slot.who;
     const isSound = sleeps === this.#sleeps;
-    if (isSound) entry.isSuspect = isSuspect;
+    if (isSound) entry.standing = standing ?? entry.standing;
     // By itself: the row of losses that may have begun since consists of later ones.
     else this.#tell(this.#lossOf(entry, scheduledAt, 1, "asleep"));
     entry.isRunning = false;
@@ -214,7 +225,7 @@ export class Timetable {
       due: null,
       isWaiting: false,
       isRunning: false,
-      isSuspect: false,
+      standing: this.#recall(host.address),
       isGone: false,
       losses: new Losses(),
     };
@@ -246,7 +257,7 @@ export class Timetable {
   #come(entry: Entry, at: number): void {
     if (entry.next !== Infinity) this.#move(entry, at);
     // It keeps its place in the line: whoever waited longest is next.
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, true, entry.isRunning ? "running" : "waiting");
+    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.isRunning ? "running" : "waiting");
     entry.due = at;
     if (!entry.isRunning && !entry.isWaiting) this.#line(entry, at);
   }
@@ -257,12 +268,11 @@ export class Timetable {
     this.#loseDue(entry);
     if (entry.isEarly) {
       // Not one of the grid's: counting goes on from the first that is.
-      this.#lose(entry, entry.next, 1, true, "asleep");
+      this.#lose(entry, entry.next, 1, "asleep");
       this.#move(entry, entry.next);
       if (entry.next > wall) return;
     }
-    const { count, isWhole } = countDue(entry.host.frequency, entry.next, wall);
-    this.#lose(entry, entry.next, count, isWhole, "asleep");
+    this.#lose(entry, entry.next, countDue(entry.host.frequency, entry.next, wall), "asleep");
     this.#move(entry, wall);
   }
 
@@ -280,7 +290,7 @@ export class Timetable {
   #lineLate(entry: Entry, due: number): void {
     const isInTime = this.#now.wall - due <= Math.min(GRACE, (entry.next - due) * GRACE_PART);
     if (isInTime) return this.#line(entry, due);
-    this.#lose(entry, due, 1, true, "running");
+    this.#lose(entry, due, 1, "running");
     entry.due = null;
   }
 
@@ -299,14 +309,13 @@ export class Timetable {
 
   /** What has come for `entry` and waits is lost. */
   #loseDue(entry: Entry): void {
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, true, entry.isRunning ? "running" : "waiting");
+    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.isRunning ? "running" : "waiting");
     this.#leave(entry);
   }
 
-  #lose(entry: Entry, first: number, count: number, isWhole: boolean, cause: LossCause): void {
-    const { frequency, address } = entry.host;
+  #lose(entry: Entry, first: number, count: number, cause: LossCause): void {
     const loss = this.#lossOf(entry, first, count, cause);
-    this.#tell(entry.losses.add(loss, isWhole, (at) => nextDue(frequency, address, at)));
+    this.#tell(entry.losses.add(loss, (at, steps) => advanceDue(entry.host.frequency, at, steps)));
   }
 
   #lossOf({ host }: Entry, first: number, count: number, cause: LossCause): Loss {

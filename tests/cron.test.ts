@@ -1,6 +1,8 @@
+import { CronExpressionParser } from "cron-parser";
 import { expect, it } from "vitest";
 import { Cron } from "../lib/schedule/cron.ts";
 import { TimeZone } from "../lib/schedule/zone.ts";
+import { Random } from "./support/random.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -55,6 +57,8 @@ const MONTH = `is no month of a cron expression: write numbers from 1 to 12 or n
 const WEEKDAY =
   "is no weekday of a cron expression: write numbers from 0 (Sunday) to 7 (Sunday) or names from sun to sat; " +
   WORK;
+const tooLong = (step: string, most: number) =>
+  `has a step of ${step}, and ${most} are the most here: write a smaller one`;
 const random = (name: string) => `lets the ${name} be chosen at random: write a number, such as 7, instead of H`;
 
 it.each([
@@ -106,10 +110,49 @@ it.each([
   ["1,1 * * * *", '"1,1" names a minute twice: write each once'],
   ["0 0 1-5,3 * *", '"1-5,3" names a day of the month twice: write each once'],
   ["0 0 * * 0,7", '"0,7" names a weekday twice: write each once'],
+  ["*/90 * * * *", `"*/90" ${tooLong("90 minutes", 60)}; or, for every 90 minutes, 90m as FREQUENCY`],
+  ["5,*/90 * * * *", `"*/90" ${tooLong("90 minutes", 60)}; or, for every 90 minutes, 90m as FREQUENCY`],
+  ["0-10/12 * * * *", `"0-10/12" ${tooLong("12 minutes", 11)}; or, for every 12 minutes, 12m as FREQUENCY`],
+  ["5/61 * * * *", `"5/61" ${tooLong("61 minutes", 60)}; or, for every 61 minutes, 61m as FREQUENCY`],
+  ["?/61 * * * *", `"?/61" ${tooLong("61 minutes", 60)}; or, for every 61 minutes, 61m as FREQUENCY`],
+  ["*/61 * * * * *", `"*/61" ${tooLong("61 seconds", 60)}; or, for every 61 seconds, 61s as FREQUENCY`],
+  ["0 */25 * * *", `"*/25" ${tooLong("25 hours", 24)}; or, for every 25 hours, 25h as FREQUENCY`],
+  ["0 0 */32 * *", `"*/32" ${tooLong("32 days", 31)}; or, for every 32 days, 32d as FREQUENCY`],
+  ["0 0 1 */13 *", `"*/13" ${tooLong("13 months", 12)}`],
+  ["0 0 1 jan-mar/4 *", `"jan-mar/4" ${tooLong("4 months", 3)}`],
+  ["0 0 * * */8", `"*/8" ${tooLong("8 weekdays", 7)}`],
+  ["0 0 * * mon-FRI/6", `"mon-FRI/6" ${tooLong("6 weekdays", 5)}`],
+  ["*/99999 * * * *", `"*/99999" ${tooLong("99999 minutes", 60)}`],
+  ["5/0 * * * *", `"5/0" ${MINUTE}`],
+  ["*/ * * * *", `"*/" ${MINUTE}`],
+  ["*/1.5 * * * *", `"*/1.5" ${MINUTE}`],
+  ["*/-5 * * * *", `"*/-5" ${MINUTE}`],
+  ["0-10/0 * * * *", `"0-10/0" ${MINUTE}`],
+  ["0 0 31 2 */2", '"0 0 31 2 */2" is never due: none of its months has such a day'],
+  ["0 0 */31 2 1#5", '"0 0 */31 2 1#5" is never due: none of its months has such a day'],
   ["0 0 30 2 *", '"0 0 30 2 *" is never due: none of its months has such a day'],
   ["0 0 31 4,6 *", '"0 0 31 4,6 *" is never due: none of its months has such a day'],
 ])("Cron refuses %j with a SyntaxError", (text, message) => {
   expect(() => new Cron(text, new TimeZone("UTC"))).toThrow(new SyntaxError(message));
+});
+
+it.each([
+  // Neither begins with *: one of them is enough.
+  ["0 0 13 * 5", ["2026-03-06", "2026-03-13", "2026-03-20"]],
+  ["0 0 1-2 * 1-5/4", ["2026-03-02", "2026-03-06", "2026-03-09"]],
+  ["0 0 30 2 1", ["2027-02-01", "2027-02-08", "2027-02-15"]],
+  ["0 0 L * fri#2", ["2026-03-13", "2026-03-31", "2026-04-10"]],
+  ["0 0 1 * 0-6", ["2026-03-02", "2026-03-03", "2026-03-04"]],
+  // One begins with *: both must match.
+  ["0 0 13 * *", ["2026-03-13", "2026-04-13", "2026-05-13"]],
+  ["0 0 * * 5", ["2026-03-06", "2026-03-13", "2026-03-20"]],
+  ["0 0 ? * 5", ["2026-03-06", "2026-03-13", "2026-03-20"]],
+  ["0 0 */2 * 1", ["2026-03-09", "2026-03-23", "2026-04-13"]],
+  ["0 0 13 * */5", ["2026-03-13", "2026-09-13", "2026-11-13"]],
+  ["0 0 */10 * */3", ["2026-03-11", "2026-03-21", "2026-04-01"]],
+])("Cron.next takes day of the month and weekday together as crontab(5) says: %j", (text, expected) => {
+  const found = firstDues(text, "UTC", "2026-03-01T12:00Z", expected.length);
+  expect(found).toEqual(expected.map((day) => `${day}T00:00Z`));
 });
 
 it.each(["0 0 * * THU", "0 0 * mar-Oct MON,thu"])("Cron takes the names of %j for no H", (text) => {
@@ -220,6 +263,7 @@ it.each([
   ["30 2 29 3 *", "Europe/Berlin", ["2026-03-29T01:30Z", "2027-03-29T00:30Z", "2028-03-29T00:30Z"]],
   ["0 12 29 2 *", "UTC", ["2028-02-29T12:00Z", "2032-02-29T12:00Z", "2036-02-29T12:00Z"]],
   ["0 12 29 2 *", "Europe/Berlin", ["2028-02-29T11:00Z", "2032-02-29T11:00Z", "2036-02-29T11:00Z"]],
+  ["0 0 29 2 */7", "UTC", ["2032-02-29T00:00Z", "2060-02-29T00:00Z", "2088-02-29T00:00Z"]],
   ["0 0 * 2 1#5", "America/New_York", ["2044-02-29T05:00Z", "2072-02-29T05:00Z", "2112-02-29T05:00Z"]],
 ])("Cron.next looks years ahead: %s in %s", (text, zone, expected) => {
   expect(firstDues(text, zone, "2026-03-01T12:00Z", expected.length)).toEqual(expected);
@@ -243,6 +287,81 @@ it("Cron.next answers many hosts in any order as it answers each alone", () => {
   const times = Array.from({ length: 500 }, (_, index) => start + (index * 137 % 500) * HOUR / 20 + index);
   const alone = times.map((time) => new Cron("*/10 1-4 * * *", new TimeZone("Europe/Berlin")).next(time));
   expect(times.map((time) => shared.next(time))).toEqual(alone);
+});
+
+const ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "Pacific/Apia"];
+const SEED = Date.now() % 2 ** 31;
+
+const below = (random: Random, limit: number) => random.between(0, limit - 1);
+
+/** A field of a cron expression, of values from `least` to `most`. */
+function anyField(random: Random, least: number, most: number, forms: readonly string[]): string {
+  const [low, high] = [least + below(random, most - least + 1), least + below(random, most - least + 1)].sort((a, b) =>
+    a - b
+  );
+  const range = `${low}-${high}`;
+  const step = 1 + below(random, (high as number) - (low as number) + 1);
+  const texts: Record<string, string> = {
+    ...{ star: "*", one: `${low}`, list: low === high ? `${low}` : `${low},${high}`, range },
+    ...{ steps: `${range}/${step}`, star_steps: `*/${1 + below(random, most - least + 1)}` },
+  };
+  return texts[random.pick(forms)] as string;
+}
+
+const FORMS = ["star", "one", "list", "range", "steps"];
+function anyCron(random: Random, dayForms = FORMS): string {
+  const time = [...FORMS, "star_steps"];
+  const seconds = below(random, 3) === 0 ? [anyField(random, 0, 59, time)] : [];
+  const [minute, hour] = [anyField(random, 0, 59, time), anyField(random, 0, 23, time)];
+  const day = anyField(random, 1, 28, dayForms);
+  const month = below(random, 2) === 0 ? "*" : anyField(random, 1, 12, time);
+  return [...seconds, minute, hour, day, month, anyField(random, 0, 6, dayForms)].join(" ");
+}
+
+it(`Cron.next is what cron-parser walks to (seed ${SEED})`, () => {
+  const random = new Random(SEED);
+  for (let round = 0; round < 300; round++) {
+    const text = anyCron(random);
+    const from = Date.UTC(2024 + below(random, 8), below(random, 12), 1 + below(random, 28)) + below(random, DAY);
+    const walker = CronExpressionParser.parse(text, { tz: "UTC", currentDate: new Date(from) });
+    const walked = Array.from({ length: 10 }, () => iso(walker.next().getTime()));
+    expect([text, firstDues(text, "UTC", iso(from), 10)]).toEqual([text, walked]);
+  }
+});
+
+it(`Cron.count is how many times Cron.next comes by, also where clocks change (seed ${SEED})`, () => {
+  const random = new Random(SEED);
+  const instants = Object.values(changes).map(({ to }) => Date.parse(to)).concat(Date.parse("2011-12-30T10:00Z"));
+  for (let round = 0; round < 400; round++) {
+    const [text, zone] = [anyCron(random, [...FORMS, "star_steps"]), random.pick(ZONES)];
+    const cron = cronOrNull(text, new TimeZone(zone));
+    if (cron === null) continue;
+    const after = random.pick(instants) - below(random, 2 * DAY);
+    let [walked, last] = [0, after];
+    // Up to, just before and just after a due time, and anywhere.
+    for (const most = below(random, 400); walked < most && last < after + 400 * DAY; walked++) last = cron.next(last);
+    expect([text, zone, after, last, cron.count(after, last)]).toEqual([text, zone, after, last, walked]);
+    const next = cron.next(last);
+    expect([text, zone, after, cron.count(after, next - 1)]).toEqual([text, zone, after, walked]);
+    expect([text, zone, after, cron.count(after, next)]).toEqual([text, zone, after, walked + 1]);
+  }
+});
+
+function cronOrNull(text: string, zone: TimeZone): Cron | null {
+  try {
+    return new Cron(text, zone);
+  } catch (error) {
+    expect((error as Error).message).toContain("is never due");
+    return null;
+  }
+}
+
+it("Cron.count counts a century of seconds", () => {
+  const [from, to] = [Date.parse("2000-01-01T00:00Z"), Date.parse("2100-01-01T00:00Z")];
+  for (const zone of ZONES.slice(0, 3)) {
+    expect(new Cron("* * * * * *", new TimeZone(zone)).count(from, to)).toBe((to - from) / 1000);
+  }
+  expect(new Cron("30 2 * * *", new TimeZone("Europe/Berlin")).count(from, to)).toBe((to - from) / DAY);
 });
 
 it.each([

@@ -1,5 +1,13 @@
 import { expect, it } from "vitest";
-import { countDue, type Frequency, frequencyReader, hashOf, nextDue, parseFrequency } from "../lib/schedule.ts";
+import {
+  advanceDue,
+  countDue,
+  type Frequency,
+  frequencyReader,
+  hashOf,
+  nextDue,
+  parseFrequency,
+} from "../lib/schedule.ts";
 
 const NOON = Date.parse("2026-03-01T12:00:00Z");
 const DAY = 86_400_000;
@@ -111,18 +119,29 @@ it("nextDue is the same after a restart: it depends on address, interval and tim
 });
 
 it.each([
-  ["1s", NOON, { count: 1, isWhole: true }],
-  ["1s", NOON + 999, { count: 1, isWhole: true }],
-  ["1s", NOON + 1000, { count: 2, isWhole: true }],
-  ["1s", NOON + 30 * DAY, { count: 2_592_001, isWhole: true }],
-  ['"* * * * *"', NOON + 59_999, { count: 1, isWhole: true }],
-  ['"* * * * *"', NOON + 60_000, { count: 2, isWhole: true }],
-  ['"0 12 * * *"', NOON + 30 * DAY, { count: 31, isWhole: true }],
-  ['"* * * * *"', NOON + 9999 * 60_000, { count: 10_000, isWhole: true }],
-  ['"* * * * *"', NOON + 10_000 * 60_000, { count: 10_000, isWhole: false }],
-])("countDue counts the due times of %s from one of them to another time", (text, last, expected) => {
-  expect(countDue(parseFrequency(text, "UTC"), NOON, last)).toEqual(expected);
+  ["1s", NOON, 1],
+  ["1s", NOON + 999, 1],
+  ["1s", NOON + 1000, 2],
+  ["1s", NOON + 30 * DAY, 2_592_001],
+  ['"* * * * *"', NOON + 59_999, 1],
+  ['"* * * * *"', NOON + 60_000, 2],
+  ['"0 12 * * *"', NOON + 30 * DAY, 31],
+  ['"* * * * * *"', NOON + 3652 * DAY, 3652 * 86_400 + 1],
+])("countDue counts the due times of %s from one of them to another time, however many", (text, last, expected) => {
+  expect(countDue(parseFrequency(text, "UTC"), NOON, last)).toBe(expected);
 });
+
+it.each(["1s", "7h", '"*/7 * * * *"', '"0 12 * * *"'])(
+  "advanceDue goes as many due times on as nextDue in a row: %s",
+  (text) => {
+    const frequency = parseFrequency(text, "UTC");
+    const first = nextDue(frequency, "https://a.example", NOON);
+    const walked = [first];
+    while (walked.length < 150) walked.push(nextDue(frequency, "https://a.example", walked.at(-1) as number));
+    for (const steps of [0, 1, 100, 149, 100]) expect(advanceDue(frequency, first, steps)).toBe(walked[steps]);
+    expect(advanceDue(frequency, walked[10] as number, 100)).toBe(walked[110]);
+  },
+);
 
 it("nextDue gives a Date at the longest interval", () => {
   const due = nextDue(interval("36500d"), "https://a.example", NOON);

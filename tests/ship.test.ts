@@ -17,6 +17,17 @@ const run = (command: string, ...args: string[]) => spawnSync(command, args, { c
 const PROGRAMS = ["producer", "consumer"] as const;
 const variables = Object.values<Option>(OPTIONS).flatMap(({ variable }) => variable ?? []);
 
+/** What the producer has no setting for, and what leads to the database. */
+const secretsOfTheConsumer = Object.values<Option>(OPTIONS)
+  .filter(({ isSecret, programs, variable = "" }) =>
+    !programs.includes("producer") && (isSecret || /PASSWORD/.test(variable))
+  )
+  .flatMap(({ variable }) => variable ?? []);
+
+it("there are secrets that the consumer alone has a setting for", () => {
+  expect(secretsOfTheConsumer.toSorted()).toEqual(["DATABASE_URL", "DB_PASSWORD", "DB_PASSWORD_FILE"]);
+});
+
 describe.each(PROGRAMS)("Dockerfile.%s", (program) => {
   const file = `Dockerfile.${program}`;
   const text = read(file);
@@ -106,6 +117,11 @@ describe("compose.yaml", () => {
     expect(secrets.db_password?.file).toBe("./secrets/db_password");
   });
 
+  it("keeps the secrets of the consumer's settings from the producer, wherever env holds them", () => {
+    const { environment = {} } = services["producer"] ?? {};
+    expect(secretsOfTheConsumer.filter((name) => environment[name] !== "")).toEqual([]);
+  });
+
   it("names the services of the profile local as env.example does", () => {
     const env = read("env.example");
     const aliases = Object.values(services).flatMap(({ networks }) => networks?.default.aliases ?? []);
@@ -190,6 +206,14 @@ describe("deploy/", () => {
     // The user's file wins over it.
     expect(unit.findIndex((line) => line.startsWith("EnvironmentFile="))).toBeGreaterThan(set);
     expect(set).toBeGreaterThan(0);
+  });
+
+  it("the producer's pod and unit unset the secrets of the consumer", () => {
+    const { spec } = (parse(read("deploy/kubernetes/producer.yaml")) as Deployment).spec.template;
+    const env = spec.containers[0]?.env ?? [];
+    for (const name of secretsOfTheConsumer) expect(env).toContainEqual({ name, value: "" });
+    const [, unset = ""] = /^UnsetEnvironment=(.*)$/m.exec(read("deploy/systemd/host-checker-producer.service")) ?? [];
+    expect(unset.split(" ").toSorted()).toEqual(secretsOfTheConsumer.toSorted());
   });
 
   it("the consumer's image and its unit start Node with the same flags", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Recall } from "../lib/timetable.ts";
 import { type Begun, type Course, hostsOf, Simulation } from "./support/simulation.ts";
 
 const SECOND = 1000;
@@ -113,7 +114,7 @@ describe("Timetable, due times that pass without a check", () => {
     const simulation = new Simulation(hostsOf("a.example 1s"), { course: () => ({ takes: HOUR }) }).run(150 * SECOND);
     simulation.timetable.close();
     // Of 150 due times one is checked, and 100 were told of.
-    expect(simulation.timetable.takeLosses()).toMatchObject([{ count: 49, summary: { isWhole: true } }]);
+    expect(simulation.timetable.takeLosses()).toMatchObject([{ count: 49, summary: {} }]);
     simulation.run(2 * HOUR);
     expect(simulation.begun.length).toBe(1);
     expect(simulation.timetable.isOver).toBe(true);
@@ -149,11 +150,11 @@ describe("Timetable, after a sleep or a clock set forward", () => {
     }).toEqual(expected);
   });
 
-  it("counts a cron expression's lost due times up to a bound, and says where there are more", () => {
+  it("counts a cron expression's lost due times to the last one", () => {
     const simulation = new Simulation(hostsOf('a.example "* * * * * *"')).run(1.5 * SECOND);
     simulation.jump(365 * 24 * HOUR).run(3 * SECOND);
     const summary = simulation.losses.find(({ summary }) => summary !== null);
-    expect(summary).toMatchObject({ count: 9900, summary: { isWhole: false } });
+    expect(summary?.count).toBe(365 * 24 * 3600 - 100);
   });
 
   it("trusts no check that was under way meanwhile: its due time is lost too", () => {
@@ -272,6 +273,79 @@ describe("Timetable, with hosts that never answer", () => {
     const before = simulation.losses.length;
     simulation.run(60 * SECOND);
     expect(simulation.losses.length).toBe(before);
+  });
+});
+
+describe("Timetable, after a start with 60 hosts that never answer, 28 that do, and 8 slots", () => {
+  const isDead = (address: string) => Number(/\d+/.exec(address)?.[0]) % 22 < 15;
+  const lines = numbered(88, "10s");
+  const course = (address: string): Course => isDead(address) ? { takes: 10_000, fails: true } : { takes: 100 };
+  const open = (recall?: Recall) =>
+    new Simulation(hostsOf(...lines), { concurrency: 8, course, ...(recall === undefined ? {} : { recall }) });
+  const ofTheLive = <T>(each: readonly T[], addressOf: (one: T) => string) =>
+    each.filter((one) => !isDead(addressOf(one)));
+
+  it("checks each host that answers in time from its first check on", () => {
+    const simulation = open().run(130 * SECOND);
+    const live = ofTheLive(simulation.begun, ({ address }) => address);
+    expect(new Set(live.map(({ address }) => address)).size).toBe(28);
+    const [later, first] = [[] as Begun[], new Set<string>()];
+    for (const begun of live) {
+      if (first.has(begun.address)) later.push(begun);
+      first.add(begun.address);
+    }
+    expect(later.length).toBeGreaterThan(100);
+    expect(Math.max(...later.map(latenessOf))).toBe(0);
+  });
+
+  it("loses none of them where an earlier run knew those that never answer", () => {
+    const simulation = open((address) => isDead(address) ? "suspect" : "unknown").run(60 * SECOND);
+    const live = ofTheLive(simulation.begun, ({ address }) => address);
+    expect(live.length).toBe(28 * 6);
+    expect(Math.max(...live.map(latenessOf))).toBeLessThan(200);
+    expect(ofTheLive(simulation.losses, ({ host }) => host.address)).toEqual([]);
+    expect(simulation.begun.length - live.length).toBeGreaterThan(30);
+  });
+
+  it("tells what it knows of each", () => {
+    const standings = new Map(open().run(130 * SECOND).timetable.standings());
+    expect(standings.size).toBe(88);
+    for (const [address, standing] of standings) expect(standing).toBe(isDead(address) ? "suspect" : "quick");
+  });
+});
+
+describe("Timetable, with hosts that are well but slow", () => {
+  it("lets them have slots that those which never answer cannot take", () => {
+    // Two that take 4 of each 5 s beside 40 dead ones, and a few quick ones.
+    const slow = ["slow0.example 5s", "slow1.example 5s"];
+    const dead = numbered(40, "10s");
+    const quick = Array.from({ length: 10 }, (_, index) => `quick${index}.example 1s`);
+    const course = (address: string): Course => {
+      if (address.startsWith("quick")) return { takes: 50 };
+      return address.startsWith("slow") ? { takes: 4000 } : { takes: 10_000, fails: true };
+    };
+    const simulation = new Simulation(hostsOf(...slow, ...dead, ...quick), { concurrency: 16, course }).run(
+      60 * SECOND,
+    );
+    const [begun, lost] = [simulation.begun.length, simulation.losses.length];
+    simulation.run(60 * SECOND);
+    const since = simulation.begun.slice(begun);
+    expect(since.filter(({ address }) => address.startsWith("slow")).length).toBe(24);
+    expect(since.filter(({ address }) => address.startsWith("quick")).length).toBe(600);
+    const losers = new Set(simulation.losses.slice(lost).map(({ host }) => host.address.replace(/\d+.*/, "")));
+    expect(losers).toEqual(new Set(["host"]));
+    expect(since.filter(({ address }) => address.startsWith("host")).length).toBeGreaterThan(12 * 5);
+  });
+
+  it("keeps a slot for quick ones, however many slow ones there are, and never more than there are", () => {
+    const course = (address: string): Course => ({ takes: address.startsWith("quick") ? 50 : 60_000 });
+    const hosts = hostsOf(...numbered(50, "10s"), "quick.example 1s");
+    const simulation = new Simulation(hosts, { concurrency: 8, course, recall: () => "quick" }).run(600 * SECOND);
+    const [begun, lost] = [simulation.begun.length, simulation.losses.length];
+    simulation.run(60 * SECOND);
+    expect(simulation.begun.slice(begun).filter(({ address }) => address === "quick.example").length).toBe(60);
+    expect(simulation.losses.slice(lost).filter(({ host }) => host.address === "quick.example")).toEqual([]);
+    expect(simulation.most).toBe(8);
   });
 });
 

@@ -11,13 +11,13 @@ export interface Question {
   readonly contentType: string | null;
 }
 
-/** Whether the pattern matches, or why nobody can tell. */
-export type Matched = boolean | UnknownCharset;
+/** Whether the pattern matches, or why nobody can tell; and before that, that the worker has begun. */
+export type Message = "begun" | boolean | UnknownCharset;
 
 const ROLE = "host-checker: matches bodies";
 
 /**
- * Starts a worker that answers each `Question` with `Matched`. Its code is this very file, which knows by `workerData` that it
+ * Starts a worker that answers each `Question` with "begun" and the answer. Its code is this very file, which knows by `workerData` that it
  * runs as one: so it is found as well where all files have been bundled into one, which a path of its own would not be. (`file` is for tests.)
  */
 export function startWorker(file: string = import.meta.url): Worker {
@@ -27,8 +27,9 @@ export function startWorker(file: string = import.meta.url): Worker {
 function serve(port: NonNullable<typeof parentPort>): void {
   const patternOf = patternsOf();
   port.on("message", async ({ source, bytes, contentType }: Question) => {
+    port.postMessage("begun" satisfies Message);
     const text = await textOf(bytes, contentType);
-    port.postMessage((typeof text === "string" ? patternOf(source).test(text) : text) satisfies Matched);
+    port.postMessage((typeof text === "string" ? patternOf(source).test(text) : text) satisfies Message);
   });
 }
 

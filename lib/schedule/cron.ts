@@ -1,19 +1,7 @@
-import { type CronExpression, CronExpressionParser } from "cron-parser";
+import { ClockTimes } from "./clock_times.ts";
+import { readCron } from "./cron_fields.ts";
 import type { Stretch, TimeZone } from "./zone.ts";
 
-const ALIASES: ReadonlySet<string> = new Set(["@hourly", "@daily", "@weekly", "@monthly", "@yearly"]);
-
-/** What each field may hold, for a message; the last five are the fields of the short form. */
-const FIELDS = [
-  { name: "second", values: "numbers from 0 to 59" },
-  { name: "minute", values: "numbers from 0 to 59" },
-  { name: "hour", values: "numbers from 0 to 23" },
-  { name: "day of the month", values: "numbers from 1 to 31" },
-  { name: "month", values: "numbers from 1 to 12 or names from jan to dec" },
-  { name: "weekday", values: "numbers from 0 (Sunday) to 7 (Sunday) or names from sun to sat" },
-] as const;
-
-const FORM = "a cron expression has five fields (minute hour day month weekday), or six with seconds in front";
 const DAY = 86_400_000;
 /** As many answers as a host's due times that are asked for in a row, so that hosts which share a cron share them too. */
 const REMEMBERED = 4;
@@ -25,17 +13,21 @@ const REMEMBERED = 4;
  * they skip it (02:30 becomes 03:30).
  */
 export class Cron {
-  readonly #expression: CronExpression;
+  readonly #times: ClockTimes;
   readonly #zone: TimeZone;
   readonly #followsClocks: boolean;
   #recent: { readonly after: number; readonly due: number }[] = [];
+  #advanced = { first: NaN, steps: 0, due: NaN };
 
   /** Takes five or six fields or an alias. Throws a SyntaxError that says what to write instead. */
   constructor(text: string, zone: TimeZone) {
-    const fields = text.trim().split(/\s+/);
-    this.#expression = parse(fields, text);
+    const fields = readCron(text);
+    this.#times = new ClockTimes(fields);
     this.#zone = zone;
-    this.#followsClocks = fields[0] === "@hourly" || /[*?]/.test(fields.slice(0, -3).join(""));
+    this.#followsClocks = fields.followsClocks;
+    if (!this.#times.isEverDue) {
+      throw new SyntaxError(`"${text}" is never due: none of its months has such a day`);
+    }
   }
 
   /** The first due time strictly later than `after`; both are milliseconds since 1970. */
@@ -45,6 +37,28 @@ export class Cron {
     const due = this.#search(after);
     this.#recent = [{ after, due }, ...this.#recent].slice(0, REMEMBERED);
     return due;
+  }
+
+  /** The due time that is so many due times after `first`, which is one. Many hosts that share a cron ask for the same. */
+  advance(first: number, steps: number): number {
+    const known = this.#advanced;
+    if (known.first === first && known.steps === steps) return known.due;
+    let due = first;
+    for (let step = 0; step < steps; step++) due = this.#search(due);
+    this.#advanced = { first, steps, due };
+    return due;
+  }
+
+  /** How many due times are later than `after`, and not later than `last`. */
+  count(after: number, last: number): number {
+    let count = 0;
+    while (after < last) {
+      const stretch = this.#zone.stretchAt(after + 1);
+      const until = Math.min(last, stretch.end - 1);
+      count += this.#countIn(stretch, after, until);
+      after = until;
+    }
+    return count;
   }
 
   #search(after: number): number {
@@ -61,67 +75,33 @@ export class Cron {
   }
 
   /** The first due time after `after` that the clocks of this stretch show; it may lie beyond the stretch. */
-  #nextIn({ start, offset, before }: Stretch, after: number): number {
+  #nextIn(stretch: Stretch, after: number): number {
+    const { start, offset, before } = stretch;
     const late = Math.max(after, start - 1);
-    if (this.#followsClocks || before === offset) return this.#nextOnClock(late + offset) - offset;
-    // Clocks went back: what they show now until `start + before` they have shown already.
-    if (before > offset) return this.#nextOnClock(Math.max(late + offset, start + before - 1)) - offset;
+    const regular = this.#times.next(this.#firstShown(stretch, late)) - offset;
+    if (this.#followsClocks || before >= offset) return regular;
     // Clocks went forward: times between `start + before` and `start + offset` were skipped, and are made up for.
-    const made = this.#nextOnClock(late + before);
-    const regular = this.#nextOnClock(late + offset) - offset;
+    const made = this.#times.next(late + before);
     return made < start + offset ? Math.min(made - before, regular) : regular;
   }
 
-  /** The first match later than `wall`, both as if they were UTC: cron-parser alone is not right in an hour that repeats. */
-  #nextOnClock(wall: number): number {
-    this.#expression.reset(new Date(wall));
-    return this.#expression.next().getTime();
+  /** How many due times are later than `after`, and not later than `last`; both lie in this stretch, or `after` just before it. */
+  #countIn(stretch: Stretch, after: number, last: number): number {
+    const { start, offset, before } = stretch;
+    let count = this.#times.count(this.#firstShown(stretch, after), last + offset);
+    if (this.#followsClocks || before >= offset) return count;
+    const end = Math.min(last + before, start + offset - 1);
+    for (let made = this.#times.next(after + before); made <= end; made = this.#times.next(made)) {
+      // Not where it falls together with one of the clock's own times.
+      const shown = made - before + offset;
+      if (this.#times.next(shown - 1) !== shown) count++;
+    }
+    return count;
   }
-}
 
-function parse(fields: readonly string[], text: string): CronExpression {
-  const [first = ""] = fields;
-  if (first === "") throw new SyntaxError(`"${text}" is empty: ${FORM}`);
-  if (first.startsWith("@")) return parseAlias(fields.join(" "));
-  if (fields.length !== 5 && fields.length !== 6) {
-    throw new SyntaxError(`"${text}" has ${fields.length} field${fields.length === 1 ? "" : "s"}: ${FORM}`);
-  }
-  fields.forEach((field, index) => checkField(field, FIELDS[index + FIELDS.length - fields.length] ?? FIELDS[0]));
-  try {
-    return CronExpressionParser.parse(fields.join(" "), { tz: "UTC" });
-  } catch {
-    throw new SyntaxError(`"${text}" is never due: none of its months has such a day`);
-  }
-}
-
-function parseAlias(text: string): CronExpression {
-  if (!ALIASES.has(text)) {
-    throw new SyntaxError(`"${text}" is not known: write @hourly, @daily, @weekly, @monthly or @yearly`);
-  }
-  return CronExpressionParser.parse(text, { tz: "UTC" });
-}
-
-/** Parses one field among wildcards, so that the message can name it. */
-function checkField(field: string, { name, values }: typeof FIELDS[number]): void {
-  const words = field.match(/[a-z]+/gi) ?? [];
-  if (words.some((word) => /^H+$/i.test(word))) {
-    throw new SyntaxError(`"${field}" lets the ${name} be chosen at random: write a number, such as 7, instead of H`);
-  }
-  // cron-parser finds an H to replace in other words too, such as that of SUNH(1-5).
-  const problem = words.every((word) => /^(?:[a-z]{3})?L?$/i.test(word)) ? problemAlone(field, name) : "unknown word";
-  if (problem === null) return;
-  if (/duplicate/.test(problem)) throw new SyntaxError(`"${field}" names a ${name} twice: write each once`);
-  throw new SyntaxError(
-    `"${field}" is no ${name} of a cron expression: write ${values}; lists (1,5), ranges (1-5) and steps (*/5) of them work`,
-  );
-}
-
-/** What cron-parser says of a field. */
-function problemAlone(field: string, name: string): string | null {
-  try {
-    CronExpressionParser.parse(FIELDS.map((other) => other.name === name ? field : "*").join(" "), { tz: "UTC" });
-    return null;
-  } catch (error) {
-    return (error as Error).message;
+  /** What the clocks show at `late`; or, where they went back and have shown that already, what they showed last then. */
+  #firstShown({ start, offset, before }: Stretch, late: number): number {
+    if (this.#followsClocks || before <= offset) return late + offset;
+    return Math.max(late + offset, start + before - 1);
   }
 }

@@ -16,8 +16,8 @@ const DAY = 86_400 * SECOND;
 const STEP = 7 * DAY;
 /** How far a change is looked for; a stretch without one is cut there, which changes nothing for who uses it. */
 const HORIZON = 400 * DAY;
-/** Enough for every due time between now and the next year. */
-const REMEMBERED = 8;
+/** Enough for a clock that was set forward by a century. */
+const REMEMBERED = 256;
 
 /** The clocks of a time zone (IANA name), from the runtime's own data. Remembers the stretches it was asked for. */
 export class TimeZone {
@@ -42,12 +42,14 @@ export class TimeZone {
   stretchAt(time: number): Stretch {
     const known = this.#known.find(({ start, end }) => start <= time && time < end);
     if (known !== undefined) return known;
-    const start = this.#changeBefore(time);
+    // Whoever counts goes from one to the next.
+    const before = this.#known.find(({ end }) => end === time);
+    const start = before === undefined ? this.#changeBefore(time) : time;
     const stretch = {
       start,
       end: this.#changeAfter(time),
       offset: this.#offsetAt(time),
-      before: this.#offsetAt(start - SECOND),
+      before: before?.offset ?? this.#offsetAt(start - SECOND),
     };
     this.#known = [stretch, ...this.#known].slice(0, REMEMBERED);
     return stretch;

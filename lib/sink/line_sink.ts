@@ -1,5 +1,6 @@
 import type { Sink } from "../delivery.ts";
 import { encodeMetric, type Metric } from "../metric.ts";
+import { printableJson } from "../printable.ts";
 
 /** Writes metrics as JSON documents, one a line. */
 export class LineSink implements Sink {
@@ -11,7 +12,7 @@ export class LineSink implements Sink {
   }
 
   async send(metrics: readonly Metric[]): Promise<number> {
-    await this.#print(metrics.map((metric) => `${encodeMetric(metric)}\n`).join(""));
+    await this.#print(metrics.map((metric) => `${printableJson(encodeMetric(metric))}\n`).join(""));
     return 0;
   }
 

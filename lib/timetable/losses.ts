@@ -13,8 +13,8 @@ export interface Loss {
   /** The first of them. */
   readonly first: number;
   readonly count: number;
-  /** Null: each is to be told of. Else all in one, up to this time, and `isWhole` is false where there were even more. */
-  readonly summary: { readonly last: number; readonly isWhole: boolean } | null;
+  /** Null: each is to be told of. Else all in one, up to this time. */
+  readonly summary: { readonly last: number } | null;
   readonly noticedAt: number;
 }
 
@@ -26,13 +26,14 @@ export class Losses {
   #count = 0;
   #rest: Loss | null = null;
 
-  /** Notes a loss; returns the part that is to be told of one by one, if any. `advance` gives the due time after another. */
-  add(loss: Loss, isWhole: boolean, advance: (at: number) => number): Loss | null {
+  /** Notes a loss; returns the part that is to be told of one by one, if any. `advance` gives the due time so many after another. */
+  add(loss: Loss, advance: (first: number, steps: number) => number): Loss | null {
     const count = Math.min(loss.count, MOST_SINGLY - this.#count);
     this.#count += count;
-    let first = loss.first;
-    for (let skipped = 0; skipped < count && count < loss.count; skipped++) first = advance(first);
-    if (count < loss.count) this.#addToRest({ ...loss, first, count: loss.count - count }, isWhole);
+    if (count < loss.count) {
+      const first = count === 0 ? loss.first : advance(loss.first, count);
+      this.#addToRest({ ...loss, first, count: loss.count - count });
+    }
     return count === 0 ? null : { ...loss, count };
   }
 
@@ -44,13 +45,13 @@ export class Losses {
     return rest;
   }
 
-  #addToRest(loss: Loss, isWhole: boolean): void {
+  #addToRest(loss: Loss): void {
     const before = this.#rest;
     this.#rest = {
       ...loss,
       first: before?.first ?? loss.first,
       count: (before?.count ?? 0) + loss.count,
-      summary: { last: loss.noticedAt, isWhole: isWhole && before?.summary?.isWhole !== false },
+      summary: { last: loss.noticedAt },
     };
   }
 }

@@ -1,64 +1,101 @@
 import { Heap } from "./heap.ts";
 
+/**
+ * What is known of a host: its last check took little time, it took long (and the host was well), it took long and failed, or there
+ * was none yet.
+ */
+export type Standing = "quick" | "slow" | "suspect" | "unknown";
+
 /** Who may wait for a slot. */
 export interface Waiting {
-  /** Failed last time, and took its time over it. */
-  isSuspect: boolean;
+  /** Does not change while it waits. */
+  readonly standing: Standing;
   /** In the line; set to false to leave it. */
   isWaiting: boolean;
 }
 
-/** The part of the slots that suspects may hold at one time. */
-const SUSPECTS_PART = 0.75;
+/** The part of the slots that suspects and hosts that nothing is known of may hold at one time. */
+const DOUBTFUL_PART = 0.75;
+/** What these and slow hosts may hold together. */
+const SLOW_PART = 0.875;
+/** What each of the two doubtful kinds may hold however much the other has. */
+const OWN_PART = 0.125;
 
 /**
  * A limited number of slots for checks, and the line of those who wait for one, in order of due time. A host that never
  * answers holds its slot until the deadline, thousands of times longer than one that does; where many are like that, they
- * would hold all slots. So those that failed slowly last time share a part of them: they wait for each other, and nobody
- * else waits for them.
+ * would hold all slots. So those that failed slowly last time share a part of them, with those that nothing is known of, which after
+ * a start may be the same ones; these go first, for it is the way to be known. Hosts that are well but slow have a larger part, and
+ * the rest is for quick ones alone: nobody quick waits for a slow one.
  */
 export class Slots<T extends Waiting> {
   readonly #limit: number;
-  readonly #suspectsLimit: number;
-  readonly #line = new Heap<Place<T>>(({ since }) => since);
-  readonly #suspectsLine = new Heap<Place<T>>(({ since }) => since);
-  #held = 0;
-  #heldBySuspects = 0;
+  readonly #doubtfulLimit: number;
+  readonly #slowLimit: number;
+  readonly #ownLimit: number;
+  readonly #lines: Readonly<Record<Standing, Heap<Place<T>>>> = {
+    quick: new Heap(({ since }) => since),
+    slow: new Heap(({ since }) => since),
+    suspect: new Heap(({ since }) => since),
+    unknown: new Heap(({ since }) => since),
+  };
+  readonly #held: Record<Standing, number> = { quick: 0, slow: 0, suspect: 0, unknown: 0 };
 
   constructor(limit: number) {
     this.#limit = limit;
-    this.#suspectsLimit = Math.max(1, Math.floor(limit * SUSPECTS_PART));
+    this.#slowLimit = Math.max(1, Math.floor(limit * SLOW_PART));
+    // So that suspects alone, which many are in the long run, never hold all that others share with them.
+    this.#doubtfulLimit = Math.max(1, Math.min(this.#slowLimit - 1, Math.floor(limit * DOUBTFUL_PART)));
+    this.#ownLimit = Math.ceil(limit * OWN_PART);
   }
 
   /** How many slots are held. */
   get held(): number {
-    return this.#held;
+    const { quick, slow, suspect, unknown } = this.#held;
+    return quick + slow + suspect + unknown;
   }
 
   /** Joins the line, at the place of a due time (milliseconds since 1970). */
   join(who: T, since: number): void {
     who.isWaiting = true;
-    (who.isSuspect ? this.#suspectsLine : this.#line).add({ who, since });
+    this.#lines[who.standing].add({ who, since });
   }
 
   /** Gives a slot to whoever has waited longest and may have one; undefined where there is nobody, or no slot. */
   take(): Slot<T> | undefined {
-    if (this.#held >= this.#limit) return undefined;
-    const first = foremost(this.#line);
-    const suspect = this.#heldBySuspects < this.#suspectsLimit ? foremost(this.#suspectsLine) : undefined;
-    const isSuspect = suspect !== undefined && (first === undefined || suspect.since < first.since);
-    const place = (isSuspect ? this.#suspectsLine : this.#line).take();
-    if (place === undefined) return undefined;
+    const standing = this.#nextStanding();
+    const place = standing && this.#lines[standing].take();
+    if (standing === undefined || place === undefined) return undefined;
     place.who.isWaiting = false;
-    this.#held++;
-    if (isSuspect) this.#heldBySuspects++;
-    return { who: place.who, isSuspect };
+    this.#held[standing]++;
+    return { who: place.who, standing };
   }
 
   /** Gives a slot back. */
-  free({ isSuspect }: Slot<T>): void {
-    this.#held--;
-    if (isSuspect) this.#heldBySuspects--;
+  free({ standing }: Slot<T>): void {
+    this.#held[standing]--;
+  }
+
+  #nextStanding(): Standing | undefined {
+    let [next, earliest]: [Standing | undefined, number] = [undefined, Infinity];
+    for (const standing of this.#allowed()) {
+      const since = foremost(this.#lines[standing])?.since ?? Infinity;
+      if (since < earliest) [next, earliest] = [standing, since];
+    }
+    return next;
+  }
+
+  /** Who may have the next slot. */
+  *#allowed(): Generator<Standing, void> {
+    const { slow, suspect, unknown } = this.#held;
+    if (this.held >= this.#limit) return;
+    yield "quick";
+    if (slow + suspect + unknown >= this.#slowLimit) return;
+    yield "slow";
+    const isCrowded = suspect + unknown >= this.#doubtfulLimit;
+    if (!isCrowded || unknown < this.#ownLimit) yield "unknown";
+    const mustYield = suspect >= this.#ownLimit && foremost(this.#lines.unknown) !== undefined;
+    if (!isCrowded && !mustYield) yield "suspect";
   }
 }
 
@@ -66,7 +103,7 @@ export class Slots<T extends Waiting> {
 export interface Slot<T> {
   readonly who: T;
   /** Whose part of the slots it is of. */
-  readonly isSuspect: boolean;
+  readonly standing: Standing;
 }
 
 interface Place<T> {

@@ -1,5 +1,8 @@
 import { type Host, parseHosts } from "../../lib/hosts.ts";
-import { type Loss, type Moment, Timetable, type Turn } from "../../lib/timetable.ts";
+import { type Loss, type Moment, type Recall, type Standing, Timetable, type Turn } from "../../lib/timetable.ts";
+
+/** Milliseconds that a check of a quick host takes at most. */
+const SLOW = 1000;
 
 export const NOON = Date.parse("2026-03-01T12:00:00Z");
 
@@ -29,7 +32,7 @@ interface Running {
   readonly turn: Turn;
   /** On the steady clock. */
   readonly end: number;
-  readonly fails: boolean;
+  readonly standing: Standing;
   readonly begun: Begun;
 }
 
@@ -51,14 +54,17 @@ export class Simulation {
 
   constructor(
     hosts: readonly Host[],
-    { concurrency = 1000, course = () => ({ takes: 50 }), once = false }: {
+    { concurrency = 1000, course = () => ({ takes: 50 }), once = false, recall }: {
       concurrency?: number;
       course?: (address: string) => Course;
       once?: boolean;
+      recall?: Recall;
     } = {},
   ) {
     this.#course = course;
-    this.timetable = once ? Timetable.once(hosts, concurrency, this.now) : new Timetable(hosts, concurrency, this.now);
+    this.timetable = once
+      ? Timetable.once(hosts, concurrency, this.now)
+      : new Timetable(hosts, concurrency, this.now, recall);
   }
 
   /** Lets so many milliseconds pass on both clocks. */
@@ -122,7 +128,7 @@ export class Simulation {
     this.turns++;
     for (let first = this.#running[0]; first !== undefined && first.end <= this.now.steady; first = this.#running[0]) {
       this.#running.shift();
-      if (!this.timetable.release(first.turn, first.fails, this.now)) this.unsound.add(first.begun);
+      if (!this.timetable.release(first.turn, first.standing, this.now)) this.unsound.add(first.begun);
     }
     this.timetable.advance(this.now);
     for (let turn = this.timetable.take(); turn !== undefined; turn = this.timetable.take()) this.#begin(turn);
@@ -136,7 +142,8 @@ export class Simulation {
     const { takes, fails = false } = this.#course(address);
     const end = this.now.steady + takes;
     const place = this.#running.findLastIndex((other) => other.end <= end);
-    this.#running.splice(place + 1, 0, { turn, end, fails, begun });
+    const standing = takes <= SLOW ? "quick" : fails ? "suspect" : "slow";
+    this.#running.splice(place + 1, 0, { turn, end, standing, begun });
     const ofOne = this.#running.filter((other) => other.turn.host.address === address).length;
     this.mostOfOne = Math.max(this.mostOfOne, ofOne);
     this.most = Math.max(this.most, this.#running.length);

@@ -1,0 +1,105 @@
+import type { Worker } from "node:worker_threads";
+import { type Job, Unmatched } from "./job.ts";
+import type { Message } from "./worker.ts";
+
+/** What came of a job, and how many seconds after the worker had begun with it; Infinity where no answer came. */
+export interface Outcome {
+  readonly answer: boolean | Unmatched;
+  readonly seconds: number;
+}
+
+/** One worker, started anew when it is needed again after it broke or was stopped, and the job that it does. */
+export class Thread {
+  readonly #start: () => Worker;
+  #worker: Worker | undefined;
+  #isBusy = false;
+
+  constructor(start: () => Worker) {
+    this.#start = start;
+  }
+
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
+  get isIdle(): boolean {
+    return !this.#isBusy && this.#worker !== undefined;
+  }
+
+  async end(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.terminate();
+  }
+
+  /** The worker that runs, or one that starts now. It may end at any time, and then is not asked again. */
+  worker(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const worker = this.#start();
+    this.#worker = worker;
+    worker.on("error", () => {});
+    worker.once("exit", () => {
+      if (this.#worker === worker) this.#worker = undefined;
+    });
+    worker.unref();
+    return worker;
+  }
+
+  /**
+   * Has the worker do a job. Where no answer comes, the worker is stopped: nothing else ends a match under way. Null where it took more
+   * than `budget` seconds, counted from when it had begun; the job's bytes are then still there.
+   */
+  async ask(job: Job, budget: number | null): Promise<Outcome | null> {
+    this.#isBusy = true;
+    try {
+      return await this.#ask(job, budget);
+    } catch (error) {
+      if (error === TOO_SLOW) return null;
+      return { answer: new Unmatched(error instanceof Error ? error.message : String(error)), seconds: Infinity };
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async #ask({ question, limit, signal }: Job, budget: number | null): Promise<Outcome> {
+    const worker = this.worker();
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    let [begun, timerOfBudget]: [number, ReturnType<typeof setTimeout> | undefined] = [performance.now(), undefined];
+    const hear = (message: Message) => {
+      if (message !== "begun") {
+        const answer = typeof message === "boolean" ? message : unmatched(message);
+        return resolve({ answer, seconds: (performance.now() - begun) / 1000 });
+      }
+      begun = performance.now();
+      if (budget !== null) timerOfBudget = setTimeout(() => reject(TOO_SLOW), budget * 1000);
+    };
+    const giveUp = () => reject(signal.reason);
+    const late = () => reject(new Error(`the pattern was not done with it within ${limit} s`));
+    const exit = () => reject(new Error("its worker ended"));
+    const timer = setTimeout(late, limit * 1000);
+    signal.addEventListener("abort", giveUp, { once: true });
+    worker.on("message", hear).once("error", reject).once("exit", exit);
+    // Only while it works, the worker keeps the program alive.
+    worker.ref();
+    try {
+      // What goes over for good costs no copy; but who may be stopped within its budget is asked once more.
+      worker.postMessage(question, budget === null ? [question.bytes.buffer] : []);
+      return await promise;
+    } catch (error) {
+      this.#worker = undefined;
+      void worker.terminate();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(timerOfBudget);
+      signal.removeEventListener("abort", giveUp);
+      worker.off("message", hear).off("error", reject).off("exit", exit).unref();
+    }
+  }
+}
+
+const TOO_SLOW = new Error("the match took more than its budget");
+
+function unmatched({ unknown }: Exclude<Message, boolean | "begun">): Unmatched {
+  return new Unmatched(`its charset is not known: ${unknown}`);
+}
