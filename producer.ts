@@ -2,6 +2,8 @@
 import { watchBacklog } from "./lib/backlog.ts";
 import { Bell } from "./lib/bell.ts";
 import { Checks } from "./lib/checks.ts";
+import { runtimeAuthorities } from "./lib/check/authorities.ts";
+import { CertificateJudge } from "./lib/check/judgement.ts";
 import { count } from "./lib/count.ts";
 import { deliver, type Figures, untilKept } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
@@ -15,7 +17,7 @@ import { openOutbox } from "./lib/outbox.ts";
 import { isPrivateAddress } from "./lib/private_address.ts";
 import { type ProducerWatch, watchProducer } from "./lib/producer_watch.ts";
 import { type Program, runProgram } from "./lib/program.ts";
-import { type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
+import { denoCertificatesFile, type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
 import { planSink, type SinkPlan } from "./lib/sink.ts";
 import { allUsable, UsageError } from "./lib/usage_error.ts";
 import { USER_AGENT } from "./lib/version.ts";
@@ -54,9 +56,11 @@ async function produce(
   const [late, failed] = [new AbortController(), new AbortController()];
   await using matcher = openMatcher({ isExpected: reading.hosts.some(({ pattern }) => pattern !== null) });
   const isBlocked = settings.blockPrivateAddresses ? isPrivateAddress : null;
+  const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
+  const route = { names: systemNames(), isBlocked, certificates };
   const checks = new Checks(
     reading.hosts,
-    { ...settings, concurrency, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
+    { ...settings, ...route, concurrency, isOnce, userAgent: USER_AGENT, matcher },
     AbortSignal.any([stop, failed.signal]),
     AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
   );

@@ -5,6 +5,8 @@ import { gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { check, type CheckOptions } from "../lib/check.ts";
+import { runtimeAuthorities } from "../lib/check/authorities.ts";
+import { CertificateJudge } from "../lib/check/judgement.ts";
 import type { Host } from "../lib/hosts.ts";
 import { openMatcher } from "../lib/matching.ts";
 import { systemNames } from "../lib/names.ts";
@@ -55,7 +57,7 @@ const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const options: CheckOptions = {
   ...{ timeout: 10, location: null, userAgent: "check-test", matcher },
-  ...{ names: systemNames(), isBlocked: null },
+  ...{ names: systemNames(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
 };
 const never = new AbortController().signal;
 

@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import process from "node:process";
 import { getCACertificates } from "node:tls";
 import { type Certificate, readCertificate } from "./certificate.ts";
 
@@ -11,14 +10,14 @@ export interface Authorities {
 
 /**
  * The authorities that the runtime's own judge trusts, too. They are read when they are first asked for. Deno does not tell those of
- * DENO_CERT.
+ * DENO_CERT, so they are read from that `denoFile`; null: there is none, or the runtime is another.
  */
-export function runtimeAuthorities(): Authorities {
+export function runtimeAuthorities(denoFile: string | null): Authorities {
   let bySubject: ReadonlyMap<string, readonly Certificate[]> | undefined;
   return {
     named(subject) {
       bySubject ??= Map.groupBy(
-        readAll([...getCACertificates("default"), denoCertificates()]),
+        readAll([...getCACertificates("default"), read(denoFile)]),
         ({ subject }) => subject,
       );
       return bySubject.get(subject) ?? [];
@@ -26,9 +25,8 @@ export function runtimeAuthorities(): Authorities {
   };
 }
 
-function denoCertificates(): string {
-  const file = "Deno" in globalThis ? process.env.DENO_CERT : undefined;
-  if (file === undefined || file === "") return "";
+function read(file: string | null): string {
+  if (file === null) return "";
   try {
     return readFileSync(file, "latin1");
   } catch {

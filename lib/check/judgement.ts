@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from "node:net";
-import { runtimeAuthorities } from "./authorities.ts";
+import type { Authorities } from "./authorities.ts";
 import type { Certificate, Constraints, Names } from "./certificate.ts";
 import { type Path, PathFinder } from "./paths.ts";
 
@@ -24,10 +24,15 @@ export interface RuntimeVerdict {
 
 /**
  * Judges certificates by one rule for both runtimes, which look for different faults and name them differently (docs/checks.md has the
- * rule). A certificate is good where the runtime trusts it and nothing is found here.
+ * rule). A certificate is good where the runtime trusts it and nothing is found here. One judge serves all checks: it remembers what it
+ * has read and verified.
  */
 export class CertificateJudge {
-  readonly #finder = new PathFinder(runtimeAuthorities());
+  readonly #finder: PathFinder;
+
+  constructor(authorities: Authorities) {
+    this.#finder = new PathFinder(authorities);
+  }
 
   /** `raws`: what the server sent, its own certificate first. `host`: a name in lower case or an address. */
   judge(raws: readonly Buffer[], host: string, runtime: RuntimeVerdict, now: number = Date.now()): Judgement {

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { connect, createSecureContext, DEFAULT_CIPHERS } from "node:tls";
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from "node:tls";
 import { codeOf, Failure } from "./failure.ts";
-import { CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
+import { type CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
 import { literalAddress } from "./resolve.ts";
 import { wait } from "./wait.ts";
 
@@ -32,14 +32,16 @@ const CIPHERS = `${DEFAULT_CIPHERS}:!DHE`;
 /** Shared by all checks: a context of its own would cost each check more than the rest of it. */
 const trusted = fullHandshakes(createSecureContext({ ecdhCurve: GROUPS, ciphers: CIPHERS }));
 
-/** Shared by all checks, since it remembers what it has verified. */
-const certificates = new CertificateJudge();
-
 /**
  * TLS over `socket`, with the chain checked against the system's trust and the name against `hostname`. The handshake is let
  * through whatever certificate comes, so that its expiry is known; nothing is sent before the certificate has been judged.
  */
-export function secure(socket: Socket, hostname: string, signal: AbortSignal): Promise<Secured> {
+export function secure(
+  socket: Socket,
+  hostname: string,
+  certificates: CertificateJudge,
+  signal: AbortSignal,
+): Promise<Secured> {
   return wait(signal, (done) => {
     const name = hostname.replace(/\.$/, "");
     const address = literalAddress(name)?.address;
