@@ -2,6 +2,8 @@
 import { watchBacklog } from "./lib/backlog.ts";
 import { Bell } from "./lib/bell.ts";
 import { Checks } from "./lib/checks.ts";
+import { runtimeAuthorities } from "./lib/check/authorities.ts";
+import { CertificateJudge } from "./lib/check/judgement.ts";
 import { count } from "./lib/count.ts";
 import { deliver, type Figures, untilKept } from "./lib/delivery.ts";
 import { dueTimes } from "./lib/due_times.ts";
@@ -15,7 +17,7 @@ import { openOutbox } from "./lib/outbox.ts";
 import { isPrivateAddress } from "./lib/private_address.ts";
 import { type ProducerWatch, watchProducer } from "./lib/producer_watch.ts";
 import { type Program, runProgram } from "./lib/program.ts";
-import { type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
+import { denoCertificatesFile, type ProducerSettings, readProducerSettings } from "./lib/settings.ts";
 import { planSink, type SinkPlan } from "./lib/sink.ts";
 import { StandingsFile } from "./lib/standings_file.ts";
 import { allUsable, UsageError } from "./lib/usage_error.ts";
@@ -62,9 +64,11 @@ async function produce(
   const keepsStandings = settings.spool !== null && settings.kafka !== null && !isOnce;
   const standings = keepsStandings ? await StandingsFile.open(settings.spool) : null;
   const recall = standings === null ? undefined : (address: string) => standings.recall(address);
+  const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
+  const route = { names: systemNames(), isBlocked, certificates };
   const checks = new Checks(
     reading.hosts,
-    { recall, ...settings, concurrency, isOnce, userAgent: USER_AGENT, names: systemNames(), isBlocked, matcher },
+    { recall, ...settings, ...route, concurrency, isOnce, userAgent: USER_AGENT, matcher },
     AbortSignal.any([stop, failed.signal]),
     AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
   );

@@ -98,6 +98,15 @@ export function environmentOf(program: ProgramName): Environment {
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
 }
 
+/** The file of authorities that Deno trusts beside its own, which it tells nobody; null where there is none or it may not be known. */
+export function denoCertificatesFile(): string | null {
+  try {
+    return "Deno" in globalThis ? process.env.DENO_CERT || null : null;
+  } catch {
+    return null;
+  }
+}
+
 /** Reads the producer's command line (what follows the program's name) and environment. Reads secret files, nothing else. */
 export function readProducerSettings(args: readonly string[], environment: Environment): Parsed<ProducerSettings> {
   const reader = new SettingsReader("producer", args, environment);

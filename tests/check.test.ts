@@ -1,9 +1,12 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
+import type { TlsOptions } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { check, type CheckOptions } from "../lib/check.ts";
+import { runtimeAuthorities } from "../lib/check/authorities.ts";
+import { CertificateJudge } from "../lib/check/judgement.ts";
 import type { Host } from "../lib/hosts.ts";
 import { openMatcher } from "../lib/matching.ts";
 import { systemNames } from "../lib/names.ts";
@@ -28,7 +31,7 @@ async function runChecks(
   runtime: Runtime,
   order: Order,
   manner: "at-once" | "in-turn" = "at-once",
-  trusted: string | undefined = certificates.authorityFile,
+  trusted: string | undefined = certificates.trustedFile,
 ): Promise<ReadonlyMap<string, Checked>> {
   const script = fileURLToPath(new URL("support/check_runner.ts", import.meta.url));
   const [command, args] = runtime === "node"
@@ -54,7 +57,7 @@ const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const options: CheckOptions = {
   ...{ timeout: 10, location: null, userAgent: "check-test", matcher },
-  ...{ names: systemNames(), isBlocked: null },
+  ...{ names: systemNames(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
 };
 const never = new AbortController().signal;
 
@@ -113,7 +116,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       });
       if (expected.detail !== undefined) {
         expect(metric.error_detail).toBe(
-          typeof expected.detail === "string" ? expected.detail : expected.detail(world.places),
+          typeof expected.detail === "string" ? expected.detail : expected.detail(world.places, runtime),
         );
       }
       expect(metric.error_detail === null).toBe(metric.error === null);
@@ -209,25 +212,65 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     expect(names.sort()).toEqual(["localhost", "localhost", undefined]);
   });
 
-  it("check tells the earliest expiry in the chain that was sent, of refused certificates too", () => {
+  it("check tells the earliest expiry on the path that was verified, else in what was sent", () => {
     const { expiry } = certificates;
-    expect(Object.fromEntries(
+    const expiries = Object.fromEntries(
       [...checked].flatMap(([name, { metric }]) =>
         metric.tls_expires_at === null ? [] : [[name, metric.tls_expires_at]]
       ),
-    )).toEqual({
-      "TLS": expiry.intermediate,
-      "TLS by address": expiry.intermediate,
-      "TLS at a name with umlauts": expiry.intermediate,
-      "a redirect to TLS at another name": expiry.intermediate,
-      "a slow handshake": expiry.intermediate,
-      "a redirect to TLS": expiry.intermediate,
-      "TLS with the root sent along": expiry.authority,
+    );
+    // The root that this machine trusts belongs to the path, whoever sends it.
+    const verified = [
+      "TLS",
+      "TLS by address",
+      "TLS at a name with umlauts",
+      "TLS with the root sent along",
+      "a redirect to TLS at another name",
+      "a slow handshake",
+      "a redirect to TLS",
+      "an RSA key of 2,048 bits",
+      "an authority that serves",
+      "an intermediate before and after it was renewed",
+      "an expired certificate left over in what is sent",
+      "32 certificates",
+      "a wildcard",
+      // Their paths are good, only not for the name.
+      "a certificate for another name",
+      "a certificate whose name is a common name",
+      "a certificate whose address is written as a name",
+      "a wildcard and its own domain",
+      "a wildcard for two labels",
+      "a wildcard for all of a top-level domain",
+      "a wildcard for a part of a label",
+    ];
+    const refused = {
       "an expired certificate": expiry.expired,
-      "a certificate for another name": expiry.leaf,
+      "an expired intermediate": expiry.expired,
+      "33 certificates": expiry.crossed,
       "a certificate of next week": expiry.leaf,
       "a self-signed certificate": expiry.leaf,
       "a missing intermediate certificate": expiry.leaf,
+      "a certificate of version 1": expiry.leaf,
+      "a certificate signed with SHA-1": expiry.leaf,
+      "a certificate for clients": expiry.leaf,
+      "a certificate for signing alone": expiry.leaf,
+      // Deno ends these handshakes, and tells no certificate.
+      ...(runtime === "node" && {
+        "a critical extension that nobody knows": expiry.leaf,
+        "an RSA key of 1,024 bits": expiry.leaf,
+      }),
+      "an expired root": expiry.leaf,
+      "an intermediate signed with SHA-1": expiry.intermediate,
+      "an intermediate whose key is short": expiry.intermediate,
+      "an intermediate for mail": expiry.intermediate,
+      "an intermediate that is no authority": expiry.intermediate,
+      "a name that the intermediate may not sign for": expiry.intermediate,
+    };
+    expect(expiries).toEqual({
+      ...Object.fromEntries(verified.map((name) => [name, expiry.authority])),
+      "a self-signed certificate that is trusted": expiry.trustedSelf,
+      "a self-signed authority that is trusted and serves": expiry.trustedAuthority,
+      ...refused,
     });
   });
 
@@ -280,6 +323,116 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     );
     expect([...again.values()].map(({ metric: { error } }) => error).sort()).toEqual([null, null, "tls", "tls"]);
     expect(sites.tls.requests.slice(before).map(({ isResumed }) => isResumed)).toEqual([false, false]);
+  });
+});
+
+/** What a server refuses a check with, in Node's TLS; `tells` is how the detail begins. */
+const REFUSALS: Readonly<Record<string, { readonly tls: TlsOptions; readonly tells: string }>> = {
+  "wants a client certificate under TLS 1.3": {
+    tls: { requestCert: true, minVersion: "TLSv1.3" },
+    tells: "the server refuses the TLS connection: certificate_required",
+  },
+  "wants a client certificate under TLS 1.2": {
+    tls: { requestCert: true, maxVersion: "TLSv1.2" },
+    tells:
+      "the server refuses the TLS connection: handshake_failure (no cipher in common, or it wants a client certificate",
+  },
+  "speaks another protocol within TLS": {
+    tls: { ALPNProtocols: ["h2"] },
+    tells: "the server refuses the TLS connection: no_application_protocol",
+  },
+  "speaks TLS 1.1 alone": {
+    tls: { minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" },
+    tells: "the server refuses the TLS connection: protocol_version",
+  },
+  "chooses the numbers of the key exchange": {
+    tls: { dhparam: "auto", ciphers: "DHE-RSA-AES128-GCM-SHA256", maxVersion: "TLSv1.2" },
+    tells: "the server refuses the TLS connection: handshake_failure (no cipher in common",
+  },
+};
+/** What Node's TLS has and Deno's lacks. */
+const NODE_ALONE: Readonly<Record<string, TlsOptions>> = {
+  "CBC ciphers": { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-SHA256" },
+  "RSA key exchange": { maxVersion: "TLSv1.2", ciphers: "AES128-GCM-SHA256" },
+  "P-521 key exchange under TLS 1.2": { maxVersion: "TLSv1.2", ecdhCurve: "P-521" },
+  "P-521 key exchange under TLS 1.3": { minVersion: "TLSv1.3", ecdhCurve: "P-521" },
+};
+const DENO_LACKS = "; Deno's TLS has no CBC ciphers, no RSA key exchange and no P-521 key exchange, Node has)";
+/** Alerts by their number (RFC 8446, section 6); those that a runtime does not know have none of its words. */
+const ALERTS: Readonly<Record<number, string>> = {
+  10: "unexpected_message",
+  40: "handshake_failure",
+  42: "bad_certificate",
+  49: "access_denied",
+  70: "protocol_version",
+  71: "insufficient_security",
+  80: "internal_error",
+  90: "user_canceled",
+  109: "missing_extension",
+  112: "unrecognized_name",
+  115: "unknown_psk_identity",
+  116: "certificate_required",
+  120: "no_application_protocol",
+};
+
+describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) => {
+  const detailsOf = async (places: Readonly<Record<string, number>>) => {
+    const targets = Object.entries(places).map(([name, port]) => targetOf(name, `https://localhost:${port}/`));
+    const checked = await runChecks(runtime, { names: {}, targets });
+    return new Map([...checked].map(([name, { metric: { error, error_detail } }]) => [name, { error, error_detail }]));
+  };
+
+  it("check tells a server's refusal by the alert's name, also behind the handshake", async () => {
+    await using stack = new AsyncDisposableStack();
+    const places: Record<string, number> = {};
+    for (const [name, { tls }] of Object.entries(REFUSALS)) {
+      const ca = certificates.good.cert;
+      const site = await openSite((socket) => socket.end(answer("200 OK")), {
+        ...{ identity: certificates.rsa, tls: { ca, ...tls } },
+      });
+      places[name] = stack.use(site).port;
+    }
+    const details = await detailsOf(places);
+    for (const [name, { tells }] of Object.entries(REFUSALS)) {
+      expect(details.get(name)).toEqual({ error: "tls", error_detail: expect.stringContaining(tells) });
+    }
+  });
+
+  it("check tells each alert by its name", async () => {
+    await using stack = new AsyncDisposableStack();
+    const places: Record<string, number> = {};
+    for (const number of Object.keys(ALERTS)) {
+      const alert = Buffer.of(21, 3, 3, 0, 2, 2, Number(number));
+      const site = await openSite(() => {}, {
+        onAccept: (socket) => !!socket.once("data", () => socket.end(alert)),
+      });
+      places[number] = stack.use(site).port;
+    }
+    const details = await detailsOf(places);
+    for (const [number, name] of Object.entries(ALERTS)) {
+      const { error, error_detail } = details.get(number) ?? {};
+      expect([error, error_detail?.replace(/ \(.*/, "")]).toEqual([
+        "tls",
+        `the server refuses the TLS connection: ${name}`,
+      ]);
+    }
+  });
+
+  it("check says what Deno's TLS lacks, where a server may want it", async () => {
+    await using stack = new AsyncDisposableStack();
+    const places: Record<string, number> = {};
+    for (const [name, tls] of Object.entries(NODE_ALONE)) {
+      const site = await openSite((socket) => socket.end(answer("200 OK")), { identity: certificates.rsa, tls });
+      places[name] = stack.use(site).port;
+    }
+    const details = await detailsOf(places);
+    for (const name of Object.keys(NODE_ALONE)) {
+      expect(details.get(name)).toEqual(
+        runtime === "node"
+          ? { error: null, error_detail: null }
+          : { error: "tls", error_detail: expect.stringContaining(DENO_LACKS) },
+      );
+    }
   });
 });
 

@@ -2,6 +2,8 @@ import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { Checks } from "../lib/checks.ts";
 import { openMatcher } from "../lib/matching.ts";
 import type { Metric } from "../lib/metric.ts";
+import { runtimeAuthorities } from "../lib/check/authorities.ts";
+import { CertificateJudge } from "../lib/check/judgement.ts";
 import { systemNames } from "../lib/names.ts";
 import { hostsOf } from "./support/simulation.ts";
 import { answer, openSite, refusedPort } from "./support/site.ts";
@@ -10,7 +12,7 @@ const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const OPTIONS = {
   ...{ timeout: 10, location: "here", userAgent: "checks-test", concurrency: 10, isOnce: false },
-  ...{ names: systemNames(), isBlocked: null, matcher },
+  ...{ names: systemNames(), isBlocked: null, matcher, certificates: new CertificateJudge(runtimeAuthorities(null)) },
 };
 afterEach(() => void vi.unstubAllGlobals());
 

@@ -1,4 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
+import { runtimeAuthorities } from "../lib/check/authorities.ts";
+import { CertificateJudge } from "../lib/check/judgement.ts";
 import { connect } from "../lib/check/connect.ts";
 import { alternate, dial, sample } from "../lib/check/dial.ts";
 import { Failure } from "../lib/check/failure.ts";
@@ -93,7 +95,7 @@ it("connect charges each phase with its own time", async () => {
   const watch = new Stopwatch();
   const { outcome, expiresAt } = await connect(
     new URL(`http://localhost:${site.port}/`),
-    { names, isBlocked: null },
+    { names, isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
     watch,
     never,
   );

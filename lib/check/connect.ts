@@ -19,7 +19,7 @@ export async function connect(url: URL, route: Route, watch: Stopwatch, signal: 
   const socket = await dial(addresses, portOf(url), signal);
   if (socket instanceof Failure || url.protocol === "http:") return { outcome: socket, expiresAt: null };
   watch.enter("tls");
-  return secure(socket, url.hostname, signal);
+  return secure(socket, url.hostname, route.certificates, signal);
 }
 
 async function find(hostname: string, { names }: Route, watch: Stopwatch, signal: AbortSignal) {

@@ -60,8 +60,8 @@ export function exchange(
     socket.once("end", () => fail(parser.close()));
     socket.once("error", (error) => fail(explain(error, parser)));
     socket.once("close", () => fail(parser.close()));
-    // Before anybody listened it may have ended.
-    if (socket.destroyed) fail(parser.broken("closed"));
+    // Before anybody listened it may have ended: with an alert too, which Deno may tell right behind the handshake.
+    if (socket.destroyed) fail(socket.errored === null ? parser.broken("closed") : explain(socket.errored, parser));
     else socket.write(requestFor(url, head), "latin1");
     return close;
   });

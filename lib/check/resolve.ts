@@ -2,12 +2,14 @@ import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
 import { type Names, NoAddress } from "../names.ts";
 import { Failure, ownFailure } from "./failure.ts";
+import type { CertificateJudge } from "./judgement.ts";
 
 /** How addresses of a host are found, and which of them may be dialed. */
 export interface Route {
   readonly names: Names;
   /** Which addresses are not to be dialed; null: all may be. */
   readonly isBlocked: ((address: string) => boolean) | null;
+  readonly certificates: CertificateJudge;
 }
 
 /** The address that a URL's host name already is, or undefined where it is a name. */

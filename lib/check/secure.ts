@@ -1,9 +1,9 @@
 import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
-import { connect, createSecureContext } from "node:tls";
-import { isDeepStrictEqual } from "node:util";
+import { connect, createSecureContext, DEFAULT_CIPHERS } from "node:tls";
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from "node:tls";
 import { codeOf, Failure } from "./failure.ts";
+import { type CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
 import { literalAddress } from "./resolve.ts";
 import { wait } from "./wait.ts";
 
@@ -11,7 +11,7 @@ import { wait } from "./wait.ts";
 export interface Secured {
   /** The connection, or why there is none. */
   readonly outcome: TLSSocket | Failure;
-  /** The earliest expiry in the chain that the server sent; null where it sent none. */
+  /** The earliest expiry on the path that was verified; where none was, of what the server sent. Null where it sent nothing. */
   readonly expiresAt: Date | null;
 }
 
@@ -23,14 +23,25 @@ const onDeno = "Deno" in globalThis;
  */
 const GROUPS = "X25519:P-256:P-384:P-521";
 
+/**
+ * Node's own choice without DHE, in which the server chooses the numbers: one of 10,000 bits takes a second of CPU. Browsers have no DHE
+ * either. Deno has none, and does not read this.
+ */
+const CIPHERS = `${DEFAULT_CIPHERS}:!DHE`;
+
 /** Shared by all checks: a context of its own would cost each check more than the rest of it. */
-const trusted = fullHandshakes(createSecureContext({ ecdhCurve: GROUPS }));
+const trusted = fullHandshakes(createSecureContext({ ecdhCurve: GROUPS, ciphers: CIPHERS }));
 
 /**
  * TLS over `socket`, with the chain checked against the system's trust and the name against `hostname`. The handshake is let
  * through whatever certificate comes, so that its expiry is known; nothing is sent before the certificate has been judged.
  */
-export function secure(socket: Socket, hostname: string, signal: AbortSignal): Promise<Secured> {
+export function secure(
+  socket: Socket,
+  hostname: string,
+  certificates: CertificateJudge,
+  signal: AbortSignal,
+): Promise<Secured> {
   return wait(signal, (done) => {
     const name = hostname.replace(/\.$/, "");
     const address = literalAddress(name)?.address;
@@ -41,6 +52,8 @@ export function secure(socket: Socket, hostname: string, signal: AbortSignal): P
       ALPNProtocols: ["http/1.1"],
       secureContext: trusted,
       rejectUnauthorized: false,
+      // Names are compared by a rule of our own, the same on both runtimes.
+      checkServerIdentity: () => undefined,
     });
     const refuse = (detail: string, expiresAt: Date | null = null) => {
       tls.destroy();
@@ -48,12 +61,17 @@ export function secure(socket: Socket, hostname: string, signal: AbortSignal): P
       done({ outcome: new Failure("tls", detail), expiresAt });
     };
     tls.once("secureConnect", () => {
-      const chain = sentChain(tls);
-      const expiresAt = earliest(chain);
-      if (tls.authorized === true) done({ outcome: tls, expiresAt });
-      else refuse(explainCertificate(tls, chain, address ?? name), expiresAt);
+      // A code, whatever its type says.
+      const verdict = { isTrusted: tls.authorized === true, code: String(tls.authorizationError) };
+      const { reason, expiresAt } = certificates.judge(sentChain(tls), address ?? name, verdict);
+      if (reason === null) done({ outcome: tls, expiresAt });
+      else refuse(reason, expiresAt);
     });
-    tls.on("error", (error) => refuse(explainHandshake(error)));
+    tls.on("error", (error) => {
+      // Behind the handshake it is for whoever uses the connection, and may come before anybody does.
+      tls.destroy(error);
+      refuse(explainHandshake(error));
+    });
     tls.once("close", () => refuse(CLOSED));
     return () => {
       tls.destroy();
@@ -71,77 +89,25 @@ function fullHandshakes(context: SecureContext): SecureContext {
   return context;
 }
 
-interface Certificate {
-  readonly from: Date;
-  readonly to: Date;
-  /** Whom it is for, as `DNS:a.example, IP Address:192.0.2.1`. */
-  readonly names: string | undefined;
-  /** True for one that signed itself: a root, or a server's that stands alone. */
-  readonly isSelfSigned: boolean;
-}
-
 /**
- * The chain as it was sent. Each runtime tells it in one place only: Node's `getPeerCertificate` adds the root it found on this
- * machine, Deno's `getPeerX509Certificate` ends after two.
+ * The certificates as they were sent, the server's own first. Each runtime tells them in one place only: Node's `getPeerCertificate`
+ * adds the root it found on this machine, Deno's `getPeerX509Certificate` ends after two.
  */
-function sentChain(tls: TLSSocket): readonly Certificate[] {
-  const chain: Certificate[] = [];
+function sentChain(tls: TLSSocket): readonly Buffer[] {
+  const chain: Buffer[] = [];
   if (onDeno) {
     const seen = new Set<DetailedPeerCertificate>();
     let next: DetailedPeerCertificate | undefined = tls.getPeerCertificate(true);
     // A root names itself as its issuer.
-    for (; next?.valid_to !== undefined && !seen.has(next); next = next.issuerCertificate) {
+    for (; next?.raw !== undefined && !seen.has(next); next = next.issuerCertificate) {
       seen.add(next);
-      const isSelfSigned = isDeepStrictEqual(next.issuer, next.subject);
-      chain.push({
-        from: new Date(next.valid_from),
-        to: new Date(next.valid_to),
-        names: next.subjectaltname,
-        isSelfSigned,
-      });
+      chain.push(Buffer.from(next.raw));
     }
   } else {
     let next: X509Certificate | undefined = tls.getPeerX509Certificate();
-    for (; next !== undefined; next = next.issuerCertificate) {
-      const isSelfSigned = next.issuer === next.subject;
-      chain.push({ from: next.validFromDate, to: next.validToDate, names: next.subjectAltName, isSelfSigned });
-    }
+    for (; next !== undefined; next = next.issuerCertificate) chain.push(next.raw);
   }
   return chain;
-}
-
-function earliest(chain: readonly Certificate[]): Date | null {
-  const time = Math.min(...chain.map(({ to }) => to.getTime()));
-  return Number.isFinite(time) ? new Date(time) : null;
-}
-
-/** What is wrong with a certificate, the same words on both runtimes: Deno has no code of its own for one that expired. */
-function explainCertificate(tls: TLSSocket, chain: readonly Certificate[], host: string): string {
-  // A code, whatever its type says. Names are looked at last: where they are wrong, all else is right.
-  const code = String(tls.authorizationError);
-  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return `certificate is not for ${host}${namesOf(chain)}`;
-  const now = Date.now();
-  if (chain.some(({ to }) => to.getTime() < now)) return "certificate has expired";
-  if (chain.some(({ from }) => from.getTime() > now)) return "certificate is not yet valid";
-  // Deno knows one code for all of these.
-  const isRootSent = chain.length > 1 && chain.at(-1)?.isSelfSigned === true;
-  const reason = isRootSent && CERTIFICATE_REASONS[code] === UNKNOWN_ISSUER ? UNTRUSTED : CERTIFICATE_REASONS[code];
-  return reason ?? `certificate is refused (${code})`;
-}
-
-const UNKNOWN_ISSUER = "certificate's issuer is not known, or an intermediate certificate is missing";
-const UNTRUSTED = "certificate's issuer is not trusted";
-const CERTIFICATE_REASONS: Readonly<Record<string, string>> = {
-  DEPTH_ZERO_SELF_SIGNED_CERT: "certificate is self-signed",
-  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
-  UNABLE_TO_GET_ISSUER_CERT: UNKNOWN_ISSUER,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_ISSUER,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_ISSUER,
-};
-
-function namesOf(chain: readonly Certificate[]): string {
-  const names = chain[0]?.names?.replaceAll(/DNS:|IP Address:/g, "");
-  return names === undefined ? "" : ` (it is for ${names})`;
 }
 
 /** What comes of a server that speaks plain HTTP. */
@@ -150,19 +116,44 @@ const CLOSED = "connection was closed during the TLS handshake";
 
 function explainHandshake(error: Error): string {
   const code = codeOf(error);
-  if (code === "ECONNRESET" || code === "EPIPE") return CLOSED;
+  if (code === "ECONNRESET" || code === "EPIPE" || /received fatal alert: CloseNotify/.test(error.message)) {
+    return CLOSED;
+  }
+  // The longest message of a handshake has the certificates.
+  if (/EXCESSIVE_MESSAGE_SIZE/.test(code) || /PayloadTooLarge/.test(error.message)) return TOO_LONG_CHAIN;
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
+  if (onDeno && code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE") return DENO_UNREADABLE;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
   return explainAlert(error) ?? `TLS handshake failed: ${reason?.toLowerCase().replaceAll("_", " ") ?? error.message}`;
 }
+
+/** Where Deno cannot read the server's certificate, or use its key, the handshake ends, and nobody is told the certificate. */
+const DENO_UNREADABLE =
+  "certificate cannot be used by Deno's TLS: its key is none of RSA of 2048 to 8192 bits, P-256, P-384, " +
+  "P-521 and Ed25519, or it has a critical extension that is not known";
+
+/** Alerts that may mean a limit of this side, and what else they mean. */
+const UNFIT = /^(?:handshake_failure|insufficient_security)$/;
+const UNFIT_REASONS = `no cipher in common, or it wants a client certificate${
+  onDeno ? "; Deno's TLS has no CBC ciphers, no RSA key exchange and no P-521 key exchange, Node has" : ""
+}`;
 
 /**
  * Why a server ended TLS, in the protocol's word for it (RFC 8446, section 6); null where an error is no alert. With TLS 1.3 it may come
  * behind the handshake: only then a server looks at the certificate that it wants of a client.
  */
 export function explainAlert(error: Error): string | null {
-  const onNode = /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)$/.exec(codeOf(error))?.[1];
-  const onDeno = /received fatal alert: (\w+)/.exec(error.message)?.[1]?.replaceAll(/([a-z])([A-Z])/g, "$1_$2");
-  const name = (onNode ?? onDeno)?.toLowerCase().replace("unrecognised", "unrecognized");
-  return name === undefined ? null : `the server refuses the TLS connection: ${name}`;
+  const name = alertIn(error);
+  if (name === null) return null;
+  return `the server refuses the TLS connection: ${name}${UNFIT.test(name) ? ` (${UNFIT_REASONS})` : ""}`;
+}
+
+/** Deno's codes stand for several alerts, so its words count; where it has none either, they hold the number. */
+function alertIn(error: Error): string | null {
+  const said = /received fatal alert: (?:AlertDescription\((0x\w+)\)|(\w+))/.exec(error.message);
+  if (said?.[1] !== undefined) return `alert ${Number(said[1])}`;
+  const onDeno = said?.[2]?.replaceAll(/([a-z])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4");
+  const onNode = /^ERR_SSL_(?:SSL\/TLS|SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)$/.exec(codeOf(error))?.[1];
+  const name = (onDeno ?? onNode)?.toLowerCase();
+  return name?.replace("unrecognised", "unrecognized").replace("cancelled", "canceled") ?? null;
 }

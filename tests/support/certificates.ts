@@ -7,6 +7,19 @@ import { join } from "node:path";
 export interface Identity {
   readonly key: string;
   readonly cert: string;
+  /** What a server has to be told to use them, such as keys that it finds too weak. */
+  readonly ciphers?: string;
+}
+
+/** How a certificate is made, where it is not for a server on loopback, of the usual key and digest. */
+interface Making {
+  readonly subject?: string;
+  /** Lines of openssl's configuration; none for a certificate of version 1. */
+  readonly extensions?: readonly string[];
+  readonly key?: string;
+  readonly digest?: string;
+  readonly from?: number;
+  readonly days?: number;
 }
 
 const DAY = 86_400_000;
@@ -33,12 +46,18 @@ export class Certificates implements Disposable {
   readonly #now = Math.floor(Date.now() / 1000) * 1000;
   /** The authority's certificate: the path of a PEM file. */
   readonly authorityFile = join(this.#folder, "authority.pem");
+  /** All that a check has to trust, an authority that has expired among it. */
+  readonly trustedFile = join(this.#folder, "trusted.pem");
   /** When the certificates expire, as a metric says it. */
   readonly expiry = {
     authority: this.#iso(LIFE.authority),
     intermediate: this.#iso(LIFE.intermediate),
     leaf: this.#iso(LIFE.leaf),
     expired: this.#iso(-1),
+    trustedSelf: this.#iso(50),
+    trustedAuthority: this.#iso(60),
+    crossed: this.#iso(-3),
+    oldRoot: this.#iso(-2),
   };
 
   constructor() {
@@ -48,6 +67,45 @@ export class Certificates implements Disposable {
     for (const name of ["authority", "intermediate", "leaf"]) this.#makeKey(name);
     this.#sign("authority", undefined, "authority", "basicConstraints = critical, CA:TRUE", LIFE.authority);
     this.#sign("intermediate", "authority", "intermediate", "basicConstraints = critical, CA:TRUE", LIFE.intermediate);
+    this.#makeMore();
+    const trusted = ["authority", "trusted-self", "trusted-authority", "old-root"];
+    writeFileSync(this.trustedFile, trusted.map((name) => this.#read(`${name}.pem`)).join(""));
+  }
+
+  /** Authorities with a fault each, and servers that are trusted without one. */
+  #makeMore(): void {
+    this.#openssl("genrsa", "-out", "short.key", "1024");
+    this.#openssl("genrsa", "-out", "rsa.key", "2048");
+    for (const name of ["old", "cross"]) this.#makeKey(name);
+    const authority = { extensions: [AUTHORITY], days: LIFE.intermediate, subject: "intermediate.example" };
+    this.#make("late-intermediate", "authority", { ...authority, key: "intermediate", days: -1 });
+    this.#make("sha1-intermediate", "authority", { ...authority, key: "intermediate", digest: "sha1" });
+    this.#make("short-intermediate", "authority", { ...authority, key: "short" });
+    this.#make("mail-intermediate", "authority", {
+      ...authority,
+      key: "intermediate",
+      extensions: [AUTHORITY, "extendedKeyUsage = emailProtection"],
+    });
+    this.#make("no-authority", "authority", {
+      ...authority,
+      key: "intermediate",
+      extensions: ["basicConstraints = CA:FALSE"],
+    });
+    this.#make("elsewhere-intermediate", "authority", {
+      ...authority,
+      key: "intermediate",
+      extensions: [AUTHORITY, "nameConstraints = critical, permitted;DNS:inside.test, permitted;IP:10.0.0.0/255.0.0.0"],
+    });
+    this.#make("trusted-self", undefined, { days: 50 });
+    this.#make("trusted-authority", undefined, { days: 60, extensions: [LOOPBACK_NAMES, AUTHORITY] });
+    // The authority once was below another one, whose certificate and whose signature have expired, though it is still trusted here.
+    this.#make("old-root", undefined, { key: "old", subject: "old.example", extensions: [AUTHORITY], days: -2 });
+    this.#make("crossed", "old-root", {
+      key: "authority",
+      subject: "authority.example",
+      extensions: [AUTHORITY],
+      days: -3,
+    }, "old");
   }
 
   /** For localhost and the loopback addresses, with its intermediate. */
@@ -75,6 +133,121 @@ export class Certificates implements Disposable {
   }
   get selfSigned(): Identity {
     return this.#leaf("self", undefined, LOOPBACK, LIFE.leaf, []);
+  }
+
+  /** A name stands only where nobody looks for it any more. */
+  get noNames(): Identity {
+    return this.#identity("no-names", "authority", {
+      subject: "localhost",
+      extensions: ["basicConstraints = CA:FALSE"],
+    });
+  }
+  get addressAsName(): Identity {
+    return this.#identity("address", "authority", {
+      subject: "127.0.0.1",
+      extensions: ["subjectAltName = DNS:localhost, DNS:127.0.0.1"],
+    });
+  }
+  get versionOne(): Identity {
+    return this.#identity("one", "authority", { subject: "localhost", extensions: [] });
+  }
+  get sha1(): Identity {
+    return { ...this.#identity("sha1", "authority", { digest: "sha1" }), ...WEAK };
+  }
+  get sha1Intermediate(): Identity {
+    return { ...this.#below("sha1-intermediate"), ...WEAK };
+  }
+  get shortIntermediate(): Identity {
+    return { ...this.#identity("below-short", "short-intermediate", {}, ["short-intermediate"], "short"), ...WEAK };
+  }
+  /** Of 1,024 bits. */
+  get shortKey(): Identity {
+    return { ...this.#identity("short-leaf", "authority", { key: "short" }), ...WEAK };
+  }
+  get rsa(): Identity {
+    return this.#identity("rsa-leaf", "authority", { key: "rsa" });
+  }
+  get forClients(): Identity {
+    return this.#identity("client", "authority", { extensions: [LOOPBACK_NAMES, "extendedKeyUsage = clientAuth"] });
+  }
+  get forSigning(): Identity {
+    return this.#identity("signing", "authority", { extensions: [LOOPBACK_NAMES, "keyUsage = critical, keyCertSign"] });
+  }
+  get mailIntermediate(): Identity {
+    return this.#below("mail-intermediate");
+  }
+  get noAuthority(): Identity {
+    return this.#below("no-authority");
+  }
+  get outsideConstraints(): Identity {
+    return this.#below("elsewhere-intermediate");
+  }
+  get strangeExtension(): Identity {
+    return this.#identity("strange", "authority", { extensions: [LOOPBACK_NAMES, "1.2.3.4 = critical, ASN1:NULL"] });
+  }
+  get expiredIntermediate(): Identity {
+    return this.#below("late-intermediate");
+  }
+  /** An authority's certificate that serves. */
+  get authorityAsServer(): Identity {
+    return this.#identity("authority-leaf", "authority", { extensions: [LOOPBACK_NAMES, AUTHORITY] });
+  }
+  get trustedSelf(): Identity {
+    return { key: this.#read("leaf.key"), cert: this.#read("trusted-self.pem") };
+  }
+  get trustedAuthority(): Identity {
+    return { key: this.#read("leaf.key"), cert: this.#read("trusted-authority.pem") };
+  }
+  /** With the intermediate as it was before it was renewed, and as it is now. */
+  get renewedIntermediate(): Identity {
+    return this.#identity("renewed", "intermediate", {}, ["late-intermediate", "intermediate"]);
+  }
+  /** With what once led to an authority that has expired since. */
+  get leftover(): Identity {
+    return this.#identity("leftover", "intermediate", {}, ["intermediate", "crossed", "old-root"]);
+  }
+  get belowOldRoot(): Identity {
+    return this.#identity("below-old", "old-root", {}, [], "old");
+  }
+  /** For a name that may stand for several. */
+  wildcard(name: string): Identity {
+    return this.#identity("wildcard", "authority", { extensions: [`subjectAltName = DNS:${name}`] });
+  }
+  /** With the same certificate behind it, so that there are `count`. */
+  long(count: number): Identity {
+    const { key, cert } = this.good;
+    return { key, cert: cert + this.#read("crossed.pem").repeat(count - 2) };
+  }
+
+  /** A server's certificate that an intermediate signed; the usual key signs, whatever its certificate is. */
+  #below(intermediate: string): Identity {
+    return this.#identity(`below-${intermediate}`, intermediate, {}, [intermediate], "intermediate");
+  }
+
+  #identity(
+    name: string,
+    issuer: string,
+    making: Making,
+    chain: readonly string[] = [],
+    signer = issuer,
+  ): Identity {
+    this.#make(name, issuer, making, signer);
+    const cert = [name, ...chain].map((part) => this.#read(`${part}.pem`)).join("");
+    return { key: this.#read(`${making.key ?? "leaf"}.key`), cert };
+  }
+
+  /** Makes NAME.pem, signed by `issuer` with the key of `signer`; by itself, where there is no issuer. */
+  #make(name: string, issuer: string | undefined, making: Making, signer = issuer): void {
+    const { key = "leaf", digest = "sha256", from = -10, days = LIFE.leaf, extensions = [LOOPBACK_NAMES] } = making;
+    writeFileSync(join(this.#folder, `${name}.ext`), extensions.map((line) => `${line}\n`).join(""));
+    this.#openssl("req", "-new", "-key", `${key}.key`, "-subj", `/CN=${making.subject ?? name}`, "-out", `${name}.csr`);
+    this.#openssl(
+      ...["ca", "-batch", "-notext", "-config", "ca.cnf", "-in", `${name}.csr`, "-out", `${name}.pem`, "-md", digest],
+      ...["-startdate", this.#asn1(from), "-enddate", this.#asn1(days)],
+      ...(extensions.length === 0 ? [] : ["-extfile", `${name}.ext`]),
+      ...(issuer === undefined ? ["-selfsign"] : ["-cert", `${issuer}.pem`]),
+      ...["-keyfile", `${signer ?? key}.key`],
+    );
   }
 
   [Symbol.dispose](): void {
@@ -127,4 +300,8 @@ export class Certificates implements Disposable {
   }
 }
 
+const AUTHORITY = "basicConstraints = critical, CA:TRUE";
+/** OpenSSL serves with keys and digests of old only when it is told to. */
+const WEAK = { ciphers: "DEFAULT@SECLEVEL=0" };
 const LOOPBACK = "DNS:localhost, IP:127.0.0.1, IP:::1";
+const LOOPBACK_NAMES = `subjectAltName = ${LOOPBACK}`;

@@ -1,5 +1,6 @@
 import type { Metric } from "../../lib/metric.ts";
 import { type Phase, PHASES } from "../../lib/check/stopwatch.ts";
+import type { Runtime } from "./programs.ts";
 
 /** Where things are in one run of the cases: `host:port` by what is special there; names end in .test, with a name server of their own. */
 export type World = Readonly<
@@ -20,6 +21,33 @@ export type World = Readonly<
     | "tlsSelfSigned"
     | "tlsNamed"
     | "tlsSlow"
+    | "tlsNoNames"
+    | "tlsAddressAsName"
+    | "tlsVersionOne"
+    | "tlsSha1"
+    | "tlsSha1Intermediate"
+    | "tlsShortIntermediate"
+    | "tlsForClients"
+    | "tlsForSigning"
+    | "tlsMailIntermediate"
+    | "tlsNoAuthority"
+    | "tlsOutsideConstraints"
+    | "tlsStrangeExtension"
+    | "tlsExpiredIntermediate"
+    | "tlsBelowOldRoot"
+    | "tlsAuthorityAsServer"
+    | "tlsTrustedSelf"
+    | "tlsTrustedAuthority"
+    | "tlsRenewedIntermediate"
+    | "tlsLeftover"
+    | "tlsRsa"
+    | "tlsWildcard"
+    | "tlsWildTop"
+    | "tlsWildPart"
+    | "tlsManyCertificates"
+    | "tlsEnoughCertificates"
+    | "tlsEndlessCertificates"
+    | "tlsShortKey"
     | "tlsSilent"
     | "dualStack"
     | "deaf"
@@ -40,7 +68,7 @@ export interface Case {
   readonly isValid: boolean;
   readonly error: Metric["error"];
   /** Exactly, with the world's places put in. */
-  readonly detail?: string | ((world: World) => string);
+  readonly detail?: string | ((world: World, runtime: Runtime) => string);
   /** The phases that hold a time, as `dns connect …`. */
   readonly phases: string;
   /** The phase in which the host is known to be slow. */
@@ -82,8 +110,33 @@ const bad = (
   ...(detail === undefined ? {} : { detail }),
   ...rest,
 } as Case);
-const refusedTls = (place: keyof World, detail: string) =>
+const refusedTls = (place: keyof World, detail: Case["detail"]) =>
   bad("tls", null, (world) => `https://${world[place]}/fine`, detail, { phases: TLS });
+
+const fineTls = (place: keyof World): Case => ({
+  ...up(200, ""),
+  url: (world) => `https://${world[place]}/fine`,
+  phases: TLS_ALL,
+});
+/** A site whose certificate is, or is not, for a name of the tests' own name server. */
+const fineTlsAt = (name: string, place: keyof World): Case => ({
+  ...fineTls(place),
+  url: (world) => `https://${name}:${portOf(world[place])}/fine`,
+});
+const misnamed = (name: string, place: keyof World, names: string) =>
+  bad(
+    "tls",
+    null,
+    (world) => `https://${name}:${portOf(world[place])}/fine`,
+    `certificate is not for ${name} (it is for ${names})`,
+    { phases: TLS },
+  );
+/** Deno ends the handshake, and tells no certificate. */
+const DENO_UNREADABLE =
+  "certificate cannot be used by Deno's TLS: its key is none of RSA of 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519, " +
+  "or it has a critical extension that is not known";
+const NO_NAMES = "certificate has no DNS name and no IP address (a common name does not count)";
+const NOT_FOR_SERVERS = "is not for servers (its extended key usage has no serverAuth)";
 
 const blocked = (address: string) => `${address} is a private address, and --block-private-addresses is on`;
 
@@ -515,6 +568,64 @@ export const CASES: Readonly<Record<string, Case>> = {
     "tlsWithoutIntermediate",
     "certificate's issuer is not known, or an intermediate certificate is missing",
   ),
+  "a certificate whose name is a common name": refusedTls("tlsNoNames", NO_NAMES),
+  "a certificate whose address is written as a name": misnamed(
+    "127.0.0.1",
+    "tlsAddressAsName",
+    "localhost, 127.0.0.1",
+  ),
+  "a certificate of version 1": refusedTls("tlsVersionOne", "certificate is of X.509 version 1, not 3"),
+  "a certificate signed with SHA-1": refusedTls("tlsSha1", "certificate is signed with SHA-1"),
+  "an intermediate signed with SHA-1": refusedTls(
+    "tlsSha1Intermediate",
+    "intermediate certificate intermediate.example is signed with SHA-1",
+  ),
+  "an intermediate whose key is short": refusedTls(
+    "tlsShortIntermediate",
+    "intermediate certificate intermediate.example has an RSA key of 1024 bits, fewer than 2048",
+  ),
+  "a certificate for clients": refusedTls("tlsForClients", `certificate ${NOT_FOR_SERVERS}`),
+  "a certificate for signing alone": refusedTls("tlsForSigning", "certificate is not for TLS (by its key usage)"),
+  "an intermediate for mail": refusedTls(
+    "tlsMailIntermediate",
+    `intermediate certificate intermediate.example ${NOT_FOR_SERVERS}`,
+  ),
+  "an intermediate that is no authority": refusedTls(
+    "tlsNoAuthority",
+    "intermediate certificate intermediate.example is not an authority's",
+  ),
+  "a name that the intermediate may not sign for": refusedTls(
+    "tlsOutsideConstraints",
+    "intermediate certificate intermediate.example may not sign for localhost (by its name constraints)",
+  ),
+  "a critical extension that nobody knows": refusedTls(
+    "tlsStrangeExtension",
+    (_, runtime) =>
+      runtime === "node" ? "certificate has a critical extension that is not known (1.2.3.4)" : DENO_UNREADABLE,
+  ),
+  "an RSA key of 1,024 bits": refusedTls(
+    "tlsShortKey",
+    (_, runtime) => runtime === "node" ? "certificate has an RSA key of 1024 bits, fewer than 2048" : DENO_UNREADABLE,
+  ),
+  "an expired intermediate": refusedTls(
+    "tlsExpiredIntermediate",
+    "intermediate certificate intermediate.example has expired",
+  ),
+  "an expired root": refusedTls("tlsBelowOldRoot", "root certificate old.example has expired"),
+  "an authority that serves": fineTls("tlsAuthorityAsServer"),
+  "a self-signed certificate that is trusted": fineTls("tlsTrustedSelf"),
+  "a self-signed authority that is trusted and serves": fineTls("tlsTrustedAuthority"),
+  "an intermediate before and after it was renewed": fineTls("tlsRenewedIntermediate"),
+  "an expired certificate left over in what is sent": fineTls("tlsLeftover"),
+  "an RSA key of 2,048 bits": fineTls("tlsRsa"),
+  "a wildcard": fineTlsAt("deep.wild.test", "tlsWildcard"),
+  "a wildcard and its own domain": misnamed("wild.test", "tlsWildcard", "*.wild.test"),
+  "a wildcard for two labels": misnamed("very.deep.wild.test", "tlsWildcard", "*.wild.test"),
+  "a wildcard for all of a top-level domain": misnamed("named.test", "tlsWildTop", "*.test"),
+  "a wildcard for a part of a label": misnamed("deep.wild.test", "tlsWildPart", "dee*.wild.test"),
+  "32 certificates": fineTls("tlsEnoughCertificates"),
+  "33 certificates": refusedTls("tlsManyCertificates", "the server sends more than 32 certificates"),
+  "400 certificates": refusedTls("tlsEndlessCertificates", "the server's certificates are longer than 64 KiB"),
   "no TLS where TLS is asked for": refusedTls("speaksPlainly", "the answer is not TLS"),
   "no TLS where nobody asked for it": bad(
     "tls",

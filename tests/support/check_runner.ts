@@ -3,11 +3,14 @@
 import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { check } from "../../lib/check.ts";
+import { runtimeAuthorities } from "../../lib/check/authorities.ts";
+import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { parseHosts } from "../../lib/hosts.ts";
 import { openMatcher } from "../../lib/matching.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { type NamesOptions, systemNames } from "../../lib/names.ts";
 import { isPrivateAddress } from "../../lib/private_address.ts";
+import { denoCertificatesFile } from "../../lib/settings.ts";
 
 /** What to check, and how. */
 export interface Target {
@@ -36,6 +39,7 @@ export interface Checked {
 const order = JSON.parse(await text(stdin)) as Order;
 const names = systemNames(order.names);
 const matcher = openMatcher();
+const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
 
 async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
   const { hosts: [host], problems } = parseHosts(line, "hosts.txt", "UTC");
@@ -43,7 +47,7 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
   const isBlocked = blocked === "private"
     ? isPrivateAddress
     : blocked && ((address: string) => blocked.includes(address));
-  const options = { timeout, location: "here", userAgent: "check-test", names, isBlocked, matcher };
+  const options = { timeout, location: "here", userAgent: "check-test", names, isBlocked, matcher, certificates };
   const metric = await check(host, new Date(0), options, new AbortController().signal);
   return { name, metric, memory: memoryUsage().rss };
 }

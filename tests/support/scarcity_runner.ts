@@ -3,6 +3,8 @@
 import { closeSync, openSync } from "node:fs";
 import { exit, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
+import { runtimeAuthorities } from "../../lib/check/authorities.ts";
+import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { check } from "../../lib/check.ts";
 import { parseHosts } from "../../lib/hosts.ts";
 import { openMatcher } from "../../lib/matching.ts";
@@ -18,7 +20,11 @@ const order = JSON.parse(await text(stdin)) as ScarcityOrder;
 const { hosts } = parseHosts(order.lines.join("\n"), "hosts.txt", "UTC");
 const names = systemNames(order.names);
 const matcher = openMatcher();
-const options = { timeout: 5, location: null, userAgent: "scarcity-test", names, isBlocked: null, matcher };
+const certificates = new CertificateJudge(runtimeAuthorities(null));
+const options = {
+  ...{ timeout: 5, location: null, userAgent: "scarcity-test" },
+  ...{ names, isBlocked: null, certificates, matcher },
+};
 const checkAll = () => Promise.all(hosts.map((host) => check(host, new Date(), options, new AbortController().signal)));
 
 const files: number[] = [];

@@ -1,7 +1,7 @@
 import { createServer as createTcpServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import type { TLSSocket } from "node:tls";
+import type { TlsOptions, TLSSocket } from "node:tls";
 import type { Identity } from "./certificates.ts";
 
 /** A request as it came. */
@@ -33,6 +33,8 @@ export interface SiteOptions {
   readonly address?: string;
   /** Speaks TLS with it. */
   readonly identity?: Identity;
+  /** What its TLS has beside it. */
+  readonly tls?: TlsOptions;
   /** Milliseconds from accepting a connection to the TLS handshake. */
   readonly handshakeDelay?: number;
   /** Called for every connection before it sends anything; true where it takes the connection over; what comes is dropped then. */
@@ -42,7 +44,7 @@ export interface SiteOptions {
 /** Opens a site; `page` answers every request. */
 export async function openSite(
   page: Page,
-  { address = "127.0.0.1", identity, handshakeDelay = 0, onAccept }: SiteOptions = {},
+  { address = "127.0.0.1", identity, tls, handshakeDelay = 0, onAccept }: SiteOptions = {},
 ): Promise<Site> {
   const requests: Request[] = [];
   const sockets = new Set<Socket>();
@@ -68,7 +70,7 @@ export async function openSite(
   };
   const inner = identity === undefined
     ? createTcpServer(serve)
-    : createTlsServer({ ...identity, ALPNProtocols: ["http/1.1"] }, serve);
+    : createTlsServer({ ...identity, ALPNProtocols: ["http/1.1"], ...tls }, serve);
   inner.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
   const server = handshakeDelay === 0 ? inner : createTcpServer((socket) => {
     setTimeout(() => inner.emit("connection", socket), handshakeDelay);

@@ -1,0 +1,213 @@
+import { hash, X509Certificate } from "node:crypto";
+import { contextTag, type Element, readElement, readElements, readObjectId, readTime, TAG } from "./der.ts";
+
+/** What of a certificate (RFC 5280, section 4) decides whether it is good. */
+export interface Certificate {
+  readonly raw: Buffer;
+  /** Its fingerprint: the same for the same bytes. */
+  readonly id: string;
+  /** 1 or 3. */
+  readonly version: number;
+  /** Of the signature that its issuer made. */
+  readonly signature: string;
+  /** Names as bytes in hexadecimal: only to be compared. */
+  readonly issuer: string;
+  readonly subject: string;
+  /** For a person; "" where the subject has none. */
+  readonly commonName: string;
+  /** Milliseconds; valid from the first to the last. */
+  readonly from: number;
+  readonly to: number;
+  /** Its public key in hexadecimal: only to be compared. */
+  readonly key: string;
+  /** Bits of an RSA key; null for other keys. */
+  readonly rsaBits: number | null;
+  readonly isAuthority: boolean;
+  /** How many intermediates may stand below it; null: any number. */
+  readonly pathLength: number | null;
+  /** The bits of keyUsage, the first one 0x80; null where it has none. */
+  readonly keyUsage: number | null;
+  readonly extendedUsages: readonly string[] | null;
+  readonly names: Names;
+  readonly constraints: Constraints | null;
+  /** Identifiers of keys in hexadecimal: its own, and its issuer's; null where it does not say. */
+  readonly keyId: string | null;
+  readonly issuerKeyId: string | null;
+  /** A critical extension that nobody here knows; null where there is none. */
+  readonly unknown: string | null;
+}
+
+/** The subject's alternative names that a URL's host can be compared with. */
+export interface Names {
+  /** In lower case. */
+  readonly dns: readonly string[];
+  /** 4 or 16 bytes each, in hexadecimal. */
+  readonly ip: readonly string[];
+}
+
+/** What an authority may issue for (RFC 5280, section 4.2.1.10). A kind without permitted entries is not limited. */
+export interface Constraints {
+  readonly permitted: Names;
+  readonly excluded: Names;
+}
+
+/** The version-dependent head of a certificate's fields is gone, so that they have fixed places. */
+type Fields = readonly [
+  serial: Element,
+  signature: Element,
+  issuer: Element,
+  validity: Element,
+  subject: Element,
+  key: Element,
+  ...rest: Element[],
+];
+
+/** Extensions that are understood here, or by the runtime's own judge, or of which nothing depends. */
+const KNOWN = new Set(["14", "15", "17", "18", "19", "30", "31", "32", "33", "35", "36", "37", "46", "54"]);
+const EXTENSION = "2.5.29.";
+const RSA = "1.2.840.113549.1.1.1";
+const COMMON_NAME = "2.5.4.3";
+const NONE: Names = { dns: [], ip: [] };
+
+/** What a certificate is known by. */
+export function fingerprint(raw: Buffer): string {
+  return hash("sha256", raw, "base64");
+}
+
+/** Reads a certificate; null where it is none that can be understood. */
+export function readCertificate(raw: Buffer): Certificate | null {
+  try {
+    return read(raw);
+  } catch {
+    return null;
+  }
+}
+
+function read(raw: Buffer): Certificate {
+  const all = readElements(readElement(readElement(raw).contents).contents);
+  const isFirst = all[0]?.tag !== contextTag(0, true);
+  const version = isFirst ? 1 : readElement((all[0] as Element).contents).contents.readUInt8(0) + 1;
+  const [, signature, issuer, validity, subject, key, ...rest] = (isFirst ? all : all.slice(1)) as unknown as Fields;
+  const [from, to] = readElements(validity.contents).map(readTime);
+  if (from === undefined || to === undefined || Number.isNaN(from + to)) throw new RangeError("No dates");
+  return {
+    raw,
+    id: fingerprint(raw),
+    version,
+    signature: readObjectId(readElement(signature.contents)),
+    issuer: issuer.whole.toString("hex"),
+    subject: subject.whole.toString("hex"),
+    commonName: commonNameOf(subject),
+    ...{ from, to, key: key.whole.toString("hex"), rsaBits: rsaBitsOf(key) },
+    ...readExtensions(rest.find(({ tag }) => tag === contextTag(3, true))),
+  };
+}
+
+function commonNameOf(subject: Element): string {
+  const parts = readElements(subject.contents).flatMap(({ contents }) => readElements(contents));
+  const values = parts.map(({ contents }) => readElements(contents));
+  const [, value] = values.find(([type]) => type !== undefined && readObjectId(type) === COMMON_NAME) ?? [];
+  return value?.contents.toString("utf8") ?? "";
+}
+
+function rsaBitsOf(key: Element): number | null {
+  const [algorithm, bits] = readElements(key.contents) as [Element, Element];
+  if (readObjectId(readElement(algorithm.contents)) !== RSA) return null;
+  // A bit string begins with the number of bits that are left over.
+  const modulus = readElement(readElement(bits.contents.subarray(1)).contents).contents;
+  const first = modulus.findIndex((byte) => byte !== 0);
+  return first === -1 ? 0 : (modulus.length - first) * 8 - Math.clz32(modulus[first] as number) + 24;
+}
+
+type Extensions = Pick<
+  Certificate,
+  | "isAuthority"
+  | "pathLength"
+  | "keyUsage"
+  | "extendedUsages"
+  | "names"
+  | "constraints"
+  | "keyId"
+  | "issuerKeyId"
+  | "unknown"
+>;
+
+function readExtensions(list: Element | undefined): Extensions {
+  const values = new Map<string, Buffer>();
+  let unknown: string | null = null;
+  for (const { contents } of list === undefined ? [] : readElements(readElement(list.contents).contents)) {
+    const parts = readElements(contents);
+    const id = readObjectId(parts[0] as Element);
+    const isCritical = parts[1]?.tag === TAG.boolean && parts[1].contents[0] !== 0;
+    const known = id.startsWith(EXTENSION) ? id.slice(EXTENSION.length) : "";
+    if (KNOWN.has(known)) values.set(known, (parts.at(-1) as Element).contents);
+    else if (isCritical) unknown = id;
+  }
+  const [isAuthority, pathLength] = basicConstraintsOf(values.get("19"));
+  return {
+    ...{ isAuthority, pathLength, unknown },
+    keyUsage: keyUsageOf(values.get("15")),
+    extendedUsages: usagesOf(values.get("37")),
+    names: namesIn(values.get("17")),
+    constraints: constraintsOf(values.get("30")),
+    keyId: values.has("14") ? readElement(values.get("14") as Buffer).contents.toString("hex") : null,
+    issuerKeyId: issuerKeyIdOf(values.get("35")),
+  };
+}
+
+function basicConstraintsOf(value: Buffer | undefined): [isAuthority: boolean, pathLength: number | null] {
+  const parts = value === undefined ? [] : readElements(readElement(value).contents);
+  const isAuthority = parts[0]?.tag === TAG.boolean && parts[0].contents[0] !== 0;
+  const length = parts.find(({ tag }) => tag === TAG.integer)?.contents;
+  return [isAuthority, length === undefined ? null : length.readUIntBE(0, Math.min(length.length, 6))];
+}
+
+/** Only the first eight bits count here. */
+function keyUsageOf(value: Buffer | undefined): number | null {
+  return value === undefined ? null : readElement(value).contents[1] ?? 0;
+}
+
+function usagesOf(value: Buffer | undefined): readonly string[] | null {
+  return value === undefined ? null : readElements(readElement(value).contents).map(readObjectId);
+}
+
+function issuerKeyIdOf(value: Buffer | undefined): string | null {
+  const parts = value === undefined ? [] : readElements(readElement(value).contents);
+  return parts.find(({ tag }) => tag === contextTag(0, false))?.contents.toString("hex") ?? null;
+}
+
+function namesIn(value: Buffer | undefined): Names {
+  return value === undefined ? NONE : namesOf(readElements(readElement(value).contents));
+}
+
+/** Of a list of GeneralName the kinds that a host can have. */
+function namesOf(names: readonly Element[]): Names {
+  const ofKind = (kind: number) => names.filter(({ tag }) => tag === contextTag(kind, false));
+  return {
+    dns: ofKind(2).map(({ contents }) => contents.toString("latin1").toLowerCase()),
+    ip: ofKind(7).map(({ contents }) => contents.toString("hex")),
+  };
+}
+
+function constraintsOf(value: Buffer | undefined): Constraints | null {
+  if (value === undefined) return null;
+  const parts = readElements(readElement(value).contents);
+  const namesAt = (number: number) => {
+    const list = parts.find(({ tag }) => tag === contextTag(number, true));
+    // Each entry is a name with bounds of its depth, which nobody uses.
+    return list === undefined
+      ? NONE
+      : namesOf(readElements(list.contents).map(({ contents }) => readElement(contents)));
+  };
+  return { permitted: namesAt(0), excluded: namesAt(1) };
+}
+
+/** True where the key of `issuer` made the signature of `certificate`. */
+export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+  try {
+    return new X509Certificate(certificate.raw).verify(new X509Certificate(issuer.raw).publicKey);
+  } catch {
+    // A key or an algorithm that the runtime does not know.
+    return false;
+  }
+}

@@ -1,0 +1,74 @@
+/** One element of DER (X.690): its tag, and its contents as they stand in the bytes it was read from. */
+export interface Element {
+  readonly tag: number;
+  readonly contents: Buffer;
+  /** All of it, tag and length included. */
+  readonly whole: Buffer;
+}
+
+/** Tags that certificates use (X.690, section 8; RFC 5280, appendix A). */
+export const TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  objectId: 0x06,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+} as const;
+
+/** A tag of a context, such as `[0]`; `isBuilt` where it holds further elements. */
+export function contextTag(number: number, isBuilt: boolean): number {
+  return (isBuilt ? 0xa0 : 0x80) | number;
+}
+
+/** The element at the start of `bytes`. Throws a RangeError where there is no whole one. */
+export function readElement(bytes: Buffer): Element {
+  const tag = bytes.readUInt8(0);
+  const first = bytes.readUInt8(1);
+  const more = first < 0x80 ? 0 : first & 0x7f;
+  if (first === 0x80 || more > 4) throw new RangeError("This length is not DER");
+  const length = more === 0 ? first : bytes.readUIntBE(2, more);
+  const end = 2 + more + length;
+  if (end > bytes.length) throw new RangeError("The element is longer than what holds it");
+  return { tag, contents: bytes.subarray(2 + more, end), whole: bytes.subarray(0, end) };
+}
+
+/** The elements that stand one after the other in `bytes`. Throws a RangeError where they are not whole. */
+export function readElements(bytes: Buffer): Element[] {
+  const elements: Element[] = [];
+  for (let rest = bytes; rest.length > 0;) {
+    const element = readElement(rest);
+    elements.push(element);
+    rest = rest.subarray(element.whole.length);
+  }
+  return elements;
+}
+
+/** An object identifier in its usual notation, such as `2.5.29.17`. */
+export function readObjectId({ contents }: Element): string {
+  const parts: number[] = [];
+  let part = 0;
+  for (const byte of contents) {
+    part = part * 128 + (byte & 0x7f);
+    if (byte >= 0x80) continue;
+    if (parts.length > 0) parts.push(part);
+    else parts.push(Math.min(2, Math.floor(part / 40)), part - 40 * Math.min(2, Math.floor(part / 40)));
+    part = 0;
+  }
+  return parts.join(".");
+}
+
+/** A UTCTime or GeneralizedTime as milliseconds (RFC 5280, section 4.1.2.5); NaN where it is neither. */
+export function readTime({ tag, contents }: Element): number {
+  const text = contents.toString("latin1");
+  const isShort = tag === TAG.utcTime;
+  const parts = (isShort ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/ : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/)
+    .exec(text)?.slice(1).map(Number);
+  if (parts === undefined) return NaN;
+  const [year = 0, month = 0, ...rest] = parts;
+  // Two digits stand for the years 1950 to 2049.
+  return Date.UTC(isShort ? year + (year < 50 ? 2000 : 1900) : year, month - 1, ...rest);
+}

@@ -1,0 +1,234 @@
+import { isIPv4, isIPv6 } from "node:net";
+import type { Authorities } from "./authorities.ts";
+import type { Certificate, Constraints, Names } from "./certificate.ts";
+import { type Path, PathFinder } from "./paths.ts";
+
+/** What comes of a server's certificates. */
+export interface Judgement {
+  /** What is wrong, for a person; null where nothing is. */
+  readonly reason: string | null;
+  /** The earliest expiry on the path that was verified; where none was, of all that was sent. Null where nothing was sent. */
+  readonly expiresAt: Date | null;
+}
+
+/** How many certificates a server may send. GnuTLS stops at 16. */
+export const MOST_CERTIFICATES = 32;
+export const TOO_LONG_CHAIN = "the server's certificates are longer than 64 KiB";
+const MOST_BYTES = 64 * 1024;
+
+/** What the runtime itself says of a chain: whether it trusts it, and else its code of why not. Names are not its matter. */
+export interface RuntimeVerdict {
+  readonly isTrusted: boolean;
+  readonly code: string;
+}
+
+/**
+ * Judges certificates by one rule for both runtimes, which look for different faults and name them differently (docs/checks.md has the
+ * rule). A certificate is good where the runtime trusts it and nothing is found here. One judge serves all checks: it remembers what it
+ * has read and verified.
+ */
+export class CertificateJudge {
+  readonly #finder: PathFinder;
+
+  constructor(authorities: Authorities) {
+    this.#finder = new PathFinder(authorities);
+  }
+
+  /** `raws`: what the server sent, its own certificate first. `host`: a name in lower case or an address. */
+  judge(raws: readonly Buffer[], host: string, runtime: RuntimeVerdict, now: number = Date.now()): Judgement {
+    const read = this.#finder.read(raws.slice(0, MOST_CERTIFICATES));
+    const sent = read.filter((certificate) => certificate !== null);
+    const [leaf] = read;
+    const refuse = (reason: string) => ({ reason, expiresAt: earliest(sent) });
+    if (raws.length > MOST_CERTIFICATES) return refuse(`the server sends more than ${MOST_CERTIFICATES} certificates`);
+    if (raws.reduce((sum, raw) => sum + raw.length, 0) > MOST_BYTES) return refuse(TOO_LONG_CHAIN);
+    if (leaf === undefined) return refuse("the server sends no certificate");
+    if (leaf === null) return refuse("certificate cannot be decoded");
+    const paths = this.#finder.paths(leaf, sent.slice(1), runtime.isTrusted).map((path) => ({
+      path,
+      fault: faultOf(path, now),
+    }));
+    const best = paths.toSorted((a, b) => rank(b) - rank(a) || lasts(b.path) - lasts(a.path))[0] as Ranked;
+    const fault = best.fault ?? trustFault(best.path, sent, runtime);
+    const isVerified = fault === null;
+    return {
+      reason: fault ?? nameFault(leaf, host),
+      expiresAt: earliest(isVerified ? best.path.certificates : sent),
+    };
+  }
+}
+
+interface Ranked {
+  readonly path: Path;
+  readonly fault: string | null;
+}
+
+/** Of several paths one without a fault counts, then one to an authority that is trusted; of those the one that lasts longest. */
+function rank({ path, fault }: Ranked): number {
+  return (path.isTrusted ? 2 : 0) + (fault === null ? 1 : 0) + (path.isTrusted && fault === null ? 1 : 0);
+}
+
+const lasts = ({ certificates }: Path) => Math.min(...certificates.map(({ to }) => to));
+
+function earliest(certificates: readonly Certificate[]): Date | null {
+  const time = Math.min(...certificates.map(({ to }) => to));
+  return Number.isFinite(time) ? new Date(time) : null;
+}
+
+const UNKNOWN_ISSUER = "certificate's issuer is not known, or an intermediate certificate is missing";
+const UNTRUSTED = "certificate's issuer is not trusted";
+
+/** Why a path without a fault of its own is not trusted; null where it is. */
+function trustFault(path: Path, sent: readonly Certificate[], { isTrusted, code }: RuntimeVerdict): string | null {
+  if (isTrusted) return null;
+  const [leaf] = path.certificates as [Certificate];
+  if (path.isTrusted) {
+    // What is trusted by itself needs no path. Under this code Deno refuses authorities as servers, before it looks for a path.
+    const isKnown = path.certificates.length === 1 || leaf.isAuthority && code === "DEPTH_ZERO_SELF_SIGNED_CERT";
+    return isKnown ? null : `certificate is refused (${code})`;
+  }
+  const top = path.certificates.at(-1) as Certificate;
+  if (leaf.issuer === leaf.subject) return "certificate is self-signed";
+  return top.issuer === top.subject || sent.at(-1)?.subject === sent.at(-1)?.issuer && sent.length > 1
+    ? UNTRUSTED
+    : UNKNOWN_ISSUER;
+}
+
+/** The first thing that is wrong with a path, whoever stands at its end. */
+function faultOf({ certificates, isTrusted }: Path, now: number): string | null {
+  const faults = certificates.map((certificate, index) => {
+    const isRoot = isTrusted && index === certificates.length - 1;
+    const what = index === 0
+      ? "certificate"
+      : `${isRoot ? "root" : "intermediate"} certificate ${certificate.commonName}`.trimEnd();
+    const fault = dateFault(certificate, now) ?? keyFault(certificate) ?? signatureFault(certificate, isRoot) ??
+      (index === 0 ? leafFault(certificate) : authorityFault(certificate, certificates.slice(0, index), isRoot));
+    return fault === null ? null : `${what} ${fault}`;
+  });
+  return faults.find((fault) => fault !== null) ?? null;
+}
+
+function dateFault({ from, to }: Certificate, now: number): string | null {
+  if (to < now) return "has expired";
+  return from > now ? "is not yet valid" : null;
+}
+
+/** Bits of an RSA key: fewer are broken; more take long, and neither browsers nor Deno take them. */
+const RSA_BITS = { least: 2048, most: 8192 };
+
+function keyFault({ rsaBits, unknown }: Certificate): string | null {
+  if (unknown !== null) return `has a critical extension that is not known (${unknown})`;
+  if (rsaBits === null) return null;
+  if (rsaBits < RSA_BITS.least) return `has an RSA key of ${rsaBits} bits, fewer than ${RSA_BITS.least}`;
+  return rsaBits > RSA_BITS.most ? `has an RSA key of ${rsaBits} bits, more than ${RSA_BITS.most}` : null;
+}
+
+/** Signatures that can be forged, by what they are made with. */
+const FORGEABLE: Readonly<Record<string, string>> = {
+  "1.2.840.113549.1.1.2": "MD2",
+  "1.2.840.113549.1.1.4": "MD5",
+  "1.2.840.113549.1.1.5": "SHA-1",
+  "1.3.14.3.2.29": "SHA-1",
+  "1.2.840.10045.4.1": "SHA-1",
+  "1.2.840.10040.4.3": "SHA-1",
+};
+
+/** Nothing depends on how a root signed itself. */
+function signatureFault({ signature }: Certificate, isRoot: boolean): string | null {
+  const weak = isRoot ? undefined : FORGEABLE[signature];
+  return weak === undefined ? null : `is signed with ${weak}`;
+}
+
+const SERVERS = "1.3.6.1.5.5.7.3.1";
+const NOT_FOR_SERVERS = "is not for servers (its extended key usage has no serverAuth)";
+
+function isForServers({ extendedUsages }: Certificate): boolean {
+  return extendedUsages === null || extendedUsages.includes(SERVERS);
+}
+
+/** Bits of keyUsage (RFC 5280, section 4.2.1.3). */
+const KEY_USAGE = { digitalSignature: 0x80, keyEncipherment: 0x20, keyAgreement: 0x08, keyCertSign: 0x04 };
+const TLS_USAGE = KEY_USAGE.digitalSignature | KEY_USAGE.keyEncipherment | KEY_USAGE.keyAgreement;
+
+function leafFault(leaf: Certificate): string | null {
+  if (leaf.version < 3) return `is of X.509 version ${leaf.version}, not 3`;
+  if (!isForServers(leaf)) return NOT_FOR_SERVERS;
+  return leaf.keyUsage !== null && (leaf.keyUsage & TLS_USAGE) === 0 ? "is not for TLS (by its key usage)" : null;
+}
+
+/** What forbids an authority to stand above those below it; they begin with the server's. */
+function authorityFault(authority: Certificate, below: readonly Certificate[], isRoot: boolean): string | null {
+  // Roots of old are of version 1, which has no extensions.
+  if (!authority.isAuthority && !(isRoot && authority.version === 1)) return "is not an authority's";
+  if (authority.keyUsage !== null && (authority.keyUsage & KEY_USAGE.keyCertSign) === 0) {
+    return "is not for signing certificates (by its key usage)";
+  }
+  if (!isForServers(authority)) return NOT_FOR_SERVERS;
+  const intermediates = below.slice(1).filter(({ issuer, subject }) => issuer !== subject).length;
+  if (authority.pathLength !== null && intermediates > authority.pathLength) {
+    return "allows fewer intermediates below it";
+  }
+  const { names } = below[0] as Certificate;
+  const forbidden = authority.constraints === null ? undefined : forbiddenName(names, authority.constraints);
+  return forbidden === undefined ? null : `may not sign for ${forbidden} (by its name constraints)`;
+}
+
+/** A name that an authority's constraints do not allow. */
+function forbiddenName({ dns, ip }: Names, { permitted, excluded }: Constraints): string | undefined {
+  const isForbidden = <T>(name: T, allow: readonly T[], deny: readonly T[], fits: (name: T, range: T) => boolean) =>
+    deny.some((range) => fits(name, range)) || allow.length > 0 && !allow.some((range) => fits(name, range));
+  return dns.find((name) => isForbidden(name, permitted.dns, excluded.dns, isWithin)) ??
+    ip.filter((address) => isForbidden(address, permitted.ip, excluded.ip, isInNetwork)).map(addressText)[0];
+}
+
+/** RFC 5280, section 4.2.1.10: the domain itself, and all that is below it; a leading dot leaves the domain itself out. */
+function isWithin(name: string, domain: string): boolean {
+  if (domain === "" || name === domain) return true;
+  return name.endsWith(domain.startsWith(".") ? domain : `.${domain}`);
+}
+
+/** A network is an address and its mask, one behind the other. */
+function isInNetwork(address: string, network: string): boolean {
+  const [bytes, range] = [Buffer.from(address, "hex"), Buffer.from(network, "hex")];
+  if (range.length !== 2 * bytes.length) return false;
+  return bytes.every((byte, index) => {
+    const mask = range[bytes.length + index] as number;
+    return (byte & mask) === ((range[index] as number) & mask);
+  });
+}
+
+/** Why a certificate is not one for `host`; a common name does not count (RFC 9525, section 2). */
+function nameFault({ names: { dns, ip } }: Certificate, host: string): string | null {
+  if (dns.length + ip.length === 0) {
+    return `certificate has no DNS name and no IP address (a common name does not count)`;
+  }
+  const isFor = isIPv4(host) || isIPv6(host)
+    ? ip.includes(addressBytes(host))
+    : dns.some((name) => isNamed(name, host));
+  return isFor ? null : `certificate is not for ${host} (it is for ${[...dns, ...ip.map(addressText)].join(", ")})`;
+}
+
+/** A `*` stands for one whole label, the first, and has at least two behind it (RFC 9525, section 6.3, and curl's care for `*.com`). */
+function isNamed(name: string, host: string): boolean {
+  if (!name.startsWith("*.")) return name === host.toLowerCase();
+  const rest = name.slice(1);
+  const dot = host.indexOf(".");
+  return dot > 0 && rest.indexOf(".", 1) > 0 && !rest.includes("*") && host.slice(dot).toLowerCase() === rest;
+}
+
+/** The bytes of an address in hexadecimal, as a certificate holds them. */
+function addressBytes(address: string): string {
+  if (isIPv4(address)) return Buffer.from(address.split(".").map(Number)).toString("hex");
+  // A URL's host is in its shortest form, which has no dots.
+  const groups = new URL(`http://[${address}]/`).hostname.slice(1, -1).split("::");
+  const [front = [], back = []] = groups.map((part) => part === "" ? [] : part.split(":"));
+  const zeros = Array<string>(Math.max(0, 8 - front.length - back.length)).fill("0");
+  return [...front, ...zeros, ...back].map((group) => group.padStart(4, "0")).join("");
+}
+
+function addressText(hex: string): string {
+  const bytes = Buffer.from(hex, "hex");
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = hex.match(/.{4}/g) ?? [];
+  return bytes.length === 16 ? new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1) : `0x${hex}`;
+}

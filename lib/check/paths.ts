@@ -1,0 +1,105 @@
+import type { Authorities } from "./authorities.ts";
+import { type Certificate, fingerprint, isSignedBy, readCertificate } from "./certificate.ts";
+
+/** A way from a server's certificate upward, each certificate signed by the next. */
+export interface Path {
+  readonly certificates: readonly Certificate[];
+  /** True where the last one is trusted here. */
+  readonly isTrusted: boolean;
+}
+
+/** How many certificates a path has at most. Public ones have three or four. */
+const LONGEST = 10;
+/** How many signatures one check may verify: under Deno one takes 2 ms. What was verified once is remembered. */
+const SIGNATURES = 8;
+/** How many paths one check looks at, whatever a chain of cross-signed certificates may give. */
+const PATHS = 32;
+/** How many signatures, and how many certificates, are remembered; together a few megabytes. */
+const MEMORY = 5_000;
+
+/** Finds the paths that a chain has to the authorities of this machine. */
+export class PathFinder {
+  readonly #authorities: Authorities;
+  readonly #signatures = new Memory<boolean>(MEMORY);
+  readonly #certificates = new Memory<Certificate | null>(MEMORY);
+
+  constructor(authorities: Authorities) {
+    this.#authorities = authorities;
+  }
+
+  /** Reads what a server sent; null stands for one that cannot be understood. */
+  read(raws: readonly Buffer[]): (Certificate | null)[] {
+    return raws.map((raw) => this.#certificates.get(fingerprint(raw), () => readCertificate(raw)));
+  }
+
+  /**
+   * All paths from `leaf` upward through certificates that were sent beside it; at least one, which may be untrusted. Where the runtime
+   * has verified a path (`isVerified`), signatures are verified only where more than one key may have made them.
+   */
+  paths(leaf: Certificate, sent: readonly Certificate[], isVerified: boolean): Path[] {
+    const budget = { signatures: SIGNATURES, isVerified };
+    const found: Path[] = [];
+    const climb = (certificates: readonly Certificate[]) => {
+      if (found.length >= PATHS) return;
+      const last = certificates.at(-1) as Certificate;
+      const trusted = this.#authorities.named(last.subject).some((root) => root.id === last.id);
+      if (trusted) return void found.push({ certificates, isTrusted: true });
+      const above = this.#issuersOf(last, sent, budget).filter((issuer) => !has(certificates, issuer));
+      if (above.length === 0 || certificates.length >= LONGEST) found.push({ certificates, isTrusted: false });
+      else for (const issuer of above) climb([...certificates, issuer]);
+    };
+    climb([leaf]);
+    return found;
+  }
+
+  /** Who has signed it; those that are trusted first. */
+  #issuersOf(certificate: Certificate, sent: readonly Certificate[], budget: Budget): Certificate[] {
+    const roots = this.#authorities.named(certificate.issuer);
+    const others = sent.filter(({ subject, id }) =>
+      subject === certificate.issuer && !roots.some((root) => root.id === id)
+    );
+    const named = [...roots, ...others].filter(({ keyId }) =>
+      keyId === null || certificate.issuerKeyId === null || keyId === certificate.issuerKeyId
+    );
+    const isSure = budget.isVerified && named.every(({ key }) => key === named[0]?.key);
+    return isSure ? named : named.filter((issuer) => this.#isSigned(certificate, issuer, budget));
+  }
+
+  #isSigned(certificate: Certificate, issuer: Certificate, budget: Budget): boolean {
+    const verify = () => budget.signatures-- > 0 ? isSignedBy(certificate, issuer) : undefined;
+    return this.#signatures.get(`${certificate.id}${issuer.id}`, verify) ?? false;
+  }
+}
+
+interface Budget {
+  /** How many may still be verified. */
+  signatures: number;
+  readonly isVerified: boolean;
+}
+
+/** A certificate comes once in a path, and so does a name with its key: two that signed each other would be a circle. */
+function has(certificates: readonly Certificate[], { subject, keyId, id }: Certificate): boolean {
+  return certificates.some((one) =>
+    one.id === id || one.subject === subject && one.keyId !== null && one.keyId === keyId
+  );
+}
+
+/** Values by key; of more than `size` those are forgotten that were not asked for longest. */
+class Memory<T> {
+  readonly #size: number;
+  readonly #values = new Map<string, T>();
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** The value of `key`, made where it is not known; one that is undefined is not kept. */
+  get<U extends T | undefined>(key: string, make: () => U): T | U {
+    const known = this.#values.get(key);
+    this.#values.delete(key);
+    const value = known === undefined ? make() : known;
+    if (value !== undefined) this.#values.set(key, value);
+    if (this.#values.size > this.#size) this.#values.delete(this.#values.keys().next().value as string);
+    return value;
+  }
+}
