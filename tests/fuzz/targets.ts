@@ -1,7 +1,9 @@
+import { answers } from "./answers.ts";
 import { certificates } from "./certificates.ts";
+import { hosts } from "./hosts.ts";
 import { messages } from "./messages.ts";
 import { spool } from "./spool.ts";
 import type { Target } from "./target.ts";
 
 /** Everything that is fuzzed; a new target is a line here. */
-export const TARGETS: readonly Target[] = [certificates, messages, spool];
+export const TARGETS: readonly Target[] = [answers, certificates, hosts, messages, spool];
