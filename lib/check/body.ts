@@ -43,7 +43,8 @@ export function readBody(answer: Answer, signal: AbortSignal): Promise<Body | Fa
       fail,
     });
     if (typeof decoder === "string") fail(decoder);
-    else answer.flow({ ...bound(decoder), fail: end });
+    // What came before a connection broke is judged first: it came first, whenever its decoder is done with it.
+    else answer.flow({ ...bound(decoder), fail: (failure) => decoder.stop(() => end(failure)) });
     return close;
   });
 }

@@ -22,6 +22,8 @@ export interface Decoder {
   write(bytes: Buffer): void;
   /** No more bytes will come. */
   end(): void;
+  /** The same, though that is no proper end: `then` is called once all that came is decoded, where that did not fail. */
+  stop(then: () => void): void;
   /** Gives up what is under way. */
   destroy(): void;
 }
@@ -58,20 +60,20 @@ export function openDecoder(codings: readonly string[], decoded: Decoded): Decod
   if (names.length > MAX_CODINGS) return `the body has more than ${MAX_CODINGS} codings`;
   const unknown = names.find((name) => !Object.hasOwn(CODINGS, name));
   if (unknown !== undefined) return `the body's coding is not known: ${unknown}`;
-  return names.reduce<Decoder>(
-    (next, name) =>
-      new Stage(name, {
-        bytes: (bytes) => next.write(bytes),
-        end: () => next.end(),
-        fail: (detail) => decoded.fail(detail),
-      }),
-    plain(decoded),
-  );
+  // All of them: which one finds out first depends on how far each has come.
+  const undecodable = `the body does not decode as ${names.join(", ")}`;
+  const tell = (detail = undecodable) => decoded.fail(detail);
+  return names.reduce<Decoder>((next, name) => new Stage(name, next, tell), plain(decoded));
 }
 
 /** Passes on what comes. */
 function plain(decoded: Decoded): Decoder {
-  return { write: (bytes) => decoded.bytes(bytes), end: () => decoded.end(), destroy: () => {} };
+  return {
+    write: (bytes) => decoded.bytes(bytes),
+    end: () => decoded.end(),
+    stop: (then) => then(),
+    destroy: () => {},
+  };
 }
 
 /** Any byte: it is not looked at. */
@@ -87,7 +89,8 @@ const MOST_HELD = 3;
  */
 class Stage implements Decoder {
   readonly #name: string;
-  readonly #decoded: Decoded;
+  readonly #next: Decoder;
+  readonly #tell: (detail?: string) => void;
   readonly #waiting: Buffer[] = [];
   /** The last byte that came; of the beginning as many as tell the wrapping. */
   #held: Buffer = NOTHING;
@@ -100,11 +103,14 @@ class Stage implements Decoder {
   #atWork: Buffer | undefined;
   #frames = 0;
   #isLast = false;
+  #stopped: (() => void) | undefined;
   #isOver = false;
 
-  constructor(name: string, decoded: Decoded) {
+  /** `next` gets what is decoded; `tell` hears why something cannot be. */
+  constructor(name: string, next: Decoder, tell: (detail?: string) => void) {
     this.#name = name;
-    this.#decoded = decoded;
+    this.#next = next;
+    this.#tell = tell;
   }
 
   write(bytes: Buffer): void {
@@ -114,7 +120,7 @@ class Stage implements Decoder {
     this.#held = this.#hasBegun ? whole.subarray(-1) : whole;
     if (!this.#hasBegun) return;
     this.#waiting.push(whole.subarray(0, -1));
-    this.#next();
+    this.#goOn();
   }
 
   end(): void {
@@ -123,7 +129,13 @@ class Stage implements Decoder {
     // Nothing at all decodes to nothing.
     if (this.#held.length === 0) return this.#end();
     this.#waiting.push(Buffer.concat([this.#held, BEHIND_THE_END]));
-    this.#next();
+    this.#goOn();
+  }
+
+  stop(then: () => void): void {
+    if (this.#isOver) return;
+    this.#stopped = then;
+    this.#goOn();
   }
 
   destroy(): void {
@@ -131,14 +143,15 @@ class Stage implements Decoder {
     this.#frame?.destroy();
   }
 
-  #next(): void {
+  #goOn(): void {
     if (this.#isOver || this.#atWork !== undefined) return;
     const piece = this.#waiting.shift();
     if (piece === undefined) {
       // All was taken, the byte behind the end too.
       if (this.#isLast) this.#fail();
+      else if (this.#stopped !== undefined) this.#next.stop(this.#stopped);
     } else if (this.#isPadding) this.#pass(piece);
-    else if (piece.length === 0) this.#next();
+    else if (piece.length === 0) this.#goOn();
     else this.#give(piece);
   }
 
@@ -149,14 +162,14 @@ class Stage implements Decoder {
       if (this.#isOver || this.#atWork !== piece) return;
       this.#given += piece.length;
       this.#atWork = undefined;
-      this.#next();
+      this.#goOn();
     });
   }
 
   #open(beginning: Buffer): Transform {
     this.#given = 0;
     const frame = (CODINGS[this.#name] as Make)(beginning);
-    frame.on("data", (bytes: Buffer) => this.#isOver || this.#decoded.bytes(bytes));
+    frame.on("data", (bytes: Buffer) => this.#isOver || this.#next.write(bytes));
     frame.once("end", () => this.#endFrame(frame));
     frame.on("error", () => this.#fail());
     return frame;
@@ -185,17 +198,17 @@ class Stage implements Decoder {
     this.#isPadding = true;
     if (padding.some((byte) => byte !== 0)) this.#fail();
     else if (this.#isAtEnd) this.#end();
-    else if (this.#waiting.length > 0) this.#next();
+    else if (this.#waiting.length > 0) this.#goOn();
   }
 
   #end(): void {
     this.#isOver = true;
-    this.#decoded.end();
+    this.#next.end();
   }
 
-  #fail(detail = `the body does not decode as ${this.#name}`): void {
+  #fail(detail?: string): void {
     if (this.#isOver) return;
     this.destroy();
-    this.#decoded.fail(detail);
+    this.#tell(detail);
   }
 }

@@ -31,7 +31,7 @@ class HostsFiles implements OpenTarget {
     const text = this.#makeUp();
     const [one = "", other = ""] = await Promise.all(this.#readers.map((reader) => reader.read(text)));
     const { problems } = JSON.parse(one) as { problems: readonly string[] };
-    const strange = problems.find((problem) => !PROBLEM.test(problem) || /[\0-\x1f\x7f-\x9f]/.test(problem));
+    const strange = problems.find((problem) => !PROBLEM.test(problem) || /[\0-\x08\x0a-\x1f\x7f-\x9f]/.test(problem));
     if (strange === undefined && one === other) return;
     const finding = strange === undefined
       ? `Node reads ${one}\nDeno ${other}`
