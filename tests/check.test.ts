@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
-import type { TlsOptions } from "node:tls";
+import type { TlsOptions, TLSSocket } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -415,6 +415,25 @@ describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) =
         "tls",
         `the server refuses the TLS connection: ${name}`,
       ]);
+    }
+  });
+
+  it("check shakes hands once more where a server wants to, and says that Deno's TLS cannot", async () => {
+    await using site = await openSite((socket) => {
+      // TLS 1.2 has a second handshake, in which servers ask for what they did not ask for in the first.
+      (socket as TLSSocket).renegotiate(
+        {},
+        (error) => error === null ? socket.end(answer("200 OK")) : socket.destroy(),
+      );
+    }, { identity: certificates.rsa, tls: { maxVersion: "TLSv1.2" } });
+    const { error, error_detail } = (await detailsOf({ site: site.port })).get("site") ?? {};
+    if (runtime === "node") expect({ error, error_detail }).toEqual({ error: null, error_detail: null });
+    else {
+      expect({ error, error_detail }).toEqual({
+        error: "tls",
+        error_detail: "the server refuses the TLS connection: handshake_failure " +
+          "(it may want to renegotiate, which Deno's TLS cannot, Node's can)",
+      });
     }
   });
 

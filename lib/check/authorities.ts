@@ -9,20 +9,13 @@ export interface Authorities {
 }
 
 /**
- * The authorities that the runtime's own judge trusts, too. They are read when they are first asked for. Deno does not tell those of
- * DENO_CERT, so they are read from that `denoFile`; null: there is none, or the runtime is another.
+ * The authorities that the runtime's own judge trusts, too; they are read at once, so that no check is charged with it. Deno does not tell
+ * those of DENO_CERT, so they are read from that `denoFile`; null: there is none, or the runtime is another.
  */
 export function runtimeAuthorities(denoFile: string | null): Authorities {
-  let bySubject: ReadonlyMap<string, readonly Certificate[]> | undefined;
-  return {
-    named(subject) {
-      bySubject ??= Map.groupBy(
-        readAll([...getCACertificates("default"), read(denoFile)]),
-        ({ subject }) => subject,
-      );
-      return bySubject.get(subject) ?? [];
-    },
-  };
+  const all = readAll([...getCACertificates("default"), read(denoFile)]);
+  const bySubject = Map.groupBy(all, ({ subject }) => subject);
+  return { named: (subject) => bySubject.get(subject) ?? [] };
 }
 
 function read(file: string | null): string {

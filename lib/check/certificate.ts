@@ -140,6 +140,8 @@ function readExtensions(list: Element | undefined): Extensions {
     const id = readObjectId(parts[0] as Element);
     const isCritical = parts[1]?.tag === TAG.boolean && parts[1].contents[0] !== 0;
     const known = id.startsWith(EXTENSION) ? id.slice(EXTENSION.length) : "";
+    // Which of two would count nobody could say (RFC 5280, section 4.2, forbids them).
+    if (values.has(known)) throw new RangeError("An extension comes twice");
     if (KNOWN.has(known)) values.set(known, (parts.at(-1) as Element).contents);
     else if (isCritical) unknown = id;
   }

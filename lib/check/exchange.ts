@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { AnswerParser } from "./answer_parser.ts";
 import { codeOf, Failure } from "./failure.ts";
 import type { Head } from "./head.ts";
-import { explainAlert } from "./secure.ts";
+import { explainTls } from "./secure.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 import { wait } from "./wait.ts";
 
@@ -113,7 +113,7 @@ function requestFor(url: URL, { userAgent, authorization }: RequestHead): string
 }
 
 function explain(error: Error, parser: AnswerParser): Failure {
-  const alert = explainAlert(error);
-  if (alert !== null) return new Failure("tls", alert);
+  const ofTls = explainTls(error);
+  if (ofTls !== null) return new Failure("tls", ofTls);
   return parser.broken(codeOf(error) === "ECONNRESET" ? "reset" : "closed");
 }

@@ -14,14 +14,16 @@ const LONGEST = 10;
 const SIGNATURES = 8;
 /** How many paths one check looks at, whatever a chain of cross-signed certificates may give. */
 const PATHS = 32;
-/** How many signatures, and how many certificates, are remembered; together a few megabytes. */
-const MEMORY = 5_000;
+/** How many signatures, and how many certificates, are remembered: some ten megabytes at most. */
+const MEMORY = { signatures: 10_000, certificates: 2_000 };
+/** Longer certificates, in bytes, are read anew each time: whoever makes them must not fill the memory. */
+const MEMORABLE = 4096;
 
 /** Finds the paths that a chain has to the authorities of this machine. */
 export class PathFinder {
   readonly #authorities: Authorities;
-  readonly #signatures = new Memory<boolean>(MEMORY);
-  readonly #certificates = new Memory<Certificate | null>(MEMORY);
+  readonly #signatures = new Memory<boolean>(MEMORY.signatures);
+  readonly #certificates = new Memory<Certificate | null>(MEMORY.certificates);
 
   constructor(authorities: Authorities) {
     this.#authorities = authorities;
@@ -29,7 +31,11 @@ export class PathFinder {
 
   /** Reads what a server sent; null stands for one that cannot be understood. */
   read(raws: readonly Buffer[]): (Certificate | null)[] {
-    return raws.map((raw) => this.#certificates.get(fingerprint(raw), () => readCertificate(raw)));
+    return raws.map((raw) =>
+      raw.length > MEMORABLE
+        ? readCertificate(raw)
+        : this.#certificates.get(fingerprint(raw), () => readCertificate(raw))
+    );
   }
 
   /**

@@ -124,7 +124,8 @@ function explainHandshake(error: Error): string {
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
   if (onDeno && code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE") return DENO_UNREADABLE;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
-  return explainAlert(error) ?? `TLS handshake failed: ${reason?.toLowerCase().replaceAll("_", " ") ?? error.message}`;
+  const words = onDeno ? error.message : reason?.toLowerCase().replaceAll("_", " ") ?? error.message;
+  return explainAlert(error, false) ?? `TLS handshake failed: ${words}`;
 }
 
 /** Where Deno cannot read the server's certificate, or use its key, the handshake ends, and nobody is told the certificate. */
@@ -139,21 +140,36 @@ const UNFIT_REASONS = `no cipher in common, or it wants a client certificate${
 }`;
 
 /**
- * Why a server ended TLS, in the protocol's word for it (RFC 8446, section 6); null where an error is no alert. With TLS 1.3 it may come
- * behind the handshake: only then a server looks at the certificate that it wants of a client.
+ * Why a server refuses TLS, in the protocol's word for it (RFC 8446, section 6); null where an error is no alert. A handshake that fails
+ * behind the first one is another that the server wants, as IIS does to ask for a client certificate.
  */
-export function explainAlert(error: Error): string | null {
+function explainAlert(error: Error, isBehind: boolean): string | null {
   const name = alertIn(error);
   if (name === null) return null;
-  return `the server refuses the TLS connection: ${name}${UNFIT.test(name) ? ` (${UNFIT_REASONS})` : ""}`;
+  const reasons = isBehind ? SECOND_HANDSHAKE : UNFIT_REASONS;
+  return `the server refuses the TLS connection: ${name}${UNFIT.test(name) && reasons !== null ? ` (${reasons})` : ""}`;
 }
 
-/** Deno's codes stand for several alerts, so its words count; where it has none either, they hold the number. */
+const SECOND_HANDSHAKE = onDeno ? "it may want to renegotiate, which Deno's TLS cannot, Node's can" : null;
+
+/**
+ * What is wrong with TLS on a connection that is in use; null where an error is not of TLS. With TLS 1.3 a refusal may come only then: a
+ * server looks at the certificate that it wants of a client when the handshake has ended here.
+ */
+export function explainTls(error: Error): string | null {
+  const alert = explainAlert(error, true);
+  const code = /^ERR_SSL_(.+)$/.exec(codeOf(error))?.[1];
+  if (alert !== null || code === undefined || code.includes("UNEXPECTED_EOF")) return alert;
+  // Deno has one code for many errors, so its words count.
+  return `TLS failed: ${onDeno ? error.message : code.toLowerCase().replaceAll("_", " ")}`;
+}
+
+/** Deno's codes stand for several alerts and for what is none, so its words count; where it has none either, they hold the number. */
 function alertIn(error: Error): string | null {
   const said = /received fatal alert: (?:AlertDescription\((0x\w+)\)|(\w+))/.exec(error.message);
   if (said?.[1] !== undefined) return `alert ${Number(said[1])}`;
-  const onDeno = said?.[2]?.replaceAll(/([a-z])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4");
-  const onNode = /^ERR_SSL_(?:SSL\/TLS|SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)$/.exec(codeOf(error))?.[1];
-  const name = (onDeno ?? onNode)?.toLowerCase();
+  const words = said?.[2]?.replaceAll(/([a-z])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4");
+  const code = /^ERR_SSL_(?:SSL\/TLS|SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)$/.exec(codeOf(error))?.[1];
+  const name = (onDeno ? words : code)?.toLowerCase();
   return name?.replace("unrecognised", "unrecognized").replace("cancelled", "canceled") ?? null;
 }
