@@ -1,5 +1,5 @@
 import { count } from "./count.ts";
-import { invisibleIn, isSoundPunycode } from "./hosts_file/host_name.ts";
+import { invisibleIn, isSoundPunycode } from "./hosts/host_name.ts";
 import { type Pattern, patternReader } from "./pattern.ts";
 import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
 

@@ -19,7 +19,7 @@ export function isSoundPunycode(hostname: string): boolean {
 }
 
 function isSound(label: string): boolean {
-  const name = decode(label.slice("xn--".length));
+  const name = decodePunycode(label.slice("xn--".length));
   // Lower case already, as what comes back is.
   if (name === null || !/[^\0-\x7f]/.test(name) || INVISIBLE.test(name)) return false;
   return URL.parse(`https://${name}/`)?.hostname === label;
@@ -30,7 +30,7 @@ const [BASE, T_MIN, T_MAX, SKEW, DAMP, BIAS, FIRST] = [36, 1, 26, 38, 700, 72, 1
 const LAST = 0x10ffff;
 
 /** What a label without its `xn--` stands for (RFC 3492, section 6.2); null where it stands for nothing. */
-function decode(text: string): string | null {
+export function decodePunycode(text: string): string | null {
   const dash = text.lastIndexOf("-");
   const signs = [...text.slice(0, Math.max(0, dash))].map((sign) => sign.codePointAt(0) as number);
   if (signs.some((sign) => sign >= FIRST)) return null;
