@@ -75,7 +75,9 @@ async function produce(
   const health = new Health();
   await using watch = await watchProducer(settings.listen, { checks, outbox, health, keys: plan.keys }, log);
   const hosts = count(reading.hosts.length, "host");
-  log.info(`${settings.hostsFile}: ${hosts} → ${plan.description}; ${describeFirst(checks)}`);
+  const hasCron = reading.hosts.some(({ frequency }) => frequency.kind === "cron");
+  const zone = hasCron ? `; cron expressions are in ${settings.timeZone}` : "";
+  log.info(`${settings.hostsFile}: ${hosts} → ${plan.description}; ${describeFirst(checks)}${zone}`);
   followKeys([plan.keys], program);
   await using sink = plan.open((event) => log.warn(event), health);
   using _backlog = watchBacklog(() => outbox.figures, log);

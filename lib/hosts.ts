@@ -1,4 +1,5 @@
 import { count } from "./count.ts";
+import { invisibleIn, isSoundPunycode } from "./hosts/host_name.ts";
 import { type Pattern, patternReader } from "./pattern.ts";
 import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
 
@@ -256,6 +257,8 @@ function readDomain(line: Line): Target | null {
   if (!hasScheme && other !== undefined) {
     return line.report(`${hide(other)}:// cannot be checked: write https:// or http://`);
   }
+  const mail = hasScheme ? undefined : /^(mailto|sips?|xmpp|acct|news|cid|mid):/i.exec(written)?.[1];
+  if (mail !== undefined) return line.report(`${mail}: cannot be checked: write https:// or http://`);
   const { address, credentials } = splitCredentials(written);
   const problem = problemOf(address, hasScheme);
   if (problem !== null) return line.report(problem);
@@ -276,20 +279,30 @@ function problemOf(address: string, hasScheme: boolean): string | null {
       hide(address) || "the line"
     } names no host: write a DOMAIN such as example.com or https://example.com/health`;
   }
+  const end = address.slice(begin).search(/[/\\?#]/);
+  const pathBegin = end < 0 ? address.length : begin + end;
+  const invisible = invisibleIn(address.slice(0, pathBegin), address.slice(pathBegin));
+  if (invisible !== null) {
+    return `${hide(address)} holds ${invisible}, which nobody sees: leave it out, or write a plain space or %XX`;
+  }
   const url = URL.parse(pageOf(address));
+  if (url !== null && !isSoundPunycode(url.hostname)) return notPunycode(address);
   if (url !== null && !HOST_NAME.test(url.hostname)) {
     return `${hide(url.hostname)} is no name that a host can have: write one such as www.example.com`;
   }
+  if (url === null && /(?:^|[/.])xn--/i.test(address.slice(0, pathBegin))) return notPunycode(address);
   if (url === null) {
     return `${hide(address)} is no address: write a DOMAIN such as example.com or https://example.com/health`;
   }
   if (Buffer.byteLength(address) > LONGEST_ADDRESS) {
     return `an address of more than ${LONGEST_ADDRESS} bytes cannot be stored: write a shorter one`;
   }
-  if (!address.isWellFormed() || /\p{Cc}/u.test(address)) {
-    return `the address holds a control character: write it as %XX`;
-  }
+  if (!address.isWellFormed()) return `the address holds half a character: write it as %XX`;
   return null;
+}
+
+function notPunycode(address: string): string {
+  return `${hide(address)} has a name whose xn-- is no punycode: write the name itself, such as grün.example`;
 }
 
 /** An address as a URL: with a scheme, and without its fragment. */

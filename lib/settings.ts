@@ -8,6 +8,7 @@ import { type OptionName, optionsOf, type ProgramName } from "./settings/options
 import type { SslMode } from "./ssl_mode.ts";
 import type { TableName } from "./schema.ts";
 import { type Environment, SettingsReader } from "./settings/reader.ts";
+import { systemTimeZone } from "./settings/time_zone.ts";
 
 export type { Environment, ProgramName };
 
@@ -187,11 +188,6 @@ function flagsOf(program: ProgramName, section: "Kafka" | "PostgreSQL"): OptionN
 const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) =>
   !["dbTable", "batchSize", "batchInterval"].includes(name)
 );
-
-function systemTimeZone(): string {
-  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return name === "Etc/Unknown" ? "UTC" : name;
-}
 
 /** --check needs no Kafka; where it is given all the same, it is read like the rest. */
 function readProducerKafka(reader: SettingsReader): ProducerSettings["kafka"] {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type Host, parseHosts, shardOf } from "../lib/hosts.ts";
 
+const UNSEEN = "which nobody sees: leave it out, or write a plain space or %XX";
 const WRITE_DOMAIN = "write a DOMAIN such as example.com or https://example.com/health";
 const WRITE_FREQUENCY =
   'write minutes (5, 0.5), a number with a unit (30s, 5m, 2h, 1d) or a cron expression in double quotes ("*/5 * * * *")';
@@ -128,8 +129,8 @@ it.each([
   ["www,a.example", "www,a.example is no name that a host can have: write one such as www.example.com"],
   ["a.example;", "a.example; is no name that a host can have: write one such as www.example.com"],
   ["*.a.example/x", "*.a.example is no name that a host can have: write one such as www.example.com"],
-  ["a.example\u00A05m", `a.example\\x{a0}5m is no address: ${WRITE_DOMAIN}`],
-  ["a.example/\u0001", "the address holds a control character: write it as %XX"],
+  ["a.example\u00A05m", `a.example\\x{a0}5m holds U+00A0, ${UNSEEN}`],
+  ["a.example/\u0001", `a.example/\\x{1} holds U+0001, ${UNSEEN}`],
 ])("parseHosts refuses the DOMAIN %j", (domain, message) => {
   expect(problemsOf(`${domain} 5`)).toEqual([`hosts.txt:1:1: ${message}`]);
 });

@@ -7,6 +7,7 @@ import type { LogLevel } from "../log.ts";
 import { SSL_MODES, type SslMode } from "../ssl_mode.ts";
 import type { TableName } from "../schema.ts";
 import { parseTableName } from "./table_name.ts";
+import { parseTimeZone } from "./time_zone.ts";
 
 // Schemas from the text of a setting to its value. Each message completes the sentence `--flag (VARIABLE) is "text": …`.
 
@@ -141,12 +142,4 @@ export const logLevel: TextSchema<LogLevel> = parsedBy((text) => {
   return level;
 });
 
-/** An IANA name; POSIX allows a colon in front. */
-export const timeZone: TextSchema<string> = parsedBy((text) => {
-  const name = text.replace(/^:/, "");
-  try {
-    return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
-  } catch {
-    throw new SyntaxError("no such time zone is known here: write a name such as Europe/Berlin or UTC");
-  }
-});
+export const timeZone: TextSchema<string> = parsedBy(parseTimeZone);

@@ -186,7 +186,7 @@ class Reader implements AsyncDisposable {
   readonly #lines: AsyncIterator<string>;
 
   constructor(command: readonly string[]) {
-    this.#child = startScript(command, "hosts_runner.ts");
+    this.#child = startScript(command, "hosts_reader.ts");
     if (this.#child.stdout === null) throw new TypeError("The program was started without pipes");
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }

@@ -1,0 +1,71 @@
+/** Signs that nobody sees: format characters, fillers and the like (Unicode, Default_Ignorable_Code_Point), control characters, odd blanks. */
+const INVISIBLE = /[\p{Cf}\p{Cc}\p{Z}\p{Default_Ignorable_Code_Point}]/u;
+/** As above, but for those that belong into words and emoji: joiners and variation selectors. */
+const INVISIBLE_IN_PATH = /(?![\u200c\u200d\ufe00-\ufe0f])[\p{Cf}\p{Cc}\p{Z}]/u;
+
+/** The first sign of an address that nobody sees, as `U+200B`; null where there is none. `host` is its part up to the path. */
+export function invisibleIn(host: string, rest: string): string | null {
+  const [sign] = INVISIBLE.exec(host) ?? INVISIBLE_IN_PATH.exec(rest) ?? [];
+  if (sign === undefined) return null;
+  return `U+${sign.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
+/**
+ * False where a label begins with `xn--` and is no punycode of a name (RFC 5891, section 5.4): Deno's URL refuses it, Node's does not. What
+ * comes out must lead back to the same label.
+ */
+export function isSoundPunycode(hostname: string): boolean {
+  return hostname.toLowerCase().split(".").every((label) => !label.startsWith("xn--") || isSound(label));
+}
+
+function isSound(label: string): boolean {
+  const name = decodePunycode(label.slice("xn--".length));
+  // Lower case already, as what comes back is.
+  if (name === null || !/[^\0-\x7f]/.test(name) || INVISIBLE.test(name)) return false;
+  return URL.parse(`https://${name}/`)?.hostname === label;
+}
+
+/** Parameters of punycode (RFC 3492, section 5). */
+const [BASE, T_MIN, T_MAX, SKEW, DAMP, BIAS, FIRST] = [36, 1, 26, 38, 700, 72, 128];
+const LAST = 0x10ffff;
+
+/** What a label without its `xn--` stands for (RFC 3492, section 6.2); null where it stands for nothing. */
+export function decodePunycode(text: string): string | null {
+  const dash = text.lastIndexOf("-");
+  const signs = [...text.slice(0, Math.max(0, dash))].map((sign) => sign.codePointAt(0) as number);
+  if (signs.some((sign) => sign >= FIRST)) return null;
+  let [sign, index, bias] = [FIRST, 0, BIAS];
+  for (let place = dash + 1; place < text.length;) {
+    const before = index;
+    let weight = 1;
+    for (let k = BASE;; k += BASE) {
+      const digit = digitOf(text[place++]);
+      index += digit * weight;
+      if (Number.isNaN(digit) || index > Number.MAX_SAFE_INTEGER / BASE) return null;
+      const threshold = Math.min(T_MAX, Math.max(T_MIN, k - bias));
+      if (digit < threshold) break;
+      weight *= BASE - threshold;
+    }
+    const length = signs.length + 1;
+    bias = adapted(index - before, length, before === 0);
+    sign += Math.floor(index / length);
+    index %= length;
+    if (sign > LAST || (sign >= 0xd800 && sign <= 0xdfff)) return null;
+    signs.splice(index++, 0, sign);
+  }
+  return String.fromCodePoint(...signs);
+}
+
+function digitOf(sign: string | undefined): number {
+  if (sign === undefined) return NaN;
+  if (/[a-z]/.test(sign)) return sign.charCodeAt(0) - 97;
+  return /\d/.test(sign) ? Number(sign) + 26 : NaN;
+}
+
+function adapted(delta: number, length: number, isFirst: boolean): number {
+  let rest = Math.floor(delta / (isFirst ? DAMP : 2));
+  rest += Math.floor(rest / length);
+  let bias = 0;
+  for (; rest > (BASE - T_MIN) * T_MAX / 2; bias += BASE) rest = Math.floor(rest / (BASE - T_MIN));
+  return bias + Math.floor((BASE - T_MIN + 1) * rest / (rest + SKEW));
+}

@@ -1,0 +1,13 @@
+// Reads the hosts files that come on standard input, a JSON string a line, and prints what was read of each: the tests run this under each
+// runtime.
+import { stdin, stdout } from "node:process";
+import { createInterface } from "node:readline";
+import { parseHosts } from "../../lib/hosts.ts";
+
+for await (const line of createInterface({ input: stdin })) {
+  const { hosts, problems } = parseHosts(JSON.parse(line) as string, "hosts.txt", "Europe/Berlin");
+  const read = hosts.map(({ line, address, url, authorization, frequency, pattern }) => {
+    return { line, address, url: url.href, authorization, frequency: frequency.text, pattern: pattern?.source ?? null };
+  });
+  stdout.write(`${JSON.stringify({ read, problems })}\n`);
+}
