@@ -1,7 +1,7 @@
 import { type BatchCause, batches, type BatchLimits, type Measure } from "./batches.ts";
 import { remedyFor } from "./database.ts";
 import type { AssignedPartition, Assignment, IncomingMessage, KafkaConsumer, Positions, Reading } from "./kafka.ts";
-import { decodeMetric, isRejection } from "./metric.ts";
+import { decodeMetric, isRejection, type Metric, type Rejection } from "./metric.ts";
 import { Progress } from "./transfer/progress.ts";
 import { retry } from "./retry.ts";
 import type { Entry, Sheet, Source, Span, Store } from "./store.ts";
@@ -156,17 +156,33 @@ function accept(
 ): { entries: Entry[]; gap: string | null } {
   const entries: Entry[] = [];
   for (const message of messages) {
-    const { partition, offset, key, value, timestamp } = message;
-    const arrival = progress.judge(partition, offset);
+    const { partition, offset, key, value } = message;
+    const first = firstOf(message, progress);
+    const arrival = progress.judge(partition, first);
     if (arrival === "replay") continue;
-    if (arrival === "gap" && holes?.isConfirmed(source, partition, offset) === false) {
-      const gap = `partition ${partition} went on at offset ${offset} instead of ${progress.positions.get(partition)}`;
+    if (arrival === "gap" && holes?.isConfirmed(source, partition, first) === false) {
+      const gap = `partition ${partition} went on at offset ${first} instead of ${progress.positions.get(partition)}`;
       return { entries, gap };
     }
     progress.pass(partition, offset);
-    entries.push({ partition, offset, key, value, content: decodeMetric(value, timestamp) });
+    entries.push({ partition, offset, key, value, content: read(message, first) });
   }
   return { entries, gap: null };
+}
+
+/** The first offset that a message stands for and that has not been passed yet. */
+function firstOf({ partition, offset, unreadable }: IncomingMessage, { positions }: Progress): number {
+  if (unreadable === undefined) return offset;
+  return Math.max(unreadable.first, Math.min(positions.get(partition) ?? offset, offset));
+}
+
+/** A message as a metric, or why it is none. */
+function read(message: IncomingMessage, first: number): Metric | Rejection {
+  const { offset, value, timestamp, keyLength, valueLength, unreadable } = message;
+  if (unreadable !== undefined) return { reason: `offsets ${first} to ${offset} cannot be read: ${unreadable.why}` };
+  const content = decodeMetric(value, timestamp, valueLength);
+  if (keyLength === undefined || !isRejection(content)) return content;
+  return { reason: `${content.reason}; its key has ${keyLength} bytes` };
 }
 
 /**

@@ -1,6 +1,8 @@
-import { ConnectionPool, type Consumer, type fetchV17 } from "@platformatic/kafka";
-import type { Assignment, IncomingMessage, KafkaOptions, Positions } from "../kafka.ts";
+import type { Consumer } from "@platformatic/kafka";
+import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
 import { connectionOptions } from "./connection.ts";
+import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
+import { type BatchMessage, type RecordBatch, sizeOf } from "./record_batches.ts";
 import { OutdatedShare } from "../kafka/basis.ts";
 import { exactly } from "../kafka/readings.ts";
 import { CLIENT_ID, FETCH_BYTES, PARTITION_BYTES } from "../kafka/setup.ts";
@@ -12,18 +14,20 @@ import { unlessAborted } from "../unless_aborted.ts";
 const LONGEST_POLL = 500;
 /** An answer may hold many thousand messages: decoded in one go they would keep everything else waiting. */
 const MESSAGES_AT_ONCE = 1000;
-/** Bits of a batch's attributes, and the isolation level that leaves out what was never committed: Kafka's protocol. */
-const LOG_APPEND_TIME = 8;
-const TRANSACTIONAL = 16;
-const CONTROL = 32;
+/** Nor may long ones be together. */
+const BYTES_AT_ONCE = KEPT_BYTES;
+/** The isolation level that leaves out what was never committed: Kafka's protocol. */
 const READ_COMMITTED = 1;
 
 /** An answer of one broker, or why there is none. */
-type Arrival = { readonly node: number; readonly response: FetchResponse } | { readonly error: unknown };
+type Arrival = { readonly node: number; readonly response: FetchAnswer } | { readonly error: unknown };
 
-type FetchResponse = fetchV17.FetchResponse;
-type PartitionResponse = FetchResponse["responses"][number]["partitions"][number];
-type Batch = NonNullable<PartitionResponse["records"]>[number];
+/** Batches of a partition that are to be unpacked; of the first, messages below `position` are known. */
+interface Portion {
+  readonly partition: number;
+  readonly position: number;
+  readonly batch: RecordBatch;
+}
 
 /**
  * The messages of exactly the assigned partitions from exactly the given positions, of committed transactions only. Ends
@@ -38,9 +42,11 @@ export class Fetcher {
   readonly #partitions: number;
   readonly #signal: AbortSignal;
   // Of its own: a broker answers the questions of one connection in turn, so heartbeats would wait for messages.
-  readonly #connections: ConnectionPool;
+  readonly #connections: RawFetchConnections;
   readonly #arrivals = new Queue<Arrival>();
   readonly #asked = new Set<number>();
+  /** Partition → the offset of a batch that came damaged. It may have been so on the way only. */
+  readonly #doubted = new Map<number, number>();
 
   /** `partitions`: how many the topic had when the group shared them out. */
   constructor(
@@ -55,7 +61,7 @@ export class Fetcher {
     this.#partitions = partitions;
     this.#offsets = exactly(assignment, positions);
     this.#signal = signal;
-    this.#connections = new ConnectionPool(CLIENT_ID, connectionOptions(options));
+    this.#connections = new RawFetchConnections(CLIENT_ID, connectionOptions(options));
   }
 
   async *messages(): AsyncGenerator<readonly IncomingMessage[], void> {
@@ -67,12 +73,12 @@ export class Fetcher {
       for await (const arrival of this.#arrivals) {
         if ("error" in arrival) throw arrival.error;
         this.#asked.delete(arrival.node);
-        const messages = this.#take(arrival.response);
+        const portions = this.#take(arrival.response);
         // Before the messages are given out: the broker answers while they are worked on.
         await this.#ask();
-        for (let from = 0; from < messages.length; from += MESSAGES_AT_ONCE) {
+        for await (const messages of unpacked(portions, this.#signal)) {
           if (this.#signal.aborted) return;
-          yield messages.slice(from, from + MESSAGES_AT_ONCE);
+          yield messages;
         }
       }
     } catch (error) {
@@ -106,7 +112,8 @@ export class Fetcher {
     const topics = offsets.map(([partition, offset]) => ({ topicId, partitions: [request(partition, offset)] }));
     const limits = { maxWaitTime: LONGEST_POLL, minBytes: 1, maxBytes: FETCH_BYTES, isolationLevel: READ_COMMITTED };
     this.#consumer.fetch({ node, topics, connectionPool: this.#connections, ...limits }).then(
-      (response) => this.#arrive({ node, response }),
+      // Another one than the library says: what its connections read is ours.
+      (response) => this.#arrive({ node, response: response as unknown as FetchAnswer }),
       (error) => this.#arrive({ error }),
     );
   }
@@ -115,18 +122,30 @@ export class Fetcher {
     if (!this.#signal.aborted) this.#arrivals.push(arrival);
   }
 
-  /** The messages of an answer; moves the offsets past everything in it, messages or not. */
-  #take(response: FetchResponse): IncomingMessage[] {
-    const messages: IncomingMessage[] = [];
+  /** What is to be unpacked of an answer; moves the offsets past everything in it, messages or not. */
+  #take(response: FetchAnswer): Portion[] {
+    const portions: Portion[] = [];
     for (const answer of response.responses.flatMap(({ partitions }) => partitions)) {
       const partition = answer.partitionIndex;
       const position = this.#offsets.get(partition);
       if (position === undefined) continue;
-      for (const batch of committed(answer)) addMessages(messages, partition, position, batch);
-      const last = answer.records?.at(-1);
-      if (last !== undefined) this.#offsets.set(partition, Math.max(position, lastOffset(last) + 1));
+      const batches = this.#believed(partition, answer.batches);
+      for (const batch of committed(answer, batches)) portions.push({ partition, position, batch });
+      const last = batches.at(-1);
+      if (last !== undefined) this.#offsets.set(partition, Math.max(position, last.lastOffset + 1));
     }
-    return messages;
+    return portions;
+  }
+
+  /** The batches before the first that is damaged, and also that one where it was damaged before: it is asked for twice. */
+  #believed(partition: number, batches: readonly RecordBatch[]): readonly RecordBatch[] {
+    const at = batches.findIndex(({ isIntact, firstOffset }) =>
+      !isIntact && this.#doubted.get(partition) !== firstOffset
+    );
+    const damaged = batches[at];
+    if (damaged === undefined) return batches;
+    this.#doubted.set(partition, damaged.firstOffset);
+    return batches.slice(0, at);
   }
 }
 
@@ -136,32 +155,53 @@ function request(partition: number, offset: number) {
 }
 
 /** The batches with messages that count: without the marks of transactions, and without what an aborted one wrote. */
-function* committed({ records, abortedTransactions }: PartitionResponse): Generator<Batch, void> {
+function* committed(
+  { abortedTransactions }: PartitionAnswer,
+  batches: readonly RecordBatch[],
+): Generator<RecordBatch, void> {
   const aborted = [...abortedTransactions ?? []].sort((a, b) => Number(a.firstOffset - b.firstOffset));
   const open = new Set<bigint>();
-  for (const batch of records ?? []) {
-    while (aborted[0] !== undefined && aborted[0].firstOffset <= lastOffset(batch)) {
+  for (const batch of batches) {
+    while (aborted[0] !== undefined && aborted[0].firstOffset <= batch.lastOffset) {
       open.add((aborted.shift() as typeof aborted[0]).producerId);
     }
-    if (batch.attributes & CONTROL) {
-      // Version, then type: 0 ends an aborted transaction, 1 a committed one.
-      if (batch.records[0]?.key?.readInt16BE(2) === 0) open.delete(batch.producerId);
-    } else if (!(batch.attributes & TRANSACTIONAL && open.has(batch.producerId))) yield batch;
+    if (batch.isControl) {
+      // Version, then type, two bytes each: 0 ends an aborted transaction, 1 a committed one.
+      const key = batch.whole()?.[0]?.key;
+      if (key?.[2] === 0 && key[3] === 0) open.delete(batch.producerId);
+    } else if (!(batch.isTransactional && open.has(batch.producerId))) yield batch;
   }
 }
 
-function addMessages(messages: IncomingMessage[], partition: number, position: number, batch: Batch): void {
-  const first = Number(batch.firstOffset);
-  for (const { offsetDelta, key, value, timestampDelta } of batch.records) {
-    const offset = first + offsetDelta;
-    // A batch is sent whole, also where its middle was asked for.
-    if (offset < position) continue;
-    const logged = batch.attributes & LOG_APPEND_TIME;
-    const timestamp = Number(logged ? batch.maxTimestamp : batch.firstTimestamp + timestampDelta);
-    messages.push({ partition, offset, key, value, timestamp });
+/** The messages of batches, in order, not too many at once. Small batches are joined, a large one comes bit by bit. */
+async function* unpacked(
+  portions: readonly Portion[],
+  signal: AbortSignal,
+): AsyncGenerator<readonly IncomingMessage[], void> {
+  let messages: IncomingMessage[] = [];
+  let bytes = 0;
+  for (const portion of portions) {
+    const whole = portion.batch.whole();
+    if (whole === null) {
+      if (messages.length > 0) yield messages;
+      messages = [];
+      bytes = 0;
+      for await (const some of portion.batch.stream(signal)) yield incoming(portion, some);
+      continue;
+    }
+    for (const message of incoming(portion, whole)) {
+      messages.push(message);
+      bytes += sizeOf(message);
+      if (messages.length < MESSAGES_AT_ONCE && bytes < BYTES_AT_ONCE) continue;
+      yield messages;
+      messages = [];
+      bytes = 0;
+    }
   }
+  if (messages.length > 0) yield messages;
 }
 
-function lastOffset(batch: Batch): number {
-  return Number(batch.firstOffset) + batch.lastOffsetDelta;
+/** Without those that are known: a batch is sent whole, also where its middle was asked for. */
+function incoming({ partition, position }: Portion, messages: readonly BatchMessage[]): IncomingMessage[] {
+  return messages.filter(({ offset }) => offset >= position).map((message) => ({ partition, ...message }));
 }

@@ -1,12 +1,13 @@
-import type {
-  AssignedPartition,
-  ConsumerOptions,
-  IncomingMessage,
-  KafkaConsumer,
-  KafkaSetupError,
-  Position,
-  Positions,
-  Reading,
+import {
+  type AssignedPartition,
+  type ConsumerOptions,
+  type IncomingMessage,
+  type KafkaConsumer,
+  type KafkaSetupError,
+  KEPT_BYTES,
+  type Position,
+  type Positions,
+  type Reading,
 } from "../kafka.ts";
 import {
   asSetupError,
@@ -389,7 +390,15 @@ function onRebalance(
   }
 }
 
+/** Of long keys and values only the beginnings, in memory of their own: what the library gave is free then. */
 function incoming({ partition, offset, key, value, timestamp }: NativeMessage): IncomingMessage {
   const bytes = typeof key === "string" ? Buffer.from(key) : key ?? null;
-  return { partition, offset, key: bytes, value, timestamp: timestamp ?? 0 };
+  const message = { partition, offset, key: kept(bytes), value: kept(value), timestamp: timestamp ?? 0 };
+  const [keyLength, valueLength] = [bytes?.length ?? 0, value?.length ?? 0];
+  if (keyLength <= KEPT_BYTES && valueLength <= KEPT_BYTES) return message;
+  return { ...message, ...keyLength > KEPT_BYTES && { keyLength }, ...valueLength > KEPT_BYTES && { valueLength } };
+}
+
+function kept(bytes: Uint8Array | null): Uint8Array | null {
+  return bytes !== null && bytes.length > KEPT_BYTES ? Uint8Array.prototype.slice.call(bytes, 0, KEPT_BYTES) : bytes;
 }
