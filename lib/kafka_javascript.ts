@@ -15,6 +15,10 @@ import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, isPassing, MissingTopicError, Tro
 import { retry } from "./retry.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
+/** For a consumer that is a member of its group by other means. */
+export { Fetcher, type FetchingClient, fetchingClient } from "./kafka_javascript/fetch.ts";
+export { asSetupError as asFetchSetupError, reason as fetchReason } from "./kafka_javascript/connection.ts";
+
 /** The client in plain TypeScript: it runs on every runtime. */
 export const client: KafkaClient = {
   name: "javascript",

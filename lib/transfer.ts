@@ -133,6 +133,12 @@ async function* arrivals(
   for await (const messages of reading.messages) {
     const { entries, gap } = accept(messages, progress, sparse === true ? null : holes, assignment);
     if (gap === null && entries.length < messages.length) events.replayed(messages.length - entries.length);
+    for (const { partition, offset, unreadable } of messages) {
+      const entry = unreadable && entries.find((each) => each.partition === partition && each.offset === offset);
+      if (entry !== undefined && isRejection(entry.content)) {
+        events.lost(`partition ${partition}: ${entry.content.reason}`);
+      }
+    }
     yield { sheet: store.sheet(entries), spans: progress.takeSpans(), gap };
     if (gap !== null) return;
   }

@@ -121,12 +121,9 @@ describe.each(CODECS)("a batch packed with %s", (codec: Codec) => {
     expect(texts(read.slice(5))).toEqual([[12, 16, "its content ends early"]]);
   });
 
-  it("whose messages say too high an offset stands for them", async () => {
-    expect(texts(await readAll(await pack(small, { lastDelta: 1 })))).toEqual([
-      [7, "a", "1"],
-      [8, null, "2"],
-      [9, 8, "the offsets of its messages are out of order"],
-    ]);
+  it("ends where it says", async () => {
+    // Higher than the batch goes: the next batch has those.
+    expect(texts(await readAll(await pack(small, { lastDelta: 1 })))).toEqual(smallTexts.slice(0, 2));
   });
 });
 

@@ -10,7 +10,7 @@ import type {
   Reading,
 } from "../kafka.ts";
 import { asSetupError, connectionOptions, describeTopic, reason } from "./connection.ts";
-import { Fetcher } from "./fetch.ts";
+import { Fetcher, RETRIES } from "./fetch.ts";
 import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/basis.ts";
 import { Membership } from "../kafka/membership.ts";
 import { type Described, type Group, readings, startOffset, unknownLog } from "../kafka/readings.ts";
@@ -19,8 +19,6 @@ import { topicIdHex } from "../kafka/topic_id.ts";
 
 /** Milliseconds that the group waits for this member to join again; the library does so by itself within a heartbeat. */
 const REBALANCE_LIMIT = 30_000;
-/** How often the library tries a request before it tells: beginning a new reading is cheap, so not often. */
-const RETRIES = 3;
 
 /** The library's client, and what it holds of the group. */
 interface Member {
@@ -84,8 +82,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
 
   async logEnds({ assignment, consumer }: Share): Promise<Positions> {
     const partitions = assignment.partitions.map(({ partition }) => partition);
-    const ends = await this.#find(consumer, partitions, ListOffsetTimestamps.LATEST);
-    return new Map(partitions.map((partition, at) => [partition, ends[at] ?? 0]));
+    return await this.#find(consumer, partitions, ListOffsetTimestamps.LATEST);
   }
 
   asSetupError(error: unknown): KafkaSetupError | null {
@@ -124,22 +121,31 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     const [starts, ends, times] = await Promise.all([
       this.#find(consumer, partitions, ListOffsetTimestamps.EARLIEST),
       this.#find(consumer, partitions, ListOffsetTimestamps.LATEST),
-      typeof start === "object" ? this.#find(consumer, partitions, BigInt(start.time)) : [],
+      typeof start === "object" ? this.#find(consumer, partitions, BigInt(start.time)) : new Map<number, number>(),
     ]);
     return partitions.map((partition) => {
-      const [logStart, logEnd] = [starts[partition], ends[partition]];
+      const [logStart, logEnd] = [starts.get(partition), ends.get(partition)];
       if (logStart === undefined || logEnd === undefined) throw unknownLog(partition);
-      return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times[partition] ?? -1) };
+      return { partition, logStart, logEnd, start: startOffset(start, logStart, logEnd, times.get(partition) ?? -1) };
     });
   }
 
-  /** In the order of the partitions: the first offset at a time or later, below 0 if there is none. */
-  async #find(consumer: Consumer, partitions: readonly number[], timestamp: bigint): Promise<number[]> {
-    if (partitions.length === 0) return [];
+  /** By partition: the first offset at a time or later, below 0 if there is none. */
+  async #find(
+    consumer: Consumer,
+    partitions: readonly number[],
+    timestamp: bigint,
+  ): Promise<ReadonlyMap<number, number>> {
+    if (partitions.length === 0) return new Map();
     const { topic } = this.#options;
     // 0: of all messages, also those of transactions that are still open.
     const question = { topics: [topic], partitions: { [topic]: [...partitions] }, timestamp, isolationLevel: 0 };
-    return ((await consumer.listOffsets(question)).get(topic) ?? []).map(Number);
+    // The library gives an array with a place for each partition of the topic; those that were not asked for are empty.
+    const found = (await consumer.listOffsets(question)).get(topic) ?? [];
+    return new Map(partitions.flatMap((partition) => {
+      const offset = found[partition];
+      return offset === undefined ? [] : [[partition, Number(offset)] as const];
+    }));
   }
 
   async commit(positions: Positions): Promise<void> {

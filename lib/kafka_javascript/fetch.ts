@@ -1,5 +1,12 @@
-import type { Consumer } from "@platformatic/kafka";
-import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
+import { Consumer } from "@platformatic/kafka";
+import {
+  type Assignment,
+  type ConsumerOptions,
+  type IncomingMessage,
+  type KafkaOptions,
+  KEPT_BYTES,
+  type Positions,
+} from "../kafka.ts";
 import { connectionOptions } from "./connection.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
 import { type BatchMessage, type RecordBatch, sizeOf } from "./record_batches.ts";
@@ -29,6 +36,26 @@ interface Portion {
   readonly batch: RecordBatch;
 }
 
+/** What the fetcher needs of the library's client. */
+export type FetchingClient = Pick<Consumer, "metadata" | "fetch" | "close">;
+
+/** How often the library tries a request before it tells: a new reading is cheap. */
+export const RETRIES = 3;
+
+/** A client that is a member of no group, for a `Fetcher`. */
+export function fetchingClient(options: ConsumerOptions): FetchingClient {
+  const client = new Consumer({
+    ...connectionOptions(options),
+    groupId: options.group,
+    autocommit: false,
+    retries: RETRIES,
+  });
+  client.topics.track(options.topic);
+  // Who asks hears of it as well; without a listener it would end the process.
+  client.on("error", () => {});
+  return client;
+}
+
 /**
  * The messages of exactly the assigned partitions from exactly the given positions, of committed transactions only. Ends
  * when `signal` aborts, also while it waits; throws when a broker fails or an offset is out of range. Deliberately not
@@ -36,7 +63,7 @@ interface Portion {
  * and lets aborted transactions through that are longer than one answer.
  */
 export class Fetcher {
-  readonly #consumer: Consumer;
+  readonly #consumer: FetchingClient;
   readonly #assignment: Assignment;
   readonly #offsets: Map<number, number>;
   readonly #partitions: number;
@@ -50,7 +77,7 @@ export class Fetcher {
 
   /** `partitions`: how many the topic had when the group shared them out. */
   constructor(
-    consumer: Consumer,
+    consumer: FetchingClient,
     options: KafkaOptions,
     { assignment, partitions }: { readonly assignment: Assignment; readonly partitions: number },
     positions: Positions,

@@ -87,7 +87,7 @@ export class RecordBatch {
       for (let left = this.#count; left > 0; left--) messages.push(this.#message(reader.next(), messages.at(-1)));
       return compact(messages, content.length);
     } catch (error) {
-      return [...messages, this.#unreadable((messages.at(-1)?.offset ?? this.firstOffset - 1) + 1, error)];
+      return [...messages, ...this.#missing(messages.at(-1), error)];
     }
   }
 
@@ -108,7 +108,7 @@ export class RecordBatch {
         bytes = 0;
       }
     } catch (error) {
-      messages.push(this.#unreadable((last?.offset ?? this.firstOffset - 1) + 1, error));
+      messages.push(...this.#missing(last, error));
     } finally {
       await reader.close();
     }
@@ -161,6 +161,12 @@ export class RecordBatch {
       ...key.length !== undefined && { keyLength: key.length },
       ...value.length !== undefined && { valueLength: value.length },
     };
+  }
+
+  /** What stands for the messages behind `last`; nothing where that is the batch's last. */
+  #missing(last: BatchMessage | undefined, error: unknown): BatchMessage[] {
+    const first = (last?.offset ?? this.firstOffset - 1) + 1;
+    return first > this.lastOffset ? [] : [this.#unreadable(first, error)];
   }
 
   #unreadable(first: number, error: unknown): BatchMessage {

@@ -1,5 +1,6 @@
 import { createGzip, createZstdCompress } from "node:zlib";
 import { Connection, crc32c, Writer } from "@platformatic/kafka";
+import { eventually } from "./eventually.ts";
 
 // Batches of messages byte by byte, as no client writes them: Kafka's protocol, "Record Batch".
 
@@ -63,14 +64,20 @@ export async function writeRaw(
   const connection = new Connection("tests", { requestTimeout: 120_000 });
   await connection.connect(host, Number(port));
   try {
-    for (const batch of batches) await produce(connection, topic, partition, batch);
+    for (const batch of batches) {
+      const isTaken = async () => !NOT_YET.has(await produce(connection, topic, partition, batch));
+      await eventually(isTaken, () => `Nobody leads partition ${partition} of ${topic}`);
+    }
   } finally {
     await connection.close();
   }
 }
 
-/** Produce (key 0), version 3. */
-async function produce(connection: Connection, topic: string, partition: number, batch: Buffer): Promise<void> {
+/** The protocol's errors of a topic that has just been made. */
+const NOT_YET = new Set([3, 5, 6]);
+
+/** Produce (key 0), version 3: gives the broker's error, 0 where it took the batch. */
+async function produce(connection: Connection, topic: string, partition: number, batch: Buffer): Promise<number> {
   const request = Writer.create().appendString(null, false).appendInt16(1).appendInt32(60_000).appendInt32(1)
     .appendString(topic, false).appendInt32(1).appendInt32(partition).appendInt32(batch.length).append(batch);
   const code = await new Promise<number>((resolve, reject) => {
@@ -90,7 +97,8 @@ async function produce(connection: Connection, topic: string, partition: number,
       (error, result) => error ? reject(error) : resolve(result as number),
     );
   });
-  if (code !== 0) throw new Error(`The broker refuses the batch with error ${code}`);
+  if (code !== 0 && !NOT_YET.has(code)) throw new Error(`The broker refuses the batch with error ${code}`);
+  return code;
 }
 
 function* encode(records: Iterable<RawRecord>, counted: { count: number }): Generator<Part> {
