@@ -41,13 +41,10 @@ export interface NativeProducer extends NativeClient {
 
 export interface NativeConsumer extends NativeClient {
   setDefaultConsumeTimeout(milliseconds: number): void;
-  setDefaultIsTimeoutOnlyForFirstMessage(only: boolean): void;
   subscribe(topics: string[]): void;
-  consume(count: number, done: Callback<readonly NativeMessage[]>): void;
+  consume(count: number, done: Callback<readonly unknown[]>): void;
   assign(partitions: NativePartition[]): void;
   unassign(): void;
-  pause(partitions: NativePartition[]): void;
-  resume(partitions: NativePartition[]): void;
   commit(offsets: NativePartition[]): void;
   disconnect(done: Callback<unknown>): void;
 }
@@ -56,14 +53,6 @@ export interface NativePartition {
   readonly topic: string;
   readonly partition: number;
   readonly offset?: number;
-}
-
-export interface NativeMessage {
-  readonly partition: number;
-  readonly offset: number;
-  readonly key?: Uint8Array | string | null;
-  readonly value: Uint8Array | null;
-  readonly timestamp?: number;
 }
 
 export interface NativeAdmin {
