@@ -99,7 +99,7 @@ describe.each(CODECS)("a batch packed with %s", (codec: Codec) => {
 
   it("ends early where it is told to stop", async () => {
     const stop = new AbortController();
-    const [batch] = readBatches(await pack([{ value: fill(50 * MIB) }, { value: fill(50 * MIB) }]), END);
+    const [batch] = readBatches(await pack([{ value: fill(9 * MIB) }, { value: fill(9 * MIB) }]), END);
     const read: BatchMessage[] = [];
     for await (const some of batch?.stream(stop.signal) ?? []) {
       read.push(...some);

@@ -1,10 +1,8 @@
-import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32c } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { canRunKafka, skipped } from "./support/kafka.ts";
 import { ownPostgresMissing } from "./support/postgres.ts";
-import { rawBatch, type RawRecord } from "./support/raw_batches.ts";
+import { overwrite, rawBatch, type RawRecord, seal } from "./support/raw_batches.ts";
 import { possibleVariants, type Variant } from "./support/variants.ts";
 import { openWay, type Way } from "./support/way.ts";
 
@@ -17,22 +15,6 @@ const record = (latency: number): RawRecord => ({
   key: Buffer.from("a"),
   value: Buffer.from(JSON.stringify({ address: "https://a.example", status_code: 200, latency, is_valid: true })),
 });
-
-/** Overwrites the batches of a log that begin at these offsets. */
-async function overwrite(path: string, changes: ReadonlyMap<number, (batch: Buffer) => void>): Promise<void> {
-  const log = await readFile(path);
-  await using file = await open(path, "r+");
-  for (let at = 0; at + 12 <= log.length;) {
-    const batch = log.subarray(at, at + 12 + log.readInt32BE(at + 8));
-    if (batch.length <= 12) return;
-    const change = changes.get(Number(batch.readBigInt64BE(0)));
-    change?.(batch);
-    if (change !== undefined) await file.write(batch, 0, batch.length, at);
-    at += batch.length;
-  }
-}
-
-const seal = (batch: Buffer) => void batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
 
 const CHANGES: ReadonlyMap<number, (batch: Buffer) => void> = new Map([
   [1, (batch: Buffer) => {

@@ -9,6 +9,8 @@ import type { BatchMessage } from "./record_batches.ts";
 
 /** Milliseconds that a broker may wait for messages that are not there yet. */
 const LONGEST_POLL = 100;
+/** Holes that are remembered of one answer: a batch may unpack to millions. */
+const MOST_HOLES = 10_000;
 /** `read_committed`: Kafka's protocol. */
 const READ_COMMITTED = 1;
 
@@ -120,6 +122,7 @@ async function holesFrom(
     for await (const messages of messagesOf(judged, signal)) {
       // Of what cannot be read nobody may say that it is not there.
       for (const { offset, unreadable } of messages) if (offset >= at) pass(unreadable?.first ?? offset, offset + 1);
+      if (holes.length > MOST_HOLES) return { from: at, to: next, holes };
     }
     signal.throwIfAborted();
     end = Math.max(end, judged.batch.lastOffset + 1);

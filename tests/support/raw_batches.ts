@@ -1,3 +1,4 @@
+import { open, readFile } from "node:fs/promises";
 import { createGzip, createZstdCompress } from "node:zlib";
 import { Connection, crc32c, Writer } from "@platformatic/kafka";
 import { eventually } from "./eventually.ts";
@@ -24,6 +25,9 @@ export interface BatchOptions {
   readonly count?: number;
   readonly lastDelta?: number;
   readonly attributes?: number;
+  readonly producerId?: bigint;
+  /** The leader's. */
+  readonly epoch?: number;
 }
 
 const TIME = BigInt(Date.parse("2026-01-01"));
@@ -39,7 +43,7 @@ export async function rawBatch(records: Iterable<RawRecord>, options: BatchOptio
   header.writeInt32BE(options.lastDelta ?? Math.max(0, counted.count - 1), 2);
   header.writeBigInt64BE(TIME, 6);
   header.writeBigInt64BE(TIME, 14);
-  header.writeBigInt64BE(-1n, 22);
+  header.writeBigInt64BE(options.producerId ?? -1n, 22);
   header.writeInt16BE(-1, 30);
   header.writeInt32BE(-1, 32);
   header.writeInt32BE(count, 36);
@@ -47,10 +51,27 @@ export async function rawBatch(records: Iterable<RawRecord>, options: BatchOptio
   const front = Buffer.alloc(21);
   front.writeBigInt64BE(BigInt(firstOffset), 0);
   front.writeInt32BE(body.length + 9, 8);
-  front.writeInt32BE(-1, 12);
+  front.writeInt32BE(options.epoch ?? -1, 12);
   front.writeInt8(2, 16);
   front.writeUInt32BE(crc32c(body), 17);
   return Buffer.concat([front, body]);
+}
+
+/** Makes the checksum of a batch that was changed the right one. */
+export const seal = (batch: Buffer): void => void batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
+
+/** Changes the batches of a log file that begin at these offsets, while a broker serves it. */
+export async function overwrite(path: string, changes: ReadonlyMap<number, (batch: Buffer) => void>): Promise<void> {
+  const log = await readFile(path);
+  await using file = await open(path, "r+");
+  for (let at = 0; at + 12 <= log.length;) {
+    const batch = log.subarray(at, at + 12 + log.readInt32BE(at + 8));
+    if (batch.length <= 12) return;
+    const change = changes.get(Number(batch.readBigInt64BE(0)));
+    change?.(batch);
+    if (change !== undefined) await file.write(batch, 0, batch.length, at);
+    at += batch.length;
+  }
 }
 
 /** Writes batches to a partition as they are; throws where the broker refuses one. */
