@@ -97,14 +97,14 @@ export async function writeRaw(
 /** The protocol's errors of a topic that has just been made. */
 const NOT_YET = new Set([3, 5, 6]);
 
-/** Produce (key 0), version 3: gives the broker's error, 0 where it took the batch. */
+/** Produce (key 0), version 7, the first that takes zstd: gives the broker's error, 0 where it took the batch. */
 async function produce(connection: Connection, topic: string, partition: number, batch: Buffer): Promise<number> {
   const request = Writer.create().appendString(null, false).appendInt16(1).appendInt32(60_000).appendInt32(1)
     .appendString(topic, false).appendInt32(1).appendInt32(partition).appendInt32(batch.length).append(batch);
   const code = await new Promise<number>((resolve, reject) => {
     connection.send(
       0,
-      3,
+      7,
       () => request,
       (_correlation, _key, _version, reader) => {
         reader.readInt32();
@@ -152,7 +152,7 @@ async function pack(codec: Codec, parts: Iterable<Part>): Promise<Buffer> {
   if (codec === "lz4") return packLz4(parts);
   if (codec === "snappy") return packSnappy([...parts]);
   if (codec === "none") return Buffer.concat([...pieces(parts)]);
-  const packing = codec === "gzip" ? createGzip() : createZstdCompress();
+  const packing = codec === "gzip" ? createGzip({ level: 1 }) : createZstdCompress();
   const packed: Buffer[] = [];
   packing.on("data", (piece: Buffer) => packed.push(piece));
   const ended = new Promise((resolve, reject) => packing.once("end", resolve).once("error", reject));
@@ -225,7 +225,27 @@ function uint32(value: number): Buffer {
   return bytes;
 }
 
+/** One block, as librdkafka writes it; where that would be large, the blocks of a frame, as Java does: a broker reads them one by one. */
 function packSnappy(parts: readonly Part[]): Buffer {
+  if (parts.reduce((sum, part) => sum + sizeOf(part), 0) <= MANY) return snappyBlock(parts);
+  const frame: Buffer[] = [Buffer.from("82534e41505059000000000100000001", "hex")];
+  let held: Part[] = [];
+  const flush = () => {
+    const block = snappyBlock(held);
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(block.length);
+    frame.push(length, block);
+    held = [];
+  };
+  for (const part of limited(parts)) {
+    held.push(part);
+    if (held.reduce((sum, each) => sum + sizeOf(each), 0) >= MANY) flush();
+  }
+  if (held.length > 0) flush();
+  return Buffer.concat(frame);
+}
+
+function snappyBlock(parts: readonly Part[]): Buffer {
   const total = parts.reduce((sum, part) => sum + sizeOf(part), 0);
   const packed: Uint8Array[] = [unsigned(total)];
   for (const part of parts) {
