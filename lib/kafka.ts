@@ -64,8 +64,24 @@ export interface IncomingMessage {
   readonly value: Uint8Array | null;
   /** Milliseconds since 1970. */
   readonly timestamp: number;
-  /** The client knows from the log itself that there is no message from this offset to its own. Absent: from its own. */
+  /** The client knows from the log itself that there is no message from here to this one. Absent: it knows of none before it. */
   readonly since?: number;
+  /** How many bytes key and value have in the topic, where they have more than `KEPT_BYTES` and the beginning is here. */
+  readonly keyLength?: number;
+  readonly valueLength?: number;
+  /** Present where this stands for messages that could not be read: `offset` is that of the last of them. */
+  readonly unreadable?: Unreadable;
+}
+
+/** Bytes of a key, and of a value, that a consumer keeps: as much as the longest document that can be a metric. */
+export const KEPT_BYTES = 1024 * 1024;
+
+/** Messages of a batch that nobody could read. */
+export interface Unreadable {
+  /** The offset of the first of them. */
+  readonly first: number;
+  /** For a person. */
+  readonly why: string;
 }
 
 /** The partitions that the group gave to this consumer. Offsets are those of the log when it was given them. */

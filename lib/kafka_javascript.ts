@@ -17,6 +17,11 @@ import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, isPassing, MissingTopicError, Tro
 import { retry } from "./retry.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 
+/** For a consumer that is a member of its group by other means. */
+export { fetchingClient, type LogConsumer } from "./kafka_javascript/log_consumer.ts";
+export { TopicLog } from "./kafka_javascript/topic_log.ts";
+export { asSetupError as asFetchSetupError, reason as fetchReason } from "./kafka_javascript/connection.ts";
+
 /** The client in plain TypeScript: it runs on every runtime. */
 export const client: KafkaClient = inEitherForm({
   name: "javascript",

@@ -87,12 +87,15 @@ const NO_TIMESTAMP = -1;
 /**
  * Reads one message. Never throws: a message that is no metric comes back as the reason why.
  * `receivedAt` (milliseconds since 1970; the record's timestamp) stands in for a missing `checked_at`.
+ * `length`: that of the whole document, where `value` is only its beginning.
  */
-export function decodeMetric(value: Uint8Array | null, receivedAt: number): Metric | Rejection {
+export function decodeMetric(
+  value: Uint8Array | null,
+  receivedAt: number,
+  length = value?.length ?? 0,
+): Metric | Rejection {
   if (value === null) return { reason: "the message has no value (a tombstone)" };
-  if (value.length > MAX_METRIC_BYTES) {
-    return { reason: `the document has ${value.length} bytes, more than ${MAX_METRIC_BYTES}` };
-  }
+  if (length > MAX_METRIC_BYTES) return { reason: `the document has ${length} bytes, more than ${MAX_METRIC_BYTES}` };
   const parsed = parseJson(value);
   if ("reason" in parsed) return parsed;
   const metric = readPlain(parsed) ?? readBySchema(parsed);

@@ -2,7 +2,7 @@ import { type BatchCause, batches, type BatchLimits, type Measure } from "./batc
 import { remedyFor } from "./database.ts";
 import type { AssignedPartition, Assignment, IncomingMessage, KafkaConsumer, Positions, Reading } from "./kafka.ts";
 import { Holes } from "./transfer/holes.ts";
-import { decodeMetric, isRejection } from "./metric.ts";
+import { decodeMetric, isRejection, type Metric, type Rejection } from "./metric.ts";
 import { Progress } from "./transfer/progress.ts";
 import { pause, retry } from "./retry.ts";
 import type { Entry, Sheet, Source, Span, Store } from "./store.ts";
@@ -136,13 +136,20 @@ async function* arrivals(
   { stop, events }: TransferOptions,
 ): AsyncGenerator<Arrival, void> {
   const progress = new Progress(reading.positions);
-  const isLawful = (message: IncomingMessage) => {
-    const position = progress.positions.get(message.partition);
-    return position !== undefined && (reading.sparse === true || holes.isLawful(reading, position, message, stop));
+  const isLawful = ({ partition, since = Infinity }: IncomingMessage, to: number) => {
+    const from = progress.positions.get(partition);
+    return from !== undefined &&
+      (reading.sparse === true || holes.isLawful(reading, { partition, from, to, since }, stop));
   };
   for await (const messages of reading.messages) {
     const { entries, gap } = await accept(messages, progress, isLawful);
     if (gap === null && entries.length < messages.length) events.replayed(messages.length - entries.length);
+    for (const { partition, offset, unreadable } of messages) {
+      const entry = unreadable && entries.find((each) => each.partition === partition && each.offset === offset);
+      if (entry !== undefined && isRejection(entry.content)) {
+        events.lost(`partition ${partition}: ${entry.content.reason}`);
+      }
+    }
     yield { sheet: store.sheet(entries), spans: progress.takeSpans(), gap };
     if (gap !== null) return;
   }
@@ -161,21 +168,37 @@ function joinSpans(batch: readonly Arrival[]): Map<number, Span> {
 async function accept(
   messages: readonly IncomingMessage[],
   progress: Progress,
-  isLawful: (message: IncomingMessage) => Promise<boolean> | boolean,
+  isLawful: (message: IncomingMessage, first: number) => Promise<boolean> | boolean,
 ): Promise<{ entries: Entry[]; gap: string | null }> {
   const entries: Entry[] = [];
   for (const message of messages) {
-    const { partition, offset, key, value, timestamp } = message;
-    const arrival = progress.judge(partition, offset);
+    const { partition, offset, key, value } = message;
+    const first = firstOf(message, progress);
+    const arrival = progress.judge(partition, first);
     if (arrival === "replay") continue;
-    if (arrival === "gap" && !(await isLawful(message))) {
-      const gap = `partition ${partition} went on at offset ${offset} instead of ${progress.positions.get(partition)}`;
+    if (arrival === "gap" && !(await isLawful(message, first))) {
+      const gap = `partition ${partition} went on at offset ${first} instead of ${progress.positions.get(partition)}`;
       return { entries, gap };
     }
     progress.pass(partition, offset);
-    entries.push({ partition, offset, key, value, content: decodeMetric(value, timestamp) });
+    entries.push({ partition, offset, key, value, content: read(message, first) });
   }
   return { entries, gap: null };
+}
+
+/** The first offset that a message stands for and that has not been passed yet. */
+function firstOf({ partition, offset, unreadable }: IncomingMessage, { positions }: Progress): number {
+  if (unreadable === undefined) return offset;
+  return Math.max(unreadable.first, Math.min(positions.get(partition) ?? offset, offset));
+}
+
+/** A message as a metric, or why it is none. */
+function read(message: IncomingMessage, first: number): Metric | Rejection {
+  const { offset, value, timestamp, keyLength, valueLength, unreadable } = message;
+  if (unreadable !== undefined) return { reason: `offsets ${first} to ${offset} cannot be read: ${unreadable.why}` };
+  const content = decodeMetric(value, timestamp, valueLength);
+  if (keyLength === undefined || !isRejection(content)) return content;
+  return { reason: `${content.reason}; its key has ${keyLength} bytes` };
 }
 
 /** Where to read each partition from: its mark; and what to do where the log no longer has what the mark asks for. */

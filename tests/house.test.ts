@@ -19,8 +19,6 @@ const roomOf = (path: string) => path.replace(/\.ts$/, "").split("/").slice(0, 2
 const GUESTS: Readonly<Record<string, readonly string[]>> = {
   // What is the same for both clients.
   "lib/kafka": ["lib/kafka_javascript", "lib/kafka_librdkafka"],
-  // The way of the one client on which holes in the log are looked at a second time, for both.
-  "lib/kafka_javascript": ["lib/kafka_librdkafka"],
   // Chooses between the two databases, each of which knows nothing of the other.
   "lib/database": ["lib/database_plan"],
 };

@@ -17,6 +17,7 @@ import { type KeyMaterial, loadKeyMaterial } from "../lib/tls.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { each } from "./support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
+import { rawBatch, writeRaw } from "./support/raw_batches.ts";
 
 // Joining a group and a broker's start take seconds on a busy machine.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 120_000 });
@@ -181,6 +182,44 @@ describe.runIf(canRunKafka())("Kafka", () => {
       await expect.poll(() => first.partitions(), { timeout: 30_000 }).toEqual([0, 1, 2, 3]);
       await first.stop();
       await one[Symbol.asyncDispose]();
+    }, 120_000);
+
+    it("each consumer of a group tells where the logs of its own partitions end", async () => {
+      const topic = newTopic();
+      await (await client.openProducer({ ...options(topic), partitions: 5 }, quiet, untilStopped))
+        [Symbol.asyncDispose]();
+      const ends = new Map([[0, 3], [1, 40], [2, 7], [3, 129], [4, 1]]);
+      for (const [partition, count] of ends) {
+        const records = Array.from({ length: count }, () => ({ value: Buffer.from("v") }));
+        await writeRaw(broker.plain, topic, [await rawBatch(records)], partition);
+      }
+      const stop = new AbortController();
+      const consumers = [await openConsumer(client, topic), await openConsumer(client, topic)];
+      const latest = new Map<KafkaConsumer, Reading>();
+      const followed = consumers.map(async (consumer) => {
+        for await (const reading of consumer.readings(fromStart, stop.signal)) {
+          latest.set(consumer, reading);
+          for await (const _ of reading.messages) { /* It is the ends that count. */ }
+        }
+      });
+      const shares = () =>
+        [...latest.values()].map(({ assignment }) => assignment.partitions.map((each) => each.partition));
+      await expect.poll(() => shares().toSorted((a, b) => a.length - b.length).map(({ length }) => length), {
+        timeout: 30_000,
+      }).toEqual([2, 3]);
+      for (const { assignment, logEnds } of latest.values()) {
+        const own = assignment.partitions.map(({ partition }) => partition);
+        expect(await logEnds?.()).toEqual(new Map(own.map((partition) => [partition, ends.get(partition)])));
+        // What was seen of them when they were given.
+        expect(assignment.partitions.map(({ partition, logEnd }) => [partition, logEnd])).toEqual(
+          own.map((partition) => [partition, ends.get(partition)]),
+        );
+      }
+      // Five in turn: neither has a share that begins at 0 and leaves nothing out.
+      expect(shares().flat().toSorted()).toEqual([...ends.keys()]);
+      stop.abort();
+      await Promise.all(followed);
+      for (const consumer of consumers) await consumer[Symbol.asyncDispose]();
     }, 120_000);
 
     it("a stop ends a reading that waits for messages, and the consumer", async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Producer } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Position } from "../lib/kafka.ts";
+import type { KafkaClient, Position } from "../lib/kafka.ts";
 import { loadClient } from "../lib/kafka_client.ts";
 import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
@@ -51,66 +51,96 @@ describe.runIf(canRunKafka())("A partition that nobody leads", () => {
     await producer.close();
   }
 
-  it.each(usable)(
-    "does not keep the others from being read with %s, and is read when it is led again",
-    async (name) => {
-      const client = await loadClient(name);
+  it("does not keep the others from being read, and is read when it is led again, with each client", async () => {
+    await using stack = new AsyncDisposableStack();
+    const readers = await Promise.all(usable.map(async (name) => {
       const topic = new Topic(broker.plain, `leaderless-${name}`);
       await topic.create(PARTITIONS.length);
       await write(topic);
-      const next = new Map<number, number>();
-      let assigned: readonly number[] = [];
-      const position: Position = ({ partitions }) => {
-        assigned = partitions.map(({ partition }) => partition);
-        return Promise.resolve(new Map(partitions.map(({ partition }) => [partition, next.get(partition) ?? 0])));
-      };
-      const options = { bootstrapServers: [broker.plain], topic: topic.name, group: topic.name } as const;
-      const heard: string[] = [];
-      const read = async (signal: AbortSignal) => {
-        const listener = (what: string) => void heard.push(what);
-        await using consumer = await client.openConsumer({ ...options, start: "earliest" }, listener, untilStopped);
-        for await (const reading of consumer.readings(position, signal)) {
-          for await (const { partition, offset } of each(reading.messages)) next.set(partition, offset + 1);
-        }
-      };
-      const has = (partitions: readonly number[], end: number) =>
-        eventually(
-          () => partitions.every((partition) => next.get(partition) === end),
-          () => `${JSON.stringify([...next])} instead of ${end} of ${partitions}\n${heard.join("\n")}`,
-          { timeout: 60_000 },
-        );
+      return new Reader(await loadClient(name), topic, broker);
+    }));
+    const all = (work: (reader: Reader) => Promise<void>) => Promise.all(readers.map(work));
+    stack.defer(async () => void await all((reader) => reader.stop()));
 
-      const before = new AbortController();
-      const first = read(before.signal);
-      await has(PARTITIONS, 10);
-      await write(topic);
-      await has(PARTITIONS, 20);
-      before.abort();
-      await first;
-      next.clear();
+    await all(async (reader) => {
+      reader.start();
+      await reader.has(PARTITIONS, 10);
+      await write(reader.topic);
+      await reader.has(PARTITIONS, 20);
+      await reader.stop();
+    });
 
-      const lost = disks.find((disk) => !existsSync(join(disk, "__consumer_offsets-0"))) as string;
-      const isLost = (partition: number) => existsSync(join(`${lost}.away`, `${topic.name}-${partition}`));
-      await broker.kill();
-      renameSync(lost, `${lost}.away`);
-      writeFileSync(lost, "");
-      await broker.restart();
-      const led = PARTITIONS.filter((partition) => !isLost(partition));
+    const lost = disks.find((disk) => !existsSync(join(disk, "__consumer_offsets-0"))) as string;
+    const isLost = (topic: Topic, partition: number) => existsSync(join(`${lost}.away`, `${topic.name}-${partition}`));
+    await broker.kill();
+    renameSync(lost, `${lost}.away`);
+    writeFileSync(lost, "");
+    await broker.restart();
+
+    await all(async (reader) => {
+      const led = PARTITIONS.filter((partition) => !isLost(reader.topic, partition));
       expect(led.length).toBeGreaterThan(0);
       expect(led.length).toBeLessThan(PARTITIONS.length);
-
-      const again = new AbortController();
-      const second = read(again.signal);
-      await has(led, 20);
-      expect(assigned).toEqual(led);
-      expect(heard.filter((what) => what.startsWith("Nobody leads partition"))).not.toEqual([]);
-      await broker.kill();
-      rmSync(lost);
-      renameSync(`${lost}.away`, lost);
-      await broker.restart();
-      await has(PARTITIONS, 20);
-      again.abort();
-      await second;
-    },
-  );
+      reader.start();
+      await reader.has(led, 20);
+      expect(reader.assigned).toEqual(led);
+      expect(reader.heard.filter((what) => what.startsWith("Nobody leads partition"))).not.toEqual([]);
+    });
+    await broker.kill();
+    rmSync(lost);
+    renameSync(`${lost}.away`, lost);
+    await broker.restart();
+    await all((reader) => reader.has(PARTITIONS, 20));
+  });
 });
+
+/** A consumer that can be stopped and begun anew, from the first messages. */
+class Reader {
+  readonly #client: KafkaClient;
+  readonly #broker: KafkaServer;
+  readonly topic: Topic;
+  readonly heard: string[] = [];
+  assigned: readonly number[] = [];
+  #next = new Map<number, number>();
+  #stop = new AbortController();
+  #reading: Promise<void> | undefined;
+
+  constructor(client: KafkaClient, topic: Topic, broker: KafkaServer) {
+    this.#client = client;
+    this.topic = topic;
+    this.#broker = broker;
+  }
+
+  start(): void {
+    this.#next = new Map();
+    this.#stop = new AbortController();
+    this.#reading = this.#read(this.#stop.signal);
+  }
+
+  async #read(signal: AbortSignal): Promise<void> {
+    const { name } = this.topic;
+    const options = { bootstrapServers: [this.#broker.plain], topic: name, group: name, start: "earliest" } as const;
+    const position: Position = ({ partitions }) => {
+      this.assigned = partitions.map(({ partition }) => partition);
+      return Promise.resolve(new Map(partitions.map(({ partition }) => [partition, this.#next.get(partition) ?? 0])));
+    };
+    const listener = (what: string) => void this.heard.push(what);
+    await using consumer = await this.#client.openConsumer(options, listener, untilStopped);
+    for await (const reading of consumer.readings(position, signal)) {
+      for await (const { partition, offset } of each(reading.messages)) this.#next.set(partition, offset + 1);
+    }
+  }
+
+  /** Waits until it has read these partitions to `end`. */
+  async has(partitions: readonly number[], end: number): Promise<void> {
+    const isThere = () => partitions.every((partition) => this.#next.get(partition) === end);
+    const lacks = () =>
+      `${JSON.stringify([...this.#next])} instead of ${end} of ${partitions}\n${this.heard.join("\n")}`;
+    await eventually(isThere, lacks, { timeout: 60_000 });
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#reading;
+  }
+}

@@ -201,63 +201,79 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
       await here.run(() => here.has([...committed, ...range(0, 40).map((n) => `m${n}`)]));
       expect(here.told.reopened).toEqual(["partition 0 went on at offset 30 instead of 20"]);
     });
+  });
 
-    it.each([
-      { who: "the consumer that read it", isOther: false },
-      { who: "another consumer, which knows of it by the group", isOther: true },
-    ])(
-      "is read again from where it was cut, though it has grown beyond what was read, by $who",
-      async ({ isOther }) => {
+  // All at once, since a broker takes its time to end and to begin.
+  it("is read again from where it was cut, though it has grown beyond what was read, with each client", async () => {
+    const cases = await Promise.all(usable.flatMap((name) =>
+      // Another consumer than the one that read it knows of it by the group.
+      [false, true].map(async (isOther) => {
         const topic = await makeTopic(1);
         await write(topic, range(0, 30).map((n) => `kept ${n}`));
-        await broker.kill();
         const [log, copy] = [join(broker.data, `${topic.name}-0`), join(folder, topic.name)];
-        cpSync(log, copy, { recursive: true });
-        await broker.restart();
-        await write(topic, range(30, 50).map((n) => `lost ${n}`));
+        return { what: `${name}, ${isOther ? "another" : "the same"} consumer`, name, isOther, topic, log, copy };
+      })
+    ));
+    await broker.kill();
+    for (const { log, copy } of cases) cpSync(log, copy, { recursive: true });
+    await broker.restart();
+    for (const { topic } of cases) await write(topic, range(30, 50).map((n) => `lost ${n}`));
 
-        const values: string[] = [];
-        const cuts: unknown[] = [];
-        let mark = 0;
-        let isCut = false;
-        const cutAndGrow = async () => {
-          isCut = true;
-          await broker.kill();
-          rmSync(log, { recursive: true });
-          cpSync(copy, log, { recursive: true });
-          await broker.restart();
-          await write(topic, range(30, 70).map((n) => `new ${n}`));
-        };
-        const position = async ({ partitions }: Assignment) => {
-          if (mark === 50 && !isCut) await cutAndGrow();
-          const [{ cutAt } = {}] = partitions;
-          if (cutAt !== undefined) cuts.push(cutAt);
-          mark = cutAt ?? mark;
-          return new Map(partitions.map(({ partition }) => [partition, mark]));
-        };
-        const read = async (many: number) => {
-          const options = { bootstrapServers: [broker.plain], topic: topic.name, group: topic.name };
-          await using consumer = await client.openConsumer({ ...options, start: "earliest" }, quiet, untilStopped);
-          const stop = new AbortController();
-          for await (const reading of consumer.readings(position, stop.signal)) {
-            for await (const { offset, value } of each(reading.messages)) {
-              values.push(JSON.parse(new TextDecoder().decode(value ?? undefined)).address);
-              mark = offset + 1;
-              if (values.length === 50) break;
-              if (values.length === many) stop.abort();
-            }
-            await consumer.commit(new Map([[0, mark]]));
+    const isCut = Promise.withResolvers<void>();
+    const readers = await Promise.all(cases.map(async ({ name, topic, isOther, what }) => {
+      const client = await loadClient(name);
+      const read50 = Promise.withResolvers<void>();
+      const values: string[] = [];
+      const cuts: unknown[] = [];
+      let mark = 0;
+      const position = async ({ partitions }: Assignment) => {
+        if (mark === 50) {
+          read50.resolve();
+          await isCut.promise;
+        }
+        const [{ cutAt } = {}] = partitions;
+        if (cutAt !== undefined) cuts.push(cutAt);
+        mark = cutAt ?? mark;
+        return new Map(partitions.map(({ partition }) => [partition, mark]));
+      };
+      const read = async (many: number) => {
+        const options = { bootstrapServers: [broker.plain], topic: topic.name, group: topic.name };
+        await using consumer = await client.openConsumer({ ...options, start: "earliest" }, quiet, untilStopped);
+        const stop = new AbortController();
+        for await (const reading of consumer.readings(position, stop.signal)) {
+          for await (const { offset, value } of each(reading.messages)) {
+            values.push(JSON.parse(new TextDecoder().decode(value ?? undefined)).address);
+            mark = offset + 1;
+            if (values.length === 50) break;
             if (values.length === many) stop.abort();
           }
-        };
+          await consumer.commit(new Map([[0, mark]]));
+          if (values.length === many) stop.abort();
+        }
+      };
+      const done = async () => {
         if (isOther) {
           await read(50);
-          await cutAndGrow();
+          read50.resolve();
+          await isCut.promise;
         }
         await read(90);
-        expect(values.slice(50)).toEqual(range(30, 70).map((n) => `new ${n}`));
-        expect(cuts).toEqual([30]);
-      },
+        return { what, values: values.slice(50), cuts };
+      };
+      return { read50: read50.promise, done: done() };
+    }));
+    const all = Promise.all(readers.map(({ done }) => done));
+    await Promise.race([Promise.all(readers.map(({ read50 }) => read50)), all]);
+    await broker.kill();
+    for (const { log, copy } of cases) {
+      rmSync(log, { recursive: true });
+      cpSync(copy, log, { recursive: true });
+    }
+    await broker.restart();
+    for (const { topic } of cases) await write(topic, range(30, 70).map((n) => `new ${n}`));
+    isCut.resolve();
+    expect(await all).toEqual(
+      cases.map(({ what }) => ({ what, values: range(30, 70).map((n) => `new ${n}`), cuts: [30] })),
     );
   });
 

@@ -9,8 +9,8 @@ const cases = [
   { input: "a\n\n \t\r\nb\n", lines: [[1, "a"], [4, "b"]] },
   { input: "a\r\nb\r\n", lines: [[1, "a\r"], [2, "b\r"]] },
   { input: "é€\n𝄞\n", lines: [[1, "é€"], [2, "𝄞"]] },
-  { input: "12345678901\nb\n", lines: [[1, "12345678901"], [2, "b"]] },
-  { input: "123456789012345\nb\n", lines: [[1, "12345678901"], [2, "b"]] },
+  { input: "1234567890\nb\n", lines: [[1, "1234567890"], [2, "b"]] },
+  { input: "123456789012345\nb\n", lines: [[1, "1234567890", 15], [2, "b"]] },
 ] as const;
 
 /** The bytes of `text` in pieces of `size`. */
@@ -20,11 +20,13 @@ async function* pieces(text: string, size: number) {
 }
 
 it.each(cases.flatMap((each) => [1, 2, 3, 1000].map((size) => ({ ...each, size }))))(
-  "readLines reads $input in pieces of $size as $lines, keeping limit + 1 bytes of each",
+  "readLines reads $input in pieces of $size as $lines, keeping the beginning of a long one",
   async ({ input, lines, size }) => {
-    const read: [number, string][] = [];
+    const read: (readonly [number, string, number?])[] = [];
     for await (const line of readLines(pieces(input, size), 10)) {
-      read.push([line.number, Buffer.from(line.bytes).toString()]);
+      const { number, bytes, length } = line;
+      const text = Buffer.from(bytes).toString();
+      read.push(length === bytes.length ? [number, text] : [number, text, length]);
     }
     expect(read).toEqual(lines);
   },

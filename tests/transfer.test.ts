@@ -79,6 +79,55 @@ const only =
     at === reading ? change(messages) : messages;
 const went = (at: number, instead: number) => `partition 0 went on at offset ${at} instead of ${instead}`;
 
+/** Messages 3 to 6 as a client gives them that cannot read them. */
+const unread: Distort = (messages) =>
+  messages.flatMap((message) => {
+    if (message.offset < 3 || message.offset > 6) return [message];
+    return message.offset < 6 ? [] : [{ ...message, value: null, unreadable: { first: 3, why: "it is damaged" } }];
+  });
+
+it.each([
+  { what: "all of them", mark: 0, rows: ["0", "1", "2", "7", "8"], first: 3 },
+  { what: "those from the mark on", mark: 5, rows: ["7", "8"], first: 5 },
+])(
+  "transfer records $what where messages cannot be read, once, and goes on behind them",
+  async ({ mark, rows, first }) => {
+    const here = await scene();
+    await here.setMark(mark);
+    for (const n of range(0, 9)) here.topic.write(metric(String(n)));
+    here.topic.distort = unread;
+    await transferTo(9, here);
+    expect(await here.rows()).toEqual(rows);
+    const reason = `offsets ${first} to 6 cannot be read: it is damaged`;
+    expect(await here.rejected()).toEqual([{ offset: 6, reason }]);
+    expect(here.told).toMatchObject({ lost: [`partition 0: ${reason}`], reopened: [] });
+  },
+);
+
+it("transfer confirms a hole before messages that cannot be read", async () => {
+  const here = await scene();
+  for (const n of range(0, 9)) here.topic.write(metric(String(n)));
+  here.topic.distort = (messages, reading) =>
+    unread(messages, reading).filter(({ offset }) => reading > 0 || offset !== 2);
+  await transferTo(9, here);
+  expect(await here.rows()).toEqual(["0", "1", "2", "7", "8"]);
+  expect(here.told.reopened).toEqual([went(3, 2)]);
+});
+
+it("transfer records the whole length of a value and a key of which only the beginnings are kept", async () => {
+  const here = await scene();
+  for (const n of range(0, 3)) here.topic.write(n === 1 ? "x" : metric(String(n)));
+  const key = new TextEncoder().encode("k");
+  const lengths = [{ keyLength: 7_000_000 }, { key, keyLength: 8_000_000 }, { valueLength: 600_000_000 }];
+  here.topic.distort = (messages) => messages.map((message, n) => ({ ...message, ...lengths[n] }));
+  await transferTo(3, here);
+  expect(await here.rows()).toEqual(["0"]);
+  expect(await here.rejected()).toEqual([
+    { offset: 1, reason: expect.stringMatching(/^the document is not JSON.*; its key has 8000000 bytes$/) },
+    { offset: 2, reason: "the document has 600000000 bytes, more than 1048576" },
+  ]);
+});
+
 it.each<{ what: string; written: number[]; distort?: Distort; reopened: string[] }>([
   { what: "comes in order", written: range(0, 10), reopened: [] },
   {

@@ -1,31 +1,31 @@
-import type { Batch, PartitionAnswer } from "./log_consumer.ts";
-
-/** Bits of a batch's attributes: Kafka's protocol. */
-const TRANSACTIONAL = 16;
-const CONTROL = 32;
+import type { PartitionAnswer } from "./raw_fetch.ts";
+import type { RecordBatch } from "./record_batches.ts";
 
 /** A batch of a log, and whether its messages count: not the marks of transactions, nor what an aborted one wrote. */
 export interface JudgedBatch {
-  readonly batch: Batch;
+  readonly batch: RecordBatch;
   readonly counts: boolean;
 }
 
-/** All batches of an answer, in the order of the log. */
-export function* judge({ logged, records, abortedTransactions }: PartitionAnswer): Generator<JudgedBatch, void> {
+/** Some batches of an answer, from its first on, in the order of the log. */
+export function* judge(
+  { abortedTransactions }: Pick<PartitionAnswer, "abortedTransactions">,
+  batches: readonly RecordBatch[],
+): Generator<JudgedBatch, void> {
   const aborted = [...abortedTransactions ?? []].sort((a, b) => Number(a.firstOffset - b.firstOffset));
   const open = new Set<bigint>();
-  for (const batch of logged ?? records ?? []) {
-    while (aborted[0] !== undefined && aborted[0].firstOffset <= lastOffset(batch)) {
+  for (const batch of batches) {
+    while (aborted[0] !== undefined && aborted[0].firstOffset <= batch.lastOffset) {
       open.add((aborted.shift() as typeof aborted[0]).producerId);
     }
-    const isControl = (batch.attributes & CONTROL) !== 0;
-    // Version, then type: 0 ends an aborted transaction, 1 a committed one.
-    if (isControl && batch.records[0]?.key?.readInt16BE(2) === 0) open.delete(batch.producerId);
-    yield { batch, counts: !isControl && !(batch.attributes & TRANSACTIONAL && open.has(batch.producerId)) };
+    const { producerId, isControl, isTransactional } = batch;
+    if (isControl && endsAborted(batch)) open.delete(producerId);
+    yield { batch, counts: !isControl && !(isTransactional && open.has(producerId)) };
   }
 }
 
-/** The offset of the last message that a batch was written with, be it still there or not. */
-export function lastOffset(batch: Batch): number {
-  return Number(batch.firstOffset) + batch.lastOffsetDelta;
+/** True for a mark that ends an aborted transaction. Version, then type, two bytes each: 0 is that, 1 a committed one. */
+function endsAborted(mark: RecordBatch): boolean {
+  const key = mark.whole()?.[0]?.key;
+  return key?.[2] === 0 && key[3] === 0;
 }

@@ -14,6 +14,7 @@ import {
   type RefusedTlsError,
 } from "../kafka/setup.ts";
 import { retry } from "../retry.ts";
+import { systemAuthorities } from "../system_authorities.ts";
 import type { LiveKeyMaterial } from "../tls.ts";
 
 /** What every client of the library is opened with. */
@@ -35,7 +36,7 @@ export function connectionOptions({ bootstrapServers, tls, sasl }: KafkaOptions)
 function atEachConnection(tls: LiveKeyMaterial): ConnectionOptions {
   return {
     get ca() {
-      return tls.ca;
+      return tls.ca ?? systemAuthorities();
     },
     get key() {
       return tls.key;

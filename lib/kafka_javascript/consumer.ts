@@ -15,11 +15,9 @@ import type {
   Reading,
 } from "../kafka.ts";
 import { asSetupError, connectionOptions, identifyTopic, reason, type TopicDescription } from "./connection.ts";
-import { CutLog, Fetcher } from "./fetch.ts";
-import { LogConsumer } from "./log_consumer.ts";
-import { SecondLook } from "./second_look.ts";
+import { LogConsumer, RETRIES } from "./log_consumer.ts";
+import { TopicLog } from "./topic_log.ts";
 import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/basis.ts";
-import { Epochs } from "../kafka/epochs.ts";
 import { Membership } from "../kafka/membership.ts";
 import { bounds, type Described, type Find, type Group, readings, startOffsets } from "../kafka/readings.ts";
 import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../kafka/setup.ts";
@@ -27,8 +25,6 @@ import { topicIdHex } from "../kafka/topic_id.ts";
 
 /** Milliseconds that the group waits for this member to join again; the library does so by itself within a heartbeat. */
 const REBALANCE_LIMIT = 30_000;
-/** How often the library tries a request before it tells: beginning a new reading is cheap, so not often. */
-const RETRIES = 3;
 
 /** The library's client, and what it holds of the group. */
 interface Member {
@@ -47,15 +43,13 @@ interface Share extends Described {
 export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
   readonly #options: ConsumerOptions;
   readonly #troubles: Troubles;
-  readonly #epochs = new Epochs();
-  readonly #look: SecondLook;
-  #cut: { readonly topicId: string; readonly partition: number; readonly at: number } | undefined;
+  readonly #log: TopicLog;
   #member: Member | undefined;
 
   constructor(options: ConsumerOptions, troubles: Troubles) {
     this.#options = options;
     this.#troubles = troubles;
-    this.#look = new SecondLook(options);
+    this.#log = new TopicLog(options);
   }
 
   readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
@@ -77,7 +71,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     note(basis, now);
     const leaderless = partitions.filter((partition) => now.leaderless.includes(partition));
     const led = partitions.filter((partition) => !leaderless.includes(partition));
-    const find: Find = (partitions, time) => this.#offsetsAt(consumer, partitions, BigInt(time));
+    const find: Find = (partitions, time) => this.#find(consumer, partitions, BigInt(time));
     const assigned = await bounds(led, find);
     // The bounds were asked for by the topic's name: they are of this topic only if it is still the same one.
     const isSame = (await identifyTopic(consumer, topic)).id === now.id;
@@ -107,12 +101,9 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     positions: Positions,
     stop: AbortSignal,
   ): AsyncGenerator<readonly IncomingMessage[], void> {
-    const { topicId } = share.assignment;
-    this.#epochs.begin(topicId);
     try {
-      yield* new Fetcher(share.consumer, this.#options, share, positions, this.#epochs, stop).messages();
+      yield* this.#log.messages(share.consumer, share, positions, stop);
     } catch (error) {
-      if (error instanceof CutLog) this.#cut = { topicId, partition: error.partition, at: error.at };
       if (!(error instanceof OutdatedShare)) throw error;
       if (this.#member?.consumer === share.consumer) this.#member.membership.fail(error);
     }
@@ -120,32 +111,15 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
 
   async logEnds({ assignment, consumer }: Share): Promise<Positions> {
     const partitions = assignment.partitions.map(({ partition }) => partition);
-    const ends = await this.#find(consumer, partitions, ListOffsetTimestamps.LATEST);
-    return new Map(partitions.map((partition, at) => [partition, ends[at] ?? 0]));
+    return await this.#find(consumer, partitions, ListOffsetTimestamps.LATEST);
   }
 
   isHole({ assignment }: Share, partition: number, from: number, to: number): Promise<boolean> {
-    return this.#look.isHole(assignment.topicId, partition, from, to);
+    return this.#log.isHole(assignment.topicId, partition, from, to);
   }
 
-  /** What the broker said to the last reading. */
-  async cuts(share: Share, positions: Positions): Promise<Positions> {
-    const { topicId } = share.assignment;
-    this.#epochs.begin(topicId);
-    await this.#learnEpochs(share, positions);
-    const cut = this.#cut;
-    this.#cut = undefined;
-    const isBelow = cut?.topicId === topicId && cut.at < (positions.get(cut.partition) ?? -1);
-    return new Map(cut !== undefined && isBelow ? [[cut.partition, cut.at]] : []);
-  }
-
-  /** What another member, or this one in an earlier life, read last, it has committed with the epoch. */
-  async #learnEpochs({ consumer }: Share, positions: Positions): Promise<void> {
-    const unknown = this.#epochs.unknown(positions);
-    if (unknown.length === 0) return;
-    const { topic } = this.#options;
-    consumer.onCommitted = (partition, offset, epoch) => this.#epochs.note(partition, offset - 1, epoch);
-    await consumer.listCommittedOffsets({ topics: [{ topic, partitions: unknown }] }).catch(() => {});
+  cuts({ assignment, consumer }: Share, positions: Positions): Promise<Positions> {
+    return this.#log.cuts(consumer, assignment.topicId, positions);
   }
 
   async hasNewLeader({ consumer, leaderless }: Share): Promise<boolean> {
@@ -183,19 +157,18 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     await within(CLOSE_LIMIT, member.consumer.close(true));
   }
 
-  async #offsetsAt(consumer: Consumer, partitions: readonly number[], timestamp: bigint): Promise<Positions> {
-    const found = await this.#find(consumer, partitions, timestamp);
-    const known = partitions.filter((partition) => found[partition] !== undefined);
-    return new Map(known.map((partition) => [partition, found[partition] as number]));
-  }
-
-  /** In the order of the partitions: the first offset at a time or later, below 0 if there is none. */
-  async #find(consumer: Consumer, partitions: readonly number[], timestamp: bigint): Promise<number[]> {
-    if (partitions.length === 0) return [];
+  /** By partition: the first offset at a time or later, below 0 if there is none. */
+  async #find(consumer: Consumer, partitions: readonly number[], timestamp: bigint): Promise<Positions> {
+    if (partitions.length === 0) return new Map();
     const { topic } = this.#options;
     // 0: of all messages, also those of transactions that are still open.
     const question = { topics: [topic], partitions: { [topic]: [...partitions] }, timestamp, isolationLevel: 0 };
-    return ((await consumer.listOffsets(question)).get(topic) ?? []).map(Number);
+    // The library gives an array with a place for each partition of the topic; those that were not asked for are empty.
+    const found = (await consumer.listOffsets(question)).get(topic) ?? [];
+    return new Map(partitions.flatMap((partition) => {
+      const offset = found[partition];
+      return offset === undefined ? [] : [[partition, Number(offset)] as const];
+    }));
   }
 
   async commit(positions: Positions): Promise<void> {
@@ -204,13 +177,13 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     const { topic } = this.#options;
     const offsets = Array.from(positions, ([partition, offset]) => {
       // For a member that goes on here: what the broker loses meanwhile shows then.
-      return { topic, partition, offset: BigInt(offset), leaderEpoch: this.#epochs.before(partition, offset) };
+      return { topic, partition, offset: BigInt(offset), leaderEpoch: this.#log.epochBefore(partition, offset) };
     });
     await member.consumer.commit({ offsets }).catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#leave(), this.#look[Symbol.asyncDispose]()]);
+    await Promise.all([this.#leave(), this.#log[Symbol.asyncDispose]()]);
   }
 }
 

@@ -1,10 +1,12 @@
-import { type ClusterMetadata, ConnectionPool, type Consumer, type fetchV17 } from "@platformatic/kafka";
-import type { Assignment, IncomingMessage, KafkaOptions, Positions } from "../kafka.ts";
+import type { ClusterMetadata, Consumer } from "@platformatic/kafka";
+import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
 import { connectionOptions } from "./connection.ts";
+import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
+import { type BatchMessage, type RecordBatch, sizeOf } from "./record_batches.ts";
 import { OutdatedShare } from "../kafka/basis.ts";
 import type { Epochs } from "../kafka/epochs.ts";
-import { judge, lastOffset } from "./batches.ts";
-import { type Batch, fetchFrom, type PartitionAnswer } from "./log_consumer.ts";
+import { judge, type JudgedBatch } from "./batches.ts";
+import { fetchFrom } from "./log_consumer.ts";
 import { exactly } from "../kafka/readings.ts";
 import { CLIENT_ID, FETCH_BYTES } from "../kafka/setup.ts";
 import { topicIdHex } from "../kafka/topic_id.ts";
@@ -15,15 +17,25 @@ import { unlessAborted } from "../unless_aborted.ts";
 const LONGEST_POLL = 500;
 /** An answer may hold many thousand messages: decoded in one go they would keep everything else waiting. */
 const MESSAGES_AT_ONCE = 1000;
-/** A bit of a batch's attributes, and the isolation level that leaves out what was never committed: Kafka's protocol. */
-const LOG_APPEND_TIME = 8;
+/** Nor may long ones be together. */
+const BYTES_AT_ONCE = KEPT_BYTES;
+/** The isolation level that leaves out what was never committed: Kafka's protocol. */
 const READ_COMMITTED = 1;
 
 /** An answer of one broker, or why there is none. */
-type Arrival = { readonly node: number; readonly response: FetchResponse } | { readonly error: unknown };
+type Arrival = { readonly node: number; readonly response: FetchAnswer } | { readonly error: unknown };
 
-type FetchResponse = fetchV17.FetchResponse;
 type Leader = NonNullable<ReturnType<ClusterMetadata["topics"]["get"]>>["partitions"][number];
+
+/** What is fetched. */
+export interface FetchingShare {
+  readonly assignment: Assignment;
+  /** How many the whole topic had when the group shared them out. */
+  readonly partitions: number;
+}
+
+/** What the fetcher needs of the library's client. */
+export type FetchingClient = Pick<Consumer, "metadata" | "fetch">;
 
 /** The log was cut below what was read of it, and may have grown again: the same offsets are those of other messages now. */
 export class CutLog extends Error {
@@ -37,6 +49,14 @@ export class CutLog extends Error {
   }
 }
 
+/** A batch of an answer; its messages below `position` are known. */
+interface Portion extends JudgedBatch {
+  readonly partition: number;
+  readonly position: number;
+  /** True where it does not begin where the one before it ends. */
+  readonly isBehindHole: boolean;
+}
+
 /**
  * The messages of exactly the assigned partitions from exactly the given positions, of committed transactions only. Ends
  * when `signal` aborts, also while it waits; throws when a broker fails or an offset is out of range. Deliberately not
@@ -44,24 +64,25 @@ export class CutLog extends Error {
  * and lets aborted transactions through that are longer than one answer.
  */
 export class Fetcher {
-  readonly #consumer: Consumer;
+  readonly #consumer: FetchingClient;
   readonly #assignment: Assignment;
   readonly #offsets: Map<number, number>;
-  /** By partition: from where to the offset asked for next there is no message, as the log itself shows. */
-  readonly #known: Map<number, number>;
+  /** By partition: from where on there is no further message before the next one, as the log itself shows. */
+  readonly #since: Map<number, number>;
   readonly #epochs: Epochs;
   readonly #partitions: number;
   readonly #signal: AbortSignal;
   // Of its own: a broker answers the questions of one connection in turn, so heartbeats would wait for messages.
-  readonly #connections: ConnectionPool;
+  readonly #connections: RawFetchConnections;
   readonly #arrivals = new Queue<Arrival>();
   readonly #asked = new Set<number>();
+  /** Partition → the offset of a batch that came damaged. It may have been so on the way only. */
+  readonly #doubted = new Map<number, number>();
 
-  /** `partitions`: how many the topic had when the group shared them out. */
   constructor(
-    consumer: Consumer,
+    consumer: FetchingClient,
     options: KafkaOptions,
-    { assignment, partitions }: { readonly assignment: Assignment; readonly partitions: number },
+    { assignment, partitions }: FetchingShare,
     positions: Positions,
     epochs: Epochs,
     signal: AbortSignal,
@@ -70,10 +91,10 @@ export class Fetcher {
     this.#assignment = assignment;
     this.#partitions = partitions;
     this.#offsets = exactly(assignment, positions);
-    this.#known = new Map(this.#offsets);
+    this.#since = new Map(this.#offsets);
     this.#epochs = epochs;
     this.#signal = signal;
-    this.#connections = new ConnectionPool(CLIENT_ID, connectionOptions(options));
+    this.#connections = new RawFetchConnections(CLIENT_ID, connectionOptions(options));
   }
 
   async *messages(): AsyncGenerator<readonly IncomingMessage[], void> {
@@ -85,12 +106,12 @@ export class Fetcher {
       for await (const arrival of this.#arrivals) {
         if ("error" in arrival) throw arrival.error;
         this.#asked.delete(arrival.node);
-        const messages = this.#take(arrival.response);
+        const portions = this.#take(arrival.response);
         // Before the messages are given out: the broker answers while they are worked on.
         await this.#ask();
-        for (let from = 0; from < messages.length; from += MESSAGES_AT_ONCE) {
+        for await (const messages of this.#unpack(portions)) {
           if (this.#signal.aborted) return;
-          yield messages.slice(from, from + MESSAGES_AT_ONCE);
+          yield messages;
         }
       }
     } catch (error) {
@@ -131,7 +152,8 @@ export class Fetcher {
     });
     const limits = { maxWaitTime: LONGEST_POLL, minBytes: 1, maxBytes: FETCH_BYTES, isolationLevel: READ_COMMITTED };
     this.#consumer.fetch({ node, topics, connectionPool: this.#connections, ...limits }).then(
-      (response) => this.#arrive({ node, response }),
+      // Another one than the library says: what its connections read is ours.
+      (response) => this.#arrive({ node, response: response as unknown as FetchAnswer }),
       (error) => this.#arrive({ error }),
     );
   }
@@ -140,54 +162,83 @@ export class Fetcher {
     if (!this.#signal.aborted) this.#arrivals.push(arrival);
   }
 
-  /** The messages of an answer; moves the offsets past everything in it, messages or not. */
-  #take(response: FetchResponse): IncomingMessage[] {
-    const messages: IncomingMessage[] = [];
+  /** The batches of an answer; moves the offsets past everything in it, messages or not. */
+  #take(response: FetchAnswer): Portion[] {
+    const portions: Portion[] = [];
     for (const answer of response.responses.flatMap(({ partitions }) => partitions)) {
       const position = this.#offsets.get(answer.partitionIndex);
-      if (position !== undefined) this.#takeOne(messages, answer, position);
+      if (position !== undefined) portions.push(...this.#takeOne(answer, position));
     }
-    return messages;
+    return portions;
   }
 
-  #takeOne(messages: IncomingMessage[], answer: PartitionAnswer, position: number): void {
+  *#takeOne(answer: PartitionAnswer, position: number): Generator<Portion, void> {
     const { partitionIndex: partition, divergingEpoch } = answer;
     const cutAt = Number(divergingEpoch?.endOffset ?? -1);
     if (cutAt >= 0) throw new CutLog(partition, cutAt);
     let next = position;
-    let known = this.#known.get(partition) ?? position;
-    for (const { batch, counts } of judge(answer)) {
-      // Between two batches the log shows nothing: compaction takes out whole ones, and a reader may lose one.
-      if (Number(batch.firstOffset) > next) known = Number(batch.firstOffset);
-      if (counts) known = addMessages(messages, partition, position, known, batch);
-      next = Math.max(next, lastOffset(batch) + 1);
-      this.#epochs.note(partition, Number(batch.firstOffset), batch.partitionLeaderEpoch);
-      this.#epochs.note(partition, lastOffset(batch), batch.partitionLeaderEpoch);
+    for (const judged of judge(answer, this.#believed(partition, answer.batches))) {
+      const { batch } = judged;
+      yield { partition, position, ...judged, isBehindHole: batch.firstOffset > next };
+      next = Math.max(next, batch.lastOffset + 1);
+      this.#epochs.note(partition, batch.firstOffset, batch.leaderEpoch);
+      this.#epochs.note(partition, batch.lastOffset, batch.leaderEpoch);
     }
     this.#offsets.set(partition, next);
-    this.#known.set(partition, known);
   }
-}
 
-/** Adds the messages of a batch. `known`: from where on nothing is missing before the first; gives the same for the next batch. */
-function addMessages(
-  messages: IncomingMessage[],
-  partition: number,
-  position: number,
-  known: number,
-  batch: Batch,
-): number {
-  const first = Number(batch.firstOffset);
-  let since = known;
-  for (const { offsetDelta, key, value, timestampDelta } of batch.records) {
-    const offset = first + offsetDelta;
-    // A batch is sent whole, also where its middle was asked for.
-    if (offset < position) continue;
-    const logged = batch.attributes & LOG_APPEND_TIME;
-    const timestamp = Number(logged ? batch.maxTimestamp : batch.firstTimestamp + timestampDelta);
-    const message = { partition, offset, key, value, timestamp };
-    messages.push(since < offset ? { ...message, since } : message);
-    since = offset + 1;
+  /** The batches before the first that is damaged, and also that one where it was damaged before: it is asked for twice. */
+  #believed(partition: number, batches: readonly RecordBatch[]): readonly RecordBatch[] {
+    const at = batches.findIndex(({ isIntact, firstOffset }) =>
+      !isIntact && this.#doubted.get(partition) !== firstOffset
+    );
+    const damaged = batches[at];
+    if (damaged === undefined) return batches;
+    this.#doubted.set(partition, damaged.firstOffset);
+    return batches.slice(0, at);
   }
-  return since;
+
+  /** The messages of batches, in order, not too many at once. Small batches are joined, a large one comes bit by bit. */
+  async *#unpack(portions: readonly Portion[]): AsyncGenerator<readonly IncomingMessage[], void> {
+    let messages: IncomingMessage[] = [];
+    let bytes = 0;
+    for (const portion of portions) {
+      const { partition, batch, counts, isBehindHole } = portion;
+      // Between two batches the log shows nothing: compaction takes out whole ones, and a reader may lose one.
+      if (isBehindHole) this.#since.set(partition, batch.firstOffset);
+      if (!counts) continue;
+      const whole = batch.whole();
+      if (whole === null) {
+        if (messages.length > 0) yield messages;
+        messages = [];
+        bytes = 0;
+        for await (const some of batch.stream(this.#signal)) yield this.#incoming(portion, some);
+        continue;
+      }
+      for (const message of this.#incoming(portion, whole)) {
+        messages.push(message);
+        bytes += sizeOf(message);
+        if (messages.length < MESSAGES_AT_ONCE && bytes < BYTES_AT_ONCE) continue;
+        yield messages;
+        messages = [];
+        bytes = 0;
+      }
+    }
+    if (messages.length > 0) yield messages;
+  }
+
+  /** Without those that are known: a batch is sent whole, also where its middle was asked for. */
+  #incoming({ partition, position }: Portion, messages: readonly BatchMessage[]): IncomingMessage[] {
+    const incoming: IncomingMessage[] = [];
+    let since = this.#since.get(partition) ?? position;
+    for (const message of messages) {
+      const { offset, unreadable } = message;
+      if (offset < position) continue;
+      const isVouched = since < (unreadable?.first ?? offset);
+      incoming.push(isVouched ? { partition, ...message, since } : { partition, ...message });
+      since = offset + 1;
+    }
+    this.#since.set(partition, since);
+    return incoming;
+  }
 }

@@ -1,12 +1,7 @@
-import { type API, type Callback, Consumer, type fetchV17, kGetApi } from "@platformatic/kafka";
+import { type API, type Callback, Consumer, kGetApi } from "@platformatic/kafka";
+import type { ConsumerOptions } from "../kafka.ts";
 import { PARTITION_BYTES } from "../kafka/setup.ts";
-import { leaves } from "./connection.ts";
-
-type PartitionResponse = fetchV17.FetchResponse["responses"][number]["partitions"][number];
-export type Batch = NonNullable<PartitionResponse["records"]>[number];
-
-/** What a broker says of a partition, with all batches that it sent: the library takes those of aborted transactions out of `records`. */
-export type PartitionAnswer = PartitionResponse & { readonly logged?: readonly Batch[] };
+import { connectionOptions, leaves } from "./connection.ts";
 
 /** Where to read a partition from. `epoch`: the leader's under which the message before `offset` was written, or -1. */
 export interface Place {
@@ -31,9 +26,12 @@ export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoc
   };
 }
 
+/** How often the library tries a request before it tells: a new reading is cheap. */
+export const RETRIES = 3;
+
 /**
  * The library's consumer, but for two answers. A topic of which one partition has no leader is no failure: the others can be
- * read. And of what the log holds nothing is left out, so that holes in it can be told from messages that are missing.
+ * read. And of a committed offset the leader's epoch is told too.
  */
 export class LogConsumer extends Consumer {
   /** Told of each committed offset that a broker gave, with the leader's epoch of what is before it; below 0 if unknown. */
@@ -55,6 +53,20 @@ export class LogConsumer extends Consumer {
   };
 }
 
+/** A client that is a member of no group; of the one in `options` it asks for the offsets, no more. */
+export function fetchingClient(options: ConsumerOptions): LogConsumer {
+  const client = new LogConsumer({
+    ...connectionOptions(options),
+    groupId: options.group,
+    autocommit: false,
+    retries: RETRIES,
+  });
+  client.topics.track(options.topic);
+  // Who asks hears of it as well; without a listener it would end the process.
+  client.on("error", () => {});
+  return client;
+}
+
 /** What `OffsetFetch` answers, as far as it is of use here. */
 interface Committed {
   readonly groups?: readonly { readonly topics: readonly { readonly partitions: readonly CommittedPartition[] }[] }[];
@@ -69,7 +81,7 @@ interface CommittedPartition {
 /** What is made of an answer, or of an error. */
 type Change = (error: Error | null, response: unknown) => [error: Error | null, response: unknown];
 
-const CHANGES: Readonly<Record<string, Change | undefined>> = { Metadata: forgiveLeaderless, Fetch: keepBatches };
+const CHANGES: Readonly<Record<string, Change | undefined>> = { Metadata: forgiveLeaderless };
 
 function changed<Request extends unknown[], Response>(
   api: API<Request, Response>,
@@ -90,12 +102,4 @@ function forgiveLeaderless(error: Error | null, response: unknown): ReturnType<C
   const isOfPartitions = error !== null && found !== undefined &&
     leaves(error).every((leaf) => /^\/topics\/\d+\/partitions\//.test((leaf as { path?: string }).path ?? ""));
   return isOfPartitions ? [null, found] : [error, response];
-}
-
-function keepBatches(error: Error | null, response: unknown): ReturnType<Change> {
-  const { responses = [] } = (response ?? {}) as Partial<fetchV17.FetchResponse>;
-  for (const answer of responses.flatMap(({ partitions }) => partitions)) {
-    Object.assign(answer, { logged: answer.records });
-  }
-  return [error, response];
 }

@@ -10,44 +10,20 @@ import type {
 } from "../kafka.ts";
 import { asSetupError, connectionSettings, identifyTopic, isFatal, promised, reason } from "./connection.ts";
 import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../kafka/basis.ts";
-import { Epochs } from "../kafka/epochs.ts";
 import { Membership } from "../kafka/membership.ts";
-import {
-  bounds,
-  type Described,
-  exactly,
-  type Find,
-  type Group,
-  LATEST,
-  readings,
-  startOffsets,
-} from "../kafka/readings.ts";
-import {
-  ANSWER_LIMIT,
-  CLOSE_LIMIT,
-  FETCH_BYTES,
-  HEARTBEAT_EVERY,
-  PARTITION_BYTES,
-  SESSION_LIMIT,
-  type Troubles,
-  within,
-} from "../kafka/setup.ts";
-import { type Stall, StallWatch } from "../kafka/stall.ts";
+import { bounds, type Described, type Find, type Group, LATEST, readings, startOffsets } from "../kafka/readings.ts";
+import { ANSWER_LIMIT, CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../kafka/setup.ts";
+import { asFetchSetupError, fetchingClient, fetchReason, type LogConsumer, TopicLog } from "../kafka_javascript.ts";
 import { closeProducer } from "./producer.ts";
 import { Asker } from "./asker.ts";
 import { Commits } from "./commits.ts";
-import { PULL_COUNT, PULL_WAIT, Puller } from "./puller.ts";
-import { vouched } from "./vouched.ts";
-import { unlessAborted } from "../unless_aborted.ts";
-import type { SecondLook } from "../kafka_javascript/second_look.ts";
+import { PULL_WAIT, Puller } from "./puller.ts";
 import type { Edition } from "./renewal.ts";
 import type {
-  Callback,
   Librdkafka,
   NativeAdmin,
   NativeConsumer,
   NativeError,
-  NativeMessage,
   NativePartition,
   NativeProducer,
 } from "./library.ts";
@@ -58,7 +34,7 @@ const LONGEST_WORK = 86_400_000;
 const ASSIGN = -175;
 const UNKNOWN_PARTITION = -190;
 
-/** The library's client, what it holds of the group, and the one way to pull from it. */
+/** The library's client, what it holds of the group, and the one way to hear of that. */
 interface Member {
   readonly client: NativeConsumer;
   /** Apart, so that a leader that is away, and does not tell where its logs end, holds up nothing else. */
@@ -67,6 +43,8 @@ interface Member {
   readonly membership: Membership;
   readonly basis: Basis;
   readonly puller: Puller;
+  /** Asks the brokers for messages, and is no member. */
+  readonly fetching: LogConsumer;
   readonly commits: Commits;
   /** Aborted when it leaves. */
   readonly left: AbortController;
@@ -82,19 +60,17 @@ export interface Clients {
 
 interface Share extends Described {
   readonly member: Member;
+  /** Partitions of the whole topic. */
+  readonly partitions: number;
 }
 
-/** Reads with librdkafka: it keeps the membership alive on a thread of its own, and messages are pulled from it. */
+/** A member of the group with librdkafka, which keeps the membership alive on a thread of its own. */
 export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   readonly #options: ConsumerOptions;
   readonly #troubles: Troubles;
   readonly #library: Librdkafka;
   readonly #clients: Clients;
-  readonly #watch = new StallWatch();
-  readonly #epochs = new Epochs();
-  /** The leader's epoch of each partition when the end of its log was last asked for. */
-  readonly #leaderEpochs = new Map<number, number>();
-  #look: Promise<SecondLook> | undefined;
+  readonly #log: TopicLog;
   #member: Member | undefined;
 
   constructor(library: Librdkafka, options: ConsumerOptions, troubles: Troubles, clients: Clients) {
@@ -102,6 +78,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     this.#options = options;
     this.#troubles = troubles;
     this.#clients = clients;
+    this.#log = new TopicLog(options);
   }
 
   readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
@@ -132,7 +109,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const isSame = (await identifyTopic(member.topics, topic)).id === now.id;
     if (changed.aborted || !isSame) return await this.describe(signal);
     const assignment = { topic, topicId: now.id, partitions: assigned, ...this.#firstStarts(member, now, find) };
-    return { assignment, changed, leaderless, member };
+    return { assignment, changed, leaderless, member, partitions: now.partitions };
   }
 
   /** Where all partitions of the topic begin that somebody leads, where that is not their first message. */
@@ -150,55 +127,21 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     return { firstStarts };
   }
 
-  messages(share: Share, positions: Positions, stop: AbortSignal): AsyncGenerator<readonly IncomingMessage[], void> {
-    // The library goes on at the same offsets in a new topic of this name, where they are those of other messages. Only
-    // what the topic is *after* they came tells whose they are.
-    return vouched(this.#pulled(share, positions, stop), async () => {
-      try {
-        if (await unlessAborted(this.#isOutdated(share.member), stop)) this.#outdate(share.member);
-      } catch (error) {
-        if (!stop.aborted) throw error;
-      }
-      return !stop.aborted;
-    });
-  }
-
-  async *#pulled(
-    { assignment, member }: Share,
+  /**
+   * Not pulled from the library: that unpacks all it fetches, whatever it comes to. A kilobyte may be gigabytes, and
+   * nothing bounds that but the memory of the process.
+   */
+  async *messages(
+    share: Share,
     positions: Positions,
     stop: AbortSignal,
   ): AsyncGenerator<readonly IncomingMessage[], void> {
-    const next = exactly(assignment, positions);
-    this.#epochs.begin(assignment.topicId);
-    await member.puller.open(
-      Array.from(next, ([partition, offset]) => {
-        return { topic: assignment.topic, partition, offset, ...this.#epochBefore(partition, offset) };
-      }),
-      stop,
-    );
-    this.#watch.begin();
-    let stalled: Stall | undefined;
-    let isLooking = false;
-    while (!stop.aborted) {
-      const pulled = await member.puller.pull(stop);
-      // It may be from before the group took the partitions away.
-      if (stop.aborted) return;
-      const messages = pulled.filter(({ partition, offset, leaderEpoch = -1 }) => {
-        const isNew = offset >= (next.get(partition) ?? Infinity);
-        if (isNew) next.set(partition, offset + 1);
-        if (isNew) this.#epochs.note(partition, offset, leaderEpoch);
-        return isNew;
-      });
-      if (messages.length > 0) yield messages.map(incoming);
-      if (stalled !== undefined) throw stopped(stalled, next, member);
-      if (pulled.length === PULL_COUNT || next.size === 0 || isLooking || !this.#watch.isDue()) continue;
-      isLooking = true;
-      // Deliberately not awaited: a broker that is away must not hold up what the others give.
-      Promise.allSettled([
-        this.#find(member, [...next.keys()], LATEST, COMMITTED)
-          .then((ends) => stop.aborted || (stalled = this.#watch.stalled(next, ends))),
-        this.#isOutdated(member).then((isOutdated) => isOutdated && this.#outdate(member)),
-      ]).then(() => isLooking = false);
+    const { member } = share;
+    try {
+      yield* this.#log.messages(member.fetching, share, positions, stop);
+    } catch (error) {
+      if (error instanceof OutdatedShare) return this.#outdate(member);
+      throw asFetchSetupError(error, this.#options.topic) ?? new Error(fetchReason(error), { cause: error });
     }
   }
 
@@ -207,57 +150,17 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     return partitions.length === 0 ? new Map() : await this.#find(member, partitions, LATEST);
   }
 
-  async isHole({ assignment }: Share, partition: number, from: number, to: number): Promise<boolean> {
-    return await (await this.#secondLook()).isHole(assignment.topicId, partition, from, to);
+  isHole({ assignment }: Share, partition: number, from: number, to: number): Promise<boolean> {
+    return this.#log.isHole(assignment.topicId, partition, from, to);
   }
 
-  /** Asked of partitions that have another leader since: the library itself compares only when one comes while it reads. */
-  async cuts({ assignment, member }: Share, positions: Positions): Promise<Positions> {
-    this.#epochs.begin(assignment.topicId);
-    await this.#learnEpochs(member, positions);
-    const cuts = new Map<number, number>();
-    for (const [partition, offset] of positions) {
-      const epoch = this.#epochs.before(partition, offset);
-      if (epoch < 0 || this.#leaderEpochs.get(partition) === epoch) continue;
-      const at = await (await this.#secondLook()).cutAt(assignment.topicId, partition, offset, epoch);
-      if (at !== null) cuts.set(partition, at);
-    }
-    return cuts;
-  }
-
-  /** What another member, or this one in an earlier life, read last, it has committed with the epoch. */
-  async #learnEpochs({ client, offsets }: Member, positions: Positions): Promise<void> {
-    const unknown = this.#epochs.unknown(positions).map((partition) => ({ topic: this.#options.topic, partition }));
-    if (unknown.length === 0) return;
-    const ask = (done: Callback<readonly NativePartition[]>) => client.committed(unknown, ANSWER_LIMIT, done);
-    const found = await offsets.ask(ask).catch(() => []);
-    for (const { partition, offset = -1, leaderEpoch = -1 } of found) {
-      this.#epochs.note(partition, offset - 1, leaderEpoch);
-    }
+  cuts({ assignment, member }: Share, positions: Positions): Promise<Positions> {
+    return this.#log.cuts(member.fetching, assignment.topicId, positions);
   }
 
   async hasNewLeader({ member, leaderless }: Share): Promise<boolean> {
     const now = await identifyTopic(member.topics, this.#options.topic);
     return leaderless.some((partition) => !now.leaderless.includes(partition));
-  }
-
-  /**
-   * With the other client, which shows logs as they are: this one shows messages only. Loaded where it is needed first, since
-   * most consumers never do.
-   */
-  #secondLook(): Promise<SecondLook> {
-    const load = async () => new (await import("../kafka_javascript/second_look.ts")).SecondLook(this.#options);
-    return this.#look ??= load();
-  }
-
-  #epochBefore(partition: number, offset: number): Pick<NativePartition, "leaderEpoch"> {
-    const leaderEpoch = this.#epochs.before(partition, offset);
-    return leaderEpoch < 0 ? {} : { leaderEpoch };
-  }
-
-  /** True where the topic is not what it was when this member got its share. */
-  async #isOutdated({ topics, basis }: Member): Promise<boolean> {
-    return isOutdated([], basis, await identifyTopic(topics, this.#options.topic));
   }
 
   /** Ends a membership: the group then shares out anew, and the next client does not ask for a topic that is gone. */
@@ -281,20 +184,20 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   async #join(signal: AbortSignal): Promise<Member> {
     const membership = new Membership();
     const basis = newBasis();
-    const news: { puller?: Puller } = {};
     const edition = this.#options.tls?.replaced;
     const commits = new Commits();
     const client = await this.#clients.connect({
-      onRebalance: (error, partitions) => onRebalance({ client, membership, basis, ...news }, error, partitions),
+      onRebalance: (error, partitions) => onRebalance({ client, membership, basis }, error, partitions),
       onCommit: commits.answered,
     }, signal);
     client.on("event.error", (error) => this.#hear(error, membership));
     client.subscribe([this.#options.topic]);
-    const puller = news.puller = new Puller(client);
+    const puller = new Puller(client, (error) => this.#hear(error, membership));
     const left = new AbortController();
     void this.#renew(membership, edition, left.signal);
     const asker = () => new Asker(this.#library.AdminClient.createFrom(client));
-    return { client, membership, basis, puller, commits, left, topics: asker(), offsets: asker() };
+    const fetching = fetchingClient(this.#options);
+    return { fetching, client, membership, basis, puller, commits, left, topics: asker(), offsets: asker() };
   }
 
   /** Ends a membership whose client has outdated certificates, once brokers take the new ones: the next client has those. */
@@ -322,6 +225,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     if (member === undefined) return;
     member.membership.fail(new Error("The consumer was closed"));
     member.left.abort();
+    void within(CLOSE_LIMIT, member.fetching.close(true));
     // Its troubles are nobody's any more, and it may have some for as long as the process runs.
     for (const event of ["event.error", "event.log"] as const) member.client.removeAllListeners(event);
     // Not before every call has come back; whoever leaves does not wait for it.
@@ -335,15 +239,13 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     { offsets }: Pick<Member, "offsets">,
     partitions: readonly number[],
     time: number,
-    isolationLevel = ALL,
-  ): Promise<ReadonlyMap<number, number>> {
+  ): Promise<Positions> {
     const { topic } = this.#options;
     const questions = partitions.map((partition) => ({ topic, partition, offset: new this.#library.OffsetSpec(time) }));
-    const options = { timeout: ANSWER_LIMIT, isolationLevel };
+    const options = { timeout: ANSWER_LIMIT, isolationLevel: ALL };
     const found = await promised<Offsets>((done) => offsets.listOffsets(questions as never, options, done));
-    return new Map(found.map(({ partition, offset, leaderEpoch = -1, error }) => {
+    return new Map(found.map(({ partition, offset, error }) => {
       if (error) throw error;
-      if (time === LATEST) this.#leaderEpochs.set(partition, leaderEpoch);
       return [partition, offset];
     }));
   }
@@ -352,24 +254,23 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   commit(positions: Positions): Promise<void> {
     const { topic } = this.#options;
     const offsets = Array.from(positions, ([partition, offset]) => {
+      const leaderEpoch = this.#log.epochBefore(partition, offset);
       // For a member that goes on here: what the broker loses meanwhile shows then.
-      return { topic, partition, offset, ...this.#epochBefore(partition, offset) };
+      return { topic, partition, offset, ...leaderEpoch >= 0 && { leaderEpoch } };
     });
     if (offsets.length > 0) this.#member?.commits.send(this.#member.client, offsets);
     return Promise.resolve();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#leave(true);
-    await (await this.#look)?.[Symbol.asyncDispose]();
+    await Promise.all([this.#leave(true), this.#log[Symbol.asyncDispose]()]);
   }
 }
 
 type Identified = Awaited<ReturnType<typeof identifyTopic>>;
 
-/** Isolation levels of the Kafka protocol: with the messages of transactions that are still open, and without. */
+/** The isolation level of the Kafka protocol with the messages of transactions that are still open. */
 const ALL = 0;
-const COMMITTED = 1;
 
 type Offsets = Parameters<Parameters<NativeAdmin["listOffsets"]>[2]>[1];
 
@@ -386,7 +287,7 @@ export interface Listeners {
   readonly onCommit: () => void;
 }
 
-/** A client that reads only where it is told to. Not yet connected. */
+/** A client that is a member of the group and reads nothing. Not yet connected. */
 export function newConsumer(
   library: Librdkafka,
   options: ConsumerOptions,
@@ -397,28 +298,15 @@ export function newConsumer(
     "group.id": options.group,
     "enable.auto.commit": false,
     "enable.auto.offset.store": false,
-    // Never skip or repeat by itself: the database says where to go on.
-    "auto.offset.reset": "error",
-    "isolation.level": "read_committed",
     // Known to the other client too: members with either can share a group.
     "partition.assignment.strategy": "roundrobin",
     "session.timeout.ms": SESSION_LIMIT,
     "heartbeat.interval.ms": HEARTBEAT_EVERY,
     "max.poll.interval.ms": LONGEST_WORK,
-    // Short: a question to which there is no answer yet holds up all others, such as where the log ends.
-    "fetch.wait.max.ms": 100,
-    "fetch.max.bytes": FETCH_BYTES,
-    "max.partition.fetch.bytes": PARTITION_BYTES,
-    "queued.max.messages.kbytes": 2 * FETCH_BYTES / 1024,
-    "queued.min.messages": 10_000,
-    // Else it would rest for a second whenever the queue is full, and a reader that is behind would find it empty.
-    "fetch.queue.backoff.ms": 10,
     "rebalance_cb": onRebalance,
     "offset_commit_cb": onCommit,
   });
   client.setDefaultConsumeTimeout(PULL_WAIT);
-  // Else it would wait anew for each message, and a slow trickle would come seconds late.
-  client.setDefaultIsTimeoutOnlyForFirstMessage(true);
   return client;
 }
 
@@ -428,24 +316,14 @@ export async function closeConsumer(client: NativeConsumer): Promise<void> {
   await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(closed)));
 }
 
-/** An error that ends the reading; where a new one did not help before, a new client may. */
-function stopped({ partition, isAgain }: Stall, next: ReadonlyMap<number, number>, { membership }: Member): Error {
-  const error = new Error(`Partition ${partition} has stopped at offset ${next.get(partition)}`);
-  if (isAgain) membership.fail(error);
-  return error;
-}
-
-/** Answers the group at once, with nothing to read yet: looking up the marks may take long, and the others would wait. */
+/** Answers the group at once, with nothing to read: looking up the marks may take long, and the others would wait. */
 function onRebalance(
-  { client, membership, basis, puller }:
-    & Pick<Member, "client" | "membership" | "basis">
-    & Partial<Pick<Member, "puller">>,
+  { client, membership, basis }: Pick<Member, "client" | "membership" | "basis">,
   error: { readonly code: number } | undefined,
   partitions: readonly NativePartition[],
 ): void {
   try {
     membership.lose();
-    puller?.forget();
     if (error?.code === ASSIGN) {
       client.assign([]);
       // Not its id: this client may go on asking for the topic that it knew.
@@ -456,9 +334,4 @@ function onRebalance(
     // Must not throw: the add-on would call again at once, for ever.
     membership.fail(failure);
   }
-}
-
-function incoming({ partition, offset, key, value, timestamp }: NativeMessage): IncomingMessage {
-  const bytes = typeof key === "string" ? Buffer.from(key) : key ?? null;
-  return { partition, offset, key: bytes, value, timestamp: timestamp ?? 0 };
 }

@@ -43,15 +43,11 @@ export interface NativeProducer extends NativeClient {
 
 export interface NativeConsumer extends NativeClient {
   setDefaultConsumeTimeout(milliseconds: number): void;
-  setDefaultIsTimeoutOnlyForFirstMessage(only: boolean): void;
   subscribe(topics: string[]): void;
-  consume(count: number, done: Callback<readonly NativeMessage[]>): void;
+  consume(count: number, done: Callback<readonly unknown[]>): void;
   assign(partitions: NativePartition[]): void;
   unassign(): void;
-  pause(partitions: NativePartition[]): void;
-  resume(partitions: NativePartition[]): void;
   commit(offsets: NativePartition[]): void;
-  committed(partitions: NativePartition[], timeout: number, done: Callback<readonly NativePartition[]>): void;
   disconnect(done: Callback<unknown>): void;
 }
 
@@ -59,16 +55,7 @@ export interface NativePartition {
   readonly topic: string;
   readonly partition: number;
   readonly offset?: number;
-  /** Of the message before the offset. What has another one there by now, the library finds cut. */
-  readonly leaderEpoch?: number;
-}
-
-export interface NativeMessage {
-  readonly partition: number;
-  readonly offset: number;
-  readonly key?: Uint8Array | string | null;
-  readonly value: Uint8Array | null;
-  readonly timestamp?: number;
+  /** The leader's epoch of the message before the offset: goes with a commit. */
   readonly leaderEpoch?: number;
 }
 
@@ -82,8 +69,6 @@ export interface NativeAdmin {
       readonly {
         readonly partition: number;
         readonly offset: number;
-        /** Of the message before the offset; for the end of a log, the leader's of now. */
-        readonly leaderEpoch?: number;
         readonly error?: NativeError;
       }[]
     >,

@@ -1,6 +1,12 @@
-import type { Assignment, IncomingMessage, KafkaConsumer, Position, Reading } from "../kafka.ts";
+import {
+  type Assignment,
+  type IncomingMessage,
+  type KafkaConsumer,
+  KEPT_BYTES,
+  type Position,
+  type Reading,
+} from "../kafka.ts";
 import { type Line, readLines } from "./lines.ts";
-import { MAX_METRIC_BYTES } from "../metric.ts";
 
 const FIRST_LINE = 1;
 
@@ -26,7 +32,7 @@ export class LineConsumer implements KafkaConsumer {
       for await (const line of lines) yield [toMessage(line)];
       ended = true;
     }
-    const lines = readLines(this.#input, MAX_METRIC_BYTES);
+    const lines = readLines(this.#input, KEPT_BYTES);
     yield { assignment: this.assignment, positions, messages: messages(lines), sparse: true };
     if (!ended) throw new Error("The marks of this run were deleted from the database while it ran: start it again");
   }
@@ -37,6 +43,7 @@ export class LineConsumer implements KafkaConsumer {
 }
 
 /** A line has no timestamp: a metric without `checked_at` gets the time at which it was read. */
-function toMessage(line: Line): IncomingMessage {
-  return { partition: 0, offset: line.number, key: null, value: line.bytes, timestamp: Date.now() };
+function toMessage({ number, bytes, length }: Line): IncomingMessage {
+  const message = { partition: 0, offset: number, key: null, value: bytes, timestamp: Date.now() };
+  return length > bytes.length ? { ...message, valueLength: length } : message;
 }

@@ -2,28 +2,31 @@
 export interface Line {
   readonly number: number;
   readonly bytes: Uint8Array;
+  /** Of the whole line: `bytes` may be only its beginning. */
+  readonly length: number;
 }
 
 const LINE_FEED = 10;
 
 /**
  * Splits a stream of bytes into its lines; lines of blanks only are left out. Of a line longer than `limit` bytes the first
- * `limit` + 1 are kept, so that no input, whatever its size, fills the memory, and the reader can tell that it was cut.
+ * `limit` are kept, so that no input, whatever its size, fills the memory.
  */
 export async function* readLines(input: AsyncIterable<Uint8Array>, limit: number): AsyncGenerator<Line, void> {
   let number = 0;
   let held: Uint8Array[] = [];
   let size = 0;
   const hold = (piece: Uint8Array) => {
-    const room = limit + 1 - size;
+    const room = limit - size;
     if (room > 0 && piece.length > 0) held.push(piece.subarray(0, room));
-    size += Math.min(room, piece.length);
+    size += piece.length;
   };
   const take = (): Line => {
     const bytes = held.length === 1 ? held[0] as Uint8Array : Buffer.concat(held);
+    const length = size;
     held = [];
     size = 0;
-    return { number: ++number, bytes };
+    return { number: ++number, bytes, length };
   };
   for await (const chunk of input) {
     let from = 0;

@@ -1,5 +1,14 @@
-import type { IncomingMessage, Reading } from "../kafka.ts";
+import type { Reading } from "../kafka.ts";
 import { unlessAborted } from "../unless_aborted.ts";
+
+/** The offsets of a partition from one to another (not included), of which no message came. */
+export interface Hole {
+  readonly partition: number;
+  readonly from: number;
+  readonly to: number;
+  /** The client knows from the log itself that there is no message from here to `to`; absent: it knows nothing. */
+  readonly since?: number;
+}
 
 /**
  * Which holes between offsets are believed. Compaction and transactions leave holes; a client that loses its place leaves one
@@ -10,13 +19,13 @@ export class Holes {
   /** The last hole of each partition that nobody could be asked about: where it begins and ends. */
   readonly #seen = new Map<string, string>();
 
-  /** True where the hole from `position` to the message is lawful. False too where `stop` aborts first. */
-  async isLawful(reading: Reading, position: number, message: IncomingMessage, stop: AbortSignal): Promise<boolean> {
-    const { partition, offset, since = offset } = message;
+  /** True where the hole is lawful. False too where `stop` aborts first. */
+  async isLawful(reading: Reading, hole: Hole, stop: AbortSignal): Promise<boolean> {
+    const { partition, from, to, since = to } = hole;
     // The client knows of nothing before `since`: what is between stands for itself only as a whole.
-    if (since <= position) return true;
-    const asked = await ask(reading, partition, position, offset, stop);
-    return asked ?? this.#isSeenAgain(`${reading.assignment.topicId}/${partition}`, `${position} ${offset}`);
+    if (since <= from) return true;
+    const asked = await ask(reading, hole, stop);
+    return asked ?? this.#isSeenAgain(`${reading.assignment.topicId}/${partition}`, `${from} ${to}`);
   }
 
   #isSeenAgain(place: string, hole: string): boolean {
@@ -30,13 +39,7 @@ export class Holes {
 }
 
 /** What the brokers say of a hole; null where they cannot be asked. */
-async function ask(
-  { isHole }: Reading,
-  partition: number,
-  from: number,
-  to: number,
-  stop: AbortSignal,
-): Promise<boolean | null> {
+async function ask({ isHole }: Reading, { partition, from, to }: Hole, stop: AbortSignal): Promise<boolean | null> {
   try {
     return isHole === undefined ? null : await unlessAborted(isHole(partition, from, to), stop);
   } catch {

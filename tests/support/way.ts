@@ -3,6 +3,7 @@ import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { temporaryKafka } from "./kafka.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
 import { type Running, start } from "./programs.ts";
+import { writeRaw } from "./raw_batches.ts";
 import type { Variant } from "./variants.ts";
 
 /** A message as it lies in a topic; null values are tombstones. */
@@ -20,6 +21,8 @@ export interface Way extends AsyncDisposable {
   createTopic(topic: string, partitions?: number): Promise<void>;
   /** Writes messages to a topic of one partition as they are, in their order. */
   write(topic: string, messages: readonly RawMessage[]): Promise<void>;
+  /** Writes batches as they are, see raw_batches.ts. */
+  writeRaw(topic: string, batches: readonly Buffer[]): Promise<void>;
   /** A consumer of the topic into the table of its name. */
   consume(variant: Variant, topic: string, env?: Readonly<Record<string, string>>): Running;
 }
@@ -27,9 +30,10 @@ export interface Way extends AsyncDisposable {
 /** Longest message that the topics take; the consumer asks for less at once. */
 const LARGEST = 16 * 1024 * 1024;
 
-export async function openWay(): Promise<Way> {
+/** `largest`: bytes of the longest batch that the broker takes. */
+export async function openWay(largest = LARGEST): Promise<Way> {
   await using stack = new AsyncDisposableStack();
-  const broker = stack.use(await temporaryKafka({ settings: { "message.max.bytes": String(LARGEST) } }));
+  const broker = stack.use(await temporaryKafka({ settings: { "message.max.bytes": String(largest) } }));
   const postgres = stack.use(await startPostgres({ own: true }));
   const kafka = { clientId: "tests", bootstrapBrokers: [broker.plain] };
   let count = 0;
@@ -54,6 +58,7 @@ export async function openWay(): Promise<Way> {
       }
       await producer.close();
     },
+    writeRaw: (topic, batches) => writeRaw(broker.plain, topic, batches),
     consume({ runtime, client }, topic, env = {}) {
       const own = { KAFKA_BOOTSTRAP_SERVERS: broker.plain, KAFKA_TOPIC: topic, KAFKA_GROUP: `${topic}-${++count}` };
       const settings = { ...common, ...own, KAFKA_CLIENT: client, DB_TABLE: topic, DB_BATCH_INTERVAL: "0.2", ...env };

@@ -1,0 +1,98 @@
+import { setImmediate as rest } from "node:timers/promises";
+import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
+import { compressionsAlgorithms } from "@platformatic/kafka";
+import { mostLz4, unpackLz4 } from "./lz4.ts";
+import { mostSnappy, unpackSnappy } from "./snappy.ts";
+
+/** Kafka's numbers for the ways of compression: the three lowest bits of a batch's attributes. */
+export const NONE = 0;
+const GZIP = 1;
+const SNAPPY = 2;
+const LZ4 = 3;
+const ZSTD = 4;
+
+/** Bytes that are unpacked before others get their turn. */
+const TURN = 4 * 1024 * 1024;
+/** Bytes of a piece that the runtime unpacks. */
+const PIECE = 256 * 1024;
+
+/** The whole content, or null where it has more than `most` bytes. Throws where it is damaged, or packed in an unknown way. */
+export function unpackWhole(codec: number, packed: Buffer, most: number): Buffer | null {
+  switch (codec) {
+    case NONE:
+      return packed;
+    case GZIP:
+      return whole(() => gunzipSync(packed, { maxOutputLength: most }));
+    case ZSTD:
+      return whole(() => zstdDecompressSync(packed, { maxOutputLength: most }));
+    case LZ4:
+      return fast(compressionsAlgorithms.lz4, packed, mostLz4, most) ?? joined(blocks(codec, packed), most);
+    case SNAPPY:
+      return fast(compressionsAlgorithms.snappy, packed, mostSnappy, most) ?? joined(blocks(codec, packed), most);
+    default:
+      return joined(blocks(codec, packed), most);
+  }
+}
+
+/** With the library, which is faster, but unpacks all at once and says little: null where that is too much, or fails. */
+function fast(
+  library: { decompressSync(packed: Buffer): Buffer },
+  packed: Buffer,
+  bound: (packed: Buffer) => number,
+  most: number,
+): Buffer | null {
+  try {
+    return bound(packed) > most ? null : library.decompressSync(packed);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The content piece by piece, each good until the next is asked for. Memory: a few MiB, for zstd what its frame asks for,
+ * 128 MiB at most. Throws as `unpackWhole` does.
+ */
+export async function* unpack(codec: number, packed: Buffer): AsyncGenerator<Buffer, void> {
+  let since = 0;
+  for await (const piece of codec === GZIP || codec === ZSTD ? stream(codec, packed) : blocks(codec, packed)) {
+    yield piece;
+    since += piece.length;
+    if (since < TURN) continue;
+    since = 0;
+    await rest();
+  }
+}
+
+function blocks(codec: number, packed: Buffer): Iterable<Buffer> {
+  if (codec === NONE) return [packed];
+  if (codec === LZ4) return unpackLz4(packed);
+  if (codec === SNAPPY) return unpackSnappy(packed);
+  throw new RangeError(`it is compressed in a way that is not known here (number ${codec})`);
+}
+
+function stream(codec: number, packed: Buffer): AsyncIterable<Buffer> {
+  const options = { chunkSize: PIECE };
+  const unpacking = codec === GZIP ? createGunzip(options) : createZstdDecompress(options);
+  unpacking.end(packed);
+  return unpacking;
+}
+
+function whole(unpacked: () => Buffer): Buffer | null {
+  try {
+    return unpacked();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") return null;
+    throw error;
+  }
+}
+
+function joined(pieces: Iterable<Buffer>, most: number): Buffer | null {
+  const kept: Buffer[] = [];
+  let size = 0;
+  for (const piece of pieces) {
+    size += piece.length;
+    if (size > most) return null;
+    kept.push(Buffer.from(piece));
+  }
+  return kept.length === 1 ? kept[0] as Buffer : Buffer.concat(kept);
+}
