@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { decodePunycode } from "../lib/hosts/host_name.ts";
-import { Random } from "./faults/random.ts";
+import { Random } from "./support/random.ts";
 import { type Runtime, RUNTIMES } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
 
