@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -67,6 +67,9 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
       const kept = `${asked - before} checks made, 0 metrics delivered, ${asked} in the spool for the next start`;
       expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(kept) });
       expect(new Set(idsOf(readSpool(directory, "t"))).size).toBe(asked);
+      // What it knows of the hosts is there for the next start too.
+      const known = JSON.parse(readFileSync(join(directory, "standings.json"), "utf8")) as Record<string, number[]>;
+      expect(["quick", "slow", "suspect"].flatMap((standing) => known[standing] ?? []).length).toBe(3);
     }
   }, 60_000);
 
