@@ -279,6 +279,10 @@ function problemOf(address: string, hasScheme: boolean): string | null {
       hide(address) || "the line"
     } names no host: write a DOMAIN such as example.com or https://example.com/health`;
   }
+  // Of long names the runtimes do not think alike.
+  if (Buffer.byteLength(address) > LONGEST_ADDRESS) {
+    return `an address of more than ${LONGEST_ADDRESS} bytes cannot be stored: write a shorter one`;
+  }
   const end = address.slice(begin).search(/[/\\?#]/);
   const pathBegin = end < 0 ? address.length : begin + end;
   const invisible = invisibleIn(address.slice(0, pathBegin), address.slice(pathBegin));
@@ -293,9 +297,6 @@ function problemOf(address: string, hasScheme: boolean): string | null {
   if (url === null && /(?:^|[/.])xn--/i.test(address.slice(0, pathBegin))) return notPunycode(address);
   if (url === null) {
     return `${hide(address)} is no address: write a DOMAIN such as example.com or https://example.com/health`;
-  }
-  if (Buffer.byteLength(address) > LONGEST_ADDRESS) {
-    return `an address of more than ${LONGEST_ADDRESS} bytes cannot be stored: write a shorter one`;
   }
   if (!address.isWellFormed()) return `the address holds half a character: write it as %XX`;
   return null;

@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { printableJson } from "../../lib/printable.ts";
 import type { Random } from "../support/random.ts";
 import { COMMANDS, denoMissing, startScript } from "../support/runtimes.ts";
 import type { OpenTarget, Target } from "./target.ts";
@@ -192,7 +193,8 @@ class Reader implements AsyncDisposable {
   }
 
   async read(text: string): Promise<string> {
-    this.#child.stdin?.write(`${JSON.stringify(text)}\n`);
+    // readline ends a line at U+2028 too, which JSON takes as it is.
+    this.#child.stdin?.write(`${printableJson(JSON.stringify(text))}\n`);
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => reject(new Error(`it takes over ${LIMIT / 1000} s: ${JSON.stringify(text)}`)),
