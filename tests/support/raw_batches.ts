@@ -230,16 +230,19 @@ function packSnappy(parts: readonly Part[]): Buffer {
   if (parts.reduce((sum, part) => sum + sizeOf(part), 0) <= MANY) return snappyBlock(parts);
   const frame: Buffer[] = [Buffer.from("82534e41505059000000000100000001", "hex")];
   let held: Part[] = [];
+  let size = 0;
   const flush = () => {
     const block = snappyBlock(held);
     const length = Buffer.alloc(4);
     length.writeInt32BE(block.length);
     frame.push(length, block);
     held = [];
+    size = 0;
   };
   for (const part of limited(parts)) {
     held.push(part);
-    if (held.reduce((sum, each) => sum + sizeOf(each), 0) >= MANY) flush();
+    size += sizeOf(part);
+    if (size >= MANY) flush();
   }
   if (held.length > 0) flush();
   return Buffer.concat(frame);
