@@ -64,6 +64,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     // Each row takes its time: as many as fit into a second pass, and no statement with more. First there must be more.
     name: "table slow by the row",
     part: "database",
+    needsFlow: true,
     async strike(world) {
       const { sql, crew, pass, source } = world;
       const members = crew.members.length;
@@ -85,6 +86,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     // By codes that say elsewhere that the set-up is wrong, or that nothing is.
     name: "rows refused by a trigger",
     part: "database",
+    needsFlow: true,
     async strike(world) {
       const { sql, random, source, pass } = world;
       const code = random.pick(["P0001", "P0002", "P0004", "0A000", "42501", "22023", "23514", "42883", "55000"]);

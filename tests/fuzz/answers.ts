@@ -30,6 +30,8 @@ interface Made {
   readonly cuts: readonly number[];
   /** Null: nothing more is known than that both runtimes say the same. */
   readonly status: number | null;
+  /** True where it was packed with br, of which Deno's decoder takes some damage for content (docs/checks.md). */
+  readonly isBrotli: boolean;
 }
 
 class Answers implements OpenTarget {
@@ -67,10 +69,11 @@ class Answers implements OpenTarget {
       const checked = await runScript<Checked>(command, "check_runner.ts", order);
       return new Map(checked.map((one) => [one.name, verdictOf(one)]));
     }));
-    this.#made.forEach(({ bytes, cuts, status }, at) => {
+    this.#made.forEach(({ bytes, cuts, status, isBrotli }, at) => {
       const [one, other] = [node?.get(String(at)), deno?.get(String(at))];
       const expected = status === null ? one : `${status} up: null`;
       if (one !== undefined && one === other && one === expected) return;
+      if (status === null && isBrotli && one?.endsWith("broken")) return;
       const told = `in pieces that end at ${cuts.join()}, in base64: ${bytes.toString("base64")}`;
       throw new Error(`Node says "${one}", Deno "${other}", expected "${expected}" of an answer ${told}`);
     });
@@ -82,10 +85,10 @@ class Answers implements OpenTarget {
 
   #makeUp(): Made {
     const random = this.#random;
-    const { bytes, status } = this.#whole();
-    if (random.next() < 0.5) return { bytes, cuts: this.#cuts(bytes), status };
+    const { bytes, status, isBrotli } = this.#whole();
+    if (random.next() < 0.5) return { bytes, cuts: this.#cuts(bytes), status, isBrotli };
     const damaged = this.#damage(bytes);
-    return { bytes: damaged, cuts: this.#cuts(damaged), status: null };
+    return { bytes: damaged, cuts: this.#cuts(damaged), status: null, isBrotli };
   }
 
   #cuts(bytes: Buffer): number[] {
@@ -95,7 +98,7 @@ class Answers implements OpenTarget {
   }
 
   /** An answer that curl and browsers read. */
-  #whole(): { bytes: Buffer; status: number } {
+  #whole(): Omit<Made, "cuts"> & { status: number } {
     const random = this.#random;
     const eol = random.next() < 0.2 ? "\n" : "\r\n";
     const status = random.pick([200, 200, 200, 203, 404, 500, 599]);
@@ -118,7 +121,8 @@ class Answers implements OpenTarget {
     const head = `${before}${version} ${status}${reason}${eol}${random.shuffled(fields).join(eol)}${
       fields.length > 0 ? eol : ""
     }${eol}`;
-    return { bytes: Buffer.concat([Buffer.from(head, "latin1"), framed]), status };
+    const isBrotli = codings.some((coding) => coding.toLowerCase() === "br");
+    return { bytes: Buffer.concat([Buffer.from(head, "latin1"), framed]), status, isBrotli };
   }
 
   #fields(): string[] {
