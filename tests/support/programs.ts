@@ -102,7 +102,8 @@ export function start(
   child.stdin.on("error", () => {}); // A program that ended early has closed its input: its exit code tells.
   if (options.input !== undefined) child.stdin.end(options.input);
   const until = async (holds: () => boolean, what: () => string) => {
-    await eventually(holds, () => `${runtime} ${program} has ${what()}`);
+    // An embedded database alone takes up to 50 s to make where many tests share two cores.
+    await eventually(holds, () => `${runtime} ${program} has ${what()}`, { timeout: 90_000 });
   };
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once("error", reject);
