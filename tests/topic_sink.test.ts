@@ -8,7 +8,7 @@ import {
   type OutgoingMessage,
   type Refusal,
 } from "../lib/kafka.ts";
-import { PRODUCE_ERRORS, produceError, type Remedy } from "../lib/kafka/produce_errors.ts";
+import { PRODUCE_ERRORS, produceError, type ProduceRemedy } from "../lib/kafka/produce_errors.ts";
 import { undelivered } from "../lib/kafka/undelivered.ts";
 import { Troubles } from "../lib/kafka/setup.ts";
 import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
@@ -224,7 +224,7 @@ it("every error of librdkafka's own has its code", ({ skip }) => {
   }
 });
 
-const SORTED: Readonly<Record<Remedy, readonly string[]>> = {
+const SORTED: Readonly<Record<ProduceRemedy, readonly string[]>> = {
   wait: [
     "CORRUPT_MESSAGE",
     "NOT_ENOUGH_REPLICAS",

@@ -6,12 +6,12 @@ import type { Refusal } from "../kafka.ts";
  * a message that is alone as one that is too large. `retime`: send them with another time. `drop`: find the one that is
  * refused, and leave it out. `stop`: only a person can mend it.
  */
-export type Remedy = "wait" | "renew" | "stop" | Refusal["remedy"];
+export type ProduceRemedy = "wait" | "renew" | "stop" | Refusal["remedy"];
 
 /** An error of a produce request, by the name that Kafka's protocol or librdkafka has for it. */
 export interface ProduceError {
   readonly name: string;
-  readonly remedy: Remedy;
+  readonly remedy: ProduceRemedy;
   /** What else was said, for a person. */
   readonly detail: string;
 }
@@ -20,7 +20,7 @@ export interface ProduceError {
  * The errors that a produce request may get: https://kafka.apache.org/protocol.html#protocol_error_codes. The negative ones
  * below -1 are librdkafka's own (`rd_kafka_resp_err_t`). One that is not here is waited for, and told.
  */
-export const PRODUCE_ERRORS: Readonly<Record<string, readonly [code: number, remedy: Remedy]>> = {
+export const PRODUCE_ERRORS: Readonly<Record<string, readonly [code: number, remedy: ProduceRemedy]>> = {
   // The broker is about to change, or to come back.
   UNKNOWN_SERVER_ERROR: [-1, "wait"],
   CORRUPT_MESSAGE: [2, "wait"],

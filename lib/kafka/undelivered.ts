@@ -1,5 +1,5 @@
 import { DeliveryError, KafkaSetupError, type OutgoingMessage, type Refusal } from "../kafka.ts";
-import { describeError, type ProduceError, type Remedy } from "./produce_errors.ts";
+import { describeError, type ProduceError, type ProduceRemedy } from "./produce_errors.ts";
 import { refusedLogin, refusedRight, SLOW_DELIVERY, type Troubles } from "./setup.ts";
 
 /** What a producer sends is not taken, however long it waits: what is wrong, by the broker's name, and what mends it. */
@@ -42,7 +42,7 @@ export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, 
   return new DeliveryError(text, [...errors.keys()], { refused });
 }
 
-function isRefusal(remedy: Remedy): remedy is Refusal["remedy"] {
+function isRefusal(remedy: ProduceRemedy): remedy is Refusal["remedy"] {
   return remedy === "split" || remedy === "retime" || remedy === "drop";
 }
 

@@ -44,7 +44,7 @@ export interface Batch {
 }
 
 /** What a broker says of one batch; 0: it has it. */
-export interface Answer {
+export interface ProduceAnswer {
   readonly code: number;
   readonly detail: string;
 }
@@ -107,7 +107,7 @@ export class ProduceRequests {
   }
 
   /** Sends batches of one identity to the leader of their partitions, and gives its answer for each partition. */
-  async produce(node: number, batches: readonly Batch[]): Promise<ReadonlyMap<number, Answer>> {
+  async produce(node: number, batches: readonly Batch[]): Promise<ReadonlyMap<number, ProduceAnswer>> {
     const { brokers } = await this.#client.metadata({ topics: [this.#topic] });
     const api = await this.#newest("Produce", PRODUCE);
     // A node that has just left is no broker: the library says so.
@@ -163,7 +163,7 @@ interface ProduceResponse {
   }[];
 }
 
-function answers(response: unknown): ReadonlyMap<number, Answer> {
+function answers(response: unknown): ReadonlyMap<number, ProduceAnswer> {
   const all = (response as ProduceResponse).responses?.flatMap((topic) => topic.partitionResponses ?? []) ?? [];
   return new Map(all.map(({ index, errorCode, errorMessage, recordErrors }) => {
     const detail = errorMessage ?? recordErrors?.[0]?.batchIndexErrorMessage ?? "";

@@ -6,7 +6,7 @@ import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../kafka/undeliv
 import { pause } from "../retry.ts";
 import { unlessAborted } from "../unless_aborted.ts";
 import { asSetupError, reason } from "./connection.ts";
-import { type Answer, type Batch, type Identity, type Leaders, ProduceRequests } from "./produce.ts";
+import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
 
 /** Bytes of one request: all of it may be of one partition, and a broker takes 1 MiB of that by default. */
 const REQUEST_BYTES = 512 * 1024;
@@ -113,7 +113,7 @@ export class JavascriptProducer implements KafkaProducer {
   }
 
   /** The answers of one leader; none where it gave none, which is told. */
-  async #ask(leader: number | undefined, batches: readonly Batch[]): Promise<ReadonlyMap<number, Answer>> {
+  async #ask(leader: number | undefined, batches: readonly Batch[]): Promise<ReadonlyMap<number, ProduceAnswer>> {
     try {
       if (leader === undefined) throw new Error(`nobody leads partition ${batches[0]?.partition}`);
       return await this.#requests.produce(leader, batches);
@@ -127,7 +127,7 @@ export class JavascriptProducer implements KafkaProducer {
   #isSettled(
     { partition, identity, sequence, records }: Batch,
     waiting: Waiting,
-    answer: Answer | undefined,
+    answer: ProduceAnswer | undefined,
     errors: Map<OutgoingMessage, ProduceError>,
   ): boolean {
     if (answer === undefined) return false;

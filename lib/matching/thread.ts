@@ -3,7 +3,7 @@ import { type Job, Unmatched } from "./job.ts";
 import type { Message } from "./worker.ts";
 
 /** What came of a job, and how many seconds after the worker had begun with it; Infinity where no answer came. */
-export interface Outcome {
+export interface MatchOutcome {
   readonly answer: boolean | Unmatched;
   readonly seconds: number;
 }
@@ -49,7 +49,7 @@ export class Thread {
    * Has the worker do a job. Where no answer comes, the worker is stopped: nothing else ends a match under way. Null where it took more
    * than `budget` seconds, counted from when it had begun; the job's bytes are then still there.
    */
-  async ask(job: Job, budget: number | null): Promise<Outcome | null> {
+  async ask(job: Job, budget: number | null): Promise<MatchOutcome | null> {
     this.#isBusy = true;
     try {
       return await this.#ask(job, budget);
@@ -61,9 +61,9 @@ export class Thread {
     }
   }
 
-  async #ask({ question, limit, signal }: Job, budget: number | null): Promise<Outcome> {
+  async #ask({ question, limit, signal }: Job, budget: number | null): Promise<MatchOutcome> {
     const worker = this.worker();
-    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    const { promise, resolve, reject } = Promise.withResolvers<MatchOutcome>();
     let [begun, timerOfBudget]: [number, ReturnType<typeof setTimeout> | undefined] = [performance.now(), undefined];
     const hear = (message: Message) => {
       if (message !== "begun") {
