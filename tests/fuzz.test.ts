@@ -1,3 +1,4 @@
+import process from "node:process";
 import { describe, expect, it } from "vitest";
 import { Finding, fuzz, newSeed } from "./fuzz/run.ts";
 import type { Target } from "./fuzz/target.ts";
@@ -34,7 +35,8 @@ describe("fuzz", () => {
 });
 
 describe.each(TARGETS)("fuzzing $name", (target) => {
-  const seed = newSeed();
+  // A change must pass the same rounds everywhere: what a new seed finds is seldom that change's own fault.
+  const seed = process.env.CI === undefined ? newSeed() : 1;
   it.runIf(target.missing === null || skipped(target.missing))(
     `finds nothing in ${target.briefRounds} rounds (seed ${seed})`,
     async () => {

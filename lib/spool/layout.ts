@@ -1,3 +1,4 @@
+import { accessSync, constants } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { makePrivate } from "../folder_lock.ts";
 import { rowChecksum, totalsChecksum } from "./checksum.ts";
@@ -66,6 +67,21 @@ const TABLES = `
   create table if not exists older (last integer not null, topic text not null) strict;
   pragma user_version = ${FORMAT};`;
 
+/** Each column of these tables, as SQLite lists it: its name, its type, whether it is never null, and whether it is the key. */
+const COLUMNS = [
+  "older last INTEGER 1 0",
+  "older topic TEXT 1 0",
+  "totals bytes INTEGER 1 0",
+  "totals checksum INTEGER 1 0",
+  "totals count INTEGER 1 0",
+  "totals journal TEXT 1 0",
+  "totals last INTEGER 1 0",
+  "waiting checksum INTEGER 0 0",
+  "waiting document TEXT 1 0",
+  "waiting id INTEGER 0 1",
+  "waiting topic TEXT 0 0",
+];
+
 // Format 1 was also written before the topic was noted; what waits there is then for the topic that is given.
 const FROM_OLDER = `
   create table if not exists target (topic text not null) strict;
@@ -97,6 +113,7 @@ export function connect(path: string, topic: string): DatabaseSync {
     }
     database.exec(CONNECTION);
     if (version < FORMAT) prepareTables(database, topic);
+    checkTables(database);
     return database;
   } catch (error) {
     database.close();
@@ -119,6 +136,15 @@ function prepareTables(database: DatabaseSync, topic: string): void {
     }
     database.exec(TABLES);
   });
+}
+
+/** Throws where a name or a type in the file is damaged: some such rows are found, and read as nothing. */
+function checkTables(database: DatabaseSync): void {
+  const found = database.prepare(`
+    select concat_ws(' ', found.name, field.name, field.type, field."notnull", field.pk) as text
+    from sqlite_schema as found, pragma_table_info(found.name) as field where found.name in ('waiting', 'totals', 'older')
+    order by 1`).all().map(({ text }) => text);
+  if (found.join() !== COLUMNS.join()) throw new DamageError("its tables are not those that were written");
 }
 
 /** Does all or nothing. */
@@ -188,13 +214,32 @@ export function totalsNote(database: DatabaseSync): (totals: Totals, journal: Jo
   };
 }
 
+/** True where the header of a file that may be written says that it may not. */
+export function isWrongHeader(path: string, error: unknown): error is Error {
+  return error instanceof Error && error.message.includes("readonly database") && canWrite(path);
+}
+
+function canWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** As `isDamage`, where nothing was written: a file that was cut short says no more than that it cannot be read. */
 export function isUnreadable(error: unknown): error is Error {
   return isDamage(error) || (error instanceof Error && error.message.includes("disk I/O error"));
 }
 
+/** What SQLite says of a damaged file; then of our own statements, which are right, where the names in the file are damaged. */
+const DAMAGE = new RegExp(
+  "malformed|not a database|unsupported|too large to be represented|no such (?:table|column)|no column named|duplicate column name|" +
+    "already exists|syntax error",
+);
+
 /** True where a file is broken, by what SQLite says, or by a number that we never write. Deno gives no code with it. */
 export function isDamage(error: unknown): error is Error {
-  if (error instanceof DamageError) return true;
-  return error instanceof Error && /malformed|not a database|too large to be represented/.test(error.message);
+  return error instanceof DamageError || (error instanceof Error && DAMAGE.test(error.message));
 }

@@ -139,7 +139,7 @@ function copy(source: DatabaseSync, path: string, topic: string): number {
 /** Every sound row that can be found. */
 function* soundRows(source: DatabaseSync, topic: string): Generator<SoundRow, void> {
   const reader = new RowReader(source, topic);
-  const search = new Search(source, reader.columns);
+  const search = new Search(source, reader);
   const [first, last] = ends(source);
   for (let from = first; from <= last && search.failures < MOST_FAILURES; from += STEP) {
     const found = search.rows(from, from + STEP - 1);
@@ -149,10 +149,7 @@ function* soundRows(source: DatabaseSync, topic: string): Generator<SoundRow, vo
       from = Math.max(from, (next ?? 0) - STEP);
       continue;
     }
-    for (const row of found) {
-      const sound = reader.sound(row);
-      if (sound !== null) yield sound;
-    }
+    yield* found;
   }
 }
 
@@ -163,35 +160,42 @@ class Search {
   readonly #up: StatementSync;
   readonly #down: StatementSync;
   readonly #alone: StatementSync;
+  readonly #reader: RowReader;
 
-  constructor(source: DatabaseSync, columns: string) {
+  constructor(source: DatabaseSync, reader: RowReader) {
+    const { columns } = reader;
+    this.#reader = reader;
     this.#up = source.prepare(`select ${columns} from waiting where id between ? and ? order by id`);
     this.#down = source.prepare(`select ${columns} from waiting where id between ? and ? order by id desc`);
     this.#alone = source.prepare(`select ${columns} from waiting where id = ?`);
   }
 
-  /** What is found of these rows, in order; null where the file says that there are none. */
-  rows(from: number, to: number): FoundRow[] | null {
-    const found = new Map<number, FoundRow>();
-    const isWhole = gather(found, this.#up, from, to);
+  /** The sound ones of these rows, in order; null where the file says that there are none. */
+  rows(from: number, to: number): SoundRow[] | null {
+    const found = new Map<number, SoundRow>();
+    const isWhole = this.#gather(found, this.#up, from, to);
     if (isWhole && found.size === 0) return null;
-    if (!isWhole) gather(found, this.#down, from, to);
+    if (!isWhole) this.#gather(found, this.#down, from, to);
     for (let id = from; id <= to; id++) {
-      if (!found.has(id) && !gather(found, this.#alone, id)) this.failures++;
+      if (!found.has(id) && !this.#gather(found, this.#alone, id)) this.failures++;
     }
     return [...found.values()].filter(({ id }) => id >= from && id <= to).toSorted((a, b) => a.id - b.id);
   }
-}
 
-/** Adds the rows that a statement gives until it fails. True where it does not. */
-function gather(found: Map<number, FoundRow>, statement: StatementSync, ...ids: number[]): boolean {
-  const isDone = attempt(() => {
-    for (const row of statement.iterate(...ids) as Iterable<unknown>) {
-      found.set((row as FoundRow).id, row as FoundRow);
-    }
-    return true;
-  });
-  return isDone ?? false;
+  /**
+   * Adds the sound rows that a statement gives until it fails. True where it does not. A damaged row may bear the id of a sound
+   * one: it must not take its place.
+   */
+  #gather(found: Map<number, SoundRow>, statement: StatementSync, ...ids: number[]): boolean {
+    const isDone = attempt(() => {
+      for (const row of statement.iterate(...ids) as Iterable<unknown>) {
+        const sound = this.#reader.sound(row as FoundRow);
+        if (sound !== null) found.set(sound.id, sound);
+      }
+      return true;
+    });
+    return isDone ?? false;
+  }
 }
 
 /** The ids between which the rows are; where they cannot be found, as the totals have it. */
@@ -212,7 +216,7 @@ function attempt<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (isUnreadable(error) || /no such table/.test((error as Error).message)) return undefined;
+    if (isUnreadable(error)) return undefined;
     throw error;
   }
 }

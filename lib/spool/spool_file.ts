@@ -8,6 +8,7 @@ import {
   inTransaction,
   isDamage,
   isUnreadable,
+  isWrongHeader,
   type JournalNote,
   notedTotals,
   ROW_BYTES,
@@ -152,7 +153,7 @@ export class SpoolFile implements Disposable {
         throw error;
       }
     } catch (error) {
-      throw isUnreadable(error) ? damaged(path, error.message) : error;
+      throw isUnreadable(error) || isWrongHeader(path, error) ? damaged(path, error.message) : error;
     }
   }
 
@@ -178,18 +179,14 @@ export class SpoolFile implements Disposable {
       if (sound.topic === this.#topic) rows.push({ id: row.id, document: sound.document });
       else others.set(sound.topic, (others.get(sound.topic) ?? 0) + 1);
     }
+    // Rows that were counted went without us, or stand where SQLite does not find them. Waited for, they would never come.
+    if (found.length < count && found.length !== this.#unread) {
+      throw new DamageError("some rows are not in their place");
+    }
     this.#hasOthers ||= others.size > 0;
     this.#lastRead = found.at(-1)?.id ?? this.#lastRead;
     this.#unread -= found.length;
-    // Rows that the totals tell of went without us, by a repair of the file for one. Waited for, they would never come.
-    if (found.length < count && this.#unread !== 0) this.#recount();
     return { rows, unread: this.#unread, others, rescue: null };
-  }
-
-  /** All rows are read: there are as many as are found now. */
-  #recount(): void {
-    const { count, bytes } = this.#totalAfter(0);
-    [this.#unread, this.#count, this.#bytes] = [0, count, bytes];
   }
 
   /**
@@ -262,14 +259,12 @@ export class SpoolFile implements Disposable {
     return { topic, waiting: this.#unread };
   }
 
-  /** The totals that the last write noted, or the sum of the rows where it noted none, or the rows are not those of then. */
+  /** The totals that the last write noted, or the sum of the rows where that note is damaged, or missing. */
   #readTotals(): void {
-    const known = notedTotals(this.#database);
-    const { last } = this.#database.prepare("select max(id) as last from waiting").get() as { last: number | null };
-    const isKnown = known !== null && (last === null ? known.count === 0 : known.last === last);
-    const { count, bytes } = isKnown ? known : this.#totalAfter(0);
+    const { count, bytes, last } = notedTotals(this.#database) ??
+      { ...this.#totalAfter(0), last: newestId(this.#database) };
     [this.#count, this.#bytes] = [count, bytes];
-    this.#lastId = Math.max(this.#lastId, isKnown ? known.last : last ?? 0);
+    this.#lastId = Math.max(this.#lastId, last);
   }
 
   /** Of the rows up to one that was delivered: all of them were read, so it is known whether there are others among them. */
@@ -357,8 +352,22 @@ function openSound(path: string, topic: string): [DatabaseSync, Rescue | null] {
     return saved(path, source, "a part of its journal cannot be read", topic);
   }
   const database = connect(path, topic);
-  if (journal !== "none" || notedTotals(database)?.journal !== "open") return [database, null];
-  return saved(path, database, "its journal is missing, and what stood there only", topic);
+  const noted = notedTotals(database);
+  if (noted === null) return [database, null];
+  if (journal === "none" && noted.journal === "open") {
+    return saved(path, database, "its journal is missing, and what stood there only", topic);
+  }
+  // Which rows are gone is not known: their ids may be what is damaged.
+  const newest = newestId(database);
+  const isSound = newest === noted.last || (newest === 0 && noted.count === 0);
+  return isSound
+    ? [database, null]
+    : saved(path, database, "its newest row is not the one that was written last", topic);
+}
+
+/** The id of the newest row; 0 where there is none. */
+function newestId(database: DatabaseSync): number {
+  return database.prepare("select coalesce(max(id), 0) as id from waiting").get()?.id as number;
 }
 
 function saved(path: string, source: DatabaseSync, reason: string, topic: string): [DatabaseSync, Rescue] {

@@ -12,6 +12,9 @@ export async function makeTopic(
   const configs = Object.entries(settings).map(([name, value]) => ({ name, value }));
   await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
   await admin.metadata({ topics: [topic] });
+  // The broker leads a partition a moment after it says so: asked for its end, it is tried again until it does.
+  const asked = Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n }));
+  await admin.listOffsets({ topics: [{ name: topic, partitions: asked }] });
 }
 
 function openAdmin(server: string): Admin & AsyncDisposable {
