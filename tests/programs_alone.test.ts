@@ -81,6 +81,21 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(`${stdout}${stderr}`).not.toMatch(new RegExp(`hidden|${basic}`));
   });
 
+  it("producer warns of a REGEX that means another thing than it says, with --check and at the start", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/fine 5m "normal"`, "b.example 1d costs $12");
+    const warnings = [/WARN {2}\S+:1:\d+: the quotes are part of the REGEX/, /WARN {2}\S+:2:14: \$ is the page's end/];
+    const check = await run(runtime, "producer", ["--check", hosts]);
+    expect(check.code).toBe(0);
+    for (const warning of warnings) expect(check.stderr).toMatch(warning);
+    await using producer = start(runtime, "producer", ["--stdout", hosts]);
+    for (const warning of warnings) await producer.says(warning);
+    writeFileSync(hosts, `http://127.0.0.1:${site.port}/fine 5m 2^10\n`);
+    await producer.says(/WARN {2}\S+:1:\d+: \^ is the page's beginning/);
+    producer.kill("SIGTERM");
+    expect((await producer.ended).code).toBe(0);
+  });
+
   it("producer --block-private-addresses connects to none of its own network", async () => {
     await using site = await openPages();
     const hosts = writeHosts(`http://127.0.0.1:${site.port}/fine 5`, `http://localhost:${site.port}/fine 5`);
