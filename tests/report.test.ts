@@ -30,7 +30,7 @@ it("ProducerReport says at once who goes down and comes back, and what happened 
     "WARN https://h1.example is down: dns",
     "INFO https://h1.example is up again, after 5 s",
     "WARN https://a.example is down: status 500",
-    "INFO last minute: 3 checks, 1 up, 2 down (dns 1, answer 1), 1 missed; 1 host down; 3 metrics delivered, 1 waiting",
+    "INFO last minute: 3 checks, 1 up, 2 down (1 dns, 1 status 500), 1 missed; 1 host down; 3 metrics delivered, 1 waiting",
     "INFO last minute: 0 checks, 0 up, 0 down; 1 host down; 7 metrics delivered, 1 waiting",
   ]);
 });
