@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { formatTable } from "../lib/table_text.ts";
-import { printableInLine } from "../lib/printable.ts";
+import { paintFor } from "../lib/paint.ts";
 import { madeSql, reasonSql, upSql } from "../lib/up.ts";
 import { describe } from "./describe.ts";
 import { commandLine, ended, start } from "./programs.ts";
@@ -34,6 +34,8 @@ const SUMMARY = `
          (array_agg(reason order by checked_at desc) filter (where made))[1] as "why it is down"
   from (select *, ${madeSql(ALL)} as made, ${upSql(ALL)} as up, ${reasonSql(ALL)} as reason from host_metrics) checks
   group by address order by "up %" desc nulls last, address`;
+
+const paint = paintFor(process.stdout.isTTY === true, process.env);
 
 await using site = await startSite();
 const folder = await mkdtemp(join(tmpdir(), "host-checker-demo-"));
@@ -68,7 +70,7 @@ async function check(hosts: string, data: string): Promise<void> {
   }
   for await (const line of createInterface({ input: producer.stdout })) {
     consumer.stdin.write(`${line}\n`);
-    console.log(printableInLine(describe(JSON.parse(line))));
+    console.log(describe(JSON.parse(line), paint));
   }
   consumer.stdin.end();
   await bothEnded;

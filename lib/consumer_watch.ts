@@ -1,6 +1,7 @@
 import { ConsumerReport } from "./consumer_report.ts";
 import { count } from "./count.ts";
 import { explain } from "./database.ts";
+import { FirstRows } from "./first_rows.ts";
 import type { Health } from "./health.ts";
 import type { ListenAddress } from "./http_port.ts";
 import type { Positions, Reading } from "./kafka.ts";
@@ -37,6 +38,9 @@ export async function watchConsumer(
   const resources = new AsyncDisposableStack();
   const state = new State();
   const report = resources.use(new ConsumerReport(log, () => state.counters()));
+  const first = resources.use(
+    new FirstRows(log, async () => ({ troubles: health.troubles, reading: state.reading, lag: await state.lag() })),
+  );
   let onBatch = (_: StoredBatch) => {};
   if (listen !== null) {
     // Loaded only where it is needed: it takes as long as all the rest of the program.
@@ -51,7 +55,10 @@ export async function watchConsumer(
   }
   return {
     events: {
-      ...eventsFor(state, health, log, (batch) => onBatch(batch)),
+      ...eventsFor(state, health, log, (batch) => {
+        onBatch(batch);
+        first.stored(batch.messages);
+      }),
       ...storeEvents(state, report, log),
     },
     count: (counters) => void (state.counters = counters),

@@ -42,8 +42,8 @@ export class ProducerReport implements Disposable {
     if (this.#log.isVerbose) this.#log.debug(describe(metric));
     const change = this.#outages.see(metric);
     if (change === null || ++this.#period.changes > MOST_CHANGES) return;
-    if (change.state === "down") this.#log.warn(change.message);
-    else this.#log.info(change.message);
+    const { message, ...fields } = change;
+    this.#log.warn(message, fields);
   }
 
   /** Hosts that are checked no longer. */
