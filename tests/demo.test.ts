@@ -28,7 +28,7 @@ it("describe shows DOWN in red, and lets no page give the terminal commands", ()
     error_detail: "\x1b[2J",
     is_valid: false,
   });
-  expect(describe(metric, paintFor(true, {}))).toMatch(
-    /^ {2}12:00:00 {2}\x1b\[31mDOWN {2}\x1b\[39m {2}200 .* tls: \\u001b\[2J$/,
-  );
+  const line = describe(metric, paintFor(true, {}));
+  expect(line.startsWith("  12:00:00  \x1b[31mDOWN  \x1b[39m  200 ")).toBe(true);
+  expect(line.endsWith(" tls: \\u001b[2J")).toBe(true);
 });
