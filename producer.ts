@@ -130,10 +130,12 @@ async function follow(
   const asked = new Bell();
   onHangUp(() => asked.ring());
   let known = reading.hosts;
+  let isWrong = false;
   for await (const content of rereadHosts(settings, reading.digest, asked, stop)) {
     if (content instanceof UsageError) {
       for (const problem of content.problems) log.error(problem);
       log.warn(`${name}: not taken over, the hosts stay as they were`);
+      isWrong = true;
       continue;
     }
     const { hosts, warnings } = content;
@@ -142,9 +144,13 @@ async function follow(
     const kept = new Set(hosts.map(({ address }) => address));
     watch.forget(known.map(({ address }) => address).filter((address) => !kept.has(address)));
     known = hosts;
-    log.info(
-      `${name}: read again, ${count(hosts.length, "host")}: ${added} added, ${removed} removed, ${changed} changed`,
-    );
+    const news = `${name}: read again, ${
+      count(hosts.length, "host")
+    }: ${added} added, ${removed} removed, ${changed} changed`;
+    // A trouble ends at the level at which it began.
+    if (isWrong) log.warn(news);
+    else log.info(news);
+    isWrong = false;
   }
 }
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** Milliseconds after its start for which the site's flaky page fails: long enough to be seen down, and to be seen coming back. */
+/** Milliseconds for which the flaky page fails: it is seen down, and then coming back. */
 const FLAKY_FOR = 7_000;
 
 /** A small site on loopback, with a page for each thing that happens to sites. */

@@ -2,7 +2,7 @@ import { count } from "./count.ts";
 import type { Reading } from "./kafka.ts";
 import type { Log } from "./log.ts";
 
-/** Milliseconds after a start by which it is asked why nothing is stored; what is asked of a broker takes 2 s more at most. */
+/** Milliseconds after a start until it is asked why nothing is stored: brokers may take 2 s to answer. */
 const ASK_AFTER = 7_000;
 
 /** How far a consumer is that has not stored anything yet. */
@@ -45,7 +45,7 @@ export class FirstRows implements Disposable {
 export function whyNothing({ troubles, reading, lag }: Standing): string {
   if (troubles.length > 0) return troubles.join("; ");
   if (reading === null) {
-    return "the consumer group has not shared out the topic's partitions; it waits for members that left without a word";
+    return "the consumer group has not shared out the topic's partitions yet; a member that was killed is waited for until its session times out";
   }
   const { partitions, topic } = reading.assignment;
   if (partitions.length === 0) {
@@ -54,9 +54,9 @@ export function whyNothing({ troubles, reading, lag }: Standing): string {
   if (reading.logEnds === undefined) return "no line has come on standard input";
   if (lag.size === 0) return "the brokers do not say how many messages there are";
   const waiting = [...lag.values()].reduce((sum, one) => sum + one, 0);
-  if (waiting > 0) return `${count(waiting, "message")} of the topic ${topic} are to be read, and none has come`;
+  if (waiting > 0) return `none of ${count(waiting, "message")} in the topic ${topic} has come`;
   const which = partitions.length === 1 ? "the partition" : `the ${partitions.length} partitions`;
   return partitions.every(({ logStart, logEnd }) => logStart === logEnd)
     ? `no message is in ${which} of the topic ${topic} that this consumer has: is the producer running?`
-    : `all that is in ${which} of the topic ${topic} was stored before, and nothing new has come: is the producer running?`;
+    : `nothing new is in ${which} of the topic ${topic} behind what the database has marked: is the producer running?`;
 }

@@ -47,7 +47,7 @@ async function contentOf({ hosts, warnings }: HostsFile, path: string, shard: Sh
   return { hosts: shardOf(hosts, shard), warnings: [...exposed, ...warnings] };
 }
 
-/** Others than its owner and group. Windows has no such bits, and a file that went away meanwhile is open to nobody. */
+/** To others than owner and group. Windows has no such bits, and a file that is gone is open to nobody. */
 async function isOpenToAll(path: string): Promise<boolean> {
   if (path === "-" || process.platform === "win32") return false;
   const found = await stat(path).catch(() => null);
@@ -55,7 +55,7 @@ async function isOpenToAll(path: string): Promise<boolean> {
 }
 
 /**
- * What a file holds again, whenever its content is no longer the one of `digest`, the last one read, and whenever `asked`
+ * What a file holds again, whenever it is no longer the content of `digest`, the last one read, and whenever `asked`
  * rings; a `UsageError` in their place where something is wrong with it. Ends when `signal` aborts; at once where there is no
  * file that could be read again.
  */

@@ -33,7 +33,7 @@ const LEVEL_COLOURS: Readonly<Record<LogLevel, Colour | null>> = {
 };
 const STATE_COLOURS = { down: "red", up: "green" } as const;
 
-/** `2026-11-24 13:32:50 INFO  producer: message`, in local time. Of a host's message and of grave levels the colour tells. */
+/** `2026-11-24 13:32:50 INFO  producer: message`, in local time. Grave levels and news of hosts have colours. */
 export function terminalLine(paint: Paint = colourless): LogFormat {
   return ({ time, level, program, message, state }) => {
     const shown = printable(message);
@@ -43,7 +43,7 @@ export function terminalLine(paint: Paint = colourless): LogFormat {
   };
 }
 
-/** `{"time":"…","level":"WARN","program":"producer","message":"…","address":"…","state":"down","reason":"…"}`, without what is not there. */
+/** A JSON object with the names of `LogEntry`; what an event is not about is left out. */
 export const jsonLine: LogFormat = ({ time, level, program, message, address, state, reason }) =>
   `${printableJson(JSON.stringify({ time, level, program, message, address, state, reason }))}\n`;
 

@@ -22,7 +22,10 @@ export function isForced({ FORCE_COLOR }: ColourVariables): boolean {
   return FORCE_COLOR !== undefined && !["", "0", "false"].includes(FORCE_COLOR);
 }
 
-/** Colours for a terminal that has them, unless NO_COLOR (no-color.org) or FORCE_COLOR=0 says no; FORCE_COLOR wins over all else. */
+/**
+ * Colours for a terminal that has them, unless NO_COLOR (no-color.org) or FORCE_COLOR=0 says no.
+ * FORCE_COLOR wins over all else, as it does in Node.
+ */
 export function paintFor(isTerminal: boolean, variables: ColourVariables): Paint {
   if (isForced(variables)) return coloured;
   const { NO_COLOR = "", FORCE_COLOR = "", TERM = "" } = variables;

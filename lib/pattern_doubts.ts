@@ -1,7 +1,7 @@
 import { endOfClass } from "./pattern_steps.ts";
 
 /**
- * Why a REGEX that is right most likely does not mean what its writer thinks, and what to write instead; null where there is no doubt.
+ * Why a REGEX that RE2 takes hardly means what its writer thinks, and what to write instead; null: no doubt.
  * What it says of `$` and `^` is sure: that branch of the REGEX matches no text at all.
  */
 export function patternDoubt(source: string): string | null {
@@ -18,7 +18,7 @@ export function patternDoubt(source: string): string | null {
   return anchor === null ? null : DEAD[anchor];
 }
 
-/** Quotes around all of it, alone or within a group. JSON such as "a":"b" has more of them, and is meant. */
+/** Quotes around all of it, alone or within a group. JSON such as "a":"b" has more of them. */
 const QUOTED = /(?<=^\(?)(?:"[^"]*"|'[^']*'|`[^`]*`|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»)(?=\)?$)/u;
 /** `/…/i` of other languages; without a flag it may be a path. */
 const SLASHED = /^\/.+\/[gimsuy]{1,6}$|^\/\^.*\/$|^\/.*\$\/$/;

@@ -52,7 +52,7 @@ function line(columns: readonly TextColumn[], i: number): string {
   }).join("  ");
 }
 
-/** As many digits of a fraction as a person reads: a median of latencies has 17. Nothing before the point is rounded. */
+/** As many digits of a fraction as a person reads: a median of latencies has 17. */
 function rounded(value: number): string {
   if (Number.isInteger(value)) return String(value);
   return String(Number(Math.abs(value) < 1000 ? value.toPrecision(6) : value.toFixed(3)));

@@ -1,6 +1,6 @@
 import type { Metric } from "./metric.ts";
 
-// When a host is up, and why it is down: once for programs and once for SQL, in the same words; tests/views.test.ts holds them together.
+// When a host is up, and why it is down, for programs and for SQL. tests/views.test.ts holds both together.
 
 /** What a metric says of its host; a check that was missed says nothing. */
 export type State = "up" | "down" | "unknown";
@@ -37,7 +37,7 @@ export interface OptionalColumns {
   readonly error_detail: boolean;
 }
 
-/** `stateOf` as SQL: true where a row finds its host up. Rows of checks that were missed are neither, see `madeSql`. */
+/** `stateOf` as SQL: true where a row finds its host up. Leave out what was missed, see `madeSql`. */
 export function upSql({ error }: Pick<OptionalColumns, "error">): string {
   return `coalesce(${error ? "error is null and " : ""}status_code between 1 and 399 and is_valid, false)`;
 }

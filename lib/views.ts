@@ -49,7 +49,7 @@ class Facts {
   }
 }
 
-// New columns come last: so a view of an earlier version can be replaced, without dropping what stands on it.
+// New columns come last: PostgreSQL then replaces a view of an earlier version.
 const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
   // Goes from address to address through the index, and takes the first row of each: reading every row would take seconds.
   now: (t) =>

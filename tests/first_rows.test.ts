@@ -26,7 +26,7 @@ it.each<readonly [Partial<Standing>, string]>([
   [{ reading: reading([full]) }, "the brokers do not say how many messages there are"],
   [
     { reading: reading([full]), lag: new Map([[1, 9]]) },
-    "9 messages of the topic metrics are to be read, and none has come",
+    "none of 9 messages in the topic metrics has come",
   ],
   [
     { reading: reading([empty]), lag: new Map([[0, 0]]) },
@@ -34,7 +34,7 @@ it.each<readonly [Partial<Standing>, string]>([
   ],
   [
     { reading: reading([empty, full]), lag: new Map([[0, 0], [1, 0]]) },
-    "all that is in the 2 partitions of the topic metrics was stored before, and nothing new has come",
+    "nothing new is in the 2 partitions of the topic metrics behind what the database has marked",
   ],
 ])("whyNothing of %j tells the reason", (standing, reason) => {
   expect(whyNothing({ ...none, ...standing })).toContain(reason);

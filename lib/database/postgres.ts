@@ -196,7 +196,7 @@ class PostgresConnection {
     return Object.assign(new Error(message, { cause }), { code });
   }
 
-  /** A password that nobody has set reads like a wrong one in the words of the server; null: it is not about that. */
+  /** In the server's words a password that nobody has set reads like a wrong one. Null: it has another reason. */
   #forgottenPassword(error: unknown): SetupError | null {
     if (!this.#asksForPassword || this.#isPooled !== null) return null;
     if (this.#password !== null && !this.#password.startsWith(MADE_UP)) return null;
