@@ -27,19 +27,23 @@ export interface Watched {
   readonly health: Health;
   /** The certificates for Kafka. */
   readonly keys: KeyRing | null;
+  /** True where the consumer is a member of a consumer group. */
+  readonly isMember: boolean;
 }
 
 /** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
 export async function watchConsumer(
   listen: ListenAddress | null,
-  { health, keys }: Watched,
+  { health, keys, isMember }: Watched,
   log: Log,
 ): Promise<ConsumerWatch> {
   const resources = new AsyncDisposableStack();
   const state = new State();
   const report = resources.use(new ConsumerReport(log, () => state.counters()));
   const first = resources.use(
-    new FirstRows(log, async () => ({ troubles: health.troubles, reading: state.reading, lag: await state.lag() })),
+    new FirstRows(log, async () => {
+      return { troubles: health.troubles, isMember, reading: state.reading, lag: await state.lag() };
+    }),
   );
   let onBatch = (_: StoredBatch) => {};
   if (listen !== null) {

@@ -9,6 +9,8 @@ const ASK_AFTER = 7_000;
 export interface Standing {
   /** What Kafka and PostgreSQL are waited for with. */
   readonly troubles: readonly string[];
+  /** True where it is a member of a consumer group, false where it reads standard input. */
+  readonly isMember: boolean;
   /** What it reads; null: nothing yet. */
   readonly reading: Reading | null;
   /** Partition → messages that are not stored yet. Empty where nobody says so. */
@@ -42,8 +44,9 @@ export class FirstRows implements Disposable {
 }
 
 /** Why a consumer has stored nothing since its start. */
-export function whyNothing({ troubles, reading, lag }: Standing): string {
+export function whyNothing({ troubles, isMember, reading, lag }: Standing): string {
   if (troubles.length > 0) return troubles.join("; ");
+  if (reading === null && !isMember) return "the database has only just been opened";
   if (reading === null) {
     return "the consumer group has not shared out the topic's partitions yet; a member that was killed is waited for until its session times out";
   }

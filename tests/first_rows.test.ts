@@ -16,13 +16,14 @@ function reading(partitions: readonly AssignedPartition[], isKafka = true): Read
 }
 const empty = { partition: 0, logStart: 5, logEnd: 5 };
 const full = { partition: 1, logStart: 0, logEnd: 9 };
-const none: Standing = { troubles: [], reading: null, lag: new Map() };
+const none: Standing = { troubles: [], isMember: true, reading: null, lag: new Map() };
 
 it.each<readonly [Partial<Standing>, string]>([
   [{ troubles: ["PostgreSQL is away", "Kafka is too"], reading: reading([full]) }, "PostgreSQL is away; Kafka is too"],
   [{}, "the consumer group has not shared out"],
+  [{ isMember: false }, "the database has only just been opened"],
   [{ reading: reading([]) }, "gave this consumer no partition: others have them all"],
-  [{ reading: reading([empty], false) }, "no line has come on standard input"],
+  [{ isMember: false, reading: reading([empty], false) }, "no line has come on standard input"],
   [{ reading: reading([full]) }, "the brokers do not say how many messages there are"],
   [
     { reading: reading([full]), lag: new Map([[1, 9]]) },
