@@ -31,16 +31,17 @@ config: env hosts.txt secrets/db_password
 # No prerequisites: a file that is there stays as it is, however old.
 env:
 	@umask 077 && cp env.example env
-	@echo "env: edit the brokers (KAFKA_BOOTSTRAP_SERVERS) and the database (DB_HOST), and what else differs"
+	@echo "env: edit what its first part names: brokers, certificates for mutual TLS, topic and partitions, database"
 
 hosts.txt:
-	@cp hosts.txt.example hosts.txt && chmod 644 hosts.txt
-	@echo "hosts.txt: put your sites there"
+	@umask 077 && cp hosts.txt.example hosts.txt
+	@if [ "$(uid)" = 0 ]; then chgrp 65532 hosts.txt && chmod 640 hosts.txt; fi
+	@echo "hosts.txt: put your sites there; it may hold passwords, so others cannot read it"
 
 # The folder keeps others out; in the containers, where the file alone appears, users of other numbers must be able to read it.
 secrets/db_password:
 	@mkdir -p -m 700 secrets
-	@head -c 18 /dev/urandom | base64 | tr '+/' '-_' > secrets/db_password
+	@echo "made-by-make-config-$$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')" > secrets/db_password
 	@chmod 644 secrets/db_password
 	@echo "secrets/db_password: holds a random password, for make local; put your database's there"
 

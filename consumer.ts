@@ -45,7 +45,7 @@ async function consume(
 ): Promise<number> {
   const { log, stop } = program;
   const health = new Health();
-  await using watch = await watchConsumer(listen, { health, keys: source.keys }, log);
+  await using watch = await watchConsumer(listen, { health, keys: source.keys, isMember: source.isLasting }, log);
   const { events } = watch;
   const name = quoteTables(table).main;
   const limits = { size: batchSize, interval: batchInterval };

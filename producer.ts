@@ -38,6 +38,7 @@ await runProgram("producer", readProducerSettings, async (settings, program) => 
     readHosts(settings),
     planSink(settings, program.print),
   );
+  for (const warning of reading.warnings) program.log.warn(warning);
   if (settings.mode !== "check") return await produce(settings, reading, plan, program);
   warnOfKeys([plan.keys], program.log);
   for (const text of dueTimes(reading.hosts, Date.now())) await program.print(text);
@@ -129,19 +130,27 @@ async function follow(
   const asked = new Bell();
   onHangUp(() => asked.ring());
   let known = reading.hosts;
-  for await (const hosts of rereadHosts(settings, reading.digest, asked, stop)) {
-    if (hosts instanceof UsageError) {
-      for (const problem of hosts.problems) log.error(problem);
+  let isWrong = false;
+  for await (const content of rereadHosts(settings, reading.digest, asked, stop)) {
+    if (content instanceof UsageError) {
+      for (const problem of content.problems) log.error(problem);
       log.warn(`${name}: not taken over, the hosts stay as they were`);
+      isWrong = true;
       continue;
     }
+    const { hosts, warnings } = content;
+    for (const warning of warnings) log.warn(warning);
     const { added, removed, changed } = checks.replace(hosts);
     const kept = new Set(hosts.map(({ address }) => address));
     watch.forget(known.map(({ address }) => address).filter((address) => !kept.has(address)));
     known = hosts;
-    log.info(
-      `${name}: read again, ${count(hosts.length, "host")}: ${added} added, ${removed} removed, ${changed} changed`,
-    );
+    const news = `${name}: read again, ${
+      count(hosts.length, "host")
+    }: ${added} added, ${removed} removed, ${changed} changed`;
+    // A trouble ends at the level at which it began.
+    if (isWrong) log.warn(news);
+    else log.info(news);
+    isWrong = false;
   }
 }
 

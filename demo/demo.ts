@@ -10,26 +10,32 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { formatTable } from "../lib/table_text.ts";
-import { printableInLine } from "../lib/printable.ts";
+import { paintFor } from "../lib/paint.ts";
+import { madeSql, reasonSql, upSql } from "../lib/up.ts";
 import { describe } from "./describe.ts";
 import { commandLine, ended, start } from "./programs.ts";
 import { startSite } from "./site.ts";
 
 const SECONDS = 15;
 
+/** A table that the consumer made has all columns. */
+const ALL = { error: true, error_detail: true };
+
 /** A check that was missed says nothing of its site. */
 const SUMMARY = `
   select address,
          count(*) filter (where made) as checks,
          count(*) filter (where not made) as missed,
-         round(100.0 * count(*) filter (where made and error is null and status_code < 400 and is_valid)
+         round(100.0 * count(*) filter (where made and up)
            / nullif(count(*) filter (where made), 0)) as "up %",
          (array_agg(status_code order by checked_at desc) filter (where made))[1] as "last status",
          round(percentile_cont(0.5) within group (order by latency) filter (where made)::numeric, 3) as "median s",
          round((max(latency) filter (where made))::numeric, 3) as "worst s",
-         (array_agg(concat_ws(': ', error, error_detail) order by checked_at desc) filter (where made))[1] as "last error"
-  from (select *, error is distinct from 'missed' as made from host_metrics) checks
+         (array_agg(reason order by checked_at desc) filter (where made))[1] as "why it is down"
+  from (select *, ${madeSql(ALL)} as made, ${upSql(ALL)} as up, ${reasonSql(ALL)} as reason from host_metrics) checks
   group by address order by "up %" desc nulls last, address`;
+
+const paint = paintFor(process.stdout.isTTY === true, process.env);
 
 await using site = await startSite();
 const folder = await mkdtemp(join(tmpdir(), "host-checker-demo-"));
@@ -64,7 +70,7 @@ async function check(hosts: string, data: string): Promise<void> {
   }
   for await (const line of createInterface({ input: producer.stdout })) {
     consumer.stdin.write(`${line}\n`);
-    console.log(printableInLine(describe(JSON.parse(line))));
+    console.log(describe(JSON.parse(line), paint));
   }
   consumer.stdin.end();
   await bothEnded;

@@ -1,6 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
+/** Milliseconds for which the flaky page fails: it is seen down, and then coming back. */
+const FLAKY_FOR = 7_000;
+
 /** A small site on loopback, with a page for each thing that happens to sites. */
 export interface Site extends AsyncDisposable {
   /** `127.0.0.1:PORT`. */
@@ -9,7 +12,9 @@ export interface Site extends AsyncDisposable {
   readonly hostsFile: string;
 }
 
-const PAGES: Record<string, (request: IncomingMessage, response: ServerResponse) => void> = {
+type Page = (request: IncomingMessage, response: ServerResponse) => void;
+
+const PAGES: Readonly<Record<string, Page>> = {
   "/fine": (_request, response) => response.end("<h1>All systems normal</h1>"),
   "/slow": (_request, response) => void setTimeout(() => response.end("<h1>Sorry, I was busy</h1>"), 700),
   "/broken": (_request, response) => response.writeHead(500).end("Internal Server Error"),
@@ -23,8 +28,14 @@ const PAGES: Record<string, (request: IncomingMessage, response: ServerResponse)
 
 /** Starts the site on a free port of 127.0.0.1. */
 export async function startSite(): Promise<Site> {
+  const recovery = performance.now() + FLAKY_FOR;
+  const flaky: Page = (_request, response) => {
+    if (performance.now() < recovery) response.writeHead(503).end("Service Unavailable");
+    else response.end("<h1>All systems normal</h1>");
+  };
+  const pages: Readonly<Record<string, Page>> = { ...PAGES, "/flaky": flaky };
   const server = createServer((request, response) => {
-    const page = PAGES[request.url ?? ""];
+    const page = pages[request.url ?? ""];
     if (page === undefined) response.writeHead(404).end("Not Found");
     else page(request, response);
   });
@@ -44,6 +55,7 @@ function hostsFileOf(host: string, closed: string): string {
   return [
     "# DOMAIN FREQUENCY (REGEX)",
     `http://${host}/fine 1s (systems? normal)`,
+    `http://${host}/flaky 1s (normal)`,
     `http://${host}/slow 2s`,
     `http://${host}/broken 2s`,
     `http://${host}/moved 2s (normal)`,

@@ -1,6 +1,7 @@
 import { ConsumerReport } from "./consumer_report.ts";
 import { count } from "./count.ts";
 import { explain } from "./database.ts";
+import { FirstRows } from "./first_rows.ts";
 import type { Health } from "./health.ts";
 import type { ListenAddress } from "./http_port.ts";
 import type { Positions, Reading } from "./kafka.ts";
@@ -26,17 +27,24 @@ export interface Watched {
   readonly health: Health;
   /** The certificates for Kafka. */
   readonly keys: KeyRing | null;
+  /** True where the consumer is a member of a consumer group. */
+  readonly isMember: boolean;
 }
 
 /** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
 export async function watchConsumer(
   listen: ListenAddress | null,
-  { health, keys }: Watched,
+  { health, keys, isMember }: Watched,
   log: Log,
 ): Promise<ConsumerWatch> {
   const resources = new AsyncDisposableStack();
   const state = new State();
   const report = resources.use(new ConsumerReport(log, () => state.counters()));
+  const first = resources.use(
+    new FirstRows(log, async () => {
+      return { troubles: health.troubles, isMember, reading: state.reading, lag: await state.lag() };
+    }),
+  );
   let onBatch = (_: StoredBatch) => {};
   if (listen !== null) {
     // Loaded only where it is needed: it takes as long as all the rest of the program.
@@ -51,7 +59,10 @@ export async function watchConsumer(
   }
   return {
     events: {
-      ...eventsFor(state, health, log, (batch) => onBatch(batch)),
+      ...eventsFor(state, health, log, (batch) => {
+        onBatch(batch);
+        first.stored(batch.messages);
+      }),
       ...storeEvents(state, report, log),
     },
     count: (counters) => void (state.counters = counters),

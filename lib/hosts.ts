@@ -1,6 +1,7 @@
 import { count } from "./count.ts";
 import { invisibleIn, isSoundPunycode } from "./hosts/host_name.ts";
 import { type Pattern, patternReader } from "./pattern.ts";
+import { patternDoubt } from "./pattern_doubts.ts";
 import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
 
 /** One line of a hosts file. */
@@ -18,10 +19,13 @@ export interface Host {
   readonly pattern: Pattern | null;
 }
 
-/** `problems` are `file:line:column: what is wrong, and what to write instead`; where there is one, nothing may start. */
+/** Texts are `file:line:column: what is wrong, and what to write instead`. */
 export interface HostsFile {
   readonly hosts: readonly Host[];
+  /** Where there is one, nothing may start. */
   readonly problems: readonly string[];
+  /** What may be meant, though most likely it is not. */
+  readonly warnings: readonly string[];
 }
 
 /** Part I of N of the hosts; `index` counts from 1. */
@@ -35,6 +39,7 @@ const LONGEST_ADDRESS = 2000;
 /** Longest line that is read, in bytes; problems that are told in full; and signs of one of them. */
 const LONGEST_LINE = 64 * 1024;
 const MOST_PROBLEMS = 1000;
+const MOST_WARNINGS = 50;
 const LONGEST_MESSAGE = 2000;
 const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
 
@@ -52,7 +57,7 @@ const PIECE = 500;
 /** As `parseHosts`, but stops now and then, so that whoever runs it may let others work. */
 export function* parseInPieces(text: string, fileName: string, timeZone: string): Generator<void, HostsFile> {
   const hosts: Host[] = [];
-  const problems: string[] = [];
+  const [problems, warnings]: [string[], string[]] = [[], []];
   const reader: Reader = {
     frequency: frequencyReader(timeZone),
     pattern: patternReader(),
@@ -64,7 +69,7 @@ export function* parseInPieces(text: string, fileName: string, timeZone: string)
     // Files that were put together may have a byte-order mark within.
     const begin = content.startsWith("\uFEFF") ? 1 : 0;
     const end = content.endsWith("\r") ? -1 : undefined;
-    const line = new Line(content.slice(begin, end), index + 1, fileName, problems);
+    const line = new Line(content.slice(begin, end), index + 1, fileName, { problems, warnings });
     if (line.isSkipped) continue;
     const host = line.isTooLong ? line.reportLength() : readHost(line, reader);
     if (host !== null) hosts.push(host);
@@ -72,11 +77,14 @@ export function* parseInPieces(text: string, fileName: string, timeZone: string)
   if (hosts.length === 0 && problems.length === 0) {
     problems.push(`${fileName}:1:1: the file names no host: write ${EXAMPLE}`);
   }
-  const more = problems.length - MOST_PROBLEMS;
-  if (more > 0) {
-    problems.splice(MOST_PROBLEMS, more, `${fileName}: ${count(more, "more problem")} of this kind and others`);
-  }
-  return { hosts, problems };
+  curtail(problems, MOST_PROBLEMS, (more) => `${fileName}: ${count(more, "more problem")} of this kind and others`);
+  curtail(warnings, MOST_WARNINGS, (more) => `${fileName}: ${count(more, "more warning")} of this kind and others`);
+  return { hosts, problems, warnings };
+}
+
+function curtail(texts: string[], most: number, rest: (more: number) => string): void {
+  const more = texts.length - most;
+  if (more > 0) texts.splice(most, more, rest(more));
 }
 
 /** The hosts of a shard. Each address belongs to one shard, whatever else the file holds; shards are about equal. */
@@ -100,20 +108,26 @@ interface Reader {
   readonly checksOf: Map<string, number>;
 }
 
+/** What is noted of lines: `HostsFile` in the making. */
+interface Notes {
+  readonly problems: string[];
+  readonly warnings: string[];
+}
+
 /** A line and a place in it: gives its fields one after the other, and notes what is wrong with the one given last. */
 class Line {
   readonly text: string;
   readonly number: number;
   readonly #fileName: string;
-  readonly #problems: string[];
+  readonly #notes: Notes;
   #field = 0;
   #next: number;
 
-  constructor(text: string, number: number, fileName: string, problems: string[]) {
+  constructor(text: string, number: number, fileName: string, notes: Notes) {
     this.text = text.slice(0, endWithoutBlanks(text));
     this.number = number;
     this.#fileName = fileName;
-    this.#problems = problems;
+    this.#notes = notes;
     this.#next = skipBlanks(this.text, 0);
   }
 
@@ -147,9 +161,17 @@ class Line {
   }
 
   report(message: string): null {
-    const column = [...this.text.slice(0, this.#field)].length + 1;
-    this.#problems.push(`${this.#fileName}:${this.number}:${column}: ${showInvisible(shortened(message))}`);
+    this.#notes.problems.push(this.#placed(message));
     return null;
+  }
+
+  warn(message: string): void {
+    this.#notes.warnings.push(this.#placed(message));
+  }
+
+  #placed(message: string): string {
+    const column = [...this.text.slice(0, this.#field)].length + 1;
+    return `${this.#fileName}:${this.number}:${column}: ${showInvisible(shortened(message))}`;
   }
 }
 
@@ -194,13 +216,26 @@ function readHost(line: Line, reader: Reader): Host | null {
     return line.report("this line is not UTF-8 text: save the file as UTF-8");
   }
   const target = readDomain(line);
-  if (target !== null) noteAddress(line, target.address, reader);
+  if (target !== null) {
+    noteAddress(line, target.address, reader);
+    const secret = SECRET.exec(target.address);
+    if (secret !== null) line.warn(openSecret(secret[1] ?? secret[2] ?? ""));
+  }
   const frequency = readFrequency(line, reader);
   // Where the FREQUENCY is wrong, nobody knows where the REGEX begins.
   if (frequency === null) return null;
   const pattern = readPattern(line, reader);
   if (target === null || pattern === undefined) return null;
   return new HostLine(line.number, target, frequency, pattern);
+}
+
+/** What services call a secret in a query; a key may be another thing, unless it is long. */
+const SECRET =
+  /[?&;](?:((?:access|auth|id)?[_-]?token|api[_-]?key|(?:client[_-]?)?secret|passw(?:or)?d|pass|pwd|sig|signature)=[^&;#]|(key)=[^&;#]{20})/i;
+
+function openSecret(name: string): string {
+  return `${name}= looks like a secret, but an address is shown to everybody, in topic, table and log: ` +
+    `write user:password@ in front of the host, if the site takes that, or ask for a page that needs no secret`;
 }
 
 type Target = Pick<Host, "address" | "authorization">;
@@ -460,7 +495,10 @@ function readPattern(line: Line, reader: Reader): Pattern | null | undefined {
     return undefined;
   }
   try {
-    return reader.pattern(source);
+    const pattern = reader.pattern(source);
+    const doubt = patternDoubt(source);
+    if (doubt !== null) line.warn(doubt);
+    return pattern;
   } catch (error) {
     line.report((error as Error).message);
     return undefined;

@@ -1,7 +1,9 @@
+import { stat } from "node:fs/promises";
+import process from "node:process";
 import { setImmediate as otherWork } from "node:timers/promises";
 import type { Bell } from "./bell.ts";
 import { fileChanges } from "./file_changes.ts";
-import { type Host, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
+import { type Host, type HostsFile, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
 import { digestOf, readText, tryReadText } from "./hosts_file/content.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -14,10 +16,16 @@ export interface HostsFileSettings {
   readonly shard: Shard;
 }
 
-/** What was read. */
-export interface HostsReading {
+/** What was read, and nothing is wrong with it. */
+export interface HostsContent {
   /** Of this program's shard. */
   readonly hosts: readonly Host[];
+  /** What a person should look at, one line each. */
+  readonly warnings: readonly string[];
+}
+
+/** A first reading. */
+export interface HostsReading extends HostsContent {
   /** Tells one content of the file from another. */
   readonly digest: string;
 }
@@ -26,13 +34,28 @@ export interface HostsReading {
 export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
   const name = hostsFile === "-" ? "standard input" : hostsFile;
   const content = await readText(hostsFile);
-  const { hosts, problems } = parseHosts(content, name, timeZone);
-  if (problems.length > 0) throw new UsageError(problems);
-  return { hosts: shardOf(hosts, shard), digest: digestOf(content) };
+  const file = parseHosts(content, name, timeZone);
+  if (file.problems.length > 0) throw new UsageError(file.problems);
+  return { ...await contentOf(file, hostsFile, shard), digest: digestOf(content) };
+}
+
+async function contentOf({ hosts, warnings }: HostsFile, path: string, shard: Shard): Promise<HostsContent> {
+  const hasPasswords = hosts.some(({ authorization }) => authorization !== null);
+  const exposed = hasPasswords && await isOpenToAll(path)
+    ? [`${path} holds passwords, and every user of this machine may read it: chmod o-r ${path}`]
+    : [];
+  return { hosts: shardOf(hosts, shard), warnings: [...exposed, ...warnings] };
+}
+
+/** To others than owner and group. Windows has no such bits, and a file that is gone is open to nobody. */
+async function isOpenToAll(path: string): Promise<boolean> {
+  if (path === "-" || process.platform === "win32") return false;
+  const found = await stat(path).catch(() => null);
+  return found !== null && found.isFile() && (found.mode & 0o004) !== 0;
 }
 
 /**
- * The hosts of a file again, whenever its content is no longer the one of `digest`, the last one read, and whenever `asked`
+ * What a file holds again, whenever it is no longer the content of `digest`, the last one read, and whenever `asked`
  * rings; a `UsageError` in their place where something is wrong with it. Ends when `signal` aborts; at once where there is no
  * file that could be read again.
  */
@@ -41,7 +64,7 @@ export async function* rereadHosts(
   digest: string,
   asked: Bell,
   signal: AbortSignal,
-): AsyncGenerator<readonly Host[] | UsageError, void> {
+): AsyncGenerator<HostsContent | UsageError, void> {
   if (hostsFile === "-") return;
   const file = { paths: [hostsFile], read: () => tryReadText(hostsFile) };
   for await (const { value: content, isAsked } of fileChanges(file, asked, signal)) {
@@ -52,13 +75,13 @@ export async function* rereadHosts(
       yield content;
       continue;
     }
-    const { hosts, problems } = await parse(content, hostsFile, timeZone);
-    yield problems.length > 0 ? new UsageError(problems) : shardOf(hosts, shard);
+    const parsed = await parse(content, hostsFile, timeZone);
+    yield parsed.problems.length > 0 ? new UsageError(parsed.problems) : await contentOf(parsed, hostsFile, shard);
   }
 }
 
 /** As `parseHosts`, in pieces: 100,000 lines at a time would make the checks under way seem slow. */
-async function parse(content: string, name: string, timeZone: string) {
+async function parse(content: string, name: string, timeZone: string): Promise<HostsFile> {
   const parsing = parseInPieces(content, name, timeZone);
   while (true) {
     const step = parsing.next();

@@ -121,7 +121,9 @@ export class KeyRing implements LiveKeyMaterial {
         continue;
       }
       const isNew = this.#take(value);
-      if (isNew || said !== "") events.info(this.#news(isNew));
+      // A trouble ends at the level at which it began.
+      if (said !== "") events.warn(this.#news(isNew));
+      else if (isNew) events.info(this.#news(isNew));
       warn(value.warnings);
       said = "";
     }

@@ -1,29 +1,61 @@
+import { type Colour, colourless, type Paint } from "./paint.ts";
 import { printable, printableJson } from "./printable.ts";
 
 /** From the gravest on; a log writes its own level and the graver ones. */
 export const LOG_LEVELS = ["ERROR", "WARN", "INFO", "DEBUG"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
 
+/** What an event is about, for whoever searches a log by it; the message says it too. */
+export interface LogFields {
+  /** The host that went down, or came back. */
+  readonly address?: string;
+  readonly state?: "up" | "down";
+  /** Why it is down, or was. */
+  readonly reason?: string;
+}
+
+/** One event. */
+export interface LogEntry extends LogFields {
+  readonly time: Date;
+  readonly level: LogLevel;
+  readonly program: string;
+  readonly message: string;
+}
+
 /** How one event looks: a tidy line for a person at a terminal, a JSON object for whoever collects logs. */
-export type LogFormat = (time: Date, level: LogLevel, message: string) => string;
+export type LogFormat = (entry: LogEntry) => string;
 
-/** `2026-11-24 13:32:50 INFO  message`, in local time. */
-export const terminalLine: LogFormat = (time, level, message) => {
-  // Sweden writes dates as ISO 8601 does.
-  return `${time.toLocaleString("sv-SE")} ${level.padEnd(5)} ${printable(message)}\n`;
+const LEVEL_COLOURS: Readonly<Record<LogLevel, Colour | null>> = {
+  ERROR: "red",
+  WARN: "yellow",
+  INFO: null,
+  DEBUG: null,
 };
+const STATE_COLOURS = { down: "red", up: "green" } as const;
 
-/** `{"time":"…","level":"INFO","message":"…"}`. */
-export const jsonLine: LogFormat = (time, level, message) =>
-  `${printableJson(JSON.stringify({ time, level, message }))}\n`;
+/** `2026-11-24 13:32:50 INFO  producer: message`, in local time. Grave levels and news of hosts have colours. */
+export function terminalLine(paint: Paint = colourless): LogFormat {
+  return ({ time, level, program, message, state }) => {
+    const shown = printable(message);
+    const text = state === undefined ? shown : paint(shown, STATE_COLOURS[state]);
+    // Sweden writes dates as ISO 8601 does.
+    return `${time.toLocaleString("sv-SE")} ${paint(level.padEnd(5), LEVEL_COLOURS[level])} ${program}: ${text}\n`;
+  };
+}
+
+/** A JSON object with the names of `LogEntry`; what an event is not about is left out. */
+export const jsonLine: LogFormat = ({ time, level, program, message, address, state, reason }) =>
+  `${printableJson(JSON.stringify({ time, level, program, message, address, state, reason }))}\n`;
 
 /** Writes one line an event. */
 export class Log {
+  readonly #program: string;
   readonly #level: LogLevel;
   readonly #format: LogFormat;
   readonly #write: (line: string) => void;
 
-  constructor(level: LogLevel, format: LogFormat, write: (line: string) => void) {
+  constructor(program: string, level: LogLevel, format: LogFormat, write: (line: string) => void) {
+    this.#program = program;
     this.#level = level;
     this.#format = format;
     this.#write = write;
@@ -38,8 +70,8 @@ export class Log {
     this.#log("ERROR", message);
   }
 
-  warn(message: string): void {
-    this.#log("WARN", message);
+  warn(message: string, fields: LogFields = {}): void {
+    this.#log("WARN", message, fields);
   }
 
   info(message: string): void {
@@ -50,9 +82,11 @@ export class Log {
     this.#log("DEBUG", message);
   }
 
-  #log(level: LogLevel, message: string): void {
+  #log(level: LogLevel, message: string, fields: LogFields = {}): void {
     if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(this.#level)) return;
     // Statements to run stand on lines of their own, to be copied; they are the only ones.
-    this.#write(this.#format(new Date(), level, message.trimEnd()));
+    this.#write(
+      this.#format({ ...fields, time: new Date(), level, program: this.#program, message: message.trimEnd() }),
+    );
   }
 }

@@ -5,14 +5,16 @@ import { reasonDown, stateOf } from "./up.ts";
 export interface Change {
   readonly address: string;
   readonly state: "up" | "down";
+  /** Why it is down, or was at first. */
+  readonly reason: string;
   /** One line for a person. */
   readonly message: string;
 }
 
 /** Remembers which hosts are down and since when. */
 export class Outages {
-  /** Address → when it was first found down, in milliseconds since 1970. */
-  readonly #since = new Map<string, number>();
+  /** Address → when it was first found down, in milliseconds since 1970, and why. */
+  readonly #since = new Map<string, { readonly at: number; readonly reason: string }>();
 
   /** How many hosts are down. */
   get count(): number {
@@ -26,12 +28,14 @@ export class Outages {
     const since = this.#since.get(address);
     const at = Date.parse(checked_at ?? "");
     if (state === "down" && since === undefined) {
-      this.#since.set(address, at);
-      return { address, state, message: `${address} is down: ${reasonDown(metric)}` };
+      const reason = reasonDown(metric);
+      this.#since.set(address, { at, reason });
+      return { address, state, reason, message: `${address} is down: ${reason}` };
     }
     if (state !== "up" || since === undefined) return null;
     this.#since.delete(address);
-    return { address, state, message: `${address} is up again, after ${duration(at - since)}` };
+    const { reason } = since;
+    return { address, state, reason, message: `${address} is up again, after ${duration(at - since.at)}` };
   }
 
   /** Hosts that are checked no longer. */

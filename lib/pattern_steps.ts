@@ -51,7 +51,7 @@ export function stepsAtLeast(source: string): number {
 }
 
 /** Behind a class that begins at `start`: a `]` right at its beginning is one of its signs. */
-function endOfClass(source: string, start: number): number {
+export function endOfClass(source: string, start: number): number {
   let at = start + 1;
   if (source[at] === "^") at++;
   if (source[at] === "]") at++;

@@ -38,12 +38,12 @@ export class ProducerReport implements Disposable {
   /** A check has ended, or was missed. */
   see(metric: Metric): void {
     const state = stateOf(metric);
-    this.#period.count(state, metric.error);
+    this.#period.count(state, metric);
     if (this.#log.isVerbose) this.#log.debug(describe(metric));
     const change = this.#outages.see(metric);
     if (change === null || ++this.#period.changes > MOST_CHANGES) return;
-    if (change.state === "down") this.#log.warn(change.message);
-    else this.#log.info(change.message);
+    const { message, ...fields } = change;
+    this.#log.warn(message, fields);
   }
 
   /** Hosts that are checked no longer. */
@@ -72,20 +72,20 @@ export class ProducerReport implements Disposable {
 /** What was counted since the last summary. */
 class Period {
   readonly #states = { up: 0, down: 0, unknown: 0 };
-  readonly #errors = new Map<string, number>();
+  readonly #reasons = new Map<string, number>();
   changes = 0;
 
-  count(state: State, error: string | null): void {
+  count(state: State, metric: Metric): void {
     this.#states[state]++;
-    // Without an error an answer came, with a status or a page that is not what it should be.
-    const kind = error ?? "answer";
-    if (state === "down") this.#errors.set(kind, (this.#errors.get(kind) ?? 0) + 1);
+    if (state !== "down") return;
+    const reason = reasonDown({ ...metric, error_detail: null });
+    this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
   }
 
   describe(): string {
     const { up, down, unknown } = this.#states;
-    const errors = [...this.#errors].map(([error, count]) => `${error} ${count}`).join(", ");
-    return `${count(up + down, "check")}, ${up} up, ${down} down${errors && ` (${errors})`}` +
+    const reasons = [...this.#reasons].map(([reason, count]) => `${count} ${reason}`).join(", ");
+    return `${count(up + down, "check")}, ${up} up, ${down} down${reasons && ` (${reasons})`}` +
       (unknown > 0 ? `, ${unknown} missed` : "");
   }
 }

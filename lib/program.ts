@@ -1,8 +1,9 @@
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { jsonLine, Log, type LogLevel, terminalLine } from "./log.ts";
+import { jsonLine, Log, type LogFormat, type LogLevel, terminalLine } from "./log.ts";
+import { isForced, paintFor } from "./paint.ts";
 import { printable } from "./printable.ts";
-import { type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
+import { colourVariables, type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a program is given to work with. */
@@ -39,10 +40,11 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
 ): Promise<void> {
   // Bundled into one file, a worker's code has the whole program around it, which is not to start once more.
   if (!isMainThread) return;
-  const createLog = (level: LogLevel) => {
-    return new Log(level, process.stderr.isTTY ? terminalLine : jsonLine, (line) => void process.stderr.write(line));
+  const createLog = (level: LogLevel, format: LogFormat) => {
+    return new Log(name, level, format, (line) => void process.stderr.write(line));
   };
-  let log = createLog("INFO");
+  const isTerminal = process.stderr.isTTY === true;
+  let log = createLog("INFO", isTerminal ? terminalLine() : jsonLine);
   try {
     const parsed = readSettings(process.argv.slice(2), environmentOf(name));
     if (parsed.kind === "problems") throw new UsageError(parsed.problems);
@@ -57,7 +59,9 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
       await print(parsed.text);
       process.exit(0);
     }
-    log = createLog(parsed.settings.logLevel);
+    const variables = colourVariables();
+    const isForPeople = isTerminal || isForced(variables);
+    log = createLog(parsed.settings.logLevel, isForPeople ? terminalLine(paintFor(isTerminal, variables)) : jsonLine);
     process.exit(await main(parsed.settings, { log, print, onHangUp, ...signals(log) }));
   } catch (error) {
     process.exit(report(name, error, log, explain));
@@ -103,7 +107,10 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
     process.exit(1);
   };
   const onSignal = (signal: NodeJS.Signals) => {
-    if (stop.signal.aborted) process.exit(1);
+    if (stop.signal.aborted) {
+      log.warn(`${signal} again: leaving at once`);
+      process.exit(1);
+    }
     log.info(`${signal}: finishing what is under way (once more to leave at once)`);
     if (!hasLimits) starting = setTimeout(leave, START_LIMIT * 1000);
     stop.abort(signal);

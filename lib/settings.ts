@@ -4,6 +4,7 @@ import type { ListenAddress } from "./http_port.ts";
 import type { Compression, Login, Start } from "./kafka.ts";
 import type { ClientChoice } from "./kafka_client.ts";
 import type { LogLevel } from "./log.ts";
+import type { ColourVariables } from "./paint.ts";
 import { type OptionName, optionsOf, type ProgramName } from "./settings/options.ts";
 import type { SslMode } from "./ssl_mode.ts";
 import type { TableName } from "./schema.ts";
@@ -97,6 +98,16 @@ export interface ConsumerSettings {
 export function environmentOf(program: ProgramName): Environment {
   const names = optionsOf(program).flatMap(([, { variable }]) => variable === undefined ? [] : [variable]);
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
+}
+
+/** What the environment says of colours; nothing where Deno does not allow to look. */
+export function colourVariables(): ColourVariables {
+  try {
+    const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
+    return { NO_COLOR, FORCE_COLOR, TERM };
+  } catch {
+    return {};
+  }
 }
 
 /** The file of authorities that Deno trusts beside its own, which it tells nobody; null where there is none or it may not be known. */

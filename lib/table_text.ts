@@ -52,10 +52,17 @@ function line(columns: readonly TextColumn[], i: number): string {
   }).join("  ");
 }
 
+/** As many digits of a fraction as a person reads: a median of latencies has 17. */
+function rounded(value: number): string {
+  if (Number.isInteger(value)) return String(value);
+  return String(Number(Math.abs(value) < 1000 ? value.toPrecision(6) : value.toFixed(3)));
+}
+
 function cell(value: unknown): string {
   if (value === null || value === undefined) return "";
   if (value instanceof Date) return instant(value);
   if (value instanceof Uint8Array) return hexadecimal(value);
+  if (typeof value === "number") return rounded(value);
   return printableInLine(typeof value === "object" ? JSON.stringify(value, jsonValue) : String(value));
 }
 

@@ -1,6 +1,7 @@
 import type { Metric } from "./metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
 import { quoteTables, type TableName } from "./schema.ts";
+import { madeSql, type OptionalColumns, reasonSql, upSql } from "./up.ts";
 
 /** The views over a table of metrics, by what follows the table's name. */
 export const VIEWS = ["now", "outages", "uptime"] as const;
@@ -31,18 +32,24 @@ class Facts {
     return this.#columns.has(name) ? name : `null::${type} as ${name}`;
   }
 
-  /** The contract's word for a host that is well. A status of 0 stands for none where the column refuses null. */
   get up(): string {
-    const errorFree = this.#columns.has("error") ? "error is null and " : "";
-    return `coalesce(${errorFree}status_code between 1 and 399 and is_valid, false)`;
+    return upSql(this.#optional);
   }
 
-  /** Leaves out checks that were missed: they are neither up nor down. */
   get made(): string {
-    return this.#columns.has("error") ? "error is distinct from 'missed'" : "true";
+    return madeSql(this.#optional);
+  }
+
+  get reason(): string {
+    return reasonSql(this.#optional);
+  }
+
+  get #optional(): OptionalColumns {
+    return { error: this.#columns.has("error"), error_detail: this.#columns.has("error_detail") };
   }
 }
 
+// New columns come last: PostgreSQL then replaces a view of an earlier version.
 const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
   // Goes from address to address through the index, and takes the first row of each: reading every row would take seconds.
   now: (t) =>
@@ -52,10 +59,13 @@ const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
   select (select m.address from ${t.main} m where m.address > a.address order by m.address limit 1)
   from addresses a where a.address is not null
 )
-select latest.*, ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left
+select latest.address, latest.up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
+  latest.error_detail, latest.tls_expires_at, latest.location,
+  ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left, latest.reason
 from addresses a cross join lateral (
   select address, ${t.up} as up, status_code, latency, is_valid, checked_at, ${t.column("error", "text")},
-    ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${t.column("location", "text")}
+    ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${t.column("location", "text")},
+    ${t.reason} as reason
   from ${t.main} m where m.address = a.address and ${t.made}
   order by m.checked_at desc limit 1
 ) latest`,
@@ -66,6 +76,7 @@ from addresses a cross join lateral (
   select address, checked_at, status_code, ${t.column("error", "text")}, ${
       t.column("error_detail", "text")
     }, ${t.up} as up,
+    ${t.reason} as reason,
     count(*) filter (where ${t.up}) over earlier as recoveries,
     lead(checked_at) over earlier as next_at
   from ${t.main} where ${t.made}
@@ -75,9 +86,9 @@ select address, min(checked_at) as started_at,
   case when bool_and(next_at is not null) then max(next_at) end as ended_at,
   coalesce(max(next_at), now()) - min(checked_at) as duration,
   count(*) as checks,
-  (array_agg(coalesce(error, case when status_code >= 400 then 'status ' || status_code else 'no match' end)
-    order by checked_at))[1] as error,
-  (array_agg(error_detail order by checked_at))[1] as error_detail
+  (array_agg(error order by checked_at))[1] as error,
+  (array_agg(error_detail order by checked_at))[1] as error_detail,
+  (array_agg(reason order by checked_at))[1] as reason
 from checks where not up group by address, recoveries`,
 
   // Days are UTC's. An outage is counted to the day's last check: of what comes later, the next day tells. Latencies are those

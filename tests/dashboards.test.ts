@@ -5,6 +5,7 @@ import { type Database } from "../lib/database.ts";
 import { openPostgres } from "../lib/database/postgres.ts";
 import { Store } from "../lib/store.ts";
 import { type Dashboard, expandSql, namesIn, readDashboard } from "./support/dashboards.ts";
+import { reasonSql } from "../lib/up.ts";
 import { metricWith } from "./support/metrics.ts";
 import { consumerPage, namesOnPage, producerPage } from "./support/metrics_pages.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
@@ -169,8 +170,12 @@ describe.skipIf(postgresMissing !== null)(`deploy/grafana/sites.json ${postgresM
     ]);
     const outages = await answerOf("Outages in the time range");
     expect(
-      outages.map(({ address, ended_at, duration, error }) => [address, ended_at === null, Number(duration), error]),
-    )
-      .toEqual([["https://a.example", true, 600, "timeout"], ["https://b.example", false, 1200, "timeout"]]);
+      outages.map(({ address, ended_at, duration, reason }) => [address, ended_at === null, Number(duration), reason]),
+    ).toEqual([
+      ["https://a.example", true, 600, "timeout: no answer within 10 s"],
+      ["https://b.example", false, 1200, "timeout: no answer within 10 s"],
+    ]);
+    expect(queries.find(({ title }) => title === "Outages in the time range")?.rawSql)
+      .toContain(reasonSql({ error: true, error_detail: true }));
   });
 });

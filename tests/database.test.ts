@@ -339,10 +339,22 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
       await requirePassword(role);
       const situation = { ...SITUATIONS[0] };
       const settings = { ...settingsFor("verify-full", situation, "localhost"), user: role };
-      const targets = ["right", "wrong"].map((password) => ({ ...settings, password }));
+      const targets = ["right", "wrong", null, "made-by-make-config-x"].map((password) => ({ ...settings, password }));
       expect(await runScript<Stored>(command, "database_runner.ts", targets)).toEqual([
         { rows: 1, encrypted: true },
         { remedy: "setup", explanation: expect.stringContaining("check DB_USER (--db-user) and DB_PASSWORD") },
+        {
+          remedy: "setup",
+          explanation: expect.stringMatching(
+            /^PostgreSQL asks for a password, and none is set: put it into DB_PASSWORD, or name a file .* \(--db-password-file\) \(/,
+          ),
+        },
+        {
+          remedy: "setup",
+          explanation: expect.stringMatching(
+            /^PostgreSQL refuses the password that make config made up: put the role's own/,
+          ),
+        },
       ]);
     });
   });
@@ -418,7 +430,10 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
     );
     await using database = openPostgres({ ...keeper, password: "right" });
     expect(await database.query("select 1 as one")).toEqual([{ one: 1 }]);
-    expect((await failureOf({ ...keeper, password: null })).remedy).toBe("setup");
+    expect(await failureOf({ ...keeper, password: null })).toMatchObject({
+      remedy: "setup",
+      explanation: expect.stringContaining("asks for a password, and none is set"),
+    });
   });
 
   it("connects through a Unix socket", async () => {

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { describe } from "../demo/describe.ts";
 import type { Metric } from "../lib/metric.ts";
+import { colourless, paintFor } from "../lib/paint.ts";
 import { metricWith } from "./support/metrics.ts";
 
 it.each<readonly [Partial<Metric>, string]>([
@@ -16,5 +17,18 @@ it.each<readonly [Partial<Metric>, string]>([
     "missed    -  0.000 s  https://a.example               the check before it still ran",
   ],
 ])("describe shows %j as what it is", (some, line) => {
-  expect(describe(metricWith({ checked_at: "2026-01-31T12:00:05.004Z", ...some }))).toBe(`  12:00:05  ${line}`);
+  const metric = metricWith({ checked_at: new Date(2026, 0, 31, 12, 0, 5).toISOString(), ...some });
+  expect(describe(metric, colourless)).toBe(`  12:00:05  ${line}`);
+});
+
+it("describe shows DOWN in red, and lets no page give the terminal commands", () => {
+  const metric = metricWith({
+    checked_at: new Date(2026, 0, 31, 12).toISOString(),
+    error: "tls",
+    error_detail: "\x1b[2J",
+    is_valid: false,
+  });
+  const line = describe(metric, paintFor(true, {}));
+  expect(line.startsWith("  12:00:00  \x1b[31mDOWN  \x1b[39m  200 ")).toBe(true);
+  expect(line.endsWith(" tls: \\u001b[2J")).toBe(true);
 });

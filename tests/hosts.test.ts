@@ -389,6 +389,7 @@ it.each(["", "\n", "\uFEFF", " \t\r\n# nothing but a comment\r\n\r\n"])(
       problems: [
         "hosts.txt:1:1: the file names no host: write a line such as: https://example.com 5m (Example Domain)",
       ],
+      warnings: [],
     });
   },
 );
@@ -498,4 +499,46 @@ it("shardOf leaves an address in its shard, whatever else the file holds", () =>
   const among = shardWith(...addresses.map((address) => `${address} 5`)).map(({ address }) => address);
   const alone = addresses.filter((address) => shardWith(`${address} 1h (x)`).length === 1);
   expect(among).toEqual(alone);
+});
+
+describe("the warnings of parseHosts", () => {
+  const warningsOf = (text: string) => parseHosts(text, "hosts.txt", "UTC").warnings;
+  const secret = (name: string) =>
+    `${name}= looks like a secret, but an address is shown to everybody, in topic, table and log: ` +
+    `write user:password@ in front of the host, if the site takes that, or ask for a page that needs no secret`;
+
+  it("have the place of the REGEX, and of the address", () => {
+    expect(warningsOf('a.example 5 costs $5\n  b.example/?a=1&Api_Key=hidden 5m "Sign in"')).toEqual([
+      "hosts.txt:1:13: $ is the page's end, behind which nothing comes: write \\$ for the sign itself",
+      `hosts.txt:2:3: ${secret("Api_Key")}`,
+      "hosts.txt:2:36: the quotes are part of the REGEX, and the page must hold them: leave them out, " +
+      'or write \\" where they are meant',
+    ]);
+  });
+
+  it.each([
+    ["/?token=x", "token"],
+    ["/a?b=c&access_token=x", "access_token"],
+    ["?password=x#part", "password"],
+    ["/?b&secret=x", "secret"],
+    ["/?key=0123456789abcdefghij", "key"],
+    ["/?sig=x", "sig"],
+  ])("name a secret in the query of %s, and do not tell it", (rest, name) => {
+    expect(warningsOf(`https://me:hidden@a.example${rest} 5`)).toEqual([`hosts.txt:1:1: ${secret(name)}`]);
+  });
+
+  it.each(["/?key=house", "/?token=", "/token=x", "/?tokens=2", "/?design=x", "/#token=x", "/?q=token"])(
+    "say nothing of %s",
+    (rest) => expect(warningsOf(`a.example${rest} 5`)).toEqual([]),
+  );
+
+  it("are 50 in full, and of the others how many they are", () => {
+    const lines = Array.from({ length: 60 }, (_, n) => `a${n}.example 5 "x"\n`).join("");
+    expect(warningsOf(lines)).toHaveLength(51);
+    expect(warningsOf(lines).at(-1)).toBe("hosts.txt: 10 more warnings of this kind and others");
+  });
+
+  it("are none for hosts.txt.example", () => {
+    expect(warningsOf(readFileSync(new URL("../hosts.txt.example", import.meta.url), "utf8"))).toEqual([]);
+  });
 });

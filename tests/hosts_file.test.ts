@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { Bell } from "../lib/bell.ts";
-import { readHosts, rereadHosts } from "../lib/hosts_file.ts";
+import { type HostsContent, readHosts, rereadHosts } from "../lib/hosts_file.ts";
 
 // How files change under a program that runs: reload.test.ts.
 
@@ -19,7 +19,7 @@ it("rereadHosts notices a change between the first reading and its own first loo
   writeFileSync(hostsFile, "b.example 5\n");
   const stop = new AbortController();
   const readings = rereadHosts(settings, digest, new Bell(), stop.signal);
-  expect((await readings.next()).value).toMatchObject([{ address: "b.example" }]);
+  expect((await readings.next()).value).toMatchObject({ hosts: [{ address: "b.example" }] });
   const end = readings.next();
   stop.abort();
   expect(await end).toEqual({ done: true, value: undefined });
@@ -32,7 +32,7 @@ it("rereadHosts gives the hosts of its own shard", async () => {
   const asked = new Bell();
   asked.ring();
   const readings = rereadHosts(shard, digest, asked, new AbortController().signal);
-  expect((await readings.next()).value).toEqual(hosts);
+  expect((await readings.next()).value).toEqual({ hosts, warnings: [] });
   await readings.return();
 });
 
@@ -48,7 +48,7 @@ it("rereadHosts does not read half of a file: it waits until the file stays as i
     else written.push(next);
   }, 10);
   const readings = rereadHosts(settings, digest, new Bell(), new AbortController().signal);
-  expect((await readings.next()).value).toHaveLength(200);
+  expect(((await readings.next()).value as HostsContent).hosts).toHaveLength(200);
   await readings.return();
 });
 
@@ -70,4 +70,22 @@ it("Bell.wait tells a ring, also one from before, from the end of the time and f
   stop.abort();
   expect(await last).toBe(false);
   expect(await bell.wait(100_000, stop.signal)).toBe(false);
+});
+
+it("readHosts and rereadHosts warn of passwords in a file that everybody may read, and of nothing else's mode", async () => {
+  const asked = new Bell();
+  const exposed = `${hostsFile} holds passwords, and every user of this machine may read it: chmod o-r ${hostsFile}`;
+  writeFileSync(hostsFile, "https://me:hidden@a.example 5\n");
+  chmodSync(hostsFile, 0o644);
+  const { digest, warnings } = await readHosts(settings);
+  expect(warnings).toEqual([exposed]);
+  const readings = rereadHosts(settings, digest, asked, new AbortController().signal);
+  asked.ring();
+  expect((await readings.next()).value).toMatchObject({ warnings: [exposed] });
+  await readings.return();
+  chmodSync(hostsFile, 0o640);
+  expect((await readHosts(settings)).warnings).toEqual([]);
+  writeFileSync(hostsFile, "https://a.example 5\n");
+  chmodSync(hostsFile, 0o644);
+  expect((await readHosts(settings)).warnings).toEqual([]);
 });

@@ -93,7 +93,7 @@ describe.runIf(canRun)("KeyRing", () => {
     copy(second, "ssl_cert_file.cert");
     await saysSo([misfit, expect.stringMatching(VALID)]);
     expect(said[1]).toContain(
-      `INFO The new certificates for Kafka are in use from the next connection on; ${files.certFile} is valid until `,
+      `WARN The new certificates for Kafka are in use from the next connection on; ${files.certFile} is valid until `,
     );
     expect(inUse(ring)).toEqual(held(second));
     expect(replaced.aborted).toBe(true);
@@ -123,7 +123,7 @@ describe.runIf(canRun)("KeyRing", () => {
     expect(inUse(ring)).toEqual(held(first));
     expect(ring.expiresAt?.getTime()).toBeGreaterThan(Date.now());
     copy(first, "ssl_cert_file.cert");
-    const again = /^INFO The files for Kafka hold the certificates in use again; .* is valid until /;
+    const again = /^WARN The files for Kafka hold the certificates in use again; .* is valid until /;
     await saysSo([expect.stringMatching(/^WARN /), expect.stringMatching(again)]);
     expect(ring.replaced.aborted).toBe(false);
   });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { jsonLine, Log, LOG_LEVELS, type LogLevel, terminalLine } from "../lib/log.ts";
+import { jsonLine, Log, LOG_LEVELS, type LogFormat, type LogLevel, terminalLine } from "../lib/log.ts";
+import { type ColourVariables, paintFor } from "../lib/paint.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 0, 31, 12, 30, 15, 42) });
@@ -8,13 +9,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const plainLine = (time: Date, level: LogLevel, message: string) =>
-  `${time.toISOString()} ${level.padEnd(5)} ${message}\n`;
+const plainLine: LogFormat = ({ time, level, message }) => `${time.toISOString()} ${level.padEnd(5)} ${message}\n`;
 
 /** The lines of a log of this level. */
 function lines(level: LogLevel, write: (log: Log) => void): string[] {
   const written: string[] = [];
-  write(new Log(level, plainLine, (line) => void written.push(line)));
+  write(new Log("producer", level, plainLine, (line) => void written.push(line)));
   return written;
 }
 
@@ -54,21 +54,59 @@ it("Log ends a message with one line break, and keeps those inside", () => {
   ]);
 });
 
-it("terminalLine gives local time, level and message", () => {
-  const time = new Date(2026, 0, 31, 12, 30, 15);
-  expect(terminalLine(time, "INFO", "it runs")).toBe("2026-01-31 12:30:15 INFO  it runs\n");
+const entry = {
+  time: new Date(2026, 0, 31, 12, 30, 15),
+  level: "INFO",
+  program: "consumer",
+  message: "it runs",
+} as const;
+
+it("terminalLine gives local time, level, program and message, and leaves statements to be copied as they are", () => {
+  expect(terminalLine()(entry)).toBe("2026-01-31 12:30:15 INFO  consumer: it runs\n");
+  const statement = 'run this:\ncreate table "a" ();';
+  expect(terminalLine()({ ...entry, message: statement })).toBe(`2026-01-31 12:30:15 INFO  consumer: ${statement}\n`);
 });
 
-it("jsonLine gives one JSON object a line, whatever the message holds", () => {
-  const line = jsonLine(new Date(0), "ERROR", 'role "x"\ncreate table a ();');
+it("terminalLine has colours for grave levels and for what becomes of a host, where they are wanted", () => {
+  const line = terminalLine(paintFor(true, { TERM: "xterm" }));
+  expect(line(entry)).toBe("2026-01-31 12:30:15 INFO  consumer: it runs\n");
+  expect(line({ ...entry, level: "ERROR" })).toContain(" \x1b[31mERROR\x1b[39m consumer: it runs");
+  expect(line({ ...entry, level: "WARN", state: "down" })).toContain(
+    "\x1b[33mWARN \x1b[39m consumer: \x1b[31mit runs\x1b[39m\n",
+  );
+  expect(line({ ...entry, level: "WARN", state: "up" })).toContain("\x1b[32mit runs\x1b[39m\n");
+  // What a site sends is no command to the terminal, though the colour is one.
+  expect(line({ ...entry, state: "down", message: "\x1b[2J" })).toContain("\x1b[31m\\u001b[2J\x1b[39m\n");
+});
+
+it.each<readonly [boolean, ColourVariables, boolean]>([
+  [true, {}, true],
+  [true, { TERM: "xterm-256color", NO_COLOR: "" }, true],
+  [true, { NO_COLOR: "1" }, false],
+  [true, { TERM: "dumb" }, false],
+  [true, { FORCE_COLOR: "0" }, false],
+  [true, { NO_COLOR: "1", FORCE_COLOR: "1" }, true],
+  [false, {}, false],
+  [false, { TERM: "xterm" }, false],
+  [false, { TERM: "dumb", FORCE_COLOR: "true" }, true],
+  [false, { FORCE_COLOR: "false" }, false],
+])("paintFor a terminal (%j) with %j has colours: %j", (isTerminal, variables, hasColours) => {
+  expect(paintFor(isTerminal, variables)("x", "red")).toBe(hasColours ? "\x1b[31mx\x1b[39m" : "x");
+});
+
+it("jsonLine gives one JSON object a line, whatever the message holds, with the fields that there are", () => {
+  const line = jsonLine({ ...entry, time: new Date(0), level: "ERROR", message: 'role "x"\ncreate table a ();' });
   expect(line.trimEnd()).not.toContain("\n");
   expect(JSON.parse(line)).toEqual({
     time: "1970-01-01T00:00:00.000Z",
     level: "ERROR",
+    program: "consumer",
     message: 'role "x"\ncreate table a ();',
   });
+  const fields = { address: "https://a.example", state: "down", reason: "status 500" } as const;
+  expect(JSON.parse(jsonLine({ ...entry, ...fields }))).toMatchObject(fields);
 });
 
 it("Log is verbose only where it writes DEBUG", () => {
-  expect(LOG_LEVELS.filter((level) => new Log(level, jsonLine, () => {}).isVerbose)).toEqual(["DEBUG"]);
+  expect(LOG_LEVELS.filter((level) => new Log("producer", level, jsonLine, () => {}).isVerbose)).toEqual(["DEBUG"]);
 });

@@ -14,6 +14,7 @@ it.each<readonly [string, Partial<Metric>, string]>([
   ["an error", { error: "timeout", is_valid: false }, "down"],
   ["an error after a status", { error: "body", status_code: 200, is_valid: false }, "down"],
   ["no status", { status_code: null }, "down"],
+  ["the status that stands for none", { status_code: 0 }, "down"],
   ["a check that was missed", MISSED, "unknown"],
 ])("stateOf: %s is %j", (_, fields, state) => {
   expect(stateOf(metricWith(fields))).toBe(state);
@@ -24,6 +25,9 @@ it.each<readonly [Partial<Metric>, string]>([
   [{ error: "dns" }, "dns"],
   [{ status_code: 503 }, "status 503"],
   [{ is_valid: false }, "the page does not match"],
+  [{ status_code: 404, is_valid: false }, "status 404"],
+  [{ status_code: null }, "no answer"],
+  [{ status_code: 0, is_valid: false }, "no answer"],
 ])("reasonDown of %j is %j", (fields, reason) => {
   expect(reasonDown(metricWith(fields))).toBe(reason);
 });

@@ -12,6 +12,7 @@ import { openSite } from "./support/site.ts";
 
 /** What a terminal obeys: it clears the screen, goes back in the line, writes a title, turns the text around, ends the line. */
 const HOSTILE = "a\x1b[2J\rb\x9b31mc\x07d\x7fe\u202ef\u2066g\u2069h\u2028i\u200ej\0k\x1b]0;title\x07";
+const ENTRY = { time: new Date(), level: "WARN", program: "producer", message: HOSTILE } as const;
 /** None of it is left. */
 const COMMAND = /(?!\n)[\p{Cc}\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069]/u;
 
@@ -35,8 +36,8 @@ it("printableJson means the same", () => {
 });
 
 it.each([
-  ["a log line for a person", () => terminalLine(new Date(), "WARN", HOSTILE)],
-  ["a log line for a program", () => jsonLine(new Date(), "WARN", HOSTILE)],
+  ["a log line for a person", () => terminalLine()(ENTRY)],
+  ["a log line for a program", () => jsonLine({ ...ENTRY, address: HOSTILE, reason: HOSTILE })],
   ["a table", () => formatTable([{ [HOSTILE]: HOSTILE, b: { [HOSTILE]: HOSTILE } }])],
   ["rows as JSON", () => jsonLines([{ [HOSTILE]: HOSTILE }])],
 ])("%s holds no command", (_, text) => {

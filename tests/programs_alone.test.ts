@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Metric } from "../lib/metric.ts";
-import { type Ended, run, type Runtime, RUNTIMES, start } from "./support/programs.ts";
+import { type Ended, run, type Runtime, RUNTIMES, start, type StartOptions } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
 import { answer, openSite, refusedPort, type Site } from "./support/site.ts";
 
@@ -79,6 +79,73 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const basic = Buffer.from("me:hidden").toString("base64");
     expect(site.requests.map(({ headers }) => headers["authorization"])).toEqual([`Basic ${basic}`]);
     expect(`${stdout}${stderr}`).not.toMatch(new RegExp(`hidden|${basic}`));
+  });
+
+  it("producer warns of a REGEX that means another thing than it says, with --check and at the start", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/fine 5m "normal"`, "b.example 1d costs $12");
+    const warnings = [/WARN {2}\S+:1:\d+: the quotes are part of the REGEX/, /WARN {2}\S+:2:14: \$ is the page's end/];
+    const check = await run(runtime, "producer", ["--check", hosts]);
+    expect(check.code).toBe(0);
+    for (const warning of warnings) expect(check.stderr).toMatch(warning);
+    await using producer = start(runtime, "producer", ["--stdout", hosts]);
+    for (const warning of warnings) await producer.says(warning);
+    writeFileSync(hosts, `http://127.0.0.1:${site.port}/fine 5m 2^10\n`);
+    await producer.says(/WARN {2}\S+:1:\d+: \^ is the page's beginning/);
+    producer.kill("SIGTERM");
+    expect((await producer.ended).code).toBe(0);
+  });
+
+  it("a program's log is lines for a person on a terminal or where FORCE_COLOR is set, else JSON with its fields", async () => {
+    let isWell = false;
+    await using site = await openSite((socket) => {
+      socket.end(answer(isWell ? "200 OK" : "500 Internal Server Error", {}, "All systems normal"));
+    });
+    const address = `http://127.0.0.1:${site.port}/page`;
+    const hosts = writeHosts(`${address} 1s`);
+    const begin = (env: Record<string, string>, options: StartOptions = {}) =>
+      start(runtime, "producer", ["--stdout", hosts], { env, ...options });
+    const red = `\x1b[33mWARN \x1b[39m producer: \x1b[31m${address} is down: status 500\x1b[39m`;
+    const plain = `WARN  producer: ${address} is down: status 500`;
+    await using json = begin({}, { shell: "exec 2>&1" });
+    await using terminal = begin({ TERM: "xterm" }, { terminal: true });
+    await using colourless = begin({ TERM: "xterm", NO_COLOR: "1" }, { terminal: true });
+    await using dumb = begin({ TERM: "dumb" }, { terminal: true });
+    await using forced = begin({ FORCE_COLOR: "1" }, { shell: "exec 2>&1" });
+    const programs = [json, terminal, colourless, dumb, forced];
+    await Promise.all(programs.map((program) => program.prints(/is down/)));
+    isWell = true;
+    await Promise.all(programs.map((program) => program.prints(/is up again/)));
+    for (const { stdout } of [terminal, forced]) expect(stdout).toContain(red);
+    for (const { stdout } of [colourless, dumb]) {
+      expect(stdout).toContain(plain);
+      expect(stdout).not.toContain("\x1b");
+    }
+    const entries = json.stdout.split("\n").filter((line) => line.startsWith('{"time"')).map((line) =>
+      JSON.parse(line)
+    );
+    expect(entries.map(({ program }) => program)).toEqual(entries.map(() => "producer"));
+    const told = { level: "WARN", address, reason: "status 500" };
+    expect(entries.filter((entry) => "address" in entry)).toMatchObject([
+      { ...told, state: "down", message: `${address} is down: status 500` },
+      { ...told, state: "up", message: expect.stringContaining("is up again, after ") },
+    ]);
+  });
+
+  it("a program says one line for each signal", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/silent 1s`);
+    await using producer = start(runtime, "producer", ["--stdout", hosts]);
+    await expect.poll(() => site.requests.length, { timeout: 30_000 }).toBeGreaterThan(0);
+    producer.kill("SIGTERM");
+    await producer.says("SIGTERM: finishing what is under way");
+    producer.kill("SIGTERM");
+    const { code, stderr } = await producer.ended;
+    expect(code).toBe(1);
+    expect(stderr.match(/SIGTERM.*/g)).toEqual([
+      "SIGTERM: finishing what is under way (once more to leave at once)",
+      "SIGTERM again: leaving at once",
+    ]);
   });
 
   it("producer --block-private-addresses connects to none of its own network", async () => {

@@ -167,6 +167,43 @@ describe.runIf(canRun)("producer and consumer", () => {
     }, 90_000);
   });
 
+  describe.each(variants)("the first words of a consumer on $name", (variant) => {
+    const metric = { address: "https://a.example", status_code: 200, latency: 1, is_valid: true };
+    const one = [{ key: metric.address, value: JSON.stringify(metric), timestamp: Date.now() }];
+
+    it("tell that messages arrive, and why none does", async () => {
+      const [empty, full] = [newName(), newName()];
+      await Promise.all([makeTopic(empty), makeTopic(full, one)]);
+      await using idle = begin(variant, "consumer", ["--db-table", empty], empty);
+      await using busy = begin(variant, "consumer", ["--db-table", full], full);
+      await using blind = begin(variant, "consumer", ["--db-table", full], full, {
+        DB_PORT: String(await refusedPort()),
+      });
+      await busy.says("Messages arrive: the first 1 message went to the database");
+      await idle.says(`Nothing is stored yet: no message is in the 3 partitions of the topic ${empty}`);
+      await blind.says(/Nothing is stored yet: .*(refused|ECONNREFUSED)/);
+      expect(busy.stderr).not.toContain("Nothing is stored yet");
+      // The next one of its table finds all of it stored, whatever its group is.
+      await using late = begin(variant, "consumer", ["--db-table", full], full);
+      await late.says(`Nothing is stored yet: nothing new is in the 3 partitions of the topic ${full}`);
+    }, 90_000);
+
+    it("tell that the others have all partitions", async () => {
+      const name = newName();
+      await makeTopic(name);
+      const group = { KAFKA_GROUP: name };
+      const members = Array.from({ length: 4 }, () => begin(variant, "consumer", ["--db-table", name], name, group));
+      try {
+        const said = () => members.map(({ stderr }) => stderr).join("\n");
+        await expect.poll(said, { timeout: 60_000 }).toContain(
+          "Nothing is stored yet: the consumer group gave this consumer no",
+        );
+      } finally {
+        await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
+      }
+    }, 90_000);
+  });
+
   describe.each(variants)("consumer on $name", (variant) => {
     const message = (n: number, text?: string): OutgoingMessage => {
       const value = { address: `http://a${n % 7}.example`, status_code: 200, latency: n, is_valid: true };

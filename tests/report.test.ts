@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { ConsumerReport } from "../lib/consumer_report.ts";
-import { Log, type LogLevel } from "../lib/log.ts";
+import { Log, type LogFormat, type LogLevel } from "../lib/log.ts";
 import { ProducerReport } from "../lib/producer_report.ts";
 import { metricWith } from "./support/metrics.ts";
 
@@ -9,8 +9,8 @@ afterEach(() => void vi.useRealTimers());
 
 function logged(level: LogLevel): { log: Log; lines: string[] } {
   const lines: string[] = [];
-  const format = (_: Date, of: LogLevel, message: string) => `${of} ${message}`;
-  return { log: new Log(level, format, (line) => void lines.push(line)), lines };
+  const format: LogFormat = ({ level: of, message }) => `${of} ${message}`;
+  return { log: new Log("producer", level, format, (line) => void lines.push(line)), lines };
 }
 
 const down = (n: number) => metricWith({ address: `https://h${n}.example`, error: "dns", is_valid: false });
@@ -28,9 +28,9 @@ it("ProducerReport says at once who goes down and comes back, and what happened 
   vi.advanceTimersByTime(60_000);
   expect(lines).toEqual([
     "WARN https://h1.example is down: dns",
-    "INFO https://h1.example is up again, after 5 s",
+    "WARN https://h1.example is up again, after 5 s",
     "WARN https://a.example is down: status 500",
-    "INFO last minute: 3 checks, 1 up, 2 down (dns 1, answer 1), 1 missed; 1 host down; 3 metrics delivered, 1 waiting",
+    "INFO last minute: 3 checks, 1 up, 2 down (1 dns, 1 status 500), 1 missed; 1 host down; 3 metrics delivered, 1 waiting",
     "INFO last minute: 0 checks, 0 up, 0 down; 1 host down; 7 metrics delivered, 1 waiting",
   ]);
 });

@@ -145,9 +145,12 @@ describe("make config", () => {
     config();
     expect(readFileSync(join(project, "env"), "utf8")).toBe(read("env.example"));
     expect(readFileSync(join(project, "hosts.txt"), "utf8")).toBe(read("hosts.txt.example"));
-    expect(readFileSync(join(project, "secrets/db_password"), "utf8")).toMatch(/^[\w-]{24}\n$/);
-    const modes = ["env", "secrets", "spool"].map((path) => (statSync(join(project, path)).mode & 0o077).toString(8));
-    expect(modes).toEqual(["0", "0", "0"]);
+    expect(readFileSync(join(project, "secrets/db_password"), "utf8")).toMatch(/^made-by-make-config-[\w-]{24}\n$/);
+    const modes = ["env", "hosts.txt", "secrets", "spool"].map((path) =>
+      (statSync(join(project, path)).mode & 0o077).toString(8)
+    );
+    // Started by root the programs are another user, of a group of its own.
+    expect(modes).toEqual(["0", process.getuid?.() === 0 ? "40" : "0", "0", "0"]);
     expect(statSync(join(project, "certs")).isDirectory()).toBe(true);
   });
 

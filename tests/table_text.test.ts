@@ -24,6 +24,11 @@ it.each([
     'a     b        d\n────  ───────  ──────\ntrue  {"c":1}  \\x01ff\n(1 row)\n',
   ],
   [
+    "figures with more digits than a person reads",
+    [{ a: 0.028471999999999998 }, { a: -1764381443.123456 }, { a: 2 ** 53 }, { a: NaN }, { a: 0.1 }],
+    "a\n────────────────\n0.028472\n-1764381443.123\n9007199254740992\nNaN\n0.1\n(5 rows)\n",
+  ],
+  [
     "characters that move the cursor",
     [{ a: "\x1b[2J\nb\u009b" }],
     "a\n──────────────────\n\\u001b[2J\\nb\\u009b\n(1 row)\n",

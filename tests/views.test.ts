@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Database } from "../lib/database.ts";
 import { openPostgres } from "../lib/database/postgres.ts";
-import type { Metric } from "../lib/metric.ts";
+import { type Metric, METRIC_FIELDS } from "../lib/metric.ts";
 import type { TableName } from "../lib/schema.ts";
 import { Store } from "../lib/store.ts";
+import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../lib/up.ts";
 import { viewName, VIEWS, viewSql } from "../lib/views.ts";
 import { metricWith } from "./support/metrics.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 
+const ALL = { error: true, error_detail: true };
 const at = (time: string) => `2026-01-31T${time}:00.000Z`;
 const checkAt = (time: string, fields: Partial<Metric> = {}): Metric => metricWith({ checked_at: at(time), ...fields });
 const down = {
@@ -53,7 +55,7 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
       checkAt("08:00", { address: "https://b.example", status_code: 500 }),
     ]);
     const rows = await ask(
-      `select address, up, status_code, checked_at, error, certificate_days_left from ${
+      `select address, up, status_code, checked_at, error, certificate_days_left, reason from ${
         viewName(table, "now")
       } order by address`,
     );
@@ -65,6 +67,7 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
         checked_at: new Date(at("10:10")),
         error: "timeout",
         certificate_days_left: 10,
+        reason: "timeout: no answer within 10 s",
       },
       {
         address: "https://b.example",
@@ -73,6 +76,7 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
         checked_at: new Date(at("09:00")),
         error: null,
         certificate_days_left: 10,
+        reason: null,
       },
     ]);
   });
@@ -87,8 +91,8 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
       checkAt("10:40", { is_valid: false }),
     ]);
     const rows = await ask(`select * from ${viewName(table, "outages")} order by started_at`);
-    expect(rows.map(({ started_at, ended_at, checks, error, error_detail }) => {
-      return { started_at, ended_at, checks: Number(checks), error, error_detail };
+    expect(rows.map(({ started_at, ended_at, checks, error, error_detail, reason }) => {
+      return { started_at, ended_at, checks: Number(checks), error, error_detail, reason };
     })).toEqual([
       {
         started_at: new Date(at("10:10")),
@@ -96,8 +100,16 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
         checks: 2,
         error: "timeout",
         error_detail: "no answer within 10 s",
+        reason: "timeout: no answer within 10 s",
       },
-      { started_at: new Date(at("10:40")), ended_at: null, checks: 1, error: "no match", error_detail: null },
+      {
+        started_at: new Date(at("10:40")),
+        ended_at: null,
+        checks: 1,
+        error: null,
+        error_detail: null,
+        reason: "the page does not match",
+      },
     ]);
     const [first] = await ask(`select duration::text from ${viewName(table, "outages")} order by started_at limit 1`);
     expect(first?.duration).toBe("00:20:00");
@@ -122,6 +134,40 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
       { day: "2026-01-31", checks: 6, up_percent: 50, latency_p50: 2, latency_p99: 2.98, longest_outage: "00:30:00" },
       { day: "2026-02-01", checks: 1, up_percent: 100, latency_p50: 5, latency_p99: 5, longest_outage: "00:00:00" },
     ]);
+  });
+
+  it("SQL and TypeScript call the same checks up and down, and give the same reason", async () => {
+    const metrics = [null, "dns", "missed"].flatMap((error) =>
+      [null, "", "no such name"].flatMap((error_detail) =>
+        [null, 0, 1, 200, 399, 400, 503, 999].flatMap((status_code) =>
+          [true, false].map((is_valid) => metricWith({ error, error_detail, status_code, is_valid }))
+        )
+      )
+    );
+    const rows = await ask(
+      `select ${madeSql(ALL)} as made, ${upSql(ALL)} as up, ${reasonSql(ALL)} as reason
+       from json_to_recordset('${JSON.stringify(metrics)}')
+         as t(error text, error_detail text, status_code int, is_valid boolean)`,
+    );
+    const states = rows.map(({ made, up, reason }) => [!made ? "unknown" : up ? "up" : "down", up ? null : reason]);
+    expect(states).toEqual(metrics.map((metric) => {
+      return [stateOf(metric), stateOf(metric) === "up" ? null : reasonDown(metric)];
+    }));
+  });
+
+  it.each(["now", "outages"] as const)("viewSql replaces a view …_%s of before it had a reason", async (view) => {
+    const table = await fill([checkAt("10:00", { status_code: 503 })]);
+    const [definition] = await ask(
+      `select pg_get_viewdef('${viewName(table, view)}'::regclass) as sql,
+         string_agg(attname, ', ' order by attnum) as columns
+       from pg_attribute where attrelid = '${viewName(table, view)}'::regclass and attnum > 0 and attname <> 'reason'`,
+    );
+    const sql = String(definition?.sql).replace(/;$/, "");
+    await ask(`drop view ${viewName(table, view)}`);
+    await ask(`create view ${viewName(table, view)} as select ${definition?.columns} from (${sql}) v`);
+    await ask(viewSql(table, view, METRIC_FIELDS));
+    const rows = await ask(`select reason from ${viewName(table, view)}`);
+    expect([...rows]).toEqual([{ reason: "status 503" }]);
   });
 
   it.each(VIEWS)("viewSql makes …_%s over a table that has the four columns and a time only", async (view) => {

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import postgres from "postgres";
-import { type Database, isConnectionLoss, type Parameter, sqlFailure } from "../database.ts";
+import { type Database, isConnectionLoss, type Parameter, SetupError, sqlFailure } from "../database.ts";
+import { poolerSaying } from "./pooler.ts";
 import { followLastWords } from "./last_words.ts";
 import { saslPrep } from "../saslprep.ts";
 import { direct, isPooled, pooled, type Run, type SessionSettings, type Statement } from "./session.ts";
@@ -107,6 +108,8 @@ class PostgresConnection {
   /** Null until the server has answered. */
   #isPooled: boolean | null = null;
   #asksForSasl = false;
+  #asksForPassword = false;
+  readonly #password: string | null;
 
   /** `isBare`: the login says no more of the session than its name. */
   constructor(settings: PostgresSettings, patience: PostgresPatience, isBare: boolean) {
@@ -114,7 +117,11 @@ class PostgresConnection {
     this.#where = `PostgreSQL at ${settings.host}:${settings.port} ${SETTINGS_OF_PLACE}`;
     this.#isBare = isBare;
     // The other ways to log in take a password as it is.
-    const password = (text: string) => this.#asksForSasl ? saslPrep(text) : text;
+    const password = (text: string) => {
+      this.#asksForPassword = true;
+      return this.#asksForSasl ? saslPrep(text) : text;
+    };
+    this.#password = settings.password;
     const socket = () => this.#open(settings);
     this.#sql = postgres(clientOptions(settings, patience, { isBare, socket, password }));
   }
@@ -144,7 +151,7 @@ class PostgresConnection {
     try {
       return await Promise.race([this.#answerTo(statement), overdue]);
     } catch (error) {
-      throw this.#toldInFull(error);
+      throw this.#forgottenPassword(error) ?? this.#toldInFull(error);
     } finally {
       clearTimeout(timer);
     }
@@ -189,6 +196,18 @@ class PostgresConnection {
     return Object.assign(new Error(message, { cause }), { code });
   }
 
+  /** In the server's words a password that nobody has set reads like a wrong one. Null: it has another reason. */
+  #forgottenPassword(error: unknown): SetupError | null {
+    if (!this.#asksForPassword || this.#isPooled !== null) return null;
+    if (this.#password !== null && !this.#password.startsWith(MADE_UP)) return null;
+    const failure = sqlFailure(error);
+    const saying = failure === null ? null : poolerSaying(failure);
+    if (failure?.code.startsWith("28") !== true && saying?.remedy !== "setup") return null;
+    return new SetupError(`${this.#password === null ? NO_PASSWORD : MADE_UP_PASSWORD} (${failure?.message})`, {
+      cause: error,
+    });
+  }
+
   /** What postgres.js and the system say of a connection that is gone names neither the place nor the reason. */
   #toldInFull(error: unknown): unknown {
     if (!isConnectionLoss(error) || (error as Error).message.includes(SETTINGS_OF_PLACE)) return error;
@@ -218,6 +237,14 @@ class PostgresConnection {
     this.#socket?.destroy();
   }
 }
+
+/** With this begins the password that the Makefile makes up for a PostgreSQL of its own. */
+const MADE_UP = "made-by-make-config-";
+const NO_PASSWORD =
+  "PostgreSQL asks for a password, and none is set: put it into DB_PASSWORD, or name a file that holds it in " +
+  "DB_PASSWORD_FILE (--db-password-file)";
+const MADE_UP_PASSWORD =
+  "PostgreSQL refuses the password that make config made up: put the role's own into secrets/db_password";
 
 /** What the login asks for, or each transaction behind a pooler. */
 function sessionSettings(patience: PostgresPatience): SessionSettings {

@@ -33,8 +33,8 @@ class HostsFiles implements OpenTarget {
   async one(): Promise<void> {
     const text = this.#makeUp();
     const [one = "", other = ""] = await Promise.all(this.#readers.map((reader) => reader.read(text)));
-    const { problems } = JSON.parse(one) as { problems: readonly string[] };
-    const strange = problems.find((problem) => !PROBLEM.test(problem) || UNPRINTABLE.test(problem));
+    const { problems, warnings } = JSON.parse(one) as Record<"problems" | "warnings", readonly string[]>;
+    const strange = [...problems, ...warnings].find((problem) => !PROBLEM.test(problem) || UNPRINTABLE.test(problem));
     if (strange === undefined && one === other) return;
     const finding = strange === undefined
       ? `Node reads ${one}\nDeno ${other}`
@@ -73,6 +73,7 @@ const DOMAINS = [
   "a.example",
   "https://b.example/health?x=1#prices",
   "http://user:p%40ss@c.example",
+  "c.example/?a&token=x",
   "localhost:8080",
   "[::1]:80",
   "http://[2001:db8::1]/",
@@ -155,6 +156,10 @@ const REGEXES = [
   "\\C",
   "[^\\x00-\\x{10FFFF}]",
   "é|\\x{e9}",
+  '"Sign in"',
+  "/sign in/i",
+  "$12|(a^b)*",
+  "(?m)a^$b",
 ];
 const STRANGE = [
   "\0",

@@ -6,9 +6,9 @@ import { parseHosts } from "../../lib/hosts.ts";
 import { printableJson } from "../../lib/printable.ts";
 
 for await (const line of createInterface({ input: stdin })) {
-  const { hosts, problems } = parseHosts(JSON.parse(line) as string, "hosts.txt", "Europe/Berlin");
+  const { hosts, problems, warnings } = parseHosts(JSON.parse(line) as string, "hosts.txt", "Europe/Berlin");
   const read = hosts.map(({ line, address, url, authorization, frequency, pattern }) => {
     return { line, address, url: url.href, authorization, frequency: frequency.text, pattern: pattern?.source ?? null };
   });
-  stdout.write(`${printableJson(JSON.stringify({ read, problems }))}\n`);
+  stdout.write(`${printableJson(JSON.stringify({ read, problems, warnings }))}\n`);
 }

@@ -17,8 +17,9 @@ const COMMANDS: Record<Runtime, (program: string) => string[]> = {
 };
 /** What a program logged, as a person at a terminal would read it: elsewhere it logs JSON, whose quotes hinder a comparison. */
 function readable(stderr: string): string {
-  return stderr.replaceAll(/^\{"time":"([^"]+)","level":"(\w+)","message":(".*")\}$/gm, (_, time, level, message) => {
-    return `${time} ${level.padEnd(5)} ${JSON.parse(message)}`;
+  return stderr.replaceAll(/^\{"time":"[^"]+","level":"\w+","program":"\w+","message":.*\}$/gm, (line) => {
+    const { time, level, message } = JSON.parse(line) as Readonly<Record<"time" | "level" | "message", string>>;
+    return `${time} ${level.padEnd(5)} ${message}`;
   });
 }
 
