@@ -16,6 +16,8 @@ export interface Program {
   onHangUp(listener: () => void): void;
   /** Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where nobody reads any more. */
   print(text: string): Promise<void>;
+  /** Writes to standard error without time and level, what is wrong with what a person asked for. */
+  complain(text: string): void;
 }
 
 /** The reader of standard output is gone. */
@@ -49,7 +51,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
     if (parsed.kind === "health") {
       const { askHealth } = await import("./ask_health.ts");
       const trouble = await askHealth(parsed.address);
-      if (trouble !== null) process.stderr.write(`${printable(trouble)}\n`);
+      if (trouble !== null) complain(trouble);
       process.exit(trouble === null ? 0 : 1);
     }
     const print = printer();
@@ -58,21 +60,25 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
       process.exit(0);
     }
     log = createLog(parsed.settings.logLevel);
-    process.exit(await main(parsed.settings, { log, print, onHangUp, ...signals(log) }));
+    process.exit(await main(parsed.settings, { log, print, complain, onHangUp, ...signals(log) }));
   } catch (error) {
     process.exit(report(name, error, log, explain));
   }
 }
 
+function complain(text: string): void {
+  process.stderr.write(`${printable(text)}\n`);
+}
+
 /** Says what went wrong, and gives the exit code for it. */
 function report(name: ProgramName, error: unknown, log: Log, explain: (error: unknown) => string): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`${printable(error.problems.join("\n"))}\n`);
+    complain(error.problems.join("\n"));
     return 2;
   }
   const missing = missingPermission(error);
   if (missing !== null) {
-    process.stderr.write(`${printable(missing)}: start it as deno run -P=${name} ${name}.ts …\n`);
+    complain(`${missing}: start it as deno run -P=${name} ${name}.ts …`);
     return 2;
   }
   log.error(explain(error));
