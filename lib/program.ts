@@ -50,7 +50,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
     if (parsed.kind === "problems") throw new UsageError(parsed.problems);
     if (parsed.kind === "health") {
       const { askHealth } = await import("./ask_health.ts");
-      const trouble = await askHealth(parsed.address);
+      const trouble = await askHealth(parsed.address, name);
       if (trouble !== null) complain(trouble);
       process.exit(trouble === null ? 0 : 1);
     }

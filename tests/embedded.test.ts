@@ -10,7 +10,7 @@ import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { SetupError } from "../lib/database.ts";
 import { openEmbedded, openExisting } from "../lib/database/embedded.ts";
-import { FolderInUse, lockFolder, unusable } from "../lib/folder_lock.ts";
+import { lockFolder, unusable } from "../lib/folder_lock.ts";
 import { UsageError } from "../lib/usage_error.ts";
 import type { Stored } from "./support/database_runner.ts";
 import { COMMANDS, runScript, startScript } from "./support/runtimes.ts";
@@ -39,7 +39,7 @@ it("lockFolder refuses a second holder until the first lets go", () => {
   const directory = join(folder, "locked");
   mkdirSync(directory);
   const lock = lockFolder(directory);
-  expect(() => lockFolder(directory)).toThrow(new FolderInUse(directory, null));
+  expect(() => lockFolder(directory)).toThrow(inUse(directory));
   lock[Symbol.dispose]();
   lockFolder(directory)[Symbol.dispose]();
 });
@@ -54,7 +54,7 @@ it("lockFolder holds the folder though nobody refers to the lock any more", asyn
     collect();
     await setImmediate();
   }
-  expect(() => lockFolder(directory)).toThrow(new FolderInUse(directory, null));
+  expect(() => lockFolder(directory)).toThrow(inUse(directory));
 });
 
 it("openEmbedded keeps what was stored, and begins anew where an earlier start was cut off", async () => {
