@@ -49,9 +49,9 @@ async function take(directory: string): Promise<Disposable> {
 
 /** Milliseconds between two tries to get back a folder that was lent, and for how long it is tried. */
 const RETRY_EVERY = 50;
-const PATIENCE = 30_000;
+const PATIENCE = 3_000;
 
-/** The borrower may be about to end, and others may look whether the folder is free. */
+/** The borrower may be about to end. */
 async function takeBack(directory: string): Promise<Disposable> {
   const patience = AbortSignal.timeout(PATIENCE);
   for (;;) {

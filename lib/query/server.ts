@@ -15,6 +15,8 @@ const STOP_LIMIT = 1;
 /** Milliseconds in which a request must come, and its most characters. */
 const REQUEST_LIMIT = 5_000;
 const LONGEST_REQUEST = 1_000_000;
+/** Milliseconds in which the end of an answer must be taken. */
+const CLOSING_LIMIT = 5_000;
 /** Programs that may ask at the same time; one is answered at a time. */
 const MOST_ASKING = 16;
 
@@ -96,8 +98,9 @@ class QueryServer implements AsyncDisposable {
     const ending = await this.#answer(socket, gone.signal);
     socket.end(line(ending));
     // A program that does not read on must not hold up the end of this one.
-    setTimeout(() => socket.destroy(), 1000 * STOP_LIMIT).unref();
-    if (!socket.closed) await once(socket, "close").catch(() => {});
+    const limit = AbortSignal.any([this.#leaving.signal, AbortSignal.timeout(CLOSING_LIMIT)]);
+    if (!socket.closed) await once(socket, "close", { signal: limit }).catch(() => {});
+    socket.destroy();
   }
 
   async #answer(socket: Socket, gone: AbortSignal): Promise<QueryEnding> {

@@ -433,7 +433,7 @@ export const OPTIONS = {
     programs: consumer,
     flag: "query",
     placeholder: "SQL",
-    help: "with --embedded: prints what the query gives, and ends",
+    help: "with --embedded: prints what the query gives, and ends; it only reads",
     schema: anything,
   },
   printSchema: {
