@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { QueryError, type QueryPart } from "../database/embedded.ts";
+import { CAN_END_THREADS } from "../database/embedded_thread.ts";
 import { errorOf, line, type QueryAnswer, wholeLines } from "./messages.ts";
 import { isTrustworthy, withSocketPath } from "./socket_path.ts";
 
@@ -34,15 +35,22 @@ export async function askHolder(
   }
 }
 
+/** Null where the lender leaves before it is done. */
 async function whileOpen(
   socket: Socket,
   borrow: (signal: AbortSignal) => Promise<QueryPart[]>,
   signal: AbortSignal,
-): Promise<QueryPart[]> {
+): Promise<QueryPart[] | null> {
   const closed = new AbortController();
   const reason = new QueryError("the program that has lent the folder ends: ask again");
   socket.on("error", () => {}).once("close", () => closed.abort(reason)).resume();
-  return await borrow(AbortSignal.any([signal, closed.signal]));
+  try {
+    return await borrow(AbortSignal.any([signal, closed.signal]));
+  } catch (error) {
+    // A thread that computes on has the folder open until this process ends.
+    if (error === reason && CAN_END_THREADS) return null;
+    throw error;
+  }
 }
 
 /** Null: nobody is there. */
