@@ -5,7 +5,7 @@ import { CAN_END_THREADS } from "../database/embedded_thread.ts";
 import { errorOf, line, type QueryAnswer, wholeLines } from "./messages.ts";
 import { isTrustworthy, withSocketPath } from "./socket_path.ts";
 
-/** What the system says where nobody listens: no folder or no socket; one that a killed program left. */
+/** What the system says where nobody listens: no folder, no socket, one that a killed program left, or one of another user's. */
 const NOBODY = new Set(["ENOENT", "ENOTDIR", "ECONNREFUSED", "EACCES"]);
 
 /**

@@ -1,16 +1,16 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
-import { type EmbeddedDatabase, QueryError, QueryTookTooLong } from "../database/embedded.ts";
 import { count } from "../count.ts";
+import { type EmbeddedDatabase, QueryError, QueryTookTooLong } from "../database/embedded.ts";
 import { CAN_END_THREADS } from "../database/embedded_thread.ts";
-import { failureOf, line, QUERY_LIMIT, type QueryAnswer, type QueryEnding, type QueryRequest } from "./messages.ts";
 import type { Log } from "../log.ts";
+import { failureOf, line, QUERY_LIMIT, type QueryAnswer, type QueryEnding, type QueryRequest } from "./messages.ts";
 import { makeSocketFolder, makeSocketPrivate, removeSocketFolder, withSocketPath } from "./socket_path.ts";
 import { splitStatements } from "./statements.ts";
 
 /** Seconds after which it is said that the folder was not given back. */
 const LENDING_LIMIT = QUERY_LIMIT + 5;
-/** Seconds that it may go on after the program was told to end, which has to store what it has in 7. */
+/** Seconds that a query may go on after the program was told to end, which has to store what it has in 7. */
 const STOP_LIMIT = 1;
 /** Milliseconds in which a request must come, and its most characters. */
 const REQUEST_LIMIT = 5_000;
