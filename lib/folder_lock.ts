@@ -41,6 +41,11 @@ export function lockFolder(directory: string): Disposable {
   return { [Symbol.dispose]: release };
 }
 
+/** Throws `FolderInUse` where another program holds the folder; makes nothing there. */
+export function requireFree(directory: string): void {
+  if (statSync(join(directory, NAME), { throwIfNoEntry: false }) !== undefined) lockFolder(directory)[Symbol.dispose]();
+}
+
 /**
  * Makes a file where it is missing, which nobody but its owner can read from its first byte on, whatever the umask is. Takes the rights of
  * others away from one that is there, and from `companions` that are.

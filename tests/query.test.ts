@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type EmbeddedDatabase, openEmbedded, type QueryPart } from "../lib/database/embedded.ts";
 import { splitStatements } from "../lib/query/statements.ts";
+import { eventually } from "./support/eventually.ts";
 import { type Ended, run, type Running, type Runtime, RUNTIMES, start } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
 
@@ -118,13 +119,21 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
   // Its socket's path is longer than a socket's may be.
   const data = join(folder, `${holder}-${"x".repeat(60)}`, "y".repeat(60));
   let consumer: Running;
+  let early: Promise<Ended>;
   beforeAll(async () => {
     mkdirSync(join(data, ".."), { recursive: true });
     consumer = start(holder, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
+    await eventually(() => existsSync(join(data, "postgres.new")), () => "the database is not begun");
+    early = ask("node", data, "select 0 as zero");
     consumer.write(metric(1));
     await consumer.says("1 message stored");
   });
   afterAll(() => consumer?.[Symbol.asyncDispose]());
+  const consumerGone = () => consumer[Symbol.asyncDispose]();
+
+  it("a query that came while the database was made has waited for it", async () => {
+    expect(await early).toMatchObject({ code: 0, stdout: '{"zero":0}\n' });
+  });
 
   it("nobody else may enter the folder of the socket, nor write to the socket", () => {
     expect(statSync(join(data, "query")).mode & 0o777).toBe(0o700);
@@ -203,6 +212,7 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
   });
 
   it("the socket of a consumer that was killed is in nobody's way", async () => {
+    await consumerGone();
     {
       await using killed = start(holder, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
       killed.write(metric(4));
@@ -220,6 +230,7 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
   });
 
   it("Ctrl-C ends a query that never ends, and asks nobody", async () => {
+    await consumerGone();
     await using asking = start(holder, "consumer", ["--embedded", data, "--query", `select 1 as one; ${ENDLESS}`]);
     await asking.prints(/^\{"one":1\}\n/);
     asking.kill("SIGINT");

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Database, type Parameter, SetupError } from "../database.ts";
-import { FolderInUse, takeFolder, unusable } from "../folder_lock.ts";
+import { FolderInUse, requireFree, takeFolder, unusable } from "../folder_lock.ts";
 import { unlessAborted } from "../unless_aborted.ts";
 import { UsageError } from "../usage_error.ts";
 import { CAN_END_THREADS, EmbeddedThread, isKeptIn } from "./embedded_thread.ts";
@@ -30,6 +30,8 @@ export async function openEmbedded(directory: string): Promise<EmbeddedDatabase>
 /** `openEmbedded`, but a folder in which none is kept is a `UsageError`, and nothing is made there: a query has nothing to ask it. */
 export async function openExisting(directory: string): Promise<EmbeddedDatabase> {
   if (await isKeptIn(directory)) return await openEmbedded(directory);
+  // One that is being made takes seconds.
+  await asOpeningError(() => requireFree(directory));
   throw new UsageError([
     `${SETTING} is ${
       JSON.stringify(directory)
@@ -38,9 +40,11 @@ export async function openExisting(directory: string): Promise<EmbeddedDatabase>
   ]);
 }
 
-async function take(directory: string): Promise<Disposable> {
+const take = (directory: string): Promise<Disposable> => asOpeningError(() => takeFolder(SETTING, directory));
+
+async function asOpeningError<T>(work: () => T | Promise<T>): Promise<T> {
   try {
-    return await takeFolder(SETTING, directory);
+    return await work();
   } catch (error) {
     if (error instanceof UsageError || (error as Error).name === "NotCapable") throw error;
     throw new SetupError((error as Error).message, { cause: error });
