@@ -9,12 +9,12 @@ import { Health } from "./lib/health.ts";
 import { followKeys } from "./lib/key_ring.ts";
 import { type Program, runProgram } from "./lib/program.ts";
 import { retry } from "./lib/retry.ts";
+import { askEmbedded, QueryError, ResultPrinter } from "./lib/query.ts";
 import { quoteTables } from "./lib/schema.ts";
 import { schemaSql } from "./lib/schema_text.ts";
 import { type ConsumerSettings, readConsumerSettings } from "./lib/settings.ts";
 import { planSource, type SourcePlan } from "./lib/source.ts";
 import { Store } from "./lib/store.ts";
-import { formatTable, jsonLines } from "./lib/table_text.ts";
 import { transfer } from "./lib/transfer.ts";
 import { allUsable } from "./lib/usage_error.ts";
 
@@ -25,7 +25,7 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
   const { database: place, query, table } = settings;
   // Without a database to open there is only --print-schema.
   if (place === null) return await program.print(schemaSql(table)).then(() => 0);
-  if (query !== null) return await ask(await planDatabase(place, { isQuery: true }), query, program);
+  if (query !== null && place.kind === "embedded") return await ask(place.directory, query, program);
   const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
   try {
     return await consume(settings, source, database, program);
@@ -53,7 +53,7 @@ async function consume(
     `${source.description} → ${name} in ${place.description}, ${batchSize} at a time or every ${batchInterval} s`,
   );
   followKeys([source.keys, place.keys], program);
-  await using database = await place.open();
+  await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
   const store = await retry(() => Store.open(database, table, { batchSize, events }), {
     signal: stop,
@@ -77,10 +77,17 @@ async function consume(
   return 0;
 }
 
-/** `--query`. */
-async function ask(place: DatabasePlan, query: string, { print }: Program): Promise<number> {
-  await using database = await place.open();
-  const rows = await database.query(query);
-  await print(process.stdout.isTTY ? formatTable(rows) : jsonLines(rows));
-  return 0;
+/** `--query`. Gives the exit code. */
+async function ask(directory: string, query: string, { log, stop, print, complain }: Program): Promise<number> {
+  const printer = new ResultPrinter(print, { isTable: process.stdout.isTTY });
+  const onWait = () => log.info(`${directory} is in use by a program that does not answer yet: waiting`);
+  try {
+    await askEmbedded(directory, query, { signal: stop, onWait, handOver: (part) => printer.take(part) });
+    await printer.end();
+    return 0;
+  } catch (error) {
+    if (!(error instanceof QueryError)) throw error;
+    complain(error.message);
+    return 1;
+  }
 }

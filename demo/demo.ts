@@ -49,11 +49,15 @@ try {
 
   console.log("\nWhat is in the table now:\n");
   console.log(await summary(join(folder, "data")));
-  console.log("\nTry it with sites of your own (copy hosts.txt.example to hosts.txt first), then ask the table:\n");
+  console.log(
+    "\nTry it with sites of your own (copy hosts.txt.example to hosts.txt first), and ask which are up meanwhile:\n",
+  );
   console.log(
     `  ${commandLine("producer", "--stdout hosts.txt")} | ${commandLine("consumer", "--stdin --embedded data")}`,
   );
-  console.log(`  ${commandLine("consumer", `--embedded data --query "select * from host_metrics limit 20"`)}`);
+  console.log(
+    `  ${commandLine("consumer", `--embedded data --query "select address, up, error from host_metrics_now"`)}`,
+  );
 } finally {
   await rm(folder, { recursive: true, force: true });
 }

@@ -55,7 +55,7 @@ export async function watchConsumer(
     }, () => keys?.expiresAt ?? null);
     onBatch = ({ cause, seconds }) => telemetry.flushed(cause, seconds);
     const details = async () => ({ lag: Object.fromEntries(await state.lag()) });
-    resources.use(await openProgramPort(listen, { health, metrics: () => telemetry.text(), details }));
+    resources.use(await openProgramPort("consumer", listen, { health, metrics: () => telemetry.text(), details }));
   }
   return {
     events: {

@@ -1,7 +1,8 @@
 import type { Database } from "./database.ts";
-import { openEmbedded, openExisting } from "./database/embedded.ts";
+import { openEmbedded } from "./database/embedded.ts";
 import { openPostgres } from "./database/postgres.ts";
 import { KeyRing } from "./key_ring.ts";
+import { type QueryService, serveQueries } from "./query.ts";
 import type { ConsumerSettings } from "./settings.ts";
 import type { SslMode } from "./ssl_mode.ts";
 import { systemAuthorities } from "./system_authorities.ts";
@@ -13,19 +14,16 @@ export interface DatabasePlan {
   readonly description: string;
   /** The certificates to trust; null: they do not change. */
   readonly keys: KeyRing | null;
-  /** A server is connected to with the first statement. */
-  open(): Promise<Database>;
+  /** A server is connected to with the first statement; an embedded database answers the queries of other programs, too. */
+  open(service: QueryService): Promise<Database>;
 }
 
-/** The database that the settings name; `isQuery`: it has to be there. Throws a `UsageError` where its CA file is no good. */
-export async function planDatabase(
-  settings: NonNullable<ConsumerSettings["database"]>,
-  { isQuery = false } = {},
-): Promise<DatabasePlan> {
+/** The database that the settings name. Throws a `UsageError` where its CA file is no good. */
+export async function planDatabase(settings: NonNullable<ConsumerSettings["database"]>): Promise<DatabasePlan> {
   if (settings.kind === "embedded") {
     const { directory } = settings;
-    const open = isQuery ? openExisting : openEmbedded;
-    return { description: `an embedded PostgreSQL in ${directory}`, keys: null, open: () => open(directory) };
+    const open = (service: QueryService) => openServed(directory, service);
+    return { description: `an embedded PostgreSQL in ${directory}`, keys: null, open };
   }
   const { host, port, name, user, sslMode, sslCaFile } = settings;
   const keys = await KeyRing.load(
@@ -45,6 +43,17 @@ export async function planDatabase(
     description: `${name} at ${host}:${port} as ${user} (TLS: ${sslMode})`,
     keys,
     open: () => Promise.resolve(openPostgres(address)),
+  };
+}
+
+async function openServed(directory: string, service: QueryService): Promise<Database> {
+  const resources = new AsyncDisposableStack();
+  const database = resources.use(await openEmbedded(directory));
+  resources.use(await serveQueries(database, directory, service));
+  return {
+    query: (text, parameters) => database.query(text, parameters),
+    script: (text) => database.script(text),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
 

@@ -6,13 +6,22 @@ import { UsageError } from "./usage_error.ts";
 
 const NAME = "lock";
 
+/** Another program holds the folder. */
+export class FolderInUse extends Error {
+  override name = "FolderInUse";
+
+  constructor(directory: string, cause: unknown) {
+    super(`${directory} is in use by another program: stop that one first, or name another folder`, { cause });
+  }
+}
+
 /** A database that nothing refers to is closed by the garbage collector, and its lock would be gone with it. */
 const held = new Set<DatabaseSync>();
 
 /**
  * Holds a folder for this program alone, until disposed of. The lock is the operating system's, which drops it with the
- * process however that ends; neither runtime can ask for one, but their SQLite does. Throws where another program,
- * on either runtime, holds the folder. The folder must exist.
+ * process however that ends; neither runtime can ask for one, but their SQLite does. Throws `FolderInUse` where another program,
+ * on either runtime, holds it. The folder must exist.
  */
 export function lockFolder(directory: string): Disposable {
   const path = join(directory, NAME);
@@ -23,15 +32,18 @@ export function lockFolder(directory: string): Disposable {
   } catch (error) {
     file.close();
     if (!(error instanceof Error) || !error.message.includes("locked")) throw error;
-    throw new Error(`${directory} is in use by another program: stop that one first, or name another folder`, {
-      cause: error,
-    });
+    throw new FolderInUse(directory, error);
   }
   held.add(file);
   const release = () => {
     if (held.delete(file)) file.close();
   };
   return { [Symbol.dispose]: release };
+}
+
+/** Throws `FolderInUse` where another program holds the folder; makes nothing there. */
+export function requireFree(directory: string): void {
+  if (statSync(join(directory, NAME), { throwIfNoEntry: false }) !== undefined) lockFolder(directory)[Symbol.dispose]();
 }
 
 /**

@@ -38,13 +38,15 @@ const TIMEOUTS = {
  */
 export async function openHttpPort(
   { host, port }: ListenAddress,
+  /** How messages name what says where to listen. */
+  setting: string,
   pages: Readonly<Record<string, () => Page | Promise<Page>>>,
 ): Promise<HttpPort> {
   const names = new Set([host.toLowerCase(), ownName()]);
   const server = createServer(TIMEOUTS, async (request, response) => {
     const { status, type, body } = isOurs(request.headers.host, names)
       ? await answer(request.method, request.url, pages)
-      : text(421, "this is not the server of that name: ask by address, or write the name in --listen (LISTEN)\n");
+      : text(421, `this is not the server of that name: ask by address, or write the name in ${setting}\n`);
     response.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(body) }).end(body);
   });
   const open = new Set<Socket>();
@@ -60,7 +62,7 @@ export async function openHttpPort(
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException;
     if (name === "NotCapable") throw error;
-    throw new UsageError([`--listen (LISTEN) is "${host}:${port}": cannot listen there (${code ?? message})`]);
+    throw new UsageError([`${setting} is "${host}:${port}": cannot listen there (${code ?? message})`]);
   }
   return {
     port: (server.address() as AddressInfo).port,

@@ -43,7 +43,7 @@ export async function watchProducer(
     const { waiting, delivered, dropped } = outbox.figures;
     return { hosts: checks.size, down: report.down, inFlight: checks.running, waiting, delivered, dropped };
   }, () => keys?.expiresAt ?? null);
-  resources.use(await openProgramPort(listen, { health, metrics: () => telemetry.text() }));
+  resources.use(await openProgramPort("producer", listen, { health, metrics: () => telemetry.text() }));
   const see = (metric: Metric) => {
     report.see(metric);
     telemetry.see(metric);

@@ -17,6 +17,8 @@ export interface Program {
   onHangUp(listener: () => void): void;
   /** Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where nobody reads any more. */
   print(text: string): Promise<void>;
+  /** Writes to standard error without time and level, what is wrong with what a person asked for. */
+  complain(text: string): void;
 }
 
 /** The reader of standard output is gone. */
@@ -50,8 +52,8 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
     if (parsed.kind === "problems") throw new UsageError(parsed.problems);
     if (parsed.kind === "health") {
       const { askHealth } = await import("./ask_health.ts");
-      const trouble = await askHealth(parsed.address);
-      if (trouble !== null) process.stderr.write(`${printable(trouble)}\n`);
+      const trouble = await askHealth(parsed.address, name);
+      if (trouble !== null) complain(trouble);
       process.exit(trouble === null ? 0 : 1);
     }
     const print = printer();
@@ -62,21 +64,25 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
     const variables = colourVariables();
     const isForPeople = isTerminal || isForced(variables);
     log = createLog(parsed.settings.logLevel, isForPeople ? terminalLine(paintFor(isTerminal, variables)) : jsonLine);
-    process.exit(await main(parsed.settings, { log, print, onHangUp, ...signals(log) }));
+    process.exit(await main(parsed.settings, { log, print, complain, onHangUp, ...signals(log) }));
   } catch (error) {
     process.exit(report(name, error, log, explain));
   }
 }
 
+function complain(text: string): void {
+  process.stderr.write(`${printable(text)}\n`);
+}
+
 /** Says what went wrong, and gives the exit code for it. */
 function report(name: ProgramName, error: unknown, log: Log, explain: (error: unknown) => string): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`${printable(error.problems.join("\n"))}\n`);
+    complain(error.problems.join("\n"));
     return 2;
   }
   const missing = missingPermission(error);
   if (missing !== null) {
-    process.stderr.write(`${printable(missing)}: start it as deno run -P=${name} ${name}.ts …\n`);
+    complain(`${missing}: start it as deno run -P=${name} ${name}.ts …`);
     return 2;
   }
   log.error(explain(error));

@@ -1,5 +1,7 @@
+import { healthText } from "./ask_health.ts";
 import type { Health } from "./health.ts";
 import { type HttpPort, json, type ListenAddress, openHttpPort, text } from "./http_port.ts";
+import { listenSetting, type ProgramName } from "./settings.ts";
 
 /** What a program says of itself at its port. */
 export interface Statements {
@@ -16,9 +18,13 @@ const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
  * The HTTP port of a program: `/healthz` (the process works), `/readyz` (it can reach what it needs), `/metrics`. Throws a
  * `UsageError` where it cannot listen there.
  */
-export function openProgramPort(address: ListenAddress, statements: Statements): Promise<HttpPort> {
-  return openHttpPort(address, {
-    "/healthz": () => text(200, "ok\n"),
+export function openProgramPort(
+  program: ProgramName,
+  address: ListenAddress,
+  statements: Statements,
+): Promise<HttpPort> {
+  return openHttpPort(address, listenSetting(program), {
+    "/healthz": () => text(200, healthText(program)),
     "/readyz": async () => {
       const { troubles } = statements.health;
       const ready = troubles.length === 0;

@@ -5,7 +5,7 @@ import type { Compression, Login, Start } from "./kafka.ts";
 import type { ClientChoice } from "./kafka_client.ts";
 import type { LogLevel } from "./log.ts";
 import type { ColourVariables } from "./paint.ts";
-import { type OptionName, optionsOf, type ProgramName } from "./settings/options.ts";
+import { nameOf, type OptionName, OPTIONS, optionsOf, type ProgramName } from "./settings/options.ts";
 import type { SslMode } from "./ssl_mode.ts";
 import type { TableName } from "./schema.ts";
 import { type Environment, SettingsReader } from "./settings/reader.ts";
@@ -140,7 +140,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     spool: stdout ? null : reader.optional("spool"),
     blockPrivateAddresses: reader.has("blockPrivateAddresses") || (reader.optional("blockPrivateAddresses") ?? false),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
-    listen: reader.optional("listen"),
+    listen: readListen(reader, "producer"),
     logLevel: reader.optional("logLevel"),
   });
 }
@@ -166,7 +166,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     printSchema,
     batchSize: reader.optional("batchSize"),
     batchInterval: reader.optional("batchInterval"),
-    listen: reader.optional("listen"),
+    listen: readListen(reader, "consumer"),
     logLevel: reader.optional("logLevel"),
   });
 }
@@ -176,10 +176,26 @@ function tellOnly(reader: SettingsReader, program: ProgramName): Parsed<never> |
   if (reader.has("help")) return { kind: "text", text: helpText(program) };
   if (reader.has("version")) return { kind: "text", text: versionText() };
   if (!reader.has("health")) return null;
-  const address = reader.required("listen", "write the address at which the program listens");
+  const address = readListen(reader, program);
+  if (address === null && reader.problems.length === 0) {
+    reader.problems.push(`${listenSetting(program)} is missing: write the address at which the program listens`);
+  }
   return address === null || reader.problems.length > 0
     ? { kind: "problems", problems: reader.problems }
     : { kind: "health", address };
+}
+
+const OWN_LISTEN = { producer: "producerListen", consumer: "consumerListen" } as const;
+
+/** How messages name what says where a program listens. */
+export function listenSetting(program: ProgramName): string {
+  return `${nameOf(OPTIONS.listen)} or ${nameOf(OPTIONS[OWN_LISTEN[program]])}`;
+}
+
+/** The flag, else the program's own variable, else that of both. */
+function readListen(reader: SettingsReader, program: ProgramName): ListenAddress | null {
+  const own = OWN_LISTEN[program];
+  return reader.has("listen") || reader.originOf(own) === null ? reader.optional("listen") : reader.optional(own);
 }
 
 /** Settings some of which may be null because a problem was noted. */

@@ -8,8 +8,11 @@ export function jsonLines(rows: readonly Row[]): string {
   return rows.map((row) => `${printableJson(JSON.stringify(row, jsonValue))}\n`).join("");
 }
 
-/** Node's own bytes have a `toJSON`, whose result is what JSON.stringify gives here: the holder has the value itself. */
-function jsonValue(this: Readonly<Record<string, unknown>>, key: string, value: unknown): unknown {
+/**
+ * For `JSON.stringify`: bytes as PostgreSQL writes them, whole numbers of any size. Node's own bytes have a `toJSON`, whose result
+ * is what JSON.stringify gives here: the holder has the value itself.
+ */
+export function jsonValue(this: Readonly<Record<string, unknown>>, key: string, value: unknown): unknown {
   const original = this[key];
   if (original instanceof Uint8Array) return hexadecimal(original);
   if (typeof value !== "bigint") return value;
@@ -17,9 +20,12 @@ function jsonValue(this: Readonly<Record<string, unknown>>, key: string, value: 
 }
 
 /** Rows as a table for a person, in columns of a fixed-width font; numbers to the right, null left empty. */
-export function formatTable(rows: readonly Row[]): string {
+export function formatTable(
+  rows: readonly Row[],
+  /** Of the columns, in order; needed where there is no row. */
+  names: readonly string[] = Object.keys(rows[0] ?? {}),
+): string {
   const count = `(${rows.length} ${rows.length === 1 ? "row" : "rows"})\n`;
-  const names = Object.keys(rows[0] ?? {});
   if (names.length === 0) return count;
   const columns = names.map((name) => column(name, rows.map((row) => (row as Record<string, unknown>)[name])));
   const rule = columns.map(({ width }) => "─".repeat(width)).join("  ");

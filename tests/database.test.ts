@@ -397,7 +397,10 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
     const { host, port, name, user, password } = servers.good.settings;
     const settings = { kind: "server", host, port, name, user, password, sslMode: "verify-ca", sslCaFile } as const;
     const plan = await planDatabase(settings);
-    await using database = await plan.open();
+    await using database = await plan.open({
+      stop: new AbortController().signal,
+      log: { warn: () => {}, debug: () => {} },
+    });
     await expect(database.query("select 1")).rejects.toThrow("is refused (DB_SSL_MODE is verify-ca)");
     const stop = new AbortController();
     const said: string[] = [];

@@ -170,7 +170,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
     const ENDLESS: readonly { readonly of: RegExp; readonly until: RegExp; readonly atTheEnd: RegExp }[] = [
       {
         of: /--stdout hosts\.txt \|/,
-        until: /messages stored/,
+        until: /messages? stored/,
         atTheEnd: /[1-9]\d* metrics? delivered[^]*[1-9]\d* metrics? stored/,
       },
       {
@@ -178,7 +178,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
         until: /: up status 200/,
         atTheEnd: /[1-9]\d* metrics? delivered/,
       },
-      { of: /consumer$/, until: /messages stored/, atTheEnd: /[1-9]\d* metrics? stored/ },
+      { of: /consumer$/, until: /messages? stored/, atTheEnd: /[1-9]\d* metrics? stored/ },
     ];
 
     it("a reader edits what documents say is to be edited, and ends what would not end", () => {

@@ -39,7 +39,7 @@ it("lockFolder refuses a second holder until the first lets go", () => {
   const directory = join(folder, "locked");
   mkdirSync(directory);
   const lock = lockFolder(directory);
-  expect(() => lockFolder(directory)).toThrow(new Error(inUse(directory)));
+  expect(() => lockFolder(directory)).toThrow(inUse(directory));
   lock[Symbol.dispose]();
   lockFolder(directory)[Symbol.dispose]();
 });
@@ -54,7 +54,7 @@ it("lockFolder holds the folder though nobody refers to the lock any more", asyn
     collect();
     await setImmediate();
   }
-  expect(() => lockFolder(directory)).toThrow(new Error(inUse(directory)));
+  expect(() => lockFolder(directory)).toThrow(inUse(directory));
 });
 
 it("openEmbedded keeps what was stored, and begins anew where an earlier start was cut off", async () => {

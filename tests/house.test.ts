@@ -20,7 +20,8 @@ const GUESTS: Readonly<Record<string, readonly string[]>> = {
   // What is the same for both clients.
   "lib/kafka": ["lib/kafka_javascript", "lib/kafka_librdkafka"],
   // Chooses between the two databases, each of which knows nothing of the other.
-  "lib/database": ["lib/database_plan"],
+  // Queries are for the embedded database alone.
+  "lib/database": ["lib/database_plan", "lib/query"],
 };
 
 /** What a room must not know of, whatever stands in between. */

@@ -12,8 +12,8 @@ describe("openHttpPort", () => {
   let port: HttpPort;
   let healthy = true;
   beforeAll(async () => {
-    port = await openHttpPort({ host: "127.0.0.1", port: 0 }, {
-      "/healthz": () => healthy ? text(200, "ok\n") : text(503, "no\n"),
+    port = await openHttpPort({ host: "127.0.0.1", port: 0 }, "--listen", {
+      "/healthz": () => healthy ? text(200, "consumer: ok\n") : text(503, "no\n"),
       "/readyz": () => Promise.resolve(json(503, { ready: false })),
       "/fails": () => {
         throw new Error("out of figures");
@@ -28,8 +28,8 @@ describe("openHttpPort", () => {
   };
 
   it.each([
-    ["/healthz", "GET", 200, "ok\n"],
-    ["/healthz?from=probe", "GET", 200, "ok\n"],
+    ["/healthz", "GET", 200, "consumer: ok\n"],
+    ["/healthz?from=probe", "GET", 200, "consumer: ok\n"],
     ["/readyz", "GET", 503, '{"ready":false}\n'],
     ["/healthz", "HEAD", 200, ""],
     ["/healthz", "POST", 405, "only GET is answered\n"],
@@ -85,36 +85,51 @@ describe("openHttpPort", () => {
   });
 
   it("openHttpPort says where it cannot listen", async () => {
-    const taken = openHttpPort({ host: "127.0.0.1", port: port.port }, {});
+    const taken = openHttpPort({ host: "127.0.0.1", port: port.port }, "--listen", {});
     await expect(taken).rejects.toThrow(
-      new UsageError([`--listen (LISTEN) is "127.0.0.1:${port.port}": cannot listen there (EADDRINUSE)`]),
+      new UsageError([`--listen is "127.0.0.1:${port.port}": cannot listen there (EADDRINUSE)`]),
     );
   });
 
   it("askHealth hears that a program is well, also where it listens everywhere", async () => {
     healthy = true;
-    expect(await askHealth({ host: "127.0.0.1", port: port.port })).toBe(null);
-    expect(await askHealth({ host: "0.0.0.0", port: port.port })).toBe(null);
+    expect(await askHealth({ host: "127.0.0.1", port: port.port }, "consumer")).toBe(null);
+    expect(await askHealth({ host: "0.0.0.0", port: port.port }, "consumer")).toBe(null);
   });
 
   it("askHealth hears that a program is not well", async () => {
     healthy = false;
     const url = `http://127.0.0.1:${port.port}/healthz`;
-    expect(await askHealth({ host: "127.0.0.1", port: port.port })).toBe(`${url} answers with 503`);
+    expect(await askHealth({ host: "127.0.0.1", port: port.port }, "consumer")).toBe(`${url} answers with 503`);
+  });
+
+  it("askHealth says whose answer it heard, where that is not the program that was to be asked", async () => {
+    healthy = true;
+    const url = `http://127.0.0.1:${port.port}/healthz`;
+    const needs = "each needs an address of its own (--listen (LISTEN) or PRODUCER_LISTEN)";
+    expect(await askHealth({ host: "127.0.0.1", port: port.port }, "producer"))
+      .toBe(`${url} is answered by the consumer, not by the producer: ${needs}`);
+    await using stranger = await openHttpPort({ host: "127.0.0.1", port: 0 }, "--listen", {
+      "/healthz": () => text(200, "ok\n".repeat(100_000)),
+    });
+    expect(await askHealth({ host: "127.0.0.1", port: stranger.port }, "producer"))
+      .toBe(`http://127.0.0.1:${stranger.port}/healthz is answered by another program, not by the producer: ${needs}`);
   });
 
   it("askHealth says where nobody answers", async () => {
     const nobody = await refusedPort();
     const url = `http://127.0.0.1:${nobody}/healthz`;
-    expect(await askHealth({ host: "127.0.0.1", port: nobody })).toBe(`${url} does not answer (ECONNREFUSED)`);
+    expect(await askHealth({ host: "127.0.0.1", port: nobody }, "consumer")).toBe(
+      `${url} does not answer (ECONNREFUSED)`,
+    );
   });
 });
 
 it("openHttpPort frees its port when it is disposed of, also where a client holds a connection", async () => {
   const pages = { "/": () => text(200, "ok\n") };
-  const first = await openHttpPort({ host: "127.0.0.1", port: 0 }, pages);
+  const first = await openHttpPort({ host: "127.0.0.1", port: 0 }, "--listen", pages);
   await fetch(`http://127.0.0.1:${first.port}/`);
   await first[Symbol.asyncDispose]();
-  await using second = await openHttpPort({ host: "127.0.0.1", port: first.port }, pages);
+  await using second = await openHttpPort({ host: "127.0.0.1", port: first.port }, "--listen", pages);
   expect(second.port).toBe(first.port);
 });

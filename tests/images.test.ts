@@ -80,6 +80,8 @@ describe.runIf(images !== undefined)("images", () => {
     const { env_file = "", environment = {}, volumes = [], secrets: names = [] } = services[name] ?? {};
     const file = parseEnv(readFileSync(join(project, env_file), "utf8")) as Record<string, string>;
     const own = Object.entries(environment).map(([key, value]) => [key, interpolate(value, file)]);
+    // Under compose each container has a network of its own; here both programs have the machine's.
+    own.push([`${name.toUpperCase()}_LISTEN`, "127.0.0.1:0"]);
     const binds: Bind[] = [
       ...volumes.flatMap((volume) => typeof volume === "string" ? [] : [volume]).map((volume) => {
         return { ...volume, isReadOnly: volume.read_only === true };

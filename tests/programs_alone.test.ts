@@ -208,7 +208,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(await run(runtime, "consumer", ["--stdin", "--embedded", data])).toMatchObject({ code: 0 });
     expect(await run(runtime, "consumer", ["--embedded", data, "--query", "select nothing"])).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('PostgreSQL says: column "nothing" does not exist'),
+      stderr: 'ERROR:  column "nothing" does not exist\nLINE 1: select nothing\n               ^\n',
     });
   });
 
@@ -216,9 +216,8 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const data = newPath();
     await using first = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
     first.write(metric(1));
-    const second = () => run(runtime, "consumer", ["--embedded", data, "--query", "select 1"]);
     await first.says("1 message stored");
-    expect(await second()).toMatchObject({
+    expect(await run(runtime, "consumer", ["--stdin", "--embedded", data])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining(`${data} is in use by another program`),
     });

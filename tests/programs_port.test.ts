@@ -40,6 +40,14 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
       expect(body).toContain("host_checker_hosts_down 1\n");
       expect(await get(`http://${listen}/readyz`)).toEqual({ status: 200, body: '{"ready":true,"troubles":[]}\n' });
       expect(await run(runtime, "producer", ["--health", "--listen", listen])).toMatchObject({ code: 0, stderr: "" });
+      // Its own variable wins over that of both programs.
+      const env = { LISTEN: `127.0.0.1:${await refusedPort()}`, PRODUCER_LISTEN: listen, CONSUMER_LISTEN: listen };
+      expect(await run(runtime, "producer", ["--health"], { env })).toMatchObject({ code: 0, stderr: "" });
+      expect(await run(runtime, "consumer", ["--health"], { env })).toMatchObject({
+        code: 1,
+        stderr: `http://${listen}/healthz is answered by the producer, not by the consumer: ` +
+          "each needs an address of its own (--listen (LISTEN) or CONSUMER_LISTEN)\n",
+      });
       producer.kill("SIGTERM");
       expect((await producer.ended).code).toBe(0);
       expect(await run(runtime, "producer", ["--health"], { env: { LISTEN: listen } })).toMatchObject({
@@ -59,12 +67,14 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
         status: 503,
         body: expect.stringContaining("Kafka does not answer"),
       });
-      expect(await get(`http://${listen}/healthz`)).toEqual({ status: 200, body: "ok\n" });
+      expect(await get(`http://${listen}/healthz`)).toEqual({ status: 200, body: "producer: ok\n" });
     });
 
     it("consumer tells Prometheus of what it stored", async () => {
       const listen = `127.0.0.1:${await freePort()}`;
-      await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", newPath(), "--listen", listen]);
+      await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", newPath()], {
+        env: { LISTEN: "127.0.0.1:1", CONSUMER_LISTEN: listen },
+      });
       consumer.write(`{"address":"a","status_code":200,"latency":0.1,"is_valid":true}\nnot a metric\n`);
       await expect.poll(() => get(`http://${listen}/metrics`).catch(() => ({ body: "" })), patience).toMatchObject({
         body: expect.stringContaining("host_checker_rows_total 1\n"),
@@ -83,7 +93,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
       const listen = `127.0.0.1:${site.port}`;
       expect(await run(runtime, "consumer", ["--stdin", "--embedded", newPath(), "--listen", listen])).toMatchObject({
         code: 2,
-        stderr: `--listen (LISTEN) is "${listen}": cannot listen there (EADDRINUSE)\n`,
+        stderr: `--listen (LISTEN) or CONSUMER_LISTEN is "${listen}": cannot listen there (EADDRINUSE)\n`,
       });
     });
   },

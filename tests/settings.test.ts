@@ -811,7 +811,23 @@ describe("--health", () => {
       address: { host: "127.0.0.1", port: 9464 },
     });
     expect(problemsOf(read(["--health"], {}))).toEqual([
-      "--listen (LISTEN) is missing: write the address at which the program listens",
+      expect.stringMatching(
+        /^--listen \(LISTEN\) or (PRODUCER|CONSUMER)_LISTEN is missing: write the address at which the program listens$/,
+      ),
+    ]);
+  });
+
+  it("readProducerSettings and readConsumerSettings prefer the flag to the own variable, and that to LISTEN", () => {
+    const environment = { ...ENOUGH, LISTEN: "a:1", PRODUCER_LISTEN: "b:2", CONSUMER_LISTEN: "c:3" };
+    const ports = (args: string[], environment: Environment) => [
+      settingsOf(readProducerSettings([...args, "hosts.txt"], environment)).listen?.port,
+      settingsOf(readConsumerSettings(args, environment)).listen?.port,
+    ];
+    expect(ports([], environment)).toEqual([2, 3]);
+    expect(ports(["--listen", "d:4"], environment)).toEqual([4, 4]);
+    expect(ports([], { ...environment, PRODUCER_LISTEN: "", CONSUMER_LISTEN: "" })).toEqual([1, 1]);
+    expect(problemsOf(readConsumerSettings([], { ...environment, CONSUMER_LISTEN: "c" }))).toEqual([
+      expect.stringMatching(/^CONSUMER_LISTEN is "c": /),
     ]);
   });
 });

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { type Option, OPTIONS } from "../lib/settings/options.ts";
 import { bundleFlags } from "./support/bundle_flags.ts";
-import { readCompose } from "./support/compose.ts";
+import { interpolate, readCompose } from "./support/compose.ts";
 
 // What is handed to people who run the programs: the files hold together, and linters find nothing.
 
@@ -129,6 +129,17 @@ describe("compose.yaml", () => {
     for (const alias of aliases) expect(env).toMatch(new RegExp(`^\\w+=${alias}\\b`, "m"));
   });
 
+  it("publishes the port of each program on loopback, or where its own variable says", () => {
+    const published = (env: Readonly<Record<string, string>>) =>
+      PROGRAMS.map((name) => services[name]?.ports?.map((port) => interpolate(port, env)));
+    expect(published({})).toEqual([["127.0.0.1:9464:9464"], ["127.0.0.1:9465:9464"]]);
+    expect(published({ LISTEN: "127.0.0.1:1", PRODUCER_LISTEN: "0.0.0.0:80", CONSUMER_LISTEN: "0.0.0.0:81" }))
+      .toEqual([["0.0.0.0:80:9464"], ["0.0.0.0:81:9464"]]);
+    for (const name of PROGRAMS) {
+      expect(services[name]?.environment).toMatchObject({ [`${name.toUpperCase()}_LISTEN`]: "0.0.0.0:9464" });
+    }
+  });
+
   it("sets no variable that the programs do not know", () => {
     const set = PROGRAMS.flatMap((name) => Object.keys(services[name]?.environment ?? {}));
     expect(set.filter((name) => !variables.includes(name))).toEqual([]);
@@ -209,6 +220,22 @@ describe("deploy/", () => {
     // The user's file wins over it.
     expect(unit.findIndex((line) => line.startsWith("EnvironmentFile="))).toBeGreaterThan(set);
     expect(set).toBeGreaterThan(0);
+  });
+
+  it("no two programs of one machine listen at the same address", () => {
+    const addresses = PROGRAMS.map((name) => {
+      const unit = read(`deploy/systemd/host-checker-${name}.service`);
+      const [line, address] = new RegExp(`^Environment=${name.toUpperCase()}_LISTEN=(.*)$`, "m").exec(unit) ?? [];
+      // The user's file wins over it.
+      expect(unit.indexOf("EnvironmentFile=")).toBeGreaterThan(unit.indexOf(line ?? "no such line"));
+      return address;
+    });
+    expect(addresses).toEqual(["127.0.0.1:9464", "127.0.0.1:9465"]);
+    const { data } = parse(read("deploy/kubernetes/settings.yaml")) as { data: Record<string, string> };
+    expect(data).toMatchObject({ PRODUCER_LISTEN: "0.0.0.0:9464", CONSUMER_LISTEN: "0.0.0.0:9464" });
+    for (const path of manifests.filter((path) => /(?:producer|consumer)\.yaml$/.test(path))) {
+      expect(read(path)).toContain("containerPort: 9464 }");
+    }
   });
 
   it("the producer's pod and unit unset the secrets of the consumer", () => {

@@ -433,7 +433,7 @@ export const OPTIONS = {
     programs: consumer,
     flag: "query",
     placeholder: "SQL",
-    help: "with --embedded: prints what the query gives, and ends",
+    help: "with --embedded: prints what the query gives, and ends; it only reads",
     schema: anything,
   },
   printSchema: {
@@ -452,11 +452,28 @@ export const OPTIONS = {
     otherwise: "no HTTP port",
     schema: listenAddress,
   },
+  // No two programs can listen at one address.
+  producerListen: {
+    section: "Other",
+    programs: producer,
+    variable: "PRODUCER_LISTEN",
+    help: "where the producer alone listens; wins over LISTEN",
+    otherwise: "LISTEN",
+    schema: listenAddress,
+  },
+  consumerListen: {
+    section: "Other",
+    programs: consumer,
+    variable: "CONSUMER_LISTEN",
+    help: "where the consumer alone listens; wins over LISTEN",
+    otherwise: "LISTEN",
+    schema: listenAddress,
+  },
   health: {
     section: "Modes",
     programs: both,
     flag: "health",
-    help: "asks the program that listens at LISTEN whether it works, and ends with 0 or 1",
+    help: "asks the program that listens there (--listen) whether it works, and ends with 0 or 1",
   },
   logLevel: {
     section: "Other",

@@ -13,6 +13,7 @@ export interface Service {
   readonly environment?: Readonly<Record<string, string>>;
   readonly volumes?: readonly (string | Mount)[];
   readonly secrets?: readonly string[];
+  readonly ports?: readonly string[];
   readonly depends_on?: Readonly<Record<string, { readonly required?: boolean }>>;
   readonly networks?: { readonly default: { readonly aliases: readonly string[] } };
 }

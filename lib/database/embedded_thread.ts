@@ -1,0 +1,190 @@
+import type { PGlite } from "@electric-sql/pglite";
+import { rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
+import type { Parameter } from "../database.ts";
+import { ReadOnlyInquiry } from "./inquiry.ts";
+
+// The thread that PGlite works on: a statement under way answers no signal, and nothing but the end of its thread ends it.
+
+/** In the folder: what PGlite keeps. */
+const FINISHED = "postgres";
+
+/** True where an embedded database is kept in `directory`. */
+export async function isKeptIn(directory: string): Promise<boolean> {
+  return await exists(join(directory, FINISHED));
+}
+
+/** What the thread does: its methods are called from outside, one after the other, by `EmbeddedThread.call`. */
+class EmbeddedWork {
+  #create: ((directory: string) => Promise<PGlite>) | undefined;
+  #postgres: PGlite | undefined;
+  #inquiry: ReadOnlyInquiry | undefined;
+
+  /** PGlite is 30 MB of code and data that a consumer with a server does without, and that a bundle leaves out. */
+  async load(): Promise<void> {
+    const { PGlite } = await import("@electric-sql/pglite");
+    this.#create = (directory) => PGlite.create(directory);
+  }
+
+  /** PGlite takes any folder it finds for a finished one, so a new one gets its name when it is finished: a kill may come in between. */
+  async open(directory: string): Promise<void> {
+    const create = present(this.#create);
+    const finished = join(directory, FINISHED);
+    if (!await exists(finished)) {
+      const unfinished = join(directory, `${FINISHED}.new`);
+      await rm(unfinished, { recursive: true, force: true });
+      await (await create(unfinished)).close();
+      await rename(unfinished, finished);
+    }
+    this.#postgres = await create(finished);
+    this.#inquiry = new ReadOnlyInquiry(this.#postgres);
+  }
+
+  async query(text: string, parameters: readonly Parameter[]): Promise<object[]> {
+    return (await present(this.#postgres).query<object>(text, [...parameters])).rows;
+  }
+
+  async script(text: string): Promise<void> {
+    await present(this.#postgres).exec(text);
+  }
+
+  // See ReadOnlyInquiry.
+  begin = () => present(this.#inquiry).begin();
+  describe = (statement: string) => present(this.#inquiry).describe(statement);
+  run = (statement: string) => present(this.#inquiry).run(statement);
+  fetch = () => present(this.#inquiry).fetch();
+  end = () => present(this.#inquiry).end();
+
+  async close(): Promise<void> {
+    await this.#postgres?.close();
+  }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new TypeError("The embedded database is not open");
+  return value;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (!["ENOENT", "ENOTDIR"].includes(code)) throw error;
+    return false;
+  }
+}
+
+type Work = { readonly [N in keyof EmbeddedWork]: EmbeddedWork[N] };
+type WorkCall = { readonly name: keyof Work; readonly args: readonly unknown[] };
+type WorkAnswer = { readonly result: unknown } | { readonly failure: FailureOnItsWay };
+
+/** An error would lose its class and its fields on the way; of the fields, those that people are told of. */
+interface FailureOnItsWay {
+  readonly message: string;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+const FIELDS = [
+  "name",
+  "code",
+  "severity",
+  "detail",
+  "hint",
+  "position",
+  "schema",
+  "table",
+  "column",
+  "constraint",
+  "routine",
+];
+
+function pack(error: unknown): FailureOnItsWay {
+  const source = Object(error) as Readonly<Record<string, unknown>>;
+  const fields = FIELDS.flatMap((name) => typeof source[name] === "string" ? [[name, source[name]]] : []);
+  return { message: error instanceof Error ? error.message : String(error), fields: Object.fromEntries(fields) };
+}
+
+function unpack({ message, fields }: FailureOnItsWay): Error {
+  return Object.assign(new Error(message), fields);
+}
+
+/** Deno (2.9) does not end a thread that computes: it goes on for as long as the process lives. */
+export const CAN_END_THREADS = !("Deno" in globalThis);
+
+const ROLE = "host-checker: works on the embedded database";
+
+/** A thread that an embedded database works on, as seen from outside. */
+export class EmbeddedThread {
+  // The thread's code is this very file, which knows by `workerData` that it runs as one; see matching/worker.ts.
+  readonly #worker = new Worker(new URL(import.meta.url), { workerData: ROLE });
+  readonly #calls: PromiseWithResolvers<unknown>[] = [];
+  #broken: Error | undefined;
+
+  constructor() {
+    this.#worker.on("message", (answer: WorkAnswer) => this.#hear(answer));
+    this.#worker.on("error", (error) => this.#break(error));
+    this.#worker.on("exit", () => this.#break(new Error("the thread of the embedded database ended")));
+  }
+
+  /** True from the end of the thread on, and from a failure on that is not a statement's: who knows what holds then. */
+  get isBroken(): boolean {
+    return this.#broken !== undefined;
+  }
+
+  /** True where it has not answered yet. */
+  get isBusy(): boolean {
+    return this.#calls.length > 0;
+  }
+
+  /** Calls are carried out in the order in which they are made. */
+  async call<N extends keyof Work>(
+    name: N,
+    ...args: Parameters<Work[N]>
+  ): Promise<Awaited<ReturnType<Work[N]>>> {
+    if (this.#broken !== undefined) throw this.#broken;
+    const waiting = Promise.withResolvers<unknown>();
+    this.#worker.postMessage({ name, args } satisfies WorkCall);
+    this.#calls.push(waiting);
+    return await waiting.promise as Awaited<ReturnType<Work[N]>>;
+  }
+
+  /** Ends the thread, whatever it does, where that can be done; to the files this is as a `kill -9` would be. */
+  async end(): Promise<void> {
+    this.#break(new Error("the thread of the embedded database was ended"));
+    await this.#worker.terminate();
+  }
+
+  #hear(answer: WorkAnswer): void {
+    const waiting = this.#calls.shift();
+    if ("result" in answer) return waiting?.resolve(answer.result);
+    const error = unpack(answer.failure);
+    waiting?.reject(error);
+    if (answer.failure.fields.severity !== "ERROR") this.#break(error);
+  }
+
+  #break(error: Error): void {
+    this.#broken ??= error;
+    for (const waiting of this.#calls.splice(0)) waiting.reject(this.#broken);
+  }
+}
+
+/** Answers one call after the other, in the order in which they come. */
+function serve(port: MessagePort): void {
+  const work = new EmbeddedWork();
+  const answer = async ({ name, args }: WorkCall): Promise<WorkAnswer> => {
+    try {
+      return { result: await (work[name] as (...args: readonly unknown[]) => unknown).apply(work, [...args]) };
+    } catch (error) {
+      return { failure: pack(error) };
+    }
+  };
+  let last: Promise<void> = Promise.resolve();
+  port.on("message", (call: WorkCall) => {
+    last = last.then(async () => port.postMessage(await answer(call)));
+  });
+}
+
+if (!isMainThread && workerData === ROLE && parentPort !== null) serve(parentPort);
