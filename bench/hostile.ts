@@ -4,7 +4,9 @@
  * to gigabytes or to nothing without end, a byte at a time, silence. Prints how much longer than 100 ms the good ones took, how late
  * they began, and what the producer held of memory. It runs on one core, the sites on another.
  *
- *     npm run bench:hostile -- [--seconds 30] [--runtime node|deno]
+ *     npm run bench:hostile -- [--seconds 30] [--runtime node|deno] [--only KIND] [--each]
+ *
+ * `--only gzip-bomb` has that kind alone beside the good sites, `--each` all kinds, one after the other.
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -37,7 +39,17 @@ const HOSTILE = [
   ...["/many-headers", "/bad-chunk", "/resets"],
 ];
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "30" }, runtime: { type: "string" } } });
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "30" },
+    runtime: { type: "string" },
+    only: { type: "string" },
+    each: { type: "boolean", default: false },
+  },
+});
+if (values.only !== undefined && !HOSTILE.includes(`/${values.only}`)) {
+  throw new Error(`--only takes one of ${HOSTILE.map((path) => path.slice(1)).join(", ")}`);
+}
 const seconds = Math.min(Number(values.seconds), MOST_SECONDS);
 
 interface Tally {
@@ -64,14 +76,22 @@ try {
     { length: GOOD },
     (_, n) => `http://127.0.0.1:${good}/good/${n} ${INTERVAL}s (systems)\n`,
   );
-  const hostileLines = HOSTILE.map((path) => `http://127.0.0.1:${hostile}${path} ${INTERVAL}s no such words\n`);
+  const lineOf = (path: string) => `http://127.0.0.1:${hostile}${path} ${INTERVAL}s no such words\n`;
+  const only = HOSTILE.filter((path) => values.only === undefined || path === `/${values.only}`);
+  const sets = [
+    { beside: "nobody", paths: [] as string[] },
+    ...values.each || only.length === 1
+      ? only.map((path) => ({ beside: path.slice(1), paths: [path] }))
+      : [{ beside: `${only.length} hostile`, paths: only }],
+  ];
   console.log(
-    "runtime  beside       checks  off by p50  p99  max ms  late p99 ms  missed  down  peak MB  hostile checks",
+    "runtime  beside                  checks  off by p50  p99  max ms  late p99 ms  missed  down  peak MB  hostile checks",
   );
   for (const runtime of Object.keys(RUNTIMES) as Runtime[]) {
     if (values.runtime !== undefined && values.runtime !== runtime) continue;
-    report(runtime, "nobody", await measure(runtime, goodLines));
-    report(runtime, `${HOSTILE.length} hostile`, await measure(runtime, [...goodLines, ...hostileLines]));
+    for (const { beside, paths } of sets) {
+      report(runtime, beside, await measure(runtime, [...goodLines, ...paths.map(lineOf)]));
+    }
   }
 } finally {
   await Promise.all(sites.map(stopped));
@@ -115,7 +135,7 @@ function report(runtime: Runtime, beside: string, { off, late, missed, down, hos
   };
   const columns: [string, number][] = [
     [runtime, -7],
-    [beside, -11],
+    [beside, -22],
     [String(off.length), 7],
     [ms(off, 0.5), 10],
     [ms(off, 0.99), 4],
