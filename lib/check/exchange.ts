@@ -39,6 +39,7 @@ export function exchange(
   head: RequestHead,
   watch: Stopwatch,
   signal: AbortSignal,
+  answerBegins: () => void,
 ): Promise<Answer | Failure> {
   watch.enter("first_byte");
   return wait(signal, (done) => {
@@ -57,7 +58,10 @@ export function exchange(
       body: (bytes) => body.bytes(bytes),
       end: () => body.end(),
     });
-    socket.once("data", () => watch.enter("body"));
+    socket.once("data", () => {
+      answerBegins();
+      watch.enter("body");
+    });
     socket.on("data", (piece: Buffer) => fail(parser.push(piece)));
     socket.once("end", () => fail(parser.close()));
     socket.once("error", (error) => fail(explain(error, parser)));
