@@ -140,7 +140,7 @@ function explainHandshake(error: Error): string {
   // The longest message of a handshake has the certificates.
   if (/EXCESSIVE_MESSAGE_SIZE/.test(code) || /PayloadTooLarge/.test(error.message)) return TOO_LONG_CHAIN;
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
-  if (onDeno && code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE") return DENO_UNREADABLE;
+  if (onDeno && /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|DEPTH_ZERO_SELF_SIGNED_CERT)$/.test(code)) return DENO_UNREADABLE;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
   const words = onDeno ? error.message : reason?.toLowerCase().replaceAll("_", " ") ?? error.message;
   return explainAlert(error, false) ?? `TLS handshake failed: ${words}`;

@@ -1,5 +1,5 @@
-/** Most of a handshake: certificates of 64 KiB, as many bytes of names of authorities, each of them RFC 8446's or the runtimes' most. */
-const MAX_HANDSHAKE_BYTES = 128 * 1024;
+/** Certificates have at most 64 KiB, and the rest is little: of names of authorities, the longest part, usual servers send 16 KiB at most. */
+const MAX_HANDSHAKE_BYTES = 80 * 1024;
 const MAX_HANDSHAKE_RECORDS = 500;
 /** Between the handshake and the first byte of the answer: session tickets come there, of some 250 bytes each, mostly two. */
 const MAX_IDLE_BYTES = 256 * 1024;
@@ -36,7 +36,6 @@ export class TlsRecords {
     const before = this.#bytes;
     this.#bytes += piece.length;
     this.#count(piece);
-    if (this.#records > MAX_RECORDS) return `the server sends more than ${MAX_RECORDS} TLS records`;
     if (this.#stage === "handshake") {
       if (this.#bytes > MAX_HANDSHAKE_BYTES) {
         return `the server's TLS handshake is longer than ${MAX_HANDSHAKE_BYTES / 1024} KiB`;
@@ -45,6 +44,7 @@ export class TlsRecords {
         ? `the server's TLS handshake comes in more than ${MAX_HANDSHAKE_RECORDS} records`
         : null;
     }
+    if (this.#records > MAX_RECORDS) return `the server sends more than ${MAX_RECORDS} TLS records`;
     // The answer may begin in this piece: that is known when TLS has undone it.
     return this.#stage === "waiting" && before > MAX_IDLE_BYTES
       ? `the server sends more than ${MAX_IDLE_BYTES / 1024} KiB in TLS before the answer`
