@@ -2,8 +2,9 @@
  * Do hostile sites falsify the figures of good ones? Runs the real producer, under Node and under Deno, on 100 good hosts that answer after
  * 100 ms, first alone and then beside hostile ones of all kinds: endless headers, 1 MiB in chunks of one byte, answers that unpack
  * to gigabytes or to nothing without end, a byte at a time, silence; TLS with hundreds of certificates, floods of session tickets, endless
- * handshakes; and last beside the one kind that no bound of the program stops, RSA keys with huge exponents. Prints how much longer than 100 ms the good ones took, how late
- * they began, and what the producer held of memory. It runs on one core, the sites on another.
+ * handshakes; and last beside the one kind that no bound of the program stops, RSA keys with huge exponents. Prints how much longer than
+ * 100 ms the good ones took, how late they began, and what the producer took of its core and of memory. It runs on one core, the sites
+ * on another.
  *
  *     npm run bench:hostile -- [--seconds 30] [--runtime node|deno] [--only KIND] [--each]
  *
@@ -20,7 +21,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Metric } from "../lib/metric.ts";
 import { chooseCores, MOST_SECONDS, moveTo, startOn } from "./producer/cores.ts";
-import { memory } from "./producer/usage.ts";
+import { cpuSeconds, memory } from "./producer/usage.ts";
 
 const RUNTIMES = {
   node: ["node", "--experimental-strip-types", "producer.ts"],
@@ -67,6 +68,8 @@ interface Tally {
   down: number;
   hostile: number;
   peak: number;
+  /** Share of one core that the producer used. */
+  cpu: number;
 }
 
 const cores = chooseCores();
@@ -98,7 +101,7 @@ try {
     : [{ beside: `${HOSTILE.length} hostile`, kinds: HOSTILE }, alone(UNBOUNDED)];
   const sets = [{ beside: "nobody", kinds: [] }, ...beside];
   console.log(
-    "runtime  beside                  checks  off by p50  p99  max ms  late p99 ms  missed  down  peak MB  hostile checks",
+    "runtime  beside                  checks  off by p50  p99  max ms  late p99 ms  missed  down  CPU %  peak MB  hostile checks",
   );
   for (const runtime of Object.keys(RUNTIMES) as Runtime[]) {
     if (values.runtime !== undefined && values.runtime !== runtime) continue;
@@ -120,7 +123,7 @@ async function measure(runtime: Runtime, lines: readonly string[], env: NodeJS.P
   await writeFile(hostsFile, lines.join(""));
   const command = [...RUNTIMES[runtime], "--stdout", "--log-level", "ERROR", hostsFile];
   const producer = startOn(cores.checker, command, { env, stdio: ["ignore", "pipe", "inherit"] });
-  const tally: Tally = { off: [], late: [], missed: 0, down: 0, hostile: 0, peak: 0 };
+  const tally: Tally = { off: [], late: [], missed: 0, down: 0, hostile: 0, peak: 0, cpu: 0 };
   const counted = Date.now() + WARM_UP * 1000;
   const exit = once(producer, "exit");
   const reading = (async () => {
@@ -130,7 +133,10 @@ async function measure(runtime: Runtime, lines: readonly string[], env: NodeJS.P
       if (Date.parse(metric.scheduled_at ?? "") >= counted) count(metric, tally);
     }
   })();
-  await delay((WARM_UP + seconds) * 1000);
+  await delay(WARM_UP * 1000);
+  const used = cpuSeconds(producer.pid as number);
+  await delay(seconds * 1000);
+  tally.cpu = (cpuSeconds(producer.pid as number) - used) / seconds;
   tally.peak = memory(producer.pid as number).peak;
   producer.kill("SIGTERM");
   await Promise.all([reading, exit]);
@@ -145,7 +151,7 @@ function count({ address, error, is_valid, latency, scheduled_at, checked_at }: 
   tally.late.push((Date.parse(checked_at ?? "") - Date.parse(scheduled_at ?? "")) / 1000);
 }
 
-function report(runtime: Runtime, beside: string, { off, late, missed, down, hostile, peak }: Tally): void {
+function report(runtime: Runtime, beside: string, { off, late, missed, down, hostile, peak, cpu }: Tally): void {
   const ms = (list: number[], part: number) => {
     const sorted = list.toSorted((a, b) => a - b);
     return ((sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? NaN) * 1000).toFixed(1);
@@ -160,6 +166,7 @@ function report(runtime: Runtime, beside: string, { off, late, missed, down, hos
     [ms(late, 0.99), 11],
     [String(missed), 6],
     [String(down), 4],
+    [(cpu * 100).toFixed(0), 5],
     [peak.toFixed(0), 7],
     [String(hostile), 14],
   ];
