@@ -111,7 +111,7 @@ async function fetchHead(
   findings: Findings,
   signal: AbortSignal,
 ): Promise<Answer | Failure> {
-  const { outcome, expiresAt } = await connect(url, options, findings.watch, signal);
+  const { outcome, expiresAt, answerBegins } = await connect(url, options, findings.watch, signal);
   // Of several certificates on the way, the one that ends the service first.
   if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
     findings.expiresAt = expiresAt;
@@ -120,7 +120,7 @@ async function fetchHead(
   // Another origin must not learn the password of this one.
   const authorization = url.origin === host.url.origin ? host.authorization : null;
   const head = { userAgent: options.userAgent, authorization };
-  const answer = await exchange(outcome, url, head, findings.watch, signal);
+  const answer = await exchange(outcome, url, head, findings.watch, signal, answerBegins);
   if (!(answer instanceof Failure)) findings.status = answer.status;
   return answer;
 }

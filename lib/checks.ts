@@ -5,6 +5,7 @@ import type { Host } from "./hosts.ts";
 import type { Metric } from "./metric.ts";
 import { missedMetrics } from "./missed.ts";
 import { type Changes, type Moment, type Recall, type Standing, Timetable, type Turn } from "./timetable.ts";
+import { whenSocketsAreServed } from "./when_sockets_are_served.ts";
 
 /** How many checks are under way at the same time, at most, and how each is made. */
 export interface ChecksOptions extends CheckOptions {
@@ -24,8 +25,6 @@ const LONGEST_WAIT = 1000;
  * were up. Fewer at once make no latency much better, and cost a part of the top rate.
  */
 const AT_ONCE = 8;
-/** Deno runs immediates again and again before it looks at a socket; after a timer, even of no time, it has looked. */
-const whenSocketsAreServed: (work: () => void) => unknown = "Deno" in globalThis ? setTimeout : setImmediate;
 /** A check that takes more than so many seconds makes its host a slow one or, where it fails, a suspect: see timetable/slots.ts. */
 const SLOW = 1;
 /**

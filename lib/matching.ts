@@ -87,7 +87,7 @@ export function openMatcher(
       }
       const question = {
         source: pattern.source,
-        bytes: aloneInItsBuffer(page.bytes),
+        bytes: bufferOf(page.bytes),
         contentType: page.contentType,
       };
       const outcome = new Promise<boolean | Unmatched>((resolve, reject) => {
@@ -107,9 +107,9 @@ function defaultWorkers(): number {
   return navigator.hardwareConcurrency > 2 ? 2 : 1;
 }
 
-/** What goes to a worker takes its whole buffer along, which may hold what belongs to others. */
-function aloneInItsBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+/** A buffer with these bytes alone: theirs may hold what belongs to others, and goes over to a worker as a whole. */
+function bufferOf(bytes: Uint8Array): ArrayBuffer {
   const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) return new Uint8Array(buffer);
-  return new Uint8Array(bytes);
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) return buffer;
+  return new Uint8Array(bytes).buffer;
 }

@@ -22,6 +22,7 @@ import { RUNTIMES } from "./support/programs.ts";
 import type { Runtime } from "./support/programs.ts";
 import { answer, openSite } from "./support/site.ts";
 import type { Site } from "./support/site.ts";
+import { TLS_FLOODS } from "./support/tls_floods.ts";
 
 const certificates = new Certificates();
 afterAll(() => certificates[Symbol.dispose]());
@@ -375,6 +376,9 @@ const ALERTS: Readonly<Record<number, string>> = {
   120: "no_application_protocol",
 };
 
+const both = (detail: string | null): Readonly<Record<Runtime, string | null>> => ({ node: detail, deno: detail });
+const DENO_CANNOT = "certificate cannot be used by Deno's TLS: its key is none of RSA of 2048 to 8192 bits";
+
 describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) => {
   const detailsOf = async (places: Readonly<Record<string, number>>) => {
     const targets = Object.entries(places).map(([name, port]) => targetOf(name, `https://localhost:${port}/`));
@@ -452,6 +456,45 @@ describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) =
           : { error: "tls", error_detail: expect.stringContaining(DENO_LACKS) },
       );
     }
+  });
+});
+
+/** What comes of servers that send too much of TLS; of those that end a handshake of their own accord, each runtime has its words. */
+const EXCESSES = {
+  "tls-endless-handshake": {
+    node: "the server's TLS handshake is longer than 80 KiB",
+    deno: "TLS handshake failed: received unexpected handshake message: got HelloRequest when expecting Certificate",
+  },
+  "tls-handshake-crumbs": both("the server's TLS handshake comes in more than 500 records"),
+  "tls-tickets": both("the server sends more than 256 KiB in TLS before the answer"),
+  "tls-one-byte-records": both("the server sends more than 10000 TLS records"),
+  "tls-many-certificates": both("the server's certificates are longer than 64 KiB"),
+  "tls-many-names": both(null),
+  "tls-rsa-16384": {
+    node: "bits, more than 8192",
+    deno: DENO_CANNOT,
+  },
+} as const satisfies Partial<Record<keyof typeof TLS_FLOODS, Readonly<Record<Runtime, string | null>>>>;
+
+describe("check of servers that send too much of TLS", () => {
+  const stack = new AsyncDisposableStack();
+  const targets: Target[] = [];
+  beforeAll(async () => {
+    for (const name of Object.keys(EXCESSES) as (keyof typeof EXCESSES)[]) {
+      const { port } = stack.use(await TLS_FLOODS[name](certificates));
+      targets.push(targetOf(name, `https://localhost:${port}/`));
+    }
+  });
+  afterAll(() => stack.disposeAsync());
+
+  it.each(RUNTIMES)("check bounds what it takes, and says which bound it was, under %s", async (runtime) => {
+    const checked = await runChecks(runtime, { names: {}, targets }, "in-turn");
+    const told = [...checked].map(([name, { metric: { error, error_detail } }]) => [name, [error, error_detail]]);
+    const expected = Object.entries(EXCESSES).map(([name, { [runtime]: detail }]) => [
+      name,
+      [detail === null ? null : "tls", detail && expect.stringContaining(detail)],
+    ]);
+    expect(Object.fromEntries(told)).toEqual(Object.fromEntries(expected));
   });
 });
 

@@ -1,8 +1,9 @@
-import type { Answer } from "./exchange.ts";
+import type { Answer, BodyReader } from "./exchange.ts";
 import { type Decoder, openDecoder } from "./decoding.ts";
 import { Failure } from "./failure.ts";
 import { GrowingBuffer } from "./growing_buffer.ts";
 import { transferCodings } from "./head.ts";
+import { Pace } from "./pace.ts";
 import { wait } from "./wait.ts";
 
 /** How much of a body is read, in bytes after decompression. */
@@ -31,6 +32,7 @@ export function readBody(answer: Answer, signal: AbortSignal): Promise<Body | Fa
       close();
     };
     const fail = (detail: string) => end(new Failure("body", detail));
+    const pace = new Pace(answer);
     const decoder = openDecoder(codingsOf(answer), {
       bytes(bytes) {
         if (collected.length > MAX_BODY_BYTES) return;
@@ -41,16 +43,23 @@ export function readBody(answer: Answer, signal: AbortSignal): Promise<Body | Fa
       },
       end: () => end({ bytes: collected.bytes, isCut: false }),
       fail,
-    });
+    }, pace);
     if (typeof decoder === "string") fail(decoder);
     // What came before a connection broke is judged first: it came first, whenever its decoder is done with it.
-    else answer.flow({ ...bound(decoder), fail: (failure) => decoder.stop(() => end(failure)) });
+    else answer.flow(readerOf(decoder, pace, end));
     return close;
   });
 }
 
-function bound(decoder: Decoder) {
-  return { bytes: (bytes: Buffer) => decoder.write(bytes), end: () => decoder.end() };
+function readerOf(decoder: Decoder, pace: Pace, end: (failure: Failure) => void): BodyReader {
+  return {
+    bytes(bytes) {
+      pace.begin();
+      decoder.write(bytes);
+    },
+    end: () => decoder.end(),
+    fail: (failure) => decoder.stop(() => end(failure)),
+  };
 }
 
 /** What is to be undone, in the order in which it was done: the content's codings, then those of the transfer. */

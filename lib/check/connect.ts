@@ -12,14 +12,18 @@ export type Connection = Omit<Secured, "outcome"> & { readonly outcome: Socket |
 /** Resolves the name of `url`, connects, and with https: shakes hands; each a phase of `watch`. */
 export async function connect(url: URL, route: Route, watch: Stopwatch, signal: AbortSignal): Promise<Connection> {
   const found = await find(url.hostname, route, watch, signal);
-  if (found instanceof Failure) return { outcome: found, expiresAt: null };
+  if (found instanceof Failure) return withoutTls(found);
   watch.enter("connect");
   const addresses = permitted(found, route.isBlocked);
-  if (addresses instanceof Failure) return { outcome: addresses, expiresAt: null };
+  if (addresses instanceof Failure) return withoutTls(addresses);
   const socket = await dial(addresses, portOf(url), signal);
-  if (socket instanceof Failure || url.protocol === "http:") return { outcome: socket, expiresAt: null };
+  if (socket instanceof Failure || url.protocol === "http:") return withoutTls(socket);
   watch.enter("tls");
   return secure(socket, url.hostname, route.certificates, signal);
+}
+
+function withoutTls(outcome: Socket | Failure): Connection {
+  return { outcome, expiresAt: null, answerBegins() {} };
 }
 
 async function find(hostname: string, { names }: Route, watch: Stopwatch, signal: AbortSignal) {

@@ -7,6 +7,7 @@ import {
   createInflateRaw,
   createZstdDecompress,
 } from "node:zlib";
+import type { Pace } from "./pace.ts";
 
 /** Told what comes of decoding. After `end` or `fail` nothing more is told. */
 export interface Decoded {
@@ -32,6 +33,10 @@ export interface Decoder {
 const MAX_CODINGS = 5;
 /** Frames of one body, since each costs a decoder, however little is in it. */
 const MAX_FRAMES = 1000;
+/** Bytes between two codings of one body: what unpacks to more than comes on the way may be coded again. */
+const MAX_BETWEEN_BYTES = 8 * 1024 * 1024;
+/** Bytes that a decoder is given at one time: under Deno nothing else runs until it is done with them. */
+const PIECE_BYTES = 16 * 1024;
 
 type Make = (beginning: Buffer) => Transform;
 
@@ -53,9 +58,9 @@ function isZlib(beginning: Buffer): boolean {
 
 /**
  * Undoes `codings`, given in the order in which they were applied; `identity` is none. Gives a text for a person where one of them is not
- * known, or there are too many.
+ * known, or there are too many. `pace` is kept between its pieces.
  */
-export function openDecoder(codings: readonly string[], decoded: Decoded): Decoder | string {
+export function openDecoder(codings: readonly string[], decoded: Decoded, pace: Pace): Decoder | string {
   const names = codings.map((coding) => coding.toLowerCase()).filter((name) => name !== "identity" && name !== "none");
   if (names.length > MAX_CODINGS) return `the body has more than ${MAX_CODINGS} codings`;
   const unknown = names.find((name) => !Object.hasOwn(CODINGS, name));
@@ -63,7 +68,7 @@ export function openDecoder(codings: readonly string[], decoded: Decoded): Decod
   // All of them: which one finds out first depends on how far each has come.
   const undecodable = `the body does not decode as ${names.join(", ")}`;
   const tell = (detail = undecodable) => decoded.fail(detail);
-  return names.reduce<Decoder>((next, name) => new Stage(name, next, tell), plain(decoded));
+  return names.reduce<Decoder>((next, name) => new Stage(name, next, tell, pace), plain(decoded));
 }
 
 /** Passes on what comes. */
@@ -91,6 +96,7 @@ class Stage implements Decoder {
   readonly #name: string;
   readonly #next: Decoder;
   readonly #tell: (detail?: string) => void;
+  readonly #pace: Pace;
   readonly #waiting: Buffer[] = [];
   /** The last byte that came; of the beginning as many as tell the wrapping. */
   #held: Buffer = NOTHING;
@@ -102,15 +108,18 @@ class Stage implements Decoder {
   #given = 0;
   #atWork: Buffer | undefined;
   #frames = 0;
+  /** Bytes that were passed on. */
+  #passed = 0;
   #isLast = false;
   #stopped: (() => void) | undefined;
   #isOver = false;
 
   /** `next` gets what is decoded; `tell` hears why something cannot be. */
-  constructor(name: string, next: Decoder, tell: (detail?: string) => void) {
+  constructor(name: string, next: Decoder, tell: (detail?: string) => void, pace: Pace) {
     this.#name = name;
     this.#next = next;
     this.#tell = tell;
+    this.#pace = pace;
   }
 
   write(bytes: Buffer): void {
@@ -119,7 +128,9 @@ class Stage implements Decoder {
     this.#hasBegun ||= whole.length >= MOST_HELD;
     this.#held = this.#hasBegun ? whole.subarray(-1) : whole;
     if (!this.#hasBegun) return;
-    this.#waiting.push(whole.subarray(0, -1));
+    for (let at = 0; at < whole.length - 1; at += PIECE_BYTES) {
+      this.#wait(whole.subarray(at, Math.min(at + PIECE_BYTES, whole.length - 1)));
+    }
     this.#goOn();
   }
 
@@ -128,8 +139,13 @@ class Stage implements Decoder {
     this.#isLast = true;
     // Nothing at all decodes to nothing.
     if (this.#held.length === 0) return this.#end();
-    this.#waiting.push(Buffer.concat([this.#held, BEHIND_THE_END]));
+    this.#wait(Buffer.concat([this.#held, BEHIND_THE_END]));
     this.#goOn();
+  }
+
+  #wait(piece: Buffer): void {
+    this.#waiting.push(piece);
+    this.#pace.add(piece.length);
   }
 
   stop(then: () => void): void {
@@ -146,12 +162,12 @@ class Stage implements Decoder {
   #goOn(): void {
     if (this.#isOver || this.#atWork !== undefined) return;
     const piece = this.#waiting.shift();
+    this.#pace.take(piece?.length ?? 0);
     if (piece === undefined) {
       // All was taken, the byte behind the end too.
       if (this.#isLast) this.#fail();
       else if (this.#stopped !== undefined) this.#next.stop(this.#stopped);
     } else if (this.#isPadding) this.#pass(piece);
-    else if (piece.length === 0) this.#goOn();
     else this.#give(piece);
   }
 
@@ -162,17 +178,24 @@ class Stage implements Decoder {
       if (this.#isOver || this.#atWork !== piece) return;
       this.#given += piece.length;
       this.#atWork = undefined;
-      this.#goOn();
+      this.#pace.next(() => this.#goOn());
     });
   }
 
   #open(beginning: Buffer): Transform {
     this.#given = 0;
     const frame = (CODINGS[this.#name] as Make)(beginning);
-    frame.on("data", (bytes: Buffer) => this.#isOver || this.#next.write(bytes));
+    frame.on("data", (bytes: Buffer) => this.#passOn(bytes));
     frame.once("end", () => this.#endFrame(frame));
     frame.on("error", () => this.#fail());
     return frame;
+  }
+
+  #passOn(bytes: Buffer): void {
+    if (this.#isOver) return;
+    this.#passed += bytes.length;
+    if (this.#passed > MAX_BETWEEN_BYTES) this.#fail(TOO_MUCH_BETWEEN);
+    else this.#next.write(bytes);
   }
 
   /** A frame has ended before it had taken all of the piece at work. */
@@ -184,9 +207,15 @@ class Stage implements Decoder {
     frame.destroy();
     if (this.#isAtEnd && rest.length === BEHIND_THE_END.length) this.#end();
     else if (++this.#frames === MAX_FRAMES) this.#fail(`the body has more than ${MAX_FRAMES} frames of ${this.#name}`);
-    else if (this.#name === "zstd") this.#give(rest);
+    else if (this.#name === "zstd") this.#beginFrame(rest);
     else if (this.#name.endsWith("gzip")) this.#pass(rest);
     else this.#fail();
+  }
+
+  /** Begins the next frame, whose beginning is at work until then. */
+  #beginFrame(beginning: Buffer): void {
+    this.#atWork = beginning;
+    this.#pace.next(() => this.#isOver || this.#give(beginning));
   }
 
   get #isAtEnd(): boolean {
@@ -212,3 +241,5 @@ class Stage implements Decoder {
     this.#tell(detail);
   }
 }
+
+const TOO_MUCH_BETWEEN = `the body has more than ${MAX_BETWEEN_BYTES / 1024 / 1024} MiB between two of its codings`;

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { AnswerParser } from "./answer_parser.ts";
 import { codeOf, Failure } from "./failure.ts";
 import type { Head } from "./head.ts";
+import type { Flow } from "./pace.ts";
 import { explainTls } from "./secure.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 import { wait } from "./wait.ts";
@@ -20,7 +21,7 @@ export interface BodyReader {
 }
 
 /** The head of an answer, and its body, which is still to be read. */
-export interface Answer extends Head {
+export interface Answer extends Head, Flow {
   /** Gives the body to `reader`; once. */
   flow(reader: BodyReader): void;
   /** Closes the connection. */
@@ -38,6 +39,7 @@ export function exchange(
   head: RequestHead,
   watch: Stopwatch,
   signal: AbortSignal,
+  answerBegins: () => void,
 ): Promise<Answer | Failure> {
   watch.enter("first_byte");
   return wait(signal, (done) => {
@@ -50,12 +52,16 @@ export function exchange(
       done(failure);
       body.fail(failure);
     };
+    const connection = { pause: () => void socket.pause(), resume: () => void socket.resume(), close };
     const parser = new AnswerParser({
-      head: ({ status, fields }) => done({ status, fields, flow: (reader) => body.flow(reader), close }),
+      head: ({ status, fields }) => done({ status, fields, flow: (reader) => body.flow(reader), ...connection }),
       body: (bytes) => body.bytes(bytes),
       end: () => body.end(),
     });
-    socket.once("data", () => watch.enter("body"));
+    socket.once("data", () => {
+      answerBegins();
+      watch.enter("body");
+    });
     socket.on("data", (piece: Buffer) => fail(parser.push(piece)));
     socket.once("end", () => fail(parser.close()));
     socket.once("error", (error) => fail(explain(error, parser)));

@@ -5,7 +5,9 @@ import type { DetailedPeerCertificate, SecureContext, TLSSocket } from "node:tls
 import { codeOf, Failure } from "./failure.ts";
 import { type CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
 import { literalAddress } from "./resolve.ts";
+import { TlsRecords } from "./tls_records.ts";
 import { wait } from "./wait.ts";
+import { WatchedSocket } from "./watched_socket.ts";
 
 /** What came of a handshake. */
 export interface Secured {
@@ -13,6 +15,8 @@ export interface Secured {
   readonly outcome: TLSSocket | Failure;
   /** The earliest expiry on the path that was verified; where none was, of what the server sent. Null where it sent nothing. */
   readonly expiresAt: Date | null;
+  /** To be called when the answer's first byte has come. */
+  readonly answerBegins: () => void;
 }
 
 const onDeno = "Deno" in globalThis;
@@ -45,8 +49,15 @@ export function secure(
   return wait(signal, (done) => {
     const name = hostname.replace(/\.$/, "");
     const address = literalAddress(name)?.address;
+    const records = new TlsRecords();
+    const answerBegins = () => records.enter("answer");
+    const watched = new WatchedSocket(socket, (piece) => {
+      const excess = records.take(piece);
+      if (excess !== null) tls.destroy(new BoundError(excess));
+      return excess === null;
+    });
     const tls = connect({
-      socket,
+      socket: watched,
       // An address is no server name (RFC 6066, section 3), but the certificate has to name it all the same.
       ...(address === undefined ? { servername: name } : { host: address }),
       ALPNProtocols: ["http/1.1"],
@@ -58,13 +69,14 @@ export function secure(
     const refuse = (detail: string, expiresAt: Date | null = null) => {
       tls.destroy();
       socket.destroy();
-      done({ outcome: new Failure("tls", detail), expiresAt });
+      done({ outcome: new Failure("tls", detail), expiresAt, answerBegins });
     };
     tls.once("secureConnect", () => {
+      records.enter("waiting");
       // A code, whatever its type says.
       const verdict = { isTrusted: tls.authorized === true, code: String(tls.authorizationError) };
       const { reason, expiresAt } = certificates.judge(sentChain(tls), address ?? name, verdict);
-      if (reason === null) done({ outcome: tls, expiresAt });
+      if (reason === null) done({ outcome: tls, expiresAt, answerBegins });
       else refuse(reason, expiresAt);
     });
     tls.on("error", (error) => {
@@ -110,11 +122,17 @@ function sentChain(tls: TLSSocket): readonly Buffer[] {
   return chain;
 }
 
+/** A server sends more of TLS than is borne with. */
+class BoundError extends Error {
+  override name = "BoundError";
+}
+
 /** What comes of a server that speaks plain HTTP. */
 export const NOT_TLS = "the answer is not TLS";
 const CLOSED = "connection was closed during the TLS handshake";
 
 function explainHandshake(error: Error): string {
+  if (error instanceof BoundError) return error.message;
   const code = codeOf(error);
   if (code === "ECONNRESET" || code === "EPIPE" || /received fatal alert: CloseNotify/.test(error.message)) {
     return CLOSED;
@@ -122,7 +140,7 @@ function explainHandshake(error: Error): string {
   // The longest message of a handshake has the certificates.
   if (/EXCESSIVE_MESSAGE_SIZE/.test(code) || /PayloadTooLarge/.test(error.message)) return TOO_LONG_CHAIN;
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
-  if (onDeno && code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE") return DENO_UNREADABLE;
+  if (onDeno && /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|DEPTH_ZERO_SELF_SIGNED_CERT)$/.test(code)) return DENO_UNREADABLE;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
   const words = onDeno ? error.message : reason?.toLowerCase().replaceAll("_", " ") ?? error.message;
   return explainAlert(error, false) ?? `TLS handshake failed: ${words}`;
@@ -157,6 +175,7 @@ const SECOND_HANDSHAKE = onDeno ? "it may want to renegotiate, which Deno's TLS 
  * server looks at the certificate that it wants of a client when the handshake has ended here.
  */
 export function explainTls(error: Error): string | null {
+  if (error instanceof BoundError) return error.message;
   const alert = explainAlert(error, true);
   const code = /^ERR_SSL_(.+)$/.exec(codeOf(error))?.[1];
   if (alert !== null || code === undefined || code.includes("UNEXPECTED_EOF")) return alert;

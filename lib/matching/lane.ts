@@ -36,7 +36,7 @@ export class Lane {
 
   /** Lets a job wait for as long as it may take, at most. */
   add(job: Job, isKnown: boolean): void {
-    const size = job.question.bytes.length;
+    const size = job.question.bytes.byteLength;
     if (this.#bytes + size > this.#options.mostBytes) return job.resolve(new Unmatched(CROWDED, "missed"));
     const waiting: Waiting = { job, timer: setTimeout(() => this.#giveUp(waiting), job.limit * 1000) };
     this.#bytes += size;
@@ -58,7 +58,7 @@ export class Lane {
 
   #leave(waiting: Waiting): void {
     clearTimeout(waiting.timer);
-    this.#bytes -= waiting.job.question.bytes.length;
+    this.#bytes -= waiting.job.question.bytes.byteLength;
     this.#known.delete(waiting);
     this.#others.delete(waiting);
   }

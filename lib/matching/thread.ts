@@ -83,7 +83,7 @@ export class Thread {
     worker.ref();
     try {
       // What goes over for good costs no copy; but who may be stopped within its budget is asked once more.
-      worker.postMessage(question, budget === null ? [question.bytes.buffer] : []);
+      worker.postMessage(question, budget === null ? [question.bytes] : []);
       return await promise;
     } catch (error) {
       this.#worker = undefined;

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { oddRsaKey } from "./odd_rsa.ts";
 
 /** A key and the chain that a server sends with it, both PEM. */
 export interface Identity {
@@ -217,6 +218,30 @@ export class Certificates implements Disposable {
   long(count: number): Identity {
     const { key, cert } = this.good;
     return { key, cert: cert + this.#read("crossed.pem").repeat(count - 2) };
+  }
+
+  /** Authorities with names of 2 KB each. */
+  longNames(count: number): string[] {
+    return Array.from({ length: count }, (_, index) => {
+      const units = Array.from({ length: 28 }, (_, unit) => `/OU=${String(unit).padEnd(60, "x")}`).join("");
+      const subject = ["-subj", `/CN=authority ${index}${units}`, "-days", "10"];
+      this.#openssl("req", "-x509", "-new", "-key", "leaf.key", ...subject, "-out", "long-name.pem");
+      return this.#read("long-name.pem");
+    });
+  }
+  /** A chain of `count` certificates that were all signed with one RSA key, each by the next; the last one by itself. */
+  hugeRsa(bits: number, exponent: "usual" | "huge", count: number): Identity {
+    const name = `rsa-${bits}-${exponent}`;
+    writeFileSync(join(this.#folder, `${name}.key`), oddRsaKey(bits, exponent));
+    const subject = (level: number) => level === 0 ? "localhost" : `level ${level}`;
+    const chain: string[] = [];
+    for (let level = count - 1; level >= 0; level--) {
+      const issuer = level === count - 1 ? undefined : `${name}-${level + 1}`;
+      const extensions = level === 0 ? [LOOPBACK_NAMES] : [AUTHORITY];
+      this.#make(`${name}-${level}`, issuer, { key: name, subject: subject(level), extensions }, name);
+      chain.unshift(this.#read(`${name}-${level}.pem`));
+    }
+    return { key: this.#read(`${name}.key`), cert: chain.join("") };
   }
 
   /** A server's certificate that an intermediate signed; the usual key signs, whatever its certificate is. */

@@ -380,6 +380,12 @@ export const CASES: Readonly<Record<string, Case>> = {
   "gzip of nothing without end": bad("body", 200, "/endless-empty-members", TOO_MUCH),
   // Which of two bounds it meets first is the machine's to decide.
   "zstd of nothing without end": bad("body", 200, "/endless-empty-frames", undefined),
+  "deflate of nothing in a small gzip": bad(
+    "body",
+    200,
+    "/empty-blocks-in-gzip",
+    "the body has more than 8 MiB between two of its codings",
+  ),
   "zstd of nothing 2,000 times": bad("body", 200, "/empty-frames", "the body has more than 1000 frames of zstd"),
   "gzip": up(200, "/gzip", "^All systems normal$"),
   "x-gzip": up(200, "/x-gzip", "^All systems normal$"),

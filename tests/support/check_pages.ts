@@ -136,6 +136,9 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/empty-frames": encoded("zstd", Buffer.concat(Array<Buffer>(2000).fill(zstdCompressSync("")))),
   "/endless-empty-frames": floodOf(`${OK}Content-Encoding: zstd\r\n\r\n`, zstdCompressSync("")),
 
+  // 9 MiB of nothing in 9 KiB: what comes of one coding goes to the next.
+  "/empty-blocks-in-gzip": encoded("deflate, gzip", gzipSync(Buffer.alloc(9 * MIB, Buffer.of(0, 0, 0, 0xff, 0xff)))),
+
   "/silent": () => {},
   "/closes": (socket) => socket.destroy(),
   "/resets": (socket) => socket.resetAndDestroy(),
