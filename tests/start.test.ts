@@ -9,6 +9,7 @@ import { runtimeTooOld } from "../lib/start.js";
 import { bundle } from "../tools/bundle/bundle.ts";
 import { cloneProject } from "./support/clone.ts";
 import { eventually } from "./support/eventually.ts";
+import { answer, openSite } from "./support/site.ts";
 
 // What greets somebody whose Node is too old, or who has not run npm ci; and that a script's program ends with its npm.
 
@@ -111,6 +112,25 @@ describe("npm's scripts", () => {
       expect(command.split("&&").at(-1)?.trim()).toMatch(/^exec /);
     },
   );
+
+  it("Ctrl-C at a terminal, of which npm sends a copy, ends no check that is under way", async () => {
+    await using site = await openSite((socket) =>
+      void setTimeout(() => socket.end(answer("200 OK", {}, "fine")), 1500)
+    );
+    writeFileSync(join(place, "slow.txt"), `http://127.0.0.1:${site.port}/ 1h\n`);
+    const npm = spawn("npm", ["run", "-s", "producer", "--", "--stdout", join(place, "slow.txt")], {
+      cwd: ROOT,
+      detached: true,
+    });
+    const output = { said: "", printed: "" };
+    npm.stderr.setEncoding("utf8").on("data", (text: string) => output.said += text);
+    npm.stdout.setEncoding("utf8").on("data", (text: string) => output.printed += text);
+    const closed = new Promise<number | null>((resolve) => npm.once("close", resolve));
+    await eventually(() => site.requests.length > 0, () => `nothing is checked:\n${output.said}`);
+    process.kill(-(npm.pid as number), "SIGINT");
+    expect(await closed, output.said).toBe(0);
+    expect(JSON.parse(output.printed)).toMatchObject({ status_code: 200, is_valid: true });
+  });
 
   // A shell that got the signal would end, and leave the program running without anybody.
   it.each(["SIGTERM", "SIGINT"] as const)("%s to npm drains the producer, and none is left", async (signal) => {
