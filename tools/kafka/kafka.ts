@@ -195,7 +195,7 @@ function isRunning(child: ChildProcess): boolean {
 }
 
 /** The folder with the broker's jars, fetched once for each version of pom.xml. */
-async function fetchJars(): Promise<string> {
+export async function fetchJars(): Promise<string> {
   const pom = join(HERE, "pom.xml");
   const version = createHash("sha256").update(await readFile(pom)).digest("hex").slice(0, 12);
   const lib = join(ROOT, ".cache", `kafka-${version}`);
