@@ -38,7 +38,7 @@ describe.runIf(engine !== undefined)("make", () => {
   /** A fresh clone, of a name of its own, which compose takes for the project's. */
   function cloned() {
     const folder = join(parent, `clone${++count}`);
-    cpSync(join(engine as string, "clone"), folder, { recursive: true });
+    cpSync(join(engine as string, "clone"), folder, { recursive: true, preserveTimestamps: true });
     const run = (command: string, ...args: string[]) => {
       const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: "utf8" });
       expect(status, `${command} ${args.join(" ")}\n${stdout}${stderr}`).toBe(0);
