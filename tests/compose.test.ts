@@ -4,6 +4,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { blocksIn } from "./support/documents.ts";
 import { temporaryKafka } from "./support/kafka.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
@@ -92,6 +93,9 @@ describe.runIf(engine !== undefined)("make", () => {
         return compose("exec", "-T", "postgres", "psql", "-U", "checker", "-d", "monitoring", "-Atc", sql).trim();
       };
       await expect.poll(() => Number(rows()), { timeout: 60_000 }).toBeGreaterThan(3);
+      for (const port of [9464, 9465]) {
+        expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status, `${port}`).toBe(200);
+      }
       await logs(/producer.*first check is due/, /consumer.*host_metrics/, /postgres.*ready to accept/);
     } finally {
       make("stop");
@@ -126,11 +130,9 @@ describe.runIf(engine !== undefined)("make", () => {
     cpSync(certFile, join(folder, "certs/ssl_cert_file.cert"));
     // As docs/production.md says of root.
     execFileSync("sh", ["-c", "chgrp 65532 certs/* && chmod 640 certs/*"], { cwd: folder });
-    // What is on this machine's loopback a container reaches in the machine's network only: both programs share its ports there.
-    writeFileSync(
-      join(folder, "compose.override.yaml"),
-      "services:\n  producer: { network_mode: host, environment: { LISTEN: '127.0.0.1:9465' } }\n  consumer: { network_mode: host }\n",
-    );
+    // For services on this machine's loopback: what docs/production.md says.
+    const [override] = blocksIn("yaml");
+    writeFileSync(join(folder, "compose.override.yaml"), (override as NonNullable<typeof override>).text);
     make("start");
     try {
       const rows = async () =>
