@@ -60,7 +60,7 @@ stop:
 	$(compose) --profile local down
 
 logs:
-	$(compose) logs --follow --tail 100
+	$(compose) --profile local logs --follow --tail 100
 
 test:
 	npm ci

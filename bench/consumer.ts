@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { onStopSignal } from "../lib/stop_signals.ts";
 import { formatTable } from "../lib/table_text.ts";
 import { type Arena, openArena, PARTITIONS, SERVER_SETTINGS } from "./consumer/arena.ts";
 import { type Contestant, type Figures, type Line, toLines } from "./consumer/contest.ts";
@@ -105,7 +106,7 @@ function print(lines: readonly Line[], freshness: readonly Freshness[], { rows, 
 
 async function main(wishes: Wishes): Promise<void> {
   const interrupted = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
+  onStopSignal(() => interrupted.abort());
   const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(LIMIT * 60_000)]);
   await using arena = await openArena(wishes.rows, signal);
   const results = await compete(arena, wishes);

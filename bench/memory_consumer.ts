@@ -5,6 +5,7 @@
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { onStopSignal } from "../lib/stop_signals.ts";
 import { loadClient } from "../lib/kafka_client.ts";
 import { type Arena, newTable, openArena, PARTITIONS } from "./consumer/arena.ts";
 import { makeMetric, toMessage } from "./consumer/metrics.ts";
@@ -63,7 +64,7 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 const [runtime, client] = [values.runtime as Runtime, values.client as Client];
 const interrupted = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => interrupted.abort());
+onStopSignal(() => interrupted.abort());
 await using arena = await openArena(
   1,
   AbortSignal.any([interrupted.signal, AbortSignal.timeout((minutes + 5) * MINUTE)]),

@@ -4,6 +4,7 @@ import { jsonLine, Log, type LogFormat, type LogLevel, terminalLine } from "./lo
 import { isForced, paintFor } from "./paint.ts";
 import { printable } from "./printable.ts";
 import { colourVariables, type Environment, environmentOf, type Parsed, type ProgramName } from "./settings.ts";
+import { onStopSignal } from "./stop_signals.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a program is given to work with. */
@@ -112,7 +113,7 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
     log.error(`The start is not over ${START_LIMIT} s after that: leaving`);
     process.exit(1);
   };
-  const onSignal = (signal: NodeJS.Signals) => {
+  onStopSignal((signal) => {
     if (stop.signal.aborted) {
       log.warn(`${signal} again: leaving at once`);
       process.exit(1);
@@ -120,9 +121,7 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
     log.info(`${signal}: finishing what is under way (once more to leave at once)`);
     if (!hasLimits) starting = setTimeout(leave, START_LIMIT * 1000);
     stop.abort(signal);
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  });
   const afterStop = (seconds: number) => {
     hasLimits = true;
     clearTimeout(starting);

@@ -4,7 +4,9 @@ import { expect, it } from "vitest";
 
 const root = new URL("../", import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), "utf8");
-const library = globSync("lib/**/*.ts", { cwd: root }).toSorted();
+/** What producer.ts and consumer.ts start: they stand above the rooms. */
+const programs = ["lib/producer.ts", "lib/consumer.ts"];
+const library = globSync("lib/**/*.{ts,js}", { cwd: root }).filter((path) => !programs.includes(path)).toSorted();
 
 /** What each file of lib/ imports from lib/, by value or by type. */
 const imports = new Map(library.map((path) => {
@@ -70,13 +72,13 @@ it.each(STRANGERS)("%s.ts knows nothing of what matches %s", (room, others) => {
   expect([...known].filter((path) => others.test(path))).toEqual([]);
 });
 
-it("lib/ is silent: program.ts alone prints, logs or ends the process", () => {
+it("lib/ is silent: program.ts alone prints, logs or ends the process, and start.js before it", () => {
   const loud = library.filter((path) => /console\.|process\.(?:exit|std(?:out|err))/.test(read(path)));
-  expect(loud).toEqual(["lib/program.ts"]);
+  expect(loud).toEqual(["lib/program.ts", "lib/start.js"]);
 });
 
 it("only settings.ts reads the environment", () => {
-  const readers = [...library, "producer.ts", "consumer.ts"].filter((path) =>
+  const readers = [...library, ...programs].filter((path) =>
     /process\s*\.\s*env|Deno\s*\.\s*env|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*"node:process"/.test(read(path))
   );
   expect(readers).toEqual(["lib/settings.ts"]);

@@ -277,8 +277,19 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
     producer.kill("SIGINT");
     await producer.says("SIGINT: finishing what is under way");
-    producer.kill("SIGINT");
+    producer.kill("SIGTERM");
     expect(await producer.ended).toMatchObject({ code: 1 });
+  });
+
+  it("so does the same signal, when it is no longer the copy that npm sends", async () => {
+    await using site = await openPages();
+    const hosts = writeHosts(`http://127.0.0.1:${site.port}/never 1s`);
+    await using producer = start(runtime, "producer", ["--stdout", "--timeout", "60", hosts]);
+    await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
+    const again = setInterval(() => producer.kill("SIGINT"), 100);
+    expect(await producer.ended).toMatchObject({ code: 1 });
+    clearInterval(again);
+    expect(producer.stderr).not.toContain("made");
   });
 
   it("a start that hangs is left some seconds after the first signal", async () => {

@@ -152,7 +152,7 @@ describe.runIf(canRun)("no secret appears", () => {
       await running.says(expected);
       running.kill("SIGTERM");
       await running.says("SIGTERM");
-      running.kill("SIGTERM");
+      running.kill("SIGINT");
       const { stdout, stderr } = await running.ended;
       seen.push([what, `${stdout}${stderr}`]);
     };

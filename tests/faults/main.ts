@@ -1,6 +1,7 @@
 // `npm run test:faults`: everything that can break does, and every metric must be stored exactly once all the same.
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { onStopSignal } from "../../lib/stop_signals.ts";
 import { loadLibrdkafka } from "../../lib/kafka_librdkafka/library.ts";
 import { canRunKafka, skipped } from "../support/kafka.ts";
 import { ownPostgresMissing } from "../support/postgres.ts";
@@ -97,7 +98,7 @@ async function main(): Promise<number> {
   const began = performance.now();
   const stopping = new AbortController();
   // Left at once, it would leave a broker and a database behind.
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stopping.abort());
+  onStopSignal(() => stopping.abort());
   const hands = values.short ? deal(new Random(seed).shuffled(faults), combinations.length) : null;
   const reports = await Promise.all(combinations.map(async (combination, i) => {
     const say = (line: string) => {

@@ -1,6 +1,7 @@
 // `npm run test:fuzz`: inputs made up at random, until one is found that the programs do not get on with.
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { onStopSignal } from "../../lib/stop_signals.ts";
 import { Finding, fuzz, newSeed } from "./run.ts";
 import type { Target } from "./target.ts";
 import { TARGETS } from "./targets.ts";
@@ -69,7 +70,7 @@ async function main(): Promise<number> {
   console.log(`seed ${seed} (again with: npm run test:fuzz -- --seed ${seed})`);
   const stopping = new AbortController();
   // Left at once, it would leave a database behind.
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stopping.abort());
+  onStopSignal(() => stopping.abort());
   let isClean = true;
   for (const target of chosen()) {
     if (target.missing === null) isClean = await run(target, seed, stopping.signal) && isClean;

@@ -10,7 +10,7 @@ export const DOCUMENTS = [
 ];
 
 /** What may stand between fences: each of them is tried by a test. */
-export const LANGUAGES = ["sh", "sql", "hosts", "dotenv"] as const;
+export const LANGUAGES = ["sh", "sql", "hosts", "dotenv", "yaml"] as const;
 
 /** What stands between two fences. */
 export interface Block {

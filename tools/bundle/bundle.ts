@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
-import { embed } from "./embed.ts";
+import { embed, ENTRY } from "./embed.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PROGRAMS = ["producer", "consumer"] as const;
@@ -22,8 +22,10 @@ const EXTERNAL = ["@electric-sql/pglite"];
 export async function bundle(directory: string): Promise<string[]> {
   return await Promise.all(PROGRAMS.map(async (program) => {
     await using build = await rolldown({
-      input: join(ROOT, `${program}.ts`),
+      input: `${ENTRY}${join(ROOT, "lib", `${program}.ts`)}`,
       platform: "node",
+      // So that an older Node can read it, to the line that says that it is too old.
+      transform: { target: "es2022" },
       external: EXTERNAL,
       plugins: [embed()],
     });

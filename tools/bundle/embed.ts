@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire, isBuiltin } from "node:module";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import type { Plugin } from "rolldown";
 
 /** A place where a module asks for a file beside itself, which a bundle does not have, and what stands there instead. */
@@ -51,16 +53,54 @@ const PATCHES: readonly Patch[] = [
   },
 ];
 
+/** Begins the name of a module that stands in a bundle for a builtin one. */
+const BUILTIN = "\0builtin:";
+
+/** What start.js asks for first; rolldown's own code needs the other. Any Node has all of both. */
+const ANCIENT: readonly string[] = ["node:process", "node:module"];
+
+/**
+ * Imports of builtin modules are linked before anything runs, and one that an older Node lacks ends it with pages of code. So they
+ * are looked up when their turn comes: the bundle begins with start.js, which says that the Node is too old.
+ */
+function lookUp(id: string): string {
+  const names = Object.keys(process.getBuiltinModule(id) ?? {}).filter((name) => /^[A-Za-z_$][\w$]*$/.test(name));
+  return `
+    import process from "node:process";
+    const builtin = process.getBuiltinModule("${id}");
+    const take = (name) => builtin[name];
+    export default builtin;
+    ${names.map((name) => `export const ${name} = /* @__PURE__ */ take("${name}");`).join("\n")}`;
+}
+
+/** The first module of a bundle, before any other of the program. */
+const FIRST = "\0first";
+const START = fileURLToPath(new URL("../../lib/start.js", import.meta.url));
+const REQUIRE_RUNTIME = `import { requireRuntime } from ${JSON.stringify(START)}; requireRuntime();`;
+
+/** The module to bundle for a program whose file this is. */
+export const ENTRY = "\0entry:";
+
 /** Puts into the bundle, or finds beside it, what modules read from files of their own packages. */
 export function embed(): Plugin {
   return {
     name: "embed",
-    resolveId(id) {
-      if (id === ADDON) return id;
+    resolveId(id, _, { kind }) {
+      if (id === ADDON || id === FIRST || id.startsWith(ENTRY)) return id;
+      if (!isBuiltin(id)) return null;
       // Older packages write "crypto", which Deno takes for a package where it cannot see whose code that is.
-      return isBuiltin(id) ? { id: `node:${id.replace(/^node:/, "")}`, external: true } : null;
+      const full = `node:${id.replace(/^node:/, "")}`;
+      const isLate = kind === "require-call" || ANCIENT.includes(full);
+      return isLate ? { id: full, external: true } : `${BUILTIN}${full}`;
     },
-    load: (id) => id === ADDON ? LOAD_ADDON : null,
+    load(id) {
+      if (id === ADDON) return LOAD_ADDON;
+      if (id === FIRST) return REQUIRE_RUNTIME;
+      if (id.startsWith(ENTRY)) {
+        return [FIRST, id.slice(ENTRY.length)].map((name) => `import ${JSON.stringify(name)};`).join("");
+      }
+      return id.startsWith(BUILTIN) ? lookUp(id.slice(BUILTIN.length)) : null;
+    },
     transform(code, id) {
       const patch = PATCHES.find(({ module }) => id.endsWith(`/${module}`));
       if (patch === undefined) return null;

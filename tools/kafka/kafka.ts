@@ -9,6 +9,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { onStopSignal } from "../../lib/stop_signals.ts";
 import { type Certificates, makeCertificates, makeServerStore } from "./certificates.ts";
 
 const run = promisify(execFile);
@@ -194,7 +195,7 @@ function isRunning(child: ChildProcess): boolean {
 }
 
 /** The folder with the broker's jars, fetched once for each version of pom.xml. */
-async function fetchJars(): Promise<string> {
+export async function fetchJars(): Promise<string> {
   const pom = join(HERE, "pom.xml");
   const version = createHash("sha256").update(await readFile(pom)).digest("hex").slice(0, 12);
   const lib = join(ROOT, ".cache", `kafka-${version}`);
@@ -388,7 +389,7 @@ export KAFKA_SSL_CERT_FILE=${certFile}
 
 Without TLS: KAFKA_BOOTSTRAP_SERVERS=${broker.plain} and none of the KAFKA_SSL_… variables.
 Its data and its log (broker.log) are in ${values.directory}. Ctrl-C stops it.`);
-  const stopped = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  const stopped = new Promise<void>((resolve) => onStopSignal(() => resolve()));
   const why = await Promise.race([stopped, broker.ended().then(() => "ended")]);
   if (why === "ended") throw new Error(`The broker ended by itself: ${values.directory}/broker.log says why`);
 }

@@ -1,0 +1,75 @@
+// JavaScript, not TypeScript: an older Node must be able to read this file, and say that it is too old.
+import process from "node:process";
+
+/**
+ * Why this runtime cannot run the programs, in one line; null where it can. `versions` are those of `process`.
+ *
+ * @param {Readonly<Record<string, string | undefined>>} versions
+ * @returns {string | null}
+ */
+export function runtimeTooOld(versions) {
+  const { bun, deno, node = "0" } = versions;
+  if (bun !== undefined) return `This is Bun ${bun}; ${NEEDED}`;
+  if (deno !== undefined) return isBelow(deno, 2, 9) ? `This is Deno ${deno}; ${NEEDED}` : null;
+  return isBelow(node, 24, 0) ? `This is Node ${node}; ${NEEDED}` : null;
+}
+
+const NEEDED = "Node 24 or newer is needed, or Deno 2.9 or newer";
+
+/**
+ * @param {string} version
+ * @param {number} major
+ * @param {number} minor
+ */
+function isBelow(version, major, minor) {
+  const [its = 0, itsMinor = 0] = version.split(".").map(Number);
+  return its < major || (its === major && itsMinor < minor);
+}
+
+/**
+ * Ends the process with 2 and one line where this runtime is too old for the programs.
+ *
+ * @param {string} [hint] where a newer one comes from
+ */
+export function requireRuntime(hint = "") {
+  const reason = runtimeTooOld(process.versions);
+  if (reason !== null) leave(`${reason}${hint}`);
+}
+
+/**
+ * Runs what `load` imports. Ends the process with 2 and one line where the runtime is too old for it, or where a package is not
+ * installed. What is imported statically is linked before anything can be said, so it must come by `load`.
+ *
+ * @param {() => Promise<unknown>} load
+ * @returns {Promise<void>}
+ */
+export async function start(load) {
+  requireRuntime(": npm ci brings both along, for npm run and in node_modules/.bin");
+  try {
+    await load();
+  } catch (error) {
+    const name = missingPackage(error);
+    if (name === null) throw error;
+    leave(`The package ${name} is not installed: run npm ci first (Deno needs no such step)`);
+  }
+}
+
+/**
+ * The package that Node did not find; null where the error is about something else.
+ *
+ * @param {unknown} error
+ * @returns {string | null}
+ */
+function missingPackage(error) {
+  if (!(error instanceof Error) || !("code" in error) || error.code !== "ERR_MODULE_NOT_FOUND") return null;
+  return /^Cannot find package '([^']+)'/.exec(error.message)?.[1] ?? null;
+}
+
+/**
+ * @param {string} reason
+ * @returns {never}
+ */
+function leave(reason) {
+  process.stderr.write(`${reason}\n`);
+  process.exit(2);
+}
