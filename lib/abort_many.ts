@@ -14,9 +14,8 @@ export class AbortMany {
     signal.addEventListener("abort", abort, { once: true });
   }
 
-  /** Does `work` with a signal of its own, which aborts with the one for all, and for the same reason. */
-  async during<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const piece = new AbortController();
+  /** Does `work` with the signal of `piece`, which aborts with the one for all too, and for the same reason. */
+  async during<T>(work: (signal: AbortSignal) => Promise<T>, piece = new AbortController()): Promise<T> {
     if (this.#signal.aborted) piece.abort(this.#signal.reason);
     this.#pieces.add(piece);
     try {

@@ -42,9 +42,9 @@ const PIECE_PAUSE = 10;
 export class Checks implements AsyncIterable<Metric> {
   readonly #options: ChecksOptions;
   readonly #stop: AbortSignal;
-  readonly #giveUp: AbortSignal;
   readonly #givingUp: AbortMany;
   readonly #timetable: Timetable;
+  readonly #running = new Map<Turn, AbortController>();
   #metrics: Metric[] = [];
   #failure: { readonly error: unknown } | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -57,7 +57,6 @@ export class Checks implements AsyncIterable<Metric> {
   constructor(hosts: readonly Host[], options: ChecksOptions, stop: AbortSignal, giveUp: AbortSignal) {
     this.#options = options;
     this.#stop = stop;
-    this.#giveUp = giveUp;
     this.#givingUp = new AbortMany(giveUp);
     const { isOnce, concurrency, recall } = options;
     this.#timetable = isOnce
@@ -140,7 +139,7 @@ export class Checks implements AsyncIterable<Metric> {
   #begin(): void {
     if (this.#isHeldBack) return;
     for (let count = 0; count < AT_ONCE; count++) {
-      const turn = this.#timetable.take();
+      const turn = this.#nextTurn();
       if (turn === undefined) return;
       void this.#check(turn);
     }
@@ -151,9 +150,20 @@ export class Checks implements AsyncIterable<Metric> {
     });
   }
 
+  /** Where no slot is free, one of a check that is given up. */
+  #nextTurn(): Turn | undefined {
+    while (true) {
+      const turn = this.#timetable.take();
+      const late = turn === undefined ? this.#timetable.giveWay() : undefined;
+      if (late === undefined) return turn;
+      this.#running.get(late)?.abort();
+      this.#running.delete(late);
+    }
+  }
+
   #setTimer(): void {
     const now = Date.now();
-    const wakeAt = Math.min(this.#timetable.next, now + LONGEST_WAIT);
+    const wakeAt = Math.min(this.#timetable.next, this.#timetable.nextToGiveWay, now + LONGEST_WAIT);
     // The timer that is set will do: it comes sooner, and asks again.
     if (this.#wakeAt <= wakeAt && this.#wakeAt > now) return;
     clearTimeout(this.#timer);
@@ -166,12 +176,17 @@ export class Checks implements AsyncIterable<Metric> {
 
   async #check(turn: Turn): Promise<void> {
     let metric: Metric | null = null;
+    const { host, scheduledAt } = turn;
+    const running = new AbortController();
+    this.#running.set(turn, running);
     try {
-      const { host, scheduledAt } = turn;
-      metric = await this.#givingUp.during((signal) => check(host, new Date(scheduledAt), this.#options, signal));
+      const make = (signal: AbortSignal) => check(host, new Date(scheduledAt), this.#options, signal);
+      metric = await this.#givingUp.during(make, running);
     } catch (error) {
-      if (!this.#giveUp.aborted) this.#failure ??= { error };
+      if (!running.signal.aborted) this.#failure ??= { error };
     }
+    // A check that gave way has no turn any more.
+    if (!this.#running.delete(turn)) return;
     const isSound = this.#timetable.release(turn, metric && standingOf(metric), moment());
     if (isSound && metric !== null) this.#metrics.push(metric);
     this.#turn();

@@ -1,5 +1,5 @@
 import { count } from "./count.ts";
-import { invisibleIn, isSoundPunycode } from "./hosts/host_name.ts";
+import { invisibleIn, nameFault } from "./hosts/host_name.ts";
 import { type Pattern, patternReader } from "./pattern.ts";
 import { patternDoubt } from "./pattern_doubts.ts";
 import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
@@ -300,12 +300,6 @@ function readDomain(line: Line): Target | null {
   return { address, authorization: credentials ? basic(credentials) : null };
 }
 
-/**
- * Labels of letters, digits, dashes and (against RFC 1123, but not unseen) underscores; or an IPv6 address. A URL allows more, which
- * no name server knows.
- */
-const HOST_NAME = /^(?:\[[0-9a-f:.]+\]|(?:[a-z0-9_-]+\.)*[a-z0-9_-]+\.?)$/i;
-
 /** Why an address cannot be checked or stored; null where it can. */
 function problemOf(address: string, hasScheme: boolean): string | null {
   const begin = hasScheme ? address.indexOf("//") + 2 : 0;
@@ -325,8 +319,9 @@ function problemOf(address: string, hasScheme: boolean): string | null {
     return `${hide(address)} holds ${invisible}, which nobody sees: leave it out, or write a plain space or %XX`;
   }
   const url = URL.parse(pageOf(address));
-  if (url !== null && !isSoundPunycode(url.hostname)) return notPunycode(address);
-  if (url !== null && !HOST_NAME.test(url.hostname)) {
+  const fault = url === null ? null : nameFault(url.hostname);
+  if (fault === "punycode") return notPunycode(address);
+  if (url !== null && fault === "signs") {
     return `${hide(url.hostname)} is no name that a host can have: write one such as www.example.com`;
   }
   if (url === null && /(?:^|[/.])xn--/i.test(address.slice(0, pathBegin))) return notPunycode(address);

@@ -6,6 +6,9 @@ import type { Loss, LossCause } from "./timetable.ts";
 const CAUSES: Readonly<Record<LossCause, string>> = {
   running: "the check before it still ran",
   waiting: "its turn did not come in time; a higher --concurrency may help",
+  suspect:
+    "its turn did not come in time: hosts that take long to answer, or never do, have only a part of the slots; " +
+    "a higher --concurrency may help",
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
 };
 

@@ -115,7 +115,7 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
   };
   onStopSignal((signal) => {
     if (stop.signal.aborted) {
-      log.warn(`${signal} again: leaving at once`);
+      log.warn(`${signal}: leaving at once`);
       process.exit(1);
     }
     log.info(`${signal}: finishing what is under way (once more to leave at once)`);

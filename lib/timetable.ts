@@ -53,7 +53,8 @@ interface Entry {
   /** The due time that has come and waits: for a slot, or for the end of the check before. */
   due: number | null;
   isWaiting: boolean;
-  isRunning: boolean;
+  /** Its check that is under way. */
+  running: Turn | null;
   standing: Standing;
   /** No longer in the file; it is kept while its last check runs. */
   isGone: boolean;
@@ -63,8 +64,8 @@ interface Entry {
 /**
  * Whose turn it is: the rule, without a clock or a timer of its own. Each host is due at its due times, holds one of a
  * limited number of slots while it is checked, and is never checked twice at a time. A due time that passes without a check
- * is a loss. Whoever runs it calls `advance` when `next` has come, and at least once a second, and then `take` until there is
- * nobody.
+ * is a loss. Whoever runs it calls `advance` when `next` or `nextToGiveWay` has come, and at least once a second, then `take` until
+ * there is nobody, then `giveWay`, and where that has something `take` again.
  */
 export class Timetable {
   readonly #entries = new Map<string, Entry>();
@@ -76,6 +77,8 @@ export class Timetable {
   #waiting = 0;
   #sleeps = 0;
   #isClosed = false;
+  /** No host has another turn. */
+  #isOnce = false;
   readonly #recall: Recall;
 
   /** `concurrency`: how many checks may be under way at the same time. `recall`: what an earlier run knew of an address. */
@@ -91,6 +94,7 @@ export class Timetable {
   static once(hosts: readonly Host[], concurrency: number, now: Moment): Timetable {
     // None has another turn: no slot need be kept for those that turn out to be quick.
     const timetable = new Timetable([], concurrency, now, () => "quick");
+    timetable.#isOnce = true;
     for (const host of hosts) timetable.#come(timetable.#enter(host, Infinity), now.wall);
     return timetable;
   }
@@ -98,6 +102,11 @@ export class Timetable {
   /** When `advance` has something to do next, in milliseconds since 1970; Infinity where there is nothing. */
   get next(): number {
     return this.#upcoming.peek()?.next ?? Infinity;
+  }
+
+  /** When `giveWay` may have something next, in milliseconds since 1970; Infinity where there is nothing. */
+  get nextToGiveWay(): number {
+    return this.#isOnce ? Infinity : this.#now.wall + this.#slots.nextToGiveWay - this.#now.steady;
   }
 
   /** How many hosts there are, those aside that are kept only while their last check runs. */
@@ -133,15 +142,34 @@ export class Timetable {
 
   /** Gives a slot to the host that has waited longest; undefined where none waits, or none may have one. */
   take(): Turn | undefined {
-    const slot = this.#slots.take();
+    const slot = this.#slots.take(this.#now.steady);
     if (slot === undefined) return undefined;
     const entry = slot.who;
     const scheduledAt = entry.due as number;
     this.#waiting--;
     entry.due = null;
-    entry.isRunning = true;
+    entry.running = { host: entry.host, scheduledAt, sleeps: this.#sleeps, slot };
     this.#tell(entry.losses.end());
-    return { host: entry.host, scheduledAt, sleeps: this.#sleeps, slot };
+    return entry.running;
+  }
+
+  /**
+   * Where `take` has nobody: a turn that ends here, since its check has taken long and somebody waits who is no suspect. Its check is to
+   * be given up at once, and it is not released. Its host counts as a suspect from now on, and its due time goes on waiting.
+   */
+  giveWay(): Turn | undefined {
+    const turn = this.#isOnce ? undefined : this.#slots.giveWay(this.#now.steady)?.who.running ?? undefined;
+    if (turn === undefined) return undefined;
+    const { slot: { who: entry }, host, scheduledAt, sleeps } = turn;
+    entry.running = null;
+    entry.standing = "suspect";
+    const isAsked = !entry.isGone && entry.host === host && entry.due === null && sleeps === this.#sleeps;
+    if (isAsked) entry.due = scheduledAt;
+    // By itself, as in `release`.
+    else this.#tell(this.#lossOf(entry, scheduledAt, 1, sleeps === this.#sleeps ? "suspect" : "asleep"));
+    if (entry.isGone) this.#entries.delete(entry.host.address);
+    else if (entry.due !== null) this.#line(entry, entry.due);
+    return turn;
   }
 
   /** What is known of each host that was checked or recalled. */
@@ -161,7 +189,7 @@ export class Timetable {
     if (isSound) entry.standing = standing ?? entry.standing;
     // By itself: the row of losses that may have begun since consists of later ones.
     else this.#tell(this.#lossOf(entry, scheduledAt, 1, "asleep"));
-    entry.isRunning = false;
+    entry.running = null;
     if (entry.isGone) this.#entries.delete(entry.host.address);
     else if (entry.due !== null) this.#lineLate(entry, entry.due);
     return isSound;
@@ -224,7 +252,7 @@ export class Timetable {
       isEarly: false,
       due: null,
       isWaiting: false,
-      isRunning: false,
+      running: null,
       standing: this.#recall(host.address),
       isGone: false,
       losses: new Losses(),
@@ -250,16 +278,16 @@ export class Timetable {
   #remove(entry: Entry): void {
     this.#endRow(entry);
     entry.isGone = true;
-    if (!entry.isRunning) this.#entries.delete(entry.host.address);
+    if (entry.running === null) this.#entries.delete(entry.host.address);
   }
 
   /** A due time of `entry` has come. */
   #come(entry: Entry, at: number): void {
     if (entry.next !== Infinity) this.#move(entry, at);
     // It keeps its place in the line: whoever waited longest is next.
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.isRunning ? "running" : "waiting");
+    if (entry.due !== null) this.#lose(entry, entry.due, 1, causeOf(entry));
     entry.due = at;
-    if (!entry.isRunning && !entry.isWaiting) this.#line(entry, at);
+    if (entry.running === null && !entry.isWaiting) this.#line(entry, at);
   }
 
   /** All due times of `entry` that have come are lost. */
@@ -309,7 +337,7 @@ export class Timetable {
 
   /** What has come for `entry` and waits is lost. */
   #loseDue(entry: Entry): void {
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.isRunning ? "running" : "waiting");
+    if (entry.due !== null) this.#lose(entry, entry.due, 1, causeOf(entry));
     this.#leave(entry);
   }
 
@@ -348,4 +376,10 @@ export class Timetable {
       if (!entry.isGone && entry.next !== Infinity) this.#upcoming.add(entry);
     }
   }
+}
+
+/** Why a due time that has come for `entry` is lost. */
+function causeOf({ running, standing }: Entry): LossCause {
+  if (running !== null) return "running";
+  return standing === "suspect" ? "suspect" : "waiting";
 }

@@ -8,6 +8,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { Metric } from "../lib/metric.ts";
 import { type Ended, run, type Runtime, RUNTIMES, start, type StartOptions } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
+import { openDeafPort } from "./support/deaf.ts";
 import { answer, openSite, refusedPort, type Site } from "./support/site.ts";
 
 // The programs as a user starts them, without Kafka and without a database server.
@@ -26,7 +27,7 @@ function writeHosts(...lines: string[]): string {
 /** A site with a page that is fine, one that is not, and one that never answers. */
 function openPages(): Promise<Site> {
   return openSite((socket, { path }) => {
-    if (path === "/fine") socket.end(answer("200 OK", {}, "All systems normal"));
+    if (path.split("?")[0] === "/fine") socket.end(answer("200 OK", {}, "All systems normal"));
     if (path === "/broken") socket.end(answer("500 Internal Server Error"));
   });
 }
@@ -139,14 +140,35 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     await expect.poll(() => site.requests.length, { timeout: 30_000 }).toBeGreaterThan(0);
     producer.kill("SIGTERM");
     await producer.says("SIGTERM: finishing what is under way");
-    producer.kill("SIGTERM");
+    // Another one: the same may be an echo of the first.
+    producer.kill("SIGINT");
     const { code, stderr } = await producer.ended;
     expect(code).toBe(1);
-    expect(stderr.match(/SIGTERM.*/g)).toEqual([
+    expect(stderr.match(/SIG.*/g)).toEqual([
       "SIGTERM: finishing what is under way (once more to leave at once)",
-      "SIGTERM again: leaving at once",
+      "SIGINT: leaving at once",
     ]);
   });
+
+  it("producer has every host that answers checked before the first that never does has its verdict", async () => {
+    await using site = await openPages();
+    using deaf = await openDeafPort("127.0.0.1");
+    // All of them come within a second, those that never answer first, and there are 8 slots.
+    const dead = Array.from({ length: 14 }, (_, n) => {
+      return n % 2 === 0
+        ? `http://127.0.0.1:${site.port}/silent/${n} 1d`
+        : `http://127.0.0.1:${deaf.port}/silent/${n} 1d`;
+    });
+    const live = Array.from({ length: 12 }, (_, n) => `http://127.0.0.1:${site.port}/fine?${n} 1d normal`);
+    const hosts = writeHosts(...dead, ...live);
+    await using producer = start(runtime, "producer", ["--stdout", "--concurrency", "8", "--timeout", "8", hosts]);
+    await producer.prints(/"timeout".*\n/);
+    const seen = producer.stdout.split("\n").slice(0, 13).map((line) => (JSON.parse(line) as Metric).error);
+    expect(seen).toEqual([...Array<null>(12).fill(null), "timeout"]);
+    // A check that gave way is made once more, and then to its end.
+    const asked = site.requests.map(({ path }) => path).filter((path) => path.startsWith("/silent"));
+    expect(asked.length).toBeLessThanOrEqual(2 * new Set(asked).size);
+  }, 60_000);
 
   it("producer --block-private-addresses connects to none of its own network", async () => {
     await using site = await openPages();

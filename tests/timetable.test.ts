@@ -285,17 +285,51 @@ describe("Timetable, after a start with 60 hosts that never answer, 28 that do, 
   const ofTheLive = <T>(each: readonly T[], addressOf: (one: T) => string) =>
     each.filter((one) => !isDead(addressOf(one)));
 
-  it("checks each host that answers in time from its first check on", () => {
+  it("misses no check of those that answer, from the first moment on, and checks them in time once it knows them", () => {
     const simulation = open().run(130 * SECOND);
     const live = ofTheLive(simulation.begun, ({ address }) => address);
-    expect(new Set(live.map(({ address }) => address)).size).toBe(28);
-    const [later, first] = [[] as Begun[], new Set<string>()];
-    for (const begun of live) {
-      if (first.has(begun.address)) later.push(begun);
-      first.add(begun.address);
-    }
-    expect(later.length).toBeGreaterThan(100);
+    expect(live.length).toBe(28 * 13);
+    expect(ofTheLive(simulation.losses, ({ host }) => host.address)).toEqual([]);
+    const later = live.filter(({ at }) => at.steady > 20 * SECOND);
     expect(Math.max(...later.map(latenessOf))).toBe(0);
+    expect(simulation.most).toBe(8);
+  });
+
+  it("gives those that never answer their verdicts: each in its turn, and as many as their slots have room for", () => {
+    const simulation = open().run(130 * SECOND);
+    const isJudged = (begun: Begun) => isDead(begun.address) && !simulation.gaveWay.has(begun);
+    // 6 slots, 10 s each; in the first 20 s others come first.
+    expect(simulation.begun.filter(isJudged).length).toBeGreaterThanOrEqual(6 * 11);
+    expect(new Set(simulation.begun.filter(isJudged).map(({ address }) => address)).size).toBe(60);
+    // Nobody gives way twice, and each due time is checked or lost once.
+    expect(simulation.gaveWay.size).toBe(new Set([...simulation.gaveWay].map(({ address }) => address)).size);
+    expect(new Set(simulation.losses.map(({ cause }) => cause))).toEqual(new Set(["suspect", "running"]));
+    for (const line of lines) {
+      const { checked, lost, summed } = simulation.close().dueTimes(line.split(" ")[0] as string);
+      expect(new Set(gaps([...checked, ...lost, ...summed].sort((a, b) => a - b)))).toEqual(new Set([10_000]));
+    }
+  });
+
+  it("does the same where hosts that answered all stop at once", () => {
+    let isOut = false;
+    const simulation = new Simulation(hostsOf(...lines), {
+      concurrency: 8,
+      course: (address) => isOut ? course(address) : { takes: 100 },
+    }).run(30 * SECOND);
+    expect(simulation.losses).toEqual([]);
+    isOut = true;
+    simulation.run(130 * SECOND);
+    const lost = ofTheLive(simulation.losses, ({ host }) => host.address);
+    expect(lost.length).toBeLessThanOrEqual(3);
+    expect(simulation.most).toBe(8);
+  });
+
+  it("lets no check give way where each host has one turn, nor where nobody waits who may be quick", () => {
+    const once = new Simulation(hostsOf(...lines), { concurrency: 8, course, once: true }).run(HOUR);
+    expect(once.begun.length).toBe(88);
+    const dead = hostsOf(...numbered(6, "1h"));
+    const alone = new Simulation(dead, { concurrency: 8, course: () => ({ takes: 10_000, fails: true }) }).run(HOUR);
+    expect([once.gaveWay.size, alone.gaveWay.size]).toEqual([0, 0]);
   });
 
   it("loses none of them where an earlier run knew those that never answer", () => {

@@ -8,8 +8,11 @@ import { wait } from "./wait.ts";
 const STAGGER = 250;
 
 /** Errors that may say more of this machine (it has no IPv6, say) than of the host; other errors explain a failure better. */
-const LOCAL = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"]);
+const LOCAL = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EINVAL"]);
 const NO_PORT = "this machine has no free port, or no address, to connect from";
+
+/** A link-local address that does not say of which interface: Node picks one and waits, the system refuses it. */
+const WITHOUT_ZONE = /^fe[89ab][0-9a-f]:[^%]*$/i;
 
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
@@ -18,6 +21,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENETUNREACH: "network is unreachable",
   ETIMEDOUT: "the system gave the connection up",
   EACCES: "the system forbids the connection",
+  EINVAL: "a link-local address needs an interface, which a URL cannot name",
 };
 
 /**
@@ -44,7 +48,13 @@ export function dial(
       if (address !== undefined) attempt(address);
       else if (dialing.size === 0) done(best?.failure ?? new Failure("connect", "the name has no address"));
     };
+    const fail = (error: Error, address: LookupAddress) => {
+      const code = codeOf(error);
+      if (best === undefined || LOCAL.has(best.code)) best = { code, failure: explain(error, address, port) };
+      next();
+    };
     const attempt = (address: LookupAddress) => {
+      if (WITHOUT_ZONE.test(address.address)) return fail(Object.assign(new Error(), { code: "EINVAL" }), address);
       const socket = open(address.address, port, (error) => {
         dialing.delete(socket);
         if (error === null) {
@@ -57,9 +67,7 @@ export function dial(
           close();
           return done(own);
         }
-        const code = codeOf(error);
-        if (best === undefined || LOCAL.has(best.code)) best = { code, failure: explain(error, address, port) };
-        next();
+        fail(error, address);
       });
       dialing.add(socket);
       if (waiting.length > 0) timer = setTimeout(next, STAGGER);

@@ -1,9 +1,13 @@
+import { nameFault } from "../hosts/host_name.ts";
 import { Failure } from "./failure.ts";
 
 /** Redirects that are followed; the next one is a failure. */
 export const MAX_REDIRECTS = 10;
 
 const STATUSES = new Set([301, 302, 303, 307, 308]);
+
+const NO_URL = new Failure("redirect", "the redirect's address is no URL");
+const NO_NAME = new Failure("redirect", "the redirect's address has a name that no host can have");
 
 /**
  * Where an answer sends the client on: null where it does not, a Failure where it cannot be followed (which does not quote the
@@ -12,10 +16,13 @@ const STATUSES = new Set([301, 302, 303, 307, 308]);
 export function redirectOf(status: number, location: string | null, from: URL): URL | Failure | null {
   if (!STATUSES.has(status) || location === null || location === "") return null;
   const target = URL.parse(encoded(location), from);
-  if (target === null) return new Failure("redirect", "the redirect's address is no URL");
+  if (target === null) return NO_URL;
   if (target.protocol !== "http:" && target.protocol !== "https:") {
     return new Failure("redirect", `the redirect leads to a ${target.protocol} address, not to http: or https:`);
   }
+  // Deno alone takes bad punycode for no URL: so it is none.
+  const fault = nameFault(target.hostname);
+  if (fault !== null) return fault === "punycode" ? NO_URL : NO_NAME;
   target.username = "";
   target.password = "";
   return target;

@@ -11,11 +11,19 @@ export function invisibleIn(host: string, rest: string): string | null {
 }
 
 /**
- * False where a label begins with `xn--` and is no punycode of a name (RFC 5891, section 5.4): Deno's URL refuses it, Node's does not. What
- * comes out must lead back to the same label.
+ * Labels of letters, digits, dashes and (against RFC 1123, but not unseen) underscores; or an IPv6 address. A URL allows more, which
+ * no name server knows.
  */
-export function isSoundPunycode(hostname: string): boolean {
-  return hostname.toLowerCase().split(".").every((label) => !label.startsWith("xn--") || isSound(label));
+const HOST_NAME = /^(?:\[[0-9a-f:.]+\]|(?:[a-z0-9_-]+\.)*[a-z0-9_-]+\.?)$/i;
+
+/**
+ * Why no host can have the name of a URL; null where one can. `punycode`: a label begins with `xn--` and is no punycode of a name
+ * (RFC 5891, section 5.4); Deno's URL refuses it, Node's does not. What comes out must lead back to the same label.
+ */
+export function nameFault(hostname: string): "punycode" | "signs" | null {
+  const labels = hostname.toLowerCase().split(".");
+  if (!labels.every((label) => !label.startsWith("xn--") || isSound(label))) return "punycode";
+  return HOST_NAME.test(hostname) ? null : "signs";
 }
 
 function isSound(label: string): boolean {

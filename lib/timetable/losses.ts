@@ -1,10 +1,10 @@
 import type { Host } from "../hosts.ts";
 
 /**
- * Why a due time passed without a check: the one before still ran; no slot was free in time; the program did not run then,
- * as its machine slept or its clock was set forward.
+ * Why a due time passed without a check: the one before still ran; no slot was free in time; none of those that suspects have
+ * was; the program did not run then, as its machine slept or its clock was set forward.
  */
-export type LossCause = "running" | "waiting" | "asleep";
+export type LossCause = "running" | "waiting" | "suspect" | "asleep";
 
 /** Due times of one host that passed without a check, one after the other. Times are milliseconds since 1970. */
 export interface Loss {

@@ -6,6 +6,11 @@ import { Heap } from "./heap.ts";
  */
 export type Standing = "quick" | "slow" | "suspect" | "unknown";
 
+/** A check of a host that was quick, or of which nothing is known, is late when it takes longer than so many milliseconds. */
+const PATIENCE = 1000;
+/** Whose checks may be late; those first that give way first. */
+const TRUSTED = ["unknown", "quick"] as const;
+
 /** Who may wait for a slot. */
 export interface Waiting {
   /** Does not change while it waits. */
@@ -27,6 +32,9 @@ const OWN_PART = 0.125;
  * would hold all slots. So those that failed slowly last time share a part of them, with those that nothing is known of, which after
  * a start may be the same ones; these go first, for it is the way to be known. Hosts that are well but slow have a larger part, and
  * the rest is for quick ones alone: nobody quick waits for a slow one.
+ *
+ * Nobody knows of a host beforehand that it will not answer. So a check that is late gives way where somebody waits in vain who is
+ * no suspect, and begins again among the suspects.
  */
 export class Slots<T extends Waiting> {
   readonly #limit: number;
@@ -39,7 +47,13 @@ export class Slots<T extends Waiting> {
     suspect: new Heap(({ since }) => since),
     unknown: new Heap(({ since }) => since),
   };
-  readonly #held: Record<Standing, number> = { quick: 0, slow: 0, suspect: 0, unknown: 0 };
+  /** In the order in which they were given. */
+  readonly #held: Readonly<Record<Standing, Set<Slot<T>>>> = {
+    quick: new Set(),
+    slow: new Set(),
+    suspect: new Set(),
+    unknown: new Set(),
+  };
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -52,7 +66,7 @@ export class Slots<T extends Waiting> {
   /** How many slots are held. */
   get held(): number {
     const { quick, slow, suspect, unknown } = this.#held;
-    return quick + slow + suspect + unknown;
+    return quick.size + slow.size + suspect.size + unknown.size;
   }
 
   /** Joins the line, at the place of a due time (milliseconds since 1970). */
@@ -61,40 +75,71 @@ export class Slots<T extends Waiting> {
     this.#lines[who.standing].add({ who, since });
   }
 
-  /** Gives a slot to whoever has waited longest and may have one; undefined where there is nobody, or no slot. */
-  take(): Slot<T> | undefined {
-    const standing = this.#nextStanding();
+  /**
+   * Gives a slot to whoever has waited longest and may have one; undefined where there is nobody, or no slot. `now` is in
+   * milliseconds of a clock that never jumps.
+   */
+  take(now: number): Slot<T> | undefined {
+    const standing = this.#nextOf(this.#allowed());
     const place = standing && this.#lines[standing].take();
     if (standing === undefined || place === undefined) return undefined;
     place.who.isWaiting = false;
-    this.#held[standing]++;
-    return { who: place.who, standing };
+    const slot = { who: place.who, standing, since: now };
+    this.#held[standing].add(slot);
+    return slot;
   }
 
   /** Gives a slot back. */
-  free({ standing }: Slot<T>): void {
-    this.#held[standing]--;
+  free(slot: Slot<T>): void {
+    this.#held[slot.standing].delete(slot);
   }
 
-  #nextStanding(): Standing | undefined {
+  /** Where `take` has nothing: frees the slot of a late check for somebody who is no suspect. Undefined where there is no such pair. */
+  giveWay(now: number): Slot<T> | undefined {
+    const slot = this.#wanted().find(({ since }) => now - since >= PATIENCE);
+    if (slot !== undefined) this.free(slot);
+    return slot;
+  }
+
+  /** When a check will give way, on the same clock, as long as nothing else happens; Infinity where none will. */
+  get nextToGiveWay(): number {
+    return Math.min(...this.#wanted().map(({ since }) => since + PATIENCE));
+  }
+
+  /** The oldest slot of each trusted kind, where somebody who is no suspect waits for one of that kind to be given back. */
+  #wanted(): Slot<T>[] {
+    return TRUSTED.flatMap((standing) => {
+      const [slot] = this.#held[standing];
+      return slot !== undefined && this.#nextOf(this.#allowed(standing), "suspect") !== undefined ? [slot] : [];
+    });
+  }
+
+  /** Of several kinds the one whose first has waited longest; undefined where none of them waits. */
+  #nextOf(standings: Iterable<Standing>, except?: Standing): Standing | undefined {
     let [next, earliest]: [Standing | undefined, number] = [undefined, Infinity];
-    for (const standing of this.#allowed()) {
+    for (const standing of standings) {
       const since = foremost(this.#lines[standing])?.since ?? Infinity;
-      if (since < earliest) [next, earliest] = [standing, since];
+      if (standing !== except && since < earliest) [next, earliest] = [standing, since];
     }
     return next;
   }
 
-  /** Who may have the next slot. */
-  *#allowed(): Generator<Standing, void> {
-    const { slow, suspect, unknown } = this.#held;
-    if (this.held >= this.#limit) return;
+  /** How many slots a kind holds; one fewer of the kind `less`. */
+  #count(standing: Standing, less?: Standing): number {
+    return this.#held[standing].size - (standing === less ? 1 : 0);
+  }
+
+  /** Who may have the next slot; with `less`, who might if one of that kind were given back. */
+  *#allowed(less?: Standing): Generator<Standing, void> {
+    const of = (standing: Standing) => this.#count(standing, less);
+    const [slow, suspect, unknown] = [of("slow"), of("suspect"), of("unknown")];
+    if (slow + suspect + unknown + of("quick") >= this.#limit) return;
     yield "quick";
     if (slow + suspect + unknown >= this.#slowLimit) return;
     yield "slow";
     const isCrowded = suspect + unknown >= this.#doubtfulLimit;
     if (!isCrowded || unknown < this.#ownLimit) yield "unknown";
-    const mustYield = suspect >= this.#ownLimit && foremost(this.#lines.unknown) !== undefined;
+    const mustYield = suspect >= this.#ownLimit && TRUSTED.some((each) => foremost(this.#lines[each]) !== undefined);
     if (!isCrowded && !mustYield) yield "suspect";
   }
 }
@@ -104,6 +149,8 @@ export interface Slot<T> {
   readonly who: T;
   /** Whose part of the slots it is of. */
   readonly standing: Standing;
+  /** When it was given, on the clock of `take`. */
+  readonly since: number;
 }
 
 interface Place<T> {

@@ -478,6 +478,40 @@ export const CASES: Readonly<Record<string, Case>> = {
     "the redirect leads to a mailto: address, not to http: or https:",
   ),
   "a redirect to no URL": bad("redirect", 302, "/to-bad", "the redirect's address is no URL"),
+  "a redirect to bad punycode": bad("redirect", 302, to("http://xn--n-t.test/"), "the redirect's address is no URL"),
+  "a redirect to bad punycode in capitals": bad(
+    "redirect",
+    302,
+    to("https://XN--0CA24W.xn--gk3at1e.test/"),
+    "the redirect's address is no URL",
+  ),
+  "a redirect to a name with an empty label": bad(
+    "redirect",
+    302,
+    to("http://named..test/"),
+    "the redirect's address has a name that no host can have",
+  ),
+  "a redirect to a port beyond the last": bad(
+    "redirect",
+    302,
+    to("http://127.0.0.1:65536/"),
+    "the redirect's address is no URL",
+  ),
+  "a redirect to port 0": bad("connect", 302, to("http://127.0.0.1:0/"), "127.0.0.1:0: connection refused"),
+  "a redirect to an address in hexadecimal": {
+    ...up(200, ""),
+    url: ({ http }) => `http://${http}${to(`http://0x7f.1:${portOf(http)}/fine`)}`,
+  },
+  "a redirect to a percent-encoded address": {
+    ...up(200, ""),
+    url: ({ http }) => `http://${http}${to(`http://%31%32%37.0.0.1:${portOf(http)}/fine`)}`,
+  },
+  "a redirect to an address of an interface that it does not name": bad(
+    "connect",
+    302,
+    to("http://[fe80::1]:81/"),
+    "[fe80::1]:81: a link-local address needs an interface, which a URL cannot name",
+  ),
   "a redirect to a dead port": bad(
     "connect",
     302,

@@ -42,6 +42,8 @@ export class Simulation {
   readonly losses: Loss[] = [];
   /** Of those begun: the checks that tell nothing. */
   readonly unsound = new Set<Begun>();
+  /** Of those begun: the checks that were given up for others. */
+  readonly gaveWay = new Set<Begun>();
   readonly timetable: Timetable;
   /** How often the timetable was asked: a hot loop would be seen. */
   turns = 0;
@@ -73,7 +75,7 @@ export class Simulation {
     this.#turn();
     while (true) {
       const next = Math.min(
-        this.now.steady + Math.max(0, this.timetable.next - this.now.wall),
+        this.now.steady + Math.max(0, Math.min(this.timetable.next, this.timetable.nextToGiveWay) - this.now.wall),
         this.#running[0]?.end ?? Infinity,
         this.now.steady + 1000,
       );
@@ -101,7 +103,9 @@ export class Simulation {
         (_, index) => first + index * (frequency.kind === "interval" ? frequency.interval : NaN),
       );
     return {
-      checked: this.begun.filter((each) => each.address === address && !this.unsound.has(each))
+      checked: this.begun.filter((each) =>
+        each.address === address && !this.unsound.has(each) && !this.gaveWay.has(each)
+      )
         .map(({ scheduledAt }) => scheduledAt),
       lost: losses.filter(({ summary }) => summary === null).flatMap(timesOf),
       summed: losses.filter(({ summary }) => summary !== null).flatMap(timesOf),
@@ -131,8 +135,19 @@ export class Simulation {
       if (!this.timetable.release(first.turn, first.standing, this.now)) this.unsound.add(first.begun);
     }
     this.timetable.advance(this.now);
-    for (let turn = this.timetable.take(); turn !== undefined; turn = this.timetable.take()) this.#begin(turn);
+    do {
+      for (let turn = this.timetable.take(); turn !== undefined; turn = this.timetable.take()) this.#begin(turn);
+    } while (this.#giveWay());
     this.losses.push(...this.timetable.takeLosses());
+  }
+
+  /** Gives up a check for another; false where none has to. */
+  #giveWay(): boolean {
+    const turn = this.timetable.giveWay();
+    const place = this.#running.findIndex((each) => each.turn === turn);
+    if (turn === undefined) return false;
+    for (const { begun } of this.#running.splice(place, 1)) this.gaveWay.add(begun);
+    return true;
   }
 
   #begin(turn: Turn): void {
