@@ -1,4 +1,4 @@
-// Hosts file → due hosts → checks → Kafka topic: lib/producer.ts, where what it needs is there.
-import { start } from "./lib/start.js";
+// Hosts file → due hosts → checks → Kafka topic: lib/program/producer.ts, where what it needs is there.
+import { start } from "./lib/program/start.js";
 
-await start(() => import("./lib/producer.ts"));
+await start(() => import("./lib/program/producer.ts"));

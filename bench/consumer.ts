@@ -4,8 +4,8 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { onStopSignal } from "../lib/stop_signals.ts";
-import { formatTable } from "../lib/table_text.ts";
+import { formatTable } from "../lib/postgres/table_text.ts";
+import { onStopSignal } from "../lib/program/stop_signals.ts";
 import { type Arena, openArena, PARTITIONS, SERVER_SETTINGS } from "./consumer/arena.ts";
 import { type Contestant, type Figures, type Line, toLines } from "./consumer/contest.ts";
 import { debezium } from "./consumer/debezium.ts";

@@ -2,9 +2,9 @@
 // workers as the producer does it, and on the spot. `npm run bench:matching`; under Deno, `deno task bench:matching`. On a machine
 // that does other things too, the first row says how much of the delays is theirs.
 import { argv, exit, stdout, versions } from "node:process";
-import { type Matcher, openMatcher } from "../lib/matching.ts";
-import { compilePattern } from "../lib/pattern.ts";
-import { textOf } from "../lib/matching/text.ts";
+import { type Matcher, openMatcher } from "../lib/check/matching.ts";
+import { textOf } from "../lib/check/matching/text.ts";
+import { compilePattern } from "../lib/hosts/pattern.ts";
 
 const MIB = 1024 * 1024;
 const PAGES = 4;

@@ -5,8 +5,8 @@
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { onStopSignal } from "../lib/stop_signals.ts";
-import { loadClient } from "../lib/kafka_client.ts";
+import { loadClient } from "../lib/kafka/load_client.ts";
+import { onStopSignal } from "../lib/program/stop_signals.ts";
 import { type Arena, newTable, openArena, PARTITIONS } from "./consumer/arena.ts";
 import { makeMetric, toMessage } from "./consumer/metrics.ts";
 import { type Client, type Runtime, startConsumer } from "./consumer/ours.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { onStopSignal } from "../lib/stop_signals.ts";
+import { onStopSignal } from "../lib/program/stop_signals.ts";
 import { makeCertificates, makeServerStore } from "../tools/kafka/certificates.ts";
 import { Blackbox, findBlackbox } from "./producer/blackbox.ts";
 import type { Checker } from "./producer/checker.ts";

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
-import { deliver, type Sink } from "../lib/delivery.ts";
+import { deliver, type Sink } from "../lib/delivery/delivery.ts";
+import type { Outbox } from "../lib/delivery/delivery.ts";
+import { MemoryOutbox } from "../lib/delivery/memory_outbox.ts";
+import { Spool } from "../lib/delivery/spool.ts";
 import { decodeMetric, type Metric } from "../lib/metric.ts";
-import { MemoryOutbox } from "../lib/outbox/memory_outbox.ts";
-import type { Outbox } from "../lib/delivery.ts";
-import { Spool } from "../lib/spool.ts";
 
 const METRICS = 200_000;
 /** Pushed and not delivered yet: what a busy producer has on its way. */

@@ -3,9 +3,9 @@
  * with a week of checks of 1,000 addresses (10,000,000 rows by default), and times what dashboards ask.
  */
 import { parseArgs } from "node:util";
-import { openPostgres } from "../lib/database/postgres.ts";
-import { Store } from "../lib/store.ts";
-import { formatTable } from "../lib/table_text.ts";
+import { openPostgres } from "../lib/postgres/database/postgres.ts";
+import { Store } from "../lib/postgres/store.ts";
+import { formatTable } from "../lib/postgres/table_text.ts";
 import { startPostgres } from "../tests/support/postgres.ts";
 
 const { values } = parseArgs({ options: { rows: { type: "string", default: "10000000" } } });

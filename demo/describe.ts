@@ -1,7 +1,7 @@
+import type { Colour, Paint } from "../lib/config/paint.ts";
+import { printableInLine } from "../lib/config/printable.ts";
 import type { Metric } from "../lib/metric.ts";
-import type { Colour, Paint } from "../lib/paint.ts";
-import { printableInLine } from "../lib/printable.ts";
-import { reasonDown, type State, stateOf } from "../lib/up.ts";
+import { reasonDown, type State, stateOf } from "../lib/postgres/up.ts";
 
 const MARKS: Readonly<Record<State, string>> = { up: "up    ", down: "DOWN  ", unknown: "missed" };
 const COLOURS: Readonly<Record<State, Colour>> = { up: "green", down: "red", unknown: "yellow" };

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { isWritable, parseInstant } from "./instant.ts";
+import { isWritable, parseInstant } from "./config/instant.ts";
 
 /** Longest document that is read as a metric, in bytes. */
 export const MAX_METRIC_BYTES = 1024 * 1024;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { AbortMany } from "../lib/abort_many.ts";
+import { AbortMany } from "../lib/check/abort_many.ts";
 
 const aborted = (signal: AbortSignal) => {
   return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { BacklogReport } from "../lib/backlog.ts";
-import type { Figures } from "../lib/delivery.ts";
+import { BacklogReport } from "../lib/delivery/backlog.ts";
+import type { Figures } from "../lib/delivery/delivery.ts";
 
 const figures = (some: Partial<Figures>): Figures => ({
   made: 0,

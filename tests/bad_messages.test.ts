@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { KEPT_BYTES } from "../lib/kafka.ts";
+import { KEPT_BYTES } from "../lib/kafka/kafka.ts";
 import { canRunKafka, skipped } from "./support/kafka.ts";
 import { ownPostgresMissing } from "./support/postgres.ts";
 import { possibleVariants, type Variant } from "./support/variants.ts";

@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
-import { batches } from "../lib/batches.ts";
-import { Queue } from "../lib/queue.ts";
+import { batches } from "../lib/async/batches.ts";
+import { Queue } from "../lib/async/queue.ts";
 
 const HOUR = 3600;
 

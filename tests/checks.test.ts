@@ -1,10 +1,10 @@
 import { afterAll, afterEach, expect, it, vi } from "vitest";
-import { Checks } from "../lib/checks.ts";
-import { openMatcher } from "../lib/matching.ts";
-import type { Metric } from "../lib/metric.ts";
 import { runtimeAuthorities } from "../lib/check/authorities.ts";
+import { Checks } from "../lib/check/checks.ts";
 import { CertificateJudge } from "../lib/check/judgement.ts";
-import { systemNames } from "../lib/names.ts";
+import { openMatcher } from "../lib/check/matching.ts";
+import type { Metric } from "../lib/metric.ts";
+import { systemNames } from "../lib/net/names.ts";
 import { hostsOf } from "./support/simulation.ts";
 import { answer, openSite, refusedPort } from "./support/site.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { readCommandLine } from "../lib/settings/command_line.ts";
-import { type OptionName, OPTIONS, type ProgramName } from "../lib/settings/options.ts";
+import { readCommandLine } from "../lib/config/command_line.ts";
+import { type OptionName, OPTIONS, type ProgramName } from "../lib/config/options.ts";
 
 /** What a command line, whose first word is the program, comes to. */
 function read(words: readonly string[]) {

@@ -1,12 +1,12 @@
 import { describe, expect, it, vi } from "vitest";
 import { runtimeAuthorities } from "../lib/check/authorities.ts";
-import { CertificateJudge } from "../lib/check/judgement.ts";
 import { connect } from "../lib/check/connect.ts";
 import { alternate, dial, sample } from "../lib/check/dial.ts";
 import { Failure } from "../lib/check/failure.ts";
+import { CertificateJudge } from "../lib/check/judgement.ts";
 import { literalAddress, resolve } from "../lib/check/resolve.ts";
-import { systemNames } from "../lib/names.ts";
 import { Stopwatch } from "../lib/check/stopwatch.ts";
+import { systemNames } from "../lib/net/names.ts";
 import { openSite, refusedPort } from "./support/site.ts";
 
 const never = new AbortController().signal;

@@ -1,7 +1,7 @@
 import { CronExpressionParser } from "cron-parser";
 import { expect, it } from "vitest";
-import { Cron } from "../lib/schedule/cron.ts";
-import { TimeZone } from "../lib/schedule/zone.ts";
+import { Cron } from "../lib/hosts/cron.ts";
+import { TimeZone } from "../lib/hosts/zone.ts";
 import { Random } from "./support/random.ts";
 
 const HOUR = 3_600_000;

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { type Database } from "../lib/database.ts";
-import { openPostgres } from "../lib/database/postgres.ts";
-import { Store } from "../lib/store.ts";
+import { type Database } from "../lib/postgres/database.ts";
+import { openPostgres } from "../lib/postgres/database/postgres.ts";
+import { Store } from "../lib/postgres/store.ts";
+import { reasonSql } from "../lib/postgres/up.ts";
 import { type Dashboard, expandSql, namesIn, readDashboard } from "./support/dashboards.ts";
-import { reasonSql } from "../lib/up.ts";
 import { metricWith } from "./support/metrics.ts";
 import { consumerPage, namesOnPage, producerPage } from "./support/metrics_pages.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";

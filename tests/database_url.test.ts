@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type DatabaseUrl, parseDatabaseUrl } from "../lib/settings/database_url.ts";
+import { type DatabaseUrl, parseDatabaseUrl } from "../lib/config/database_url.ts";
 
 const nothing: DatabaseUrl = {
   host: null,

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { describe } from "../demo/describe.ts";
+import { colourless, paintFor } from "../lib/config/paint.ts";
 import type { Metric } from "../lib/metric.ts";
-import { colourless, paintFor } from "../lib/paint.ts";
 import { metricWith } from "./support/metrics.ts";
 
 it.each<readonly [Partial<Metric>, string]>([

@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 import { parseEnv } from "node:util";
 import { safeParse } from "valibot";
 import { afterAll, describe, expect, it } from "vitest";
-import { parseHosts } from "../lib/hosts.ts";
-import { type Option, OPTIONS } from "../lib/settings/options.ts";
-import { readConsumerSettings, readProducerSettings } from "../lib/settings.ts";
+import { type Option, OPTIONS } from "../lib/config/options.ts";
+import { readConsumerSettings, readProducerSettings } from "../lib/config/settings.ts";
+import { parseHosts } from "../lib/hosts/hosts.ts";
 import {
   blocks,
   blocksIn,

@@ -8,10 +8,10 @@ import { setImmediate } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { SetupError } from "../lib/database.ts";
-import { openEmbedded, openExisting } from "../lib/database/embedded.ts";
-import { lockFolder, unusable } from "../lib/folder_lock.ts";
-import { UsageError } from "../lib/usage_error.ts";
+import { lockFolder, unusable } from "../lib/config/folder_lock.ts";
+import { UsageError } from "../lib/config/usage_error.ts";
+import { SetupError } from "../lib/postgres/database.ts";
+import { openEmbedded, openExisting } from "../lib/postgres/database/embedded.ts";
 import type { Stored } from "./support/database_runner.ts";
 import { COMMANDS, runScript, startScript } from "./support/runtimes.ts";
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { FirstRows, type Standing, whyNothing } from "../lib/first_rows.ts";
-import type { AssignedPartition, Reading } from "../lib/kafka.ts";
-import { Log } from "../lib/log.ts";
+import type { AssignedPartition, Reading } from "../lib/kafka/kafka.ts";
+import { FirstRows, type Standing, whyNothing } from "../lib/monitoring/first_rows.ts";
+import { Log } from "../lib/monitoring/log.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

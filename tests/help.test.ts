@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { fallback, helpText, versionText } from "../lib/settings/help.ts";
-import { type Option, OPTIONS, optionsOf, type ProgramName } from "../lib/settings/options.ts";
+import { fallback, helpText, versionText } from "../lib/config/help.ts";
+import { type Option, OPTIONS, optionsOf, type ProgramName } from "../lib/config/options.ts";
 
 /** What users were promised: flag, variable, and the default or what stands for it. */
 const BOTH = [

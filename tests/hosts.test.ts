@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Host, parseHosts, shardOf } from "../lib/hosts.ts";
+import { type Host, parseHosts, shardOf } from "../lib/hosts/hosts.ts";
 
 const UNSEEN = "which nobody sees: leave it out, or write a plain space or %XX";
 const WRITE_DOMAIN = "write a DOMAIN such as example.com or https://example.com/health";

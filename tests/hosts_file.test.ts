@@ -2,8 +2,8 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { Bell } from "../lib/bell.ts";
-import { type HostsContent, readHosts, rereadHosts } from "../lib/hosts_file.ts";
+import { Bell } from "../lib/async/bell.ts";
+import { type HostsContent, readHosts, rereadHosts } from "../lib/hosts/hosts_file.ts";
 
 // How files change under a program that runs: reload.test.ts.
 

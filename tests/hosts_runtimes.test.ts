@@ -2,8 +2,8 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { decodePunycode } from "../lib/hosts/host_name.ts";
-import { Random } from "./support/random.ts";
 import { type Runtime, RUNTIMES } from "./support/programs.ts";
+import { Random } from "./support/random.ts";
 import { denoMissing } from "./support/runtimes.ts";
 
 // What a hosts line is taken for is the same on both runtimes, though their URLs differ.

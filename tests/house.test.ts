@@ -1,43 +1,118 @@
-import { globSync, readFileSync } from "node:fs";
+import { globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path/posix";
 import { expect, it } from "vitest";
 
 const root = new URL("../", import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), "utf8");
-/** What producer.ts and consumer.ts start: they stand above the rooms. */
-const programs = ["lib/producer.ts", "lib/consumer.ts"];
-const library = globSync("lib/**/*.{ts,js}", { cwd: root }).filter((path) => !programs.includes(path)).toSorted();
+/** What producer.ts and consumer.ts start. */
+const programs = ["lib/program/producer.ts", "lib/program/consumer.ts"];
+const library = globSync("lib/**/*.{ts,js}", { cwd: root }).toSorted();
 
-/** What each file of lib/ imports from lib/, by value or by type. */
-const imports = new Map(library.map((path) => {
-  const found = read(path).matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g);
-  return [path, [...found].map((match) => join(dirname(path), match[1] as string))] as const;
-}));
+/** What a file imports from lib/, by value or by type. */
+function importsOf(path: string): readonly string[] {
+  const found = [...read(path).matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)];
+  return found.map((match) => join(dirname(path), match[1] as string)).filter((other) => other.startsWith("lib/"));
+}
 
-/** The room that a file belongs to: lib/check.ts is the door to what stands in lib/check/. */
-const roomOf = (path: string) => path.replace(/\.ts$/, "").split("/").slice(0, 2).join("/");
+const imports = new Map(library.map((path) => [path, importsOf(path)] as const));
 
-/** Rooms that may use the inner rooms of another: each of these is a decision. */
-const GUESTS: Readonly<Record<string, readonly string[]>> = {
-  // What is the same for both clients.
-  "lib/kafka": ["lib/kafka_javascript", "lib/kafka_librdkafka"],
-  // A redirect's name is judged as one of a hosts file.
-  "lib/hosts": ["lib/check"],
-  // Chooses between the two databases, each of which knows nothing of the other.
-  // Queries are for the embedded database alone.
-  "lib/database": ["lib/database_plan", "lib/query"],
+interface Room {
+  /** The rooms that it may import: all of them lie below it. */
+  readonly uses: string;
+  /** Its files that may be imported from outside. */
+  readonly doors: string;
+}
+
+/** The rooms of lib/, from the top down. `metric.ts`, the message, lies below them all. */
+const ROOMS: Readonly<Record<string, Room>> = {
+  program: {
+    uses: "monitoring delivery ingest check postgres hosts net config async",
+    doors: "consumer producer start",
+  },
+  monitoring: {
+    uses: "delivery ingest check kafka postgres net config async metric",
+    doors: "consumer_report consumer_watch log producer_watch",
+  },
+  delivery: { uses: "kafka net config async metric", doors: "backlog delivery outbox sink" },
+  ingest: { uses: "kafka postgres net config async metric", doors: "source transfer" },
+  check: {
+    uses: "hosts net async metric",
+    doors: "authorities checks judgement matching open_files standings_file",
+  },
+  kafka: { uses: "net config async", doors: "access kafka open_healthily" },
+  postgres: {
+    uses: "net config async metric",
+    doors: "database database_plan query schema schema_text store up",
+  },
+  hosts: { uses: "config async", doors: "due_times hosts hosts_file pattern schedule" },
+  net: {
+    uses: "config async",
+    doors: "ask_health http_port key_ring names private_address scarcity system_authorities tls",
+  },
+  config: {
+    uses: "",
+    doors: "count folder_lock instant paint printable saslprep secret_file setting_types settings usage_error version",
+  },
+  async: {
+    uses: "",
+    doors: "batches bell file_changes health queue retry unless_aborted until when_sockets_are_served",
+  },
 };
 
-/** What a room must not know of, whatever stands in between. */
-const STRANGERS: readonly (readonly [room: string, others: RegExp])[] = [
-  ["lib/batches", /^lib\//],
-  ["lib/metric", /^lib\/(?!instant\.ts$)/],
-  ["lib/instant", /^lib\//],
-  ["lib/check", /^lib\/(kafka|database|store|delivery|sink)/],
-  ["lib/store", /^lib\/kafka/],
-  ["lib/timetable", /^lib\/(check|missed|metric|kafka|database|store|sink)/],
-  ["lib/kafka_client", /^lib\/(database|store|check)/],
+/** What some files must not know of, whatever stands in between. */
+const STRANGERS: readonly (readonly [file: string, others: RegExp])[] = [
+  ["lib/async/batches.ts", /^lib\//],
+  ["lib/metric.ts", /^lib\/(?!config\/instant\.ts$)/],
+  ["lib/config/instant.ts", /^lib\//],
+  ["lib/check/timetable.ts", /^lib\/(?:metric|check\/(?!timetable\/))/],
 ];
+
+const roomOf = (path: string) => (path.split("/")[1] ?? "").replace(/\.ts$/, "");
+const words = (text: string) => text.split(" ").filter((word) => word !== "");
+/** Imports that lead from one room, or an entry script, into another. */
+const passages = [...imports, ...["producer.ts", "consumer.ts"].map((path) => [path, importsOf(path)] as const)]
+  .flatMap(([from, imported]) => imported.map((to) => ({ from, to })))
+  .filter(({ from, to }) => !from.startsWith("lib/") || roomOf(from) !== roomOf(to));
+
+it("lib/ has these rooms and metric.ts, and nothing else", () => {
+  const found = readdirSync(new URL("lib", root)).toSorted();
+  expect(found).toEqual([...Object.keys(ROOMS), "metric.ts"].toSorted());
+});
+
+it.each(Object.entries(ROOMS))(
+  "lib/%s imports just the rooms that its row names, all of them below it",
+  (room, { uses }) => {
+    const found = passages.filter(({ from }) => from.startsWith("lib/") && roomOf(from) === room).map(({ to }) =>
+      roomOf(to)
+    );
+    expect([...new Set(found)].toSorted()).toEqual(words(uses).toSorted());
+    const order = [...Object.keys(ROOMS), "metric"];
+    for (const other of words(uses)) expect(order.indexOf(other)).toBeGreaterThan(order.indexOf(room));
+  },
+);
+
+it.each(Object.entries(ROOMS))("lib/%s is entered by its doors only, and each of them is used", (room, { doors }) => {
+  const found = passages.filter(({ to }) => roomOf(to) === room).map(({ to }) =>
+    to.replace(/^[^/]+\/[^/]+\/|\.[tj]s$/g, "")
+  );
+  expect([...new Set(found)].toSorted()).toEqual(words(doors).toSorted());
+});
+
+it("lib/metric.ts knows how a time is written, and nothing else", () => {
+  expect(imports.get("lib/metric.ts")).toEqual(["lib/config/instant.ts"]);
+});
+
+it.each(STRANGERS)("%s knows nothing of what matches %s", (file, others) => {
+  const known = new Set<string>();
+  const learn = (path: string) => {
+    if (known.has(path)) return;
+    known.add(path);
+    for (const next of imports.get(path) ?? []) learn(next);
+  };
+  learn(file);
+  known.delete(file);
+  expect([...known].filter((path) => others.test(path))).toEqual([]);
+});
 
 it("lib/ has no circle of imports", () => {
   const seen = new Map<string, "open" | "done">();
@@ -53,37 +128,18 @@ it("lib/ has no circle of imports", () => {
   expect(circles).toEqual([]);
 });
 
-it("lib/ keeps its inner rooms to themselves: lib/x/… is imported by lib/x.ts and its neighbours in lib/x/ only", () => {
-  const trespasses = [...imports].flatMap(([path, imported]) =>
-    imported.filter((other) => other.split("/").length > 2 && roomOf(other) !== roomOf(path))
-      .filter((other) => !GUESTS[roomOf(other)]?.includes(roomOf(path)))
-      .map((other) => `${path} imports ${other}`)
+it("lib/ is silent: program/program.ts alone prints, logs or ends the process, and start.js before it", () => {
+  const loud = library.filter((path) =>
+    !programs.includes(path) && /console\.|process\.(?:exit|std(?:out|err))/.test(read(path))
   );
-  expect(trespasses).toEqual([]);
+  expect(loud).toEqual(["lib/program/program.ts", "lib/program/start.js"]);
 });
 
-it.each(STRANGERS)("%s.ts knows nothing of what matches %s", (room, others) => {
-  const known = new Set<string>();
-  const learn = (path: string) => {
-    if (known.has(path)) return;
-    known.add(path);
-    for (const next of imports.get(path) ?? []) learn(next);
-  };
-  learn(`${room}.ts`);
-  known.delete(`${room}.ts`);
-  expect([...known].filter((path) => others.test(path))).toEqual([]);
-});
-
-it("lib/ is silent: program.ts alone prints, logs or ends the process, and start.js before it", () => {
-  const loud = library.filter((path) => /console\.|process\.(?:exit|std(?:out|err))/.test(read(path)));
-  expect(loud).toEqual(["lib/program.ts", "lib/start.js"]);
-});
-
-it("only settings.ts reads the environment", () => {
-  const readers = [...library, ...programs].filter((path) =>
+it("only config/settings.ts reads the environment", () => {
+  const readers = [...library, "producer.ts", "consumer.ts"].filter((path) =>
     /process\s*\.\s*env|Deno\s*\.\s*env|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*"node:process"/.test(read(path))
   );
-  expect(readers).toEqual(["lib/settings.ts"]);
+  expect(readers).toEqual(["lib/config/settings.ts"]);
 });
 
 it("deno.json names the versions that package.json names", () => {

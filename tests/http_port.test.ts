@@ -3,9 +3,9 @@ import { get } from "node:http";
 import { connect } from "node:net";
 import { hostname } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { askHealth } from "../lib/ask_health.ts";
-import { type HttpPort, json, openHttpPort, text } from "../lib/http_port.ts";
-import { UsageError } from "../lib/usage_error.ts";
+import { UsageError } from "../lib/config/usage_error.ts";
+import { askHealth } from "../lib/net/ask_health.ts";
+import { type HttpPort, json, openHttpPort, text } from "../lib/net/http_port.ts";
 import { refusedPort } from "./support/site.ts";
 
 describe("openHttpPort", () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { isWritable, NO_FORM, NO_TIME, parseInstant } from "../lib/config/instant.ts";
 import { decodeMetric } from "../lib/metric.ts";
-import { isWritable, NO_FORM, NO_TIME, parseInstant } from "../lib/instant.ts";
 import { safeParse } from "valibot";
-import { start } from "../lib/settings/values.ts";
+import { start } from "../lib/config/values.ts";
 
 /** What each text means, or why it means nothing. */
 const TIMES: readonly (readonly [text: string, meaning: string])[] = [

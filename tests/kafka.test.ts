@@ -2,18 +2,11 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type {
-  Assignment,
-  IncomingMessage,
-  KafkaClient,
-  KafkaConsumer,
-  Position,
-  Reading,
-  Start,
-} from "../lib/kafka.ts";
-import { loadClient } from "../lib/kafka_client.ts";
-import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
-import { type KeyMaterial, loadKeyMaterial } from "../lib/tls.ts";
+import type { Start } from "../lib/config/setting_types.ts";
+import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer, Position, Reading } from "../lib/kafka/kafka.ts";
+import { loadLibrdkafka } from "../lib/kafka/librdkafka/library.ts";
+import { loadClient } from "../lib/kafka/load_client.ts";
+import { type KeyMaterial, loadKeyMaterial } from "../lib/net/tls.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { each } from "./support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";

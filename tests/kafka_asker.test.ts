@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { Asker } from "../lib/kafka_librdkafka/asker.ts";
-import { promised } from "../lib/kafka_librdkafka/connection.ts";
-import type { NativeAdmin } from "../lib/kafka_librdkafka/library.ts";
+import { Asker } from "../lib/kafka/librdkafka/asker.ts";
+import { promised } from "../lib/kafka/librdkafka/connection.ts";
+import type { NativeAdmin } from "../lib/kafka/librdkafka/library.ts";
 
 type Answer = Parameters<NativeAdmin["describeTopics"]>[2];
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { IncomingMessage } from "../lib/kafka.ts";
 import { Epochs } from "../lib/kafka/epochs.ts";
-import { CutLog, Fetcher, type FetchingClient } from "../lib/kafka_javascript/fetch.ts";
-import type { FetchAnswer, PartitionAnswer } from "../lib/kafka_javascript/raw_fetch.ts";
-import { readBatches } from "../lib/kafka_javascript/record_batches.ts";
+import { CutLog, Fetcher, type FetchingClient } from "../lib/kafka/javascript/fetch.ts";
+import type { FetchAnswer, PartitionAnswer } from "../lib/kafka/javascript/raw_fetch.ts";
+import { readBatches } from "../lib/kafka/javascript/record_batches.ts";
+import type { IncomingMessage } from "../lib/kafka/kafka.ts";
 import { type BatchOptions, rawBatch } from "./support/raw_batches.ts";
 
 const options = { bootstrapServers: ["127.0.0.1:1"], topic: "t" };

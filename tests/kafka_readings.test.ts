@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { Position, Positions } from "../lib/kafka.ts";
+import type { Position, Positions } from "../lib/kafka/kafka.ts";
 import { bounds, type Described, type Group, readings, startOffsets } from "../lib/kafka/readings.ts";
 import { Troubles } from "../lib/kafka/setup.ts";
 

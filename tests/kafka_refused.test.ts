@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Compression, KafkaClient } from "../lib/kafka.ts";
-import { loadClient } from "../lib/kafka_client.ts";
-import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
+import type { Compression } from "../lib/config/setting_types.ts";
+import { TopicSink } from "../lib/delivery/topic_sink.ts";
+import type { KafkaClient } from "../lib/kafka/kafka.ts";
+import { loadLibrdkafka } from "../lib/kafka/librdkafka/library.ts";
+import { loadClient } from "../lib/kafka/load_client.ts";
 import { encodeMetric, type Metric } from "../lib/metric.ts";
-import { TopicSink } from "../lib/sink/topic_sink.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
 import { metricWith } from "./support/metrics.ts";

@@ -13,8 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { Bell } from "../lib/bell.ts";
-import { KeyRing } from "../lib/key_ring.ts";
+import { Bell } from "../lib/async/bell.ts";
+import { KeyRing } from "../lib/net/key_ring.ts";
 import { makeCertificates, openssl } from "../tools/kafka/certificates.ts";
 import { Authority } from "./support/authority.ts";
 import { skipped } from "./support/kafka.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { readLines } from "../lib/source/lines.ts";
+import { readLines } from "../lib/ingest/lines.ts";
 
 const cases = [
   { input: "", lines: [] },

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { jsonLine, Log, LOG_LEVELS, type LogFormat, type LogLevel, terminalLine } from "../lib/log.ts";
-import { type ColourVariables, paintFor } from "../lib/paint.ts";
+import { type ColourVariables, paintFor } from "../lib/config/paint.ts";
+import { LOG_LEVELS, type LogLevel } from "../lib/config/setting_types.ts";
+import { jsonLine, Log, type LogFormat, terminalLine } from "../lib/monitoring/log.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 0, 31, 12, 30, 15, 42) });

@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, it, vi } from "vitest";
-import { openMatcher, Unmatched } from "../lib/matching.ts";
-import { MatchStandings } from "../lib/matching/standings.ts";
-import { startWorker } from "../lib/matching/worker.ts";
-import { compilePattern } from "../lib/pattern.ts";
+import { openMatcher, Unmatched } from "../lib/check/matching.ts";
+import { MatchStandings } from "../lib/check/matching/standings.ts";
+import { startWorker } from "../lib/check/matching/worker.ts";
+import { compilePattern } from "../lib/hosts/pattern.ts";
 import { type Runtime, RUNTIMES } from "./support/programs.ts";
 
 const never = new AbortController().signal;

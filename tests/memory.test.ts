@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { KEPT_BYTES } from "../lib/kafka.ts";
+import { KEPT_BYTES } from "../lib/kafka/kafka.ts";
 import { canRunKafka, skipped } from "./support/kafka.ts";
 import { ownPostgresMissing } from "./support/postgres.ts";
 import { type Codec, overwrite, rawBatch, type RawRecord, seal } from "./support/raw_batches.ts";

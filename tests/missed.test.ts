@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { missedMetrics } from "../lib/missed.ts";
+import { missedMetrics } from "../lib/check/missed.ts";
+import type { Loss } from "../lib/check/timetable.ts";
 import { decodeMetric, encodeMetric, isRejection } from "../lib/metric.ts";
-import type { Loss } from "../lib/timetable.ts";
 import { hostsOf } from "./support/simulation.ts";
 
 const [host] = hostsOf("https://me:secret@a.example/ 1h");

@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
-import { NoAddress, systemNames } from "../lib/names.ts";
-import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../lib/names/files.ts";
-import { decodeReply, encodeQuestion, isAskable, TYPES } from "../lib/names/packet.ts";
-import { namesFolder } from "./support/names_folder.ts";
+import { NoAddress, systemNames } from "../lib/net/names.ts";
+import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../lib/net/names/files.ts";
+import { decodeReply, encodeQuestion, isAskable, TYPES } from "../lib/net/names/packet.ts";
 import { openNameServer, type Zone } from "./support/name_server.ts";
+import { namesFolder } from "./support/names_folder.ts";
 
 const never = new AbortController().signal;
 const v4 = (address: string) => ({ address, family: 4 });

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { stepsAtLeast } from "../lib/pattern_steps.ts";
-import { compilePattern, patternReader } from "../lib/pattern.ts";
+import { compilePattern, patternReader } from "../lib/hosts/pattern.ts";
+import { stepsAtLeast } from "../lib/hosts/pattern_steps.ts";
 
 function errorOf(source: string): unknown {
   try {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { compilePattern } from "../lib/pattern.ts";
-import { patternDoubt } from "../lib/pattern_doubts.ts";
+import { compilePattern } from "../lib/hosts/pattern.ts";
+import { patternDoubt } from "../lib/hosts/pattern_doubts.ts";
 import { Random } from "./support/random.ts";
 
 const END = "$ is the page's end, behind which nothing comes: write \\$ for the sign itself";

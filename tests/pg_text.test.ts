@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { arrayText, ascii, base64, quoteIdentifier, quoteLiteral } from "../lib/pg_text.ts";
+import { arrayText, ascii, base64, quoteIdentifier, quoteLiteral } from "../lib/postgres/pg_text.ts";
 
 it.each([
   [[], "{}"],

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { cut, type Entry, join, type Piece, portions, runs } from "../lib/store/piece.ts";
+import { cut, type Entry, join, type Piece, portions, runs } from "../lib/postgres/piece.ts";
 
 const entry = (partition: number, offset: number, size = 0): Entry => {
   return { partition, offset, key: null, value: new Uint8Array(size), content: { reason: "" } };

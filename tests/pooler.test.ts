@@ -1,8 +1,8 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { explain, isMissingPartition, remedyFor, type SqlFailure, sqlFailure } from "../lib/database.ts";
-import { readLastError } from "../lib/database/last_words.ts";
-import { openPostgres, type PostgresSettings } from "../lib/database/postgres.ts";
+import { explain, isMissingPartition, remedyFor, type SqlFailure, sqlFailure } from "../lib/postgres/database.ts";
+import { readLastError } from "../lib/postgres/database/last_words.ts";
+import { openPostgres, type PostgresSettings } from "../lib/postgres/database/postgres.ts";
 import type { Stored } from "./support/database_runner.ts";
 import { eventually } from "./support/eventually.ts";
 import { pgbouncerMissing, startPgbouncer, type TestPgbouncer } from "./support/pgbouncer.ts";

@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { jsonLine, terminalLine } from "../lib/log.ts";
+import { printable, printableInLine, printableJson } from "../lib/config/printable.ts";
+import { LineSink } from "../lib/delivery/line_sink.ts";
 import type { Metric } from "../lib/metric.ts";
-import { printable, printableInLine, printableJson } from "../lib/printable.ts";
-import { LineSink } from "../lib/sink/line_sink.ts";
-import { formatTable, jsonLines } from "../lib/table_text.ts";
+import { jsonLine, terminalLine } from "../lib/monitoring/log.ts";
+import { formatTable, jsonLines } from "../lib/postgres/table_text.ts";
 import { run, RUNTIMES } from "./support/programs.ts";
 import { openSite } from "./support/site.ts";
 

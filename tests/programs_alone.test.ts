@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Metric } from "../lib/metric.ts";
+import { openDeafPort } from "./support/deaf.ts";
 import { type Ended, run, type Runtime, RUNTIMES, start, type StartOptions } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
-import { openDeafPort } from "./support/deaf.ts";
 import { answer, openSite, refusedPort, type Site } from "./support/site.ts";
 
 // The programs as a user starts them, without Kafka and without a database server.

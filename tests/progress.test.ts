@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Progress } from "../lib/transfer/progress.ts";
+import { Progress } from "../lib/ingest/progress.ts";
 
 it("Progress begins at the offset that was asked for, not at the first message", () => {
   const progress = new Progress(new Map([[0, 5]]));

@@ -2,11 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import type { QueryPart } from "../lib/database/embedded.ts";
-import { explainFailure } from "../lib/query/explain.ts";
-import { ResultPrinter } from "../lib/query/result_printer.ts";
-import { isTrustworthy } from "../lib/query/socket_path.ts";
-import { splitStatements } from "../lib/query/statements.ts";
+import type { QueryPart } from "../lib/postgres/database/embedded.ts";
+import { explainFailure } from "../lib/postgres/query/explain.ts";
+import { ResultPrinter } from "../lib/postgres/query/result_printer.ts";
+import { isTrustworthy } from "../lib/postgres/query/socket_path.ts";
+import { splitStatements } from "../lib/postgres/query/statements.ts";
 
 // The parts of --query that need no database.
 

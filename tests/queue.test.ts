@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Queue } from "../lib/queue.ts";
+import { Queue } from "../lib/async/queue.ts";
 
 it("Queue gives its values in order and ends when it is ended", async () => {
   const queue = new Queue<number>();

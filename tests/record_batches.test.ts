@@ -1,7 +1,7 @@
 import { crc32c, createRecordsBatch } from "@platformatic/kafka";
 import { describe, expect, it } from "vitest";
-import { KEPT_BYTES } from "../lib/kafka.ts";
-import { type BatchMessage, readBatches } from "../lib/kafka_javascript/record_batches.ts";
+import { type BatchMessage, readBatches } from "../lib/kafka/javascript/record_batches.ts";
+import { KEPT_BYTES } from "../lib/kafka/kafka.ts";
 import { type BatchOptions, type Codec, CODECS, rawBatch, type RawRecord } from "./support/raw_batches.ts";
 
 const MIB = 1024 * 1024;

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { ConsumerReport } from "../lib/consumer_report.ts";
-import { Log, type LogFormat, type LogLevel } from "../lib/log.ts";
-import { ProducerReport } from "../lib/producer_report.ts";
+import type { LogLevel } from "../lib/config/setting_types.ts";
+import { ConsumerReport } from "../lib/monitoring/consumer_report.ts";
+import { Log, type LogFormat } from "../lib/monitoring/log.ts";
+import { ProducerReport } from "../lib/monitoring/producer_report.ts";
 import { metricWith } from "./support/metrics.ts";
 
 beforeEach(() => void vi.useFakeTimers());

@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { backOff, retry } from "../lib/retry.ts";
+import { backOff, retry } from "../lib/async/retry.ts";
 
 const never = new AbortController().signal;
 const passing = new Error("not yet");

@@ -1,12 +1,12 @@
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { saslPrep } from "../lib/saslprep.ts";
+import { saslPrep } from "../lib/config/saslprep.ts";
+import { skipped } from "./support/kafka.ts";
 import type { LoggedIn } from "./support/login_runner.ts";
 import { PASSWORDS } from "./support/passwords.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { COMMANDS, runScript } from "./support/runtimes.ts";
-import { skipped } from "./support/kafka.ts";
 
 // The same password, typed or kept in another way, must open a server: PostgreSQL's own code is what SASLprep is compared with.
 

@@ -7,7 +7,7 @@ import {
   hashOf,
   nextDue,
   parseFrequency,
-} from "../lib/schedule.ts";
+} from "../lib/hosts/schedule.ts";
 
 const NOON = Date.parse("2026-03-01T12:00:00Z");
 const DAY = 86_400_000;

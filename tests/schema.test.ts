@@ -1,13 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Database, SetupError } from "../lib/database.ts";
-import { openPostgres } from "../lib/database/postgres.ts";
+import { MAX_TABLE_NAME_BYTES, type TableName } from "../lib/config/setting_types.ts";
 import { decodeMetric, METRIC_FIELDS } from "../lib/metric.ts";
-import { COLUMNS, MAX_TABLE_NAME_BYTES, quoteTables, type TableName } from "../lib/schema.ts";
-import { schemaSql } from "../lib/schema_text.ts";
-import { type Entry, Store } from "../lib/store.ts";
-import * as statements from "../lib/store/statements.ts";
-import { prepareTables, type Tables } from "../lib/store/tables.ts";
+import { type Database, SetupError } from "../lib/postgres/database.ts";
+import { openPostgres } from "../lib/postgres/database/postgres.ts";
+import { COLUMNS, quoteTables } from "../lib/postgres/schema.ts";
+import { schemaSql } from "../lib/postgres/schema_text.ts";
+import * as statements from "../lib/postgres/statements.ts";
+import { type Entry, Store } from "../lib/postgres/store.ts";
+import { prepareTables, type Tables } from "../lib/postgres/tables.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 
 it("COLUMNS has one for each field of a metric", () => {

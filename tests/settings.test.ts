@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { nameOf, type Option, type OptionName, OPTIONS, optionsOf, type ProgramName } from "../lib/settings/options.ts";
+import { nameOf, type Option, type OptionName, OPTIONS, optionsOf, type ProgramName } from "../lib/config/options.ts";
+import type { Environment } from "../lib/config/reader.ts";
 import {
   type ConsumerSettings,
   environmentOf,
@@ -10,8 +11,7 @@ import {
   type ProducerSettings,
   readConsumerSettings,
   readProducerSettings,
-} from "../lib/settings.ts";
-import type { Environment } from "../lib/settings/reader.ts";
+} from "../lib/config/settings.ts";
 
 const KAFKA = { KAFKA_BOOTSTRAP_SERVERS: "kafka.example:9093", KAFKA_TOPIC: "metrics" };
 const SERVER = { DB_HOST: "db.example", DB_NAME: "monitoring", DB_USER: "checker" };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { type Option, OPTIONS } from "../lib/settings/options.ts";
+import { type Option, OPTIONS } from "../lib/config/options.ts";
 import { bundleFlags } from "./support/bundle_flags.ts";
 import { interpolate, readCompose } from "./support/compose.ts";
 

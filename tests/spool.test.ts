@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { UsageError } from "../lib/config/usage_error.ts";
+import { Spool, type SpoolOptions } from "../lib/delivery/spool.ts";
+import { SpoolFile, SpoolFileError } from "../lib/delivery/spool/spool_file.ts";
 import { decodeMetric, type Metric } from "../lib/metric.ts";
-import { Spool, type SpoolOptions } from "../lib/spool.ts";
-import { SpoolFile, SpoolFileError } from "../lib/spool/spool_file.ts";
-import { UsageError } from "../lib/usage_error.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "test-spool-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -15,12 +15,12 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { createInterface } from "node:readline";
 import { afterAll, describe, expect, it } from "vitest";
+import { inspectJournal } from "../lib/delivery/spool/journal.ts";
+import { SpoolFile } from "../lib/delivery/spool/spool_file.ts";
 import { encodeMetric } from "../lib/metric.ts";
-import { inspectJournal } from "../lib/spool/journal.ts";
-import { SpoolFile } from "../lib/spool/spool_file.ts";
+import { skipped } from "./support/kafka.ts";
 import { metricWith } from "./support/metrics.ts";
 import { COMMANDS, runScript, startScript } from "./support/runtimes.ts";
-import { skipped } from "./support/kafka.ts";
 import type { SpoolOrder, SpoolReport } from "./support/spool_runner.ts";
 
 // Spools that are not as they were written: what comes of them is as it was written, and the rest is told of.

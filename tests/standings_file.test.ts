@@ -12,8 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { StandingsFile } from "../lib/standings_file.ts";
-import type { Standing } from "../lib/timetable.ts";
+import { StandingsFile } from "../lib/check/standings_file.ts";
+import type { Standing } from "../lib/check/timetable.ts";
 
 let folder: string;
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "standings-"))));

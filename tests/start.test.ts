@@ -5,7 +5,7 @@ import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runtimeTooOld } from "../lib/start.js";
+import { runtimeTooOld } from "../lib/program/start.js";
 import { bundle } from "../tools/bundle/bundle.ts";
 import { cloneProject } from "./support/clone.ts";
 import { eventually } from "./support/eventually.ts";

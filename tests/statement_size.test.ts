@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { StatementSize } from "../lib/store/statement_size.ts";
+import { StatementSize } from "../lib/postgres/statement_size.ts";
 
 /** Statements that are as full as they may be, and the sizes that they had. */
 function pass(size: StatementSize, times: number, seconds = 0.01): number[] {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatTable, jsonLines } from "../lib/table_text.ts";
+import { formatTable, jsonLines } from "../lib/postgres/table_text.ts";
 
 it("formatTable sets columns side by side, numbers to the right, null empty", () => {
   const rows = [

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { textOf } from "../lib/matching/text.ts";
+import { textOf } from "../lib/check/matching/text.ts";
 
 it.each([
   ["text/html", Buffer.from("grün"), "grün"],

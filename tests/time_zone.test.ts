@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { parseTimeZone } from "../lib/settings/time_zone.ts";
+import { parseTimeZone } from "../lib/config/time_zone.ts";
 import { run, RUNTIMES } from "./support/programs.ts";
 
 const BERLIN = "/usr/share/zoneinfo/Europe/Berlin";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Recall } from "../lib/timetable.ts";
+import type { Recall } from "../lib/check/timetable.ts";
 import { type Begun, type Course, hostsOf, Simulation } from "./support/simulation.ts";
 
 const SECOND = 1000;

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadKeyMaterial } from "../lib/tls.ts";
+import { loadKeyMaterial } from "../lib/net/tls.ts";
 import { makeCertificates } from "../tools/kafka/certificates.ts";
 import { skipped } from "./support/kafka.ts";
 

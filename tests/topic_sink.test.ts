@@ -1,22 +1,22 @@
 import { expect, it } from "vitest";
 import { protocolErrorsCodesById } from "@platformatic/kafka";
 import { createRequire } from "node:module";
+import { RefusalReport } from "../lib/delivery/refusal_report.ts";
+import { TopicSink } from "../lib/delivery/topic_sink.ts";
 import {
   DeliveryError,
   type KafkaProducer,
   KafkaSetupError,
   type OutgoingMessage,
   type Refusal,
-} from "../lib/kafka.ts";
+} from "../lib/kafka/kafka.ts";
+import { loadLibrdkafka } from "../lib/kafka/librdkafka/library.ts";
 import { PRODUCE_ERRORS, produceError, type ProduceRemedy } from "../lib/kafka/produce_errors.ts";
-import { undelivered } from "../lib/kafka/undelivered.ts";
 import { Troubles } from "../lib/kafka/setup.ts";
-import { loadLibrdkafka } from "../lib/kafka_librdkafka/library.ts";
+import { undelivered } from "../lib/kafka/undelivered.ts";
 import type { Metric } from "../lib/metric.ts";
-import { RefusalReport } from "../lib/sink/refusal_report.ts";
-import { TopicSink } from "../lib/sink/topic_sink.ts";
-import { metricWith } from "./support/metrics.ts";
 import { skipped } from "./support/kafka.ts";
+import { metricWith } from "./support/metrics.ts";
 
 // What becomes of metrics that a topic refuses; the topics here are rules, those of tests/kafka_refused.test.ts are real.
 

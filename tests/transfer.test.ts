@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Database, explain, type Parameter, remedyFor } from "../lib/database.ts";
-import { openEmbedded } from "../lib/database/embedded.ts";
-import { quoteTables, type TableName } from "../lib/schema.ts";
-import { Store } from "../lib/store.ts";
-import { type StoredBatch, transfer, type TransferOptions } from "../lib/transfer.ts";
+import type { TableName } from "../lib/config/setting_types.ts";
+import { type StoredBatch, transfer, type TransferOptions } from "../lib/ingest/transfer.ts";
+import { type Database, explain, type Parameter, remedyFor } from "../lib/postgres/database.ts";
+import { openEmbedded } from "../lib/postgres/database/embedded.ts";
+import { quoteTables } from "../lib/postgres/schema.ts";
+import { Store } from "../lib/postgres/store.ts";
 import { intercepting } from "./support/databases.ts";
 import { type Distort, MemoryTopic } from "./support/memory_topic.ts";
 

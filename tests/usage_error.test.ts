@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { allUsable, UsageError } from "../lib/usage_error.ts";
+import { allUsable, UsageError } from "../lib/config/usage_error.ts";
 
 const refuse = (...problems: readonly string[]) => Promise.reject(new UsageError(problems));
 

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Database } from "../lib/database.ts";
-import { openPostgres } from "../lib/database/postgres.ts";
+import type { TableName } from "../lib/config/setting_types.ts";
 import { type Metric, METRIC_FIELDS } from "../lib/metric.ts";
-import type { TableName } from "../lib/schema.ts";
-import { Store } from "../lib/store.ts";
-import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../lib/up.ts";
-import { viewName, VIEWS, viewSql } from "../lib/views.ts";
+import type { Database } from "../lib/postgres/database.ts";
+import { openPostgres } from "../lib/postgres/database/postgres.ts";
+import { Store } from "../lib/postgres/store.ts";
+import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../lib/postgres/up.ts";
+import { viewName, VIEWS, viewSql } from "../lib/postgres/views.ts";
 import { metricWith } from "./support/metrics.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 

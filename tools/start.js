@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { start } from "../lib/start.js";
+import { start } from "../lib/program/start.js";
 
 const [node = "node", , name = "", ...args] = process.argv;
 const file = resolve(name);

@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { METRIC_FIELDS } from "../../lib/metric.ts";
-import { COLUMNS } from "../../lib/schema.ts";
+import { COLUMNS } from "../../lib/postgres/schema.ts";
 import { type Arena, dropTables, newTable, TOPIC, untilBegun, untilStored } from "./arena.ts";
 import { startChild } from "./child.ts";
 import { startClock } from "./clock.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { OutgoingMessage } from "../../lib/kafka.ts";
+import type { OutgoingMessage } from "../../lib/kafka/kafka.ts";
 import { encodeMetric, type Metric } from "../../lib/metric.ts";
 
 /** Sites that take turns, as they do where a producer checks them on schedule. */

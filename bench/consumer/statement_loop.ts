@@ -1,9 +1,9 @@
 // The flush statement in a bare loop: started by yardsticks.ts, says when its messages are in memory, begins when told to.
 import { once } from "node:events";
 import process from "node:process";
-import { openPostgres, type PostgresSettings } from "../../lib/database/postgres.ts";
 import { decodeMetric } from "../../lib/metric.ts";
-import { Store } from "../../lib/store.ts";
+import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { Store } from "../../lib/postgres/store.ts";
 import { BEGIN } from "./arena.ts";
 import { makeMetric, toMessage } from "./metrics.ts";
 

@@ -1,5 +1,5 @@
 import { Agent, get } from "node:http";
-import { nextDue } from "../../lib/schedule.ts";
+import { nextDue } from "../../lib/hosts/schedule.ts";
 import type { Checked, Load } from "./checker.ts";
 import type { Site } from "./site.ts";
 

@@ -1,5 +1,5 @@
-import type { Answer, BodyReader } from "./exchange.ts";
 import { type Decoder, openDecoder } from "./decoding.ts";
+import type { Answer, BodyReader } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { GrowingBuffer } from "./growing_buffer.ts";
 import { transferCodings } from "./head.ts";

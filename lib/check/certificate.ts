@@ -1,5 +1,5 @@
 import { hash, X509Certificate } from "node:crypto";
-import { contextTag, type Element, readElement, readElements, readObjectId, readTime, TAG } from "./der.ts";
+import { contextTag, type Element, readElement, readElements, readObjectId, readTime, TAG } from "./der_reader.ts";
 
 /** What of a certificate (RFC 5280, section 4) decides whether it is good. */
 export interface Certificate {

@@ -1,5 +1,5 @@
 import type { CheckError } from "../metric.ts";
-import { scarcityOf } from "../scarcity.ts";
+import { scarcityOf } from "../net/scarcity.ts";
 
 /**
  * Why a check got no whole answer. An expected outcome, so it is handed back as a value, not thrown; only where a deadline has to

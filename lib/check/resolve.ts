@@ -1,6 +1,6 @@
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
-import { type Names, NoAddress } from "../names.ts";
+import { type Names, NoAddress } from "../net/names.ts";
 import { Failure, ownFailure } from "./failure.ts";
 import type { CertificateJudge } from "./judgement.ts";
 

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
-import type { KafkaOptions } from "../kafka.ts";
-import { systemAuthorities } from "../system_authorities.ts";
-import { day } from "../tls.ts";
+import { systemAuthorities } from "../net/system_authorities.ts";
+import { day } from "../net/tls.ts";
+import type { KafkaOptions } from "./kafka.ts";
 import { refusedTls, type RefusedTlsError } from "./setup.ts";
 
 /** Milliseconds that a broker may take for a handshake and a first answer. */

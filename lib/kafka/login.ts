@@ -1,5 +1,6 @@
-import type { KafkaClient, KafkaOptions, Login } from "../kafka.ts";
-import { saslPrep } from "../saslprep.ts";
+import { saslPrep } from "../config/saslprep.ts";
+import type { Login } from "../config/setting_types.ts";
+import type { KafkaClient, KafkaOptions } from "./kafka.ts";
 import { RefusedLoginError } from "./setup.ts";
 
 /**

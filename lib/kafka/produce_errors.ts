@@ -1,4 +1,4 @@
-import type { Refusal } from "../kafka.ts";
+import type { Refusal } from "./kafka.ts";
 
 /**
  * What to do with messages that a broker, or the client's library, did not take.

@@ -1,4 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { pause, retry } from "../async/retry.ts";
+import { unlessAborted } from "../async/unless_aborted.ts";
+import type { Start } from "../config/setting_types.ts";
 import type {
   AssignedPartition,
   Assignment,
@@ -7,11 +10,8 @@ import type {
   Position,
   Positions,
   Reading,
-  Start,
-} from "../kafka.ts";
+} from "./kafka.ts";
 import { isPassing, type Troubles } from "./setup.ts";
-import { pause, retry } from "../retry.ts";
-import { unlessAborted } from "../unless_aborted.ts";
 
 /** A share of the group with all that is known of its partitions. */
 export interface Described {

@@ -1,4 +1,4 @@
-import { KafkaSetupError, type Listener } from "../kafka.ts";
+import { KafkaSetupError, type Listener } from "./kafka.ts";
 
 /** How both clients present themselves to the brokers, for quotas and the brokers' logs. */
 export const CLIENT_ID = "host-checker";

@@ -1,4 +1,4 @@
-import { DeliveryError, KafkaSetupError, type OutgoingMessage, type Refusal } from "../kafka.ts";
+import { DeliveryError, KafkaSetupError, type OutgoingMessage, type Refusal } from "./kafka.ts";
 import { describeError, type ProduceError, type ProduceRemedy } from "./produce_errors.ts";
 import { refusedLogin, refusedRight, SLOW_DELIVERY, type Troubles } from "./setup.ts";
 

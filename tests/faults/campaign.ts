@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
+import { Random } from "../support/random.ts";
 import type { Combination } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import type { Account } from "./ledger.ts";
-import { Random } from "../support/random.ts";
 import { openWorld, type Start, type World } from "./world.ts";
 
 export interface CampaignOptions {

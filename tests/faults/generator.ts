@@ -2,9 +2,10 @@
 // when all below a number are confirmed; ends in order at SIGTERM.
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import { DeliveryError, type KafkaProducer, type OutgoingMessage } from "../../lib/kafka.ts";
-import { type ClientChoice, loadClient } from "../../lib/kafka_client.ts";
-import { TopicSink } from "../../lib/sink/topic_sink.ts";
+import type { ClientChoice } from "../../lib/config/setting_types.ts";
+import { TopicSink } from "../../lib/delivery/topic_sink.ts";
+import { DeliveryError, type KafkaProducer, type OutgoingMessage } from "../../lib/kafka/kafka.ts";
+import { loadClient } from "../../lib/kafka/load_client.ts";
 import { badMessageOf, isBad, metricOf } from "./numbers.ts";
 
 /** What the generator is told, as JSON in its only argument. */

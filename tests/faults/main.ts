@@ -1,16 +1,16 @@
 // `npm run test:faults`: everything that can break does, and every metric must be stored exactly once all the same.
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { onStopSignal } from "../../lib/stop_signals.ts";
-import { loadLibrdkafka } from "../../lib/kafka_librdkafka/library.ts";
+import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
+import { onStopSignal } from "../../lib/program/stop_signals.ts";
 import { canRunKafka, skipped } from "../support/kafka.ts";
 import { ownPostgresMissing } from "../support/postgres.ts";
+import { Random } from "../support/random.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { campaign, type Report } from "./campaign.ts";
 import { type Combination, COMBINATIONS } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import { FAULTS } from "./faults.ts";
-import { Random } from "../support/random.ts";
 
 const HELP = `npm run test:faults -- [options]
 

@@ -1,4 +1,4 @@
-import type { OutgoingMessage } from "../../lib/kafka.ts";
+import type { OutgoingMessage } from "../../lib/kafka/kafka.ts";
 import type { Metric } from "../../lib/metric.ts";
 
 /** Every so many numbers one is sent as a message that is no metric, and must end among the rejected. */

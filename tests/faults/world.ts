@@ -8,13 +8,13 @@ import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { eventually } from "../support/eventually.ts";
 import { temporaryKafka } from "../support/kafka.ts";
 import { startPostgres, type TestPostgres } from "../support/postgres.ts";
+import type { Random } from "../support/random.ts";
 import { type Relay, relay } from "../support/relay.ts";
 import type { Combination } from "./combinations.ts";
 import { Crew } from "./crew.ts";
 import type { GeneratorOptions } from "./generator.ts";
 import { Ledger } from "./ledger.ts";
 import { type Persistence, persistently } from "./persistently.ts";
-import type { Random } from "../support/random.ts";
 import { NumberSource } from "./source.ts";
 import { Topic } from "./topic.ts";
 

@@ -1,7 +1,7 @@
 // `npm run test:fuzz`: inputs made up at random, until one is found that the programs do not get on with.
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { onStopSignal } from "../../lib/stop_signals.ts";
+import { onStopSignal } from "../../lib/program/stop_signals.ts";
 import { Finding, fuzz, newSeed } from "./run.ts";
 import type { Target } from "./target.ts";
 import { TARGETS } from "./targets.ts";

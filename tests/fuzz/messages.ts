@@ -3,9 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { safeParse } from "valibot";
-import type { Database } from "../../lib/database.ts";
-import { openEmbedded } from "../../lib/database/embedded.ts";
-import { openPostgres } from "../../lib/database/postgres.ts";
+import type { TableName } from "../../lib/config/setting_types.ts";
 import {
   decodeMetric,
   isRejection,
@@ -14,9 +12,12 @@ import {
   MetricSchema,
   type Rejection,
 } from "../../lib/metric.ts";
-import { arrayText } from "../../lib/pg_text.ts";
-import { quoteTables, type TableName } from "../../lib/schema.ts";
-import { type Entry, type Span, Store } from "../../lib/store.ts";
+import type { Database } from "../../lib/postgres/database.ts";
+import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { arrayText } from "../../lib/postgres/pg_text.ts";
+import { quoteTables } from "../../lib/postgres/schema.ts";
+import { type Entry, type Span, Store } from "../../lib/postgres/store.ts";
 import { postgresMissing, startPostgres } from "../support/postgres.ts";
 import type { Random } from "../support/random.ts";
 import { madeUpMessage, type Message } from "./messages/made_up.ts";

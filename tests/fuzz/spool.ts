@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SpoolFile, SpoolFileError } from "../../lib/spool/spool_file.ts";
+import { SpoolFile, SpoolFileError } from "../../lib/delivery/spool/spool_file.ts";
 import type { Random } from "../support/random.ts";
 import type { OpenTarget, Target } from "./target.ts";
 

@@ -1,5 +1,5 @@
-import type { Metric } from "../../lib/metric.ts";
 import { type Phase, PHASES } from "../../lib/check/stopwatch.ts";
+import type { Metric } from "../../lib/metric.ts";
 import type { Runtime } from "./programs.ts";
 
 /** Where things are in one run of the cases: `host:port` by what is special there; names end in .test, with a name server of their own. */

@@ -2,15 +2,15 @@
 // line for each of them: the tests run this under each runtime.
 import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
-import { check } from "../../lib/check.ts";
 import { runtimeAuthorities } from "../../lib/check/authorities.ts";
+import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
-import { parseHosts } from "../../lib/hosts.ts";
-import { openMatcher } from "../../lib/matching.ts";
+import { openMatcher } from "../../lib/check/matching.ts";
+import { denoCertificatesFile } from "../../lib/config/settings.ts";
+import { parseHosts } from "../../lib/hosts/hosts.ts";
 import type { Metric } from "../../lib/metric.ts";
-import { type NamesOptions, systemNames } from "../../lib/names.ts";
-import { isPrivateAddress } from "../../lib/private_address.ts";
-import { denoCertificatesFile } from "../../lib/settings.ts";
+import { type NamesOptions, systemNames } from "../../lib/net/names.ts";
+import { isPrivateAddress } from "../../lib/net/private_address.ts";
 
 /** What to check, and how. */
 export interface Target {

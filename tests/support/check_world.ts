@@ -1,10 +1,10 @@
-import type { NamesOptions } from "../../lib/names.ts";
+import type { NamesOptions } from "../../lib/net/names.ts";
 import type { Certificates } from "./certificates.ts";
 import type { World } from "./check_cases.ts";
 import { PAGES } from "./check_pages.ts";
 import { openDeafPort } from "./deaf.ts";
-import { namesFolder } from "./names_folder.ts";
 import { type Answer, type NameServer, openNameServer } from "./name_server.ts";
+import { namesFolder } from "./names_folder.ts";
 import { answer, openSite, type Page, refusedPort, type Site } from "./site.ts";
 
 /** Milliseconds that everything slow takes. */

@@ -3,11 +3,11 @@
 import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
-import { type Database, explain, remedyFor } from "../../lib/database.ts";
-import { openEmbedded } from "../../lib/database/embedded.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/database/postgres.ts";
 import { decodeMetric } from "../../lib/metric.ts";
-import { Store } from "../../lib/store.ts";
+import { type Database, explain, remedyFor } from "../../lib/postgres/database.ts";
+import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
+import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { Store } from "../../lib/postgres/store.ts";
 
 /** A server's settings, or the folder of an embedded database. */
 export type Target = PostgresSettings | { readonly folder: string };

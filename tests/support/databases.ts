@@ -1,4 +1,4 @@
-import type { Database, Parameter } from "../../lib/database.ts";
+import type { Database, Parameter } from "../../lib/postgres/database.ts";
 
 /** The database with every statement of `query` passed through `change`. Disposing of it does nothing. */
 export function changing(database: Database, change: (text: string) => string): Database {

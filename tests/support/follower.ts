@@ -1,7 +1,8 @@
 // Reads a topic as the consumer program does, from marks that are kept by the topic's id; prints "ID VALUE" for each message.
 import process from "node:process";
-import { type Assignment, KafkaSetupError, type Position } from "../../lib/kafka.ts";
-import { type ClientChoice, loadClient } from "../../lib/kafka_client.ts";
+import type { ClientChoice } from "../../lib/config/setting_types.ts";
+import { type Assignment, KafkaSetupError, type Position } from "../../lib/kafka/kafka.ts";
+import { loadClient } from "../../lib/kafka/load_client.ts";
 import { each } from "./each.ts";
 
 /** What the follower is told, as JSON in its only argument. */

@@ -2,8 +2,8 @@
 // runtime.
 import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
-import { parseHosts } from "../../lib/hosts.ts";
-import { printableJson } from "../../lib/printable.ts";
+import { printableJson } from "../../lib/config/printable.ts";
+import { parseHosts } from "../../lib/hosts/hosts.ts";
 
 for await (const line of createInterface({ input: stdin })) {
   const { hosts, problems, warnings } = parseHosts(JSON.parse(line) as string, "hosts.txt", "Europe/Berlin");

@@ -1,7 +1,7 @@
 // Reads a JSON array of hosts lines from standard input, and says as JSON what each is taken for: the tests run this under each runtime.
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
-import { parseHosts } from "../../lib/hosts.ts";
+import { parseHosts } from "../../lib/hosts/hosts.ts";
 
 stdout.write(JSON.stringify((JSON.parse(await text(stdin)) as string[]).map((line) => {
   const { hosts: [host], problems: [problem] } = parseHosts(line, "h", "UTC");

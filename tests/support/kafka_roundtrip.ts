@@ -1,7 +1,7 @@
 // Sends messages and reads them back with the client that KAFKA_CLIENT names: run by a test on another runtime.
 import process from "node:process";
-import { loadClient } from "../../lib/kafka_client.ts";
-import { loadKeyMaterial } from "../../lib/tls.ts";
+import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadKeyMaterial } from "../../lib/net/tls.ts";
 
 import { each } from "./each.ts";
 

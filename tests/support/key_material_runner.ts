@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { exit, stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
 import { connect, type ConnectionOptions } from "node:tls";
-import { type KeyFiles, type KeyMaterial, loadKeyMaterial } from "../../lib/tls.ts";
+import { type KeyFiles, type KeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
 
 /** What to load, and the port of a TLS server on loopback that says a word to everyone who comes in; null: nobody is asked. */
 export interface LoadOrder {
@@ -79,8 +79,8 @@ async function shakeHands(port: number, material: ConnectionOptions): Promise<st
 
 /** Nobody listens where it is sent: what it makes of key and certificates it says before. */
 async function refusalOfLibrdkafka(tls: KeyMaterial): Promise<string | null> {
-  const { loadLibrdkafka } = await import("../../lib/kafka_librdkafka/library.ts");
-  const { closeProducer, newProducer } = await import("../../lib/kafka_librdkafka/producer.ts");
+  const { loadLibrdkafka } = await import("../../lib/kafka/librdkafka/library.ts");
+  const { closeProducer, newProducer } = await import("../../lib/kafka/librdkafka/producer.ts");
   const library = loadLibrdkafka();
   if ("missing" in library) return null;
   const client = newProducer(library, { bootstrapServers: ["127.0.0.1:1"], topic: "none", tls });

@@ -2,8 +2,8 @@
 // each runtime.
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
-import { explain } from "../../lib/database.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/database/postgres.ts";
+import { explain } from "../../lib/postgres/database.ts";
+import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
 
 /** Whom the server took it for, or why it let nobody in. */
 export interface LoggedIn {

@@ -1,7 +1,7 @@
 // Matches a page that takes long and then others, and says in which order they were done.
 import { stdout } from "node:process";
-import { openMatcher } from "../../lib/matching.ts";
-import { compilePattern } from "../../lib/pattern.ts";
+import { openMatcher } from "../../lib/check/matching.ts";
+import { compilePattern } from "../../lib/hosts/pattern.ts";
 
 const LARGE = 1024 * 1024;
 const signs = Array.from({ length: LARGE }, (_, index) => Math.sin(index * index) > 0 ? "a" : "b").join("");

@@ -1,4 +1,11 @@
-import type { Assignment, IncomingMessage, KafkaConsumer, Position, Positions, Reading } from "../../lib/kafka.ts";
+import type {
+  Assignment,
+  IncomingMessage,
+  KafkaConsumer,
+  Position,
+  Positions,
+  Reading,
+} from "../../lib/kafka/kafka.ts";
 
 interface Log {
   start: number;

@@ -1,5 +1,5 @@
-import { ConsumerTelemetry } from "../../lib/telemetry/consumer.ts";
-import { ProducerTelemetry } from "../../lib/telemetry/producer.ts";
+import { ConsumerTelemetry } from "../../lib/monitoring/telemetry/consumer.ts";
+import { ProducerTelemetry } from "../../lib/monitoring/telemetry/producer.ts";
 import { metricWith } from "./metrics.ts";
 
 /** Of the client's certificate for Kafka. */

@@ -4,11 +4,11 @@ import { closeSync, openSync } from "node:fs";
 import { exit, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { runtimeAuthorities } from "../../lib/check/authorities.ts";
+import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
-import { check } from "../../lib/check.ts";
-import { parseHosts } from "../../lib/hosts.ts";
-import { openMatcher } from "../../lib/matching.ts";
-import { type NamesOptions, systemNames } from "../../lib/names.ts";
+import { openMatcher } from "../../lib/check/matching.ts";
+import { parseHosts } from "../../lib/hosts/hosts.ts";
+import { type NamesOptions, systemNames } from "../../lib/net/names.ts";
 
 /** Lines of a hosts file to check, and what the machine knows of names. */
 export interface ScarcityOrder {

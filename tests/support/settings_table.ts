@@ -1,4 +1,4 @@
-import { type Option, OPTIONS } from "../../lib/settings/options.ts";
+import { type Option, OPTIONS } from "../../lib/config/options.ts";
 
 const HEADINGS = ["flag", "variable", "default", "used by", "what it is"] as const;
 

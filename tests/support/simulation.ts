@@ -1,5 +1,5 @@
-import { type Host, parseHosts } from "../../lib/hosts.ts";
-import { type Loss, type Moment, type Recall, type Standing, Timetable, type Turn } from "../../lib/timetable.ts";
+import { type Loss, type Moment, type Recall, type Standing, Timetable, type Turn } from "../../lib/check/timetable.ts";
+import { type Host, parseHosts } from "../../lib/hosts/hosts.ts";
 
 /** Milliseconds that a check of a quick host takes at most. */
 const SLOW = 1000;

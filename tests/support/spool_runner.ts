@@ -2,9 +2,9 @@
 import { argv, stdout } from "node:process";
 import { json } from "node:stream/consumers";
 import { stdin } from "node:process";
+import { Spool } from "../../lib/delivery/spool.ts";
+import { SpoolFile } from "../../lib/delivery/spool/spool_file.ts";
 import { encodeMetric } from "../../lib/metric.ts";
-import { Spool } from "../../lib/spool.ts";
-import { SpoolFile } from "../../lib/spool/spool_file.ts";
 import { metricWith } from "./metrics.ts";
 
 export interface SpoolOrder {

@@ -3,12 +3,12 @@
 import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
-import { type Database, explain } from "../../lib/database.ts";
-import { openEmbedded } from "../../lib/database/embedded.ts";
-import { openPostgres } from "../../lib/database/postgres.ts";
 import { decodeMetric } from "../../lib/metric.ts";
-import { quoteTables } from "../../lib/schema.ts";
-import { type Entry, Store } from "../../lib/store.ts";
+import { type Database, explain } from "../../lib/postgres/database.ts";
+import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { quoteTables } from "../../lib/postgres/schema.ts";
+import { type Entry, Store } from "../../lib/postgres/store.ts";
 import type { Target } from "./database_runner.ts";
 import { recording } from "./databases.ts";
 

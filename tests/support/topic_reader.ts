@@ -1,4 +1,4 @@
-import type { Assignment, IncomingMessage, KafkaClient, KafkaOptions } from "../../lib/kafka.ts";
+import type { Assignment, IncomingMessage, KafkaClient, KafkaOptions } from "../../lib/kafka/kafka.ts";
 import { each } from "./each.ts";
 
 /** All that a topic holds now, partition by partition, in order. */

@@ -1,4 +1,4 @@
-import { loadLibrdkafka } from "../../lib/kafka_librdkafka/library.ts";
+import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
 import { skipped } from "./kafka.ts";
 import type { Runtime } from "./programs.ts";
 import { denoMissing } from "./runtimes.ts";

@@ -1,4 +1,4 @@
-import { VIEWS } from "../../lib/views.ts";
+import { VIEWS } from "../../lib/postgres/views.ts";
 
 /** SQL that drops the views over a table, by its quoted name: its columns' types cannot be changed under them. */
 export function dropViews(main: string): string {

@@ -42,7 +42,7 @@ const PATCHES: readonly Patch[] = [
       `Buffer.from("${readFileSync(path.replace(/index\.js$/, "native.wasm")).toString("base64")}", "base64")`,
   },
   {
-    module: "lib/kafka_librdkafka/library.ts",
+    module: "lib/kafka/librdkafka/library.ts",
     from: `createRequire(import.meta.url)("${LIBRDKAFKA}")`,
     to: (path) => isInstalled(path) ? `require("${LIBRDKAFKA}")` : `createRequire(import.meta.url)("${LIBRDKAFKA}")`,
   },
@@ -75,7 +75,7 @@ function lookUp(id: string): string {
 
 /** The first module of a bundle, before any other of the program. */
 const FIRST = "\0first";
-const START = fileURLToPath(new URL("../../lib/start.js", import.meta.url));
+const START = fileURLToPath(new URL("../../lib/program/start.js", import.meta.url));
 const REQUIRE_RUNTIME = `import { requireRuntime } from ${JSON.stringify(START)}; requireRuntime();`;
 
 /** The module to bundle for a program whose file this is. */

@@ -9,7 +9,7 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { onStopSignal } from "../../lib/stop_signals.ts";
+import { onStopSignal } from "../../lib/program/stop_signals.ts";
 import { type Certificates, makeCertificates, makeServerStore } from "./certificates.ts";
 
 const run = promisify(execFile);

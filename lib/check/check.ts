@@ -1,0 +1,211 @@
+import { randomUUID } from "node:crypto";
+import { hasScheme, type Host } from "../hosts/hosts.ts";
+import type { Metric } from "../metric.ts";
+import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
+import { connect } from "./connect.ts";
+import { type Answer, exchange } from "./exchange.ts";
+import { Failure } from "./failure.ts";
+import { type Matcher, Unmatched } from "./matching.ts";
+import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
+import type { Route } from "./resolve.ts";
+import { NOT_TLS } from "./secure.ts";
+import { Stopwatch } from "./stopwatch.ts";
+import type { Phase } from "./stopwatch.ts";
+
+/** How every check is made. */
+export interface CheckOptions extends Route {
+  /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
+  readonly timeout: number;
+  /** Where the checks are made from, for the metric. */
+  readonly location: string | null;
+  readonly userAgent: string;
+  readonly matcher: Matcher;
+}
+
+/** What a check has found out so far: it may end at any moment. */
+interface Findings {
+  readonly watch: Stopwatch;
+  status: number | null;
+  expiresAt: Date | null;
+  failure: Failure | null;
+  isValid: boolean;
+}
+
+/**
+ * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that is in the metric, which is `missed`
+ * where this machine lacked what the check takes. Rejects only with
+ * `signal`'s reason when it aborts; the check is given up then.
+ */
+export async function check(
+  host: Host,
+  scheduledAt: Date,
+  options: CheckOptions,
+  signal: AbortSignal,
+): Promise<Metric> {
+  const checkedAt = new Date();
+  const findings: Findings = {
+    watch: new Stopwatch(),
+    status: null,
+    expiresAt: null,
+    failure: null,
+    isValid: false,
+  };
+  const page = await withDeadline(
+    findings.watch,
+    options.timeout,
+    signal,
+    (inTime) => visit(host, options, findings, inTime),
+  ).catch((reason: unknown) => {
+    if (!(reason instanceof Failure)) throw reason;
+    return reason;
+  });
+  // The host is not to blame for the time that matching takes, nor for how long it has to wait.
+  findings.watch.stop();
+  if (page instanceof Failure) findings.failure = page;
+  else await judge(host, page, options, findings, signal);
+  return toMetric(host, scheduledAt, checkedAt, options, findings);
+}
+
+/** The last answer that a host leads to, with its body. */
+interface Page extends Body {
+  readonly contentType: string | null;
+}
+
+/** Follows `host` to its last answer and reads that. */
+async function visit(
+  host: Host,
+  options: CheckOptions,
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<Page | Failure> {
+  let url = host.url;
+  for (let redirects = 0;; redirects++) {
+    const answer = await fetchHead(url, host, options, findings, signal);
+    if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : answer;
+    const target = redirectOf(answer.status, answer.fields.first("location"), url);
+    if (target === null) {
+      const body = await readBody(answer, signal);
+      return body instanceof Failure ? body : { ...body, contentType: answer.fields.first("content-type") };
+    }
+    answer.close();
+    if (target instanceof Failure) return target;
+    if (redirects === MAX_REDIRECTS) return new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`);
+    url = target;
+  }
+}
+
+/** Says where the `https://` comes from that nobody wrote and the server does not speak. */
+function withHint(failure: Failure, { address }: Host): Failure {
+  if (failure.detail !== NOT_TLS || hasScheme(address)) return failure;
+  return new Failure(
+    "tls",
+    `${NOT_TLS}: https:// is put in front of an address without a scheme, write http://${address}`,
+  );
+}
+
+/** One hop: a fresh connection, one request, the head of the answer. */
+async function fetchHead(
+  url: URL,
+  host: Host,
+  options: CheckOptions,
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<Answer | Failure> {
+  const { outcome, expiresAt, answerBegins } = await connect(url, options, findings.watch, signal);
+  // Of several certificates on the way, the one that ends the service first.
+  if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
+    findings.expiresAt = expiresAt;
+  }
+  if (outcome instanceof Failure) return outcome;
+  // Another origin must not learn the password of this one.
+  const authorization = url.origin === host.url.origin ? host.authorization : null;
+  const head = { userAgent: options.userAgent, authorization };
+  const answer = await exchange(outcome, url, head, findings.watch, signal, answerBegins);
+  if (!(answer instanceof Failure)) findings.status = answer.status;
+  return answer;
+}
+
+/** Matches the last answer's body. */
+async function judge(
+  { address, pattern }: Host,
+  page: Page,
+  { matcher, timeout }: CheckOptions,
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<void> {
+  const outcome = pattern === null || await matcher.matches(pattern, page, timeout, signal, address);
+  if (outcome instanceof Unmatched) {
+    findings.failure = new Failure(outcome.error, `the body could not be matched: ${outcome.reason}`);
+  } else if (page.isCut && !outcome) {
+    findings.failure = new Failure("body", `no match in the first ${MAX_BODY_BYTES / 1024 / 1024} MiB`);
+  } else findings.isValid = outcome;
+}
+
+/** Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or when `signal` does. */
+async function withDeadline<T>(
+  watch: Stopwatch,
+  timeout: number,
+  signal: AbortSignal,
+  work: (inTime: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const deadline = new AbortController();
+  const giveUp = () => deadline.abort(signal.reason);
+  const expire = () => {
+    watch.stop();
+    deadline.abort(new Failure("timeout", WHEN_LATE[watch.phase].replace("#", String(timeout))));
+  };
+  const timer = setTimeout(expire, timeout * 1000);
+  signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    return await work(deadline.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", giveUp);
+  }
+}
+
+const WHEN_LATE: Readonly<Record<Phase, string>> = {
+  dns: "no answer within # s (while resolving the name)",
+  connect: "no answer within # s (while connecting)",
+  tls: "no answer within # s (during the TLS handshake)",
+  first_byte: "no answer within # s (while waiting for the first byte)",
+  body: "no whole answer within # s (while reading it)",
+};
+
+function toMetric(
+  host: Host,
+  scheduledAt: Date,
+  checkedAt: Date,
+  { location }: CheckOptions,
+  { watch, status, expiresAt, failure, isValid }: Findings,
+): Metric {
+  // What could not be tried to its end for want of something here has neither status nor latency (contract: "Metric").
+  const isMade = failure?.error !== "missed";
+  const { total, phases } = watch.laps();
+  const phase = (name: Phase) => isMade ? phases[name] : null;
+  return {
+    address: host.address,
+    status_code: isMade ? status : null,
+    latency: isMade ? total : 0,
+    is_valid: failure === null && isValid,
+    scheduled_at: scheduledAt.toISOString(),
+    checked_at: checkedAt.toISOString(),
+    error: failure?.error ?? null,
+    error_detail: failure === null ? null : oneLine(failure.detail),
+    latency_dns: phase("dns"),
+    latency_connect: phase("connect"),
+    latency_tls: phase("tls"),
+    latency_first_byte: phase("first_byte"),
+    latency_body: phase("body"),
+    tls_expires_at: isMade ? expiresAt?.toISOString() ?? null : null,
+    location,
+    check_id: randomUUID(),
+  };
+}
+
+/** A detail may quote what came (a certificate's names, say): one line, of a length to read, and nothing PostgreSQL refuses. */
+function oneLine(detail: string): string {
+  // deno-lint-ignore no-control-regex -- those are what has to go
+  return detail.replaceAll(/[\0-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").slice(0, 300).toWellFormed();
+}

@@ -1,0 +1,105 @@
+import { lstat, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { hashOf } from "../hosts/schedule.ts";
+import type { Standing } from "./timetable.ts";
+
+/** What outlives a restart. */
+const KEPT = ["quick", "slow", "suspect"] as const;
+type Kept = typeof KEPT[number];
+
+/** The file in the spool's folder. */
+const FILE = "standings.json";
+const FORMAT = 1;
+/** Hosts in the file, and bytes of it that are read: so many hosts take 4 MB. */
+const MOST_HOSTS = 200_000;
+const MOST_BYTES = 8 * 1024 * 1024;
+/** Hosts that are put into words in one piece, which takes less than a millisecond. */
+const PIECE = 1000;
+/** Milliseconds from one writing to the next. */
+const EVERY = 5 * 60_000;
+/** Milliseconds that the last one may take: a disk that hangs must not hold up the end. */
+const LAST_LIMIT = 500;
+
+type Standings = Iterable<readonly [address: string, standing: Standing]>;
+
+/**
+ * What is known of hosts from one run to the next: which of them answer. Without it, hosts that never answer would hold their share
+ * of the slots again after each start, before they are known. A convenience: a file that is missing or damaged is no file, and one that
+ * cannot be written is not. An address stands there as a number only.
+ */
+export class StandingsFile {
+  readonly #path: string;
+  readonly #known: ReadonlyMap<number, Kept>;
+  #written = "";
+
+  private constructor(path: string, known: ReadonlyMap<number, Kept>) {
+    this.#path = path;
+    this.#known = known;
+  }
+
+  /** Of a folder that the program holds alone. */
+  static async open(folder: string): Promise<StandingsFile> {
+    const path = join(folder, FILE);
+    return new StandingsFile(path, await read(path).catch(() => new Map()));
+  }
+
+  /** What an earlier run knew of an address. */
+  recall(address: string): Standing {
+    return this.#known.get(hashOf(address)) ?? "unknown";
+  }
+
+  /** Writes what `standings` gives now and then, and once more, soon, when `stop` has aborted. */
+  async follow(standings: () => Standings, stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      await delay(EVERY, undefined, { signal: stop, ref: false }).catch(() => {});
+      if (!stop.aborted) await this.write(standings());
+    }
+    await Promise.race([this.write(standings()), delay(LAST_LIMIT)]);
+  }
+
+  /** Puts another file in the place of the one before, which only its owner may read; in vain where the disk does not let it. */
+  async write(standings: Standings): Promise<void> {
+    const text = await textOf(standings);
+    if (text === this.#written) return;
+    const fresh = `${this.#path}.new`;
+    try {
+      await rm(fresh, { force: true });
+      await writeFile(fresh, text, { mode: 0o600, flag: "wx" });
+      await rename(fresh, this.#path);
+      this.#written = text;
+    } catch {
+      // The spool says what is wrong with its folder.
+    }
+  }
+}
+
+async function textOf(standings: Standings): Promise<string> {
+  const hashes: Record<Kept, number[]> = { quick: [], slow: [], suspect: [] };
+  let count = 0;
+  for (const [address, standing] of standings) {
+    if (standing === "unknown") continue;
+    if (count === MOST_HOSTS) break;
+    hashes[standing].push(hashOf(address));
+    if (++count % PIECE === 0) await delay(1);
+  }
+  return `${JSON.stringify({ format: FORMAT, ...hashes })}\n`;
+}
+
+async function read(path: string): Promise<Map<number, Kept>> {
+  const known = new Map<number, Kept>();
+  const stat = await lstat(path);
+  if (!stat.isFile() || stat.size > MOST_BYTES) return known;
+  const content: unknown = JSON.parse(await readFile(path, "utf8"));
+  if (typeof content !== "object" || content === null) return known;
+  const { format, ...lists } = content as Record<string, unknown>;
+  if (format !== FORMAT) return known;
+  for (const standing of KEPT) {
+    for (const hash of listOf(lists[standing])) known.set(hash, standing);
+  }
+  return known;
+}
+
+function listOf(value: unknown): readonly number[] {
+  return Array.isArray(value) ? value.filter((each) => Number.isSafeInteger(each)).slice(0, MOST_HOSTS) : [];
+}

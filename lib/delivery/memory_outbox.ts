@@ -1,0 +1,47 @@
+import { Queue } from "../async/queue.ts";
+import { encodeMetric, type Metric } from "../metric.ts";
+import type { Figures, Outbox } from "./delivery.ts";
+
+/** So many wait as they are; the others as text: less room (0.5 instead of 0.85 KB), and one thing instead of many to collect. */
+const FEW = 5_000;
+
+/** Keeps metrics in memory only: what waits when the program ends is lost. */
+export class MemoryOutbox implements Outbox {
+  readonly #queue: Queue<Metric | string>;
+  #made = 0;
+  #delivered = 0;
+  #refused = 0;
+
+  /** Beyond `limit` waiting metrics the oldest that is not on its way gives way. */
+  constructor(limit: number) {
+    this.#queue = new Queue(limit);
+  }
+
+  get figures(): Figures {
+    const [made, delivered, refused] = [this.#made, this.#delivered, this.#refused];
+    const dropped = this.#queue.dropped + refused;
+    return { made, delivered, waiting: made - delivered - dropped, kept: 0, dropped, ...refused > 0 && { refused } };
+  }
+
+  push(metric: Metric): void {
+    this.#made++;
+    this.#queue.push(this.#queue.length < FEW ? metric : encodeMetric(metric));
+  }
+
+  end(): void {
+    this.#queue.end();
+  }
+
+  acknowledge(count: number, refused = 0): void {
+    this.#delivered += count - refused;
+    this.#refused += refused;
+  }
+
+  async settle(): Promise<void> {}
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Metric, void> {
+    for await (const value of this.#queue) yield typeof value === "string" ? JSON.parse(value) as Metric : value;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

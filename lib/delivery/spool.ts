@@ -1,0 +1,349 @@
+import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { count } from "../config/count.ts";
+import { takeFolder } from "../config/folder_lock.ts";
+import { UsageError } from "../config/usage_error.ts";
+import { decodeMetric, encodeMetric, isRejection, type Metric } from "../metric.ts";
+import type { Figures, Outbox } from "./delivery.ts";
+import { Bell } from "./spool/bell.ts";
+import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
+import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
+
+/** Told what a person should know of the disk: one line, said once for each cause. */
+export interface SpoolEvents {
+  error(text: string): void;
+  warn(text: string): void;
+}
+
+export interface SpoolOptions {
+  /** Where the metrics are to go. What waits for another topic is not sent to this one: it stays. */
+  readonly topic: string;
+  /** Bytes that may wait on disk, about; beyond them the oldest give way. */
+  readonly mostOnDisk: number;
+  /** Metrics that may wait in memory while the disk cannot be written; beyond them the oldest give way. */
+  readonly mostInMemory: number;
+  readonly events: SpoolEvents;
+}
+
+const SETTING = "--spool (CHECK_SPOOL)";
+/** The file in the folder, beside which SQLite keeps a journal. */
+const FILE = "spool.sqlite";
+
+/** Milliseconds that the first metric of a write waits for others: a sync of the disk for each would be many. */
+const GATHER = 10;
+/** Milliseconds until a write that failed is tried again. */
+const RETRY_EVERY = 1_000;
+/** Milliseconds that the last write may take: a disk that hangs must not hold up the end. */
+const SETTLE_LIMIT = 500;
+/** Metrics in one write: so many are quick to write, and what does not fit a full disk may fit in part. */
+const MOST_WRITTEN = 5_000;
+const MOST_READ = 1_000;
+
+const utf8 = new TextEncoder();
+
+/**
+ * An outbox on disk. A metric is on disk before it is given out, and is removed only after it was acknowledged: it outlives
+ * the program however that ends, and goes out again, under its `check_id`, where the program ended in between.
+ *
+ *     push → pending → (one write) → disk → (read) → given out → acknowledged → removed with the next write
+ *
+ * While the disk cannot be written, metrics are given out from memory, after all that are on disk: they are as safe as
+ * without a spool. Those that are not acknowledged by the time the disk takes them are written first of all.
+ */
+export class Spool implements Outbox {
+  readonly #file: ThreadFile;
+  readonly #lock: Disposable;
+  readonly #directory: string;
+  readonly #options: SpoolOptions;
+  readonly #closing = new AbortController();
+  readonly #toWrite = new Bell();
+  readonly #toRead = new Bell();
+  readonly #writing: Promise<void>;
+
+  /** Not on disk yet; the first `#underWay` of them are just being written. */
+  readonly #pending: Metric[] = [];
+  #underWay = 0;
+  #isWriting = false;
+  /** Rows on disk that were not read yet, and rows that were not acknowledged yet. */
+  #unread: number;
+  #stored: number;
+  /** Given out and not acknowledged yet: the rows of those on disk, and after them those that are in memory only. */
+  readonly #rowsOut: number[] = [];
+  readonly #memoryOut: Metric[] = [];
+  #deliveredUpTo = 0;
+  #removedUpTo = 0;
+  /** Rows of other topics that nobody was told of yet, by topic. */
+  readonly #others = new Map<string, number>();
+
+  #ended = false;
+  #isBroken = false;
+  /** Why the last write failed; undefined where it did not. */
+  #trouble: string | undefined;
+  #made = 0;
+  #delivered = 0;
+  #dropped = 0;
+  #refused = 0;
+  /** On disk and not to be read, or no metrics: said each time. */
+  #unreadable = 0;
+
+  private constructor(directory: string, options: SpoolOptions, file: ThreadFile, lock: Disposable, waiting: number) {
+    this.#directory = directory;
+    this.#options = options;
+    this.#file = file;
+    this.#lock = lock;
+    this.#unread = this.#stored = waiting;
+    this.#writing = this.#write();
+  }
+
+  /**
+   * Opens the spool in a folder, which is made where it is missing. Throws a `UsageError` where the folder is no good, or
+   * metrics for another topic wait in it; an `Error` where another program holds it, or its file is damaged.
+   */
+  static async open(directory: string, options: SpoolOptions): Promise<Spool> {
+    const lock = await takeFolder(SETTING, directory);
+    try {
+      const { file, ...found } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
+      const { topic, waiting, rescue } = found;
+      if (rescue !== null) options.events.error(textOf(directory, rescue));
+      if (topic === options.topic) return new Spool(directory, options, file, lock, waiting);
+      await file[Symbol.asyncDispose]();
+      throw new UsageError([
+        `${SETTING} is ${JSON.stringify(directory)}: ${waiting} metrics for the topic ${topic} wait there; ` +
+        `start with --kafka-topic ${topic} until they are sent, or name another folder`,
+      ]);
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  get figures(): Figures {
+    return {
+      made: this.#made,
+      delivered: this.#delivered,
+      waiting: this.#stored + this.#memoryOut.length + this.#pending.length,
+      kept: this.#stored,
+      dropped: this.#dropped + this.#unreadable,
+      ...this.#refused > 0 && { refused: this.#refused },
+      unreadable: this.#unreadable,
+    };
+  }
+
+  push(metric: Metric): void {
+    if (this.#ended) throw new TypeError("Cannot push to a spool that has ended");
+    this.#made++;
+    this.#pending.push(metric);
+    if (this.#pending.length - this.#underWay > this.#options.mostInMemory) {
+      this.#pending.splice(this.#underWay, 1);
+      this.#dropped++;
+    }
+    this.#toWrite.ring();
+    // Where the disk is out of use, nobody else wakes the reader.
+    this.#toRead.ring();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#toRead.ring();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Metric, void> {
+    while (!this.#closing.signal.aborted) {
+      if (this.#unread > 0 && !this.#isBroken) yield* this.#fromDisk();
+      else if (this.#canSkipDisk()) yield this.#fromMemory();
+      else if (this.#ended && this.#pending.length === 0) return;
+      else await this.#toRead.wait();
+    }
+  }
+
+  acknowledge(count: number, refused = 0): void {
+    this.#delivered += count - refused;
+    this.#dropped += refused;
+    this.#refused += refused;
+    const rows = this.#rowsOut.splice(0, count);
+    this.#memoryOut.splice(0, count - rows.length);
+    this.#stored -= rows.length;
+    this.#deliveredUpTo = rows.at(-1) ?? this.#deliveredUpTo;
+    this.#toWrite.ring();
+  }
+
+  async settle(): Promise<void> {
+    this.#closing.abort();
+    this.#toWrite.ring();
+    await Promise.race([this.#writing, delay(SETTLE_LIMIT)]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.settle();
+    await this.#file[Symbol.asyncDispose]();
+    // Last of all: whoever gets the lock opens the same file.
+    this.#lock[Symbol.dispose]();
+  }
+
+  async *#fromDisk(): AsyncGenerator<Metric, void> {
+    for (const { id, document } of await this.#readRows()) {
+      const metric = decodeMetric(utf8.encode(document), Date.now());
+      if (isRejection(metric)) {
+        this.#stored--;
+        this.#unreadable++;
+        this.#options.events.error(`A metric in the spool ${this.#directory} is left out, ${metric.reason}`);
+        continue;
+      }
+      this.#rowsOut.push(id);
+      yield metric;
+    }
+  }
+
+  async #readRows(): Promise<readonly SpoolRow[]> {
+    try {
+      const { rows, unread, others, rescue } = await this.#file.read(MOST_READ);
+      const ofOthers = this.#keepOthers(others);
+      const missing = this.#unread - rows.length - ofOthers - unread;
+      this.#unread = unread;
+      this.#miss(missing, rescue);
+      if (unread === 0) this.#tellOthers();
+      return rows;
+    } catch (error) {
+      this.#break(error as Error);
+      return [];
+    }
+  }
+
+  /** So many rows that were there are not to be found, in the file or in the one that was made of it. */
+  #miss(missing: number, rescue: Rescue | null): void {
+    if (missing > 0) {
+      this.#stored -= missing;
+      this.#unreadable += missing;
+    }
+    const lost = count(Math.max(missing, 0), "metric");
+    if (rescue !== null) this.#options.events.error(`${textOf(this.#directory, rescue)}; ${lost} could not be read`);
+    else if (missing > 0) this.#options.events.error(`${lost} of the spool ${this.#directory} went without being sent`);
+  }
+
+  /** They are not ours to count. Gives their number. */
+  #keepOthers(others: ReadonlyMap<string, number>): number {
+    let sum = 0;
+    for (const [topic, count] of others) {
+      this.#others.set(topic, (this.#others.get(topic) ?? 0) + count);
+      sum += count;
+    }
+    this.#stored -= sum;
+    return sum;
+  }
+
+  #tellOthers(): void {
+    for (const [topic, number] of this.#others) {
+      const [stay, them] = number === 1 ? ["stays", "it"] : ["stay", "them"];
+      this.#options.events.warn(
+        `${count(number, "metric")} for the topic ${topic} ${stay} in the spool ${this.#directory}: start with ` +
+          `--kafka-topic ${topic} to send ${them}`,
+      );
+    }
+    this.#others.clear();
+  }
+
+  /** True where a metric had better go from memory than wait for the disk. While one is written all wait: it will be on disk, or not. */
+  #canSkipDisk(): boolean {
+    return this.#pending.length > 0 && !this.#isWriting && (this.#isBroken || this.#trouble !== undefined);
+  }
+
+  #fromMemory(): Metric {
+    const metric = this.#pending.shift() as Metric;
+    this.#memoryOut.push(metric);
+    return metric;
+  }
+
+  /** Writes what there is to write, again and again, until the spool is closed. */
+  async #write(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!this.#isBroken) {
+      if (!this.#hasToWrite) {
+        if (signal.aborted) return;
+        await this.#toWrite.wait();
+        continue;
+      }
+      await pause(GATHER, signal);
+      const isWritten = await this.#writeOnce();
+      if (!isWritten && signal.aborted) return;
+      if (!isWritten) await pause(RETRY_EVERY, signal);
+    }
+  }
+
+  get #hasToWrite(): boolean {
+    return this.#memoryOut.length + this.#pending.length > 0 || this.#deliveredUpTo !== this.#removedUpTo;
+  }
+
+  async #writeOnce(): Promise<boolean> {
+    this.#isWriting = true;
+    const out = this.#memoryOut.slice(0, MOST_WRITTEN);
+    const pending = this.#pending.slice(0, MOST_WRITTEN - out.length);
+    const [outBefore, delivered] = [this.#memoryOut.length, this.#deliveredUpTo];
+    this.#underWay = pending.length;
+    try {
+      const documents = [...out, ...pending].map(encodeMetric);
+      const { dropped, unread, lastId, rescue } = await this.#file.write(documents, delivered, out.length);
+      this.#removedUpTo = delivered;
+      if (rescue !== null) this.#miss(this.#unread + pending.length - dropped - unread, rescue);
+      this.#unread = unread;
+      this.#stored += documents.length - dropped;
+      this.#dropped += dropped;
+      this.#pending.splice(0, pending.length);
+      this.#nowOnDisk(lastId - documents.length, out.length, outBefore - this.#memoryOut.length);
+      if (this.#trouble !== undefined) this.#tellRecovery(documents.length);
+      this.#trouble = undefined;
+      return true;
+    } catch (error) {
+      if (error instanceof BrokenSpoolError) this.#break(error);
+      else this.#complain((error as Error).message);
+      return false;
+    } finally {
+      this.#underWay = 0;
+      this.#isWriting = false;
+      this.#toRead.ring();
+    }
+  }
+
+  /** So many that were given out from memory got the rows after `row`; the first of them were acknowledged while they were written. */
+  #nowOnDisk(row: number, count: number, acknowledged: number): void {
+    const gone = Math.min(count, acknowledged);
+    this.#memoryOut.splice(0, count - gone);
+    for (let n = gone + 1; n <= count; n++) this.#rowsOut.push(row + n);
+    this.#stored -= gone;
+    if (gone > 0) this.#deliveredUpTo = row + gone;
+  }
+
+  #tellRecovery(written: number): void {
+    const what = written === 0 ? "" : `, and has ${count(written, "metric")} that had no place there`;
+    this.#options.events.warn(`The spool ${this.#directory} is written again${what}`);
+  }
+
+  #complain(trouble: string): void {
+    if (this.#trouble === trouble) return;
+    this.#trouble = trouble;
+    const remedy = trouble.includes("full") ? "free space there" : "look at that disk";
+    this.#options.events.error(
+      `The spool ${this.#directory} cannot be written (${trouble}): metrics are in memory only until it can; ${remedy}`,
+    );
+  }
+
+  #break({ message }: Error): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
+    this.#options.events.error(
+      `The spool ${this.#directory} is out of use (${message}): metrics are in memory only, and ${this.#stored} wait in ` +
+        `it; start again, or move ${FILE} away and start again`,
+    );
+  }
+}
+
+/** Waits; not to the end where `signal` aborts. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await delay(milliseconds, undefined, { signal }).catch(() => {});
+}
+
+function textOf(directory: string, { reason, kept, saved }: Rescue): string {
+  return `The spool ${directory} is damaged (${reason}): ${count(saved, "metric")} of it ${
+    saved === 1 ? "goes" : "go"
+  } on in a ` +
+    `new file; ${basename(kept)} keeps the old one, of which sqlite3 may read more (.recover)`;
+}

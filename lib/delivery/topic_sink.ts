@@ -1,0 +1,203 @@
+import { pause, retry } from "../async/retry.ts";
+import { unlessAborted } from "../async/unless_aborted.ts";
+import {
+  DeliveryError,
+  type KafkaProducer,
+  type Listener,
+  type OutgoingMessage,
+  type Refusal,
+} from "../kafka/kafka.ts";
+import { encodeMetric, type Metric } from "../metric.ts";
+import type { Sink } from "./delivery.ts";
+import { halves, PieceSize, sizeOf } from "./piece_size.ts";
+import { RefusalReport } from "./refusal_report.ts";
+import { shortened } from "./shorten.ts";
+
+/** Kafka's sign for a message without a time: a topic that takes no time that is far from the broker's takes it. */
+const NO_TIME = -1;
+/** Bytes that an ordinary metric stays below: a topic that refuses it for its size is not set up for metrics. */
+const ORDINARY = 1_024;
+/** Metrics that may be dropped in a row with none taken in between: beyond it is not the metrics that are at fault. */
+const MOST_IN_A_ROW = 100;
+
+/** A message that was refused by itself, with nothing left to try. */
+interface Unwanted {
+  readonly message: OutgoingMessage;
+  readonly refusal: Refusal;
+}
+
+/**
+ * Sends metrics to a Kafka topic, keyed by their address, so that an address stays in one partition. A metric that had to be
+ * sent twice has the same `check_id`, by which it is stored once. What a broker refuses is tried in smaller pieces, with
+ * another time, and shortened; a metric that it refuses all the same is left out, which is told.
+ */
+export class TopicSink implements Sink {
+  readonly #closing = new AbortController();
+  readonly #opening: Promise<KafkaProducer>;
+  readonly #listener: Listener;
+  readonly #report: RefusalReport;
+  readonly #size = new PieceSize();
+  readonly #metrics = new WeakMap<OutgoingMessage, Metric>();
+  readonly #retimed = new WeakSet<OutgoingMessage>();
+  #isWaiting = false;
+  #hasTaken = false;
+  #inARow = 0;
+
+  /**
+   * `open` may take as long as the broker is away, until its signal aborts: checks need not wait for it, only `send` does.
+   * `listener` hears what becomes of metrics that the topic refuses.
+   */
+  constructor(open: (signal: AbortSignal) => Promise<KafkaProducer>, listener: Listener = () => {}) {
+    this.#listener = listener;
+    this.#report = new RefusalReport((text) => listener(text, false));
+    this.#opening = open(this.#closing.signal);
+    // Thrown by `send`; unheeded until then, it would end the process as an unhandled rejection.
+    this.#opening.catch(() => {});
+  }
+
+  async send(metrics: readonly Metric[], giveUp: AbortSignal): Promise<number> {
+    const producer = await unlessAborted(this.#opening, giveUp);
+    return await unlessAborted(this.#sendAll(producer, metrics, giveUp), giveUp);
+  }
+
+  async #sendAll(producer: KafkaProducer, metrics: readonly Metric[], giveUp: AbortSignal): Promise<number> {
+    let pieces = this.#size.cut(metrics.map((metric) => this.#message(metric)));
+    let dropped = 0;
+    for (let attempt = 0;; attempt++) {
+      // What is good goes first: it tells whether the topic takes anything at all.
+      const unwanted = await this.#sendPieces(producer, pieces, giveUp);
+      const kept = unwanted.filter((one) => !this.#drop(one));
+      dropped += unwanted.length - kept.length;
+      const [first] = kept;
+      if (first === undefined) break;
+      this.#note(this.#report.refusesAll(first.refusal, sizeOf(first.message)), true);
+      await pause(attempt, giveUp);
+      giveUp.throwIfAborted();
+      pieces = kept.map(({ message }) => [message]);
+    }
+    this.#note("Kafka takes metrics again", false);
+    return dropped;
+  }
+
+  /** Sends pieces in their order; gives those messages that are refused whatever is tried. */
+  async #sendPieces(
+    producer: KafkaProducer,
+    pieces: readonly OutgoingMessage[][],
+    giveUp: AbortSignal,
+  ): Promise<readonly Unwanted[]> {
+    const unwanted: Unwanted[] = [];
+    const left = [...pieces];
+    for (let piece = left.shift(); piece !== undefined; piece = left.shift()) {
+      const refused = await sendPiece(producer, piece, giveUp);
+      if (refused.size < piece.length) {
+        this.#hasTaken = true;
+        this.#inARow = 0;
+      }
+      if (refused.size === 0) this.#size.pass(piece);
+      left.unshift(...this.#tryOtherwise(refused, unwanted));
+    }
+    return unwanted;
+  }
+
+  /** The pieces to send instead of refused messages; adds those to `unwanted` for which there is none. */
+  #tryOtherwise(refused: ReadonlyMap<OutgoingMessage, Refusal>, unwanted: Unwanted[]): OutgoingMessage[][] {
+    const alike = Map.groupBy(refused, ([message, { remedy }]) => {
+      return remedy === "retime" && message.timestamp === NO_TIME ? "drop" : remedy;
+    });
+    return [...alike].flatMap(([remedy, entries]) => {
+      const messages = entries.map(([message]) => message);
+      const [first] = entries;
+      if (first === undefined) return [];
+      const [message, refusal] = first;
+      if (remedy === "retime") return this.#retime(messages, refusal);
+      if (messages.length > 1) return remedy === "split" ? this.#split(messages, refusal) : halves(messages);
+      const shorter = remedy === "split" ? this.#shorten(message, refusal) : null;
+      if (shorter === null) unwanted.push({ message, refusal });
+      return shorter === null ? [] : [[shorter]];
+    });
+  }
+
+  #split(messages: readonly OutgoingMessage[], refusal: Refusal): OutgoingMessage[][] {
+    this.#report.splits(refusal);
+    return this.#size.refuse(messages);
+  }
+
+  /** First the time of now, then none: the clock of this machine may be what is wrong. The metric itself keeps its times. */
+  #retime(messages: readonly OutgoingMessage[], refusal: Refusal): OutgoingMessage[][] {
+    this.#report.retimes(refusal);
+    return [messages.map((message) => {
+      const other = { ...message, timestamp: this.#retimed.has(message) ? NO_TIME : Date.now() };
+      this.#retimed.add(other);
+      const metric = this.#metrics.get(message);
+      if (metric !== undefined) this.#metrics.set(other, metric);
+      return other;
+    })];
+  }
+
+  #shorten(message: OutgoingMessage, refusal: Refusal): OutgoingMessage | null {
+    this.#size.refuseAlone(message);
+    const metric = this.#metrics.get(message);
+    const shorter = metric === undefined ? null : shortened(metric);
+    if (shorter === null) return null;
+    this.#report.shortens(shorter.metric.address, shorter.cut, refusal);
+    const other = { ...message, value: encodeMetric(shorter.metric) };
+    this.#metrics.set(other, shorter.metric);
+    if (this.#retimed.has(message)) this.#retimed.add(other);
+    return other;
+  }
+
+  /** Leaves a metric out, where it is the metric that is at fault; false where all are refused alike. */
+  #drop({ message, refusal }: Unwanted): boolean {
+    const size = sizeOf(message);
+    const isLarge = refusal.remedy === "split" && size > ORDINARY;
+    if (!isLarge && (!this.#hasTaken || this.#inARow >= MOST_IN_A_ROW)) return false;
+    this.#inARow++;
+    this.#report.drops(message.key, refusal, size);
+    return true;
+  }
+
+  /** Says once that all waits, and once that it no longer does. */
+  #note(event: string, isWaiting: boolean): void {
+    if (this.#isWaiting === isWaiting) return;
+    this.#isWaiting = isWaiting;
+    this.#listener(event, isWaiting);
+  }
+
+  #message(metric: Metric): OutgoingMessage {
+    const message = toMessage(metric);
+    this.#metrics.set(message, metric);
+    return message;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new Error("the producer was closed"));
+    await this.#opening.then((producer) => producer[Symbol.asyncDispose](), () => {});
+  }
+}
+
+/** Sends one piece, and waits where waiting helps; gives what is refused of it. */
+async function sendPiece(
+  producer: KafkaProducer,
+  piece: readonly OutgoingMessage[],
+  giveUp: AbortSignal,
+): Promise<ReadonlyMap<OutgoingMessage, Refusal>> {
+  const refused = new Map<OutgoingMessage, Refusal>();
+  let left = piece;
+  const send = async () => {
+    try {
+      await producer.send(left);
+    } catch (error) {
+      if (!(error instanceof DeliveryError)) throw error;
+      for (const [message, refusal] of error.refused) refused.set(message, refusal);
+      left = error.undelivered.filter((message) => !error.refused.has(message));
+      if (left.length > 0) throw error;
+    }
+  };
+  await retry(send, { signal: giveUp, isPassing: (error) => error instanceof DeliveryError });
+  return refused;
+}
+
+function toMessage(metric: Metric): OutgoingMessage {
+  const checkedAt = metric.checked_at === null ? Date.now() : Date.parse(metric.checked_at);
+  return { key: metric.address, value: encodeMetric(metric), timestamp: checkedAt };
+}

@@ -1,0 +1,26 @@
+import { printableInLine } from "../config/printable.ts";
+import type { Host } from "./hosts.ts";
+import { nextDue } from "./schedule.ts";
+
+const TIMES = 3;
+/** Hosts of one piece of text: one text of 100,000 hosts would be held in memory twice. */
+const PIECE = 1000;
+
+/** What `--check` prints: each host with its frequency, its REGEX and its next due times after `now` (milliseconds since 1970), UTC. */
+export function* dueTimes(hosts: readonly Host[], now: number): Generator<string, void> {
+  const width = Math.min(60, hosts.reduce((widest, { address }) => Math.max(widest, address.length), 0));
+  for (let at = 0; at < hosts.length; at += PIECE) {
+    yield hosts.slice(at, at + PIECE).map((host) => line(host, width, now)).join("");
+  }
+}
+
+function line({ address, frequency, pattern }: Host, width: number, now: number): string {
+  const times: string[] = [];
+  for (let at = now; times.length < TIMES;) {
+    at = nextDue(frequency, address, at);
+    times.push(`${new Date(at).toISOString().slice(0, 19)}Z`);
+  }
+  // As it was understood: a remark behind FREQUENCY is a part of it too.
+  const regex = pattern === null ? "" : `  ${pattern.source}`;
+  return `${printableInLine(`${address.padEnd(width)}  ${frequency.text.padEnd(16)}  ${times.join("  ")}${regex}`)}\n`;
+}

@@ -1,0 +1,91 @@
+import { stat } from "node:fs/promises";
+import process from "node:process";
+import { setImmediate as otherWork } from "node:timers/promises";
+import type { Bell } from "../async/bell.ts";
+import { fileChanges } from "../async/file_changes.ts";
+import { UsageError } from "../config/usage_error.ts";
+import { digestOf, readText, tryReadText } from "./content.ts";
+import { type Host, type HostsFile, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
+
+/** Which hosts to read, and how. */
+export interface HostsFileSettings {
+  /** `-`: standard input. */
+  readonly hostsFile: string;
+  /** Of cron expressions: an IANA name. */
+  readonly timeZone: string;
+  readonly shard: Shard;
+}
+
+/** What was read, and nothing is wrong with it. */
+export interface HostsContent {
+  /** Of this program's shard. */
+  readonly hosts: readonly Host[];
+  /** What a person should look at, one line each. */
+  readonly warnings: readonly string[];
+}
+
+/** A first reading. */
+export interface HostsReading extends HostsContent {
+  /** Tells one content of the file from another. */
+  readonly digest: string;
+}
+
+/** The hosts of a file, or of this program's shard of them. Throws a `UsageError` with everything that is wrong. */
+export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
+  const name = hostsFile === "-" ? "standard input" : hostsFile;
+  const content = await readText(hostsFile);
+  const file = parseHosts(content, name, timeZone);
+  if (file.problems.length > 0) throw new UsageError(file.problems);
+  return { ...await contentOf(file, hostsFile, shard), digest: digestOf(content) };
+}
+
+async function contentOf({ hosts, warnings }: HostsFile, path: string, shard: Shard): Promise<HostsContent> {
+  const hasPasswords = hosts.some(({ authorization }) => authorization !== null);
+  const exposed = hasPasswords && await isOpenToAll(path)
+    ? [`${path} holds passwords, and every user of this machine may read it: chmod o-r ${path}`]
+    : [];
+  return { hosts: shardOf(hosts, shard), warnings: [...exposed, ...warnings] };
+}
+
+/** To others than owner and group. Windows has no such bits, and a file that is gone is open to nobody. */
+async function isOpenToAll(path: string): Promise<boolean> {
+  if (path === "-" || process.platform === "win32") return false;
+  const found = await stat(path).catch(() => null);
+  return found !== null && found.isFile() && (found.mode & 0o004) !== 0;
+}
+
+/**
+ * What a file holds again, whenever it is no longer the content of `digest`, the last one read, and whenever `asked`
+ * rings; a `UsageError` in their place where something is wrong with it. Ends when `signal` aborts; at once where there is no
+ * file that could be read again.
+ */
+export async function* rereadHosts(
+  { hostsFile, timeZone, shard }: HostsFileSettings,
+  digest: string,
+  asked: Bell,
+  signal: AbortSignal,
+): AsyncGenerator<HostsContent | UsageError, void> {
+  if (hostsFile === "-") return;
+  const file = { paths: [hostsFile], read: () => tryReadText(hostsFile) };
+  for await (const { value: content, isAsked } of fileChanges(file, asked, signal)) {
+    const found = content instanceof UsageError ? "" : digestOf(content);
+    if (found === digest && !isAsked) continue;
+    digest = found;
+    if (content instanceof UsageError) {
+      yield content;
+      continue;
+    }
+    const parsed = await parse(content, hostsFile, timeZone);
+    yield parsed.problems.length > 0 ? new UsageError(parsed.problems) : await contentOf(parsed, hostsFile, shard);
+  }
+}
+
+/** As `parseHosts`, in pieces: 100,000 lines at a time would make the checks under way seem slow. */
+async function parse(content: string, name: string, timeZone: string): Promise<HostsFile> {
+  const parsing = parseInPieces(content, name, timeZone);
+  while (true) {
+    const step = parsing.next();
+    if (step.done === true) return step.value;
+    await otherWork();
+  }
+}

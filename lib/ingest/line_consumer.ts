@@ -1,0 +1,49 @@
+import {
+  type Assignment,
+  type IncomingMessage,
+  type KafkaConsumer,
+  KEPT_BYTES,
+  type Position,
+  type Reading,
+} from "../kafka/kafka.ts";
+import { type Line, readLines } from "./lines.ts";
+
+const FIRST_LINE = 1;
+
+/**
+ * Reads metrics from a stream of bytes, one JSON document a line, as if it were a topic of one partition whose offsets are
+ * the numbers of the lines. `runId` takes the place of the topic's id: every run is new input, and has marks of its own.
+ */
+export class LineConsumer implements KafkaConsumer {
+  readonly #input: AsyncIterable<Uint8Array>;
+  readonly assignment: Assignment;
+
+  constructor(input: AsyncIterable<Uint8Array>, runId: string) {
+    this.#input = input;
+    const partition = { partition: 0, logStart: FIRST_LINE, logEnd: Infinity };
+    this.assignment = { topic: "stdin", topicId: runId, partitions: [partition] };
+  }
+
+  /** Gives a single reading. It ends with the input; whoever wants it to end earlier ends the input. */
+  async *readings(position: Position): AsyncGenerator<Reading, void> {
+    const positions = await position(this.assignment);
+    let ended = false;
+    async function* messages(lines: AsyncIterable<Line>) {
+      for await (const line of lines) yield [toMessage(line)];
+      ended = true;
+    }
+    const lines = readLines(this.#input, KEPT_BYTES);
+    yield { assignment: this.assignment, positions, messages: messages(lines), sparse: true };
+    if (!ended) throw new Error("The marks of this run were deleted from the database while it ran: start it again");
+  }
+
+  async commit(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** A line has no timestamp: a metric without `checked_at` gets the time at which it was read. */
+function toMessage({ number, bytes, length }: Line): IncomingMessage {
+  const message = { partition: 0, offset: number, key: null, value: bytes, timestamp: Date.now() };
+  return length > bytes.length ? { ...message, valueLength: length } : message;
+}

@@ -1,0 +1,77 @@
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import type { Health } from "../async/health.ts";
+import { until } from "../async/until.ts";
+import type { ConsumerSettings } from "../config/settings.ts";
+import { describeTopic, kafkaAccess } from "../kafka/access.ts";
+import type { KafkaConsumer, Listener } from "../kafka/kafka.ts";
+import { openHealthily } from "../kafka/open_healthily.ts";
+import type { KeyRing } from "../net/key_ring.ts";
+import type { Store } from "../postgres/store.ts";
+import { LineConsumer } from "./line_consumer.ts";
+
+/** Seconds after a SIGINT that input is still read. */
+const INPUT_LIMIT = 6;
+
+/** When a program must end, see program.ts. */
+interface Stop {
+  readonly stop: AbortSignal;
+  afterStop(seconds: number): AbortSignal;
+}
+
+/** A source of metrics that can be opened: everything that settings and files can have wrong has been looked at. */
+export interface SourcePlan {
+  /** What it is, for a person. */
+  readonly description: string;
+  /** The certificates for connections there; null: there are none. */
+  readonly keys: KeyRing | null;
+  /** True where what is not stored can be read again. */
+  readonly isLasting: boolean;
+  /** Waits for a broker that is away; null where it was told to stop first. `health` hears whether it can be reached. */
+  open(listener: Listener, health: Health, program: Stop): Promise<KafkaConsumer | null>;
+  /** Called after the last metric is stored. */
+  finish(store: Store): Promise<void>;
+}
+
+/** The source that the settings name. Throws a `UsageError` where files or client are no good. */
+export async function planSource({ kafka }: ConsumerSettings): Promise<SourcePlan> {
+  if (kafka === null) return standardInput();
+  const access = await kafkaAccess(kafka);
+  const options = { ...access.options, group: kafka.group, start: kafka.start };
+  return {
+    description: `${describeTopic(access)}, group ${kafka.group}`,
+    keys: access.keys,
+    isLasting: true,
+    async open(listener, health, { stop }) {
+      try {
+        return await openHealthily((listen) => access.client.openConsumer(options, listen, stop), listener, health);
+      } catch (error) {
+        if (stop.aborted) return null;
+        throw error;
+      }
+    },
+    finish: () => Promise.resolve(),
+  };
+}
+
+function standardInput(): SourcePlan {
+  const topicId = `stdin-${randomUUID()}`;
+  return {
+    description: "standard input",
+    keys: null,
+    isLasting: false,
+    open: (_listener, _health, program) =>
+      Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),
+    // Every run is new input: its mark would never be asked for again.
+    finish: (store) => store.forget({ topic: "stdin", topicId }),
+  };
+}
+
+/** Ctrl-C reaches both ends of a pipe: after a SIGINT the other end still has something to say. A person at a terminal has not. */
+function endOfInput({ stop, afterStop }: Stop): AbortSignal {
+  const terminated = new AbortController();
+  const onStop = () => (stop.reason === "SIGINT" && !process.stdin.isTTY) || terminated.abort();
+  if (stop.aborted) onStop();
+  else stop.addEventListener("abort", onStop, { once: true });
+  return AbortSignal.any([terminated.signal, afterStop(INPUT_LIMIT)]);
+}

@@ -1,0 +1,105 @@
+import { type API, type Callback, Consumer, kGetApi } from "@platformatic/kafka";
+import type { ConsumerOptions } from "../kafka.ts";
+import { PARTITION_BYTES } from "../setup.ts";
+import { connectionOptions, leaves } from "./connection.ts";
+
+/** Where to read a partition from. `epoch`: the leader's under which the message before `offset` was written, or -1. */
+export interface Place {
+  readonly partition: number;
+  readonly offset: number;
+  readonly epoch: number;
+}
+
+/** A partition of a fetch request. The library sets its epochs to -1 where it tries again: that of what was read must stay. */
+export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoch: number) {
+  return {
+    partition,
+    fetchOffset: BigInt(offset),
+    partitionMaxBytes: PARTITION_BYTES,
+    currentLeaderEpoch,
+    get lastFetchedEpoch() {
+      return epoch;
+    },
+    set lastFetchedEpoch(_) {
+      // It stays.
+    },
+  };
+}
+
+/** How often the library tries a request before it tells: a new reading is cheap. */
+export const RETRIES = 3;
+
+/**
+ * The library's consumer, but for two answers. A topic of which one partition has no leader is no failure: the others can be
+ * read. And of a committed offset the leader's epoch is told too.
+ */
+export class LogConsumer extends Consumer {
+  /** Told of each committed offset that a broker gave, with the leader's epoch of what is before it; below 0 if unknown. */
+  onCommitted: (partition: number, offset: number, epoch: number) => void = () => {};
+
+  override [kGetApi]<Request extends unknown[], Response>(name: string, done: Callback<API<Request, Response>>): void {
+    const change = name === "OffsetFetch" ? this.#hearCommitted : CHANGES[name];
+    super[kGetApi]<Request, Response>(name, (error, api) => {
+      done(error, error || api === undefined || change === undefined ? api : changed(api, change));
+    });
+  }
+
+  readonly #hearCommitted: Change = (error, response) => {
+    const { groups = [] } = (response ?? {}) as Committed;
+    for (const one of groups.flatMap(({ topics }) => topics).flatMap(({ partitions }) => partitions)) {
+      this.onCommitted(one.partitionIndex, Number(one.committedOffset), one.committedLeaderEpoch);
+    }
+    return [error, response];
+  };
+}
+
+/** A client that is a member of no group; of the one in `options` it asks for the offsets, no more. */
+export function fetchingClient(options: ConsumerOptions): LogConsumer {
+  const client = new LogConsumer({
+    ...connectionOptions(options),
+    groupId: options.group,
+    autocommit: false,
+    retries: RETRIES,
+  });
+  client.topics.track(options.topic);
+  // Who asks hears of it as well; without a listener it would end the process.
+  client.on("error", () => {});
+  return client;
+}
+
+/** What `OffsetFetch` answers, as far as it is of use here. */
+interface Committed {
+  readonly groups?: readonly { readonly topics: readonly { readonly partitions: readonly CommittedPartition[] }[] }[];
+}
+
+interface CommittedPartition {
+  readonly partitionIndex: number;
+  readonly committedOffset: bigint;
+  readonly committedLeaderEpoch: number;
+}
+
+/** What is made of an answer, or of an error. */
+type Change = (error: Error | null, response: unknown) => [error: Error | null, response: unknown];
+
+const CHANGES: Readonly<Record<string, Change | undefined>> = { Metadata: forgiveLeaderless };
+
+function changed<Request extends unknown[], Response>(
+  api: API<Request, Response>,
+  change: Change,
+): API<Request, Response> {
+  const ask = (...args: unknown[]) => {
+    const done = args.at(-1) as (error: Error | null, response: unknown) => void;
+    const answer = (error: Error | null, response: unknown) => done(...change(error, response));
+    (api as unknown as (...args: unknown[]) => void)(...args.slice(0, -1), answer);
+  };
+  const { async, key, version } = api;
+  return Object.assign(ask, { async, key, version }) as unknown as API<Request, Response>;
+}
+
+/** An error that speaks of single partitions only: the answer says which of them have no leader. */
+function forgiveLeaderless(error: Error | null, response: unknown): ReturnType<Change> {
+  const found = response ?? (error as { readonly response?: unknown } | null)?.response;
+  const isOfPartitions = error !== null && found !== undefined &&
+    leaves(error).every((leaf) => /^\/topics\/\d+\/partitions\//.test((leaf as { path?: string }).path ?? ""));
+  return isOfPartitions ? [null, found] : [error, response];
+}

@@ -1,0 +1,143 @@
+import type { KafkaOptions } from "../kafka.ts";
+import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, PARTITION_BYTES, within } from "../setup.ts";
+import { topicIdHex } from "../topic_id.ts";
+import { judge, type JudgedBatch } from "./batches.ts";
+import { connectionOptions } from "./connection.ts";
+import { fetchFrom, LogConsumer } from "./log_consumer.ts";
+import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
+import type { BatchMessage } from "./record_batches.ts";
+
+/** Milliseconds that a broker may wait for messages that are not there yet. */
+const LONGEST_POLL = 100;
+/** Holes that are remembered of one answer: a batch may unpack to millions. */
+const MOST_HOLES = 10_000;
+/** `read_committed`: Kafka's protocol. */
+const READ_COMMITTED = 1;
+
+/** Offsets from one to another (not included). */
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What one answer showed of a partition: its bounds, and the holes between the messages in it. */
+interface View extends Range {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly holes: readonly Range[];
+}
+
+/**
+ * Looks at logs a second time, over connections of its own and without a group, for what a first reading left open. One
+ * answer holds many holes, and is kept until the next one is asked for: a log full of holes is read twice, not anew for each.
+ */
+export class SecondLook implements AsyncDisposable {
+  readonly #options: KafkaOptions;
+  #connected: Connected | undefined;
+  #view: View | undefined;
+  readonly #closed = new AbortController();
+
+  constructor(options: KafkaOptions) {
+    this.#options = options;
+  }
+
+  /** True where the log holds no message that counts from offset `from` to `to` (not included). Rejects where nobody can say. */
+  async isHole(topicId: string, partition: number, from: number, to: number): Promise<boolean> {
+    for (let at = from; at < to;) {
+      const view = await this.#viewAt(topicId, partition, at);
+      const hole = view.holes.find((hole) => hole.from <= at && at < hole.to);
+      if (hole === undefined) return false;
+      at = hole.to;
+    }
+    return true;
+  }
+
+  async #viewAt(topicId: string, partition: number, at: number): Promise<View> {
+    const view = this.#view;
+    const isSame = view?.topicId === topicId && view.partition === partition;
+    if (view !== undefined && isSame && view.from <= at && at < view.to) return view;
+    const answer = await this.#fetch(topicId, partition, at);
+    return this.#view = { topicId, partition, ...await holesFrom(at, answer, this.#closed.signal) };
+  }
+
+  async #fetch(topicId: string, partition: number, offset: number): Promise<PartitionAnswer | undefined> {
+    const { topic } = this.#options;
+    const { consumer, connections } = this.#connected ??= connect(this.#options);
+    const found = (await consumer.metadata({ topics: [topic], forceUpdate: true })).topics.get(topic);
+    const [id, leader] = [found?.id ?? "", found?.partitions[partition]];
+    const isOther = topicIdHex(id) !== null && topicIdHex(id) !== topicId;
+    if (leader === undefined || leader.leader < 0 || isOther) throw new Error(`Nobody leads partition ${partition}`);
+    const asked = fetchFrom({ partition, offset, epoch: -1 }, leader.leaderEpoch);
+    const response = await consumer.fetch({
+      node: leader.leader,
+      topics: [{ topicId: id, partitions: [asked] }],
+      connectionPool: connections,
+      maxWaitTime: LONGEST_POLL,
+      minBytes: 1,
+      maxBytes: PARTITION_BYTES,
+      isolationLevel: READ_COMMITTED,
+    });
+    // Another one than the library says: what these connections read is ours.
+    const { responses } = response as unknown as FetchAnswer;
+    return responses.flatMap(({ partitions }) => partitions).find((one) => one.partitionIndex === partition);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
+    const connected = this.#connected;
+    this.#connected = undefined;
+    if (connected === undefined) return;
+    const { consumer, connections } = connected;
+    await within(CLOSE_LIMIT, Promise.all([consumer.close(true), connections.close()]));
+  }
+}
+
+/** A client, and the connections on which it gets batches as they are: unpacked by the library they could be of any size. */
+interface Connected {
+  readonly consumer: LogConsumer;
+  readonly connections: RawFetchConnections;
+}
+
+function connect(options: KafkaOptions): Connected {
+  const settings = { ...connectionOptions(options), retries: 1, requestTimeout: ANSWER_LIMIT };
+  const consumer = new LogConsumer({ ...settings, groupId: CLIENT_ID });
+  consumer.topics.track(options.topic);
+  consumer.on("error", () => {});
+  return { consumer, connections: new RawFetchConnections(CLIENT_ID, settings) };
+}
+
+/** The holes that an answer shows from offset `at` on: nothing else may be said of what lies outside of it. Ends early with `signal`. */
+async function holesFrom(
+  at: number,
+  answer: PartitionAnswer | undefined,
+  signal: AbortSignal,
+): Promise<Range & { readonly holes: readonly Range[] }> {
+  const holes: Range[] = [];
+  let [next, end] = [at, at];
+  const pass = (from: number, to: number) => {
+    if (next < from) holes.push({ from: next, to: from });
+    next = Math.max(next, to);
+  };
+  for (const judged of answer === undefined ? [] : judge(answer, answer.batches)) {
+    for await (const messages of messagesOf(judged, signal)) {
+      // Of what cannot be read nobody may say that it is not there.
+      for (const { offset, unreadable } of messages) if (offset >= at) pass(unreadable?.first ?? offset, offset + 1);
+      if (holes.length > MOST_HOLES) return { from: at, to: next, holes };
+    }
+    signal.throwIfAborted();
+    end = Math.max(end, judged.batch.lastOffset + 1);
+  }
+  pass(end, end);
+  return { from: at, to: end, holes };
+}
+
+/** The messages of a batch that count, some at a time. */
+async function* messagesOf(
+  { batch, counts }: JudgedBatch,
+  signal: AbortSignal,
+): AsyncGenerator<readonly BatchMessage[], void> {
+  if (!counts) return;
+  const whole = batch.whole();
+  if (whole === null) yield* batch.stream(signal);
+  else yield whole;
+}

@@ -1,0 +1,179 @@
+import type { Compression, Login, Start } from "../config/setting_types.ts";
+import type { LiveKeyMaterial } from "../net/tls.ts";
+
+/** How to reach a Kafka cluster and a topic of it. */
+export interface KafkaOptions {
+  /** `host:port`, one or more. */
+  readonly bootstrapServers: readonly string[];
+  readonly topic: string;
+  /** None: plain TCP. An empty object: TLS with the system's CAs. */
+  readonly tls?: LiveKeyMaterial;
+  /** None: nobody logs in, but for a certificate. */
+  readonly sasl?: Login;
+}
+
+/** What a producer needs beside how to reach the topic. */
+export interface ProducerOptions extends KafkaOptions {
+  /** Creates a missing topic with so many partitions; null: the topic must exist. */
+  readonly partitions: number | null;
+  /** Absent: LZ4. */
+  readonly compression?: Compression;
+}
+
+/** What a consumer needs beside how to reach the topic. */
+export interface ConsumerOptions extends KafkaOptions {
+  readonly group: string;
+  readonly start: Start;
+}
+
+export interface OutgoingMessage {
+  readonly key: string;
+  readonly value: string;
+  /** Milliseconds since 1970; -1: none. */
+  readonly timestamp: number;
+}
+
+export interface KafkaProducer extends AsyncDisposable {
+  /**
+   * Sends messages in order, but for those of a batch that is refused; resolves when every in-sync replica has all of them.
+   * Waits, without a bound, where waiting helps: a message stays with the client that has sent it, which makes no second
+   * one of it. Rejects with `DeliveryError`, which holds those the broker has not confirmed, where it refuses them or the
+   * client can go on no longer; or with `KafkaSetupError` where only a person can help.
+   * One call at a time.
+   */
+  send(messages: readonly OutgoingMessage[]): Promise<void>;
+}
+
+export interface IncomingMessage {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  /** Milliseconds since 1970. */
+  readonly timestamp: number;
+  /** The client knows from the log itself that there is no message from here to this one. Absent: it knows of none before it. */
+  readonly since?: number;
+  /** How many bytes key and value have in the topic, where they have more than `KEPT_BYTES` and the beginning is here. */
+  readonly keyLength?: number;
+  readonly valueLength?: number;
+  /** Present where this stands for messages that could not be read: `offset` is that of the last of them. */
+  readonly unreadable?: Unreadable;
+}
+
+/** Bytes of a key, and of a value, that a consumer keeps: as much as the longest document that can be a metric. */
+export const KEPT_BYTES = 1024 * 1024;
+
+/** Messages of a batch that nobody could read. */
+export interface Unreadable {
+  /** The offset of the first of them. */
+  readonly first: number;
+  /** For a person. */
+  readonly why: string;
+}
+
+/** The partitions that the group gave to this consumer. Offsets are those of the log when it was given them. */
+export interface Assignment {
+  readonly topic: string;
+  /** The topic's id as 32 hexadecimal digits, the same from either client; `cluster-id/topic` where the broker has none. */
+  readonly topicId: string;
+  readonly partitions: readonly AssignedPartition[];
+  /**
+   * Where `--kafka-start` says to begin in ALL partitions of the topic: for a topic whose name has no mark, and only then.
+   * Absent where it says the first message, as for every other partition. May reject; the reading is then tried again.
+   */
+  readonly firstStarts?: () => Promise<Positions>;
+}
+
+export interface AssignedPartition {
+  readonly partition: number;
+  /** The first offset that the log still holds: where a partition without a mark is read from. */
+  readonly logStart: number;
+  /** The offset that the next message written will get. */
+  readonly logEnd: number;
+  /**
+   * Where the log was cut since it was last read, if it was: what was above is no more, and what is there now is other
+   * messages. Told only of marks that are above.
+   */
+  readonly cutAt?: number;
+}
+
+/** Partition → the offset of the message to read next. */
+export type Positions = ReadonlyMap<number, number>;
+
+/**
+ * One uninterrupted read of one assignment, from given positions. `messages` ends when the group changes the assignment,
+ * when the connection is lost beyond the client's own retries, or when the consumer stops; the next reading begins
+ * where `position` says then. Leaving the loop over `messages` early has the same effect: it asks for a new reading.
+ */
+export interface Reading {
+  readonly assignment: Assignment;
+  readonly positions: Positions;
+  /** Message by message it would take as long to hand them over as to decode them: they come as they arrive, several at a time. */
+  readonly messages: AsyncIterable<readonly IncomingMessage[]>;
+  /** Where the log of each partition ends now, for how much is left to read. */
+  readonly logEnds?: () => Promise<Positions>;
+  /** True where holes between offsets mean nothing (lines of a text, of which blank ones are left out). */
+  readonly sparse?: boolean;
+  /**
+   * Asks the brokers once more, by another way than the messages came, whether there is no message from offset `from` to
+   * `to` (not included). Rejects where they cannot be asked. Absent: nobody can.
+   */
+  readonly isHole?: (partition: number, from: number, to: number) => Promise<boolean>;
+}
+
+/** Asked for each assignment, before anything is read: where to read each of its partitions from. */
+export type Position = (assignment: Assignment) => Promise<Positions>;
+
+export interface KafkaConsumer extends AsyncDisposable {
+  /**
+   * Joins the group and gives one reading after the other until `signal` aborts; then the reading under way ends, and so
+   * do the readings. Waits, with back-off, for a broker that is away. Throws `KafkaSetupError` for what waiting cannot
+   * mend, and whatever `position` throws.
+   */
+  readings(position: Position, signal: AbortSignal): AsyncIterable<Reading>;
+  /** Tells the group how far it is, as a hint for people and tools: the marks in the database decide. Never throws. */
+  commit(positions: Positions): Promise<void>;
+}
+
+/** The client of one library. Opening waits for a broker that is away; it rejects when `signal` aborts first. */
+export interface KafkaClient {
+  readonly name: "librdkafka" | "javascript";
+  /** Those that it was built with. */
+  readonly compressions: readonly Compression[];
+  openProducer(options: ProducerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaProducer>;
+  openConsumer(options: ConsumerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaConsumer>;
+}
+
+/**
+ * Told what a person wants to know while the client waits or mends itself: one line, no secret. Said once per cause;
+ * `isTrouble` is false where the line says that it works again.
+ */
+export type Listener = (event: string, isTrouble: boolean) => void;
+
+/** Something that no waiting mends: a missing topic, a refused certificate, a missing right. Says what to look at. */
+export class KafkaSetupError extends Error {
+  override name = "KafkaSetupError";
+}
+
+/** Why a broker does not take a message as it is, or as one of its batch. It is not in the topic. */
+export interface Refusal {
+  /** The broker's name for it, such as MESSAGE_TOO_LARGE. */
+  readonly name: string;
+  readonly remedy: "split" | "retime" | "drop";
+}
+
+/** Messages that no broker has confirmed. They may or may not be in the topic, but for those that are `refused`. */
+export class DeliveryError extends Error {
+  override name = "DeliveryError";
+  readonly undelivered: readonly OutgoingMessage[];
+  readonly refused: ReadonlyMap<OutgoingMessage, Refusal>;
+  constructor(
+    message: string,
+    undelivered: readonly OutgoingMessage[],
+    { refused = new Map(), ...options }: ErrorOptions & { refused?: ReadonlyMap<OutgoingMessage, Refusal> } = {},
+  ) {
+    super(message, options);
+    this.undelivered = undelivered;
+    this.refused = refused;
+  }
+}

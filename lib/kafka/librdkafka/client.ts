@@ -1,0 +1,71 @@
+import { COMPRESSIONS } from "../../config/setting_types.ts";
+import { type KafkaClient, type ProducerOptions } from "../kafka.ts";
+import { inEitherForm } from "../login.ts";
+import { isPassing, isPassingLater, Troubles } from "../setup.ts";
+import { connected, ensureTopic, findTopic, type Patience } from "./connection.ts";
+import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./consumer.ts";
+import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./library.ts";
+import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./producer.ts";
+import { type Edition, renewals, type Renewing } from "./renewal.ts";
+
+/** What a producer's client is made with; a consumer looks at its set-up with one. */
+type ClientOptions = Omit<ProducerOptions, "partitions">;
+
+/** The client around librdkafka, or why its add-on cannot be loaded here. */
+export function loadLibrdkafkaClient(): KafkaClient | { readonly missing: string } {
+  const library = loadLibrdkafka();
+  return "missing" in library ? library : librdkafkaClient(library);
+}
+
+function librdkafkaClient(library: Librdkafka): KafkaClient {
+  const connectProducer = (options: ClientOptions, patience: Patience): Promise<NativeProducer> => {
+    const opening = { make: () => newProducer(library, options), serve: pollProducer, close: closeProducer };
+    return connected(opening, options, patience);
+  };
+  const renewing = (options: ClientOptions, troubles: Troubles): Renewing => ({
+    tls: options.tls,
+    troubles,
+    // In silence: of a broker that is away the client tells that is in use.
+    open: (signal) => connectProducer(options, { troubles: new Troubles(() => {}), isPassing, signal }),
+  });
+  return inEitherForm({
+    name: "librdkafka",
+    compressions: COMPRESSIONS.filter((name) => name === "none" || library.features.includes(name)),
+
+    async openProducer(options, listener, signal) {
+      const troubles = new Troubles(listener);
+      const edition = options.tls?.replaced;
+      const client = await connectProducer(options, { troubles, isPassing, signal });
+      try {
+        await ensureTopic(library, client, options.topic, options.partitions, signal);
+      } catch (error) {
+        await closeProducer(client);
+        throw error;
+      }
+      const clients = {
+        replacement: (until: AbortSignal) =>
+          connectProducer(options, { troubles, isPassing: isPassingLater, signal: until }),
+        renewals: (until: AbortSignal) => renewals(renewing(options, troubles), edition, until),
+      };
+      return new LibrdkafkaProducer(client, clients, options.topic, troubles);
+    },
+
+    async openConsumer(options, listener, signal) {
+      const troubles = new Troubles(listener);
+      // Looked at with a producer: that one tells what is wrong with TLS before it is connected.
+      const probe = await connectProducer(options, { troubles, isPassing, signal });
+      try {
+        await findTopic(library, probe, options.topic, signal);
+      } finally {
+        await closeProducer(probe);
+      }
+      const connect = (listeners: Listeners, until: AbortSignal) => {
+        const opening = { make: () => newConsumer(library, options, listeners), close: closeConsumer };
+        return connected(opening, options, { troubles, isPassing: isPassingLater, signal: until });
+      };
+      const renewalsOf = (edition: Edition, until: AbortSignal) =>
+        renewals(renewing(options, troubles), edition, until);
+      return new LibrdkafkaConsumer(library, options, troubles, { connect, renewals: renewalsOf });
+    },
+  });
+}

@@ -1,0 +1,247 @@
+import { type KafkaProducer, KafkaSetupError, type OutgoingMessage, type ProducerOptions } from "../kafka.ts";
+import { type ProduceError, produceError } from "../produce_errors.ts";
+import { CLOSE_LIMIT, missingTopic, type Troubles, within } from "../setup.ts";
+import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../undelivered.ts";
+import { asSetupError, connectionSettings, isFatal, reason } from "./connection.ts";
+import type { Librdkafka, NativeError, NativeProducer } from "./library.ts";
+
+/** Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and 64 MiB. */
+const CHUNK = 10_000;
+const CHUNK_CHARACTERS = 8 * 1024 * 1024;
+/** Bytes of a message that the library takes: more than a metric can have, so that only the broker refuses one. */
+const MESSAGE_BYTES = 16 * 1024 * 1024;
+/** Milliseconds that messages under way have left to be confirmed once a client with new certificates has reached a broker. */
+const SUCCESSION_LIMIT = 30_000;
+/** Milliseconds between two looks for delivery reports, while some are awaited and while none are. */
+const POLL_EVERY = 10;
+const POLL_IDLE = 500;
+
+/** A client that is idempotent and reports on every message. Not yet connected. */
+export function newProducer(
+  library: Librdkafka,
+  options: Omit<ProducerOptions, "partitions">,
+): NativeProducer {
+  return new library.Producer({
+    ...connectionSettings(options),
+    "enable.idempotence": true,
+    "acks": -1,
+    "compression.codec": options.compression ?? "lz4",
+    // Java's default, so that every producer puts an address into the same partition.
+    "partitioner": "murmur2_random",
+    "linger.ms": 5,
+    // None: what it gives up, another client would have to send, of which a broker cannot know that it has it already.
+    "message.timeout.ms": 0,
+    "message.max.bytes": MESSAGE_BYTES,
+    "queue.buffering.max.kbytes": 65_536,
+    "dr_cb": true,
+  });
+}
+
+/** Lets a client deliver its events. */
+export function pollProducer(client: NativeProducer): void {
+  client.poll();
+}
+
+/** Ends a client; what it has not yet sent is dropped, since nobody waits for it. */
+export async function closeProducer(client: NativeProducer): Promise<void> {
+  if (!client.isConnected()) return;
+  await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(1, closed)));
+}
+
+/** The messages of one call that the library has been given. */
+class Delivery {
+  readonly #waiting: Set<OutgoingMessage>;
+  readonly #done = Promise.withResolvers<void>();
+  /** What no broker has confirmed, and why. */
+  readonly errors = new Map<OutgoingMessage, ProduceError>();
+
+  constructor(messages: readonly OutgoingMessage[]) {
+    this.#waiting = new Set(messages);
+  }
+
+  /** Resolves when there is a report on each message. */
+  get done(): Promise<void> {
+    return this.#done.promise;
+  }
+
+  report(message: OutgoingMessage, error: unknown): void {
+    if (!this.#waiting.delete(message)) return;
+    if (error) this.errors.set(message, asProduceError(error));
+    if (this.#waiting.size === 0) this.#done.resolve();
+  }
+
+  /** Waits no longer. */
+  giveUp(error: unknown): void {
+    const left = asProduceError(error);
+    for (const message of this.#waiting) this.errors.set(message, left);
+    this.#waiting.clear();
+    if (error instanceof KafkaSetupError) this.#done.reject(error);
+    else this.#done.resolve();
+  }
+}
+
+/** Where new clients come from, connected. Both end when `signal` aborts. */
+export interface Clients {
+  /** For one that the library calls broken. */
+  replacement(signal: AbortSignal): Promise<NativeProducer>;
+  /** For one whose certificates are outdated, whenever they are. */
+  renewals(signal: AbortSignal): AsyncIterable<NativeProducer>;
+}
+
+/** Sends with librdkafka, which batches, retries and keeps the order by itself. */
+export class LibrdkafkaProducer implements KafkaProducer {
+  readonly #topic: string;
+  readonly #troubles: Troubles;
+  readonly #clients: Clients;
+  readonly #closing = new AbortController();
+  #client: NativeProducer;
+  /** Takes over when no message is on its way. */
+  #successor: NativeProducer | undefined;
+  #broken = false;
+  #delivery: Delivery | undefined;
+  #succession: ReturnType<typeof setTimeout> | undefined;
+
+  /** `client` is connected. */
+  constructor(client: NativeProducer, clients: Clients, topic: string, troubles: Troubles) {
+    this.#topic = topic;
+    this.#troubles = troubles;
+    this.#clients = clients;
+    this.#client = client;
+    this.#listen(client);
+    void this.#renew();
+  }
+
+  async send(messages: readonly OutgoingMessage[]): Promise<void> {
+    const errors = new Map<OutgoingMessage, ProduceError>();
+    for (let sent = 0; sent < messages.length;) {
+      const chunk = nextChunk(messages, sent);
+      sent += chunk.length;
+      const delivery = await tellingWhereSlow(this.#deliver(chunk), this.#troubles);
+      for (const [message, error] of delivery.errors) errors.set(message, error);
+    }
+    if (errors.size === 0) return this.#troubles.settle(TAKEN);
+    this.#closing.signal.throwIfAborted();
+    if ([...errors.values()].some(({ name }) => name === "_UNKNOWN_TOPIC")) throw missingTopic(this.#topic);
+    throw undelivered(inOrder(messages, errors), this.#troubles);
+  }
+
+  async #deliver(chunk: readonly OutgoingMessage[]): Promise<Delivery> {
+    if (this.#broken) await this.#replace();
+    const client = this.#client;
+    const delivery = this.#delivery = new Delivery(chunk);
+    for (const message of chunk) this.#hand(client, message, delivery);
+    // Ours, beside the library's own, which does not keep the program alive.
+    const poll = setInterval(() => client.isConnected() && client.poll(), POLL_EVERY);
+    try {
+      await delivery.done;
+    } finally {
+      clearInterval(poll);
+      clearTimeout(this.#succession);
+      this.#delivery = undefined;
+      this.#succeed();
+    }
+    return delivery;
+  }
+
+  #hand(client: NativeProducer, message: OutgoingMessage, delivery: Delivery): void {
+    try {
+      const value = Buffer.from(message.value);
+      client.produce(this.#topic, null, value, message.key, message.timestamp, { message, delivery });
+    } catch (error) {
+      delivery.report(message, error);
+    }
+  }
+
+  /** The handlers must not throw: the add-on would call them again at once, for ever. */
+  #listen(client: NativeProducer): void {
+    client.on("delivery-report", (error, { opaque }) => {
+      const { message, delivery } = opaque as { message: OutgoingMessage; delivery: Delivery };
+      delivery.report(message, error);
+    });
+    client.on("event.error", (error) => client === this.#client && this.#hear(error));
+    client.setPollInterval(POLL_IDLE);
+  }
+
+  #hear(error: NativeError): void {
+    const setup = asSetupError(error, this.#topic);
+    if (setup !== null) this.#delivery?.giveUp(setup);
+    else if (isFatal(error)) this.#abandon(error);
+    else this.#troubles.report(notTaken(reason(error)));
+  }
+
+  /** Leaves the client: what it has not confirmed by now the next one sends, as messages that no broker can know. */
+  #abandon(reason: Error): void {
+    this.#broken = true;
+    this.#delivery?.giveUp(reason);
+  }
+
+  async #replace(): Promise<void> {
+    await closeProducer(this.#client);
+    const successor = this.#successor;
+    this.#successor = undefined;
+    this.#client = successor ?? await this.#clients.replacement(this.#closing.signal);
+    this.#broken = false;
+    this.#listen(this.#client);
+  }
+
+  async #renew(): Promise<void> {
+    for await (const client of this.#clients.renewals(this.#closing.signal)) {
+      const unused = this.#closing.signal.aborted ? client : this.#successor;
+      if (unused !== client) this.#successor = client;
+      if (unused !== undefined) await closeProducer(unused);
+      this.#succeed();
+    }
+  }
+
+  /** Each delivery waits for the report on its last message: between two of them the old client holds nothing. */
+  #succeed(): void {
+    const [old, successor] = [this.#client, this.#successor];
+    if (successor === undefined || this.#broken) return;
+    if (this.#delivery !== undefined) return this.#expectEnd(this.#delivery);
+    this.#successor = undefined;
+    this.#client = successor;
+    this.#listen(successor);
+    // Deliberately not awaited: it takes its time, and nobody waits for it.
+    void closeProducer(old);
+  }
+
+  /** With its old certificates a client may wait in vain, and it does so without an end. */
+  #expectEnd(delivery: Delivery): void {
+    clearTimeout(this.#succession);
+    this.#succession = setTimeout(() => {
+      if (this.#delivery === delivery) this.#abandon(new Error("its certificates are outdated"));
+    }, SUCCESSION_LIMIT);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#succession);
+    const reason = new Error("the producer was closed");
+    this.#closing.abort(reason);
+    this.#delivery?.giveUp(reason);
+    await Promise.all([this.#client, this.#successor].map((client) => client && closeProducer(client)));
+  }
+}
+
+/** The messages from `start` on that the library's queue has room for: at least one. */
+function nextChunk(messages: readonly OutgoingMessage[], start: number): readonly OutgoingMessage[] {
+  let characters = 0;
+  let end = start;
+  while (end < messages.length && end - start < CHUNK && characters < CHUNK_CHARACTERS) {
+    const { key, value } = messages[end++] as OutgoingMessage;
+    characters += key.length + value.length;
+  }
+  return messages.slice(start, end);
+}
+
+/** Reports come in the order of answers. */
+function inOrder<T>(messages: readonly OutgoingMessage[], errors: ReadonlyMap<OutgoingMessage, T>) {
+  return new Map(messages.flatMap((message) => {
+    const error = errors.get(message);
+    return error === undefined ? [] : [[message, error] as const];
+  }));
+}
+
+function asProduceError(error: unknown): ProduceError {
+  const { code } = Object(error) as Partial<NativeError>;
+  return produceError(typeof code === "number" ? code : undefined, reason(error));
+}

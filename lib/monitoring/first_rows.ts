@@ -1,0 +1,65 @@
+import { count } from "../config/count.ts";
+import type { Reading } from "../kafka/kafka.ts";
+import type { Log } from "./log.ts";
+
+/** Milliseconds after a start until it is asked why nothing is stored: brokers may take 2 s to answer. */
+const ASK_AFTER = 7_000;
+
+/** How far a consumer is that has not stored anything yet. */
+export interface Standing {
+  /** What Kafka and PostgreSQL are waited for with. */
+  readonly troubles: readonly string[];
+  /** True where it is a member of a consumer group, false where it reads standard input. */
+  readonly isMember: boolean;
+  /** What it reads; null: nothing yet. */
+  readonly reading: Reading | null;
+  /** Partition → messages that are not stored yet. Empty where nobody says so. */
+  readonly lag: ReadonlyMap<number, number>;
+}
+
+/** Says within 10 s of a start that messages arrive, or why none does; and when they do, later. */
+export class FirstRows implements Disposable {
+  readonly #log: Log;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #isSaid = false;
+
+  constructor(log: Log, ask: () => Promise<Standing>) {
+    this.#log = log;
+    this.#timer = setTimeout(() => {
+      void ask().then((standing) => this.#isSaid || log.info(`Nothing is stored yet: ${whyNothing(standing)}`));
+    }, ASK_AFTER);
+  }
+
+  /** A batch with so many messages was stored. */
+  stored(messages: number): void {
+    if (this.#isSaid || messages === 0) return;
+    this[Symbol.dispose]();
+    this.#log.info(`Messages arrive: the first ${count(messages, "message")} went to the database`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#isSaid = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Why a consumer has stored nothing since its start. */
+export function whyNothing({ troubles, isMember, reading, lag }: Standing): string {
+  if (troubles.length > 0) return troubles.join("; ");
+  if (reading === null && !isMember) return "the database has only just been opened";
+  if (reading === null) {
+    return "the consumer group has not shared out the topic's partitions yet; a member that was killed is waited for until its session times out";
+  }
+  const { partitions, topic } = reading.assignment;
+  if (partitions.length === 0) {
+    return "the consumer group gave this consumer no partition: others have them all, and it takes over when one of them ends";
+  }
+  if (reading.logEnds === undefined) return "no line has come on standard input";
+  if (lag.size === 0) return "the brokers do not say how many messages there are";
+  const waiting = [...lag.values()].reduce((sum, one) => sum + one, 0);
+  if (waiting > 0) return `none of ${count(waiting, "message")} in the topic ${topic} has come`;
+  const which = partitions.length === 1 ? "the partition" : `the ${partitions.length} partitions`;
+  return partitions.every(({ logStart, logEnd }) => logStart === logEnd)
+    ? `no message is in ${which} of the topic ${topic} that this consumer has: is the producer running?`
+    : `nothing new is in ${which} of the topic ${topic} behind what the database has marked: is the producer running?`;
+}

@@ -1,0 +1,36 @@
+import type { Health } from "../async/health.ts";
+import type { ListenAddress } from "../config/setting_types.ts";
+import { listenSetting, type ProgramName } from "../config/settings.ts";
+import { healthText } from "../net/ask_health.ts";
+import { type HttpPort, json, openHttpPort, text } from "../net/http_port.ts";
+
+/** What a program says of itself at its port. */
+export interface Statements {
+  readonly health: Health;
+  /** Figures in Prometheus' text format. */
+  metrics(): Promise<string>;
+  /** What `/readyz` tells beside whether the program is ready. */
+  details?(): Promise<object>;
+}
+
+const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
+
+/**
+ * The HTTP port of a program: `/healthz` (the process works), `/readyz` (it can reach what it needs), `/metrics`. Throws a
+ * `UsageError` where it cannot listen there.
+ */
+export function openProgramPort(
+  program: ProgramName,
+  address: ListenAddress,
+  statements: Statements,
+): Promise<HttpPort> {
+  return openHttpPort(address, listenSetting(program), {
+    "/healthz": () => text(200, healthText(program)),
+    "/readyz": async () => {
+      const { troubles } = statements.health;
+      const ready = troubles.length === 0;
+      return json(ready ? 200 : 503, { ready, troubles, ...await statements.details?.() });
+    },
+    "/metrics": async () => ({ status: 200, type: PROMETHEUS, body: await statements.metrics() }),
+  });
+}

@@ -1,0 +1,57 @@
+import { get } from "node:http";
+import type { ListenAddress } from "../config/setting_types.ts";
+import { listenSetting, type ProgramName } from "../config/settings.ts";
+
+/** Milliseconds that a program may take to say that it is well. */
+const ANSWER_LIMIT = 3_000;
+
+/** Addresses to listen at that stand for every address of the machine, and the one to ask there. */
+const EVERYWHERE: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+/** Characters of an answer that are looked at: the answer of one of the programs is shorter. */
+const LONGEST_ANSWER = 100;
+
+/** What a program that works answers: whose answer it is has to be seen, since another may have its port. */
+export function healthText(program: ProgramName): string {
+  return `${program}: ok\n`;
+}
+
+/** Asks the program that listens at `address` whether it works: null where it does, else why not, for a person. Never throws. */
+export async function askHealth({ host, port }: ListenAddress, program: ProgramName): Promise<string | null> {
+  const asked = EVERYWHERE[host] ?? host;
+  const url = `http://${asked.includes(":") ? `[${asked}]` : asked}:${port}/healthz`;
+  try {
+    const { status, body } = await answerOf(url);
+    if (status === 200 && body === healthText(program)) return null;
+    const [other] = PROGRAMS.filter((other) => body === healthText(other));
+    if (status !== 200) return `${url} answers with ${status}`;
+    return `${url} is answered by ${
+      other === undefined ? "another program" : `the ${other}`
+    }, not by the ${program}: ` +
+      `each needs an address of its own (${listenSetting(program)})`;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return `${url} does not answer (${code ?? message})`;
+  }
+}
+
+const PROGRAMS: readonly ProgramName[] = ["producer", "consumer"];
+
+/** Not by `fetch`, whose errors do not say the same on both runtimes. */
+function answerOf(url: string): Promise<{ readonly status: number | undefined; readonly body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = get(url, { agent: false }, (response) => {
+      let body = "";
+      const done = () => resolve({ status: response.statusCode, body });
+      response.setEncoding("utf8").on("error", reject).on("end", done).on("data", (text: string) => {
+        body += text;
+        if (body.length <= LONGEST_ANSWER) return;
+        done();
+        request.destroy();
+      });
+    });
+    const late = () => request.destroy(new Error(`nothing within ${ANSWER_LIMIT / 1000} s`));
+    const timer = setTimeout(late, ANSWER_LIMIT);
+    request.on("error", reject).on("close", () => clearTimeout(timer));
+  });
+}

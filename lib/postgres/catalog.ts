@@ -1,0 +1,233 @@
+import type { Database } from "./database.ts";
+import { arrayText, quoteIdentifier } from "./pg_text.ts";
+import type { QuotedTables } from "./schema.ts";
+
+/** The parts of the tables $1, the chunks that an extension makes as their children, and the tables under views. */
+const BENEATH = `select h.inhrelid::int8::text as oid from pg_inherits h where h.inhparent = any($1::oid[])
+  union
+  select d.refobjid::int8::text from pg_rewrite w
+  join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+  where w.ev_class = any($1::oid[]) and w.rulename = '_RETURN'`;
+
+/**
+ * The oids of a table and of all that a step leads to, as an array's text. Not by a recursive query: the planner takes its
+ * cost for so high that it compiles the query, which takes seconds.
+ */
+async function reach(database: Database, table: string, step: string): Promise<string> {
+  let level = await database.query<{ oid: string }>(
+    `select c.oid::int8::text as oid from pg_class c where c.oid = to_regclass($1::text)`,
+    [table],
+  );
+  const reached = new Set<string>();
+  while (level.length > 0) {
+    const oids = level.map(({ oid }) => oid).filter((oid) => !reached.has(oid));
+    for (const oid of oids) reached.add(oid);
+    level = oids.length === 0 ? [] : await database.query<{ oid: string }>(step, [arrayText(oids)]);
+  }
+  return arrayText([...reached]);
+}
+
+/** True where PostgreSQL itself inserts into what is under a view; `c` is the view's row of pg_class. */
+const PASSES_THROUGH = `c.relkind = 'v' and pg_relation_is_updatable(c.oid, false) & 8 = 8
+  and not exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgtype & 68 = 68)`;
+
+/** True where a trigger of a user's may change a row, or send it elsewhere, before it is stored. */
+const HAS_TRIGGER = `exists (select from pg_trigger t
+  where t.tgrelid = c.oid and not t.tgisinternal and t.tgtype & 7 = 7)`;
+
+/** What those of the tables $1 that are views insert into. */
+const DIRECTLY_BENEATH = `select d.refobjid::int8::text as oid from pg_class c
+  join pg_rewrite w on w.ev_class = c.oid and w.rulename = '_RETURN'
+  join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+  where c.oid = any($1::oid[]) and ${PASSES_THROUGH}`;
+
+/** What the catalog says of a column. */
+export interface ColumnFacts {
+  readonly name: string;
+  /** The type beneath all domains, by its short name. */
+  readonly type: string;
+  /** The same as SQL writes it, without a length. */
+  readonly base: string;
+  /** The type as SQL writes it. */
+  readonly written: string;
+  readonly required: boolean;
+  /** `required`, or refused by a part or by the table under a view. */
+  readonly refuses_null: boolean;
+  readonly has_default: boolean;
+  /** The default as SQL; null where there is none that gives a value. */
+  readonly default_sql: string | null;
+  readonly generated: boolean;
+  readonly writable: boolean;
+}
+
+/** True where the column `x` (of pg_attribute) refuses null by itself, its type aside. No `exists`: that would read all constraints. */
+const refusesNull = (x: string) =>
+  `(${x}.attnotnull or coalesce((select bool_or(pg_get_expr(k.conbin, k.conrelid) = format('(%I IS NOT NULL)', ${x}.attname))
+      from pg_constraint k where k.conrelid = ${x}.attrelid and k.contype = 'c' and k.conkey = array[${x}.attnum]), false))`;
+
+/** The same for the domain `t` (of pg_type). */
+const DOMAIN_REFUSES_NULL =
+  `(t.typnotnull or coalesce((select bool_or(pg_get_constraintdef(k.oid) ~ '^CHECK \\(\\(VALUE IS NOT NULL\\)\\)')
+      from pg_constraint k where k.contypid = t.oid), false))`;
+
+/** The columns of a table. A column of a view has the default and the refusals of the column under it that has its name. */
+export async function readColumns(database: Database, main: string): Promise<ColumnFacts[]> {
+  return await database.query<ColumnFacts>(
+    `with below as materialized (
+       select b.attname, bool_or(${refusesNull("b")}) as refuses_null,
+         bool_or(b.attgenerated <> '' or b.attidentity = 'a') filter (where b.attrelid = c.oid or c.relkind = 'v') as generated,
+         (array_agg(pg_get_expr(d.adbin, d.adrelid) order by b.attrelid <> c.oid)
+           filter (where d.adbin is not null and (b.attrelid = c.oid or c.relkind = 'v')))[1] as default_sql
+       from pg_class c cross join unnest($2::oid[]) r(oid) join pg_attribute b on b.attrelid = r.oid and b.attnum > 0
+       left join pg_attrdef d on d.adrelid = b.attrelid and d.adnum = b.attnum and b.attgenerated = ''
+       where c.oid = to_regclass($1::text) group by b.attname
+     )
+     select a.attname::text as name, type.name as type, type.base, format_type(a.atttypid, a.atttypmod) as written,
+       ${refusesNull("a")} or type.required as required,
+       below.refuses_null or type.required as refuses_null,
+       below.default_sql is not null or type.default_sql is not null or a.attidentity <> '' as has_default,
+       case when coalesce(below.default_sql, type.default_sql) !~ '^NULL(::|$)'
+         then coalesce(below.default_sql, type.default_sql) end as default_sql,
+       below.generated, has_column_privilege(a.attrelid, a.attnum, 'insert') as writable
+     from pg_attribute a join below on below.attname = a.attname
+     cross join lateral (
+       with recursive layer(level, oid) as (
+         select 0, a.atttypid
+         union all
+         select l.level + 1, t.typbasetype from layer l join pg_type t on t.oid = l.oid where t.typtype = 'd'
+       )
+       select (array_agg(t.typname::text order by l.level desc))[1] as name,
+         format_type((array_agg(t.oid order by l.level desc))[1], -1) as base,
+         bool_or(${DOMAIN_REFUSES_NULL}) as required,
+         -- A domain over a domain has taken over the default when it was made: PostgreSQL looks no deeper.
+         min(pg_get_expr(t.typdefaultbin, 0)) filter (where l.level = 0) as default_sql
+       from layer l join pg_type t on t.oid = l.oid) type
+     where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped order by a.attnum`,
+    [main, await reach(database, main, BENEATH)],
+  );
+}
+
+/** True where the index `i` (of pg_index) is unique on exactly (address, checked_at, check_id), in any order. */
+const TELLS_REPEATS = `i.indisunique and i.indpred is null and i.indexprs is null and i.indnkeyatts = 3
+  and (select array_agg(a.attname::text order by a.attname) from pg_attribute a
+    where a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:2])) = '{address,check_id,checked_at}'`;
+
+/** By what a metric that was sent twice is recognised. */
+export interface RepeatIndexes {
+  /** Unique indexes on exactly (address, checked_at, check_id), in any order, as `indexName` writes them. */
+  readonly names: ReadonlySet<string>;
+  /** True where `on conflict` finds one of them through the table itself. */
+  readonly inferred: boolean;
+  /** Tables that hold rows of the table and have none, each quoted. */
+  readonly without: readonly string[];
+}
+
+/** An index, by a name that no other one has. */
+export function indexName(schema: string, name: string): string {
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
+}
+
+/** The indexes of a table and of all that stands beneath it: parts, chunks and indexes may be younger than the last look. */
+export async function readRepeatIndexes(database: Database, main: string): Promise<RepeatIndexes> {
+  const rows = await database.query<IndexRow>(
+    `select format('%I.%I', n.nspname, c.relname) as holder, s.nspname::text as schema, x.relname::text as name,
+       coalesce(i.indisvalid and i.indimmediate and c.oid = any($3::oid[]), false) as inferred,
+       -- A trigger may send the rows of a table with children to these.
+       c.relkind = 'r' and (not exists (select from pg_inherits h where h.inhparent = c.oid)
+         or c.oid = to_regclass($1::text) and not ${HAS_TRIGGER}) as holds_rows
+     from unnest($2::oid[]) r(oid) join pg_class c on c.oid = r.oid join pg_namespace n on n.oid = c.relnamespace
+     left join pg_index i on i.indrelid = c.oid and ${TELLS_REPEATS}
+     left join pg_class x on x.oid = i.indexrelid left join pg_namespace s on s.oid = x.relnamespace
+     where c.relkind in ('r', 'p', 'v', 'm', 'f') order by holder, name`,
+    [main, await reach(database, main, BENEATH), await reach(database, main, DIRECTLY_BENEATH)],
+  );
+  const names = rows.flatMap(({ schema, name }) => schema === null || name === null ? [] : [indexName(schema, name)]);
+  const without = rows.filter(({ holds_rows, name }) => holds_rows && name === null).map(({ holder }) => holder);
+  return { names: new Set(names), inferred: rows.some(({ inferred }) => inferred), without };
+}
+
+interface IndexRow {
+  readonly holder: string;
+  readonly schema: string | null;
+  readonly name: string | null;
+  readonly inferred: boolean;
+  readonly holds_rows: boolean;
+}
+
+/** What an index is by its columns; "gone" also where it was built anew: it has another name for a while. */
+export async function lookUpIndex(
+  database: Database,
+  schema: string,
+  name: string,
+): Promise<"repeats" | "other" | "gone"> {
+  const [row] = await database.query<{ tells: boolean }>(
+    `select coalesce(${TELLS_REPEATS}, false) as tells
+     from pg_class x join pg_namespace n on n.oid = x.relnamespace join pg_index i on i.indexrelid = x.oid
+     where n.nspname = $1::text and x.relname = $2::text`,
+    [schema, name],
+  );
+  if (row === undefined) return "gone";
+  return row.tells ? "repeats" : "other";
+}
+
+/** A table that a crash empties, that stands on another server, or that ends with the connection. */
+export interface OddTable {
+  readonly root: keyof QuotedTables;
+  readonly name: string;
+  readonly what: "unlogged" | "foreign" | "temporary";
+}
+
+/** Those among the three tables and all that stands beneath them. */
+export async function readOddTables(database: Database, tables: QuotedTables): Promise<OddTable[]> {
+  const names = [tables.main, tables.offsets, tables.rejected];
+  const reached: string[] = [];
+  for (const name of names) reached.push(await reach(database, name, BENEATH));
+  return await database.query<OddTable>(
+    `select r.root, format('%I.%I', n.nspname, c.relname) as name,
+       case when c.relkind = 'f' then 'foreign' when c.relpersistence = 'u' then 'unlogged' else 'temporary' end as what
+     from (select 'main' as root, unnest($1::oid[]) as oid union all select 'offsets', unnest($2::oid[])
+       union all select 'rejected', unnest($3::oid[])) r
+     join pg_class c on c.oid = r.oid join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind = 'f' or c.relkind in ('r', 'v') and (c.relpersistence = 'u' or c.relpersistence = 't' and
+       c.oid in (to_regclass($4::text), to_regclass($5::text), to_regclass($6::text))) order by r.root, name`,
+    [...reached, ...names],
+  );
+}
+
+/** What the catalog says of the tables and of the database. */
+export interface TableFacts {
+  readonly kind: string;
+  /** The kinds of the companions, as pg_class has them. */
+  readonly offsets_kind: string;
+  readonly rejected_kind: string;
+  /** True where a trigger may fill columns before the row is checked. */
+  readonly has_trigger: boolean;
+  /** Columns that decide to which part a row goes; null where the table has no parts, or an expression decides. */
+  readonly part_key: readonly string[] | null;
+  readonly may_read: boolean;
+  readonly may_offsets: boolean;
+  readonly may_rejected: boolean;
+  /** The encoding of the database's texts. */
+  readonly encoding: string;
+}
+
+/** Null: the table has just been dropped. */
+export async function readFacts(database: Database, tables: QuotedTables): Promise<TableFacts | null> {
+  const [facts] = await database.query<TableFacts>(
+    `select c.relkind::text as kind,
+       (select o.relkind::text from pg_class o where o.oid = to_regclass($2::text)) as offsets_kind,
+       (select o.relkind::text from pg_class o where o.oid = to_regclass($3::text)) as rejected_kind,
+       ${HAS_TRIGGER} as has_trigger,
+       (select json_agg(a.attname::text) from pg_partitioned_table p join pg_attribute a
+          on a.attrelid = c.oid and a.attnum = any(p.partattrs::int2[])
+        where p.partrelid = c.oid and p.partexprs is null) as part_key,
+       has_table_privilege(c.oid, 'select') as may_read,
+       has_table_privilege($2::text, 'select') and has_table_privilege($2::text, 'insert') and
+         has_table_privilege($2::text, 'update') and has_table_privilege($2::text, 'delete') as may_offsets,
+       has_table_privilege($3::text, 'insert') as may_rejected,
+       current_setting('server_encoding') as encoding
+     from pg_class c where c.oid = to_regclass($1::text)`,
+    [tables.main, tables.offsets, tables.rejected],
+  );
+  return facts ?? null;
+}

@@ -1,0 +1,289 @@
+import type { Socket } from "node:net";
+import postgres from "postgres";
+import { saslPrep } from "../../config/saslprep.ts";
+import { type Database, isConnectionLoss, type Parameter, SetupError, sqlFailure } from "../database.ts";
+import { followLastWords } from "./last_words.ts";
+import { poolerSaying } from "./pooler.ts";
+import { openSocket, type PostgresAddress, SETTINGS_OF_PLACE, whenAskedForSasl } from "./postgres_socket.ts";
+import { direct, isPooled, pooled, type Run, type SessionSettings, type Statement } from "./session.ts";
+
+/** How to reach a database on a PostgreSQL server. */
+export interface PostgresSettings extends PostgresAddress {
+  readonly name: string;
+  readonly user: string;
+  readonly password: string | null;
+}
+
+/** How long to wait, in milliseconds. */
+export interface PostgresPatience {
+  /** For a statement and, where there is none yet, the connection. Then the connection is thrown away. */
+  readonly answer: number;
+  /** For a connection. */
+  readonly connect: number;
+  /** The server gives up a statement by itself; less than `answer`, so that its own word comes first. */
+  readonly statement: number;
+  /** The server gives up waiting for a row that somebody else holds. */
+  readonly lock: number;
+}
+
+const PATIENCE: PostgresPatience = { answer: 35_000, connect: 10_000, statement: 30_000, lock: 10_000 };
+
+/**
+ * A database on a PostgreSQL server. Connects with the first statement, and anew after a connection was lost; all
+ * statements go over one connection, in the order in which they were given.
+ */
+export function openPostgres(settings: PostgresSettings, patience: PostgresPatience = PATIENCE): Database {
+  return new PostgresDatabase(settings, patience);
+}
+
+class PostgresDatabase implements Database {
+  readonly #settings: PostgresSettings;
+  readonly #patience: PostgresPatience;
+  #connection: PostgresConnection | null = null;
+  /** Something in between refused the settings of a session. */
+  #isBare = false;
+  #closed = false;
+
+  constructor(settings: PostgresSettings, patience: PostgresPatience) {
+    this.#settings = settings;
+    this.#patience = patience;
+  }
+
+  get remark(): string | null {
+    return this.#connection?.isPooled === true ? POOLED : null;
+  }
+
+  query<R extends object>(text: string, parameters: readonly Parameter[] = []): Promise<R[]> {
+    return this.#run<R>({ text, parameters });
+  }
+
+  async script(text: string): Promise<void> {
+    await this.#run({ text, parameters: null });
+  }
+
+  async #run<R extends object>(statement: Statement): Promise<R[]> {
+    if (this.#closed) throw new TypeError("The database has been closed: open it again");
+    const connection = this.#current();
+    try {
+      return [...await connection.answerTo(statement)] as R[];
+    } catch (error) {
+      const isRefused = connection.isRefusedSettings(error);
+      if (isRefused || endsConnection(error)) connection.destroy();
+      if (!isRefused) throw error;
+    }
+    this.#isBare = true;
+    return await this.#run(statement);
+  }
+
+  #current(): PostgresConnection {
+    if (this.#connection !== null && !this.#connection.isLost) return this.#connection;
+    return this.#connection = new PostgresConnection(this.#settings, this.#patience, this.#isBare);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.#connection?.close();
+  }
+}
+
+const POOLED = "A connection pooler stands in front of PostgreSQL: each statement goes to it unprepared, in a " +
+  "transaction of its own that has the consumer's time limits, which takes three more round trips";
+
+/** After any of these a connection is not to be trusted: postgres.js may give the next statement the old one's failure. */
+function endsConnection(error: unknown): boolean {
+  const failure = sqlFailure(error);
+  return failure === null || isConnectionLoss(error) || /^(08|25|26|28|3D|42P05|53300|57P|XX)/.test(failure.code);
+}
+
+/** One connection, used until it is lost. postgres.js would mend it, but now and then leaves a statement unsettled then. */
+class PostgresConnection {
+  readonly #abort = new AbortController();
+  readonly #patience: PostgresPatience;
+  readonly #where: string;
+  readonly #isBare: boolean;
+  readonly #sql: postgres.Sql;
+  #socket: Socket | null = null;
+  #lastWords: () => Error | null = () => null;
+  #run: Promise<Run> | null = null;
+  /** Null until the server has answered. */
+  #isPooled: boolean | null = null;
+  #asksForSasl = false;
+  #asksForPassword = false;
+  readonly #password: string | null;
+
+  /** `isBare`: the login says no more of the session than its name. */
+  constructor(settings: PostgresSettings, patience: PostgresPatience, isBare: boolean) {
+    this.#patience = patience;
+    this.#where = `PostgreSQL at ${settings.host}:${settings.port} ${SETTINGS_OF_PLACE}`;
+    this.#isBare = isBare;
+    // The other ways to log in take a password as it is.
+    const password = (text: string) => {
+      this.#asksForPassword = true;
+      return this.#asksForSasl ? saslPrep(text) : text;
+    };
+    this.#password = settings.password;
+    const socket = () => this.#open(settings);
+    this.#sql = postgres(clientOptions(settings, patience, { isBare, socket, password }));
+  }
+
+  get isLost(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  get isPooled(): boolean {
+    return this.#isPooled === true;
+  }
+
+  /** True where the login failed for what it said of the session. */
+  isRefusedSettings(error: unknown): boolean {
+    if (this.#isBare || this.#isPooled !== null) return false;
+    const names = Object.keys(sessionSettings(this.#patience)).join("|");
+    return new RegExp(`startup (parameter|option)|command-line option|${names}`, "i").test(
+      sqlFailure(error)?.message ?? "",
+    );
+  }
+
+  /** The statement's rows, or its failure, or that of the connection; at the latest when patience is at its end. */
+  async answerTo(statement: Statement): Promise<Iterable<unknown>> {
+    const { promise: overdue, reject } = Promise.withResolvers<never>();
+    const late = () => reject(this.#silence(this.#patience.answer, "ETIMEDOUT"));
+    const timer = setTimeout(late, this.#patience.answer);
+    try {
+      return await Promise.race([this.#answerTo(statement), overdue]);
+    } catch (error) {
+      throw this.#forgottenPassword(error) ?? this.#toldInFull(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #answerTo(statement: Statement): Promise<Iterable<unknown>> {
+    const run = await (this.#run ??= this.#begin());
+    return await run(statement);
+  }
+
+  /** The first words on the connection: they tell how it is to be used. */
+  async #begin(): Promise<Run> {
+    try {
+      this.#isPooled = await isPooled(this.#sql);
+    } catch (error) {
+      // Nobody could use it: the next statement begins anew.
+      this.destroy();
+      throw error;
+    }
+    if (!this.#isPooled && !this.#isBare) return direct(this.#sql);
+    // A program that is frozen before its commit would keep what it locked from all others.
+    const settings = { ...sessionSettings(this.#patience), idle_in_transaction_session_timeout: this.#patience.lock };
+    return pooled(this.#sql, settings, endsConnection);
+  }
+
+  async #open(settings: PostgresSettings): Promise<Socket> {
+    const timeout = AbortSignal.timeout(this.#patience.connect);
+    try {
+      const socket = await openSocket(settings, AbortSignal.any([this.#abort.signal, timeout]));
+      socket.once("close", () => this.destroy());
+      this.#lastWords = followLastWords(socket);
+      whenAskedForSasl(socket, () => this.#asksForSasl = true);
+      return this.#socket = socket;
+    } catch (error) {
+      if (this.isLost) throw Object.assign(new Error("The connection was lost"), { code: "CONNECTION_CLOSED" });
+      throw timeout.aborted ? this.#silence(this.#patience.connect, "CONNECT_TIMEOUT", error) : error;
+    }
+  }
+
+  #silence(milliseconds: number, code: string, cause?: unknown): Error {
+    const message = `${this.#where} did not answer within ${milliseconds / 1000} seconds`;
+    return Object.assign(new Error(message, { cause }), { code });
+  }
+
+  /** In the server's words a password that nobody has set reads like a wrong one. Null: it has another reason. */
+  #forgottenPassword(error: unknown): SetupError | null {
+    if (!this.#asksForPassword || this.#isPooled !== null) return null;
+    if (this.#password !== null && !this.#password.startsWith(MADE_UP)) return null;
+    const failure = sqlFailure(error);
+    const saying = failure === null ? null : poolerSaying(failure);
+    if (failure?.code.startsWith("28") !== true && saying?.remedy !== "setup") return null;
+    return new SetupError(`${this.#password === null ? NO_PASSWORD : MADE_UP_PASSWORD} (${failure?.message})`, {
+      cause: error,
+    });
+  }
+
+  /** What postgres.js and the system say of a connection that is gone names neither the place nor the reason. */
+  #toldInFull(error: unknown): unknown {
+    if (!isConnectionLoss(error) || (error as Error).message.includes(SETTINGS_OF_PLACE)) return error;
+    const words = this.#lastWords();
+    // Others are of one statement, and not for those that waited behind it.
+    if (words !== null && endsConnection(words)) return words;
+    const { code = "" } = error as NodeJS.ErrnoException;
+    const what = code === "CONNECT_TIMEOUT"
+      ? `${this.#where} took the connection, but not the login, within ${
+        this.#patience.connect / 1000
+      } seconds: is a ` +
+        `pooler there whose server is away, or another program?`
+      : `The connection to ${this.#where} was lost${code.startsWith("CONNECTION_") ? "" : `: ${code}`}`;
+    return Object.assign(new Error(what, { cause: error }), { code });
+  }
+
+  async close(): Promise<void> {
+    if (!this.isLost) await this.#sql.end({ timeout: 1 });
+    this.destroy();
+  }
+
+  destroy(): void {
+    if (this.isLost) return;
+    this.#abort.abort();
+    // Deliberately not awaited: it waits for a server that may never say another word. Statements under way are rejected.
+    void this.#sql.end({ timeout: 0 });
+    this.#socket?.destroy();
+  }
+}
+
+/** With this begins the password that the Makefile makes up for a PostgreSQL of its own. */
+const MADE_UP = "made-by-make-config-";
+const NO_PASSWORD =
+  "PostgreSQL asks for a password, and none is set: put it into DB_PASSWORD, or name a file that holds it in " +
+  "DB_PASSWORD_FILE (--db-password-file)";
+const MADE_UP_PASSWORD =
+  "PostgreSQL refuses the password that make config made up: put the role's own into secrets/db_password";
+
+/** What the login asks for, or each transaction behind a pooler. */
+function sessionSettings(patience: PostgresPatience): SessionSettings {
+  return {
+    TimeZone: "UTC",
+    statement_timeout: patience.statement,
+    lock_timeout: patience.lock,
+    // Lawful because rows and marks change in one statement: a crash of the server loses both or neither, and what is
+    // lost is read from Kafka again. Waiting for the disk at every flush would cost more than the flush.
+    synchronous_commit: "off",
+  };
+}
+
+/** Names what postgres.js would else look up in PG… variables: the settings are all there is. */
+function clientOptions(
+  settings: PostgresSettings,
+  patience: PostgresPatience,
+  { isBare, socket, password }: { isBare: boolean; socket: () => Promise<Socket>; password: (text: string) => string },
+): postgres.Options<Record<never, never>> {
+  const options = {
+    // Lists: in a text postgres.js would look for several hosts.
+    host: [settings.host] as unknown as string,
+    port: [settings.port] as unknown as number,
+    database: settings.name,
+    user: settings.user,
+    pass: () => password(settings.password ?? ""),
+    ssl: false,
+    socket,
+    max: 1,
+    connect_timeout: patience.connect / 1000,
+    idle_timeout: 0,
+    max_lifetime: null,
+    fetch_types: false,
+    prepare: true,
+    debug: false,
+    keep_alive: 60,
+    backoff: false,
+    onnotice: () => {},
+    connection: { application_name: "host-checker", ...(isBare ? {} : sessionSettings(patience)) },
+  };
+  return options;
+}

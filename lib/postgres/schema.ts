@@ -1,0 +1,123 @@
+import { COMPANIONS, type TableName } from "../config/setting_types.ts";
+import type { Metric } from "../metric.ts";
+import { quoteIdentifier, quoteLiteral } from "./pg_text.ts";
+
+const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
+const NUMBER = ["float8", "float4", "numeric"] as const;
+const TIME = ["timestamptz", "timestamp"] as const;
+
+/** What a column is created as, and which types of a user's column take the value without a loss. */
+interface Column {
+  readonly type: string;
+  /** True where every metric has a value. */
+  readonly always?: true;
+  readonly fits: readonly string[];
+}
+
+const text: Column = { type: "text", fits: TEXT };
+const seconds: Column = { type: "double precision", fits: NUMBER };
+const time: Column = { type: "timestamptz", fits: TIME };
+
+/** A column for each field of a metric, in the order of the contract. */
+export const COLUMNS: Readonly<Record<keyof Metric, Column>> = {
+  address: { ...text, always: true },
+  status_code: { type: "integer", fits: ["int4", "int2", "int8", "numeric"] },
+  latency: { ...seconds, always: true },
+  is_valid: { type: "boolean", always: true, fits: ["bool"] },
+  scheduled_at: time,
+  checked_at: { ...time, always: true },
+  error: text,
+  error_detail: text,
+  latency_dns: seconds,
+  latency_connect: seconds,
+  latency_tls: seconds,
+  latency_first_byte: seconds,
+  latency_body: seconds,
+  tls_expires_at: time,
+  location: text,
+  check_id: { type: "uuid", fits: ["uuid", "text", "varchar"] },
+};
+
+/** What a table must have to be written at all. */
+export const REQUIRED_COLUMNS: readonly (keyof Metric)[] = ["address", "status_code", "latency", "is_valid"];
+
+/** The three tables, each quoted for use in a statement. */
+export interface QuotedTables {
+  readonly main: string;
+  readonly offsets: string;
+  readonly rejected: string;
+}
+
+/** The table and its companions, which stand beside it in the same schema. */
+export function quoteTables({ schema, name }: TableName): QuotedTables {
+  const prefix = schema === null ? "" : `${quoteIdentifier(schema)}.`;
+  const quoted = (suffix: string) => prefix + quoteIdentifier(name + suffix);
+  return { main: quoted(""), offsets: quoted(COMPANIONS.offsets), rejected: quoted(COMPANIONS.rejected) };
+}
+
+/** The statements that create each of the tables, in the order in which they must run. */
+export function creation(table: TableName): Readonly<Record<"schema" | keyof QuotedTables, readonly string[]>> {
+  const { main, offsets, rejected } = quoteTables(table);
+  const columns = Object.entries(COLUMNS).map(([name, column]) => {
+    return `  ${name} ${column.type}${column.always ? " not null" : ""}`;
+  });
+  return {
+    schema: table.schema === null ? [] : [`create schema if not exists ${quoteIdentifier(table.schema)}`],
+    main: [
+      `create table if not exists ${main} (\n${columns.join(",\n")}\n)`,
+      indexSql(main, quoteIdentifier(`${table.name}_newest`)),
+    ],
+    offsets: [
+      `create table if not exists ${offsets} (\n  topic_id text not null,\n  partition integer not null,\n` +
+      `  next_offset bigint not null,\n  topic text not null,\n  moved_at timestamptz not null default now(),\n` +
+      `  primary key (topic_id, partition)\n)`,
+    ],
+    rejected: [
+      `create table if not exists ${rejected} (\n  topic text not null,\n  topic_id text not null,\n` +
+      `  partition integer not null,\n  "offset" bigint not null,\n  key bytea,\n  value bytea,\n` +
+      `  reason text not null,\n  rejected_at timestamptz not null default now()\n)`,
+    ],
+  };
+}
+
+/**
+ * The index that serves "this address, newest first", and recognises a metric that was sent twice. Not by `if not exists`:
+ * that asks for the name, which the index of a table that was renamed keeps.
+ */
+function indexSql(main: string, name: string): string {
+  const definition = `on ${main} (address, checked_at desc, check_id)`;
+  const body = `begin
+  if not exists (select from pg_index i where i.indrelid = ${quoteLiteral(main)}::regclass and i.indisunique and
+    (select array_agg(a.attname::text order by a.attname) from pg_attribute a
+     where a.attrelid = i.indrelid and a.attnum = any(i.indkey)) = '{address,check_id,checked_at}')
+  then
+    create unique index ${name} ${definition};
+  end if;
+exception when duplicate_table then
+  -- Another relation has this name: PostgreSQL chooses one.
+  create unique index ${definition};
+end`;
+  const tag = dollarTag(body);
+  return `do ${tag}\n${body}\n${tag}`;
+}
+
+/** A quote that does not stand in the text. */
+function dollarTag(text: string): string {
+  for (let i = 0;; i++) {
+    const tag = i === 0 ? "$$" : `$q${i}$`;
+    if (!text.includes(tag)) return tag;
+  }
+}
+
+/** What a role needs that may not create the tables. `role` is quoted, or a word that stands for it. */
+export function grants(table: TableName, role: string): string[] {
+  const { main, offsets, rejected } = quoteTables(table);
+  const usage = table.schema === null ? [] : [`grant usage on schema ${quoteIdentifier(table.schema)} to ${role}`];
+  return [
+    ...usage,
+    // Recognising a metric that was sent twice reads the columns of the index.
+    `grant select, insert on ${main} to ${role}`,
+    `grant select, insert, update, delete on ${offsets} to ${role}`,
+    `grant select, insert on ${rejected} to ${role}`,
+  ];
+}

@@ -1,0 +1,56 @@
+import type { Metric } from "../metric.ts";
+
+// When a host is up, and why it is down, for programs and for SQL. tests/views.test.ts holds both together.
+
+/** What a metric says of its host; a check that was missed says nothing. */
+export type State = "up" | "down" | "unknown";
+
+type Facts = Pick<Metric, "error" | "error_detail" | "status_code" | "is_valid">;
+
+/** The contract's word: a whole answer came, its status is below 400, and its body is what it should be. */
+export function stateOf({ error, status_code, is_valid }: Omit<Facts, "error_detail">): State {
+  if (error === "missed") return "unknown";
+  return error === null && isBelow400(status_code) && is_valid ? "up" : "down";
+}
+
+/** Reasons of hosts that are down though their check has no error. */
+const NO_ANSWER = "no answer";
+const STATUS = "status ";
+const NO_MATCH = "the page does not match";
+
+/** Why a host is down, for a person. */
+export function reasonDown({ error, error_detail, status_code }: Facts): string {
+  if (error !== null) return error_detail === null ? error : `${error}: ${error_detail}`;
+  if (isBelow400(status_code)) return NO_MATCH;
+  // Producers of before `error` said so.
+  return status_code === null || status_code === 0 ? NO_ANSWER : `${STATUS}${status_code}`;
+}
+
+/** 0 stands for no answer where a column refuses null. */
+function isBelow400(status: number | null): boolean {
+  return status !== null && status > 0 && status < 400;
+}
+
+/** Which columns the table of an expression has beside those that every table has. */
+export interface OptionalColumns {
+  readonly error: boolean;
+  readonly error_detail: boolean;
+}
+
+/** `stateOf` as SQL: true where a row finds its host up. Leave out what was missed, see `madeSql`. */
+export function upSql({ error }: Pick<OptionalColumns, "error">): string {
+  return `coalesce(${error ? "error is null and " : ""}status_code between 1 and 399 and is_valid, false)`;
+}
+
+/** Leaves out checks that were missed: they are neither up nor down. */
+export function madeSql({ error }: Pick<OptionalColumns, "error">): string {
+  return error ? "error is distinct from 'missed'" : "true";
+}
+
+/** `reasonDown` as SQL: null where a row finds its host up. */
+export function reasonSql(columns: OptionalColumns): string {
+  const detail = columns.error_detail ? " || coalesce(': ' || error_detail, '')" : "";
+  const error = columns.error ? `when error is not null then error${detail} ` : "";
+  return `case when ${upSql(columns)} then null ${error}when status_code between 1 and 399 then '${NO_MATCH}' ` +
+    `when coalesce(status_code, 0) = 0 then '${NO_ANSWER}' else '${STATUS}' || status_code end`;
+}

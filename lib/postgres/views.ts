@@ -1,0 +1,114 @@
+import type { TableName } from "../config/setting_types.ts";
+import type { Metric } from "../metric.ts";
+import { quoteIdentifier } from "./pg_text.ts";
+import { quoteTables } from "./schema.ts";
+import { madeSql, type OptionalColumns, reasonSql, upSql } from "./up.ts";
+
+/** The views over a table of metrics, by what follows the table's name. */
+export const VIEWS = ["now", "outages", "uptime"] as const;
+export type View = typeof VIEWS[number];
+
+/** The name of a view, quoted. */
+export function viewName({ schema, name }: TableName, view: View): string {
+  return `${schema === null ? "" : `${quoteIdentifier(schema)}.`}${quoteIdentifier(`${name}_${view}`)}`;
+}
+
+/** The statement that makes a view over the columns that the table has: those every table has, `checked_at`, and any others. */
+export function viewSql(table: TableName, view: View, columns: readonly (keyof Metric)[]): string {
+  const facts = new Facts(quoteTables(table).main, new Set(columns));
+  return `create or replace view ${viewName(table, view)} as\n${DEFINITIONS[view](facts)}`;
+}
+
+/** The table, and its columns by name: null stands for one that it lacks. */
+class Facts {
+  readonly main: string;
+  readonly #columns: ReadonlySet<keyof Metric>;
+
+  constructor(main: string, columns: ReadonlySet<keyof Metric>) {
+    this.main = main;
+    this.#columns = columns;
+  }
+
+  column(name: keyof Metric, type: string): string {
+    return this.#columns.has(name) ? name : `null::${type} as ${name}`;
+  }
+
+  get up(): string {
+    return upSql(this.#optional);
+  }
+
+  get made(): string {
+    return madeSql(this.#optional);
+  }
+
+  get reason(): string {
+    return reasonSql(this.#optional);
+  }
+
+  get #optional(): OptionalColumns {
+    return { error: this.#columns.has("error"), error_detail: this.#columns.has("error_detail") };
+  }
+}
+
+// New columns come last: PostgreSQL then replaces a view of an earlier version.
+const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
+  // Goes from address to address through the index, and takes the first row of each: reading every row would take seconds.
+  now: (t) =>
+    `with recursive addresses as (
+  (select address from ${t.main} order by address limit 1)
+  union all
+  select (select m.address from ${t.main} m where m.address > a.address order by m.address limit 1)
+  from addresses a where a.address is not null
+)
+select latest.address, latest.up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
+  latest.error_detail, latest.tls_expires_at, latest.location,
+  ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left, latest.reason
+from addresses a cross join lateral (
+  select address, ${t.up} as up, status_code, latency, is_valid, checked_at, ${t.column("error", "text")},
+    ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${t.column("location", "text")},
+    ${t.reason} as reason
+  from ${t.main} m where m.address = a.address and ${t.made}
+  order by m.checked_at desc limit 1
+) latest`,
+
+  // An outage lasts from the first check that found the host down to the next that found it up; without one, it goes on.
+  outages: (t) =>
+    `with checks as (
+  select address, checked_at, status_code, ${t.column("error", "text")}, ${
+      t.column("error_detail", "text")
+    }, ${t.up} as up,
+    ${t.reason} as reason,
+    count(*) filter (where ${t.up}) over earlier as recoveries,
+    lead(checked_at) over earlier as next_at
+  from ${t.main} where ${t.made}
+  window earlier as (partition by address order by checked_at)
+)
+select address, min(checked_at) as started_at,
+  case when bool_and(next_at is not null) then max(next_at) end as ended_at,
+  coalesce(max(next_at), now()) - min(checked_at) as duration,
+  count(*) as checks,
+  (array_agg(error order by checked_at))[1] as error,
+  (array_agg(error_detail order by checked_at))[1] as error_detail,
+  (array_agg(reason order by checked_at))[1] as reason
+from checks where not up group by address, recoveries`,
+
+  // Days are UTC's. An outage is counted to the day's last check: of what comes later, the next day tells. Latencies are those
+  // of checks that got an answer. Everything is shared out by address and day, so that a condition on them reaches the table.
+  uptime: (t) =>
+    `with checks as (
+  select address, (checked_at at time zone 'UTC')::date as day, checked_at, status_code, latency, ${t.up} as up,
+    count(*) filter (where ${t.up}) over earlier as recoveries,
+    lead(checked_at, 1, checked_at) over earlier - checked_at as lasted
+  from ${t.main} where ${t.made}
+  window earlier as (partition by address, (checked_at at time zone 'UTC')::date order by checked_at)
+), runs as (
+  select *, sum(lasted) filter (where not up) over (partition by address, day, recoveries) as outage from checks
+), days as (
+  select address, day, count(*) as checks, count(*) filter (where up) as ups, max(outage) as outage,
+    percentile_cont(array[0.5, 0.95, 0.99]) within group (order by latency) filter (where status_code > 0) as latencies
+  from runs group by address, day
+)
+select address, day, checks, round(100.0 * ups / checks, 3) as up_percent, latencies[1] as latency_p50,
+  latencies[2] as latency_p95, latencies[3] as latency_p99, coalesce(outage, interval '0') as longest_outage
+from days`,
+};
