@@ -3,7 +3,7 @@ import { KEPT_BYTES } from "../lib/kafka/kafka.ts";
 import { canRunKafka, skipped } from "./support/kafka.ts";
 import { ownPostgresMissing } from "./support/postgres.ts";
 import { possibleVariants, type Variant } from "./support/variants.ts";
-import { openWay, type Way } from "./support/way.ts";
+import { openServices, type Services } from "./support/services.ts";
 
 // Messages that cannot be rows, from a real broker through a consumer as a user starts it into a real database.
 
@@ -63,34 +63,34 @@ const BAD: readonly (readonly [what: string, value: Uint8Array | null, reason: R
 ];
 
 describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: Variant) => {
-  let way: Way;
+  let services: Services;
   beforeAll(async () => {
-    way = await openWay();
+    services = await openServices();
   }, 120_000);
-  afterAll(() => way?.[Symbol.asyncDispose](), 60_000);
+  afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
 
   const latencies = async (table: string) => {
-    const rows = await way.postgres.sql<{ latency: number }[]>`select latency from ${
-      way.postgres.sql(table)
+    const rows = await services.postgres.sql<{ latency: number }[]>`select latency from ${
+      services.postgres.sql(table)
     } order by 1`;
     return rows.map(({ latency }) => latency);
   };
   const rejected = (table: string) =>
-    way.postgres.sql<{ offset: number; reason: string; size: number | null }[]>`
+    services.postgres.sql<{ offset: number; reason: string; size: number | null }[]>`
       select "offset"::int as offset, reason, length(value) as size from ${
-      way.postgres.sql(`${table}_rejected`)
+      services.postgres.sql(`${table}_rejected`)
     } order by 1`;
   const until = (look: () => Promise<unknown>) => expect.poll(look, { timeout: 40_000, interval: 100 });
   const range = (count: number) => Array.from({ length: count }, (_, n) => n);
 
   it("puts each message that cannot be a row among the rejected with its reason, and stores its neighbours", async () => {
-    const name = way.newName();
-    await way.postgres.sql.unsafe(strictTable(name));
-    await way.createTopic(name);
+    const name = services.newName();
+    await services.postgres.sql.unsafe(strictTable(name));
+    await services.createTopic(name);
     const good = (n: number) => ({ key: "good", value: metric({ latency: n }) });
     const messages = BAD.flatMap(([, value], n) => [good(n), { key: "bad", value }]);
-    await way.write(name, [...messages, good(BAD.length)]);
-    await using _consumer = way.consume(variant, name);
+    await services.write(name, [...messages, good(BAD.length)]);
+    await using _consumer = services.consume(variant, name);
     await until(() => latencies(name)).toEqual(range(BAD.length + 1));
     expect(await rejected(name)).toEqual(BAD.map(([, value, reason], n) => {
       return {
@@ -104,29 +104,29 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
   it.each([10, 100])(
     "rejects %i addresses in succession that are too long, and stores what comes after them",
     async (count) => {
-      const name = way.newName();
-      await way.postgres.sql.unsafe(strictTable(name));
-      await way.createTopic(name);
+      const name = services.newName();
+      await services.postgres.sql.unsafe(strictTable(name));
+      await services.createTopic(name);
       const long = range(count).map((n) => ({ key: "long", value: metric({ address: "x".repeat(51 + n) }) }));
       const good = range(2).map((n) => ({ key: "good", value: metric({ latency: n }) }));
-      await way.write(name, [...good.slice(0, 1), ...long, ...good.slice(1)]);
-      await using _consumer = way.consume(variant, name);
+      await services.write(name, [...good.slice(0, 1), ...long, ...good.slice(1)]);
+      await using _consumer = services.consume(variant, name);
       await until(() => latencies(name)).toEqual([0, 1]);
       expect((await rejected(name)).map(({ offset }) => offset)).toEqual(range(count).map((n) => n + 1));
     },
   );
 
   it("rejects an address that is too long for the index of its own table, and stores its neighbours", async () => {
-    const name = way.newName();
-    await way.createTopic(name);
+    const name = services.newName();
+    await services.createTopic(name);
     // Random, or PostgreSQL would compress it until it fits.
     const address = Array.from(
       crypto.getRandomValues(new Uint16Array(3000)),
       (n) => String.fromCharCode(0x4e00 + n % 20_000),
     );
     const values = [metric({ latency: 0 }), metric({ address: address.join("") }), metric({ latency: 1 })];
-    await way.write(name, values.map((value) => ({ key: "a", value })));
-    await using _consumer = way.consume(variant, name);
+    await services.write(name, values.map((value) => ({ key: "a", value })));
+    await using _consumer = services.consume(variant, name);
     await until(() => latencies(name).catch(() => [])).toEqual([0, 1]);
     expect(await rejected(name)).toEqual([
       { offset: 1, reason: expect.stringMatching(/index row/), size: values[1]?.length },
@@ -144,39 +144,41 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
   ])(
     "blames no metric for %s: it ends with 1, and goes on when that is mended",
     async (_, breaking, words, mending) => {
-      const name = way.newName();
-      await way.postgres.sql.unsafe(
+      const name = services.newName();
+      await services.postgres.sql.unsafe(
         `create table ${name} (address text, status_code int, latency float8, is_valid bool, location text)`,
       );
-      await way.createTopic(name);
-      await way.write(name, [{ key: "a", value: metric({ latency: 0 }) }]);
-      await using consumer = way.consume(variant, name);
+      await services.createTopic(name);
+      await services.write(name, [{ key: "a", value: metric({ latency: 0 }) }]);
+      await using consumer = services.consume(variant, name);
       await until(() => latencies(name)).toEqual([0]);
-      await way.postgres.sql.unsafe(`alter table ${name} ${breaking}`);
-      await way.write(name, [{ key: "a", value: metric({ latency: 1 }) }]);
+      await services.postgres.sql.unsafe(`alter table ${name} ${breaking}`);
+      await services.write(name, [{ key: "a", value: metric({ latency: 1 }) }]);
       const { code, stderr } = await consumer.ended;
       expect(stderr).toContain(words);
       expect(code).toBe(1);
       expect(await rejected(name)).toEqual([]);
-      await way.postgres.sql.unsafe(`alter table ${name} ${mending}`);
-      await using _next = way.consume(variant, name);
+      await services.postgres.sql.unsafe(`alter table ${name} ${mending}`);
+      await using _next = services.consume(variant, name);
       await until(() => latencies(name)).toEqual([0, 1]);
       expect(await rejected(name)).toEqual([]);
     },
   );
 
   it("blames no metric for a full disk: it waits, and goes on when there is room", async () => {
-    const name = way.newName();
-    await way.postgres.sql.unsafe(`create table ${name} (address text, status_code int, latency float8, is_valid bool);
+    const name = services.newName();
+    await services.postgres.sql.unsafe(
+      `create table ${name} (address text, status_code int, latency float8, is_valid bool);
       create function ${name}_full() returns trigger language plpgsql as
         'begin raise exception ''could not extend file: No space left on device'' using errcode = ''disk_full''; end';
-      create trigger full_disk before insert on ${name} for each row execute function ${name}_full()`);
-    await way.createTopic(name);
-    await way.write(name, range(3).map((n) => ({ key: "a", value: metric({ latency: n }) })));
-    await using consumer = way.consume(variant, name);
+      create trigger full_disk before insert on ${name} for each row execute function ${name}_full()`,
+    );
+    await services.createTopic(name);
+    await services.write(name, range(3).map((n) => ({ key: "a", value: metric({ latency: n }) })));
+    await using consumer = services.consume(variant, name);
     await consumer.says("No space left on device: trying again");
     expect(await rejected(name)).toEqual([]);
-    await way.postgres.sql.unsafe(`drop trigger full_disk on ${name}`);
+    await services.postgres.sql.unsafe(`drop trigger full_disk on ${name}`);
     await until(() => latencies(name)).toEqual([0, 1, 2]);
     await consumer.says("PostgreSQL answers again");
     expect(await rejected(name)).toEqual([]);

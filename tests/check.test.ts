@@ -8,16 +8,16 @@ import { runtimeAuthorities } from "../lib/check/authorities.ts";
 import { check, type CheckOptions } from "../lib/check/check.ts";
 import { CertificateJudge } from "../lib/check/judgement.ts";
 import { openMatcher } from "../lib/check/matching.ts";
-import { PHASES } from "../lib/check/stopwatch.ts";
+import { PHASES } from "../lib/check/timings.ts";
 import type { Host } from "../lib/hosts/hosts.ts";
-import { systemNames } from "../lib/net/names.ts";
+import { systemResolver } from "../lib/net/resolver.ts";
 import { Certificates } from "./support/certificates.ts";
 import { CASES, phasesOf, USER } from "./support/check_cases.ts";
 import { MIB } from "./support/check_pages.ts";
 import type { Checked, Order, Target } from "./support/check_runner.ts";
 import { type CheckWorld, openWorld } from "./support/check_world.ts";
 import { openNameServer } from "./support/name_server.ts";
-import { namesFolder } from "./support/names_folder.ts";
+import { namesFolder } from "./support/resolver_folder.ts";
 import { RUNTIMES } from "./support/programs.ts";
 import type { Runtime } from "./support/programs.ts";
 import { answer, openSite } from "./support/site.ts";
@@ -58,7 +58,7 @@ const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const options: CheckOptions = {
   ...{ timeout: 10, location: null, userAgent: "check-test", matcher },
-  ...{ names: systemNames(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
+  ...{ resolver: systemResolver(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
 };
 const never = new AbortController().signal;
 

@@ -5,12 +5,12 @@ import { alternate, dial, sample } from "../lib/check/dial.ts";
 import { Failure } from "../lib/check/failure.ts";
 import { CertificateJudge } from "../lib/check/judgement.ts";
 import { literalAddress, resolve } from "../lib/check/resolve.ts";
-import { Stopwatch } from "../lib/check/stopwatch.ts";
-import { systemNames } from "../lib/net/names.ts";
+import { Timings } from "../lib/check/timings.ts";
+import { systemResolver } from "../lib/net/resolver.ts";
 import { openSite, refusedPort } from "./support/site.ts";
 
 const never = new AbortController().signal;
-const names = systemNames();
+const resolver = systemResolver();
 const v4 = (address: string) => ({ address, family: 4 });
 const v6 = (address: string) => ({ address, family: 6 });
 
@@ -26,11 +26,11 @@ describe("literalAddress", () => {
 });
 
 it("resolve finds the addresses of a name", async () => {
-  expect(await resolve("localhost", names, never)).toContainEqual(v4("127.0.0.1"));
+  expect(await resolve("localhost", resolver, never)).toContainEqual(v4("127.0.0.1"));
 });
 
 it.each(["a..b"])("resolve says of %s that there is no such name", async (name) => {
-  expect(await resolve(name, names, never)).toEqual(new Failure("dns", `${name}: no such name`));
+  expect(await resolve(name, resolver, never)).toEqual(new Failure("dns", `${name}: no such name`));
 });
 
 describe("alternate", () => {
@@ -92,18 +92,18 @@ it("dial opens no more connections than it needs, and none after it was given up
 
 it("connect charges each phase with its own time", async () => {
   await using site = await openSite(() => {});
-  const watch = new Stopwatch();
+  const timings = new Timings();
   const { outcome, expiresAt } = await connect(
     new URL(`http://localhost:${site.port}/`),
-    { names, isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
-    watch,
+    { resolver: resolver, isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
+    timings,
     never,
   );
   if (outcome instanceof Failure) throw new Error(outcome.detail);
   outcome.destroy();
   expect(expiresAt).toBeNull();
-  expect(watch.phase).toBe("connect");
-  expect(watch.laps().phases).toEqual({
+  expect(timings.phase).toBe("connect");
+  expect(timings.laps().phases).toEqual({
     dns: expect.any(Number),
     connect: expect.any(Number),
     tls: null,

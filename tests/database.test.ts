@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { SslMode } from "../lib/config/setting_types.ts";
-import { explain, remedyFor, SetupError } from "../lib/postgres/database.ts";
+import { classifyError, explain, SetupError } from "../lib/postgres/database.ts";
 import { openPostgres, type PostgresSettings } from "../lib/postgres/database/postgres.ts";
 import { planDatabase } from "../lib/postgres/database_plan.ts";
 import { Certificates } from "./support/certificates.ts";
@@ -58,7 +58,7 @@ it.each([
     null,
   ]],
 ])("remedyFor says %s", (remedy, errors) => {
-  expect(errors.map((error) => remedyFor(error))).toEqual(errors.map(() => remedy));
+  expect(errors.map((error) => classifyError(error))).toEqual(errors.map(() => remedy));
 });
 
 it.each([
@@ -85,7 +85,7 @@ const elsewhere: PostgresSettings = {
 async function failureOf(settings: PostgresSettings): Promise<{ remedy: string; explanation: string }> {
   await using database = openPostgres(settings, { answer: 20_000, connect: 500, statement: 10_000, lock: 10_000 });
   const error = await database.query("select 1").then(() => new Error("it worked"), (error: unknown) => error);
-  return { remedy: remedyFor(error), explanation: explain(error) };
+  return { remedy: classifyError(error), explanation: explain(error) };
 }
 
 /** A server that does with each connection what the test says. */
@@ -218,7 +218,7 @@ describe.skipIf(postgresMissing !== null)(`openPostgres ${postgresMissing ?? ""}
       await terminate(row?.pid as number);
       const [next] = await database.query<{ pid: number }>("select pg_backend_pid() as pid").catch(
         async (error: unknown) => {
-          expect(remedyFor(error)).toBe("wait");
+          expect(classifyError(error)).toBe("wait");
           return await database.query<{ pid: number }>("select pg_backend_pid() as pid");
         },
       );
@@ -228,7 +228,7 @@ describe.skipIf(postgresMissing !== null)(`openPostgres ${postgresMissing ?? ""}
         server.sql`select from pg_stat_activity where pid = ${next?.pid as number} and state = 'active'`;
       await expect.poll(async () => (await isWorking()).length).toBe(1);
       await terminate(next?.pid as number);
-      expect([remedyFor(await work), remedyFor(await queued)]).toEqual(["wait", "wait"]);
+      expect([classifyError(await work), classifyError(await queued)]).toEqual(["wait", "wait"]);
     }
     expect(await database.query("select 1 as one")).toEqual([{ one: 1 }]);
   });
@@ -241,7 +241,7 @@ describe.skipIf(postgresMissing !== null)(`openPostgres ${postgresMissing ?? ""}
       lock: 60_000,
     });
     const failure: unknown = await database.query("select pg_sleep(60)").catch((error: unknown) => error);
-    expect(remedyFor(failure)).toBe("wait");
+    expect(classifyError(failure)).toBe("wait");
     expect(explain(failure)).toMatch(/^PostgreSQL at .+ did not answer within 0.4 seconds$/);
     await expect.poll(() => database.query("select 1 as one").catch(() => [])).toEqual([{ one: 1 }]);
   });
@@ -249,7 +249,7 @@ describe.skipIf(postgresMissing !== null)(`openPostgres ${postgresMissing ?? ""}
   it("asks for waiting when the server gives up a statement or a lock", async () => {
     await using database = openPostgres(server.settings, { answer: 60_000, connect: 5_000, statement: 200, lock: 100 });
     await database.script("create table locked ()");
-    expect(remedyFor(await database.query("select pg_sleep(60)").catch((error: unknown) => error))).toBe("wait");
+    expect(classifyError(await database.query("select pg_sleep(60)").catch((error: unknown) => error))).toBe("wait");
     const error = await server.sql.begin(async (sql) => {
       await sql`lock table locked`;
       return { error: await database.query("select from locked").catch((error: unknown) => error) };
@@ -405,7 +405,7 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
     const stop = new AbortController();
     const said: string[] = [];
     const say = (text: string) => void said.push(text);
-    const following = plan.keys?.follow({ info: say, warn: say }, stop.signal);
+    const following = plan.certificateStore?.follow({ info: say, warn: say }, stop.signal);
     copyFileSync(certificates.authorityFile, sslCaFile);
     await expect.poll(() => said, { timeout: 10_000 }).toEqual([
       expect.stringContaining(

@@ -1,18 +1,18 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { AssignedPartition, Reading } from "../lib/kafka/kafka.ts";
+import type { AssignedPartition, ConsumerSession } from "../lib/kafka/kafka.ts";
 import { FirstRows, type Standing, whyNothing } from "../lib/monitoring/first_rows.ts";
 import { Log } from "../lib/monitoring/log.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-function reading(partitions: readonly AssignedPartition[], isKafka = true): Reading {
+function reading(partitions: readonly AssignedPartition[], isKafka = true): ConsumerSession {
   return {
     assignment: { topic: "metrics", topicId: "t", partitions },
     positions: new Map(),
     async *messages() {},
     ...(isKafka ? { logEnds: () => Promise.resolve(new Map()) } : {}),
-  } as unknown as Reading;
+  } as unknown as ConsumerSession;
 }
 const empty = { partition: 0, logStart: 5, logEnd: 5 };
 const full = { partition: 1, logStart: 0, logEnd: 9 };

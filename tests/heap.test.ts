@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Heap } from "../lib/check/timetable/heap.ts";
+import { Heap } from "../lib/check/scheduler/heap.ts";
 
 it("Heap gives values back smallest first, whatever the order they came in", () => {
   let seed = 7;

@@ -31,13 +31,13 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   monitoring: {
     uses: "delivery ingest check kafka postgres net config async metric",
-    doors: "consumer_report consumer_watch log producer_watch",
+    doors: "consumer_report consumer_monitor log producer_monitor",
   },
   delivery: { uses: "kafka net config async metric", doors: "backlog delivery outbox sink" },
   ingest: { uses: "kafka postgres net config async metric", doors: "source transfer" },
   check: {
     uses: "hosts net async metric",
-    doors: "authorities checks judgement matching open_files standings_file",
+    doors: "authorities check_runner judgement matching open_files standings_file",
   },
   kafka: { uses: "net config async", doors: "access kafka open_healthily" },
   postgres: {
@@ -47,7 +47,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   hosts: { uses: "config async", doors: "due_times hosts hosts_file pattern schedule" },
   net: {
     uses: "config async",
-    doors: "ask_health http_port key_ring names private_address scarcity system_authorities tls",
+    doors: "ask_health exhausted_resource http_port certificate_store private_address resolver system_authorities tls",
   },
   config: {
     uses: "",
@@ -64,7 +64,7 @@ const STRANGERS: readonly (readonly [file: string, others: RegExp])[] = [
   ["lib/async/batches.ts", /^lib\//],
   ["lib/metric.ts", /^lib\/(?!config\/instant\.ts$)/],
   ["lib/config/instant.ts", /^lib\//],
-  ["lib/check/timetable.ts", /^lib\/(?:metric|check\/(?!timetable\/))/],
+  ["lib/check/scheduler.ts", /^lib\/(?:metric|check\/(?!scheduler\/))/],
 ];
 
 const roomOf = (path: string) => (path.split("/")[1] ?? "").replace(/\.ts$/, "");

@@ -5,7 +5,7 @@ import { hostname } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UsageError } from "../lib/config/usage_error.ts";
 import { askHealth } from "../lib/net/ask_health.ts";
-import { type HttpPort, json, openHttpPort, text } from "../lib/net/http_port.ts";
+import { type HttpPort, json, openHttpPort, plainText } from "../lib/net/http_port.ts";
 import { refusedPort } from "./support/site.ts";
 
 describe("openHttpPort", () => {
@@ -13,7 +13,7 @@ describe("openHttpPort", () => {
   let healthy = true;
   beforeAll(async () => {
     port = await openHttpPort({ host: "127.0.0.1", port: 0 }, "--listen", {
-      "/healthz": () => healthy ? text(200, "consumer: ok\n") : text(503, "no\n"),
+      "/healthz": () => healthy ? plainText(200, "consumer: ok\n") : plainText(503, "no\n"),
       "/readyz": () => Promise.resolve(json(503, { ready: false })),
       "/fails": () => {
         throw new Error("out of figures");
@@ -110,7 +110,7 @@ describe("openHttpPort", () => {
     expect(await askHealth({ host: "127.0.0.1", port: port.port }, "producer"))
       .toBe(`${url} is answered by the consumer, not by the producer: ${needs}`);
     await using stranger = await openHttpPort({ host: "127.0.0.1", port: 0 }, "--listen", {
-      "/healthz": () => text(200, "ok\n".repeat(100_000)),
+      "/healthz": () => plainText(200, "ok\n".repeat(100_000)),
     });
     expect(await askHealth({ host: "127.0.0.1", port: stranger.port }, "producer"))
       .toBe(`http://127.0.0.1:${stranger.port}/healthz is answered by another program, not by the producer: ${needs}`);
@@ -126,7 +126,7 @@ describe("openHttpPort", () => {
 });
 
 it("openHttpPort frees its port when it is disposed of, also where a client holds a connection", async () => {
-  const pages = { "/": () => text(200, "ok\n") };
+  const pages = { "/": () => plainText(200, "ok\n") };
   const first = await openHttpPort({ host: "127.0.0.1", port: 0 }, "--listen", pages);
   await fetch(`http://127.0.0.1:${first.port}/`);
   await first[Symbol.asyncDispose]();

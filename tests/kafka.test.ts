@@ -3,7 +3,14 @@ import { promisify } from "node:util";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Start } from "../lib/config/setting_types.ts";
-import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer, Position, Reading } from "../lib/kafka/kafka.ts";
+import type {
+  Assignment,
+  ConsumerSession,
+  IncomingMessage,
+  KafkaClient,
+  KafkaConsumer,
+  Position,
+} from "../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../lib/kafka/librdkafka/library.ts";
 import { loadClient } from "../lib/kafka/load_client.ts";
 import { type KeyMaterial, loadKeyMaterial } from "../lib/net/tls.ts";
@@ -188,7 +195,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
       }
       const stop = new AbortController();
       const consumers = [await openConsumer(client, topic), await openConsumer(client, topic)];
-      const latest = new Map<KafkaConsumer, Reading>();
+      const latest = new Map<KafkaConsumer, ConsumerSession>();
       const followed = consumers.map(async (consumer) => {
         for await (const reading of consumer.readings(fromStart, stop.signal)) {
           latest.set(consumer, reading);
@@ -228,7 +235,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
       const topic = newTopic();
       await produce(client, topic, 10);
       const stop = new AbortController();
-      let last: Reading | undefined;
+      let last: ConsumerSession | undefined;
       {
         await using consumer = await openConsumer(client, topic);
         for await (const reading of consumer.readings(fromStart, stop.signal)) {

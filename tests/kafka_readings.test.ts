@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Position, Positions } from "../lib/kafka/kafka.ts";
 import { bounds, type Described, type Group, readings, startOffsets } from "../lib/kafka/readings.ts";
-import { Troubles } from "../lib/kafka/setup.ts";
+import { StatusReporter } from "../lib/kafka/setup.ts";
 
 // What brokers do at moments that real ones cannot be made to hit.
 
@@ -33,8 +33,8 @@ function group(change: Partial<Group<Described>> = {}, assignment: Partial<Descr
     reason: String,
     ...change,
   };
-  const troubles = new Troubles((what) => told.heard.push(what));
-  const read = (position: Position, signal: AbortSignal) => readings(one, position, troubles, signal);
+  const status = new StatusReporter((what) => told.heard.push(what));
+  const read = (position: Position, signal: AbortSignal) => readings(one, position, status, signal);
   return { told, read };
 }
 

@@ -7,7 +7,7 @@ import { canRunKafka, skipped } from "./support/kafka.ts";
 import { ownPostgresMissing } from "./support/postgres.ts";
 import { type Codec, overwrite, rawBatch, type RawRecord, seal } from "./support/raw_batches.ts";
 import { possibleVariants, type Variant } from "./support/variants.ts";
-import { openWay, type Way } from "./support/way.ts";
+import { openServices, type Services } from "./support/services.ts";
 
 // Messages that are small on the wire and huge when they are unpacked, on their way from a real broker to a real database.
 
@@ -74,9 +74,9 @@ async function largeBatches(codec: Codec): Promise<{ batches: Buffer[]; good: nu
 }
 
 describe.runIf(canRun)("a consumer that is sent bombs", () => {
-  let way: Way;
-  beforeAll(async () => void (way = await openWay(LARGEST)), 120_000);
-  afterAll(() => way?.[Symbol.asyncDispose](), 60_000);
+  let services: Services;
+  beforeAll(async () => void (services = await openServices(LARGEST)), 120_000);
+  afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
 
   const sent = new Map<Codec, ReturnType<typeof largeBatches>>();
   const batchesOf = (codec: Codec) => {
@@ -92,12 +92,12 @@ describe.runIf(canRun)("a consumer that is sent bombs", () => {
     "packed with $codec stores what is good, rejects the rest and stays small on $name",
     async ({ variant, codec }) => {
       const { batches, good, rejected: reasons } = await batchesOf(codec);
-      const name = way.newName();
-      await way.createTopic(name);
-      await way.writeRaw(name, batches);
-      await overwrite(join(way.broker.data, `${name}-0`, "00000000000000000000.log"), new Map([[0, shrink]]));
-      await using consumer = way.consume(variant, name);
-      const { sql } = way.postgres;
+      const name = services.newName();
+      await services.createTopic(name);
+      await services.writeRaw(name, batches);
+      await overwrite(join(services.broker.data, `${name}-0`, "00000000000000000000.log"), new Map([[0, shrink]]));
+      await using consumer = services.consume(variant, name);
+      const { sql } = services.postgres;
       const stored = () =>
         sql`select count(*)::int as rows, count(distinct latency)::int as different, max(latency) as last
             from ${sql(name)}`.then(([row]) => row, () => null);

@@ -1,12 +1,12 @@
 import { expect, it } from "vitest";
 import { missedMetrics } from "../lib/check/missed.ts";
-import type { Loss } from "../lib/check/timetable.ts";
+import type { MissedRun } from "../lib/check/scheduler.ts";
 import { decodeMetric, encodeMetric, isRejection } from "../lib/metric.ts";
 import { hostsOf } from "./support/simulation.ts";
 
 const [host] = hostsOf("https://me:secret@a.example/ 1h");
 const FIRST = Date.parse("2026-03-01T12:00:00Z");
-const loss: Loss = {
+const missed: MissedRun = {
   host: host as NonNullable<typeof host>,
   cause: "asleep",
   first: FIRST,
@@ -16,7 +16,7 @@ const loss: Loss = {
 };
 
 it("missedMetrics gives one metric a due time, each with its own check_id, which any consumer can read", () => {
-  const metrics = [...missedMetrics({ ...loss, count: 1 }, "Berlin"), ...missedMetrics(loss, null)];
+  const metrics = [...missedMetrics({ ...missed, count: 1 }, "Berlin"), ...missedMetrics(missed, null)];
   expect(metrics[0]).toEqual({
     address: "https://a.example/",
     status_code: null,
@@ -45,7 +45,7 @@ it("missedMetrics gives one metric a due time, each with its own check_id, which
 });
 
 it("missedMetrics tells of a whole row in one metric, with how many", () => {
-  const metrics = [...missedMetrics({ ...loss, cause: "running", summary: { last: loss.noticedAt } }, null)];
+  const metrics = [...missedMetrics({ ...missed, cause: "running", summary: { last: missed.noticedAt } }, null)];
   expect(metrics.map(({ scheduled_at, error_detail }) => ({ scheduled_at, error_detail }))).toEqual([{
     scheduled_at: "2026-03-01T12:00:00.000Z",
     error_detail: "3 more checks until 2026-03-01T14:46:40.000Z: the check before it still ran",

@@ -1,6 +1,6 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { explain, isMissingPartition, remedyFor, type SqlFailure, sqlFailure } from "../lib/postgres/database.ts";
+import { classifyError, explain, isMissingPartition, type SqlFailure, sqlFailure } from "../lib/postgres/database.ts";
 import { readLastError } from "../lib/postgres/database/last_words.ts";
 import { openPostgres, type PostgresSettings } from "../lib/postgres/database/postgres.ts";
 import type { Stored } from "./support/database_runner.ts";
@@ -39,7 +39,7 @@ it.each([
   "bouncer resources exhaustion",
   "something that is not known",
 ])("PgBouncer's %j passes by waiting", (message) => {
-  expect(remedyFor(told(message))).toBe("wait");
+  expect(classifyError(told(message))).toBe("wait");
   expect(explain(told(message))).toContain(message);
 });
 
@@ -63,7 +63,7 @@ it.each([
   "unable to read data from DB node 0",
   "Timed-out waiting to acquire database connection",
 ])("Supavisor's, Neon's, Pgpool's or a proxy's %j passes by waiting", (message) => {
-  expect(remedyFor(told(message, "XX000"))).toBe("wait");
+  expect(classifyError(told(message, "XX000"))).toBe("wait");
 });
 
 const USER = "check DB_USER (--db-user) and DB_PASSWORD (or --db-password-file), also in the pooler's list of users";
@@ -105,18 +105,18 @@ it.each([
     "let the pooler take it (PgBouncer: ignore_startup_parameters), or name the server itself in DB_HOST (--db-host)",
   ],
 ])("a pooler's %j (%s) is for a person", (message, code, advice) => {
-  expect(remedyFor(told(message, code))).toBe("setup");
+  expect(classifyError(told(message, code))).toBe("setup");
   expect(explain(told(message, code))).toBe(`The pooler in front of PostgreSQL says: ${message}; ${advice}`);
 });
 
 it("reads an error that has no more than a severity and a message", () => {
   const bare = Object.assign(new Error("query_wait_timeout"), { severity_local: "FATAL" });
   expect(sqlFailure(bare)).toMatchObject({ code: "XX000", message: "query_wait_timeout", constraint: null });
-  expect(remedyFor(bare)).toBe("wait");
+  expect(classifyError(bare)).toBe("wait");
   for (
     const genuine of ["cache lookup failed for type 1", "could not open relation with OID 1", "invalid page in block 1"]
   ) {
-    expect(remedyFor(told(genuine, "XX000"))).toBe("setup");
+    expect(classifyError(told(genuine, "XX000"))).toBe("setup");
     expect(explain(told(genuine, "XX000"))).toBe(`PostgreSQL says: ${genuine}`);
   }
   // A kindred server that names no function of its source, and no constraint.
@@ -154,7 +154,7 @@ const PATIENCE = { answer: 20_000, connect: 5_000, statement: 30_000, lock: 10_0
 async function failureOf(settings: PostgresSettings, patience = PATIENCE): Promise<{ remedy: string; said: string }> {
   await using database = openPostgres(settings, patience);
   const error: unknown = await database.query("select 1").then(() => "it worked", (error: unknown) => error);
-  return { remedy: remedyFor(error), said: explain(error) };
+  return { remedy: classifyError(error), said: explain(error) };
 }
 
 describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction mode ${missing ?? ""}`, () => {
@@ -250,7 +250,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     await eventually(async () => (await isIdle()).length === 1, () => "no transaction is left open");
     await eventually(async () => await locks(true) === 0 && await locks(false) === 0, () => "the lock is still held");
     way.cut();
-    expect(remedyFor(await frozen)).toBe("wait");
+    expect(classifyError(await frozen)).toBe("wait");
     await database[Symbol.asyncDispose]();
   }, 40_000);
 
@@ -284,7 +284,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     await using other = await startPgbouncer(server.settings, { settings: { pool_mode: "statement" } });
     await using database = openPostgres(other.settings);
     const error: unknown = await database.query("select $1::int", [1]).catch((error: unknown) => error);
-    expect(remedyFor(error)).toBe("setup");
+    expect(classifyError(error)).toBe("setup");
     expect(explain(error)).toContain("set the pooler's pool_mode to transaction or session");
   });
 

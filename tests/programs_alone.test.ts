@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Metric } from "../lib/metric.ts";
-import { openDeafPort } from "./support/deaf.ts";
+import { openUnresponsivePort } from "./support/unresponsive_port.ts";
 import { type Ended, run, type Runtime, RUNTIMES, start, type StartOptions } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
 import { answer, openSite, refusedPort, type Site } from "./support/site.ts";
@@ -152,12 +152,12 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
 
   it("producer has every host that answers checked before the first that never does has its verdict", async () => {
     await using site = await openPages();
-    using deaf = await openDeafPort("127.0.0.1");
+    using port = await openUnresponsivePort("127.0.0.1");
     // All of them come within a second, those that never answer first, and there are 8 slots.
     const dead = Array.from({ length: 14 }, (_, n) => {
       return n % 2 === 0
         ? `http://127.0.0.1:${site.port}/silent/${n} 1d`
-        : `http://127.0.0.1:${deaf.port}/silent/${n} 1d`;
+        : `http://127.0.0.1:${port.port}/silent/${n} 1d`;
     });
     const live = Array.from({ length: 12 }, (_, n) => `http://127.0.0.1:${site.port}/fine?${n} 1d normal`);
     const hosts = writeHosts(...dead, ...live);

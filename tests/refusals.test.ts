@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../lib/config/setting_types.ts";
 import { decodeMetric } from "../lib/metric.ts";
-import { type Database, explain, remedyFor } from "../lib/postgres/database.ts";
+import { classifyError, type Database, explain } from "../lib/postgres/database.ts";
 import { openEmbedded } from "../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../lib/postgres/database/postgres.ts";
 import { type QuotedTables, quoteTables } from "../lib/postgres/schema.ts";
-import { type Entry, type Source, type Span, Store, type StoreOptions } from "../lib/postgres/store.ts";
+import { type Entry, type OffsetRange, type Source, Store, type StoreOptions } from "../lib/postgres/store.ts";
 import { intercepting, recording } from "./support/databases.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { dropViews } from "./support/views.ts";
@@ -32,7 +32,7 @@ function batch(pattern: string, from = 0): Entry[] {
   return [...pattern].map((what, i) => entry(from + i, what === "x" ? "no metric" : what === "b" ? BAD : {}));
 }
 
-const span = (start: number, next: number): ReadonlyMap<number, Span> => new Map([[0, { start, next }]]);
+const span = (start: number, next: number): ReadonlyMap<number, OffsetRange> => new Map([[0, { start, next }]]);
 
 let server: TestPostgres;
 if (postgresMissing === null) {
@@ -125,7 +125,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
 
         const all = await scene(({ main }) => trigger(main, "true", code));
         const failure = await all.failure("....x...");
-        expect(remedyFor(failure)).toBe("setup");
+        expect(classifyError(failure)).toBe("setup");
         expect(explain(failure)).toMatch(/ refuses each of 7 metrics, and .*no: a0.*; nothing was rejected\. Look for/);
         expect([await all.rows(), await all.rejected(), await all.marks()]).toEqual([[], [], [0]]);
       },
@@ -157,7 +157,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         expect(await here.flush("....")).toBe("stored");
         await database.script(trigger(here.tables.main, "true", "P0001"));
         const failure = await here.failure(pattern);
-        expect(remedyFor(failure)).toBe("setup");
+        expect(classifyError(failure)).toBe("setup");
         expect([await here.rejected(), await here.marks()]).toEqual([[], [4]]);
         await database.script(`drop trigger refuse on ${here.tables.main}`);
         expect(await here.flush(pattern)).toBe("stored");
@@ -178,7 +178,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       // Whole, without rows, the left half, and then the table is broken.
       breakAt = flushes + 4;
       const failure = await here.failure(".......b");
-      expect(remedyFor(failure)).toBe("setup");
+      expect(classifyError(failure)).toBe("setup");
       expect([await here.rows(), await here.rejected()]).toEqual([[0, 1, 2, 3], []]);
       await database.script(`drop trigger refuse_all on ${here.tables.main}`);
       expect(await here.flush(".......b")).toBe("stored");
@@ -189,7 +189,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const condition = "new.address not like 'a%' or new.status_code = 418";
       const here = await scene(({ main }) => trigger(main, condition, "P0001"));
       // Nothing shows here that it takes any.
-      expect(remedyFor(await here.failure("b"))).toBe("setup");
+      expect(classifyError(await here.failure("b"))).toBe("setup");
       expect(await here.rejected()).toEqual([]);
       for (const pattern of ["b.", "b", "bb"]) expect(await here.flush(pattern)).toBe("stored");
       const again = await Store.open(database, { schema: null, name: here.tables.main.slice(1, -1) });
@@ -205,7 +205,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         trigger(main, "true", "P0001", "after insert").replace("create trigger", "create constraint trigger")
           .replace(" for each row", " deferrable initially deferred for each row")
       );
-      expect(remedyFor(await deferred.failure("...")).concat(String(await deferred.rejected()))).toBe("setup");
+      expect(classifyError(await deferred.failure("...")).concat(String(await deferred.rejected()))).toBe("setup");
     });
 
     it("stops at what refuses a statement without any row too, whatever its code", async () => {
@@ -217,7 +217,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         }()`
       );
       const failure = await here.failure("...");
-      expect(remedyFor(failure)).toBe("setup");
+      expect(classifyError(failure)).toBe("setup");
       expect(explain(failure)).toMatch(/closed on Sundays; a statement without any row is refused too/);
       expect(await here.rejected()).toEqual([]);
     });
@@ -238,7 +238,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       };
       expect(await views("status_code <> 418")).toEqual({ outcome: "stored", rejected: [{ at: 2 }] });
       const { outcome, rejected } = await views("location = 'Berlin'");
-      expect([remedyFor(outcome), rejected]).toEqual(["setup", []]);
+      expect([classifyError(outcome), rejected]).toEqual(["setup", []]);
       expect(explain(outcome)).toContain("check option");
     });
 
@@ -258,7 +258,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         `${dropViews(main)}alter table ${main} add note text; alter table ${main} alter column address type varchar(1)`
       );
       const failure = await here.failure("......");
-      expect(remedyFor(failure)).toBe("setup");
+      expect(classifyError(failure)).toBe("setup");
       expect(explain(failure)).toContain("value too long for type character varying(1)");
       expect(await here.rejected()).toEqual([]);
     });
@@ -358,7 +358,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         const here = await scene(slowBeyond(0), { events });
         for (const size of [3, 1, 3]) {
           const failure = await here.failure(".".repeat(size));
-          expect(remedyFor(failure)).toBe("wait");
+          expect(classifyError(failure)).toBe("wait");
         }
         expect(told).toEqual([[3, 1], [1, 1], [1, 1], [1, 1]]);
         expect([await here.rows(), await here.rejected(), await here.marks()]).toEqual([[], [], [0]]);
@@ -393,7 +393,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     expect(await store.flush(source, span(0, 5), batch("..b.b"))).toBe("stored");
     await database.script(`drop policy writes on ${main}`);
     const failure = await store.flush(source, span(5, 8), batch("...", 5)).catch((error: unknown) => error);
-    expect(remedyFor(failure)).toBe("setup");
+    expect(classifyError(failure)).toBe("setup");
     expect(explain(failure)).toMatch(/row-level security policy.*let a policy of the table allow/);
     expect(await database.query(`select "offset"::int as at from ${rejected} order by 1`)).toEqual([{ at: 2 }, {
       at: 4,
@@ -427,7 +427,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     for (const [fault, advice, mend] of ways) {
       await database.script(fault);
       const failure = await attempt().catch((error: unknown) => error);
-      expect(remedyFor(failure)).toBe("setup");
+      expect(classifyError(failure)).toBe("setup");
       expect(explain(failure)).toMatch(advice);
       expect(await database.query(`select from ${rejected}`)).toEqual([]);
       if (mend !== null) await database.script(mend);
@@ -476,9 +476,9 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await store.claim(source, new Map([[0, 0]]));
     // 100 of them take two seconds. What is not answered is still at work, and holds the mark until it is done.
     const failure = await store.flush(source, span(0, 100), batch(".".repeat(100))).catch((error: unknown) => error);
-    expect([remedyFor(failure), ended[0]]).toEqual(["wait", 100]);
+    expect([classifyError(failure), ended[0]]).toEqual(["wait", 100]);
     const attempt = () =>
-      store.flush(source, span(0, 150), batch(".".repeat(150))).catch((error: unknown) => remedyFor(error));
+      store.flush(source, span(0, 150), batch(".".repeat(150))).catch((error: unknown) => classifyError(error));
     await expect.poll(attempt, { timeout: 40_000 }).toBe("stored");
     expect(await slow.query(`select from ${main}`)).toHaveLength(150);
   }, 60_000);
@@ -503,7 +503,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     const cancelling = cancel();
     for (let at = 0; at < 2000; at += 100) {
       const attempt = () => store.flush(source, span(at, at + 100), batch(".".repeat(100), at));
-      await expect.poll(() => attempt().catch((error: unknown) => remedyFor(error)), { timeout: 20_000 }).toBe(
+      await expect.poll(() => attempt().catch((error: unknown) => classifyError(error)), { timeout: 20_000 }).toBe(
         "stored",
       );
     }

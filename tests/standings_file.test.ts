@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { StandingsFile } from "../lib/check/standings_file.ts";
-import type { Standing } from "../lib/check/timetable.ts";
+import type { Standing } from "../lib/check/scheduler.ts";
 
 let folder: string;
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "standings-"))));

@@ -5,11 +5,11 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../lib/config/setting_types.ts";
 import { decodeMetric, type Metric } from "../lib/metric.ts";
-import { type Database, explain, remedyFor, SetupError } from "../lib/postgres/database.ts";
+import { classifyError, type Database, explain, SetupError } from "../lib/postgres/database.ts";
 import { openEmbedded } from "../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../lib/postgres/database/postgres.ts";
 import { quoteTables } from "../lib/postgres/schema.ts";
-import { type Entry, type Source, type Span, Store } from "../lib/postgres/store.ts";
+import { type Entry, type OffsetRange, type Source, Store } from "../lib/postgres/store.ts";
 import { changing, recording } from "./support/databases.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { dropViews } from "./support/views.ts";
@@ -29,7 +29,7 @@ function entry(offset: number, fields: Partial<Metric> | string = {}, partition 
 
 const entries = (from: number, to: number, partition = 0) =>
   Array.from({ length: to - from }, (_, i) => entry(from + i, {}, partition));
-const span = (start: number, next: number, partition = 0): ReadonlyMap<number, Span> =>
+const span = (start: number, next: number, partition = 0): ReadonlyMap<number, OffsetRange> =>
   new Map([[partition, { start, next }]]);
 const newSource = (): Source => ({ topic: "metrics", topicId: randomUUID() });
 const newTable = (): TableName => ({ schema: null, name: `m_${randomUUID().slice(0, 8)}` });
@@ -579,7 +579,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
         where datname = current_database() and application_name = 'host-checker'`;
       return { error: await flush };
     }) as { error: unknown };
-    expect(remedyFor(failed.error)).toBe("wait");
+    expect(classifyError(failed.error)).toBe("wait");
     expect(await store.flush(source, span(0, 3), entries(0, 3))).toBe("stored");
     expect(await addresses(database, table)).toEqual(["0/0", "0/1", "0/2"]);
   });
@@ -606,7 +606,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     const source = newSource();
     await store.claim(source, new Map([[0, 0]]));
     const failure = await store.flush(source, span(0, 2), entries(0, 2)).catch((error: unknown) => error);
-    expect(remedyFor(failure)).toBe("setup");
+    expect(classifyError(failure)).toBe("setup");
     expect(explain(failure)).toMatch(message);
     expect(await rejected(database, table)).toEqual([]);
   });

@@ -12,7 +12,7 @@ import {
 } from "../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../lib/kafka/librdkafka/library.ts";
 import { PRODUCE_ERRORS, produceError, type ProduceRemedy } from "../lib/kafka/produce_errors.ts";
-import { Troubles } from "../lib/kafka/setup.ts";
+import { StatusReporter } from "../lib/kafka/setup.ts";
 import { undelivered } from "../lib/kafka/undelivered.ts";
 import type { Metric } from "../lib/metric.ts";
 import { skipped } from "./support/kafka.ts";
@@ -258,7 +258,7 @@ it("errors of a produce request end in waiting, another try, or a stop, by their
       const [code] = PRODUCE_ERRORS[name] ?? [];
       const error = undelivered(
         new Map([[message, produceError(code, "")]]),
-        new Troubles((event) => said.push(event)),
+        new StatusReporter((event) => said.push(event)),
       );
       const isTold = remedy === "wait" || remedy === "renew";
       expect({ name, stops: error instanceof KafkaSetupError }).toEqual({ name, stops: remedy === "stop" });
@@ -280,7 +280,7 @@ it("an error that nobody knows is waited for and told", () => {
   const message = { key: "a", value: "{}", timestamp: 0 };
   const error = undelivered(
     new Map([[message, produceError(4711, "a brand new one")]]),
-    new Troubles((e) => said.push(e)),
+    new StatusReporter((e) => said.push(e)),
   );
   expect(error).toBeInstanceOf(DeliveryError);
   expect(said).toEqual(["Kafka does not take messages (error 4711: a brand new one): trying again"]);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { TableName } from "../lib/config/setting_types.ts";
 import { type StoredBatch, transfer, type TransferOptions } from "../lib/ingest/transfer.ts";
-import { type Database, explain, type Parameter, remedyFor } from "../lib/postgres/database.ts";
+import { classifyError, type Database, explain, type Parameter } from "../lib/postgres/database.ts";
 import { openEmbedded } from "../lib/postgres/database/embedded.ts";
 import { quoteTables } from "../lib/postgres/schema.ts";
 import { Store } from "../lib/postgres/store.ts";
@@ -437,7 +437,7 @@ it.each([
   here.stop.abort();
   here.giveUp.abort();
   const error = await failed;
-  expect([remedyFor(error), explain(error)]).toEqual(["wait", words]);
+  expect([classifyError(error), explain(error)]).toEqual(["wait", words]);
   expect(await here.marks()).toEqual([0]);
   expect(here.topic.commits).toEqual([]);
 });
@@ -447,7 +447,7 @@ it("transfer throws at once what waiting cannot mend", async () => {
   here.topic.write(metric("0"));
   await database.script(`drop table ${here.tables.main} cascade`);
   const error = await here.start().catch((error: unknown) => error);
-  expect(remedyFor(error)).toBe("setup");
+  expect(classifyError(error)).toBe("setup");
   expect(here.told.waiting).toBe(0);
 });
 

@@ -4,7 +4,7 @@ import { canRunKafka, skipped } from "./support/kafka.ts";
 import { ownPostgresMissing } from "./support/postgres.ts";
 import { overwrite, rawBatch, type RawRecord, seal } from "./support/raw_batches.ts";
 import { possibleVariants, type Variant } from "./support/variants.ts";
-import { openWay, type Way } from "./support/way.ts";
+import { openServices, type Services } from "./support/services.ts";
 
 // Batches that no broker would take, as a broken disk or a broker of another time leaves them: what lies on a real broker's disk
 // is overwritten while it serves it.
@@ -44,18 +44,18 @@ const REASONS = [
 ];
 
 describe.runIf(canRun).each(possibleVariants())("a consumer on $name", (variant: Variant) => {
-  let way: Way;
-  beforeAll(async () => void (way = await openWay()), 120_000);
-  afterAll(() => way?.[Symbol.asyncDispose](), 60_000);
+  let services: Services;
+  beforeAll(async () => void (services = await openServices()), 120_000);
+  afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
 
   it("records what it cannot read, once, and stores what lies before and behind", async () => {
-    const name = way.newName();
-    await way.createTopic(name);
+    const name = services.newName();
+    await services.createTopic(name);
     const batches = [[0], [1, 2, 3], [4], [5, 6], [7], [8], [9], [10], [11]];
-    await way.writeRaw(name, await Promise.all(batches.map((latencies) => rawBatch(latencies.map(record)))));
-    await overwrite(join(way.broker.data, `${name}-0`, "00000000000000000000.log"), CHANGES);
-    await using consumer = way.consume(variant, name);
-    const { sql } = way.postgres;
+    await services.writeRaw(name, await Promise.all(batches.map((latencies) => rawBatch(latencies.map(record)))));
+    await overwrite(join(services.broker.data, `${name}-0`, "00000000000000000000.log"), CHANGES);
+    await using consumer = services.consume(variant, name);
+    const { sql } = services.postgres;
     const latencies = async () => {
       const rows = await sql<{ latency: number }[]>`select latency from ${sql(name)} order by 1`.catch(() => []);
       return rows.map(({ latency }) => latency);

@@ -10,7 +10,7 @@ export interface FileSet<T> {
 }
 
 /** What was read. */
-export interface Change<T> {
+export interface FileChange<T> {
   readonly value: T;
   /** True where it was asked for: the files may be what they were. */
   readonly isAsked: boolean;
@@ -32,7 +32,7 @@ export async function* fileChanges<T>(
   { paths, read }: FileSet<T>,
   asked: Bell,
   signal: AbortSignal,
-): AsyncGenerator<Change<T>, void> {
+): AsyncGenerator<FileChange<T>, void> {
   if ((await Promise.all(paths.map(lookAt))).includes(NO_FILE)) return;
   let seen = "";
   while (true) {

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { getCACertificates } from "node:tls";
-import { type Certificate, readCertificate } from "./certificate.ts";
+import { type PeerCertificate, readCertificate } from "./certificate.ts";
 
 /** Whom this machine trusts to sign certificates. */
 export interface Authorities {
   /** Those that have a name, as `Certificate.issuer` writes it. */
-  named(subject: string): readonly Certificate[];
+  named(subject: string): readonly PeerCertificate[];
 }
 
 /**
@@ -31,7 +31,7 @@ function read(file: string | null): string {
 const PEM = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----([^-]*)-----END/g;
 
 /** All certificates in PEM texts, each once. */
-function readAll(texts: readonly string[]): Certificate[] {
+function readAll(texts: readonly string[]): PeerCertificate[] {
   const bodies = new Set(
     texts.flatMap((text) => [...text.matchAll(PEM)].map(([, body = ""]) => body.replaceAll(/\s/g, ""))),
   );

@@ -1,5 +1,5 @@
 import { type Decoder, openDecoder } from "./decoding.ts";
-import type { Answer, BodyReader } from "./exchange.ts";
+import type { BodyReader, HttpAnswer } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { GrowingBuffer } from "./growing_buffer.ts";
 import { transferCodings } from "./head.ts";
@@ -20,7 +20,7 @@ export interface Body {
  * Reads and decodes the body of an answer, to its end or to MAX_BODY_BYTES, and closes the connection. A body that breaks off or does
  * not decode is a Failure.
  */
-export function readBody(answer: Answer, signal: AbortSignal): Promise<Body | Failure> {
+export function readBody(answer: HttpAnswer, signal: AbortSignal): Promise<Body | Failure> {
   return wait(signal, (done) => {
     const collected = new GrowingBuffer();
     const close = () => {
@@ -63,6 +63,6 @@ function readerOf(decoder: Decoder, pace: Pace, end: (failure: Failure) => void)
 }
 
 /** What is to be undone, in the order in which it was done: the content's codings, then those of the transfer. */
-function codingsOf({ fields }: Answer): string[] {
+function codingsOf({ fields }: HttpAnswer): string[] {
   return [...fields.list("content-encoding"), ...transferCodings(fields).filter((coding) => coding !== "chunked")];
 }

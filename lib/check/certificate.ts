@@ -1,8 +1,8 @@
 import { hash, X509Certificate } from "node:crypto";
-import { contextTag, type Element, readElement, readElements, readObjectId, readTime, TAG } from "./der_reader.ts";
+import { contextTag, type DerElement, readElement, readElements, readObjectId, readTime, TAG } from "./der_reader.ts";
 
 /** What of a certificate (RFC 5280, section 4) decides whether it is good. */
-export interface Certificate {
+export interface PeerCertificate {
   readonly raw: Buffer;
   /** Its fingerprint: the same for the same bytes. */
   readonly id: string;
@@ -28,7 +28,7 @@ export interface Certificate {
   /** The bits of keyUsage, the first one 0x80; null where it has none. */
   readonly keyUsage: number | null;
   readonly extendedUsages: readonly string[] | null;
-  readonly names: Names;
+  readonly names: AlternativeNames;
   readonly constraints: Constraints | null;
   /** Identifiers of keys in hexadecimal: its own, and its issuer's; null where it does not say. */
   readonly keyId: string | null;
@@ -38,7 +38,7 @@ export interface Certificate {
 }
 
 /** The subject's alternative names that a URL's host can be compared with. */
-export interface Names {
+export interface AlternativeNames {
   /** In lower case. */
   readonly dns: readonly string[];
   /** 4 or 16 bytes each, in hexadecimal. */
@@ -47,19 +47,19 @@ export interface Names {
 
 /** What an authority may issue for (RFC 5280, section 4.2.1.10). A kind without permitted entries is not limited. */
 export interface Constraints {
-  readonly permitted: Names;
-  readonly excluded: Names;
+  readonly permitted: AlternativeNames;
+  readonly excluded: AlternativeNames;
 }
 
 /** The version-dependent head of a certificate's fields is gone, so that they have fixed places. */
 type Fields = readonly [
-  serial: Element,
-  signature: Element,
-  issuer: Element,
-  validity: Element,
-  subject: Element,
-  key: Element,
-  ...rest: Element[],
+  serial: DerElement,
+  signature: DerElement,
+  issuer: DerElement,
+  validity: DerElement,
+  subject: DerElement,
+  key: DerElement,
+  ...rest: DerElement[],
 ];
 
 /** Extensions that are understood here, or by the runtime's own judge, or of which nothing depends. */
@@ -67,7 +67,7 @@ const KNOWN = new Set(["14", "15", "17", "18", "19", "30", "31", "32", "33", "35
 const EXTENSION = "2.5.29.";
 const RSA = "1.2.840.113549.1.1.1";
 const COMMON_NAME = "2.5.4.3";
-const NONE: Names = { dns: [], ip: [] };
+const NONE: AlternativeNames = { dns: [], ip: [] };
 
 /** What a certificate is known by. */
 export function fingerprint(raw: Buffer): string {
@@ -75,7 +75,7 @@ export function fingerprint(raw: Buffer): string {
 }
 
 /** Reads a certificate; null where it is none that can be understood. */
-export function readCertificate(raw: Buffer): Certificate | null {
+export function readCertificate(raw: Buffer): PeerCertificate | null {
   try {
     return read(raw);
   } catch {
@@ -83,10 +83,10 @@ export function readCertificate(raw: Buffer): Certificate | null {
   }
 }
 
-function read(raw: Buffer): Certificate {
+function read(raw: Buffer): PeerCertificate {
   const all = readElements(readElement(readElement(raw).contents).contents);
   const isFirst = all[0]?.tag !== contextTag(0, true);
-  const version = isFirst ? 1 : readElement((all[0] as Element).contents).contents.readUInt8(0) + 1;
+  const version = isFirst ? 1 : readElement((all[0] as DerElement).contents).contents.readUInt8(0) + 1;
   const [, signature, issuer, validity, subject, key, ...rest] = (isFirst ? all : all.slice(1)) as unknown as Fields;
   const [from, to] = readElements(validity.contents).map(readTime);
   if (from === undefined || to === undefined || Number.isNaN(from + to)) throw new RangeError("No dates");
@@ -103,15 +103,15 @@ function read(raw: Buffer): Certificate {
   };
 }
 
-function commonNameOf(subject: Element): string {
+function commonNameOf(subject: DerElement): string {
   const parts = readElements(subject.contents).flatMap(({ contents }) => readElements(contents));
   const values = parts.map(({ contents }) => readElements(contents));
   const [, value] = values.find(([type]) => type !== undefined && readObjectId(type) === COMMON_NAME) ?? [];
   return value?.contents.toString("utf8") ?? "";
 }
 
-function rsaBitsOf(key: Element): number | null {
-  const [algorithm, bits] = readElements(key.contents) as [Element, Element];
+function rsaBitsOf(key: DerElement): number | null {
+  const [algorithm, bits] = readElements(key.contents) as [DerElement, DerElement];
   if (readObjectId(readElement(algorithm.contents)) !== RSA) return null;
   // A bit string begins with the number of bits that are left over.
   const modulus = readElement(readElement(bits.contents.subarray(1)).contents).contents;
@@ -120,7 +120,7 @@ function rsaBitsOf(key: Element): number | null {
 }
 
 type Extensions = Pick<
-  Certificate,
+  PeerCertificate,
   | "isAuthority"
   | "pathLength"
   | "keyUsage"
@@ -132,17 +132,17 @@ type Extensions = Pick<
   | "unknown"
 >;
 
-function readExtensions(list: Element | undefined): Extensions {
+function readExtensions(list: DerElement | undefined): Extensions {
   const values = new Map<string, Buffer>();
   let unknown: string | null = null;
   for (const { contents } of list === undefined ? [] : readElements(readElement(list.contents).contents)) {
     const parts = readElements(contents);
-    const id = readObjectId(parts[0] as Element);
+    const id = readObjectId(parts[0] as DerElement);
     const isCritical = parts[1]?.tag === TAG.boolean && parts[1].contents[0] !== 0;
     const known = id.startsWith(EXTENSION) ? id.slice(EXTENSION.length) : "";
     // Which of two would count nobody could say (RFC 5280, section 4.2, forbids them).
     if (values.has(known)) throw new RangeError("An extension comes twice");
-    if (KNOWN.has(known)) values.set(known, (parts.at(-1) as Element).contents);
+    if (KNOWN.has(known)) values.set(known, (parts.at(-1) as DerElement).contents);
     else if (isCritical) unknown = id;
   }
   const [isAuthority, pathLength] = basicConstraintsOf(values.get("19"));
@@ -178,12 +178,12 @@ function issuerKeyIdOf(value: Buffer | undefined): string | null {
   return parts.find(({ tag }) => tag === contextTag(0, false))?.contents.toString("hex") ?? null;
 }
 
-function namesIn(value: Buffer | undefined): Names {
+function namesIn(value: Buffer | undefined): AlternativeNames {
   return value === undefined ? NONE : namesOf(readElements(readElement(value).contents));
 }
 
 /** Of a list of GeneralName the kinds that a host can have. */
-function namesOf(names: readonly Element[]): Names {
+function namesOf(names: readonly DerElement[]): AlternativeNames {
   const ofKind = (kind: number) => names.filter(({ tag }) => tag === contextTag(kind, false));
   return {
     dns: ofKind(2).map(({ contents }) => contents.toString("latin1").toLowerCase()),
@@ -205,7 +205,7 @@ function constraintsOf(value: Buffer | undefined): Constraints | null {
 }
 
 /** True where the key of `issuer` made the signature of `certificate`. */
-export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+export function isSignedBy(certificate: PeerCertificate, issuer: PeerCertificate): boolean {
   try {
     return new X509Certificate(certificate.raw).verify(new X509Certificate(issuer.raw).publicKey);
   } catch {

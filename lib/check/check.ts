@@ -3,17 +3,17 @@ import { hasScheme, type Host } from "../hosts/hosts.ts";
 import type { Metric } from "../metric.ts";
 import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
 import { connect } from "./connect.ts";
-import { type Answer, exchange } from "./exchange.ts";
+import { exchange, type HttpAnswer } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
-import type { Route } from "./resolve.ts";
+import type { ConnectOptions } from "./resolve.ts";
 import { NOT_TLS } from "./secure.ts";
-import { Stopwatch } from "./stopwatch.ts";
-import type { Phase } from "./stopwatch.ts";
+import { Timings } from "./timings.ts";
+import type { Phase } from "./timings.ts";
 
 /** How every check is made. */
-export interface CheckOptions extends Route {
+export interface CheckOptions extends ConnectOptions {
   /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
   readonly timeout: number;
   /** Where the checks are made from, for the metric. */
@@ -24,7 +24,7 @@ export interface CheckOptions extends Route {
 
 /** What a check has found out so far: it may end at any moment. */
 interface Findings {
-  readonly watch: Stopwatch;
+  readonly timings: Timings;
   status: number | null;
   expiresAt: Date | null;
   failure: Failure | null;
@@ -44,14 +44,14 @@ export async function check(
 ): Promise<Metric> {
   const checkedAt = new Date();
   const findings: Findings = {
-    watch: new Stopwatch(),
+    timings: new Timings(),
     status: null,
     expiresAt: null,
     failure: null,
     isValid: false,
   };
   const page = await withDeadline(
-    findings.watch,
+    findings.timings,
     options.timeout,
     signal,
     (inTime) => visit(host, options, findings, inTime),
@@ -60,7 +60,7 @@ export async function check(
     return reason;
   });
   // The host is not to blame for the time that matching takes, nor for how long it has to wait.
-  findings.watch.stop();
+  findings.timings.stop();
   if (page instanceof Failure) findings.failure = page;
   else await judge(host, page, options, findings, signal);
   return toMetric(host, scheduledAt, checkedAt, options, findings);
@@ -110,8 +110,8 @@ async function fetchHead(
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
-): Promise<Answer | Failure> {
-  const { outcome, expiresAt, answerBegins } = await connect(url, options, findings.watch, signal);
+): Promise<HttpAnswer | Failure> {
+  const { outcome, expiresAt, answerBegins } = await connect(url, options, findings.timings, signal);
   // Of several certificates on the way, the one that ends the service first.
   if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
     findings.expiresAt = expiresAt;
@@ -120,7 +120,7 @@ async function fetchHead(
   // Another origin must not learn the password of this one.
   const authorization = url.origin === host.url.origin ? host.authorization : null;
   const head = { userAgent: options.userAgent, authorization };
-  const answer = await exchange(outcome, url, head, findings.watch, signal, answerBegins);
+  const answer = await exchange(outcome, url, head, findings.timings, signal, answerBegins);
   if (!(answer instanceof Failure)) findings.status = answer.status;
   return answer;
 }
@@ -143,7 +143,7 @@ async function judge(
 
 /** Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or when `signal` does. */
 async function withDeadline<T>(
-  watch: Stopwatch,
+  timings: Timings,
   timeout: number,
   signal: AbortSignal,
   work: (inTime: AbortSignal) => Promise<T>,
@@ -152,8 +152,8 @@ async function withDeadline<T>(
   const deadline = new AbortController();
   const giveUp = () => deadline.abort(signal.reason);
   const expire = () => {
-    watch.stop();
-    deadline.abort(new Failure("timeout", WHEN_LATE[watch.phase].replace("#", String(timeout))));
+    timings.stop();
+    deadline.abort(new Failure("timeout", WHEN_LATE[timings.phase].replace("#", String(timeout))));
   };
   const timer = setTimeout(expire, timeout * 1000);
   signal.addEventListener("abort", giveUp, { once: true });
@@ -178,11 +178,11 @@ function toMetric(
   scheduledAt: Date,
   checkedAt: Date,
   { location }: CheckOptions,
-  { watch, status, expiresAt, failure, isValid }: Findings,
+  { timings: timings, status, expiresAt, failure, isValid }: Findings,
 ): Metric {
   // What could not be tried to its end for want of something here has neither status nor latency (contract: "Metric").
   const isMade = failure?.error !== "missed";
-  const { total, phases } = watch.laps();
+  const { total, phases } = timings.laps();
   const phase = (name: Phase) => isMade ? phases[name] : null;
   return {
     address: host.address,

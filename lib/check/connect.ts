@@ -1,38 +1,43 @@
 import type { Socket } from "node:net";
 import { dial } from "./dial.ts";
 import { Failure } from "./failure.ts";
-import { literalAddress, permitted, resolve, type Route } from "./resolve.ts";
+import { type ConnectOptions, literalAddress, permitted, resolve } from "./resolve.ts";
 import { secure } from "./secure.ts";
 import type { Secured } from "./secure.ts";
-import type { Stopwatch } from "./stopwatch.ts";
+import type { Timings } from "./timings.ts";
 
 /** A fresh connection that is ready for a request, or why there is none; without TLS nothing expires. */
 export type Connection = Omit<Secured, "outcome"> & { readonly outcome: Socket | Failure };
 
 /** Resolves the name of `url`, connects, and with https: shakes hands; each a phase of `watch`. */
-export async function connect(url: URL, route: Route, watch: Stopwatch, signal: AbortSignal): Promise<Connection> {
-  const found = await find(url.hostname, route, watch, signal);
+export async function connect(
+  url: URL,
+  options: ConnectOptions,
+  timings: Timings,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const found = await find(url.hostname, options, timings, signal);
   if (found instanceof Failure) return withoutTls(found);
-  watch.enter("connect");
-  const addresses = permitted(found, route.isBlocked);
+  timings.enter("connect");
+  const addresses = permitted(found, options.isBlocked);
   if (addresses instanceof Failure) return withoutTls(addresses);
   const socket = await dial(addresses, portOf(url), signal);
   if (socket instanceof Failure || url.protocol === "http:") return withoutTls(socket);
-  watch.enter("tls");
-  return secure(socket, url.hostname, route.certificates, signal);
+  timings.enter("tls");
+  return secure(socket, url.hostname, options.certificates, signal);
 }
 
 function withoutTls(outcome: Socket | Failure): Connection {
   return { outcome, expiresAt: null, answerBegins() {} };
 }
 
-async function find(hostname: string, { names }: Route, watch: Stopwatch, signal: AbortSignal) {
+async function find(hostname: string, { resolver: resolver }: ConnectOptions, timings: Timings, signal: AbortSignal) {
   const literal = literalAddress(hostname);
   if (literal === undefined) {
-    watch.enter("dns");
-    return await resolve(hostname, names, signal);
+    timings.enter("dns");
+    return await resolve(hostname, resolver, signal);
   }
-  watch.skip("dns");
+  timings.skip("dns");
   return [literal];
 }
 

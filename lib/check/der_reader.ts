@@ -1,5 +1,5 @@
 /** One element of DER (X.690): its tag, and its contents as they stand in the bytes it was read from. */
-export interface Element {
+export interface DerElement {
   readonly tag: number;
   readonly contents: Buffer;
   /** All of it, tag and length included. */
@@ -25,7 +25,7 @@ export function contextTag(number: number, isBuilt: boolean): number {
 }
 
 /** The element at the start of `bytes`. Throws a RangeError where there is no whole one. */
-export function readElement(bytes: Buffer): Element {
+export function readElement(bytes: Buffer): DerElement {
   const tag = bytes.readUInt8(0);
   const first = bytes.readUInt8(1);
   const more = first < 0x80 ? 0 : first & 0x7f;
@@ -37,8 +37,8 @@ export function readElement(bytes: Buffer): Element {
 }
 
 /** The elements that stand one after the other in `bytes`. Throws a RangeError where they are not whole. */
-export function readElements(bytes: Buffer): Element[] {
-  const elements: Element[] = [];
+export function readElements(bytes: Buffer): DerElement[] {
+  const elements: DerElement[] = [];
   for (let rest = bytes; rest.length > 0;) {
     const element = readElement(rest);
     elements.push(element);
@@ -48,7 +48,7 @@ export function readElements(bytes: Buffer): Element[] {
 }
 
 /** An object identifier in its usual notation, such as `2.5.29.17`. */
-export function readObjectId({ contents }: Element): string {
+export function readObjectId({ contents }: DerElement): string {
   const parts: number[] = [];
   let part = 0;
   for (const byte of contents) {
@@ -62,7 +62,7 @@ export function readObjectId({ contents }: Element): string {
 }
 
 /** A UTCTime or GeneralizedTime as milliseconds (RFC 5280, section 4.1.2.5); NaN where it is neither. */
-export function readTime({ tag, contents }: Element): number {
+export function readTime({ tag, contents }: DerElement): number {
   const text = contents.toString("latin1");
   const isShort = tag === TAG.utcTime;
   const parts = (isShort ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/ : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/)

@@ -4,7 +4,7 @@ import { codeOf, Failure } from "./failure.ts";
 import type { Head } from "./head.ts";
 import type { Flow } from "./pace.ts";
 import { explainTls } from "./secure.ts";
-import type { Stopwatch } from "./stopwatch.ts";
+import type { Timings } from "./timings.ts";
 import { wait } from "./wait.ts";
 
 /** What is sent beside the path. */
@@ -21,7 +21,7 @@ export interface BodyReader {
 }
 
 /** The head of an answer, and its body, which is still to be read. */
-export interface Answer extends Head, Flow {
+export interface HttpAnswer extends Head, Flow {
   /** Gives the body to `reader`; once. */
   flow(reader: BodyReader): void;
   /** Closes the connection. */
@@ -37,11 +37,11 @@ export function exchange(
   socket: Socket,
   url: URL,
   head: RequestHead,
-  watch: Stopwatch,
+  timings: Timings,
   signal: AbortSignal,
   answerBegins: () => void,
-): Promise<Answer | Failure> {
-  watch.enter("first_byte");
+): Promise<HttpAnswer | Failure> {
+  timings.enter("first_byte");
   return wait(signal, (done) => {
     const body = new PendingBody();
     const close = () => void socket.destroy();
@@ -60,7 +60,7 @@ export function exchange(
     });
     socket.once("data", () => {
       answerBegins();
-      watch.enter("body");
+      timings.enter("body");
     });
     socket.on("data", (piece: Buffer) => fail(parser.push(piece)));
     socket.once("end", () => fail(parser.close()));

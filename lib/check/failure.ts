@@ -1,5 +1,5 @@
 import type { CheckError } from "../metric.ts";
-import { scarcityOf } from "../net/scarcity.ts";
+import { exhaustedResource } from "../net/exhausted_resource.ts";
 
 /**
  * Why a check got no whole answer. An expected outcome, so it is handed back as a value, not thrown; only where a deadline has to
@@ -18,7 +18,7 @@ export class Failure {
 
 /** The failure of a check that could not be made, since this machine lacked what it takes; null where that is not why. */
 export function ownFailure(error: unknown): Failure | null {
-  const lack = scarcityOf(error);
+  const lack = exhaustedResource(error);
   return lack === null ? null : new Failure("missed", lack);
 }
 

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 import type { Authorities } from "./authorities.ts";
-import type { Certificate, Constraints, Names } from "./certificate.ts";
+import type { AlternativeNames, Constraints, PeerCertificate } from "./certificate.ts";
 import { type Path, PathFinder } from "./paths.ts";
 
 /** What comes of a server's certificates. */
@@ -70,7 +70,7 @@ function rank({ path, fault }: Ranked): number {
 
 const lasts = ({ certificates }: Path) => Math.min(...certificates.map(({ to }) => to));
 
-function earliest(certificates: readonly Certificate[]): Date | null {
+function earliest(certificates: readonly PeerCertificate[]): Date | null {
   const time = Math.min(...certificates.map(({ to }) => to));
   return Number.isFinite(time) ? new Date(time) : null;
 }
@@ -79,15 +79,15 @@ const UNKNOWN_ISSUER = "certificate's issuer is not known, or an intermediate ce
 const UNTRUSTED = "certificate's issuer is not trusted";
 
 /** Why a path without a fault of its own is not trusted; null where it is. */
-function trustFault(path: Path, sent: readonly Certificate[], { isTrusted, code }: RuntimeVerdict): string | null {
+function trustFault(path: Path, sent: readonly PeerCertificate[], { isTrusted, code }: RuntimeVerdict): string | null {
   if (isTrusted) return null;
-  const [leaf] = path.certificates as [Certificate];
+  const [leaf] = path.certificates as [PeerCertificate];
   if (path.isTrusted) {
     // What is trusted by itself needs no path. Under this code Deno refuses authorities as servers, before it looks for a path.
     const isKnown = path.certificates.length === 1 || leaf.isAuthority && code === "DEPTH_ZERO_SELF_SIGNED_CERT";
     return isKnown ? null : `certificate is refused (${code})`;
   }
-  const top = path.certificates.at(-1) as Certificate;
+  const top = path.certificates.at(-1) as PeerCertificate;
   if (leaf.issuer === leaf.subject) return "certificate is self-signed";
   return top.issuer === top.subject || sent.at(-1)?.subject === sent.at(-1)?.issuer && sent.length > 1
     ? UNTRUSTED
@@ -108,7 +108,7 @@ function faultOf({ certificates, isTrusted }: Path, now: number): string | null 
   return faults.find((fault) => fault !== null) ?? null;
 }
 
-function dateFault({ from, to }: Certificate, now: number): string | null {
+function dateFault({ from, to }: PeerCertificate, now: number): string | null {
   if (to < now) return "has expired";
   return from > now ? "is not yet valid" : null;
 }
@@ -116,7 +116,7 @@ function dateFault({ from, to }: Certificate, now: number): string | null {
 /** Bits of an RSA key: fewer are broken; more take long, and neither browsers nor Deno take them. */
 const RSA_BITS = { least: 2048, most: 8192 };
 
-function keyFault({ rsaBits, unknown }: Certificate): string | null {
+function keyFault({ rsaBits, unknown }: PeerCertificate): string | null {
   if (unknown !== null) return `has a critical extension that is not known (${unknown})`;
   if (rsaBits === null) return null;
   if (rsaBits < RSA_BITS.least) return `has an RSA key of ${rsaBits} bits, fewer than ${RSA_BITS.least}`;
@@ -134,7 +134,7 @@ const FORGEABLE: Readonly<Record<string, string>> = {
 };
 
 /** Nothing depends on how a root signed itself. */
-function signatureFault({ signature }: Certificate, isRoot: boolean): string | null {
+function signatureFault({ signature }: PeerCertificate, isRoot: boolean): string | null {
   const weak = isRoot ? undefined : FORGEABLE[signature];
   return weak === undefined ? null : `is signed with ${weak}`;
 }
@@ -142,7 +142,7 @@ function signatureFault({ signature }: Certificate, isRoot: boolean): string | n
 const SERVERS = "1.3.6.1.5.5.7.3.1";
 const NOT_FOR_SERVERS = "is not for servers (its extended key usage has no serverAuth)";
 
-function isForServers({ extendedUsages }: Certificate): boolean {
+function isForServers({ extendedUsages }: PeerCertificate): boolean {
   return extendedUsages === null || extendedUsages.includes(SERVERS);
 }
 
@@ -150,14 +150,14 @@ function isForServers({ extendedUsages }: Certificate): boolean {
 const KEY_USAGE = { digitalSignature: 0x80, keyEncipherment: 0x20, keyAgreement: 0x08, keyCertSign: 0x04 };
 const TLS_USAGE = KEY_USAGE.digitalSignature | KEY_USAGE.keyEncipherment | KEY_USAGE.keyAgreement;
 
-function leafFault(leaf: Certificate): string | null {
+function leafFault(leaf: PeerCertificate): string | null {
   if (leaf.version < 3) return `is of X.509 version ${leaf.version}, not 3`;
   if (!isForServers(leaf)) return NOT_FOR_SERVERS;
   return leaf.keyUsage !== null && (leaf.keyUsage & TLS_USAGE) === 0 ? "is not for TLS (by its key usage)" : null;
 }
 
 /** What forbids an authority to stand above those below it; they begin with the server's. */
-function authorityFault(authority: Certificate, below: readonly Certificate[], isRoot: boolean): string | null {
+function authorityFault(authority: PeerCertificate, below: readonly PeerCertificate[], isRoot: boolean): string | null {
   // Roots of old are of version 1, which has no extensions.
   if (!authority.isAuthority && !(isRoot && authority.version === 1)) return "is not an authority's";
   if (authority.keyUsage !== null && (authority.keyUsage & KEY_USAGE.keyCertSign) === 0) {
@@ -168,13 +168,13 @@ function authorityFault(authority: Certificate, below: readonly Certificate[], i
   if (authority.pathLength !== null && intermediates > authority.pathLength) {
     return "allows fewer intermediates below it";
   }
-  const { names } = below[0] as Certificate;
+  const { names } = below[0] as PeerCertificate;
   const forbidden = authority.constraints === null ? undefined : forbiddenName(names, authority.constraints);
   return forbidden === undefined ? null : `may not sign for ${forbidden} (by its name constraints)`;
 }
 
 /** A name that an authority's constraints do not allow. */
-function forbiddenName({ dns, ip }: Names, { permitted, excluded }: Constraints): string | undefined {
+function forbiddenName({ dns, ip }: AlternativeNames, { permitted, excluded }: Constraints): string | undefined {
   const isForbidden = <T>(name: T, allow: readonly T[], deny: readonly T[], fits: (name: T, range: T) => boolean) =>
     deny.some((range) => fits(name, range)) || allow.length > 0 && !allow.some((range) => fits(name, range));
   return dns.find((name) => isForbidden(name, permitted.dns, excluded.dns, isWithin)) ??
@@ -198,7 +198,7 @@ function isInNetwork(address: string, network: string): boolean {
 }
 
 /** Why a certificate is not one for `host`; a common name does not count (RFC 9525, section 2). */
-function nameFault({ names: { dns, ip } }: Certificate, host: string): string | null {
+function nameFault({ names: { dns, ip } }: PeerCertificate, host: string): string | null {
   if (dns.length + ip.length === 0) {
     return `certificate has no DNS name and no IP address (a common name does not count)`;
   }

@@ -16,11 +16,17 @@ export interface Matcher extends AsyncDisposable {
    * its turn. `bytes` may be gone afterwards. Rejects with `signal`'s reason when that aborts. `who`: whose page it is; who is known for
    * pages that take long waits for others of that kind, and nobody else waits for them.
    */
-  matches(pattern: Pattern, page: Page, limit: number, signal: AbortSignal, who?: string): Promise<boolean | Unmatched>;
+  matches(
+    pattern: Pattern,
+    page: MatchedPage,
+    limit: number,
+    signal: AbortSignal,
+    who?: string,
+  ): Promise<boolean | Unmatched>;
 }
 
 /** A body and what its server says of it. */
-export interface Page {
+export interface MatchedPage {
   readonly bytes: Uint8Array;
   readonly contentType: string | null;
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { nextDue } from "../hosts/schedule.ts";
 import type { Metric } from "../metric.ts";
-import type { Loss, LossCause } from "./timetable.ts";
+import type { MissedCause, MissedRun } from "./scheduler.ts";
 
-const CAUSES: Readonly<Record<LossCause, string>> = {
+const CAUSES: Readonly<Record<MissedCause, string>> = {
   running: "the check before it still ran",
   waiting: "its turn did not come in time; a higher --concurrency may help",
   suspect:
@@ -13,19 +13,24 @@ const CAUSES: Readonly<Record<LossCause, string>> = {
 };
 
 /** The metrics that a loss is told by: one for each due time, or one for all (contract: "Metric", `missed`). */
-export function* missedMetrics(loss: Loss, location: string | null): Generator<Metric, void> {
-  const { host, first, count, summary } = loss;
-  const why = CAUSES[loss.cause];
+export function* missedMetrics(missed: MissedRun, location: string | null): Generator<Metric, void> {
+  const { host, first, count, summary } = missed;
+  const why = CAUSES[missed.cause];
   if (summary !== null) {
     const until = new Date(summary.last).toISOString();
-    return yield metricOf(loss, first, location, `${count} more checks until ${until}: ${why}`);
+    return yield metricOf(missed, first, location, `${count} more checks until ${until}: ${why}`);
   }
   for (let [at, told] = [first, 0]; told < count; told++, at = nextDue(host.frequency, host.address, at)) {
-    yield metricOf(loss, at, location, why);
+    yield metricOf(missed, at, location, why);
   }
 }
 
-function metricOf({ host, noticedAt }: Loss, scheduledAt: number, location: string | null, detail: string): Metric {
+function metricOf(
+  { host, noticedAt }: MissedRun,
+  scheduledAt: number,
+  location: string | null,
+  detail: string,
+): Metric {
   return {
     address: host.address,
     status_code: null,

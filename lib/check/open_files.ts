@@ -1,6 +1,6 @@
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
-import { isScarcity } from "../net/scarcity.ts";
+import { isResourceExhausted } from "../net/exhausted_resource.ts";
 
 /** Files that are kept for all but checks: the connections to Kafka, the spool, threads, the HTTP port. */
 const RESERVE = 64;
@@ -63,7 +63,7 @@ function openableByTrying(most: number): number {
     return files.length;
   } catch (error) {
     // Whoever may not read files is not at their limit.
-    return isScarcity(error) ? files.length : Infinity;
+    return isResourceExhausted(error) ? files.length : Infinity;
   } finally {
     for (const file of files) closeSync(file);
   }

@@ -1,9 +1,9 @@
 import type { Authorities } from "./authorities.ts";
-import { type Certificate, fingerprint, isSignedBy, readCertificate } from "./certificate.ts";
+import { fingerprint, isSignedBy, type PeerCertificate, readCertificate } from "./certificate.ts";
 
 /** A way from a server's certificate upward, each certificate signed by the next. */
 export interface Path {
-  readonly certificates: readonly Certificate[];
+  readonly certificates: readonly PeerCertificate[];
   /** True where the last one is trusted here. */
   readonly isTrusted: boolean;
 }
@@ -23,14 +23,14 @@ const MEMORABLE = 4096;
 export class PathFinder {
   readonly #authorities: Authorities;
   readonly #signatures = new Memory<boolean>(MEMORY.signatures);
-  readonly #certificates = new Memory<Certificate | null>(MEMORY.certificates);
+  readonly #certificates = new Memory<PeerCertificate | null>(MEMORY.certificates);
 
   constructor(authorities: Authorities) {
     this.#authorities = authorities;
   }
 
   /** Reads what a server sent; null stands for one that cannot be understood. */
-  read(raws: readonly Buffer[]): (Certificate | null)[] {
+  read(raws: readonly Buffer[]): (PeerCertificate | null)[] {
     return raws.map((raw) =>
       raw.length > MEMORABLE
         ? readCertificate(raw)
@@ -42,12 +42,12 @@ export class PathFinder {
    * All paths from `leaf` upward through certificates that were sent beside it; at least one, which may be untrusted. Where the runtime
    * has verified a path (`isVerified`), signatures are verified only where more than one key may have made them.
    */
-  paths(leaf: Certificate, sent: readonly Certificate[], isVerified: boolean): Path[] {
+  paths(leaf: PeerCertificate, sent: readonly PeerCertificate[], isVerified: boolean): Path[] {
     const budget = { signatures: SIGNATURES, isVerified };
     const found: Path[] = [];
-    const climb = (certificates: readonly Certificate[]) => {
+    const climb = (certificates: readonly PeerCertificate[]) => {
       if (found.length >= PATHS) return;
-      const last = certificates.at(-1) as Certificate;
+      const last = certificates.at(-1) as PeerCertificate;
       const trusted = this.#authorities.named(last.subject).some((root) => root.id === last.id);
       if (trusted) return void found.push({ certificates, isTrusted: true });
       const above = this.#issuersOf(last, sent, budget).filter((issuer) => !has(certificates, issuer));
@@ -59,7 +59,7 @@ export class PathFinder {
   }
 
   /** Who has signed it; those that are trusted first. */
-  #issuersOf(certificate: Certificate, sent: readonly Certificate[], budget: Budget): Certificate[] {
+  #issuersOf(certificate: PeerCertificate, sent: readonly PeerCertificate[], budget: Budget): PeerCertificate[] {
     const roots = this.#authorities.named(certificate.issuer);
     const others = sent.filter(({ subject, id }) =>
       subject === certificate.issuer && !roots.some((root) => root.id === id)
@@ -71,7 +71,7 @@ export class PathFinder {
     return isSure ? named : named.filter((issuer) => this.#isSigned(certificate, issuer, budget));
   }
 
-  #isSigned(certificate: Certificate, issuer: Certificate, budget: Budget): boolean {
+  #isSigned(certificate: PeerCertificate, issuer: PeerCertificate, budget: Budget): boolean {
     const verify = () => budget.signatures-- > 0 ? isSignedBy(certificate, issuer) : undefined;
     return this.#signatures.get(`${certificate.id}${issuer.id}`, verify) ?? false;
   }
@@ -84,7 +84,7 @@ interface Budget {
 }
 
 /** A certificate comes once in a path, and so does a name with its key: two that signed each other would be a circle. */
-function has(certificates: readonly Certificate[], { subject, keyId, id }: Certificate): boolean {
+function has(certificates: readonly PeerCertificate[], { subject, keyId, id }: PeerCertificate): boolean {
   return certificates.some((one) =>
     one.id === id || one.subject === subject && one.keyId !== null && one.keyId === keyId
   );

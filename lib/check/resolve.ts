@@ -1,12 +1,12 @@
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
-import { type Names, NoAddress } from "../net/names.ts";
+import { NoAddress, type Resolver } from "../net/resolver.ts";
 import { Failure, ownFailure } from "./failure.ts";
 import type { CertificateJudge } from "./judgement.ts";
 
 /** How addresses of a host are found, and which of them may be dialed. */
-export interface Route {
-  readonly names: Names;
+export interface ConnectOptions {
+  readonly resolver: Resolver;
   /** Which addresses are not to be dialed; null: all may be. */
   readonly isBlocked: ((address: string) => boolean) | null;
   readonly certificates: CertificateJudge;
@@ -22,12 +22,12 @@ export function literalAddress(hostname: string): LookupAddress | undefined {
 /** All addresses of a name, in the order in which to try them. */
 export async function resolve(
   name: string,
-  names: Names,
+  resolver: Resolver,
   signal: AbortSignal,
 ): Promise<readonly LookupAddress[] | Failure> {
-  let found: Awaited<ReturnType<Names["resolve"]>>;
+  let found: Awaited<ReturnType<Resolver["resolve"]>>;
   try {
-    found = await names.resolve(name, signal);
+    found = await resolver.resolve(name, signal);
   } catch (error) {
     const own = ownFailure(error);
     if (own === null) throw error;
@@ -42,7 +42,7 @@ export async function resolve(
  */
 export function permitted(
   addresses: readonly LookupAddress[],
-  isBlocked: Route["isBlocked"],
+  isBlocked: ConnectOptions["isBlocked"],
 ): readonly LookupAddress[] | Failure {
   if (isBlocked === null) return addresses;
   const allowed = addresses.filter(({ address }) => !isBlocked(address));

@@ -2,7 +2,7 @@ import { lstat, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { hashOf } from "../hosts/schedule.ts";
-import type { Standing } from "./timetable.ts";
+import type { Standing } from "./scheduler.ts";
 
 /** What outlives a restart. */
 const KEPT = ["quick", "slow", "suspect"] as const;

@@ -1,5 +1,6 @@
 import type * as v from "valibot";
 import {
+  anyText,
   anything,
   databaseUrl,
   listenAddress,
@@ -11,7 +12,6 @@ import {
   sslMode,
   start,
   tableName,
-  text,
   type TextSchema,
   timeZone,
   topic,
@@ -97,7 +97,7 @@ export const OPTIONS = {
     placeholder: "NAME",
     help: "consumers of one group share the topic's partitions",
     default: "host-checker",
-    schema: text,
+    schema: anyText,
   },
   start: {
     section: "Kafka",
@@ -180,7 +180,7 @@ export const OPTIONS = {
     variable: "KAFKA_SASL_USERNAME",
     placeholder: "NAME",
     help: "the name to log in with",
-    schema: text,
+    schema: anyText,
   },
   kafkaSaslPassword: {
     section: "Kafka",
@@ -227,7 +227,7 @@ export const OPTIONS = {
     placeholder: "HOST",
     help: "the server, or the folder of its Unix socket",
     otherwise: "required",
-    schema: text,
+    schema: anyText,
   },
   dbPort: {
     section: "PostgreSQL",
@@ -247,7 +247,7 @@ export const OPTIONS = {
     placeholder: "NAME",
     help: "the database",
     otherwise: "required",
-    schema: text,
+    schema: anyText,
   },
   dbUser: {
     section: "PostgreSQL",
@@ -257,7 +257,7 @@ export const OPTIONS = {
     placeholder: "ROLE",
     help: "the role to log in as",
     otherwise: "required",
-    schema: text,
+    schema: anyText,
   },
   dbPassword: {
     section: "PostgreSQL",
@@ -357,7 +357,7 @@ export const OPTIONS = {
     variable: "CHECK_LOCATION",
     placeholder: "TEXT",
     help: "where the checks are made from, for the column of that name",
-    schema: text,
+    schema: anyText,
   },
   shard: {
     section: "Checks",

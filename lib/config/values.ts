@@ -49,7 +49,7 @@ function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
 }
 
 /** PostgreSQL and Kafka take neither control characters in a name nor half a character. */
-export const text: TextSchema<string> = v.pipe(
+export const anyText: TextSchema<string> = v.pipe(
   v.string(),
   v.check((text) => !/\p{Cc}/u.test(text) && text.isWellFormed(), "leave out the control character in it"),
 );

@@ -6,7 +6,7 @@ const PASSES = 16;
 const ENOUGH = 4 * 1024 * 1024;
 
 /** Bytes of a message as it is sent, before they are compressed. */
-export function sizeOf({ key, value }: OutgoingMessage): number {
+export function bytesOfMessage({ key, value }: OutgoingMessage): number {
   return Buffer.byteLength(key) + Buffer.byteLength(value);
 }
 
@@ -25,7 +25,7 @@ export class PieceSize {
     const pieces: OutgoingMessage[][] = [];
     let room = 0;
     for (const message of messages) {
-      const size = sizeOf(message);
+      const size = bytesOfMessage(message);
       const isAlone = size >= this.#tooLarge;
       if (pieces.length === 0 || isAlone || size > room) {
         pieces.push([]);
@@ -54,7 +54,7 @@ export class PieceSize {
 
   /** It has refused one by itself: that one was to blame for what was refused before, not the size of the piece. */
   refuseAlone(message: OutgoingMessage): void {
-    this.#tooLarge = Math.min(this.#tooLarge, sizeOf(message));
+    this.#tooLarge = Math.min(this.#tooLarge, bytesOfMessage(message));
     this.#passed = 0;
     this.#most = Infinity;
   }
@@ -67,5 +67,5 @@ export function halves(messages: readonly OutgoingMessage[]): OutgoingMessage[][
 }
 
 function totalSize(messages: readonly OutgoingMessage[]): number {
-  return messages.reduce((total, message) => total + sizeOf(message), 0);
+  return messages.reduce((total, message) => total + bytesOfMessage(message), 0);
 }

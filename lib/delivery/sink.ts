@@ -4,7 +4,7 @@ import { UsageError } from "../config/usage_error.ts";
 import { describeTopic, kafkaAccess } from "../kafka/access.ts";
 import type { Listener } from "../kafka/kafka.ts";
 import { openHealthily } from "../kafka/open_healthily.ts";
-import type { KeyRing } from "../net/key_ring.ts";
+import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Sink } from "./delivery.ts";
 import { LineSink } from "./line_sink.ts";
 import { TopicSink } from "./topic_sink.ts";
@@ -17,7 +17,7 @@ export interface SinkPlan {
   /** Where metrics will go, for a person. */
   readonly description: string;
   /** The certificates for connections there; null: there are none. */
-  readonly keys: KeyRing | null;
+  readonly certificateStore: CertificateStore | null;
   /** Begins to connect, without waiting for it; `health` hears whether it can be reached. */
   open(listener: Listener, health: Health): Sink;
 }
@@ -27,7 +27,13 @@ export async function planSink(
   { kafka }: ProducerSettings,
   print: (text: string) => Promise<void>,
 ): Promise<SinkPlan> {
-  if (kafka === null) return { description: "standard output", keys: null, open: () => new LineSink(print) };
+  if (kafka === null) {
+    return {
+      description: "standard output",
+      certificateStore: null,
+      open: () => new LineSink(print),
+    };
+  }
   const access = await kafkaAccess(kafka);
   if (!access.client.compressions.includes(kafka.compression)) {
     throw new UsageError([
@@ -38,7 +44,7 @@ export async function planSink(
   const options = { ...access.options, partitions: kafka.partitions, compression: kafka.compression };
   return {
     description: describeTopic(access),
-    keys: access.keys,
+    certificateStore: access.certificateStore,
     open(listener, health) {
       const open = (signal: AbortSignal) => (listen: Listener) => access.client.openProducer(options, listen, signal);
       return new TopicSink((signal) => openHealthily(open(signal), listener, health), (event, isTrouble) => {

@@ -9,7 +9,7 @@ import {
 } from "../kafka/kafka.ts";
 import { encodeMetric, type Metric } from "../metric.ts";
 import type { Sink } from "./delivery.ts";
-import { halves, PieceSize, sizeOf } from "./piece_size.ts";
+import { bytesOfMessage, halves, PieceSize } from "./piece_size.ts";
 import { RefusalReport } from "./refusal_report.ts";
 import { shortened } from "./shorten.ts";
 
@@ -70,7 +70,7 @@ export class TopicSink implements Sink {
       dropped += unwanted.length - kept.length;
       const [first] = kept;
       if (first === undefined) break;
-      this.#note(this.#report.refusesAll(first.refusal, sizeOf(first.message)), true);
+      this.#note(this.#report.refusesAll(first.refusal, bytesOfMessage(first.message)), true);
       await pause(attempt, giveUp);
       giveUp.throwIfAborted();
       pieces = kept.map(({ message }) => [message]);
@@ -148,7 +148,7 @@ export class TopicSink implements Sink {
 
   /** Leaves a metric out, where it is the metric that is at fault; false where all are refused alike. */
   #drop({ message, refusal }: Unwanted): boolean {
-    const size = sizeOf(message);
+    const size = bytesOfMessage(message);
     const isLarge = refusal.remedy === "split" && size > ORDINARY;
     if (!isLarge && (!this.#hasTaken || this.#inARow >= MOST_IN_A_ROW)) return false;
     this.#inARow++;

@@ -1,10 +1,10 @@
 import {
   type Assignment,
+  type ConsumerSession,
   type IncomingMessage,
   type KafkaConsumer,
   KEPT_BYTES,
   type Position,
-  type Reading,
 } from "../kafka/kafka.ts";
 import { type Line, readLines } from "./lines.ts";
 
@@ -25,7 +25,7 @@ export class LineConsumer implements KafkaConsumer {
   }
 
   /** Gives a single reading. It ends with the input; whoever wants it to end earlier ends the input. */
-  async *readings(position: Position): AsyncGenerator<Reading, void> {
+  async *readings(position: Position): AsyncGenerator<ConsumerSession, void> {
     const positions = await position(this.assignment);
     let ended = false;
     async function* messages(lines: AsyncIterable<Line>) {

@@ -6,7 +6,7 @@ import type { ConsumerSettings } from "../config/settings.ts";
 import { describeTopic, kafkaAccess } from "../kafka/access.ts";
 import type { KafkaConsumer, Listener } from "../kafka/kafka.ts";
 import { openHealthily } from "../kafka/open_healthily.ts";
-import type { KeyRing } from "../net/key_ring.ts";
+import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Store } from "../postgres/store.ts";
 import { LineConsumer } from "./line_consumer.ts";
 
@@ -24,7 +24,7 @@ export interface SourcePlan {
   /** What it is, for a person. */
   readonly description: string;
   /** The certificates for connections there; null: there are none. */
-  readonly keys: KeyRing | null;
+  readonly certificateStore: CertificateStore | null;
   /** True where what is not stored can be read again. */
   readonly isLasting: boolean;
   /** Waits for a broker that is away; null where it was told to stop first. `health` hears whether it can be reached. */
@@ -40,7 +40,7 @@ export async function planSource({ kafka }: ConsumerSettings): Promise<SourcePla
   const options = { ...access.options, group: kafka.group, start: kafka.start };
   return {
     description: `${describeTopic(access)}, group ${kafka.group}`,
-    keys: access.keys,
+    certificateStore: access.certificateStore,
     isLasting: true,
     async open(listener, health, { stop }) {
       try {
@@ -58,7 +58,7 @@ function standardInput(): SourcePlan {
   const topicId = `stdin-${randomUUID()}`;
   return {
     description: "standard input",
-    keys: null,
+    certificateStore: null,
     isLasting: false,
     open: (_listener, _health, program) =>
       Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),

@@ -4,16 +4,16 @@ import { unlessAborted } from "../async/unless_aborted.ts";
 import type {
   AssignedPartition,
   Assignment,
+  ConsumerSession,
   IncomingMessage,
   KafkaConsumer,
   Positions,
-  Reading,
 } from "../kafka/kafka.ts";
 import { decodeMetric, isRejection, type Metric, type Rejection } from "../metric.ts";
-import { remedyFor } from "../postgres/database.ts";
-import type { Entry, Sheet, Source, Span, Store } from "../postgres/store.ts";
-import { Holes } from "./holes.ts";
-import { Progress } from "./progress.ts";
+import { classifyError } from "../postgres/database.ts";
+import type { EncodedBatch, Entry, OffsetRange, Source, Store } from "../postgres/store.ts";
+import { OffsetGaps } from "./offset_gaps.ts";
+import { OffsetTracker } from "./offset_tracker.ts";
 
 /** What a person wants to know of a transfer. */
 export interface TransferEvents {
@@ -22,7 +22,7 @@ export interface TransferEvents {
   /** It answers again, after so many seconds. */
   recovered(seconds: number): void;
   /** Messages are read from now on, from the marks. */
-  began(reading: Reading): void;
+  began(reading: ConsumerSession): void;
   /** A batch is in the table. */
   stored(batch: StoredBatch): void;
   /** So many messages came again that were read already, or are below their mark. */
@@ -60,10 +60,10 @@ export interface TransferOptions {
  */
 export async function transfer(consumer: KafkaConsumer, store: Store, options: TransferOptions): Promise<void> {
   const resume = new Resumption(store, options);
-  const holes = new Holes();
+  const gaps = new OffsetGaps();
   const again = { why: "", times: 0 };
   for await (const reading of consumer.readings((assignment) => resume.position(assignment), options.stop)) {
-    const reopened = await storeReading(reading, consumer, store, holes, options);
+    const reopened = await storeReading(reading, consumer, store, gaps, options);
     if (reopened === null) continue;
     options.events.reopened(reopened);
     again.times = reopened === again.why ? again.times + 1 : 0;
@@ -75,8 +75,8 @@ export async function transfer(consumer: KafkaConsumer, store: Store, options: T
 
 /** Messages that came together, ready to be stored. */
 interface Arrival {
-  readonly sheet: Sheet;
-  readonly spans: ReadonlyMap<number, Span>;
+  readonly batch: EncodedBatch;
+  readonly spans: ReadonlyMap<number, OffsetRange>;
   /** Why the reading cannot go on behind them. */
   readonly gap: string | null;
 }
@@ -86,26 +86,26 @@ const READ_AHEAD = 1024 * 1024;
 
 /** A message weighs more in memory than its bytes; and replays, of which nothing is stored, weigh something too. */
 const MEASURE: Measure<Arrival> = {
-  count: ({ sheet }) => sheet.entries.length,
-  weigh: ({ sheet }) => sheet.bytes + 100 * (sheet.entries.length + 1),
+  count: ({ batch: batch }) => batch.entries.length,
+  weigh: ({ batch: batch }) => batch.bytes + 100 * (batch.entries.length + 1),
   most: READ_AHEAD,
 };
 
 /** Stores one reading to its end (null), or until it must be begun anew (why). */
 async function storeReading(
-  reading: Reading,
+  reading: ConsumerSession,
   consumer: KafkaConsumer,
   store: Store,
-  holes: Holes,
+  gaps: OffsetGaps,
   options: TransferOptions,
 ): Promise<string | null> {
   const { assignment } = reading;
   const positions = new Map(reading.positions);
   options.events.began(reading);
   let cause: BatchCause = "end";
-  const source = arrivals(reading, store, holes, options);
+  const source = arrivals(reading, store, gaps, options);
   for await (const batch of batches(source, options.limits, MEASURE, (why) => cause = why)) {
-    const sheets = batch.map(({ sheet }) => sheet);
+    const sheets = batch.map(({ batch: batch }) => batch);
     const spans = joinSpans(batch);
     if (spans.size > 0) {
       const began = performance.now();
@@ -126,7 +126,7 @@ async function storeReading(
 }
 
 /** When the newest of the metrics was made, in milliseconds since 1970; NaN where there is none. */
-function newestOf(sheets: readonly Sheet[]): number {
+function newestOf(sheets: readonly EncodedBatch[]): number {
   // They come in about the order they were made in: the last one will do.
   for (const { entries } of sheets.toReversed()) {
     const last = entries.findLast(({ content }) => !isRejection(content));
@@ -137,19 +137,19 @@ function newestOf(sheets: readonly Sheet[]): number {
 
 /** Reads messages as metrics, as they come; ends behind the first hole that is not believed. */
 async function* arrivals(
-  reading: Reading,
+  reading: ConsumerSession,
   store: Store,
-  holes: Holes,
+  gaps: OffsetGaps,
   { stop, events }: TransferOptions,
 ): AsyncGenerator<Arrival, void> {
-  const progress = new Progress(reading.positions);
+  const tracker = new OffsetTracker(reading.positions);
   const isLawful = ({ partition, since = Infinity }: IncomingMessage, to: number) => {
-    const from = progress.positions.get(partition);
+    const from = tracker.positions.get(partition);
     return from !== undefined &&
-      (reading.sparse === true || holes.isLawful(reading, { partition, from, to, since }, stop));
+      (reading.sparse === true || gaps.isLawful(reading, { partition, from, to, since }, stop));
   };
   for await (const messages of reading.messages) {
-    const { entries, gap } = await accept(messages, progress, isLawful);
+    const { entries, gap } = await accept(messages, tracker, isLawful);
     if (gap === null && entries.length < messages.length) events.replayed(messages.length - entries.length);
     for (const { partition, offset, unreadable } of messages) {
       const entry = unreadable && entries.find((each) => each.partition === partition && each.offset === offset);
@@ -157,14 +157,14 @@ async function* arrivals(
         events.lost(`partition ${partition}: ${entry.content.reason}`);
       }
     }
-    yield { sheet: store.sheet(entries), spans: progress.takeSpans(), gap };
+    yield { batch: store.sheet(entries), spans: tracker.takeSpans(), gap };
     if (gap !== null) return;
   }
 }
 
 /** From the first start to the last end of each partition. */
-function joinSpans(batch: readonly Arrival[]): Map<number, Span> {
-  const joined = new Map<number, Span>();
+function joinSpans(batch: readonly Arrival[]): Map<number, OffsetRange> {
+  const joined = new Map<number, OffsetRange>();
   for (const [partition, { start, next }] of batch.flatMap(({ spans }) => [...spans])) {
     joined.set(partition, { start: joined.get(partition)?.start ?? start, next });
   }
@@ -174,27 +174,27 @@ function joinSpans(batch: readonly Arrival[]): Map<number, Span> {
 /** The messages that are to be stored, up to the first behind a hole that is not lawful. */
 async function accept(
   messages: readonly IncomingMessage[],
-  progress: Progress,
+  tracker: OffsetTracker,
   isLawful: (message: IncomingMessage, first: number) => Promise<boolean> | boolean,
 ): Promise<{ entries: Entry[]; gap: string | null }> {
   const entries: Entry[] = [];
   for (const message of messages) {
     const { partition, offset, key, value } = message;
-    const first = firstOf(message, progress);
-    const arrival = progress.judge(partition, first);
+    const first = firstOf(message, tracker);
+    const arrival = tracker.judge(partition, first);
     if (arrival === "replay") continue;
     if (arrival === "gap" && !(await isLawful(message, first))) {
-      const gap = `partition ${partition} went on at offset ${first} instead of ${progress.positions.get(partition)}`;
+      const gap = `partition ${partition} went on at offset ${first} instead of ${tracker.positions.get(partition)}`;
       return { entries, gap };
     }
-    progress.pass(partition, offset);
+    tracker.pass(partition, offset);
     entries.push({ partition, offset, key, value, content: read(message, first) });
   }
   return { entries, gap: null };
 }
 
 /** The first offset that a message stands for and that has not been passed yet. */
-function firstOf({ partition, offset, unreadable }: IncomingMessage, { positions }: Progress): number {
+function firstOf({ partition, offset, unreadable }: IncomingMessage, { positions }: OffsetTracker): number {
   if (unreadable === undefined) return offset;
   return Math.max(unreadable.first, Math.min(positions.get(partition) ?? offset, offset));
 }
@@ -307,7 +307,7 @@ async function waitFor<T>(work: () => Promise<T>, { giveUp, events }: TransferOp
   };
   const tries = retry(attempt, {
     signal: giveUp,
-    isPassing: (error) => remedyFor(error) === "wait",
+    isPassing: (error) => classifyError(error) === "wait",
     onWait: (error) => events.waiting(error),
     onRecovery: (seconds) => events.recovered(seconds),
   });

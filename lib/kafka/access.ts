@@ -2,7 +2,7 @@ import { saslPrep } from "../config/saslprep.ts";
 import type { Login } from "../config/setting_types.ts";
 import type { KafkaSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { KeyRing } from "../net/key_ring.ts";
+import { CertificateStore } from "../net/certificate_store.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
 import type { KafkaClient, KafkaOptions } from "./kafka.ts";
 import { loadClient } from "./load_client.ts";
@@ -12,7 +12,7 @@ export interface KafkaAccess {
   readonly client: KafkaClient;
   readonly options: KafkaOptions;
   /** What `options` has for TLS, to be followed; null: without TLS. */
-  readonly keys: KeyRing | null;
+  readonly certificateStore: CertificateStore | null;
 }
 
 /** Makes of the settings what the clients take; connects to nothing. Throws a `UsageError` with every problem of files and client. */
@@ -26,15 +26,15 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
   });
   // librdkafka finds the system's authorities by itself.
   const needsAuthorities = ssl.enabled && ssl.caFile === null && client?.name === "javascript";
-  const ring = await KeyRing.load("Kafka", ssl, needsAuthorities ? systemAuthorities() : null);
-  if ("problems" in ring) problems.unshift(...ring.problems);
+  const certificates = await CertificateStore.load("Kafka", ssl, needsAuthorities ? systemAuthorities() : null);
+  if ("problems" in certificates) problems.unshift(...certificates.problems);
   if (client?.name === "javascript" && hasManyCommas(sasl)) problems.push(MANY_COMMAS);
-  if (client === null || "problems" in ring || problems.length > 0) throw new UsageError(problems);
-  const keys = ssl.enabled ? ring : null;
-  const tls = keys === null ? {} : { tls: keys };
+  if (client === null || "problems" in certificates || problems.length > 0) throw new UsageError(problems);
+  const certificateStore = ssl.enabled ? certificates : null;
+  const tls = certificateStore === null ? {} : { tls: certificateStore };
   return {
     client,
-    keys,
+    certificateStore: certificateStore,
     options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } },
   };
 }

@@ -105,7 +105,7 @@ export type Positions = ReadonlyMap<number, number>;
  * when the connection is lost beyond the client's own retries, or when the consumer stops; the next reading begins
  * where `position` says then. Leaving the loop over `messages` early has the same effect: it asks for a new reading.
  */
-export interface Reading {
+export interface ConsumerSession {
   readonly assignment: Assignment;
   readonly positions: Positions;
   /** Message by message it would take as long to hand them over as to decode them: they come as they arrive, several at a time. */
@@ -130,7 +130,7 @@ export interface KafkaConsumer extends AsyncDisposable {
    * do the readings. Waits, with back-off, for a broker that is away. Throws `KafkaSetupError` for what waiting cannot
    * mend, and whatever `position` throws.
    */
-  readings(position: Position, signal: AbortSignal): AsyncIterable<Reading>;
+  readings(position: Position, signal: AbortSignal): AsyncIterable<ConsumerSession>;
   /** Tells the group how far it is, as a hint for people and tools: the marks in the database decide. Never throws. */
   commit(positions: Positions): Promise<void>;
 }

@@ -1,12 +1,12 @@
 /** The partitions that the group gave to a member; `changed` aborts when that is no longer so. */
-export interface Share {
+export interface HeldPartitions {
   readonly partitions: readonly number[];
   readonly changed: AbortSignal;
 }
 
 /** What a member of a group holds, from joining to leaving. The client's callbacks write it, the readings wait for it. */
 export class Membership {
-  #share: Share | undefined;
+  #share: HeldPartitions | undefined;
   #change = new AbortController();
   #failure: unknown;
   #wake: () => void = () => {};
@@ -38,7 +38,7 @@ export class Membership {
   }
 
   /** The share, as soon as there is one. Rejects with what ended the membership, or when `signal` aborts. */
-  async share(signal: AbortSignal): Promise<Share> {
+  async share(signal: AbortSignal): Promise<HeldPartitions> {
     while (this.#share === undefined) {
       if (this.failed) throw this.#failure;
       signal.throwIfAborted();

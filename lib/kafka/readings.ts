@@ -5,13 +5,13 @@ import type { Start } from "../config/setting_types.ts";
 import type {
   AssignedPartition,
   Assignment,
+  ConsumerSession,
   IncomingMessage,
   KafkaSetupError,
   Position,
   Positions,
-  Reading,
 } from "./kafka.ts";
-import { isPassing, type Troubles } from "./setup.ts";
+import { isPassing, type StatusReporter } from "./setup.ts";
 
 /** A share of the group with all that is known of its partitions. */
 export interface Described {
@@ -45,18 +45,18 @@ export interface Group<D extends Described> {
 export async function* readings<D extends Described>(
   group: Group<D>,
   position: Position,
-  troubles: Troubles,
+  status: StatusReporter,
   signal: AbortSignal,
-): AsyncGenerator<Reading, void> {
+): AsyncGenerator<ConsumerSession, void> {
   let failures = 0;
   const fail = async (error: unknown) => {
     const setup = group.asSetupError(error);
     if (setup !== null) throw setup;
-    report(group, troubles, error);
+    report(group, status, error);
     await pause(failures, signal);
   };
   while (!signal.aborted) {
-    const described = await waitForShare(group, troubles, signal);
+    const described = await waitForShare(group, status, signal);
     if (described === null) return;
     const { changed } = described;
     const found = await lookUp(group, described, position, signal);
@@ -70,9 +70,9 @@ export async function* readings<D extends Described>(
     const { assignment, positions } = found;
     const left = new AbortController();
     const stop = AbortSignal.any([signal, changed, left.signal]);
-    const read = new Read(group.messages(described, positions, stop), troubles);
+    const read = new Read(group.messages(described, positions, stop), status);
     if (described.leaderless.length > 0) {
-      troubles.remark(`Nobody leads partition ${described.leaderless.join(", ")} of the topic: the others are read`);
+      status.remark(`Nobody leads partition ${described.leaderless.join(", ")} of the topic: the others are read`);
       void awaitLeader(group, described, left, stop);
     }
     try {
@@ -140,7 +140,7 @@ async function lookUp<D extends Described>(
 /** Null where `signal` aborts first. */
 async function waitForShare<D extends Described>(
   group: Group<D>,
-  troubles: Troubles,
+  status: StatusReporter,
   signal: AbortSignal,
 ): Promise<D | null> {
   const work = async () => {
@@ -149,7 +149,7 @@ async function waitForShare<D extends Described>(
     } catch (error) {
       const setup = group.asSetupError(error);
       // Each, since a later one may be of another kind.
-      if (setup === null && !signal.aborted) report(group, troubles, error);
+      if (setup === null && !signal.aborted) report(group, status, error);
       throw setup ?? error;
     }
   };
@@ -162,8 +162,8 @@ async function waitForShare<D extends Described>(
   }
 }
 
-function report(group: Pick<Group<Described>, "reason">, troubles: Troubles, error: unknown): void {
-  troubles.report(`Kafka gives no messages (${group.reason(error)}): trying again`);
+function report(group: Pick<Group<Described>, "reason">, status: StatusReporter, error: unknown): void {
+  status.report(`Kafka gives no messages (${group.reason(error)}): trying again`);
 }
 
 /** Asks for an offset of each of some partitions, by time: the first at that time or later, below 0 if there is none. */
@@ -228,19 +228,19 @@ export function unknownLog(partition: number): Error {
 /** One pass over messages, which just ends for the reader: why it ended is kept here. */
 class Read {
   readonly #messages: AsyncIterable<readonly IncomingMessage[]>;
-  readonly #troubles: Troubles;
+  readonly #status: StatusReporter;
   failure: unknown;
   succeeded = false;
 
-  constructor(messages: AsyncIterable<readonly IncomingMessage[]>, troubles: Troubles) {
+  constructor(messages: AsyncIterable<readonly IncomingMessage[]>, status: StatusReporter) {
     this.#messages = messages;
-    this.#troubles = troubles;
+    this.#status = status;
   }
 
   async *messages(): AsyncGenerator<readonly IncomingMessage[], void> {
     try {
       for await (const messages of this.#messages) {
-        this.#troubles.settle("Kafka gives messages again");
+        this.#status.settle("Kafka gives messages again");
         this.succeeded = true;
         yield messages;
       }

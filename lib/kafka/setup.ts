@@ -84,7 +84,7 @@ const CERTIFICATES = /certificate|SSL alert|fatal alert/i;
  * Tells a listener each trouble once, and once more only after things went well in between; or where a broker that was away
  * is back and it is certificates now, which somebody has to mend.
  */
-export class Troubles {
+export class StatusReporter {
   readonly #listener: Listener;
   #said = false;
   #saidCertificates = false;

@@ -1,6 +1,6 @@
 import { DeliveryError, KafkaSetupError, type OutgoingMessage, type Refusal } from "./kafka.ts";
 import { describeError, type ProduceError, type ProduceRemedy } from "./produce_errors.ts";
-import { refusedLogin, refusedRight, SLOW_DELIVERY, type Troubles } from "./setup.ts";
+import { refusedLogin, refusedRight, SLOW_DELIVERY, type StatusReporter } from "./setup.ts";
 
 /** What a producer sends is not taken, however long it waits: what is wrong, by the broker's name, and what mends it. */
 export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "detail">): KafkaSetupError {
@@ -28,15 +28,15 @@ export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "de
  * Makes of what was not delivered, and why, the error that `send` rejects with; tells of what is to wait. `errors` holds
  * the messages in their order.
  */
-export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, troubles: Troubles): Error {
+export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, status: StatusReporter): Error {
   const all = [...errors.values()];
   const hopeless = all.find(({ remedy }) => remedy === "stop");
   if (hopeless !== undefined) return refusedProduce(hopeless);
   const refused = new Map<OutgoingMessage, Refusal>();
   for (const [message, { name, remedy }] of errors) if (isRefusal(remedy)) refused.set(message, { name, remedy });
   const waiting = all.find(({ remedy }) => !isRefusal(remedy));
-  if (waiting !== undefined) troubles.report(notTaken(describeError(waiting)));
-  else troubles.settle(TAKEN);
+  if (waiting !== undefined) status.report(notTaken(describeError(waiting)));
+  else status.settle(TAKEN);
   const reason = describeError(waiting ?? all[0] ?? { name: "", detail: "" });
   const text = `${errors.size} messages were not confirmed by Kafka: ${reason}`;
   return new DeliveryError(text, [...errors.keys()], { refused });
@@ -53,9 +53,9 @@ export function notTaken(why: string): string {
 export const TAKEN = "Kafka takes messages again";
 
 /** Waits for a confirmation, and tells where it takes so long that somebody should look: a library that tries again says nothing. */
-export async function tellingWhereSlow<T>(confirmation: Promise<T>, troubles: Troubles): Promise<T> {
+export async function tellingWhereSlow<T>(confirmation: Promise<T>, status: StatusReporter): Promise<T> {
   const seconds = SLOW_DELIVERY / 1000;
-  const tell = () => troubles.report(notTaken(`no confirmation for ${seconds} s`));
+  const tell = () => status.report(notTaken(`no confirmation for ${seconds} s`));
   const timer = setTimeout(tell, SLOW_DELIVERY);
   try {
     return await confirmation;

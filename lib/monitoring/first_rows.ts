@@ -1,5 +1,5 @@
 import { count } from "../config/count.ts";
-import type { Reading } from "../kafka/kafka.ts";
+import type { ConsumerSession } from "../kafka/kafka.ts";
 import type { Log } from "./log.ts";
 
 /** Milliseconds after a start until it is asked why nothing is stored: brokers may take 2 s to answer. */
@@ -12,7 +12,7 @@ export interface Standing {
   /** True where it is a member of a consumer group, false where it reads standard input. */
   readonly isMember: boolean;
   /** What it reads; null: nothing yet. */
-  readonly reading: Reading | null;
+  readonly reading: ConsumerSession | null;
   /** Partition → messages that are not stored yet. Empty where nobody says so. */
   readonly lag: ReadonlyMap<number, number>;
 }

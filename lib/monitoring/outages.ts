@@ -2,7 +2,7 @@ import type { Metric } from "../metric.ts";
 import { reasonDown, stateOf } from "../postgres/up.ts";
 
 /** A host that went down, or came back. */
-export interface Change {
+export interface StateChange {
   readonly address: string;
   readonly state: "up" | "down";
   /** Why it is down, or was at first. */
@@ -22,7 +22,7 @@ export class Outages {
   }
 
   /** What has changed with this metric; null where nothing has. A host that is well from the beginning is no news. */
-  see(metric: Metric): Change | null {
+  see(metric: Metric): StateChange | null {
     const { address, checked_at } = metric;
     const state = stateOf(metric);
     const since = this.#since.get(address);

@@ -10,7 +10,7 @@ const PERIOD = 60;
 const MOST_CHANGES = 50;
 
 /** Metrics on their way to Kafka. */
-export interface Progress {
+export interface ProducerProgress {
   readonly delivered: number;
   readonly waiting: number;
 }
@@ -18,13 +18,13 @@ export interface Progress {
 /** Tells a person of the checks: at once when a host goes down or comes back, and in figures once a minute. */
 export class ProducerReport implements Disposable {
   readonly #log: Log;
-  readonly #progress: () => Progress;
+  readonly #progress: () => ProducerProgress;
   readonly #outages = new Outages();
   readonly #timer: ReturnType<typeof setInterval>;
   #period = new Period();
   #delivered = 0;
 
-  constructor(log: Log, progress: () => Progress) {
+  constructor(log: Log, progress: () => ProducerProgress) {
     this.#log = log;
     this.#progress = progress;
     this.#timer = setInterval(() => this.#summarize(), PERIOD * 1000);

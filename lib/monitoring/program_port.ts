@@ -2,7 +2,7 @@ import type { Health } from "../async/health.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import { listenSetting, type ProgramName } from "../config/settings.ts";
 import { healthText } from "../net/ask_health.ts";
-import { type HttpPort, json, openHttpPort, text } from "../net/http_port.ts";
+import { type HttpPort, json, openHttpPort, plainText } from "../net/http_port.ts";
 
 /** What a program says of itself at its port. */
 export interface Statements {
@@ -25,7 +25,7 @@ export function openProgramPort(
   statements: Statements,
 ): Promise<HttpPort> {
   return openHttpPort(address, listenSetting(program), {
-    "/healthz": () => text(200, healthText(program)),
+    "/healthz": () => plainText(200, healthText(program)),
     "/readyz": async () => {
       const { troubles } = statements.health;
       const ready = troubles.length === 0;

@@ -1,5 +1,5 @@
 /** One element of DER (ITU-T X.690): its tag, what it holds, and all of its bytes. */
-export interface Element {
+export interface KeyElement {
   readonly tag: number;
   readonly content: Uint8Array;
   readonly whole: Uint8Array;
@@ -13,7 +13,7 @@ export const OBJECT_ID = 0x06;
 export const SEQUENCE = 0x30;
 
 /** The first element of some bytes; more may follow. Throws a RangeError where it does not end within them. */
-export function firstElement(bytes: Uint8Array): Element {
+export function firstElement(bytes: Uint8Array): KeyElement {
   const [tag, first] = bytes;
   if (tag === undefined || first === undefined) throw new RangeError("DER ends too early");
   const more = first < 0x80 ? 0 : first & 0x7f;
@@ -26,8 +26,8 @@ export function firstElement(bytes: Uint8Array): Element {
 }
 
 /** The elements that some bytes are made of, one behind the other. Throws a RangeError where the last one does not end with them. */
-export function elementsOf(bytes: Uint8Array): Element[] {
-  const found: Element[] = [];
+export function elementsOf(bytes: Uint8Array): KeyElement[] {
+  const found: KeyElement[] = [];
   for (let rest = bytes; rest.length > 0; rest = rest.subarray(found.at(-1)?.whole.length)) {
     found.push(firstElement(rest));
   }
@@ -35,7 +35,7 @@ export function elementsOf(bytes: Uint8Array): Element[] {
 }
 
 /** `elementsOf`, or none where the bytes are no DER. */
-export function elementsWithin(bytes: Uint8Array): readonly Element[] {
+export function elementsWithin(bytes: Uint8Array): readonly KeyElement[] {
   try {
     return elementsOf(bytes);
   } catch {
@@ -44,7 +44,7 @@ export function elementsWithin(bytes: Uint8Array): readonly Element[] {
 }
 
 /** An object identifier as people write it: `1.2.840.113549.1.1.1`. Empty where the element is none. */
-export function objectId(element: Element | undefined): string {
+export function objectId(element: KeyElement | undefined): string {
   if (element?.tag !== OBJECT_ID) return "";
   const numbers: number[] = [];
   let number = 0;
@@ -60,7 +60,7 @@ export function objectId(element: Element | undefined): string {
 }
 
 /** A whole number of at most six bytes; NaN where the element is none. */
-export function smallNumber(element: Element | undefined): number {
+export function smallNumber(element: KeyElement | undefined): number {
   if (element?.tag !== INTEGER || element.content.length > 6) return NaN;
   return element.content.reduce((sum, byte) => sum * 256 + byte, 0);
 }

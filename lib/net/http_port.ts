@@ -41,7 +41,7 @@ export async function openHttpPort(
   const server = createServer(TIMEOUTS, async (request, response) => {
     const { status, type, body } = isOurs(request.headers.host, names)
       ? await answer(request.method, request.url, pages)
-      : text(421, `this is not the server of that name: ask by address, or write the name in ${setting}\n`);
+      : plainText(421, `this is not the server of that name: ask by address, or write the name in ${setting}\n`);
     response.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(body) }).end(body);
   });
   const open = new Set<Socket>();
@@ -100,18 +100,18 @@ async function answer(
 ): Promise<Page> {
   const path = url?.split("?")[0] ?? "";
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
-  if (page === undefined) return text(404, `no such page: ask for ${Object.keys(pages).join(", ")}\n`);
-  if (method !== "GET" && method !== "HEAD") return text(405, "only GET is answered\n");
+  if (page === undefined) return plainText(404, `no such page: ask for ${Object.keys(pages).join(", ")}\n`);
+  if (method !== "GET" && method !== "HEAD") return plainText(405, "only GET is answered\n");
   try {
     return await page();
   } catch (error) {
     // A page that fails is no reason to end the program.
-    return text(500, `${(error as Error).message}\n`);
+    return plainText(500, `${(error as Error).message}\n`);
   }
 }
 
 /** A page of plain text. */
-export function text(status: number, body: string): Page {
+export function plainText(status: number, body: string): Page {
   return { status, type: "text/plain; charset=utf-8", body };
 }
 

@@ -1,5 +1,5 @@
 import { createDecipheriv, pbkdf2Sync } from "node:crypto";
-import { type Element, elementsWithin, objectId, OCTET_STRING, smallNumber } from "./der.ts";
+import { elementsWithin, type KeyElement, objectId, OCTET_STRING, smallNumber } from "./der.ts";
 
 /** How a private key is encrypted, as far as it matters for opening it. */
 export interface Scheme {
@@ -61,7 +61,7 @@ export function schemeOf(bytes: Uint8Array): Scheme {
 }
 
 /** RFC 8018, appendix A.4. */
-function pbes2(parameters: Element, data: Uint8Array): Scheme {
+function pbes2(parameters: KeyElement, data: Uint8Array): Scheme {
   const [derivation, encryption] = elementsWithin(parameters.content).map(({ content }) => elementsWithin(content));
   const [cipherId, iv] = encryption ?? [];
   const cipher = CIPHERS.get(objectId(cipherId));

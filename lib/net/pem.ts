@@ -1,9 +1,9 @@
 import {
   BIT_STRING,
-  type Element,
   elementsWithin,
   firstElement,
   INTEGER,
+  type KeyElement,
   objectId,
   OCTET_STRING,
   SEQUENCE,
@@ -79,11 +79,11 @@ export function labelOf(bytes: Uint8Array): string | null {
 }
 
 /** PKCS#1 has nine numbers, OpenSSL's form of a DSA key six. */
-function numbersOf(inner: readonly Element[]): string {
+function numbersOf(inner: readonly KeyElement[]): string {
   return inner.length === 6 ? "DSA PRIVATE KEY" : "RSA PRIVATE KEY";
 }
 
-function isPkcs7(element: Element | undefined): boolean {
+function isPkcs7(element: KeyElement | undefined): boolean {
   const [type] = elementsWithin(element?.content ?? new Uint8Array());
   return objectId(type).startsWith("1.2.840.113549.1.7.");
 }

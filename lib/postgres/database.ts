@@ -114,7 +114,7 @@ export const isMissingPartition = (failure: SqlFailure) =>
  * What `error` calls for (exactly-once.md, "What it rests on"). By SQLSTATE, and where the server could not be reached,
  * by the name of the failure. What is not known is "setup": better to stop and say so than to wait for ever.
  */
-export function remedyFor(error: unknown): Remedy {
+export function classifyError(error: unknown): Remedy {
   const failure = sqlFailure(error);
   if (failure === null) return isConnectionLoss(error) ? "wait" : "setup";
   const saying = poolerSaying(failure);

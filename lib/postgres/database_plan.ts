@@ -1,7 +1,7 @@
 import type { SslMode } from "../config/setting_types.ts";
 import type { ConsumerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { KeyRing } from "../net/key_ring.ts";
+import { CertificateStore } from "../net/certificate_store.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
 import type { Database } from "./database.ts";
 import { openEmbedded } from "./database/embedded.ts";
@@ -13,7 +13,7 @@ export interface DatabasePlan {
   /** What it is, for a person; no secret. */
   readonly description: string;
   /** The certificates to trust; null: they do not change. */
-  readonly keys: KeyRing | null;
+  readonly certificateStore: CertificateStore | null;
   /** A server is connected to with the first statement; an embedded database answers the queries of other programs, too. */
   open(service: QueryService): Promise<Database>;
 }
@@ -23,25 +23,25 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
   if (settings.kind === "embedded") {
     const { directory } = settings;
     const open = (service: QueryService) => openServed(directory, service);
-    return { description: `an embedded PostgreSQL in ${directory}`, keys: null, open };
+    return { description: `an embedded PostgreSQL in ${directory}`, certificateStore: null, open };
   }
   const { host, port, name, user, sslMode, sslCaFile } = settings;
-  const keys = await KeyRing.load(
+  const certificateStore = await CertificateStore.load(
     "PostgreSQL",
     { caFile: sslCaFile },
     sslCaFile === null ? authoritiesFor(sslMode) : null,
   );
-  if ("problems" in keys) throw new UsageError(keys.problems);
+  if ("problems" in certificateStore) throw new UsageError(certificateStore.problems);
   const address = {
     ...settings,
     // Asked for at each connection.
     get ca() {
-      return keys.ca ?? null;
+      return certificateStore.ca ?? null;
     },
   };
   return {
     description: `${name} at ${host}:${port} as ${user} (TLS: ${sslMode})`,
-    keys,
+    certificateStore: certificateStore,
     open: () => Promise.resolve(openPostgres(address)),
   };
 }

@@ -1,5 +1,5 @@
 /** One value of an array for PostgreSQL. */
-export type Element = string | number | boolean | null;
+export type ArrayElement = string | number | boolean | null;
 
 const NEEDS_ESCAPE = /["\\]/;
 const ESCAPED = /["\\]/g;
@@ -9,18 +9,18 @@ const ESCAPED = /["\\]/g;
  * clients make of an array, and the same for each of them: what is a text already they pass on as it is.
  * Numbers must be finite; texts must hold no U+0000, which PostgreSQL refuses.
  */
-export function arrayText(values: readonly Element[]): string {
+export function arrayText(values: readonly ArrayElement[]): string {
   return `{${elements(values)}}`;
 }
 
 /** The inside of `arrayText`, for arrays that are put together of several pieces. */
-export function elements(values: readonly Element[]): string {
+export function elements(values: readonly ArrayElement[]): string {
   // Without escapes JSON is what PostgreSQL reads too, and the runtime writes it several times faster than a loop here would.
   const json = JSON.stringify(values);
   return json.includes("\\") ? values.map(element).join(",") : json.slice(1, -1);
 }
 
-function element(value: Element): string {
+function element(value: ArrayElement): string {
   if (value === null) return "NULL";
   if (typeof value !== "string") return String(value);
   return NEEDS_ESCAPE.test(value) ? `"${value.replaceAll(ESCAPED, "\\$&")}"` : `"${value}"`;

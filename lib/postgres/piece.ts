@@ -16,22 +16,22 @@ export interface Entry {
 }
 
 /** The stretch of a partition that a batch covers, `next` excluded. `start` is the offset asked for, not the first message's. */
-export interface Span {
+export interface OffsetRange {
   readonly start: number;
   readonly next: number;
 }
 
-export type Spans = ReadonlyMap<number, Span>;
+export type OffsetRanges = ReadonlyMap<number, OffsetRange>;
 
 /** What goes to the database in one statement: messages in the order they arrived in, and how far each partition gets. */
 export interface Piece {
-  readonly spans: Spans;
+  readonly spans: OffsetRanges;
   readonly entries: readonly Entry[];
 }
 
 /** The same, with the messages in parts that are already written as the statement takes them. */
 export interface Portion<P> {
-  readonly spans: Spans;
+  readonly spans: OffsetRanges;
   readonly parts: readonly P[];
 }
 
@@ -61,13 +61,13 @@ export function join(left: Piece, right: Piece): Piece {
   return { spans, entries: [...left.entries, ...right.entries] };
 }
 
-function cutSpans(spans: Spans, left: Iterable<Entry>): [left: Spans, right: Spans] {
-  const leftSpans = new Map<number, Span>();
+function cutSpans(spans: OffsetRanges, left: Iterable<Entry>): [left: OffsetRanges, right: OffsetRanges] {
+  const leftSpans = new Map<number, OffsetRange>();
   for (const { partition, offset } of left) {
     const start = spans.get(partition)?.start ?? offset;
     leftSpans.set(partition, { start, next: offset + 1 });
   }
-  const rightSpans = new Map<number, Span>();
+  const rightSpans = new Map<number, OffsetRange>();
   for (const [partition, { start, next }] of spans) {
     const position = leftSpans.get(partition)?.next ?? start;
     if (position < next) rightSpans.set(partition, { start: position, next });
@@ -112,7 +112,7 @@ function fitting(
 
 /** Shares entries out to runs of at most `most`, unless a single entry is more. */
 export function* runs(entries: readonly Entry[], most: Most): Generator<readonly Entry[]> {
-  const sized = entries.map((entry) => ({ entries: [entry], bytes: sizeOf(entry) }));
+  const sized = entries.map((entry) => ({ entries: [entry], bytes: entriesOf(entry) }));
   for (let from = 0, to = 0; from < entries.length; from = to) {
     to = from + fitting(sized, from, most);
     yield entries.slice(from, to);
@@ -120,6 +120,6 @@ export function* runs(entries: readonly Entry[], most: Most): Generator<readonly
 }
 
 /** Bytes of key and value. */
-export function sizeOf({ key, value }: Entry): number {
+export function entriesOf({ key, value }: Entry): number {
   return (key?.length ?? 0) + (value?.length ?? 0);
 }

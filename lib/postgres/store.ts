@@ -4,8 +4,8 @@ import { indexName, lookUpIndex } from "./catalog.ts";
 import { type Database, explain, isMissingPartition, SetupError, sqlFailure } from "./database.ts";
 import { arrayText, ascii } from "./pg_text.ts";
 import { cut, type Entry, join, type Most, type Piece, type Portion, portions, runs } from "./piece.ts";
-import type { Source, Span, Spans } from "./piece.ts";
-import { joinPages, type Page, type Sheet, toPage, toSheet } from "./sheet.ts";
+import type { OffsetRange, OffsetRanges, Source } from "./piece.ts";
+import { type BatchSlice, type EncodedBatch, joinPages, toPage, toSheet } from "./encoded_batch.ts";
 import { StatementSize } from "./statement_size.ts";
 import {
   claimSql,
@@ -20,8 +20,8 @@ import {
 import { lookAgain, prepareTables, type Tables } from "./tables.ts";
 import { isRefusal, ordinaryMetric, takesCopy, takesMetric } from "./trial.ts";
 
-export type { Entry, Source, Span } from "./piece.ts";
-export type { Sheet } from "./sheet.ts";
+export type { Entry, OffsetRange, Source } from "./piece.ts";
+export type { EncodedBatch } from "./encoded_batch.ts";
 
 /** Messages stored by this store since it was opened; what somebody else had stored before is not counted. */
 export interface Counters {
@@ -134,7 +134,7 @@ export class Store {
   }
 
   /** Writes messages as the statement takes them: work that can be done while the database is busy. */
-  sheet(entries: readonly Entry[]): Sheet {
+  sheet(entries: readonly Entry[]): EncodedBatch {
     return toSheet(entries, this.#tables, { messages: this.#batchSize, bytes: MAX_STATEMENT_BYTES });
   }
 
@@ -144,15 +144,15 @@ export class Store {
    * that is a `SetupError`, and none is rejected. Takes one statement for each `batchSize` messages.
    * "reopen" where a mark is missing or stands before a span: nothing of that partition is stored then.
    */
-  async flush(source: Source, spans: ReadonlyMap<number, Span>, entries: readonly Entry[]): Promise<Outcome> {
+  async flush(source: Source, spans: ReadonlyMap<number, OffsetRange>, entries: readonly Entry[]): Promise<Outcome> {
     return await this.flushSheets(source, spans, [this.sheet(entries)]);
   }
 
   /** As `flush`, with what `sheet` has made of the messages, in their order. */
   async flushSheets(
     source: Source,
-    spans: ReadonlyMap<number, Span>,
-    sheets: readonly Sheet[],
+    spans: ReadonlyMap<number, OffsetRange>,
+    sheets: readonly EncodedBatch[],
   ): Promise<Outcome> {
     this.#strangers.clear();
     return await this.#storeInOrder(source, { spans, parts: sheets.flatMap(({ pages }) => pages) });
@@ -188,7 +188,7 @@ export class Store {
   }
 
   /** One portion after the other, the first one first: each begins where the one before it ends. */
-  async #storeInOrder(source: Source, batch: Portion<Page>): Promise<Outcome> {
+  async #storeInOrder(source: Source, batch: Portion<BatchSlice>): Promise<Outcome> {
     for (const portion of portions(batch, () => this.#most)) {
       if (await this.#store(source, this.#fit(portion)) === "reopen") return "reopen";
     }
@@ -200,13 +200,13 @@ export class Store {
   }
 
   /** A page that was written when statements were larger is written anew. */
-  #fit({ spans, parts }: Portion<Page>): Portion<Page> {
-    const isTooLarge = ({ entries }: Page) => entries.length > this.#size.now;
-    const rewrite = ({ entries }: Page) => [...runs(entries, this.#most)].map((run) => toPage(run, this.#tables));
+  #fit({ spans, parts }: Portion<BatchSlice>): Portion<BatchSlice> {
+    const isTooLarge = ({ entries }: BatchSlice) => entries.length > this.#size.now;
+    const rewrite = ({ entries }: BatchSlice) => [...runs(entries, this.#most)].map((run) => toPage(run, this.#tables));
     return { spans, parts: parts.flatMap((page) => isTooLarge(page) ? rewrite(page) : [page]) };
   }
 
-  async #store(source: Source, portion: Portion<Page>): Promise<Outcome> {
+  async #store(source: Source, portion: Portion<BatchSlice>): Promise<Outcome> {
     if (countOf(portion) > this.#size.now) return await this.#storeInOrder(source, portion);
     try {
       return await this.#run(source, portion);
@@ -221,7 +221,7 @@ export class Store {
    * Where a statement with all of a batch was refused: finds by trying what can be stored (promises.md, "Whose fault a
    * refusal is"). What is refused at the end of the batch nothing has followed yet, so the table is asked.
    */
-  async #storeParts(source: Source, { spans, parts }: Portion<Page>, error: unknown): Promise<Outcome> {
+  async #storeParts(source: Source, { spans, parts }: Portion<BatchSlice>, error: unknown): Promise<Outcome> {
     this.#throwIfSetup(error);
     await this.#tryWithoutRows(source, error);
     const state: Search = { held: NOTHING, refusals: [] };
@@ -323,12 +323,12 @@ export class Store {
     return await takesCopy(this.#database, this.#tables);
   }
 
-  #toPortion({ spans, entries }: Piece): Portion<Page> {
+  #toPortion({ spans, entries }: Piece): Portion<BatchSlice> {
     return { spans, parts: [toPage(entries, this.#tables)] };
   }
 
   /** One statement, and again where it finds metrics that were sent twice, or a table that has changed. Remembers how large a statement may be. */
-  async #run(source: Source, portion: Portion<Page>): Promise<Outcome> {
+  async #run(source: Source, portion: Portion<BatchSlice>): Promise<Outcome> {
     const began = performance.now();
     const seconds = () => (performance.now() - began) / 1000;
     const messages = countOf(portion);
@@ -347,7 +347,7 @@ export class Store {
     this.#events.ended(messages, seconds, this.#size.now, error);
   }
 
-  async #runOnce(source: Source, portion: Portion<Page>, skipRepeats = false): Promise<Outcome> {
+  async #runOnce(source: Source, portion: Portion<BatchSlice>, skipRepeats = false): Promise<Outcome> {
     try {
       return this.#judge(portion, await this.#query(source, portion, skipRepeats));
     } catch (error) {
@@ -358,14 +358,14 @@ export class Store {
     }
   }
 
-  async #query(source: Source, portion: Portion<Page>, skipRepeats: boolean): Promise<MarkRow[]> {
+  async #query(source: Source, portion: Portion<BatchSlice>, skipRepeats: boolean): Promise<MarkRow[]> {
     return await this.#database.query<MarkRow>(
       flushSql(this.#tables, skipRepeats),
       flushParameters(source, portion.spans, portion.parts.length > 0 ? portion.parts : [toPage([], this.#tables)]),
     );
   }
 
-  #judge({ spans, parts }: Portion<Page>, marks: readonly MarkRow[]): Outcome {
+  #judge({ spans, parts }: Portion<BatchSlice>, marks: readonly MarkRow[]): Outcome {
     const found = new Map(marks.map(({ partition, mark }) => [partition, Number(mark)]));
     const before = this.#counters.rejected;
     for (const page of parts) this.#count(spans, page, found);
@@ -376,7 +376,7 @@ export class Store {
     return stored ? "stored" : "reopen";
   }
 
-  #count(spans: Spans, { parts }: Page, marks: ReadonlyMap<number, number>): void {
+  #count(spans: OffsetRanges, { parts }: BatchSlice, marks: ReadonlyMap<number, number>): void {
     const isNew = newTo(spans, marks);
     const { rows, rejected, missedDropped } = this.#counters;
     const metrics = parts.metrics.filter(isNew);
@@ -470,22 +470,22 @@ interface Search {
 
 const NOTHING: Piece = { spans: new Map(), entries: [] };
 
-const hasRows = ({ parts: pages }: Portion<Page>) => pages.some(({ parts }) => parts.metrics.length > 0);
+const hasRows = ({ parts: pages }: Portion<BatchSlice>) => pages.some(({ parts }) => parts.metrics.length > 0);
 
-function countOf({ parts }: Portion<Page>): number {
+function countOf({ parts }: Portion<BatchSlice>): number {
   return parts.reduce((sum, { entries }) => sum + entries.length, 0);
 }
 
 /** True for messages that were not stored before, by the marks that the statement has found. */
-function newTo(spans: Spans, marks: ReadonlyMap<number, number>): (entry: Entry) => boolean {
+function newTo(spans: OffsetRanges, marks: ReadonlyMap<number, number>): (entry: Entry) => boolean {
   return ({ partition, offset }) => {
     const mark = marks.get(partition);
-    const span = spans.get(partition);
-    return mark !== undefined && span !== undefined && span.start <= mark && mark <= offset;
+    const range = spans.get(partition);
+    return mark !== undefined && range !== undefined && range.start <= mark && mark <= offset;
   };
 }
 
-function firstReason(spans: Spans, pages: readonly Page[], marks: ReadonlyMap<number, number>): string {
+function firstReason(spans: OffsetRanges, pages: readonly BatchSlice[], marks: ReadonlyMap<number, number>): string {
   const isNew = newTo(spans, marks);
   for (const { parts } of pages) {
     const first = parts.rejections.find(isNew);
@@ -505,7 +505,7 @@ function isOverdue(error: unknown): boolean {
 }
 
 /** The parameters of `flushSql`, in its order. */
-function flushParameters(source: Source, spans: Spans, pages: readonly Page[]): string[] {
+function flushParameters(source: Source, spans: OffsetRanges, pages: readonly BatchSlice[]): string[] {
   const writer = [...spans];
   return [
     source.topicId,

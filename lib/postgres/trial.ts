@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Metric } from "../metric.ts";
-import { type Database, remedyFor, sqlFailure } from "./database.ts";
+import { classifyError, type Database, sqlFailure } from "./database.ts";
 import { base64 } from "./pg_text.ts";
 import { COLUMNS } from "./schema.ts";
 import type { Tables } from "./tables.ts";
@@ -88,5 +88,5 @@ async function passes(database: Database, statement: string): Promise<boolean> {
 
 /** True where the server has looked at a statement and does not carry it out, for a reason that waiting does not mend. */
 export function isRefusal(error: unknown): boolean {
-  return sqlFailure(error) !== null && remedyFor(error) !== "wait";
+  return sqlFailure(error) !== null && classifyError(error) !== "wait";
 }

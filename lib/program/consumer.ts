@@ -8,9 +8,9 @@ import { allUsable } from "../config/usage_error.ts";
 import { planSource, type SourcePlan } from "../ingest/source.ts";
 import { transfer } from "../ingest/transfer.ts";
 import { describeStored } from "../monitoring/consumer_report.ts";
-import { watchConsumer } from "../monitoring/consumer_watch.ts";
-import { followKeys } from "../net/key_ring.ts";
-import { explain, remedyFor } from "../postgres/database.ts";
+import { monitorConsumer } from "../monitoring/consumer_monitor.ts";
+import { followKeys } from "../net/certificate_store.ts";
+import { classifyError, explain } from "../postgres/database.ts";
 import { type DatabasePlan, planDatabase } from "../postgres/database_plan.ts";
 import { askEmbedded, QueryError, ResultPrinter } from "../postgres/query.ts";
 import { quoteTables } from "../postgres/schema.ts";
@@ -30,7 +30,7 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
   try {
     return await consume(settings, source, database, program);
   } catch (error) {
-    if (!program.stop.aborted || remedyFor(error) !== "wait") throw error;
+    if (!program.stop.aborted || classifyError(error) !== "wait") throw error;
     program.log.warn(`${explain(error)}; what was not stored ${source.isLasting ? "is still in Kafka" : "is lost"}`);
     return source.isLasting ? 0 : 1;
   }
@@ -45,24 +45,28 @@ async function consume(
 ): Promise<number> {
   const { log, stop } = program;
   const health = new Health();
-  await using watch = await watchConsumer(listen, { health, keys: source.keys, isMember: source.isLasting }, log);
-  const { events } = watch;
+  await using monitor = await monitorConsumer(listen, {
+    health,
+    certificateStore: source.certificateStore,
+    isMember: source.isLasting,
+  }, log);
+  const { events } = monitor;
   const name = quoteTables(table).main;
   const limits = { size: batchSize, interval: batchInterval };
   log.info(
     `${source.description} → ${name} in ${place.description}, ${batchSize} at a time or every ${batchInterval} s`,
   );
-  followKeys([source.keys, place.keys], program);
+  followKeys([source.certificateStore, place.certificateStore], program);
   await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
   const store = await retry(() => Store.open(database, table, { batchSize, events }), {
     signal: stop,
-    isPassing: (error) => remedyFor(error) === "wait",
+    isPassing: (error) => classifyError(error) === "wait",
     onWait: events.waiting,
     onRecovery: events.recovered,
   });
   health.note("PostgreSQL", null);
-  watch.count(() => store.counters);
+  monitor.count(() => store.counters);
   for (const warning of store.warnings) log.warn(warning);
   if (database.remark != null) log.info(database.remark);
   await using consumer = await source.open((event) => log.warn(event), health, program);

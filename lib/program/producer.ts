@@ -2,7 +2,7 @@
 import { Bell } from "../async/bell.ts";
 import { Health } from "../async/health.ts";
 import { runtimeAuthorities } from "../check/authorities.ts";
-import { Checks } from "../check/checks.ts";
+import { CheckRunner } from "../check/check_runner.ts";
 import { CertificateJudge } from "../check/judgement.ts";
 import { openMatcher } from "../check/matching.ts";
 import { fitConcurrency, openableFor } from "../check/open_files.ts";
@@ -17,9 +17,9 @@ import { openOutbox } from "../delivery/outbox.ts";
 import { planSink, type SinkPlan } from "../delivery/sink.ts";
 import { dueTimes } from "../hosts/due_times.ts";
 import { type HostsReading, readHosts, rereadHosts } from "../hosts/hosts_file.ts";
-import { type ProducerWatch, watchProducer } from "../monitoring/producer_watch.ts";
-import { followKeys, warnOfKeys } from "../net/key_ring.ts";
-import { systemNames } from "../net/names.ts";
+import { monitorProducer, type ProducerMonitor } from "../monitoring/producer_monitor.ts";
+import { followKeys, warnOfKeys } from "../net/certificate_store.ts";
+import { systemResolver } from "../net/resolver.ts";
 import { isPrivateAddress } from "../net/private_address.ts";
 import { type Program, runProgram } from "./program.ts";
 
@@ -40,7 +40,7 @@ await runProgram("producer", readProducerSettings, async (settings, program) => 
   );
   for (const warning of reading.warnings) program.log.warn(warning);
   if (settings.mode !== "check") return await produce(settings, reading, plan, program);
-  warnOfKeys([plan.keys], program.log);
+  warnOfKeys([plan.certificateStore], program.log);
   for (const text of dueTimes(reading.hosts, Date.now())) await program.print(text);
   return 0;
 });
@@ -66,34 +66,39 @@ async function produce(
   const standings = keepsStandings ? await StandingsFile.open(settings.spool) : null;
   const recall = standings === null ? undefined : (address: string) => standings.recall(address);
   const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
-  const route = { names: systemNames(), isBlocked, certificates };
-  const checks = new Checks(
+  const route = { resolver: systemResolver(), isBlocked, certificates };
+  const checks = new CheckRunner(
     reading.hosts,
     { recall, ...settings, ...route, concurrency, isOnce, userAgent: USER_AGENT, matcher },
     AbortSignal.any([stop, failed.signal]),
     AbortSignal.any([afterStop(CHECKS_LIMIT), failed.signal]),
   );
   const health = new Health();
-  await using watch = await watchProducer(settings.listen, { checks, outbox, health, keys: plan.keys }, log);
+  await using monitor = await monitorProducer(settings.listen, {
+    checks,
+    outbox,
+    health,
+    certificateStore: plan.certificateStore,
+  }, log);
   const hosts = count(reading.hosts.length, "host");
   const hasCron = reading.hosts.some(({ frequency }) => frequency.kind === "cron");
   const zone = hasCron ? `; cron expressions are in ${settings.timeZone}` : "";
   log.info(`${settings.hostsFile}: ${hosts} → ${plan.description}; ${describeFirst(checks)}${zone}`);
-  followKeys([plan.keys], program);
+  followKeys([plan.certificateStore], program);
   await using sink = plan.open((event) => log.warn(event), health);
   using _backlog = watchBacklog(() => outbox.figures, log);
   const giveUp = AbortSignal.any([afterStop(DELIVERY_LIMIT), late.signal]);
   const delivery = deliver(outbox, sink, giveUp).catch((error: unknown) => failed.abort(error));
 
   if (!isOnce && settings.hostsFile !== "-") {
-    follow(settings, reading, checks, watch, program).catch((error: unknown) => failed.abort(error));
+    follow(settings, reading, checks, monitor, program).catch((error: unknown) => failed.abort(error));
   }
   const isChecked = new AbortController();
   const standingsKept = standings?.follow(() => checks.standings(), isChecked.signal);
   let missed = 0;
   for await (const metric of checks) {
     if (metric.error === "missed") missed++;
-    watch.see(metric);
+    monitor.see(metric);
     outbox.push(metric);
   }
   outbox.end();
@@ -122,8 +127,8 @@ async function produce(
 async function follow(
   settings: ProducerSettings,
   reading: HostsReading,
-  checks: Checks,
-  watch: ProducerWatch,
+  checks: CheckRunner,
+  monitor: ProducerMonitor,
   { log, stop, onHangUp }: Program,
 ): Promise<void> {
   const name = settings.hostsFile;
@@ -142,7 +147,7 @@ async function follow(
     for (const warning of warnings) log.warn(warning);
     const { added, removed, changed } = checks.replace(hosts);
     const kept = new Set(hosts.map(({ address }) => address));
-    watch.forget(known.map(({ address }) => address).filter((address) => !kept.has(address)));
+    monitor.forget(known.map(({ address }) => address).filter((address) => !kept.has(address)));
     known = hosts;
     const news = `${name}: read again, ${
       count(hosts.length, "host")
@@ -163,7 +168,7 @@ function resultOf({ made, delivered, kept, dropped }: Figures, missed: number): 
   return parts.join(", ");
 }
 
-function describeFirst({ firstDue }: Checks): string {
+function describeFirst({ firstDue }: CheckRunner): string {
   if (firstDue === null) return "none of them belongs to this shard";
   return `the first check is due ${new Date(firstDue).toISOString()}`;
 }

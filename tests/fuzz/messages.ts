@@ -17,7 +17,7 @@ import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { arrayText } from "../../lib/postgres/pg_text.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
-import { type Entry, type Span, Store } from "../../lib/postgres/store.ts";
+import { type Entry, type OffsetRange, Store } from "../../lib/postgres/store.ts";
 import { postgresMissing, startPostgres } from "../support/postgres.ts";
 import type { Random } from "../support/random.ts";
 import { madeUpMessage, type Message } from "./messages/made_up.ts";
@@ -155,7 +155,7 @@ class Messages implements OpenTarget {
     await store.claim(source, position);
     for (let at = 0; at < tried.length;) {
       const entries = tried.slice(at, at + this.#random.between(1, MOST_MESSAGES));
-      const spans = new Map<number, Span>();
+      const spans = new Map<number, OffsetRange>();
       for (const { partition, offset } of entries) {
         spans.set(partition, { start: position.get(partition) as number, next: offset + 1 });
       }

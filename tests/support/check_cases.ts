@@ -1,4 +1,4 @@
-import { type Phase, PHASES } from "../../lib/check/stopwatch.ts";
+import { type Phase, PHASES } from "../../lib/check/timings.ts";
 import type { Metric } from "../../lib/metric.ts";
 import type { Runtime } from "./programs.ts";
 

@@ -9,7 +9,7 @@ import { openMatcher } from "../../lib/check/matching.ts";
 import { denoCertificatesFile } from "../../lib/config/settings.ts";
 import { parseHosts } from "../../lib/hosts/hosts.ts";
 import type { Metric } from "../../lib/metric.ts";
-import { type NamesOptions, systemNames } from "../../lib/net/names.ts";
+import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 import { isPrivateAddress } from "../../lib/net/private_address.ts";
 
 /** What to check, and how. */
@@ -24,7 +24,7 @@ export interface Target {
 
 /** Everything that a run needs. */
 export interface Order {
-  readonly names: NamesOptions;
+  readonly names: ResolverOptions;
   readonly targets: readonly Target[];
 }
 
@@ -37,7 +37,7 @@ export interface Checked {
 }
 
 const order = JSON.parse(await text(stdin)) as Order;
-const names = systemNames(order.names);
+const resolver = systemResolver(order.names);
 const matcher = openMatcher();
 const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
 
@@ -47,7 +47,15 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
   const isBlocked = blocked === "private"
     ? isPrivateAddress
     : blocked && ((address: string) => blocked.includes(address));
-  const options = { timeout, location: "here", userAgent: "check-test", names, isBlocked, matcher, certificates };
+  const options = {
+    timeout,
+    location: "here",
+    userAgent: "check-test",
+    resolver: resolver,
+    isBlocked,
+    matcher,
+    certificates,
+  };
   const metric = await check(host, new Date(0), options, new AbortController().signal);
   return { name, metric, memory: memoryUsage().rss };
 }

@@ -1,10 +1,10 @@
-import type { NamesOptions } from "../../lib/net/names.ts";
+import type { ResolverOptions } from "../../lib/net/resolver.ts";
 import type { Certificates } from "./certificates.ts";
 import type { World } from "./check_cases.ts";
 import { PAGES } from "./check_pages.ts";
-import { openDeafPort } from "./deaf.ts";
+import { openUnresponsivePort } from "./unresponsive_port.ts";
 import { type Answer, type NameServer, openNameServer } from "./name_server.ts";
-import { namesFolder } from "./names_folder.ts";
+import { namesFolder } from "./resolver_folder.ts";
 import { answer, openSite, type Page, refusedPort, type Site } from "./site.ts";
 
 /** Milliseconds that everything slow takes. */
@@ -104,16 +104,16 @@ export interface CheckWorld extends AsyncDisposable {
   readonly sites: Readonly<Record<string, Site>> & Awaited<ReturnType<typeof openSites>>;
   readonly places: World;
   readonly nameServer: NameServer;
-  readonly names: NamesOptions;
+  readonly names: ResolverOptions;
 }
 
 export async function openWorld(certificates: Certificates): Promise<CheckWorld> {
   const stack = new AsyncDisposableStack();
   const sites = await openSites(certificates);
   for (const site of Object.values(sites)) stack.use(site);
-  const deaf = stack.use(await openDeafPort("127.0.0.1"));
-  const lateAccept = stack.use(await openDeafPort("127.0.0.1"));
-  stack.use(await openDeafPort("::1", sites.dualStack.port));
+  const port = stack.use(await openUnresponsivePort("127.0.0.1"));
+  const lateAccept = stack.use(await openUnresponsivePort("127.0.0.1"));
+  stack.use(await openUnresponsivePort("::1", sites.dualStack.port));
   const nameServer = stack.use(await openNameServer(zoneOf(() => lateAccept.listen())));
   const folder = stack.use(namesFolder({
     hosts: "127.0.0.1 localhost\n127.0.0.1 Listed.test # a name of this machine's own\n",
@@ -126,7 +126,7 @@ export async function openWorld(certificates: Certificates): Promise<CheckWorld>
   });
   const places = {
     ...Object.fromEntries(placed),
-    deaf: `127.0.0.1:${deaf.port}`,
+    deaf: `127.0.0.1:${port.port}`,
     lateAccept: `127.0.0.1:${lateAccept.port}`,
     refused: `127.0.0.1:${await refusedPort()}`,
   } as World;

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { decodeMetric } from "../../lib/metric.ts";
-import { type Database, explain, remedyFor } from "../../lib/postgres/database.ts";
+import { classifyError, type Database, explain } from "../../lib/postgres/database.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
 import { Store } from "../../lib/postgres/store.ts";
@@ -22,7 +22,7 @@ async function store(target: Target): Promise<Stored> {
     await using database = "folder" in target ? await openEmbedded(target.folder) : openPostgres(target);
     return await storeTwice(database);
   } catch (error) {
-    return { remedy: remedyFor(error), explanation: explain(error) };
+    return { remedy: classifyError(error), explanation: explain(error) };
   }
 }
 

@@ -1,10 +1,10 @@
 import type {
   Assignment,
+  ConsumerSession,
   IncomingMessage,
   KafkaConsumer,
   Position,
   Positions,
-  Reading,
 } from "../../lib/kafka/kafka.ts";
 
 interface Log {
@@ -65,7 +65,7 @@ export class MemoryTopic implements KafkaConsumer {
     this.#wake = Promise.withResolvers();
   }
 
-  async *readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
+  async *readings(position: Position, signal: AbortSignal): AsyncGenerator<ConsumerSession, void> {
     signal.addEventListener("abort", () => this.wake(), { once: true });
     while (!signal.aborted) {
       const assignment = this.#assignment();

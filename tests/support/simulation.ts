@@ -1,4 +1,11 @@
-import { type Loss, type Moment, type Recall, type Standing, Timetable, type Turn } from "../../lib/check/timetable.ts";
+import {
+  type MissedRun,
+  type Moment,
+  type Recall,
+  type ScheduledRun,
+  Scheduler,
+  type Standing,
+} from "../../lib/check/scheduler.ts";
 import { type Host, parseHosts } from "../../lib/hosts/hosts.ts";
 
 /** Milliseconds that a check of a quick host takes at most. */
@@ -29,7 +36,7 @@ export interface Course {
 }
 
 interface Running {
-  readonly turn: Turn;
+  readonly run: ScheduledRun;
   /** On the steady clock. */
   readonly end: number;
   readonly standing: Standing;
@@ -39,12 +46,12 @@ interface Running {
 /** Runs a timetable on a clock that is only a number: hours pass in no time, and may jump. */
 export class Simulation {
   readonly begun: Begun[] = [];
-  readonly losses: Loss[] = [];
+  readonly missed: MissedRun[] = [];
   /** Of those begun: the checks that tell nothing. */
   readonly unsound = new Set<Begun>();
   /** Of those begun: the checks that were given up for others. */
   readonly gaveWay = new Set<Begun>();
-  readonly timetable: Timetable;
+  readonly scheduler: Scheduler;
   /** How often the timetable was asked: a hot loop would be seen. */
   turns = 0;
   /** The most checks under way at a time, of one host and of all. */
@@ -64,9 +71,9 @@ export class Simulation {
     } = {},
   ) {
     this.#course = course;
-    this.timetable = once
-      ? Timetable.once(hosts, concurrency, this.now)
-      : new Timetable(hosts, concurrency, this.now, recall);
+    this.scheduler = once
+      ? Scheduler.once(hosts, concurrency, this.now)
+      : new Scheduler(hosts, concurrency, this.now, recall);
   }
 
   /** Lets so many milliseconds pass on both clocks. */
@@ -75,7 +82,7 @@ export class Simulation {
     this.#turn();
     while (true) {
       const next = Math.min(
-        this.now.steady + Math.max(0, Math.min(this.timetable.next, this.timetable.nextToGiveWay) - this.now.wall),
+        this.now.steady + Math.max(0, Math.min(this.scheduler.next, this.scheduler.nextToGiveWay) - this.now.wall),
         this.#running[0]?.end ?? Infinity,
         this.now.steady + 1000,
       );
@@ -96,8 +103,8 @@ export class Simulation {
 
   /** The due times of a host (not cron) that were checked, that were lost and told one by one, and that were summed up. */
   dueTimes(address: string): { readonly checked: number[]; readonly lost: number[]; readonly summed: number[] } {
-    const losses = this.losses.filter(({ host }) => host.address === address);
-    const timesOf = ({ host: { frequency }, first, count }: Loss) =>
+    const missed = this.missed.filter(({ host }) => host.address === address);
+    const timesOf = ({ host: { frequency }, first, count }: MissedRun) =>
       Array.from(
         { length: count },
         (_, index) => first + index * (frequency.kind === "interval" ? frequency.interval : NaN),
@@ -107,8 +114,8 @@ export class Simulation {
         each.address === address && !this.unsound.has(each) && !this.gaveWay.has(each)
       )
         .map(({ scheduledAt }) => scheduledAt),
-      lost: losses.filter(({ summary }) => summary === null).flatMap(timesOf),
-      summed: losses.filter(({ summary }) => summary !== null).flatMap(timesOf),
+      lost: missed.filter(({ summary }) => summary === null).flatMap(timesOf),
+      summed: missed.filter(({ summary }) => summary !== null).flatMap(timesOf),
     };
   }
 
@@ -116,10 +123,10 @@ export class Simulation {
   close(): this {
     while (this.#running[0] !== undefined) {
       this.#pass(Math.max(0, this.#running[0].end - this.now.steady));
-      this.timetable.close();
+      this.scheduler.close();
       this.#turn();
     }
-    this.timetable.close();
+    this.scheduler.close();
     this.#turn();
     return this;
   }
@@ -132,34 +139,34 @@ export class Simulation {
     this.turns++;
     for (let first = this.#running[0]; first !== undefined && first.end <= this.now.steady; first = this.#running[0]) {
       this.#running.shift();
-      if (!this.timetable.release(first.turn, first.standing, this.now)) this.unsound.add(first.begun);
+      if (!this.scheduler.release(first.run, first.standing, this.now)) this.unsound.add(first.begun);
     }
-    this.timetable.advance(this.now);
+    this.scheduler.advance(this.now);
     do {
-      for (let turn = this.timetable.take(); turn !== undefined; turn = this.timetable.take()) this.#begin(turn);
+      for (let run = this.scheduler.take(); run !== undefined; run = this.scheduler.take()) this.#begin(run);
     } while (this.#giveWay());
-    this.losses.push(...this.timetable.takeLosses());
+    this.missed.push(...this.scheduler.takeLosses());
   }
 
   /** Gives up a check for another; false where none has to. */
   #giveWay(): boolean {
-    const turn = this.timetable.giveWay();
-    const place = this.#running.findIndex((each) => each.turn === turn);
-    if (turn === undefined) return false;
+    const run = this.scheduler.giveWay();
+    const place = this.#running.findIndex((each) => each.run === run);
+    if (run === undefined) return false;
     for (const { begun } of this.#running.splice(place, 1)) this.gaveWay.add(begun);
     return true;
   }
 
-  #begin(turn: Turn): void {
-    const { address } = turn.host;
-    const begun = { address, scheduledAt: turn.scheduledAt, at: this.now };
+  #begin(run: ScheduledRun): void {
+    const { address } = run.host;
+    const begun = { address, scheduledAt: run.scheduledAt, at: this.now };
     this.begun.push(begun);
     const { takes, fails = false } = this.#course(address);
     const end = this.now.steady + takes;
     const place = this.#running.findLastIndex((other) => other.end <= end);
     const standing = takes <= SLOW ? "quick" : fails ? "suspect" : "slow";
-    this.#running.splice(place + 1, 0, { turn, end, standing, begun });
-    const ofOne = this.#running.filter((other) => other.turn.host.address === address).length;
+    this.#running.splice(place + 1, 0, { run: run, end, standing, begun });
+    const ofOne = this.#running.filter((other) => other.run.host.address === address).length;
     this.mostOfOne = Math.max(this.mostOfOne, ofOne);
     this.most = Math.max(this.most, this.#running.length);
   }

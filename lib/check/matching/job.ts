@@ -1,4 +1,4 @@
-import type { Question } from "./worker.ts";
+import type { MatchQuestion } from "./worker.ts";
 
 /** Why a body could not be matched, for a person; and what the check then is. */
 export class Unmatched {
@@ -14,7 +14,7 @@ export class Unmatched {
 
 /** A body to match in a worker. */
 export interface Job {
-  readonly question: Question;
+  readonly question: MatchQuestion;
   /** Whose body it is. */
   readonly who: string;
   /** Seconds that it may take, and as long again that it may wait. */

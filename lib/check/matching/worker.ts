@@ -3,7 +3,7 @@ import { patternsOf } from "../../hosts/pattern.ts";
 import { textOf, type UnknownCharset } from "./text.ts";
 
 /** A body to match. */
-export interface Question {
+export interface MatchQuestion {
   /** Of the pattern, in RE2 syntax. */
   readonly source: string;
   /**
@@ -29,7 +29,7 @@ export function startWorker(file: string = import.meta.url): Worker {
 
 function serve(port: NonNullable<typeof parentPort>): void {
   const patternOf = patternsOf();
-  port.on("message", async ({ source, bytes, contentType }: Question) => {
+  port.on("message", async ({ source, bytes, contentType }: MatchQuestion) => {
     port.postMessage("begun" satisfies Message);
     const text = await textOf(new Uint8Array(bytes), contentType);
     port.postMessage((typeof text === "string" ? patternOf(source).test(text) : text) satisfies Message);

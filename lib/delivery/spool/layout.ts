@@ -100,7 +100,7 @@ export const ROW_BYTES = 22;
 export const SIZE = `octet_length(document) + coalesce(octet_length(topic), 0) + ${ROW_BYTES}`;
 
 /** Opens the file and brings it to the present layout. `topic` is that of rows of which no file of an older format says one. */
-export function connect(path: string, topic: string): DatabaseSync {
+export function openDatabase(path: string, topic: string): DatabaseSync {
   // SQLite gives the journal the rights of the file; those of an older version may still be there.
   makePrivate(path, [`${path}-wal`, `${path}-shm`]);
   const database = new DatabaseSync(path);

@@ -2,10 +2,10 @@ import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { rowChecksum } from "./checksum.ts";
 import {
-  connect,
   type FoundRow,
   inTransaction,
   isUnreadable,
+  openDatabase,
   ROW_BYTES,
   RowReader,
   type SoundRow,
@@ -102,7 +102,7 @@ function remove(path: string): void {
 }
 
 function copy(source: DatabaseSync, path: string, topic: string): number {
-  const database = connect(path, topic);
+  const database = openDatabase(path, topic);
   try {
     const note = totalsNote(database);
     const insert = database.prepare(

@@ -2,7 +2,6 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { rowChecksum } from "./checksum.ts";
 import { inspectJournal } from "./journal.ts";
 import {
-  connect,
   DamageError,
   type FoundRow,
   inTransaction,
@@ -11,6 +10,7 @@ import {
   isWrongHeader,
   type JournalNote,
   notedTotals,
+  openDatabase,
   ROW_BYTES,
   RowReader,
   SIZE,
@@ -300,7 +300,7 @@ export class SpoolFile implements Disposable {
   /** Goes on with a file that holds the sound rows of this one. What was read stays read: it is on its way. */
   #rescue(reason: string): Rescue {
     const rescued = tryRescue(this.#path, this.#database, reason, this.#topic);
-    this.#database = connect(this.#path, this.#topic);
+    this.#database = openDatabase(this.#path, this.#topic);
     this.#reader = new RowReader(this.#database, this.#topic);
     this.#statements = new Statements(this.#database, this.#reader.columns);
     this.#readTotals();
@@ -351,7 +351,7 @@ function openSound(path: string, topic: string): [DatabaseSync, Rescue | null] {
     const source = new DatabaseSync(path, { readOnly: true });
     return saved(path, source, "a part of its journal cannot be read", topic);
   }
-  const database = connect(path, topic);
+  const database = openDatabase(path, topic);
   const noted = notedTotals(database);
   if (noted === null) return [database, null];
   if (journal === "none" && noted.journal === "open") {
@@ -373,7 +373,7 @@ function newestId(database: DatabaseSync): number {
 function saved(path: string, source: DatabaseSync, reason: string, topic: string): [DatabaseSync, Rescue] {
   try {
     const rescued = tryRescue(path, source, reason, topic);
-    return [connect(path, topic), rescued];
+    return [openDatabase(path, topic), rescued];
   } finally {
     if (source.isOpen) source.close();
   }

@@ -4,7 +4,7 @@ import { isDamage, SpoolFile, SpoolFileError } from "./spool_file.ts";
 // The thread that holds a spool file: a slow disk must not hold up the checks, whose latency is being measured.
 
 /** What goes to the thread: a method of `SpoolFile` and its arguments. */
-export type Call =
+export type SpoolCall =
   | { readonly name: "open"; readonly args: readonly [path: string, topic: string, limit: number] }
   | { readonly name: "read"; readonly args: readonly [count: number] }
   | {
@@ -14,7 +14,7 @@ export type Call =
   | { readonly name: "close" };
 
 /** What comes back, one for each call, in order. An error would lose its class on the way. */
-export type Answer =
+export type SpoolAnswer =
   | { readonly result: unknown }
   | { readonly failure: { readonly kind: "unusable" | "damaged" | "failed"; readonly message: string } };
 
@@ -28,7 +28,7 @@ export function startSpoolThread(): Worker {
 /** Answers one call after the other, in the order in which they come. */
 function serve(port: MessagePort): void {
   let file: SpoolFile | undefined;
-  const answer = (call: Call): unknown => {
+  const answer = (call: SpoolCall): unknown => {
     if (call.name === "open") {
       const { file: opened, ...found } = SpoolFile.open(...call.args);
       file = opened;
@@ -38,8 +38,8 @@ function serve(port: MessagePort): void {
     if (file === undefined) throw new TypeError("The spool file is not open");
     return call.name === "read" ? file.read(...call.args) : file.write(...call.args);
   };
-  port.on("message", (call: Call) => {
-    let result: Answer;
+  port.on("message", (call: SpoolCall) => {
+    let result: SpoolAnswer;
     try {
       result = { result: answer(call) };
     } catch (error) {

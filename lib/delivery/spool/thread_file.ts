@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type OpenedSpool, type ReadSpool, SpoolFileError, type WrittenSpool } from "./spool_file.ts";
-import { type Answer, type Call, startSpoolThread } from "./spool_thread.ts";
+import { type SpoolAnswer, type SpoolCall, startSpoolThread } from "./spool_thread.ts";
 
 /** The file is broken, or the thread that held it is gone: it is of no more use to this run. */
 export class BrokenSpoolError extends Error {
@@ -17,7 +17,7 @@ export class ThreadFile implements AsyncDisposable {
   #broken: BrokenSpoolError | undefined;
 
   private constructor() {
-    this.#worker.on("message", (answer: Answer) => this.#hear(answer));
+    this.#worker.on("message", (answer: SpoolAnswer) => this.#hear(answer));
     this.#worker.on("error", (error) => this.#break(error));
     this.#worker.on("exit", () => this.#break(new Error("it ended")));
   }
@@ -53,7 +53,7 @@ export class ThreadFile implements AsyncDisposable {
     await this.#worker.terminate();
   }
 
-  #call(call: Call): Promise<unknown> {
+  #call(call: SpoolCall): Promise<unknown> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
     const waiting = Promise.withResolvers<unknown>();
     this.#calls.push(waiting);
@@ -61,7 +61,7 @@ export class ThreadFile implements AsyncDisposable {
     return waiting.promise;
   }
 
-  #hear(answer: Answer): void {
+  #hear(answer: SpoolAnswer): void {
     const waiting = this.#calls.shift();
     if ("result" in answer) return waiting?.resolve(answer.result);
     const { kind, message } = answer.failure;

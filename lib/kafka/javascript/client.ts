@@ -4,7 +4,15 @@ import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { findRefusal } from "../handshake.ts";
 import { type KafkaClient, type KafkaOptions } from "../kafka.ts";
 import { inEitherForm } from "../login.ts";
-import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, isPassing, MissingTopicError, Troubles, within } from "../setup.ts";
+import {
+  ANSWER_LIMIT,
+  CLIENT_ID,
+  CLOSE_LIMIT,
+  isPassing,
+  MissingTopicError,
+  StatusReporter,
+  within,
+} from "../setup.ts";
 import {
   asRefusedTls,
   connectionOptions,
@@ -29,20 +37,20 @@ export const client: KafkaClient = inEitherForm({
   compressions: COMPRESSIONS,
 
   async openProducer(options, listener, signal) {
-    const troubles = new Troubles(listener);
+    const status = new StatusReporter(listener);
     try {
-      await waitForTopic(options, describeTopic, troubles, signal);
+      await waitForTopic(options, describeTopic, status, signal);
     } catch (error) {
       if (!(error instanceof MissingTopicError) || options.partitions === null) throw error;
       await unlessAborted(createTopic(options, options.partitions, signal), signal);
     }
-    return new JavascriptProducer(options, troubles);
+    return new JavascriptProducer(options, status);
   },
 
   async openConsumer(options, listener, signal) {
-    const troubles = new Troubles(listener);
-    await waitForTopic(options, identifyTopic, troubles, signal);
-    return new JavascriptConsumer(options, troubles);
+    const status = new StatusReporter(listener);
+    await waitForTopic(options, identifyTopic, status, signal);
+    return new JavascriptConsumer(options, status);
   },
 });
 
@@ -50,14 +58,14 @@ export const client: KafkaClient = inEitherForm({
 async function waitForTopic(
   options: KafkaOptions,
   look: typeof identifyTopic,
-  troubles: Troubles,
+  status: StatusReporter,
   signal: AbortSignal,
 ): Promise<void> {
   const waits = {
     signal,
     isPassing,
-    onWait: (error: unknown) => troubles.report(`Kafka does not answer (${reason(error)}): trying again`),
-    onRecovery: () => troubles.settle("Kafka answers"),
+    onWait: (error: unknown) => status.report(`Kafka does not answer (${reason(error)}): trying again`),
+    onRecovery: () => status.settle("Kafka answers"),
   };
   await retry(async () => {
     try {

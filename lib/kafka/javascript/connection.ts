@@ -4,7 +4,7 @@ import { Admin, type Base, type BaseOptions } from "@platformatic/kafka";
 import { retry } from "../../async/retry.ts";
 import { systemAuthorities } from "../../net/system_authorities.ts";
 import type { LiveKeyMaterial } from "../../net/tls.ts";
-import type { DescribedTopic } from "../basis.ts";
+import type { DescribedTopic } from "../topic_snapshot.ts";
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import {
   CLIENT_ID,

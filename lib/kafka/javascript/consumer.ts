@@ -4,20 +4,20 @@ import {
   ListOffsetTimestamps,
   roundRobinAssigner,
 } from "@platformatic/kafka";
-import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../basis.ts";
+import { isOutdated, newTopicSnapshot, note, OutdatedAssignment, type TopicSnapshot } from "../topic_snapshot.ts";
 import type {
   Assignment,
   ConsumerOptions,
+  ConsumerSession,
   IncomingMessage,
   KafkaConsumer,
   KafkaSetupError,
   Position,
   Positions,
-  Reading,
 } from "../kafka.ts";
 import { Membership } from "../membership.ts";
 import { bounds, type Described, type Find, type Group, readings, startOffsets } from "../readings.ts";
-import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../setup.ts";
+import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type StatusReporter, within } from "../setup.ts";
 import { topicIdHex } from "../topic_id.ts";
 import { asSetupError, connectionOptions, identifyTopic, reason, type TopicDescription } from "./connection.ts";
 import { LogConsumer, RETRIES } from "./log_consumer.ts";
@@ -30,7 +30,7 @@ const REBALANCE_LIMIT = 30_000;
 interface Member {
   readonly consumer: LogConsumer;
   readonly membership: Membership;
-  readonly basis: Basis;
+  readonly snapshot: TopicSnapshot;
 }
 
 interface Share extends Described {
@@ -42,33 +42,33 @@ interface Share extends Described {
 /** Reads with the library's group membership and its fetch requests. */
 export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
   readonly #options: ConsumerOptions;
-  readonly #troubles: Troubles;
+  readonly #status: StatusReporter;
   readonly #log: TopicLog;
   #member: Member | undefined;
 
-  constructor(options: ConsumerOptions, troubles: Troubles) {
+  constructor(options: ConsumerOptions, status: StatusReporter) {
     this.#options = options;
-    this.#troubles = troubles;
+    this.#status = status;
     this.#log = new TopicLog(options);
   }
 
-  readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
-    return readings(this, position, this.#troubles, signal);
+  readings(position: Position, signal: AbortSignal): AsyncGenerator<ConsumerSession, void> {
+    return readings(this, position, this.#status, signal);
   }
 
   async describe(signal: AbortSignal): Promise<Share> {
     signal.throwIfAborted();
-    const { consumer, membership, basis } = await this.#joined();
+    const { consumer, membership, snapshot: snapshot } = await this.#joined();
     const { partitions, changed } = await membership.share(signal);
     const { topic } = this.#options;
     const now = await identifyTopic(consumer, topic);
     if (changed.aborted) return await this.describe(signal);
-    if (isOutdated(partitions, basis, now)) {
+    if (isOutdated(partitions, snapshot, now)) {
       // Leaving makes the group share out anew. Joining once more does not: the broker heeds that of the leader alone.
-      membership.fail(new OutdatedShare(`The topic ${topic} has changed`));
+      membership.fail(new OutdatedAssignment(`The topic ${topic} has changed`));
       return await this.describe(signal);
     }
-    note(basis, now);
+    note(snapshot, now);
     const leaderless = partitions.filter((partition) => now.leaderless.includes(partition));
     const led = partitions.filter((partition) => !leaderless.includes(partition));
     const find: Find = (partitions, time) => this.#find(consumer, partitions, BigInt(time));
@@ -89,7 +89,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     const firstStarts = async () => {
       const starts = await startOffsets(start, all, find);
       if ((await identifyTopic(consumer, topic)).id !== now.id) {
-        throw new OutdatedShare(`The topic ${topic} has changed`);
+        throw new OutdatedAssignment(`The topic ${topic} has changed`);
       }
       return starts;
     };
@@ -104,7 +104,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     try {
       yield* this.#log.messages(share.consumer, share, positions, stop);
     } catch (error) {
-      if (!(error instanceof OutdatedShare)) throw error;
+      if (!(error instanceof OutdatedAssignment)) throw error;
       if (this.#member?.consumer === share.consumer) this.#member.membership.fail(error);
     }
   }
@@ -188,9 +188,9 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
 }
 
 function newMember(options: ConsumerOptions): Member {
-  const basis = newBasis();
+  const snapshot = newTopicSnapshot();
   const partitionAssigner: GroupPartitionsAssigner = (self, members, topics, metadata) => {
-    basis.sharedOut = metadata.topics.get(options.topic)?.partitionsCount ?? null;
+    snapshot.sharedOut = metadata.topics.get(options.topic)?.partitionsCount ?? null;
     return roundRobinAssigner(self, members, topics, metadata);
   };
   const consumer = new LogConsumer({
@@ -208,15 +208,15 @@ function newMember(options: ConsumerOptions): Member {
   const membership = new Membership();
   consumer.topics.track(options.topic);
   consumer.on("consumer:group:rebalance", () => {
-    basis.sharedOut = null;
+    snapshot.sharedOut = null;
     membership.lose();
   });
   consumer.on("consumer:group:join", () => {
     // The next look is at the topic that this share is of: whatever came before, it is asked for by its id.
-    basis.id = basis.partitions = null;
+    snapshot.id = snapshot.partitions = null;
     membership.gain(consumer.assignments?.find(({ topic }) => topic === options.topic)?.partitions ?? []);
   });
   // A failed joining after a heartbeat ends up here; without a listener it would end the process.
   consumer.on("error", (error: unknown) => membership.fail(error));
-  return { consumer, membership, basis };
+  return { consumer, membership, snapshot: snapshot };
 }

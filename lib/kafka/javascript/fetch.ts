@@ -1,7 +1,7 @@
 import type { ClusterMetadata, Consumer } from "@platformatic/kafka";
 import { Queue } from "../../async/queue.ts";
 import { unlessAborted } from "../../async/unless_aborted.ts";
-import { OutdatedShare } from "../basis.ts";
+import { OutdatedAssignment } from "../topic_snapshot.ts";
 import type { Epochs } from "../epochs.ts";
 import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
 import { exactly } from "../readings.ts";
@@ -11,7 +11,7 @@ import { judge, type JudgedBatch } from "./batches.ts";
 import { connectionOptions } from "./connection.ts";
 import { fetchFrom } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
-import { type BatchMessage, type RecordBatch, sizeOf } from "./record_batches.ts";
+import { type BatchMessage, bytesOfBatch, type RecordBatch } from "./record_batches.ts";
 
 /** Milliseconds that a broker holds a question to which it has no new messages. */
 const LONGEST_POLL = 500;
@@ -130,10 +130,10 @@ export class Fetcher {
     const metadata = await unlessAborted(this.#consumer.metadata({ topics: [topic] }), this.#signal);
     const found = metadata.topics.get(topic);
     const count = found?.partitionsCount ?? 0;
-    if (count !== this.#partitions) throw new OutdatedShare(`The topic ${topic} has ${count} partitions now`);
+    if (count !== this.#partitions) throw new OutdatedAssignment(`The topic ${topic} has ${count} partitions now`);
     const id = topicIdHex(found?.id ?? "");
     // Offsets of one topic mean nothing in another of the same name, though they may well be in its range.
-    if (id !== null && id !== topicId) throw new OutdatedShare(`The topic ${topic} was deleted and made again`);
+    if (id !== null && id !== topicId) throw new OutdatedAssignment(`The topic ${topic} was deleted and made again`);
     const leaders = found?.partitions ?? [];
     const byLeader = Map.groupBy(this.#offsets.keys(), (partition) => leaders[partition]?.leader ?? -1);
     for (const [node, partitions] of byLeader) {
@@ -217,7 +217,7 @@ export class Fetcher {
       }
       for (const message of this.#incoming(portion, whole)) {
         messages.push(message);
-        bytes += sizeOf(message);
+        bytes += bytesOfBatch(message);
         if (messages.length < MESSAGES_AT_ONCE && bytes < BYTES_AT_ONCE) continue;
         yield messages;
         messages = [];

@@ -3,7 +3,7 @@ import { pause } from "../../async/retry.ts";
 import { unlessAborted } from "../../async/unless_aborted.ts";
 import type { KafkaProducer, OutgoingMessage, ProducerOptions } from "../kafka.ts";
 import { describeError, DUPLICATE_SEQUENCE_NUMBER, type ProduceError, produceError } from "../produce_errors.ts";
-import { CLOSE_LIMIT, MISSING_LIMIT, MissingTopicError, type Troubles, within } from "../setup.ts";
+import { CLOSE_LIMIT, MISSING_LIMIT, MissingTopicError, type StatusReporter, within } from "../setup.ts";
 import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../undelivered.ts";
 import { asSetupError, reason } from "./connection.ts";
 import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
@@ -32,16 +32,16 @@ interface Numbering {
  */
 export class JavascriptProducer implements KafkaProducer {
   readonly #topic: string;
-  readonly #troubles: Troubles;
+  readonly #status: StatusReporter;
   readonly #requests: ProduceRequests;
   readonly #closing = new AbortController();
   readonly #numberings = new Map<number, Numbering>();
   #identity: Identity | undefined;
   #missingSince: number | undefined;
 
-  constructor(options: ProducerOptions, troubles: Troubles) {
+  constructor(options: ProducerOptions, status: StatusReporter) {
     this.#topic = options.topic;
-    this.#troubles = troubles;
+    this.#status = status;
     this.#requests = new ProduceRequests(options);
   }
 
@@ -50,10 +50,10 @@ export class JavascriptProducer implements KafkaProducer {
     for (let sent = 0; sent < messages.length;) {
       const chunk = nextChunk(messages, sent);
       sent += chunk.length;
-      await tellingWhereSlow(this.#sendChunk(chunk, errors), this.#troubles);
+      await tellingWhereSlow(this.#sendChunk(chunk, errors), this.#status);
     }
-    if (errors.size > 0) throw undelivered(errors, this.#troubles);
-    this.#troubles.settle(TAKEN);
+    if (errors.size > 0) throw undelivered(errors, this.#status);
+    this.#status.settle(TAKEN);
   }
 
   /** Sends what fits one request, until there is an answer for all of it; notes in `errors` what is refused. */
@@ -136,7 +136,7 @@ export class JavascriptProducer implements KafkaProducer {
       return true;
     }
     const error = produceError(answer.code, answer.detail);
-    if (error.remedy === "wait") this.#troubles.report(notTaken(describeError(error)));
+    if (error.remedy === "wait") this.#status.report(notTaken(describeError(error)));
     else if (error.remedy === "renew") this.#renumber(partition);
     else note(errors, waiting, error);
     return error.remedy !== "wait" && error.remedy !== "renew";
@@ -155,7 +155,7 @@ export class JavascriptProducer implements KafkaProducer {
       this.#missingSince ??= performance.now();
       if (performance.now() - this.#missingSince > MISSING_LIMIT) throw setup;
     } else if (setup !== null) throw setup;
-    this.#troubles.report(notTaken(reason(error)));
+    this.#status.report(notTaken(reason(error)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -102,7 +102,7 @@ export class RecordBatch {
       for (let left = this.#count; left > 0 && !signal.aborted; left--) {
         last = this.#message(reader.hasNext() ? reader.next(true) : await reader.nextAsync(), last);
         messages.push(last);
-        bytes += sizeOf(last);
+        bytes += bytesOfBatch(last);
         if (messages.length < MOST_MESSAGES && bytes < MOST_BYTES) continue;
         yield messages;
         messages = [];
@@ -200,13 +200,13 @@ export function readBatches(bytes: Buffer, logEnd: number): RecordBatch[] {
 }
 
 /** Bytes of a message that stay in memory. */
-export function sizeOf({ key, value }: Pick<IncomingMessage, "key" | "value">): number {
+export function bytesOfBatch({ key, value }: Pick<IncomingMessage, "key" | "value">): number {
   return (key?.length ?? 0) + (value?.length ?? 0);
 }
 
 /** Views keep all they are views of in memory: where the messages are a small part of it, they are copied. */
 function compact(messages: BatchMessage[], size: number): BatchMessage[] {
-  const kept = messages.reduce((sum, message) => sum + sizeOf(message), 0);
+  const kept = messages.reduce((sum, message) => sum + bytesOfBatch(message), 0);
   if (2 * kept >= size) return messages;
   return messages.map(({ key, value, ...rest }) => {
     return { ...rest, key: key && Buffer.from(key), value: value && Buffer.from(value) };

@@ -1,7 +1,7 @@
 import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { type KafkaClient, type ProducerOptions } from "../kafka.ts";
 import { inEitherForm } from "../login.ts";
-import { isPassing, isPassingLater, Troubles } from "../setup.ts";
+import { isPassing, isPassingLater, StatusReporter } from "../setup.ts";
 import { connected, ensureTopic, findTopic, type Patience } from "./connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./consumer.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./library.ts";
@@ -22,20 +22,20 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     const opening = { make: () => newProducer(library, options), serve: pollProducer, close: closeProducer };
     return connected(opening, options, patience);
   };
-  const renewing = (options: ClientOptions, troubles: Troubles): Renewing => ({
+  const renewing = (options: ClientOptions, status: StatusReporter): Renewing => ({
     tls: options.tls,
-    troubles,
+    status: status,
     // In silence: of a broker that is away the client tells that is in use.
-    open: (signal) => connectProducer(options, { troubles: new Troubles(() => {}), isPassing, signal }),
+    open: (signal) => connectProducer(options, { status: new StatusReporter(() => {}), isPassing, signal }),
   });
   return inEitherForm({
     name: "librdkafka",
     compressions: COMPRESSIONS.filter((name) => name === "none" || library.features.includes(name)),
 
     async openProducer(options, listener, signal) {
-      const troubles = new Troubles(listener);
+      const status = new StatusReporter(listener);
       const edition = options.tls?.replaced;
-      const client = await connectProducer(options, { troubles, isPassing, signal });
+      const client = await connectProducer(options, { status: status, isPassing, signal });
       try {
         await ensureTopic(library, client, options.topic, options.partitions, signal);
       } catch (error) {
@@ -44,16 +44,16 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       }
       const clients = {
         replacement: (until: AbortSignal) =>
-          connectProducer(options, { troubles, isPassing: isPassingLater, signal: until }),
-        renewals: (until: AbortSignal) => renewals(renewing(options, troubles), edition, until),
+          connectProducer(options, { status: status, isPassing: isPassingLater, signal: until }),
+        renewals: (until: AbortSignal) => renewals(renewing(options, status), edition, until),
       };
-      return new LibrdkafkaProducer(client, clients, options.topic, troubles);
+      return new LibrdkafkaProducer(client, clients, options.topic, status);
     },
 
     async openConsumer(options, listener, signal) {
-      const troubles = new Troubles(listener);
+      const status = new StatusReporter(listener);
       // Looked at with a producer: that one tells what is wrong with TLS before it is connected.
-      const probe = await connectProducer(options, { troubles, isPassing, signal });
+      const probe = await connectProducer(options, { status: status, isPassing, signal });
       try {
         await findTopic(library, probe, options.topic, signal);
       } finally {
@@ -61,11 +61,10 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       }
       const connect = (listeners: Listeners, until: AbortSignal) => {
         const opening = { make: () => newConsumer(library, options, listeners), close: closeConsumer };
-        return connected(opening, options, { troubles, isPassing: isPassingLater, signal: until });
+        return connected(opening, options, { status: status, isPassing: isPassingLater, signal: until });
       };
-      const renewalsOf = (edition: Edition, until: AbortSignal) =>
-        renewals(renewing(options, troubles), edition, until);
-      return new LibrdkafkaConsumer(library, options, troubles, { connect, renewals: renewalsOf });
+      const renewalsOf = (edition: Edition, until: AbortSignal) => renewals(renewing(options, status), edition, until);
+      return new LibrdkafkaConsumer(library, options, status, { connect, renewals: renewalsOf });
     },
   });
 }

@@ -1,5 +1,5 @@
 import { retry } from "../../async/retry.ts";
-import type { DescribedTopic } from "../basis.ts";
+import type { DescribedTopic } from "../topic_snapshot.ts";
 import { findRefusal } from "../handshake.ts";
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import {
@@ -12,7 +12,7 @@ import {
   refusedRight,
   refusedTls,
   RefusedTlsError,
-  type Troubles,
+  type StatusReporter,
 } from "../setup.ts";
 import { topicIdHex } from "../topic_id.ts";
 import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError, Settings } from "./library.ts";
@@ -73,7 +73,7 @@ export function promised<T>(call: (done: Callback<T>) => void): Promise<T> {
 
 /** How long to try, whom to tell, and what waiting may mend. */
 export interface Patience {
-  readonly troubles: Troubles;
+  readonly status: StatusReporter;
   readonly isPassing: (error: unknown) => boolean;
   readonly signal: AbortSignal;
 }
@@ -82,9 +82,9 @@ export interface Patience {
 export async function connected<C extends NativeClient>(
   { make, serve, close }: Opening<C>,
   options: KafkaOptions,
-  { troubles, isPassing, signal }: Patience,
+  { status: status, isPassing, signal }: Patience,
 ): Promise<C> {
-  const onWait = (error: unknown) => troubles.report(`Kafka does not answer (${reason(error)}): trying again`);
+  const onWait = (error: unknown) => status.report(`Kafka does not answer (${reason(error)}): trying again`);
   let limit = CONNECT_LIMIT;
   const connect = async () => {
     const client = make();
@@ -108,7 +108,7 @@ export async function connected<C extends NativeClient>(
       clearInterval(serving);
     }
   };
-  return await retry(connect, { signal, isPassing, onWait, onRecovery: () => troubles.settle("Kafka answers") });
+  return await retry(connect, { signal, isPassing, onWait, onRecovery: () => status.settle("Kafka answers") });
 }
 
 interface Look {

@@ -1,19 +1,19 @@
-import { type Basis, isOutdated, newBasis, note, OutdatedShare } from "../basis.ts";
+import { isOutdated, newTopicSnapshot, note, OutdatedAssignment, type TopicSnapshot } from "../topic_snapshot.ts";
 import { asFetchSetupError, fetchingClient, fetchReason, type LogConsumer, TopicLog } from "../javascript/client.ts";
 import type {
   Assignment,
   ConsumerOptions,
+  ConsumerSession,
   IncomingMessage,
   KafkaConsumer,
   KafkaSetupError,
   Position,
   Positions,
-  Reading,
 } from "../kafka.ts";
 import { Membership } from "../membership.ts";
 import { bounds, type Described, type Find, type Group, LATEST, readings, startOffsets } from "../readings.ts";
-import { ANSWER_LIMIT, CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type Troubles, within } from "../setup.ts";
-import { Asker } from "./asker.ts";
+import { ANSWER_LIMIT, CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type StatusReporter, within } from "../setup.ts";
+import { AdminQueue } from "./admin_queue.ts";
 import { Commits } from "./commits.ts";
 import { asSetupError, connectionSettings, identifyTopic, isFatal, promised, reason } from "./connection.ts";
 import type {
@@ -25,7 +25,7 @@ import type {
   NativeProducer,
 } from "./library.ts";
 import { closeProducer } from "./producer.ts";
-import { PULL_WAIT, Puller } from "./puller.ts";
+import { PollLoop, PULL_WAIT } from "./poll_loop.ts";
 import type { Edition } from "./renewal.ts";
 
 /** The longest there is: a consumer that waits for its database is no dead one. */
@@ -38,11 +38,11 @@ const UNKNOWN_PARTITION = -190;
 interface Member {
   readonly client: NativeConsumer;
   /** Apart, so that a leader that is away, and does not tell where its logs end, holds up nothing else. */
-  readonly topics: Asker;
-  readonly offsets: Asker;
+  readonly topics: AdminQueue;
+  readonly offsets: AdminQueue;
   readonly membership: Membership;
-  readonly basis: Basis;
-  readonly puller: Puller;
+  readonly snapshot: TopicSnapshot;
+  readonly pollLoop: PollLoop;
   /** Asks the brokers for messages, and is no member. */
   readonly fetching: LogConsumer;
   readonly commits: Commits;
@@ -51,7 +51,7 @@ interface Member {
 }
 
 /** Where clients come from, connected. Both end when `signal` aborts. */
-export interface Clients {
+export interface ConsumerClients {
   /** A new one, made by `newConsumer`. */
   connect(listeners: Listeners, signal: AbortSignal): Promise<NativeConsumer>;
   /** One that only shows that brokers take new certificates, whenever those of `edition` are outdated. */
@@ -67,36 +67,36 @@ interface Share extends Described {
 /** A member of the group with librdkafka, which keeps the membership alive on a thread of its own. */
 export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   readonly #options: ConsumerOptions;
-  readonly #troubles: Troubles;
+  readonly #status: StatusReporter;
   readonly #library: Librdkafka;
-  readonly #clients: Clients;
+  readonly #clients: ConsumerClients;
   readonly #log: TopicLog;
   #member: Member | undefined;
 
-  constructor(library: Librdkafka, options: ConsumerOptions, troubles: Troubles, clients: Clients) {
+  constructor(library: Librdkafka, options: ConsumerOptions, status: StatusReporter, clients: ConsumerClients) {
     this.#library = library;
     this.#options = options;
-    this.#troubles = troubles;
+    this.#status = status;
     this.#clients = clients;
     this.#log = new TopicLog(options);
   }
 
-  readings(position: Position, signal: AbortSignal): AsyncGenerator<Reading, void> {
-    return readings(this, position, this.#troubles, signal);
+  readings(position: Position, signal: AbortSignal): AsyncGenerator<ConsumerSession, void> {
+    return readings(this, position, this.#status, signal);
   }
 
   async describe(signal: AbortSignal): Promise<Share> {
     signal.throwIfAborted();
     const member = await this.#joined(signal);
-    const { partitions, changed } = await member.puller.bring(member.membership.share(signal));
+    const { partitions, changed } = await member.pollLoop.bring(member.membership.share(signal));
     const { topic } = this.#options;
     const now = await identifyTopic(member.topics, topic);
     if (changed.aborted) return await this.describe(signal);
-    if (isOutdated(partitions, member.basis, now)) {
+    if (isOutdated(partitions, member.snapshot, now)) {
       this.#outdate(member);
       return await this.describe(signal);
     }
-    note(member.basis, now);
+    note(member.snapshot, now);
     const leaderless = partitions.filter((partition) => now.leaderless.includes(partition));
     const led = partitions.filter((partition) => !leaderless.includes(partition));
     const find: Find = (partitions, time) => this.#find(member, partitions, time);
@@ -120,7 +120,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const firstStarts = async () => {
       const starts = await startOffsets(start, all, find);
       if ((await identifyTopic(member.topics, topic)).id !== now.id) {
-        throw new OutdatedShare(`The topic ${topic} has changed`);
+        throw new OutdatedAssignment(`The topic ${topic} has changed`);
       }
       return starts;
     };
@@ -140,7 +140,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     try {
       yield* this.#log.messages(member.fetching, share, positions, stop);
     } catch (error) {
-      if (error instanceof OutdatedShare) return this.#outdate(member);
+      if (error instanceof OutdatedAssignment) return this.#outdate(member);
       throw asFetchSetupError(error, this.#options.topic) ?? new Error(fetchReason(error), { cause: error });
     }
   }
@@ -165,7 +165,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
 
   /** Ends a membership: the group then shares out anew, and the next client does not ask for a topic that is gone. */
   #outdate({ membership }: Member): void {
-    membership.fail(new OutdatedShare(`The topic ${this.#options.topic} has changed`));
+    membership.fail(new OutdatedAssignment(`The topic ${this.#options.topic} has changed`));
   }
 
   asSetupError(error: unknown): KafkaSetupError | null {
@@ -183,21 +183,31 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
 
   async #join(signal: AbortSignal): Promise<Member> {
     const membership = new Membership();
-    const basis = newBasis();
+    const snapshot = newTopicSnapshot();
     const edition = this.#options.tls?.replaced;
     const commits = new Commits();
     const client = await this.#clients.connect({
-      onRebalance: (error, partitions) => onRebalance({ client, membership, basis }, error, partitions),
+      onRebalance: (error, partitions) => onRebalance({ client, membership, snapshot: snapshot }, error, partitions),
       onCommit: commits.answered,
     }, signal);
     client.on("event.error", (error) => this.#hear(error, membership));
     client.subscribe([this.#options.topic]);
-    const puller = new Puller(client, (error) => this.#hear(error, membership));
+    const pollLoop = new PollLoop(client, (error) => this.#hear(error, membership));
     const left = new AbortController();
     void this.#renew(membership, edition, left.signal);
-    const asker = () => new Asker(this.#library.AdminClient.createFrom(client));
+    const asker = () => new AdminQueue(this.#library.AdminClient.createFrom(client));
     const fetching = fetchingClient(this.#options);
-    return { fetching, client, membership, basis, puller, commits, left, topics: asker(), offsets: asker() };
+    return {
+      fetching,
+      client,
+      membership,
+      snapshot: snapshot,
+      pollLoop: pollLoop,
+      commits,
+      left,
+      topics: asker(),
+      offsets: asker(),
+    };
   }
 
   /** Ends a membership whose client has outdated certificates, once brokers take the new ones: the next client has those. */
@@ -212,7 +222,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   #hear(error: NativeError, membership: Membership): void {
     const setup = this.asSetupError(error);
     if (setup !== null || isFatal(error)) membership.fail(setup ?? error);
-    else this.#troubles.report(`Kafka gives no messages (${reason(error)}): trying again`);
+    else this.#status.report(`Kafka gives no messages (${reason(error)}): trying again`);
   }
 
   /**
@@ -229,7 +239,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     // Its troubles are nobody's any more, and it may have some for as long as the process runs.
     for (const event of ["event.error", "event.log"] as const) member.client.removeAllListeners(event);
     // Not before every call has come back; whoever leaves does not wait for it.
-    const quiet = Promise.all([member.puller.stop(member.commits), member.topics.close(), member.offsets.close()]);
+    const quiet = Promise.all([member.pollLoop.stop(member.commits), member.topics.close(), member.offsets.close()]);
     if (await within(CLOSE_LIMIT, quiet)) await closeConsumer(member.client);
     else if (!isLast) void quiet.then(() => closeConsumer(member.client));
   }
@@ -318,7 +328,7 @@ export async function closeConsumer(client: NativeConsumer): Promise<void> {
 
 /** Answers the group at once, with nothing to read: looking up the marks may take long, and the others would wait. */
 function onRebalance(
-  { client, membership, basis }: Pick<Member, "client" | "membership" | "basis">,
+  { client, membership, snapshot: basis }: Pick<Member, "client" | "membership" | "snapshot">,
   error: { readonly code: number } | undefined,
   partitions: readonly NativePartition[],
 ): void {

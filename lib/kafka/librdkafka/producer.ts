@@ -1,6 +1,6 @@
 import { type KafkaProducer, KafkaSetupError, type OutgoingMessage, type ProducerOptions } from "../kafka.ts";
 import { type ProduceError, produceError } from "../produce_errors.ts";
-import { CLOSE_LIMIT, missingTopic, type Troubles, within } from "../setup.ts";
+import { CLOSE_LIMIT, missingTopic, type StatusReporter, within } from "../setup.ts";
 import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../undelivered.ts";
 import { asSetupError, connectionSettings, isFatal, reason } from "./connection.ts";
 import type { Librdkafka, NativeError, NativeProducer } from "./library.ts";
@@ -81,7 +81,7 @@ class Delivery {
 }
 
 /** Where new clients come from, connected. Both end when `signal` aborts. */
-export interface Clients {
+export interface ProducerClients {
   /** For one that the library calls broken. */
   replacement(signal: AbortSignal): Promise<NativeProducer>;
   /** For one whose certificates are outdated, whenever they are. */
@@ -91,8 +91,8 @@ export interface Clients {
 /** Sends with librdkafka, which batches, retries and keeps the order by itself. */
 export class LibrdkafkaProducer implements KafkaProducer {
   readonly #topic: string;
-  readonly #troubles: Troubles;
-  readonly #clients: Clients;
+  readonly #status: StatusReporter;
+  readonly #clients: ProducerClients;
   readonly #closing = new AbortController();
   #client: NativeProducer;
   /** Takes over when no message is on its way. */
@@ -102,9 +102,9 @@ export class LibrdkafkaProducer implements KafkaProducer {
   #succession: ReturnType<typeof setTimeout> | undefined;
 
   /** `client` is connected. */
-  constructor(client: NativeProducer, clients: Clients, topic: string, troubles: Troubles) {
+  constructor(client: NativeProducer, clients: ProducerClients, topic: string, status: StatusReporter) {
     this.#topic = topic;
-    this.#troubles = troubles;
+    this.#status = status;
     this.#clients = clients;
     this.#client = client;
     this.#listen(client);
@@ -116,13 +116,13 @@ export class LibrdkafkaProducer implements KafkaProducer {
     for (let sent = 0; sent < messages.length;) {
       const chunk = nextChunk(messages, sent);
       sent += chunk.length;
-      const delivery = await tellingWhereSlow(this.#deliver(chunk), this.#troubles);
+      const delivery = await tellingWhereSlow(this.#deliver(chunk), this.#status);
       for (const [message, error] of delivery.errors) errors.set(message, error);
     }
-    if (errors.size === 0) return this.#troubles.settle(TAKEN);
+    if (errors.size === 0) return this.#status.settle(TAKEN);
     this.#closing.signal.throwIfAborted();
     if ([...errors.values()].some(({ name }) => name === "_UNKNOWN_TOPIC")) throw missingTopic(this.#topic);
-    throw undelivered(inOrder(messages, errors), this.#troubles);
+    throw undelivered(inOrder(messages, errors), this.#status);
   }
 
   async #deliver(chunk: readonly OutgoingMessage[]): Promise<Delivery> {
@@ -166,7 +166,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     const setup = asSetupError(error, this.#topic);
     if (setup !== null) this.#delivery?.giveUp(setup);
     else if (isFatal(error)) this.#abandon(error);
-    else this.#troubles.report(notTaken(reason(error)));
+    else this.#status.report(notTaken(reason(error)));
   }
 
   /** Leaves the client: what it has not confirmed by now the next one sends, as messages that no broker can know. */

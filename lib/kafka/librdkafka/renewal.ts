@@ -1,6 +1,6 @@
 import { retry } from "../../async/retry.ts";
 import type { LiveKeyMaterial } from "../../net/tls.ts";
-import type { Troubles } from "../setup.ts";
+import type { StatusReporter } from "../setup.ts";
 import type { NativeProducer } from "./library.ts";
 
 /** Key material as it was at some moment: aborts when it is outdated; undefined: it stays as it is. */
@@ -11,7 +11,7 @@ export interface Renewing {
   readonly tls: LiveKeyMaterial | undefined;
   /** A producer's client with the key material of now, which has reached a broker; waits for one that is away. */
   open(signal: AbortSignal): Promise<NativeProducer>;
-  readonly troubles: Troubles;
+  readonly status: StatusReporter;
 }
 
 /**
@@ -20,7 +20,7 @@ export interface Renewing {
  * `edition` is that of the present client, taken before it was made. Ends when `signal` aborts.
  */
 export async function* renewals(
-  { tls, open, troubles }: Renewing,
+  { tls, open, status: status }: Renewing,
   edition: Edition,
   signal: AbortSignal,
 ): AsyncGenerator<NativeProducer, void> {
@@ -29,7 +29,7 @@ export async function* renewals(
     if (signal.aborted) return;
     edition = tls?.replaced;
     const onWait = (error: unknown) =>
-      troubles.remark(`${(error as Error).message}; until that is mended, the old certificates stay in use`);
+      status.remark(`${(error as Error).message}; until that is mended, the old certificates stay in use`);
     try {
       yield await retry(() => open(signal), { signal, isPassing: () => true, onWait });
     } catch (error) {

@@ -1,0 +1,224 @@
+import { setImmediate as otherWork, setTimeout as delay } from "node:timers/promises";
+import { whenSocketsAreServed } from "../async/when_sockets_are_served.ts";
+import type { Host } from "../hosts/hosts.ts";
+import type { Metric } from "../metric.ts";
+import { AbortMany } from "./abort_many.ts";
+import { check, type CheckOptions } from "./check.ts";
+import { missedMetrics } from "./missed.ts";
+import { type Changes, type Moment, type Recall, type ScheduledRun, Scheduler, type Standing } from "./scheduler.ts";
+
+/** How many checks are under way at the same time, at most, and how each is made. */
+export interface CheckRunnerOptions extends CheckOptions {
+  readonly concurrency: number;
+  /** Every host once, instead of on schedule. */
+  readonly isOnce: boolean;
+  /** What an earlier run knew of an address. */
+  readonly recall?: Recall | undefined;
+}
+
+/** Longest wait in one piece, in milliseconds: a clock that was set is noticed no later. */
+const LONGEST_WAIT = 1000;
+/**
+ * So many checks begin before the sockets of those under way are served again. A processor that is too slow for its hosts thus
+ * makes checks late, and at last missed, but their latencies stay those of the hosts. Where all began that were due, those under
+ * way waited for each other, 0.6 s at the top rate, and some for more than 10 s under Deno, which then called sites down that
+ * were up. Fewer at once make no latency much better, and cost a part of the top rate.
+ */
+const AT_ONCE = 8;
+/** A check that takes more than so many seconds makes its host a slow one or, where it fails, a suspect: see timetable/slots.ts. */
+const SLOW = 1;
+/**
+ * After a night's sleep there may be a million missed checks to tell of: so many of them in one piece, so many milliseconds
+ * apart. Faster, they would push those of real checks out of the queue to Kafka.
+ */
+const PIECE = 500;
+const PIECE_PAUSE = 10;
+
+/**
+ * Checks hosts at their due times. Iterating starts it, and gives the metrics as they are made, those of missed checks too.
+ * Reading slowly delays no check. Ends when `stop` has aborted and the last check has ended (`isOnce`: when every host is
+ * checked); a check still under way when `giveUp` aborts is given up, and gives none.
+ */
+export class CheckRunner implements AsyncIterable<Metric> {
+  readonly #options: CheckRunnerOptions;
+  readonly #stop: AbortSignal;
+  readonly #givingUp: AbortMany;
+  readonly #scheduler: Scheduler;
+  readonly #running = new Map<ScheduledRun, AbortController>();
+  #metrics: Metric[] = [];
+  #failure: { readonly error: unknown } | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #wakeAt = Infinity;
+  #wake = () => {};
+  /** True from `AT_ONCE` beginnings until the next may follow. */
+  #isHeldBack = false;
+  #isOver = false;
+
+  constructor(hosts: readonly Host[], options: CheckRunnerOptions, stop: AbortSignal, giveUp: AbortSignal) {
+    this.#options = options;
+    this.#stop = stop;
+    this.#givingUp = new AbortMany(giveUp);
+    const { isOnce, concurrency, recall } = options;
+    this.#scheduler = isOnce
+      ? Scheduler.once(hosts, concurrency, moment())
+      : new Scheduler(hosts, concurrency, moment(), recall);
+  }
+
+  /** When the first host is due, in milliseconds since 1970; null where there is no host. */
+  get firstDue(): number | null {
+    if (this.#options.isOnce) return Date.now();
+    return this.#scheduler.next === Infinity ? null : this.#scheduler.next;
+  }
+
+  /** How many hosts are checked. */
+  get size(): number {
+    return this.#scheduler.size;
+  }
+
+  /** How many checks are under way. */
+  get running(): number {
+    return this.#scheduler.running;
+  }
+
+  /** What is known of each host: for the next run's `recall`. */
+  standings(): Iterable<readonly [address: string, standing: Standing]> {
+    return this.#scheduler.standings();
+  }
+
+  /** Checks other hosts from now on; those whose line is the same keep their due times and their running checks. */
+  replace(hosts: readonly Host[]): Changes {
+    const changes = this.#scheduler.replace(hosts, moment());
+    this.#turn();
+    return changes;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Metric, void> {
+    const stop = () => {
+      this.#scheduler.close();
+      this.#wake();
+    };
+    this.#stop.addEventListener("abort", stop);
+    try {
+      if (this.#stop.aborted) stop();
+      this.#turn();
+      while (true) {
+        if (this.#failure !== undefined) throw this.#failure.error;
+        const isEnded = this.#isEnded;
+        yield* this.#takeMetrics();
+        yield* this.#tellLosses();
+        if (isEnded) return;
+        if (this.#hasNews) continue;
+        // Nothing runs between the checks above and here, so no wake can be missed.
+        await new Promise<void>((resolve) => this.#wake = resolve);
+      }
+    } finally {
+      this.#stop.removeEventListener("abort", stop);
+      clearTimeout(this.#timer);
+      this.#isOver = true;
+    }
+  }
+
+  get #isEnded(): boolean {
+    return (this.#stop.aborted || this.#options.isOnce) && this.#scheduler.isOver;
+  }
+
+  get #hasNews(): boolean {
+    return this.#metrics.length > 0 || this.#scheduler.hasLosses || this.#failure !== undefined || this.#isEnded;
+  }
+
+  /** Lets everyone begin whose turn it is, and sees to it that this happens again in time. */
+  #turn(): void {
+    if (this.#isOver) return;
+    this.#scheduler.advance(moment());
+    this.#begin();
+    this.#setTimer();
+    if (this.#hasNews) this.#wake();
+  }
+
+  /** Begins checks whose turn it is: some now, the others when the sockets of those under way have been served. */
+  #begin(): void {
+    if (this.#isHeldBack) return;
+    for (let count = 0; count < AT_ONCE; count++) {
+      const run = this.#nextTurn();
+      if (run === undefined) return;
+      void this.#check(run);
+    }
+    this.#isHeldBack = true;
+    whenSocketsAreServed(() => {
+      this.#isHeldBack = false;
+      this.#turn();
+    });
+  }
+
+  /** Where no slot is free, one of a check that is given up. */
+  #nextTurn(): ScheduledRun | undefined {
+    while (true) {
+      const run = this.#scheduler.take();
+      const late = run === undefined ? this.#scheduler.giveWay() : undefined;
+      if (late === undefined) return run;
+      this.#running.get(late)?.abort();
+      this.#running.delete(late);
+    }
+  }
+
+  #setTimer(): void {
+    const now = Date.now();
+    const wakeAt = Math.min(this.#scheduler.next, this.#scheduler.nextToGiveWay, now + LONGEST_WAIT);
+    // The timer that is set will do: it comes sooner, and asks again.
+    if (this.#wakeAt <= wakeAt && this.#wakeAt > now) return;
+    clearTimeout(this.#timer);
+    this.#wakeAt = wakeAt;
+    this.#timer = setTimeout(() => {
+      this.#wakeAt = Infinity;
+      this.#turn();
+    }, Math.max(0, wakeAt - now));
+  }
+
+  async #check(run: ScheduledRun): Promise<void> {
+    let metric: Metric | null = null;
+    const { host, scheduledAt } = run;
+    const running = new AbortController();
+    this.#running.set(run, running);
+    try {
+      const make = (signal: AbortSignal) => check(host, new Date(scheduledAt), this.#options, signal);
+      metric = await this.#givingUp.during(make, running);
+    } catch (error) {
+      if (!running.signal.aborted) this.#failure ??= { error };
+    }
+    // A check that gave way has no turn any more.
+    if (!this.#running.delete(run)) return;
+    const isSound = this.#scheduler.release(run, metric && standingOf(metric), moment());
+    if (isSound && metric !== null) this.#metrics.push(metric);
+    this.#turn();
+  }
+
+  #takeMetrics(): readonly Metric[] {
+    const metrics = this.#metrics;
+    this.#metrics = [];
+    return metrics;
+  }
+
+  /** The metrics of what was missed; those of real checks come in between. */
+  async *#tellLosses(): AsyncGenerator<Metric, void> {
+    let told = 0;
+    for (const missed of this.#scheduler.takeLosses()) {
+      for (const metric of missedMetrics(missed, this.#options.location)) {
+        yield metric;
+        if (++told % PIECE !== 0) continue;
+        await (this.#stop.aborted ? otherWork() : delay(PIECE_PAUSE));
+        yield* this.#takeMetrics();
+      }
+    }
+  }
+}
+
+/** What a check tells of its host; null where none was made. */
+function standingOf({ error, latency }: Metric): Standing | null {
+  if (error === "missed") return null;
+  if (latency <= SLOW) return "quick";
+  return error === null ? "slow" : "suspect";
+}
+
+function moment(): Moment {
+  return { wall: Date.now(), steady: performance.now() };
+}

@@ -1,0 +1,57 @@
+import type { Host } from "../../hosts/hosts.ts";
+
+/**
+ * Why a due time passed without a check: the one before still ran; no slot was free in time; none of those that suspects have
+ * was; the program did not run then, as its machine slept or its clock was set forward.
+ */
+export type MissedCause = "running" | "waiting" | "suspect" | "asleep";
+
+/** Due times of one host that passed without a check, one after the other. Times are milliseconds since 1970. */
+export interface MissedRun {
+  readonly host: Host;
+  readonly cause: MissedCause;
+  /** The first of them. */
+  readonly first: number;
+  readonly count: number;
+  /** Null: each is to be told of. Else all in one, up to this time. */
+  readonly summary: { readonly last: number } | null;
+  readonly noticedAt: number;
+}
+
+/** How many due times lost in a row are told of one by one (contract: "Metric"). */
+const MOST_SINGLY = 100;
+
+/** What one host has lost since its last check. */
+export class MissedRuns {
+  #count = 0;
+  #rest: MissedRun | null = null;
+
+  /** Notes a loss; returns the part that is to be told of one by one, if any. `advance` gives the due time so many after another. */
+  add(missed: MissedRun, advance: (first: number, steps: number) => number): MissedRun | null {
+    const count = Math.min(missed.count, MOST_SINGLY - this.#count);
+    this.#count += count;
+    if (count < missed.count) {
+      const first = count === 0 ? missed.first : advance(missed.first, count);
+      this.#addToRest({ ...missed, first, count: missed.count - count });
+    }
+    return count === 0 ? null : { ...missed, count };
+  }
+
+  /** Ends the row, as a check begins: returns what was not told of one by one, if anything. */
+  end(): MissedRun | null {
+    const rest = this.#rest;
+    this.#count = 0;
+    this.#rest = null;
+    return rest;
+  }
+
+  #addToRest(missed: MissedRun): void {
+    const before = this.#rest;
+    this.#rest = {
+      ...missed,
+      first: before?.first ?? missed.first,
+      count: (before?.count ?? 0) + missed.count,
+      summary: { last: missed.noticedAt },
+    };
+  }
+}

@@ -1,0 +1,69 @@
+/** What a check goes through, in this order; after a redirect it begins again. */
+export const PHASES = ["dns", "connect", "tls", "first_byte", "body"] as const;
+export type Phase = typeof PHASES[number];
+
+/** Seconds that each phase took, null where it was never reached; their sum is `total`. */
+export interface Laps {
+  readonly total: number;
+  readonly phases: Readonly<Record<Phase, number | null>>;
+}
+
+/**
+ * Shares the time of one check out to its phases, without gaps. It counts whole microseconds, each phase from one rounded
+ * moment to the next: rounding the phases apart from each other would break "their sum is the latency".
+ */
+export class Timings {
+  readonly #now: () => number;
+  readonly #began: number;
+  readonly #microseconds: Partial<Record<Phase, number>> = {};
+  #phase: Phase | undefined;
+  #seen = 0;
+  #stopped = false;
+
+  /** Begins to count. `now` tells milliseconds, from any beginning. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#began = now();
+  }
+
+  /** The phase that runs now. */
+  get phase(): Phase {
+    return this.#phase ?? "dns";
+  }
+
+  /** Ends the phase that runs and begins `phase`; the first one begins with the stopwatch. */
+  enter(phase: Phase): void {
+    this.#charge();
+    this.#phase = phase;
+    this.#microseconds[phase] ??= 0;
+  }
+
+  /** Notes that `phase` was not needed: it took 0 seconds. */
+  skip(phase: Phase): void {
+    this.#microseconds[phase] ??= 0;
+  }
+
+  /** Ends the phase that runs. What comes later is not counted. */
+  stop(): void {
+    this.#charge();
+    this.#stopped = true;
+  }
+
+  /** The time so far, or until `stop`. */
+  laps(): Laps {
+    this.#charge();
+    const seconds = (phase: Phase) => {
+      const count = this.#microseconds[phase];
+      return count === undefined ? null : count / 1e6;
+    };
+    const phases = Object.fromEntries(PHASES.map((phase) => [phase, seconds(phase)])) as Record<Phase, number | null>;
+    return { total: this.#seen / 1e6, phases };
+  }
+
+  #charge(): void {
+    if (this.#stopped || this.#phase === undefined) return;
+    const now = Math.round((this.#now() - this.#began) * 1000);
+    this.#microseconds[this.#phase] = (this.#microseconds[this.#phase] ?? 0) + now - this.#seen;
+    this.#seen = now;
+  }
+}

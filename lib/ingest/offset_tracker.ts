@@ -1,0 +1,45 @@
+import type { Positions } from "../kafka/kafka.ts";
+import type { OffsetRange } from "../postgres/store.ts";
+
+/** What the offset of a message means: the one expected, one already seen, or one behind a hole. */
+export type Arrival = "next" | "replay" | "gap";
+
+/**
+ * How far one reading is in each of its partitions. Begins at the offsets that were asked for, not at the first message:
+ * only so a hole before the first message is seen.
+ */
+export class OffsetTracker {
+  readonly #positions: Map<number, number>;
+  #spans = new Map<number, OffsetRange>();
+
+  constructor(positions: Positions) {
+    this.#positions = new Map(positions);
+  }
+
+  /** The offset to read next of each partition. */
+  get positions(): Positions {
+    return this.#positions;
+  }
+
+  /** What `offset` is, seen from the position of its partition. A partition that is not of this reading is a gap. */
+  judge(partition: number, offset: number): Arrival {
+    const position = this.#positions.get(partition) ?? -1;
+    if (position === offset) return "next";
+    return position < offset ? "gap" : "replay";
+  }
+
+  /** Moves past `offset`. */
+  pass(partition: number, offset: number): void {
+    const position = this.#positions.get(partition) ?? offset;
+    const start = this.#spans.get(partition)?.start ?? position;
+    this.#spans.set(partition, { start, next: offset + 1 });
+    this.#positions.set(partition, offset + 1);
+  }
+
+  /** What has been passed since the last call: one span for each partition that moved. */
+  takeSpans(): ReadonlyMap<number, OffsetRange> {
+    const spans = this.#spans;
+    this.#spans = new Map();
+    return spans;
+  }
+}

@@ -1,0 +1,57 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Commits } from "./commits.ts";
+import { promised } from "./connection.ts";
+import type { NativeConsumer, NativeError } from "./library.ts";
+
+/** Milliseconds that a pull waits: also the longest delay of a stop. */
+export const PULL_WAIT = 200;
+/** Milliseconds between two pulls: the group's changes come with pulls only. */
+const SERVE_EVERY = 300;
+/** Milliseconds between two looks for the answers to the last commits. */
+const LOOK_EVERY = 50;
+
+/** Serves a client, one pull at a time. Nothing is assigned to it, so a pull brings only the group's news. */
+export class PollLoop {
+  readonly #client: NativeConsumer;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #underWay: Promise<unknown> | undefined;
+
+  /** `onError`: of the membership, while nobody waits for its news. */
+  constructor(client: NativeConsumer, onError: (error: NativeError) => void) {
+    this.#client = client;
+    this.#timer = setInterval(() => void (this.#underWay ?? this.#pull(onError)), SERVE_EVERY);
+  }
+
+  /** Waits for `work`, which the group's news bring about, and asks for them all the time. */
+  async bring<T>(work: Promise<T>): Promise<T> {
+    let isWaiting = true;
+    const settle = () => void (isWaiting = false);
+    work.then(settle, settle);
+    for (await this.#settled(); isWaiting; await this.#settled()) await this.#pull();
+    return await work;
+  }
+
+  /** Serves until the commits are answered, and resolves when no call is under way; this may be never, or not while a broker is away. */
+  async stop(commits: Pick<Commits, "areAnswered">): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#settled();
+    this.#client.setDefaultConsumeTimeout(0);
+    while (!commits.areAnswered && this.#client.isConnected()) {
+      await this.#pull();
+      if (!commits.areAnswered) await delay(LOOK_EVERY);
+    }
+  }
+
+  /** Never rejects. */
+  async #pull(onError: (error: NativeError) => void = () => {}): Promise<void> {
+    const pull = promised((done) => this.#client.consume(1, done)).catch(onError);
+    this.#underWay = pull;
+    await pull;
+    this.#underWay = undefined;
+  }
+
+  /** Resolves when no call is under way. One that waited as well may have begun the next call first. */
+  async #settled(): Promise<void> {
+    while (this.#underWay !== undefined) await this.#underWay;
+  }
+}

@@ -1,0 +1,141 @@
+import type { Health } from "../async/health.ts";
+import { unlessAborted } from "../async/unless_aborted.ts";
+import { count } from "../config/count.ts";
+import type { ListenAddress } from "../config/setting_types.ts";
+import type { StoredBatch, TransferEvents } from "../ingest/transfer.ts";
+import type { ConsumerSession, Positions } from "../kafka/kafka.ts";
+import type { CertificateStore } from "../net/certificate_store.ts";
+import { explain } from "../postgres/database.ts";
+import type { Counters, StoreEvents } from "../postgres/store.ts";
+import { ConsumerReport } from "./consumer_report.ts";
+import { FirstRows } from "./first_rows.ts";
+import type { Log } from "./log.ts";
+import { openProgramPort } from "./program_port.ts";
+
+/** Milliseconds that a broker may take to say where its logs end, for whoever asks at the port. */
+const LAG_LIMIT = 2_000;
+const PART = "PostgreSQL";
+
+/** Tells of what is stored: to a person in the log, and to Prometheus where there is a port. */
+export interface ConsumerMonitor extends AsyncDisposable {
+  readonly events: TransferEvents & StoreEvents;
+  /** From now on these counters are told of. */
+  count(counters: () => Counters): void;
+}
+
+export interface MonitoredConsumer {
+  readonly health: Health;
+  /** The certificates for Kafka. */
+  readonly certificateStore: CertificateStore | null;
+  /** True where the consumer is a member of a consumer group. */
+  readonly isMember: boolean;
+}
+
+/** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
+export async function monitorConsumer(
+  listen: ListenAddress | null,
+  { health, certificateStore: certificateStore, isMember }: MonitoredConsumer,
+  log: Log,
+): Promise<ConsumerMonitor> {
+  const resources = new AsyncDisposableStack();
+  const state = new State();
+  const report = resources.use(new ConsumerReport(log, () => state.counters()));
+  const first = resources.use(
+    new FirstRows(log, async () => {
+      return { troubles: health.troubles, isMember, reading: state.reading, lag: await state.lag() };
+    }),
+  );
+  let onBatch = (_: StoredBatch) => {};
+  if (listen !== null) {
+    // Loaded only where it is needed: it takes as long as all the rest of the program.
+    const { ConsumerTelemetry } = await import("./telemetry.ts");
+    const telemetry = new ConsumerTelemetry(async () => {
+      const { rows, rejected } = state.counters();
+      return { rows, rejected, replayed: state.replayed, newest: state.newest, lag: await state.lag() };
+    }, () => certificateStore?.expiresAt ?? null);
+    onBatch = ({ cause, seconds }) => telemetry.flushed(cause, seconds);
+    const details = async () => ({ lag: Object.fromEntries(await state.lag()) });
+    resources.use(await openProgramPort("consumer", listen, { health, metrics: () => telemetry.text(), details }));
+  }
+  return {
+    events: {
+      ...eventsFor(state, health, log, (batch) => {
+        onBatch(batch);
+        first.stored(batch.messages);
+      }),
+      ...storeEvents(state, report, log),
+    },
+    count: (counters) => void (state.counters = counters),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/** How it stands with a transfer. */
+class State {
+  counters: () => Counters = () => ({ rows: 0, rejected: 0, missedDropped: 0 });
+  replayed = 0;
+  /** When the newest metric stored was made, milliseconds since 1970. */
+  newest: number | null = null;
+  reading: ConsumerSession | null = null;
+  /** True where a single message takes too long, which is said once. */
+  isStuck = false;
+  positions: Positions = new Map();
+
+  /** Partition → messages that are not stored yet; nothing where the broker does not say in time. */
+  async lag(): Promise<ReadonlyMap<number, number>> {
+    if (this.reading?.logEnds === undefined) return new Map();
+    try {
+      const ends = await unlessAborted(this.reading.logEnds(), AbortSignal.timeout(LAG_LIMIT));
+      return new Map([...ends].map(([partition, end]) => {
+        return [partition, Math.max(0, end - (this.positions.get(partition) ?? end))];
+      }));
+    } catch {
+      return new Map();
+    }
+  }
+}
+
+function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: StoredBatch) => void): TransferEvents {
+  return {
+    waiting(error) {
+      health.note(PART, explain(error));
+      log.warn(`${explain(error)}: trying again`);
+    },
+    recovered(seconds) {
+      health.note(PART, null);
+      log.warn(`PostgreSQL answers again, after ${seconds.toFixed(1)} s`);
+    },
+    began(reading) {
+      state.reading = reading;
+      state.positions = reading.positions;
+    },
+    stored(batch) {
+      state.positions = batch.positions;
+      state.isStuck = false;
+      if (!Number.isNaN(batch.newest)) state.newest = Math.max(state.newest ?? 0, batch.newest);
+      onBatch(batch);
+      log.debug(`${count(batch.messages, "message")} stored`);
+    },
+    replayed: (count) => void (state.replayed += count),
+    lost: (what) => log.error(what),
+    reopened: (why) => log.warn(`Reading again from the marks: ${why}`),
+  };
+}
+
+function storeEvents(state: State, report: ConsumerReport, log: Log): StoreEvents {
+  return {
+    rejected: (count, reason, table) => report.rejected(count, reason, table),
+    ended(messages, seconds, most, error) {
+      if (messages === 1 && state.isStuck) return;
+      state.isStuck = messages === 1;
+      const next = state.isStuck
+        ? "it is tried again and again, and nothing behind it is stored: look for a slow trigger on the table"
+        : `smaller ones from now on, of up to ${count(most, "message")}: a trigger may be slow, or the server busy`;
+      const what = `A statement with ${count(messages, "message")} ended after ${seconds.toFixed(1)} s`;
+      log.warn(`${what} (${explain(error)}); ${next}`);
+    },
+    grown(most) {
+      log.warn(`Statements hold up to ${most} messages again`);
+    },
+  };
+}

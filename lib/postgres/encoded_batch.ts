@@ -1,0 +1,90 @@
+import { isRejection, type Metric, type Rejection } from "../metric.ts";
+import { type ArrayElement, ascii, base64, elements } from "./pg_text.ts";
+import { entriesOf, type Entry, type Most, runs } from "./piece.ts";
+import { canHoldMissed } from "./statements.ts";
+import type { Tables } from "./tables.ts";
+
+export type EntryOf<C> = Entry & { readonly content: C };
+
+/** The messages of a sheet by where they go. */
+export interface Parts {
+  readonly metrics: readonly EntryOf<Metric>[];
+  readonly rejections: readonly EntryOf<Rejection>[];
+  readonly missed: readonly Entry[];
+}
+
+/** Messages that were written for the statement beforehand, while the database was busy with others. */
+export interface EncodedBatch {
+  readonly entries: readonly Entry[];
+  /** None holds more than one statement may. */
+  readonly pages: readonly BatchSlice[];
+  /** Of keys and values. */
+  readonly bytes: number;
+}
+
+/** Messages with the texts that the flush statement takes. */
+export interface BatchSlice {
+  readonly entries: readonly Entry[];
+  readonly parts: Parts;
+  /** The columns of `flushSql` from the rejected messages' partition on, each without the braces around it. */
+  readonly columns: readonly string[];
+  /** Of keys and values. */
+  readonly bytes: number;
+}
+
+export function toSheet(entries: readonly Entry[], tables: Tables, most: Most): EncodedBatch {
+  const pages = [...runs(entries, most)].map((run) => toPage(run, tables));
+  return { entries, pages, bytes: pages.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+export function toPage(entries: readonly Entry[], tables: Tables): BatchSlice {
+  const parts = sort(entries, tables);
+  const bytes = entries.reduce((sum, entry) => sum + entriesOf(entry), 0);
+  return { entries, parts, columns: columnsOf(parts, tables), bytes };
+}
+
+/** The columns of all pages, in order, as arrays for the flush statement. */
+export function joinPages(pages: readonly BatchSlice[]): string[] {
+  const [first] = pages;
+  if (first === undefined) throw new RangeError("There is no page to store");
+  return first.columns.map((_, i) => {
+    const texts = pages.map(({ columns }) => columns[i] as string).filter((text) => text !== "");
+    return `{${texts.join(",")}}`;
+  });
+}
+
+function sort(entries: readonly Entry[], tables: Tables): Parts {
+  const metrics: EntryOf<Metric>[] = [];
+  const rejections: EntryOf<Rejection>[] = [];
+  const missed: Entry[] = [];
+  const holdsMissed = canHoldMissed(tables.columns);
+  for (const entry of entries) {
+    if (!isMetric(entry)) rejections.push(entry as EntryOf<Rejection>);
+    else if (!holdsMissed && entry.content.error === "missed") missed.push(entry);
+    else metrics.push(entry);
+  }
+  return { metrics, rejections, missed };
+}
+
+function isMetric(entry: Entry): entry is EntryOf<Metric> {
+  return !isRejection(entry.content);
+}
+
+function columnsOf({ metrics, rejections }: Parts, tables: Tables): string[] {
+  const column = <T>(rows: readonly T[], value: (row: T) => ArrayElement) => elements(rows.map(value));
+  return [
+    column(rejections, (entry) => entry.partition),
+    column(rejections, (entry) => entry.offset),
+    column(rejections, (entry) => entry.key && base64(entry.key)),
+    column(rejections, (entry) => entry.value && base64(entry.value)),
+    column(rejections, ({ content }) => tables.isUnicode ? content.reason : ascii(content.reason)),
+    column(metrics, (entry) => entry.partition),
+    column(metrics, (entry) => entry.offset),
+    ...tables.columns.map((field) => column(metrics, ({ content }) => fieldValue(content, field, tables))),
+  ];
+}
+
+function fieldValue(metric: Metric, field: keyof Metric, tables: Tables): ArrayElement {
+  const value = metric[field];
+  return value === null && field === "status_code" && tables.statusCodeRequired ? 0 : value;
+}

@@ -1,0 +1,39 @@
+// Makes the checks that standard input asks for (JSON), while this process may open no more files and then once more when it may,
+// and prints a line for each: the tests run this under each runtime.
+import { closeSync, openSync } from "node:fs";
+import { exit, stdin, stdout } from "node:process";
+import { text } from "node:stream/consumers";
+import { runtimeAuthorities } from "../../lib/check/authorities.ts";
+import { check } from "../../lib/check/check.ts";
+import { CertificateJudge } from "../../lib/check/judgement.ts";
+import { openMatcher } from "../../lib/check/matching.ts";
+import { parseHosts } from "../../lib/hosts/hosts.ts";
+import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
+
+/** Lines of a hosts file to check, and what the machine knows of names. */
+export interface ScarcityOrder {
+  readonly names: ResolverOptions;
+  readonly lines: readonly string[];
+}
+
+const order = JSON.parse(await text(stdin)) as ScarcityOrder;
+const { hosts } = parseHosts(order.lines.join("\n"), "hosts.txt", "UTC");
+const resolver = systemResolver(order.names);
+const matcher = openMatcher();
+const certificates = new CertificateJudge(runtimeAuthorities(null));
+const options = {
+  ...{ timeout: 5, location: null, userAgent: "scarcity-test" },
+  ...{ resolver: resolver, isBlocked: null, certificates, matcher },
+};
+const checkAll = () => Promise.all(hosts.map((host) => check(host, new Date(), options, new AbortController().signal)));
+
+const files: number[] = [];
+try {
+  while (true) files.push(openSync(new URL(import.meta.url), "r"));
+} catch (error) {
+  if ((error as NodeJS.ErrnoException).code !== "EMFILE") throw error;
+}
+const without = await checkAll();
+for (const file of files) closeSync(file);
+const withThem = await checkAll();
+stdout.write([...without, ...withThem].map((metric) => `${JSON.stringify(metric)}\n`).join(""), () => exit(0));
