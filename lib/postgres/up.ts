@@ -1,6 +1,6 @@
 import type { Metric } from "../metric.ts";
 
-// When a host is up, and why it is down, for programs and for SQL. tests/views.test.ts holds both together.
+// When a host is up, and why it is down, for programs and for SQL. tests/postgres/views.test.ts holds both together.
 
 /** What a metric says of its host; a check that was missed says nothing. */
 export type State = "up" | "down" | "unknown";

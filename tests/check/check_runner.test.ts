@@ -1,0 +1,197 @@
+import { afterAll, afterEach, expect, it, vi } from "vitest";
+import { runtimeAuthorities } from "../../lib/check/authorities.ts";
+import { CheckRunner } from "../../lib/check/check_runner.ts";
+import { CertificateJudge } from "../../lib/check/judgement.ts";
+import { openMatcher } from "../../lib/check/matching.ts";
+import type { Metric } from "../../lib/metric.ts";
+import { systemResolver } from "../../lib/net/resolver.ts";
+import { hostsOf } from "../support/simulation.ts";
+import { answer, openSite, refusedPort } from "../support/site.ts";
+
+const matcher = openMatcher();
+afterAll(() => matcher[Symbol.asyncDispose]());
+const OPTIONS = {
+  ...{ timeout: 10, location: "here", userAgent: "checks-test", concurrency: 10, isOnce: false },
+  ...{
+    resolver: systemResolver(),
+    isBlocked: null,
+    matcher,
+    certificates: new CertificateJudge(runtimeAuthorities(null)),
+  },
+};
+afterEach(() => void vi.unstubAllGlobals());
+
+/** Sets the wall clock by so many milliseconds, as an administrator or a sleeping machine does; it runs on. */
+function setClock(by: number): void {
+  const Before = Date;
+  vi.stubGlobal(
+    "Date",
+    class extends Before {
+      constructor(...args: [] | [number]) {
+        super(args[0] ?? Before.now() + by);
+      }
+      static override now = () => Before.now() + by;
+    },
+  );
+}
+
+/** So many pages of the site at `port`. */
+const pages = (port: number, count: number) =>
+  Array.from({ length: count }, (_, index) => `http://127.0.0.1:${port}/${index} 1d`);
+
+const never = new AbortController().signal;
+
+it("Checks gives a metric for every host, and ends, where each is to be checked once", async () => {
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const lines = pages(site.port, 50);
+  const hosts = hostsOf(...lines, `http://127.0.0.1:${await refusedPort()}/ 1d`);
+  const metrics = await Array.fromAsync(new CheckRunner(hosts, { ...OPTIONS, isOnce: true }, never, never));
+  expect(new Set(metrics.map(({ address }) => address))).toEqual(new Set(hosts.map(({ address }) => address)));
+  expect(metrics.filter(({ status_code }) => status_code === 200).length).toBe(50);
+  expect(metrics.length).toBe(51);
+  expect(site.requests.length).toBe(50);
+});
+
+it("Checks has no more than `concurrency` connections open at a time", async () => {
+  let most = 0;
+  await using site = await openSite((socket) => {
+    most = Math.max(most, site.open);
+    setTimeout(() => socket.end(answer("200 OK")), 5);
+  });
+  const lines = pages(site.port, 50);
+  const checks = new CheckRunner(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 7 }, never, never);
+  expect((await Array.fromAsync(checks)).length).toBe(50);
+  // The site may see a connection's end a little later than the other side.
+  expect(most).toBeLessThanOrEqual(2 * 7);
+});
+
+it("Checks begins a few of those that are due, and the others when the sockets of these were served", async () => {
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const hosts = hostsOf(...pages(site.port, 200));
+  const checks = new CheckRunner(hosts, { ...OPTIONS, isOnce: true, concurrency: 200 }, never, never);
+  const metrics = checks[Symbol.asyncIterator]();
+  const first = metrics.next();
+  expect(checks.running).toBe(8);
+  await first;
+  expect((await Array.fromAsync(metrics)).length).toBe(199);
+});
+
+it("Checks begins none of those held back once it is stopped", async () => {
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const stop = new AbortController();
+  const hosts = hostsOf(...pages(site.port, 200));
+  const checks = new CheckRunner(hosts, { ...OPTIONS, isOnce: true, concurrency: 200 }, stop.signal, never);
+  const metrics = checks[Symbol.asyncIterator]();
+  const first = metrics.next();
+  stop.abort();
+  await first;
+  expect(1 + (await Array.fromAsync(metrics)).length).toBe(8);
+});
+
+it("Checks tells of the due times that pass while a check still runs, and begins no second one", async () => {
+  const stop = new AbortController();
+  const held: (() => void)[] = [];
+  await using site = await openSite((socket) => void held.push(() => socket.end(answer("200 OK"))));
+  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, never);
+  const metrics: Metric[] = [];
+  for await (const metric of checks) {
+    metrics.push(metric);
+    if (metrics.length === 2) {
+      expect(held.length).toBe(1);
+      stop.abort();
+      held[0]?.();
+    }
+  }
+  // The third passes as well before it is told to stop.
+  expect(metrics.map(({ error, location }) => ({ error, location }))).toEqual([
+    ...Array(3).fill({ error: "missed", location: "here" }),
+    { error: null, location: "here" },
+  ]);
+  const times = metrics.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
+  expect(times.map((time) => time - (times[3] ?? NaN))).toEqual([1000, 2000, 3000, 0]);
+});
+
+it("Checks goes on checking in time though nobody reads its metrics", async () => {
+  const stop = new AbortController();
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, never);
+  const metrics = checks[Symbol.asyncIterator]();
+  expect((await metrics.next()).value?.status_code).toBe(200);
+  await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(3);
+  stop.abort();
+  const rest = await Array.fromAsync(metrics);
+  expect(rest.map(({ error }) => error)).toEqual([null, null]);
+});
+
+it("Checks gives up what runs when it is told to, and ends", async () => {
+  const [stop, giveUp] = [new AbortController(), new AbortController()];
+  await using site = await openSite(() => giveUp.abort());
+  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, giveUp.signal);
+  giveUp.signal.addEventListener("abort", () => stop.abort());
+  expect(await Array.fromAsync(checks)).toEqual([]);
+});
+
+it("Checks.replace begins with new hosts at once, also where there were none", async () => {
+  const stop = new AbortController();
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const checks = new CheckRunner([], OPTIONS, stop.signal, never);
+  expect(checks.firstDue).toBe(null);
+  const metrics = checks[Symbol.asyncIterator]();
+  const next = metrics.next();
+  expect(checks.replace(hostsOf(`http://127.0.0.1:${site.port}/ 1d`))).toEqual({ added: 1, removed: 0, changed: 0 });
+  expect((await next).value?.status_code).toBe(200);
+  stop.abort();
+  expect((await metrics.next()).done).toBe(true);
+});
+
+it("Checks tells of what was missed while the machine slept, up to 100 a host and then in one, and has no burst follow", async () => {
+  const stop = new AbortController();
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const lines = Array.from({ length: 20 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 2s`);
+  const checks = new CheckRunner(hostsOf(...lines), OPTIONS, stop.signal, never);
+  const missed: Metric[] = [];
+  let isSet = false;
+  const [before, after] = [new Map<string, number>(), new Map<string, number>()];
+  for await (const metric of checks) {
+    const { address, error, scheduled_at } = metric;
+    if (error === "missed") {
+      missed.push(metric);
+      continue;
+    }
+    (before.size < 20 ? before : after).set(address, Date.parse(scheduled_at ?? ""));
+    if (before.size === 20 && !isSet) {
+      isSet = true;
+      setClock(3_600_000);
+    }
+    if (after.size === 20) stop.abort();
+  }
+  expect(missed.length).toBe(20 * 101);
+  const ofOne = missed.filter(({ address }) => address.endsWith("/7"));
+  const [first = NaN, ...times] = ofOne.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
+  expect(times).toEqual(times.map((_, index) => first + (index + 1) * 2000));
+  expect(ofOne[100]?.error_detail).toMatch(/^1[67]\d\d more checks until .+: the program did not run then/);
+  // After the sleep each host's turn comes when it would have come without: 20 in 2 seconds, not at once.
+  for (const [address, at] of after) expect((at - (before.get(address) ?? NaN)) % 2000).toBe(0);
+});
+
+it("Checks goes on in its step when the wall clock is set back, and measures no negative time", async () => {
+  const stop = new AbortController();
+  await using site = await openSite((socket) => {
+    if (site.requests.length === 3) setClock(-3_600_000);
+    socket.end(answer("200 OK"));
+  });
+  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, never);
+  const metrics: Metric[] = [];
+  for await (const metric of checks) {
+    metrics.push(metric);
+    if (metrics.length === 6) stop.abort();
+  }
+  expect(metrics.map(({ error }) => error)).toEqual(Array(6).fill(null));
+  expect(metrics.every(({ latency }) => latency >= 0 && latency < 5)).toBe(true);
+  const times = metrics.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
+  const [one, two, three, ...after] = times.map((time) => (time - (times[0] ?? NaN)) / 1000);
+  expect([one, two, three]).toEqual([0, 1, 2]);
+  // Where the clock is set just before a due time, the one after it is the first that does not come too soon.
+  expect([-3597, -3596]).toContain(after[0]);
+  expect(after).toEqual([0, 1, 2].map((step) => (after[0] ?? NaN) + step));
+});

@@ -1,0 +1,62 @@
+import { expect, it } from "vitest";
+import { parseTableName } from "../../lib/config/table_name.ts";
+
+it.each([
+  ["metrics", null, "metrics"],
+  ["Host_Metrics", null, "host_metrics"],
+  ["Monitoring.Host_Metrics", "monitoring", "host_metrics"],
+  ["_a$1", null, "_a$1"],
+  ['"My Table"', null, "My Table"],
+  ['"Host_Metrics"', null, "Host_Metrics"],
+  ['"a""b"', null, 'a"b'],
+  ['"a.b"', null, "a.b"],
+  ['"My Schema"."My Table"', "My Schema", "My Table"],
+  ['Plain."Quoted"', "plain", "Quoted"],
+  ['"1st"', null, "1st"],
+  ["Übersicht", null, "Übersicht"],
+  ["MÄRZ", null, "mÄrz"],
+  ["表", null, "表"],
+  ["x".repeat(54), null, "x".repeat(54)],
+  [`${"s".repeat(63)}.a`, "s".repeat(63), "a"],
+])("parseTableName reads %s as schema %j and name %j, as SQL does", (text, schema, name) => {
+  expect(parseTableName(text)).toEqual({ schema, name });
+});
+
+it.each([
+  "",
+  " metrics",
+  "metrics ",
+  "my table",
+  "1st",
+  "$a",
+  "a-b",
+  "a.",
+  ".a",
+  "a.b.c",
+  "a. b",
+  '""',
+  '"a',
+  'a"',
+  '"a"b"',
+  "'a'",
+  "a;drop table a",
+  '"a\0b"',
+])("parseTableName refuses %j", (text) => {
+  expect(() => parseTableName(text)).toThrow(
+    new SyntaxError('write a name as in SQL: metrics, monitoring.metrics or "My Table"'),
+  );
+});
+
+it.each([
+  [
+    "x".repeat(55),
+    "its 55 bytes leave no room for xxxxxxxxxx…_rejected beside it: write a name of at most 54 bytes",
+  ],
+  [
+    "ü".repeat(28),
+    "its 56 bytes leave no room for üüüüüüüüüü…_rejected beside it: write a name of at most 54 bytes",
+  ],
+  [`${"s".repeat(64)}.a`, "its schema has 64 bytes: write one of at most 63"],
+])("parseTableName refuses %s, which PostgreSQL would cut", (text, message) => {
+  expect(() => parseTableName(text)).toThrow(new RangeError(message));
+});

@@ -1,0 +1,168 @@
+import { describe, expect, it } from "vitest";
+import { Epochs } from "../../lib/kafka/epochs.ts";
+import { CutLog, Fetcher, type FetchingClient } from "../../lib/kafka/javascript/fetch.ts";
+import type { FetchAnswer, PartitionAnswer } from "../../lib/kafka/javascript/raw_fetch.ts";
+import { readBatches } from "../../lib/kafka/javascript/record_batches.ts";
+import type { IncomingMessage } from "../../lib/kafka/kafka.ts";
+import { type BatchOptions, rawBatch } from "../support/raw_batches.ts";
+
+const options = { bootstrapServers: ["127.0.0.1:1"], topic: "t" };
+const TOPIC_ID = "00000000-0000-0000-0000-000000000001";
+const partitions = [{ partition: 0, logStart: 0, logEnd: 0 }];
+const share = { assignment: { topic: "t", topicId: TOPIC_ID.replaceAll("-", ""), partitions }, partitions: 1 };
+
+const fetcher = (client: unknown, stop: AbortSignal, position = 0) =>
+  new Fetcher(client as FetchingClient, options, share, new Map([[0, position]]), new Epochs(), stop);
+
+describe("a fetcher whose broker is frozen", () => {
+  // At a moment that a real one cannot be made to hit: the library's memory of the leaders is used up.
+  /** Reads until `stop` aborts, which it does as soon as the leaders are asked for. */
+  async function read(metadata: (stop: AbortController) => Promise<never>): Promise<unknown[]> {
+    const stop = new AbortController();
+    return await Array.fromAsync(fetcher({ metadata: () => metadata(stop) }, stop.signal).messages());
+  }
+
+  it("ends when it is told to, though no broker says who leads the partitions", async () => {
+    const silence = (stop: AbortController) => {
+      queueMicrotask(() => stop.abort());
+      return new Promise<never>(() => {});
+    };
+    expect(await read(silence)).toEqual([]);
+  });
+
+  it("throws what a broker says instead", async () => {
+    await expect(read(() => Promise.reject(new Error("no leader")))).rejects.toThrow("no leader");
+  });
+});
+
+const TRANSACTIONAL = 16;
+const CONTROL = 32;
+
+describe("a fetcher that is given batches", () => {
+  /** A batch of messages, which end at the batch's last offset or before. */
+  async function batch(firstOffset: number, count: number, rest: BatchOptions = {}): Promise<Buffer> {
+    const value = Buffer.from("a message");
+    return await rawBatch(Array.from({ length: count }, () => ({ value })), { firstOffset, ...rest });
+  }
+
+  /** The mark that ends a transaction: the key has its version, then 1 where it was committed. */
+  const mark = (firstOffset: number, isCommitted: boolean, producerId: bigint) => {
+    const attributes = TRANSACTIONAL | CONTROL;
+    const record = { key: Buffer.of(0, 0, 0, isCommitted ? 1 : 0), value: Buffer.alloc(6) };
+    return rawBatch([record], { firstOffset, attributes, producerId });
+  };
+
+  const damaged = async (firstOffset: number, count: number, epoch: number) => {
+    const bytes = await batch(firstOffset, count, { epoch });
+    bytes[bytes.length - 2] = 0;
+    return bytes;
+  };
+
+  const answerOf = (batches: readonly Buffer[], rest: Partial<PartitionAnswer> = {}): FetchAnswer => ({
+    responses: [{
+      topicId: TOPIC_ID,
+      partitions: [{
+        partitionIndex: 0,
+        batches: readBatches(Buffer.concat(batches), 1_000),
+        ...rest,
+      } as unknown as PartitionAnswer],
+    }],
+  } as unknown as FetchAnswer);
+
+  interface Asked {
+    readonly fetchOffset: bigint;
+    readonly lastFetchedEpoch: number;
+    readonly currentLeaderEpoch: number;
+  }
+
+  /** What comes of answers, and what was asked for each; then the broker is silent. */
+  async function read(answers: readonly FetchAnswer[], position = 0) {
+    const stop = new AbortController();
+    const asked: Asked[] = [];
+    const leaders = [{ leader: 1, leaderEpoch: 9 }];
+    const topics = new Map([["t", { id: TOPIC_ID, partitionsCount: 1, partitions: leaders }]]);
+    const client = {
+      metadata: () => Promise.resolve({ topics }),
+      fetch: ({ topics: [topic] }: { topics: { partitions: Asked[] }[] }) => {
+        const answer = answers[asked.length];
+        asked.push({ ...topic?.partitions[0] as Asked });
+        if (answer === undefined) setImmediate(() => stop.abort());
+        return answer === undefined ? new Promise(() => {}) : Promise.resolve(answer);
+      },
+    };
+    const messages: IncomingMessage[] = [];
+    for await (const some of fetcher(client, stop.signal, position).messages()) messages.push(...some);
+    return { asked, messages };
+  }
+
+  const told = (messages: readonly IncomingMessage[]) =>
+    messages.map(({ offset, since, unreadable }) => [unreadable?.first ?? offset, since]);
+
+  it("vouches for holes in batches, and for what does not count, not for holes between batches", async () => {
+    const answer = answerOf([
+      // Behind its two messages, two are gone.
+      await batch(0, 2, { lastDelta: 3 }),
+      await batch(4, 1, { attributes: TRANSACTIONAL, producerId: 7n }),
+      await mark(5, true, 7n),
+      await batch(6, 1),
+      // A hole between batches; then what was aborted, and its mark.
+      await batch(10, 3, { attributes: TRANSACTIONAL, producerId: 8n }),
+      await mark(13, false, 8n),
+      await batch(14, 1, { attributes: TRANSACTIONAL, producerId: 8n }),
+      await batch(20, 1),
+    ], { abortedTransactions: [{ producerId: 8n, firstOffset: 10n }] });
+    expect(told((await read([answer])).messages)).toEqual([
+      [0, undefined],
+      [1, undefined],
+      [4, 2],
+      [6, 5],
+      // From 7 to 9 the log shows nothing.
+      [14, 10],
+      [20, undefined],
+    ]);
+  });
+
+  it("vouches from one answer to the next", async () => {
+    const answers = [
+      answerOf([await batch(0, 1), await mark(1, true, 7n)]),
+      answerOf([await batch(5, 2, { attributes: TRANSACTIONAL, producerId: 8n }), await mark(7, false, 8n)], {
+        abortedTransactions: [{ producerId: 8n, firstOffset: 5n }],
+      }),
+      answerOf([await mark(8, true, 9n), await batch(9, 1)]),
+    ];
+    const { asked, messages } = await read(answers);
+    expect(told(messages)).toEqual([[0, undefined], [9, 5]]);
+    expect(asked.map(({ fetchOffset }) => fetchOffset)).toEqual([0n, 2n, 8n, 10n]);
+  });
+
+  it("vouches for holes before what cannot be read, and begins in the middle of a batch", async () => {
+    const answers = [
+      answerOf([await batch(0, 4), await mark(4, true, 7n), await damaged(5, 3, 2)]),
+      answerOf([await damaged(5, 3, 2), await mark(8, true, 7n), await batch(9, 1)]),
+    ];
+    expect(told((await read(answers, 2)).messages)).toEqual([[2, undefined], [3, undefined], [5, 4], [9, 8]]);
+  });
+
+  it("tells the broker under which leader's epoch it read what is before, where that can be known", async () => {
+    const old = await batch(6, 1, { epoch: 5 });
+    old[16] = 1;
+    const answers = [
+      answerOf([await batch(0, 1, { epoch: 3 }), await batch(1, 2, { epoch: 4 })]),
+      answerOf([await damaged(3, 2, 77)]),
+      answerOf([await damaged(3, 2, 77)]),
+      answerOf([await batch(5, 1, { epoch: 5 })]),
+      answerOf([old]),
+    ];
+    const { asked } = await read(answers);
+    const places = asked.map(({ fetchOffset, lastFetchedEpoch }) => [Number(fetchOffset), lastFetchedEpoch]);
+    expect(places).toEqual([[0, -1], [3, 4], [3, 4], [5, -1], [6, 5], [7, -1]]);
+    expect(new Set(asked.map(({ currentLeaderEpoch }) => currentLeaderEpoch))).toEqual(new Set([9]));
+  });
+
+  it("throws where the broker says that the log was cut", async () => {
+    const cut = answerOf([], { divergingEpoch: { epoch: 3, endOffset: 4n } });
+    await expect(read([answerOf([await batch(0, 9, { epoch: 3 })]), cut])).rejects.toMatchObject(
+      { partition: 0, at: 4, name: new CutLog(0, 4).name },
+    );
+  });
+});

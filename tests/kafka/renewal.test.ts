@@ -1,0 +1,203 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import type { KafkaClient, Position } from "../../lib/kafka/kafka.ts";
+import { type Librdkafka, loadLibrdkafka, type NativeClient } from "../../lib/kafka/librdkafka/library.ts";
+import { loadClient } from "../../lib/kafka/load_client.ts";
+import { type KeyMaterial, type LiveKeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
+import { type Certificates, makeCertificates } from "../../tools/kafka/certificates.ts";
+import type { KafkaServer } from "../../tools/kafka/kafka.ts";
+import { each } from "../support/each.ts";
+import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
+
+// librdkafka reads certificates only when a client is made. What both clients do over a broker's restart: programs_rotation.test.ts.
+
+// A slow machine fails to connect in a second, several times over.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
+
+const library = loadLibrdkafka();
+const canRun = canRunKafka() && (!("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`));
+const untilStopped = AbortSignal.timeout(600_000);
+const decode = (bytes: Uint8Array | null) => new TextDecoder().decode(bytes ?? undefined);
+
+describe.runIf(canRun)("librdkafka", () => {
+  let broker: KafkaServer;
+  let client: KafkaClient;
+  let good: KeyMaterial;
+  let stranger: KeyMaterial;
+  let count = 0;
+  let topic: string;
+
+  beforeAll(async () => {
+    broker = await temporaryKafka();
+    client = await loadClient("librdkafka");
+    good = await material(broker.certificates);
+    const directory = await mkdtemp(join(tmpdir(), "host-checker-stranger-"));
+    stranger = await material(await makeCertificates(directory));
+    await rm(directory, { recursive: true });
+  });
+  afterAll(() => broker?.[Symbol.asyncDispose](), 30_000);
+  beforeEach(() => void (topic = `renewal-${++count}`));
+
+  const optionsWith = (tls: LiveKeyMaterial) => ({ bootstrapServers: [broker.mtls], topic, tls });
+  const message = (n: number) => ({
+    key: `https://${n % 10}.example`,
+    value: String(n),
+    timestamp: 1_700_000_000_000 + n,
+  });
+
+  /** Sends `messages(0)`, `messages(1)`, … a hundred at a time while `condition` does not hold; gives how many. */
+  async function sendUntil(condition: () => boolean, send: (from: number) => Promise<void>): Promise<number> {
+    let sent = 0;
+    for (; !condition(); sent += 100) await send(sent);
+    return sent;
+  }
+
+  const hundred = (from: number) => Array.from({ length: 100 }, (_, n) => message(from + n));
+
+  it("a producer goes over to a client with the new certificates between two deliveries: all arrives once, in order", async () => {
+    using made = recordClients("Producer");
+    const tls = new Replaceable(good);
+    await using producer = await client.openProducer({ ...optionsWith(tls), partitions: 3 }, () => {}, untilStopped);
+    let sent = 0;
+    for (let renewal = 1; renewal <= 3; renewal++) {
+      tls.replace(good);
+      const isOver = () => made.clients[renewal]?.isConnected() === true && !made.clients[renewal - 1]?.isConnected();
+      const before = sent;
+      sent += await sendUntil(isOver, (from) => producer.send(hundred(before + from)));
+    }
+    await producer.send(hundred(sent));
+    sent += 100;
+    const values = new Map<string, number[]>();
+    await using consumer = await openReader(await loadClient("javascript"), optionsWith(good));
+    let read = 0;
+    for await (const { key, value } of consumer.messages()) {
+      const numbers = values.get(decode(key)) ?? [];
+      values.set(decode(key), numbers);
+      // Not a new array each time: on a slow machine a renewal takes long, and there are many.
+      numbers.push(Number(decode(value)));
+      if (++read === sent) consumer.stop();
+    }
+    expect(values).toEqual(Map.groupBy(Array.from({ length: sent }, (_, n) => n), (n) => message(n).key));
+    expect(made.clients).toHaveLength(4);
+  });
+
+  it("a consumer joins again with a client that has the new certificates, and reads on where it was", async () => {
+    using made = recordClients("KafkaConsumer");
+    const tls = new Replaceable(good);
+    const sender = await loadClient("javascript");
+    await using producer = await sender.openProducer({ ...optionsWith(good), partitions: 3 }, () => {}, untilStopped);
+    await producer.send(hundred(0));
+    await using consumer = await openReader(client, optionsWith(tls));
+    const values: number[] = [];
+    const reading = (async () => {
+      for await (const { value } of consumer.messages()) values.push(Number(decode(value)));
+    })();
+    await expect.poll(() => values.length, { timeout: 30_000 }).toBe(100);
+    tls.replace(good);
+    await expect.poll(() => made.clients.map((client) => client.isConnected()), { timeout: 30_000 }).toEqual([
+      false,
+      true,
+    ]);
+    await producer.send(hundred(100));
+    await expect.poll(() => values.length, { timeout: 30_000 }).toBe(200);
+    consumer.stop();
+    await reading;
+    expect(values.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, n) => n));
+  });
+
+  it("a producer sends on with the old certificates while brokers refuse the new, says so once, and takes the next", async () => {
+    using made = recordClients("Producer");
+    const tls = new Replaceable(good);
+    const heard: unknown[] = [];
+    const listener = (event: string, isTrouble: boolean) => heard.push([event, isTrouble]);
+    await using producer = await client.openProducer({ ...optionsWith(tls), partitions: 1 }, listener, untilStopped);
+    const [first] = made.clients;
+    tls.replace(stranger);
+    const refused = /^TLS with the Kafka broker failed .*; until that is mended, the old certificates stay in use$/;
+    await expect.poll(() => heard, { timeout: 30_000 }).toEqual([[expect.stringMatching(refused), false]]);
+    // It tries again and again, with a client for each try.
+    await expect.poll(() => made.clients.length, { timeout: 30_000 }).toBeGreaterThan(3);
+    await producer.send(hundred(0));
+    expect(first?.isConnected()).toBe(true);
+    tls.replace(good);
+    await sendUntil(() => first?.isConnected() === false, (from) => producer.send(hundred(from)));
+    await producer.send(hundred(0));
+    expect(heard).toHaveLength(1);
+  });
+});
+
+/** Key material that a test replaces. */
+class Replaceable implements LiveKeyMaterial {
+  #material: KeyMaterial;
+  #replacement = new AbortController();
+
+  constructor(material: KeyMaterial) {
+    this.#material = material;
+  }
+
+  get ca() {
+    return this.#material.ca as string;
+  }
+  get key() {
+    return this.#material.key as string;
+  }
+  get cert() {
+    return this.#material.cert as string;
+  }
+  get replaced() {
+    return this.#replacement.signal;
+  }
+
+  replace(material: KeyMaterial): void {
+    this.#material = material;
+    const old = this.#replacement;
+    this.#replacement = new AbortController();
+    old.abort();
+  }
+}
+
+async function material({ caFile, keyFile, certFile }: Certificates): Promise<KeyMaterial> {
+  const loaded = await loadKeyMaterial({ caFile, keyFile, certFile });
+  if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+  return loaded.material;
+}
+
+/** From now on, each client of a kind that is made. */
+function recordClients(kind: "Producer" | "KafkaConsumer"): Disposable & { readonly clients: readonly NativeClient[] } {
+  const module = library as { -readonly [K in keyof Librdkafka]: Librdkafka[K] };
+  const Original = module[kind] as new (settings: object) => NativeClient;
+  const clients: NativeClient[] = [];
+  const record = function (settings: object) {
+    const client = new Original(settings);
+    clients.push(client);
+    return client;
+  };
+  Object.assign(module, { [kind]: record });
+  return { clients, [Symbol.dispose]: () => void Object.assign(module, { [kind]: Original }) };
+}
+
+/** A consumer that reads each partition on from where it was, from its start at first. */
+async function openReader(client: KafkaClient, options: Parameters<KafkaClient["openConsumer"]>[0] | object) {
+  const wanted = { ...options, group: crypto.randomUUID(), start: "earliest" } as Parameters<
+    KafkaClient["openConsumer"]
+  >[0];
+  const consumer = await client.openConsumer(wanted, () => {}, untilStopped);
+  const next = new Map<number, number>();
+  const stop = new AbortController();
+  const position: Position = ({ partitions }) =>
+    Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, next.get(partition) ?? logStart])));
+  return {
+    stop: () => stop.abort(),
+    async *messages() {
+      for await (const reading of consumer.readings(position, stop.signal)) {
+        for await (const message of each(reading.messages)) {
+          next.set(message.partition, message.offset + 1);
+          yield message;
+        }
+      }
+    },
+    [Symbol.asyncDispose]: () => consumer[Symbol.asyncDispose](),
+  };
+}

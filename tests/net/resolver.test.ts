@@ -1,0 +1,308 @@
+import { describe, expect, it, vi } from "vitest";
+import { NoAddress, systemResolver } from "../../lib/net/resolver.ts";
+import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
+import { decodeReply, encodeQuestion, isAskable, TYPES } from "../../lib/net/resolver/packet.ts";
+import { openNameServer, type Zone } from "../support/name_server.ts";
+import { namesFolder } from "../support/resolver_folder.ts";
+
+const never = new AbortController().signal;
+const v4 = (address: string) => ({ address, family: 4 });
+const v6 = (address: string) => ({ address, family: 6 });
+
+describe("parseHostsTable", () => {
+  it.each([
+    ["127.0.0.1 localhost", "localhost", [v4("127.0.0.1")]],
+    ["127.0.0.1\tA.test b.test # c.test", "a.test", [v4("127.0.0.1")]],
+    ["127.0.0.1 a.test b.test # c.test", "b.test", [v4("127.0.0.1")]],
+    ["127.0.0.1 a.test b.test # c.test", "c.test", undefined],
+    ["  ::1   a.test\r\n10.0.0.1 a.test", "a.test", [v6("::1"), v4("10.0.0.1")]],
+    ["fe80::1%lo a.test", "a.test", [v6("fe80::1%lo")]],
+    ["# 127.0.0.1 a.test\nnowhere a.test\n\n127.0.0.1", "a.test", undefined],
+    ["127.0.0.1 a.test.", "a.test", [v4("127.0.0.1")]],
+  ])("parseHostsTable reads %j for %s", (text, name, expected) => {
+    expect(parseHostsTable(text).get(name)).toEqual(expected);
+  });
+});
+
+describe("parseResolverConfig", () => {
+  const plain = { servers: ["127.0.0.1"], search: [], ndots: 1, timeout: 5, attempts: 2, rotate: false };
+  it.each([
+    ["", {}],
+    ["nameserver 10.0.0.1\nnameserver ::1\n", { servers: ["10.0.0.1", "::1"] }],
+    ["nameserver a.test\nnameserver 1.1.1.1", { servers: ["1.1.1.1"] }],
+    ["nameserver 1.0.0.1\nnameserver 1.0.0.2\nnameserver 1.0.0.3\nnameserver 1.0.0.4", {
+      servers: ["1.0.0.1", "1.0.0.2", "1.0.0.3"],
+    }],
+    ["search a.test b.test.\nsearch c.test .", { search: ["c.test"] }],
+    ["domain a.test\n; search b.test\n# search c.test", { search: ["a.test"] }],
+    ["options ndots:5 timeout:1 attempts:3 rotate", { ndots: 5, timeout: 1, attempts: 3, rotate: true }],
+    ["options ndots:99 timeout:0 attempts:99", { ndots: 15, timeout: 1, attempts: 5 }],
+    ["options edns0 trust-ad single-request", {}],
+    ["options use-vc", { overTcp: true }],
+    ["options inet6", { isUnderstood: false }],
+  ])("parseResolverConfig reads %j", (text, expected) => {
+    expect(parseResolverConfig(text, "")).toEqual({ ...plain, overTcp: false, isUnderstood: true, ...expected });
+  });
+
+  it("parseResolverConfig searches this machine's own domain where the file does not say what else", () => {
+    expect(parseResolverConfig("nameserver 10.0.0.1", "own.test").search).toEqual(["own.test"]);
+    expect(parseResolverConfig("search a.test", "own.test").search).toEqual(["a.test"]);
+  });
+});
+
+it.each([
+  ["", true, false],
+  ["passwd: files\nhosts:      files dns\n", true, false],
+  ["hosts: files resolve [!UNAVAIL=return] dns # as Fedora has it", true, false],
+  ["hosts: files mdns4_minimal [NOTFOUND=return] dns", true, true],
+  ["hosts: files myhostname dns", true, true],
+  ["hosts: dns files", false, false],
+  ["hosts: files", false, false],
+  ["hosts: nis", false, true],
+])("parseSources reads %j", (text, isUnderstood, hasOthers) => {
+  expect(parseSources(text)).toEqual({ isUnderstood, hasOthers });
+});
+
+it.each([
+  ["a.test", "ndots:1", "a.test a.test.s1 a.test.s2"],
+  ["a", "ndots:1", "a.s1 a.s2 a"],
+  ["a.ns.svc", "ndots:5", "a.ns.svc.s1 a.ns.svc.s2 a.ns.svc"],
+  ["a", "ndots:0", "a a.s1 a.s2"],
+  ["a.test.", "ndots:5", "a.test"],
+])("candidates of %s with %s are what glibc tries", (name, option, expected) => {
+  expect(candidates(name, parseResolverConfig(`search s1 s2\noptions ${option}`, "")).join(" ")).toBe(expected);
+});
+
+describe("decodeReply", () => {
+  const question = { id: 0x1234, name: "a.test", type: TYPES.A };
+  const asked = encodeQuestion(question);
+  /** A reply with one address, before what a case does to it. */
+  const reply = (change: (bytes: Buffer) => void = () => {}) => {
+    const bytes = Buffer.concat([asked, Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1])]);
+    bytes.writeUInt16BE(0x8180, 2);
+    bytes.writeUInt16BE(1, 6);
+    change(bytes);
+    return bytes;
+  };
+
+  it("decodeReply reads the addresses", () => {
+    expect(decodeReply(reply(), question)).toEqual({ code: 0, isTruncated: false, addresses: [v4("10.0.0.1")] });
+  });
+
+  it("decodeReply takes the name in another case", () => {
+    expect(decodeReply(reply((bytes) => bytes.write("A", 13)), question)?.addresses).toHaveLength(1);
+  });
+
+  it.each<[string, (bytes: Buffer) => void]>([
+    ["another id", (bytes) => bytes.writeUInt16BE(0x1235, 0)],
+    ["a question", (bytes) => bytes.writeUInt16BE(0x0180, 2)],
+    ["another name", (bytes) => bytes.write("b", 13)],
+    ["another type", (bytes) => bytes.writeUInt16BE(TYPES.AAAA, 20)],
+    ["more answers than there are", (bytes) => bytes.writeUInt16BE(2, 6)],
+    ["a record that is longer than the reply", (bytes) => bytes.writeUInt16BE(40, asked.length + 10)],
+  ])("decodeReply takes no notice of %s", (_name, change) => {
+    expect(decodeReply(reply(change), question)).toBeNull();
+  });
+
+  it("decodeReply takes no notice of a reply cut short anywhere", () => {
+    const whole = reply();
+    const read = Array.from(whole.keys()).map((length) => decodeReply(whole.subarray(0, length), question));
+    expect(read.filter((found) => found !== null)).toEqual([]);
+  });
+});
+
+it.each([
+  ["a.test", true],
+  ["a", true],
+  ["", false],
+  ["a..test", false],
+  [".test", false],
+  [`${"x".repeat(63)}.test`, true],
+  [`${"x".repeat(64)}.test`, false],
+  [Array(64).fill("abc").join("."), false],
+])("isAskable of %j is %j", (name, expected) => {
+  expect(isAskable(name)).toBe(expected);
+});
+
+/** Resolves `name` with a real name server that knows `zone`, and files as `texts` has them. */
+async function resolveWith(name: string, zone: Zone, texts: Parameters<typeof namesFolder>[0] = {}) {
+  await using server = await openNameServer(zone);
+  using folder = namesFolder(texts);
+  const found = await systemResolver({ ...folder.paths, port: server.port }).resolve(name, never);
+  return { found, questions: [...new Set(server.questions)].sort() };
+}
+
+const only = (name: string, address: string): Zone => (asked) =>
+  asked === name ? { addresses: [address] } : { code: 3 };
+
+describe("systemNames", () => {
+  it("systemNames asks nobody for a name that the hosts file has", async () => {
+    const { found, questions } = await resolveWith("A.test.", () => null, { hosts: "10.0.0.1 a.test\n" });
+    expect(found).toEqual([v4("10.0.0.1")]);
+    expect(questions).toEqual([]);
+  });
+
+  it.each([
+    ["as it is first where it has dots", "a.test", "", ["a.test A", "a.test AAAA"]],
+    ["with what is searched first where it has few", "a.test", "options ndots:5", [
+      "a.test A",
+      "a.test AAAA",
+      "a.test.s.test A",
+      "a.test.s.test AAAA",
+    ]],
+  ])("systemNames asks for a name %s", async (_how, name, options, expected) => {
+    const { found, questions } = await resolveWith(name, only("a.test", "10.0.0.1"), {
+      resolver: `nameserver 127.0.0.1\nsearch s.test\n${options}\n`,
+    });
+    expect(found).toEqual([v4("10.0.0.1")]);
+    expect(questions).toEqual(expected);
+  });
+
+  it("systemNames goes on where the servers of a searched domain fail", async () => {
+    const zone: Zone = (name) => name === "a.test" ? { addresses: ["10.0.0.1"] } : { code: 2 };
+    const { found } = await resolveWith("a.test", zone, {
+      resolver: "nameserver 127.0.0.1\nsearch s.test\noptions ndots:5 attempts:1\n",
+    });
+    expect(found).toEqual([v4("10.0.0.1")]);
+  });
+
+  it.each<[string, Zone, string]>([
+    ["no such name", () => ({ code: 3 }), "no such name"],
+    ["no address", () => ({}), "the name has no address"],
+    ["a failure", () => ({ code: 2 }), "the name server failed (SERVFAIL)"],
+    ["a refusal", () => ({ code: 5 }), "the name server failed (REFUSED)"],
+    ["silence", () => null, "the name server does not answer"],
+    [
+      "silence for IPv4",
+      (_name, type) => type === "A" ? null : {},
+      "the name server knows no IPv6 address, and does not answer for IPv4",
+    ],
+    [
+      "cut off",
+      () => ({ addresses: ["10.0.0.1"], isTruncated: true, closes: true }),
+      "the name server's answer is cut off, and it does not answer over TCP",
+    ],
+  ])("systemNames says so where the answer is %s", async (_name, zone, reason) => {
+    const { found } = await resolveWith("a.test", zone, {
+      resolver: "nameserver 127.0.0.1\noptions timeout:1 attempts:1",
+    });
+    expect(found).toEqual(new NoAddress(reason));
+  });
+
+  it.each([
+    ["does not listen", "127.0.0.9"],
+    ["cannot be reached", "255.255.255.255"],
+  ])("systemNames asks the next server where one %s", async (_what, first) => {
+    const { found } = await resolveWith("a.test", only("a.test", "10.0.0.1"), {
+      resolver: `nameserver ${first}\nnameserver 127.0.0.1\noptions timeout:1\n`,
+    });
+    expect(found).toEqual([v4("10.0.0.1")]);
+  });
+
+  it("systemNames asks over IPv6, and the servers in turn where resolv.conf says so", async () => {
+    await using first = await openNameServer(only("a.test", "10.0.0.1"));
+    await using second = await openNameServer(only("a.test", "10.0.0.2"), "::1", first.port);
+    using folder = namesFolder({ resolver: "nameserver 127.0.0.1\nnameserver ::1\noptions rotate\n" });
+    const resolver = systemResolver({ ...folder.paths, port: second.port });
+    const found = [await resolver.resolve("a.test", never), await resolver.resolve("a.test", never)];
+    expect(found).toEqual([[v4("10.0.0.1")], [v4("10.0.0.2")]]);
+  });
+
+  it("systemNames leaves all to the system where there is no resolv.conf", async () => {
+    using folder = namesFolder({ hosts: "10.0.0.1 localhost\n" });
+    const resolver = systemResolver({ ...folder.paths, resolver: `${folder.paths.resolver}.gone` });
+    expect(await resolver.resolve("localhost", never)).toContainEqual(v4("127.0.0.1"));
+  });
+
+  it("systemNames asks again where a server refuses for the moment", async () => {
+    const seen = new Map<string, number>();
+    const { found } = await resolveWith("a.test", (_name, type) => {
+      seen.set(type, (seen.get(type) ?? 0) + 1);
+      return seen.get(type) === 1 ? { code: 5 } : type === "A" ? { addresses: ["10.0.0.1"] } : {};
+    });
+    expect(found).toEqual([v4("10.0.0.1")]);
+  });
+
+  it("systemNames asks over TCP for what a datagram does not hold, and from the start where resolv.conf says so", async () => {
+    const addresses = Array.from({ length: 100 }, (_, index) => `10.0.0.${index}`);
+    const many: Zone = () => ({ addresses, isTruncated: true });
+    expect((await resolveWith("a.test", many)).found).toHaveLength(100);
+    const { found, questions } = await resolveWith("a.test", many, {
+      resolver: "nameserver 127.0.0.1\noptions use-vc\n",
+    });
+    expect(found).toHaveLength(100);
+    expect(questions).toEqual(["a.test A tcp", "a.test AAAA tcp"]);
+  });
+
+  it("systemNames takes the addresses of an answer over TCP though it says that there are more", async () => {
+    const zone: Zone = (_name, type) => ({
+      addresses: type === "A" ? ["10.0.0.1", "10.0.0.2"] : [],
+      isTruncated: true,
+      isMarked: true,
+    });
+    expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
+  });
+
+  it("systemNames takes what a datagram held where the server does not answer over TCP", async () => {
+    const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    const zone: Zone = (_name, type) =>
+      type === "A" ? { addresses, isTruncated: true, inDatagram: 2, closes: true } : {};
+    expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
+  });
+
+  it("systemNames takes no answer that is not to its question", async () => {
+    const forge = (query: Buffer) => {
+      const bytes = Buffer.concat([query, Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 6, 6, 6, 6])]);
+      bytes.writeUInt16BE(query.readUInt16BE(0) ^ 1, 0);
+      bytes.writeUInt16BE(0x8180, 2);
+      bytes.writeUInt16BE(1, 6);
+      return bytes;
+    };
+    const zone: Zone = (_name, type) => ({
+      addresses: type === "A" ? ["10.0.0.1"] : [],
+      before: [forge, () => Buffer.alloc(3)],
+    });
+    expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1")]);
+  });
+
+  it("systemNames puts what files and DNS do not know to the system where it has further sources", async () => {
+    const zone: Zone = () => ({ code: 3 });
+    const hosts = "10.0.0.1 other.test\n";
+    const asked = await resolveWith("localhost", zone, { hosts, sources: "hosts: files dns mdns4\n" });
+    expect(asked.found).toContainEqual(v4("127.0.0.1"));
+    const notAsked = await resolveWith("localhost", zone, { hosts, sources: "hosts: files dns\n" });
+    expect(notAsked.found).toEqual(new NoAddress("no such name"));
+  });
+
+  it.each([
+    ["nsswitch.conf", { sources: "hosts: dns files\n" }],
+    ["resolv.conf", { resolver: "nameserver 127.0.0.1\noptions inet6\n" }],
+  ])("systemNames leaves all to the system where it does not understand %s", async (_file, texts) => {
+    const { found, questions } = await resolveWith("localhost", () => null, {
+      hosts: "10.0.0.1 localhost\n",
+      ...texts,
+    });
+    expect(found).toContainEqual(v4("127.0.0.1"));
+    expect(questions).toEqual([]);
+  });
+
+  it("systemNames stops asking when it is given up", async () => {
+    const asked = vi.fn(() => null);
+    await using server = await openNameServer(asked);
+    using folder = namesFolder({});
+    const givenUp = new AbortController();
+    const resolving = systemResolver({ ...folder.paths, port: server.port }).resolve("a.test", givenUp.signal);
+    await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(2));
+    givenUp.abort(new Error("given up"));
+    await expect(resolving).rejects.toThrow("given up");
+  });
+
+  it("systemNames asks anew every time", async () => {
+    let next = 1;
+    await using server = await openNameServer((_name, type) => type === "A" ? { addresses: [`10.0.0.${next++}`] } : {});
+    using folder = namesFolder({});
+    const resolver = systemResolver({ ...folder.paths, port: server.port });
+    expect(await resolver.resolve("a.test", never)).toEqual([v4("10.0.0.1")]);
+    expect(await resolver.resolve("a.test", never)).toEqual([v4("10.0.0.2")]);
+  });
+});

@@ -1,0 +1,356 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MAX_TABLE_NAME_BYTES, type TableName } from "../../lib/config/setting_types.ts";
+import { decodeMetric, METRIC_FIELDS } from "../../lib/metric.ts";
+import { type Database, SetupError } from "../../lib/postgres/database.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { COLUMNS, quoteTables } from "../../lib/postgres/schema.ts";
+import { schemaSql } from "../../lib/postgres/schema_text.ts";
+import * as statements from "../../lib/postgres/statements.ts";
+import { type Entry, Store } from "../../lib/postgres/store.ts";
+import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
+import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+
+it("COLUMNS has one for each field of a metric", () => {
+  expect(Object.keys(COLUMNS)).toEqual(METRIC_FIELDS);
+});
+
+it("schemaSql names every statement that the tables need", () => {
+  const [tables = "", views = "", comments = ""] = schemaSql({ schema: "My Schema", name: "m" })
+    .split(/(?=create or replace view "My Schema"."m_now")|(?=-- A role)/);
+  expect([...views.matchAll(/^create or replace view (.+) as$/gm)].map(([, name]) => name)).toEqual([
+    '"My Schema"."m_now"',
+    '"My Schema"."m_outages"',
+    '"My Schema"."m_uptime"',
+  ]);
+  expect(tables).toBe(`create schema if not exists "My Schema";
+
+create table if not exists "My Schema"."m" (
+  address text not null,
+  status_code integer,
+  latency double precision not null,
+  is_valid boolean not null,
+  scheduled_at timestamptz,
+  checked_at timestamptz not null,
+  error text,
+  error_detail text,
+  latency_dns double precision,
+  latency_connect double precision,
+  latency_tls double precision,
+  latency_first_byte double precision,
+  latency_body double precision,
+  tls_expires_at timestamptz,
+  location text,
+  check_id uuid
+);
+
+do $$
+begin
+  if not exists (select from pg_index i where i.indrelid = '"My Schema"."m"'::regclass and i.indisunique and
+    (select array_agg(a.attname::text order by a.attname) from pg_attribute a
+     where a.attrelid = i.indrelid and a.attnum = any(i.indkey)) = '{address,check_id,checked_at}')
+  then
+    create unique index "m_newest" on "My Schema"."m" (address, checked_at desc, check_id);
+  end if;
+exception when duplicate_table then
+  -- Another relation has this name: PostgreSQL chooses one.
+  create unique index on "My Schema"."m" (address, checked_at desc, check_id);
+end
+$$;
+
+create table if not exists "My Schema"."m_offsets" (
+  topic_id text not null,
+  partition integer not null,
+  next_offset bigint not null,
+  topic text not null,
+  moved_at timestamptz not null default now(),
+  primary key (topic_id, partition)
+);
+
+create table if not exists "My Schema"."m_rejected" (
+  topic text not null,
+  topic_id text not null,
+  partition integer not null,
+  "offset" bigint not null,
+  key bytea,
+  value bytea,
+  reason text not null,
+  rejected_at timestamptz not null default now()
+);
+
+`);
+  expect(comments).toBe(
+    `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
+-- grant usage on schema "My Schema" to ROLE;
+-- grant select, insert on "My Schema"."m" to ROLE;
+-- grant select, insert, update, delete on "My Schema"."m_offsets" to ROLE;
+-- grant select, insert on "My Schema"."m_rejected" to ROLE;
+-- grant select on "My Schema"."m_now" to ROLE;
+-- grant select on "My Schema"."m_outages" to ROLE;
+-- grant select on "My Schema"."m_uptime" to ROLE;
+
+-- To keep months apart, so that an old one can be dropped at once, create the table with
+--   partition by range (checked_at)
+-- behind its closing parenthesis, and before each month begins
+--   create table "My Schema"."m_2026_01" partition of "My Schema"."m" for values from ('2026-01-01Z') to ('2026-02-01Z');
+-- To forget a month: drop table "My Schema"."m_2026_01";
+`,
+  );
+});
+
+it("every statement is ASCII: an encoding may lack any other character", () => {
+  const table = { schema: null, name: "m" };
+  const tables: Tables = {
+    ...quoteTables(table),
+    columns: METRIC_FIELDS,
+    statusCodeRequired: false,
+    defaults: new Map([["location", { type: "text", sql: "'x'::text" }]]),
+    repeatIndexes: new Set(),
+    infersRepeats: true,
+    isUnicode: false,
+    warnings: [],
+  };
+  const { claimSql, marksSql, flushSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
+  const one = [
+    ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
+    firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
+  ];
+  const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
+  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(8);
+  expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
+});
+
+describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`, () => {
+  let server: TestPostgres;
+  let database: Database;
+  beforeAll(async () => {
+    server = await startPostgres();
+    database = openPostgres(server.settings);
+  });
+  afterAll(async () => {
+    await database[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
+  });
+
+  const newName = () => `m_${randomUUID().slice(0, 8)}`;
+  const source = () => ({ topic: "metrics", topicId: randomUUID() });
+  const bytes = new TextEncoder();
+
+  function entry(offset: number, fields: object): Entry {
+    const metric = { address: "a", status_code: 200, latency: 0.5, is_valid: true, ...fields };
+    const value = bytes.encode(JSON.stringify(metric));
+    return { partition: 0, offset, key: null, value, content: decodeMetric(value, 0) };
+  }
+
+  /** Stores such metrics in the table, and gives its rows. */
+  async function storeIn(table: TableName, metrics: readonly object[]): Promise<{ store: Store; rows: object[] }> {
+    const store = await Store.open(database, table);
+    const from = source();
+    await store.claim(from, new Map([[0, 0]]));
+    const entries = metrics.map((metric, offset) => entry(offset, metric));
+    expect(await store.flush(from, new Map([[0, { start: 0, next: entries.length }]]), entries)).toBe("stored");
+    const rows = await database.query(`select * from ${quoteTables(table).main} order by address`);
+    return { store, rows: JSON.parse(JSON.stringify(rows)) };
+  }
+
+  async function indexNames(table: TableName): Promise<ReadonlySet<string>> {
+    return (await prepareTables(database, table)).repeatIndexes;
+  }
+
+  it.each([
+    { schema: null, name: "plain" },
+    { schema: null, name: "My Table" },
+    { schema: null, name: `we"ird'; drop table plain; --` },
+    { schema: null, name: "back\\slash $$ $q1$" },
+    { schema: null, name: "x".repeat(MAX_TABLE_NAME_BYTES) },
+    { schema: null, name: "é".repeat(MAX_TABLE_NAME_BYTES / 2) },
+    { schema: "other", name: "plain" },
+    { schema: "Other One", name: "select" },
+  ])("creates what is missing, and uses it the next time: $schema $name", async (table) => {
+    const { rows } = await storeIn(table, [{ address: "a" }]);
+    expect(rows).toHaveLength(1);
+    expect((await storeIn(table, [{ address: "b" }])).rows).toHaveLength(2);
+    expect((await indexNames(table)).size).toBe(1);
+  });
+
+  it("creates with what schemaSql prints", async () => {
+    const table = { schema: null, name: newName() };
+    await database.script(schemaSql(table));
+    await database.script(schemaSql(table));
+    expect((await storeIn(table, [{}])).store.warnings).toEqual([]);
+    expect(await indexNames(table)).toEqual(new Set([`"public"."${table.name}_newest"`]));
+  });
+
+  it("creates once where four consumers start together", async () => {
+    const table = { schema: `s_${randomUUID().slice(0, 8)}`, name: newName() };
+    const databases = Array.from({ length: 4 }, () => openPostgres(server.settings));
+    await Promise.all(databases.map((each) => each.query("select 1")));
+    await Promise.all(databases.map((each) => Store.open(each, table)));
+    await Promise.all(databases.map((each) => each[Symbol.asyncDispose]()));
+    expect((await storeIn(table, [{}])).rows).toHaveLength(1);
+  });
+
+  it("puts the companions beside a table that is found through the search path", async () => {
+    const name = newName();
+    const user = `role_${name}`;
+    await database.script(`create role ${user} login superuser password 'secret'; create schema authorization ${user};
+      create table public.${name} (address text, status_code int, latency float8, is_valid bool)`);
+    await using theirs = openPostgres({ ...server.settings, user, password: "secret" });
+    await Store.open(theirs, { schema: null, name });
+    const rows = await database.query(
+      `select schemaname::text as schema from pg_tables where tablename like '${name}%'`,
+    );
+    expect(rows).toEqual(Array(3).fill({ schema: "public" }));
+    await database.script(`drop owned by ${user}; drop role ${user}`);
+  });
+
+  it("writes the four columns of a table that has no others", async () => {
+    const name = newName();
+    await database.script(`create table ${name} (address text, status_code smallint, latency real, is_valid boolean)`);
+    const missed = { address: "c", error: "missed", status_code: null };
+    const { store, rows } = await storeIn({ schema: null, name }, [{ error: "dns", status_code: null }, {
+      address: "b",
+    }, missed]);
+    expect(rows).toEqual([
+      { address: "a", status_code: null, latency: 0.5, is_valid: true },
+      { address: "b", status_code: 200, latency: 0.5, is_valid: true },
+    ]);
+    const main = `"public"."${name}"`;
+    expect(store.warnings).toEqual([
+      `${main} has no unique index on (address, checked_at, check_id): a metric that a producer had to send twice is ` +
+      `stored twice; this mends it: alter table ${main} add column checked_at timestamptz, add column check_id uuid; ` +
+      `create unique index on ${main} (address, checked_at desc, check_id)`,
+    ]);
+    expect(store.counters).toEqual({ rows: 2, rejected: 0, missedDropped: 1 });
+  });
+
+  it("writes 0 for null where the column status_code is NOT NULL", async () => {
+    const name = newName();
+    await database.script(
+      `create domain ${name}_code as int not null;
+       create table ${name} (address text, status_code ${name}_code, latency numeric, is_valid bool, error varchar)`,
+    );
+    const { rows } = await storeIn({ schema: null, name }, [{ status_code: null, error: "missed" }]);
+    expect(rows).toEqual([{ address: "a", status_code: 0, latency: "0.5", is_valid: true, error: "missed" }]);
+  });
+
+  it("warns of a schema that it had to create, once", async () => {
+    const table = { schema: `${newName()} typo`, name: "m" };
+    const said = `The schema "${table.schema}" did not exist: it was created for "${table.schema}"."m"`;
+    expect((await prepareTables(database, table)).warnings).toEqual([said]);
+    expect((await prepareTables(database, table)).warnings).toEqual([]);
+  });
+
+  it("writes the columns that fit, and warns of each that does not", async () => {
+    const name = newName();
+    await database.script(
+      `create table ${name} (id serial primary key, address varchar(100) not null, status_code bigint,
+      latency numeric(6, 3), is_valid bool, scheduled_at timestamp, checked_at date, error int,
+      error_detail text not null default '', latency_dns float8 generated always as (1) stored, check_id varchar,
+      extra text not null default 'x')`,
+    );
+    const { store, rows } = await storeIn({ schema: null, name }, [
+      { scheduled_at: "2026-01-02T03:04:05+02:00", check_id: "6f1f2a5e-8b0e-4d3c-9a57-0a1b2c3d4e5f" },
+    ]);
+    const main = `"public"."${name}"`;
+    expect(store.warnings).toEqual([
+      `Column checked_at of ${main} has the type date, which is not made for it (timestamptz is): it is left alone`,
+      `Column error of ${main} has the type integer, which is not made for it (text is): it is left alone`,
+      `Column latency_dns of ${main} is generated: it is left alone`,
+      `${main} has no unique index on (address, checked_at, check_id): a metric that a producer had to send twice is ` +
+      `stored twice; an index would not help while checked_at cannot be written`,
+    ]);
+    const [stored] = await database.query(`select scheduled_at::text, latency::text, check_id, extra from ${name}`);
+    expect(stored).toEqual({
+      scheduled_at: "2026-01-02 01:04:05",
+      latency: "0.500",
+      check_id: "6f1f2a5e-8b0e-4d3c-9a57-0a1b2c3d4e5f",
+      extra: "x",
+    });
+    expect(rows).toHaveLength(1);
+  });
+
+  it.each([
+    {
+      what: "lacks columns or has some of other types",
+      columns: "address int, latency float8, is_valid bool",
+      message: "column address has the type integer, which is not made for it (text is); column status_code is missing",
+    },
+    {
+      what: "wants a value that no metric has",
+      columns:
+        `address text, status_code int, latency float8, is_valid bool, "Owner" text not null, error text not null`,
+      message: `column "Owner" is NOT NULL, has no default, and is not written: ` +
+        `alter table $table alter column "Owner" drop not null; column "error" is NOT NULL, has no default, and is not ` +
+        `written: alter table $table alter column "error" drop not null`,
+    },
+  ])("refuses a table that $what, and says all of it", async ({ columns, message }) => {
+    const name = newName();
+    await database.script(`create table ${name} (${columns})`);
+    const main = `"public"."${name}"`;
+    const expected = new SetupError(`Metrics cannot be stored in ${main}: ${message.replaceAll("$table", main)}`);
+    await expect(Store.open(database, { schema: null, name })).rejects.toThrow(expected);
+  });
+
+  it("refuses what is no table", async () => {
+    const name = newName();
+    await database.script(`create sequence ${name}`);
+    await expect(Store.open(database, { schema: null, name })).rejects.toThrow(
+      new SetupError(`"public"."${name}" is no table: check DB_TABLE`),
+    );
+  });
+
+  it("recognises the index of a partitioned table in its partitions", async () => {
+    const name = newName();
+    await database.script(`create table ${name} (address text, status_code int, latency float8, is_valid bool,
+        checked_at timestamptz, check_id uuid) partition by range (checked_at);
+      create table ${name}_all partition of ${name} default;
+      create unique index on ${name} (check_id, checked_at, address)`);
+    const again = { checked_at: "2026-01-02T03:04:05Z", check_id: "6f1f2a5e-8b0e-4d3c-9a57-0a1b2c3d4e5f" };
+    const { rows, store } = await storeIn({ schema: null, name }, [again, again, { address: "b" }]);
+    expect(rows).toHaveLength(2);
+    expect(store.counters.rejected).toBe(0);
+  });
+
+  it.each([
+    ["has other columns", "(address, checked_at)"],
+    ["covers some of the rows", "(address, checked_at, check_id) where is_valid"],
+    ["only carries check_id along", "(address, checked_at) include (check_id)"],
+  ])("does not take for its own a unique index that %s", async (_, definition) => {
+    const table = { schema: null, name: newName() };
+    await Store.open(database, table);
+    await database.script(`drop index ${table.name}_newest; create unique index on ${table.name} ${definition}`);
+    expect(await indexNames(table)).toEqual(new Set());
+  });
+
+  it("tells a role that may not create the statements to run, and works once they have run", async () => {
+    const table = { schema: "public", name: newName() };
+    const user = `role_${table.name}`;
+    await database.script(`create role ${user} login password 'secret'; revoke create on schema public from public`);
+    await using theirs = openPostgres({ ...server.settings, user, password: "secret" });
+    const failure: unknown = await Store.open(theirs, table).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(SetupError);
+    const { message } = failure as SetupError;
+    const [first, statements] = message.split("\n\n", 1).concat(message.slice(message.indexOf("\n\n")));
+    expect(first).toBe(
+      `The role "${user}" may not create what is missing (permission denied for schema public). ` +
+        `Let somebody who may run this in the database, then start again:`,
+    );
+    await database.script(statements as string);
+    const store = await Store.open(theirs, table);
+    const from = source();
+    await store.claim(from, new Map([[0, 0]]));
+    const repeat = { check_id: randomUUID(), checked_at: "2026-01-02T03:04:05Z" };
+    const entries = [entry(0, repeat), entry(1, repeat), entry(2, { latency: -1 })];
+    expect(await store.flush(from, new Map([[0, { start: 0, next: 3 }]]), entries)).toBe("stored");
+    expect(store.counters.rejected).toBe(1);
+    expect(await store.skip(from, 0, 3, 4, "lost")).toBe(true);
+    await store.forget(from);
+
+    await database.script(`revoke delete on ${quoteTables(table).offsets} from ${user}`);
+    await expect(Store.open(theirs, table)).rejects.toThrow(
+      `The role "${user}" lacks privileges on "public"."${table.name}" or its companions. Let somebody`,
+    );
+    await database.script(`drop owned by ${user}; drop role ${user}`);
+  });
+});

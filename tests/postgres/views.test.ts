@@ -1,0 +1,194 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { TableName } from "../../lib/config/setting_types.ts";
+import { type Metric, METRIC_FIELDS } from "../../lib/metric.ts";
+import type { Database } from "../../lib/postgres/database.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { Store } from "../../lib/postgres/store.ts";
+import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../../lib/postgres/up.ts";
+import { viewName, VIEWS, viewSql } from "../../lib/postgres/views.ts";
+import { metricWith } from "../support/metrics.ts";
+import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+
+const ALL = { error: true, error_detail: true };
+const at = (time: string) => `2026-01-31T${time}:00.000Z`;
+const checkAt = (time: string, fields: Partial<Metric> = {}): Metric => metricWith({ checked_at: at(time), ...fields });
+const down = {
+  error: "timeout",
+  error_detail: "no answer within 10 s",
+  status_code: null,
+  is_valid: false,
+  latency: 10,
+};
+
+describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () => {
+  let server: TestPostgres;
+  let database: Database;
+  let count = 0;
+  beforeAll(async () => {
+    server = await startPostgres();
+    database = openPostgres(server.settings);
+  });
+  afterAll(async () => {
+    await database?.[Symbol.asyncDispose]();
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  /** Stores metrics in a new table, through the store. */
+  async function fill(metrics: readonly Metric[]): Promise<TableName> {
+    const table = { schema: null, name: `v${++count}` };
+    const store = await Store.open(database, table);
+    const source = { topic: "t", topicId: String(count) };
+    await store.claim(source, new Map([[0, 0]]));
+    const entries = metrics.map((content, offset) => ({ partition: 0, offset, key: null, value: null, content }));
+    await store.flush(source, new Map([[0, { start: 0, next: metrics.length }]]), entries);
+    return table;
+  }
+  const ask = (text: string) => server.sql.unsafe(text);
+
+  it("…_now has the latest check of each address that was made, and the days that its certificate is good for", async () => {
+    const inTenDays = new Date(Date.now() + 10 * 86_400_000).toISOString();
+    const table = await fill([
+      checkAt("10:00"),
+      checkAt("10:10", { ...down, tls_expires_at: inTenDays }),
+      checkAt("10:20", { error: "missed", status_code: null, is_valid: false }),
+      checkAt("09:00", { address: "https://b.example", tls_expires_at: inTenDays }),
+      checkAt("08:00", { address: "https://b.example", status_code: 500 }),
+    ]);
+    const rows = await ask(
+      `select address, up, status_code, checked_at, error, certificate_days_left, reason from ${
+        viewName(table, "now")
+      } order by address`,
+    );
+    expect([...rows]).toEqual([
+      {
+        address: "https://a.example",
+        up: false,
+        status_code: null,
+        checked_at: new Date(at("10:10")),
+        error: "timeout",
+        certificate_days_left: 10,
+        reason: "timeout: no answer within 10 s",
+      },
+      {
+        address: "https://b.example",
+        up: true,
+        status_code: 200,
+        checked_at: new Date(at("09:00")),
+        error: null,
+        certificate_days_left: 10,
+        reason: null,
+      },
+    ]);
+  });
+
+  it("…_outages has each outage from its first failure to the recovery, and one that goes on without an end", async () => {
+    const table = await fill([
+      checkAt("10:00"),
+      checkAt("10:10", down),
+      checkAt("10:15", { error: "missed", status_code: null, is_valid: false }),
+      checkAt("10:20", { status_code: 503 }),
+      checkAt("10:30"),
+      checkAt("10:40", { is_valid: false }),
+    ]);
+    const rows = await ask(`select * from ${viewName(table, "outages")} order by started_at`);
+    expect(rows.map(({ started_at, ended_at, checks, error, error_detail, reason }) => {
+      return { started_at, ended_at, checks: Number(checks), error, error_detail, reason };
+    })).toEqual([
+      {
+        started_at: new Date(at("10:10")),
+        ended_at: new Date(at("10:30")),
+        checks: 2,
+        error: "timeout",
+        error_detail: "no answer within 10 s",
+        reason: "timeout: no answer within 10 s",
+      },
+      {
+        started_at: new Date(at("10:40")),
+        ended_at: null,
+        checks: 1,
+        error: null,
+        error_detail: null,
+        reason: "the page does not match",
+      },
+    ]);
+    const [first] = await ask(`select duration::text from ${viewName(table, "outages")} order by started_at limit 1`);
+    expect(first?.duration).toBe("00:20:00");
+  });
+
+  it("…_uptime has each address and day: share, percentiles of what answered, and the longest outage", async () => {
+    const table = await fill([
+      checkAt("10:00", { latency: 1 }),
+      checkAt("10:10", down),
+      checkAt("10:20", { latency: 3 }),
+      checkAt("10:30", down),
+      checkAt("10:40", down),
+      checkAt("11:00", { latency: 2 }),
+      checkAt("11:10", { error: "missed", status_code: null, is_valid: false }),
+      metricWith({ checked_at: "2026-02-01T00:00:00.000Z", latency: 5 }),
+    ]);
+    const rows = await ask(
+      `select day::text, checks::int, up_percent::float8, latency_p50, latency_p99, longest_outage::text
+       from ${viewName(table, "uptime")} order by day`,
+    );
+    expect([...rows]).toEqual([
+      { day: "2026-01-31", checks: 6, up_percent: 50, latency_p50: 2, latency_p99: 2.98, longest_outage: "00:30:00" },
+      { day: "2026-02-01", checks: 1, up_percent: 100, latency_p50: 5, latency_p99: 5, longest_outage: "00:00:00" },
+    ]);
+  });
+
+  it("SQL and TypeScript call the same checks up and down, and give the same reason", async () => {
+    const metrics = [null, "dns", "missed"].flatMap((error) =>
+      [null, "", "no such name"].flatMap((error_detail) =>
+        [null, 0, 1, 200, 399, 400, 503, 999].flatMap((status_code) =>
+          [true, false].map((is_valid) => metricWith({ error, error_detail, status_code, is_valid }))
+        )
+      )
+    );
+    const rows = await ask(
+      `select ${madeSql(ALL)} as made, ${upSql(ALL)} as up, ${reasonSql(ALL)} as reason
+       from json_to_recordset('${JSON.stringify(metrics)}')
+         as t(error text, error_detail text, status_code int, is_valid boolean)`,
+    );
+    const states = rows.map(({ made, up, reason }) => [!made ? "unknown" : up ? "up" : "down", up ? null : reason]);
+    expect(states).toEqual(metrics.map((metric) => {
+      return [stateOf(metric), stateOf(metric) === "up" ? null : reasonDown(metric)];
+    }));
+  });
+
+  it.each(["now", "outages"] as const)("viewSql replaces a view …_%s of before it had a reason", async (view) => {
+    const table = await fill([checkAt("10:00", { status_code: 503 })]);
+    const [definition] = await ask(
+      `select pg_get_viewdef('${viewName(table, view)}'::regclass) as sql,
+         string_agg(attname, ', ' order by attnum) as columns
+       from pg_attribute where attrelid = '${viewName(table, view)}'::regclass and attnum > 0 and attname <> 'reason'`,
+    );
+    const sql = String(definition?.sql).replace(/;$/, "");
+    await ask(`drop view ${viewName(table, view)}`);
+    await ask(`create view ${viewName(table, view)} as select ${definition?.columns} from (${sql}) v`);
+    await ask(viewSql(table, view, METRIC_FIELDS));
+    const rows = await ask(`select reason from ${viewName(table, view)}`);
+    expect([...rows]).toEqual([{ reason: "status 503" }]);
+  });
+
+  it.each(VIEWS)("viewSql makes …_%s over a table that has the four columns and a time only", async (view) => {
+    const table = { schema: null, name: `v${++count}` };
+    const columns = ["address", "status_code", "latency", "is_valid", "checked_at"] as const;
+    await ask(
+      `create table ${table.name} (address text, status_code int not null, latency real, is_valid bool, checked_at timestamptz)`,
+    );
+    await ask(viewSql(table, view, columns));
+    await ask(`insert into ${table.name} values ('a', 0, 1, false, now())`);
+    const rows = await ask(`select address from ${viewName(table, view)}`);
+    expect([...rows]).toEqual([{ address: "a" }]);
+  });
+
+  it("Store.open makes no views over a table that it did not create: they would hinder its owner", async () => {
+    const table = { schema: null, name: `v${++count}` };
+    await ask(
+      `create table ${table.name} (address text, status_code int, latency real, is_valid bool, checked_at timestamptz)`,
+    );
+    await Store.open(database, table);
+    const rows = await ask(`select viewname from pg_views where viewname like '${table.name}\\_%'`);
+    expect([...rows]).toEqual([]);
+  });
+});

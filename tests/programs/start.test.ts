@@ -1,0 +1,148 @@
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runtimeTooOld } from "../../lib/program/start.js";
+import { bundle } from "../../tools/bundle/bundle.ts";
+import { cloneProject } from "../support/clone.ts";
+import { eventually } from "../support/eventually.ts";
+import { answer, openSite } from "../support/site.ts";
+
+// What greets somebody whose Node is too old, or who has not run npm ci; and that a script's program ends with its npm.
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const NEEDED = "Node 24 or newer is needed, or Deno 2.9 or newer";
+const BOTH = ": npm ci brings both along, for npm run and in node_modules/.bin\n";
+
+/** The machine's own Node, where that is too old for the programs: npm's scripts put a newer one in front of it. */
+const old = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "node")).find((node) => {
+  if (!existsSync(node)) return false;
+  const [, major = "24"] = /^v(\d+)/.exec(spawnSync(node, ["--version"], { encoding: "utf8" }).stdout) ?? [];
+  return Number(major) < 24;
+});
+if (old === undefined) console.warn("No Node below 24 is on the PATH: what an old one is told is not tried here");
+
+/** A clone in which nobody has run npm ci yet. */
+const clone = cloneProject();
+rmSync(join(clone.folder, "node_modules"));
+const place = mkdtempSync(join(tmpdir(), "test-start-"));
+afterAll(() => {
+  clone[Symbol.dispose]();
+  rmSync(place, { recursive: true, force: true });
+});
+
+/** Runs a command there as a person would whose PATH begins with the folder of `node`. */
+function tried(node: string, command: string, ...args: string[]) {
+  const env = { HOME: process.env.HOME, PATH: `${dirname(node)}:${process.env.PATH}` };
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: clone.folder, env, encoding: "utf8" });
+  return { status, stdout, stderr };
+}
+
+it.each([
+  [{ node: "24.0.0" }, null],
+  [{ node: "26.1.0" }, null],
+  [{ node: "23.11.0" }, `This is Node 23.11.0; ${NEEDED}`],
+  [{ node: "4.9.1" }, `This is Node 4.9.1; ${NEEDED}`],
+  [{ node: "24.3.0", deno: "2.9.0" }, null],
+  [{ node: "24.3.0", deno: "3.0.0" }, null],
+  [{ node: "24.3.0", deno: "2.8.3" }, `This is Deno 2.8.3; ${NEEDED}`],
+  [{ node: "20.11.1", deno: "1.46.0" }, `This is Deno 1.46.0; ${NEEDED}`],
+  [{ node: "24.3.0", bun: "1.3.0" }, `This is Bun 1.3.0; ${NEEDED}`],
+])("of the versions %j it is said: %s", (versions, said) => {
+  expect(runtimeTooOld(versions)).toBe(said);
+});
+
+describe("before npm ci", () => {
+  const missing = {
+    status: 2,
+    stdout: "",
+    stderr: expect.stringMatching(/^The package \S+ is not installed: run npm ci first \(Deno needs no such step\)\n$/),
+  };
+
+  it.each(["producer", "consumer"])("%s.ts says so in one line", (name) => {
+    expect(tried(process.execPath, process.execPath, "--experimental-strip-types", `${name}.ts`)).toEqual(missing);
+  });
+
+  it("npm's scripts say so in one line", () => {
+    expect(tried(process.execPath, "npm", "run", "-s", "producer", "--", "hosts.txt")).toEqual(missing);
+    expect(tried(process.execPath, "npm", "run", "-s", "bundle")).toEqual(missing);
+  });
+
+  const scripts = ["producer", "consumer", "demo", "kafka", "bundle"];
+  it.runIf(old !== undefined).each(scripts)("npm run %s under an old Node says what is needed", (name) => {
+    const { status, stdout, stderr } = tried(old as string, "npm", "run", "-s", name);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr.replace(/Node \d\S+;/, "Node X;")).toBe(`This is Node X; ${NEEDED}${BOTH}`);
+  });
+});
+
+it("npm says nothing of engines, which newer runtimes meet that it brings along itself", () => {
+  expect(execFileSync("npm", ["config", "get", "loglevel"], { cwd: clone.folder, encoding: "utf8" })).toBe("error\n");
+});
+
+describe("a bundle", () => {
+  beforeAll(() => bundle(place));
+
+  it("imports builtin modules only that any Node has, so that an old one comes to say that it is too old", () => {
+    for (const name of ["producer", "consumer"]) {
+      const imported = readFileSync(join(place, `${name}.js`), "utf8").matchAll(/\bfrom\s*"([^"]+)"/g);
+      expect([...imported].map(([, id]) => id).toSorted()).toEqual(["node:module", "node:process"]);
+    }
+  });
+
+  it.runIf(old !== undefined).each(["producer", "consumer"])("%s.js says in one line what is needed", (name) => {
+    writeFileSync(join(place, "package.json"), '{"type":"module"}');
+    const { status, stdout, stderr } = tried(old as string, old as string, join(place, `${name}.js`), "hosts.txt");
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr.replace(/Node \d\S+;/, "Node X;")).toBe(`This is Node X; ${NEEDED}\n`);
+  });
+});
+
+describe("npm's scripts", () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+    scripts: Record<string, string>;
+  };
+
+  it.each(Object.entries(scripts).filter(([name]) => name !== "test"))(
+    "%s leaves no shell between npm and its last program",
+    (_, command) => {
+      expect(command.split("&&").at(-1)?.trim()).toMatch(/^exec /);
+    },
+  );
+
+  it("Ctrl-C at a terminal, of which npm sends a copy, ends no check that is under way", async () => {
+    await using site = await openSite((socket) =>
+      void setTimeout(() => socket.end(answer("200 OK", {}, "fine")), 1500)
+    );
+    writeFileSync(join(place, "slow.txt"), `http://127.0.0.1:${site.port}/ 1h\n`);
+    const npm = spawn("npm", ["run", "-s", "producer", "--", "--stdout", join(place, "slow.txt")], {
+      cwd: ROOT,
+      detached: true,
+    });
+    const output = { said: "", printed: "" };
+    npm.stderr.setEncoding("utf8").on("data", (text: string) => output.said += text);
+    npm.stdout.setEncoding("utf8").on("data", (text: string) => output.printed += text);
+    const closed = new Promise<number | null>((resolve) => npm.once("close", resolve));
+    await eventually(() => site.requests.length > 0, () => `nothing is checked:\n${output.said}`);
+    process.kill(-(npm.pid as number), "SIGINT");
+    expect(await closed, output.said).toBe(0);
+    expect(JSON.parse(output.printed)).toMatchObject({ status_code: 200, is_valid: true });
+  });
+
+  // A shell that got the signal would end, and leave the program running without anybody.
+  it.each(["SIGTERM", "SIGINT"] as const)("%s to npm drains the producer, and none is left", async (signal) => {
+    writeFileSync(join(place, "hosts.txt"), "http://127.0.0.1:1/ 1h\n");
+    const npm = spawn("npm", ["run", "-s", "producer", "--", "--stdout", join(place, "hosts.txt")], { cwd: ROOT });
+    let said = "";
+    npm.stderr.setEncoding("utf8").on("data", (text: string) => said += text);
+    const closed = new Promise<number | null>((resolve) => npm.once("close", resolve));
+    await eventually(() => said.includes("the first check is due"), () => `the producer is not started:\n${said}`);
+    npm.kill(signal);
+    // The pipes close when nobody is left who holds them: the producer too has ended.
+    expect(await closed, said).toBe(0);
+    expect(said).toContain(`${signal}: finishing what is under way`);
+  });
+});
