@@ -8,6 +8,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { type Option, OPTIONS } from "../lib/config/options.ts";
 import { readConsumerSettings, readProducerSettings } from "../lib/config/settings.ts";
 import { parseHosts } from "../lib/hosts/hosts.ts";
+import { PICTURE, picture } from "../tools/rooms/picture.ts";
 import {
   blocks,
   blocksIn,
@@ -27,6 +28,10 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 it("docs/settings.md has the table of settings that OPTIONS makes", () => {
   const table = readDocument("docs/settings.md").split("\n").filter((line) => line.startsWith("|")).join("\n");
   expect(table).toBe(settingsTable());
+});
+
+it("docs/rooms.svg is the picture that npm run rooms draws", () => {
+  expect(readFileSync(join(ROOT, PICTURE), "utf8")).toBe(picture());
 });
 
 describe("the documents", () => {

@@ -25,7 +25,7 @@ const LONGEST_WAIT = 1000;
  * were up. Fewer at once make no latency much better, and cost a part of the top rate.
  */
 const AT_ONCE = 8;
-/** A check that takes more than so many seconds makes its host a slow one or, where it fails, a suspect: see timetable/slots.ts. */
+/** A check that takes more than so many seconds makes its host a slow one or, where it fails, a suspect: see scheduler/slots.ts. */
 const SLOW = 1;
 /**
  * After a night's sleep there may be a million missed checks to tell of: so many of them in one piece, so many milliseconds

@@ -31,7 +31,7 @@ export class Timings {
     return this.#phase ?? "dns";
   }
 
-  /** Ends the phase that runs and begins `phase`; the first one begins with the stopwatch. */
+  /** Ends the phase that runs and begins `phase`; the first one begins with these timings. */
   enter(phase: Phase): void {
     this.#charge();
     this.#phase = phase;

@@ -18,7 +18,7 @@ export interface CertificateStoreFollower {
   readonly stop: AbortSignal;
 }
 
-/** Follows the files of each ring, see `KeyRing.follow`, until the program stops. A failure is said, and ends no more than that. */
+/** Follows the files of each store, see `CertificateStore.follow`, until the program stops. A failure is said, and ends no more than that. */
 export function followKeys(rings: readonly (CertificateStore | null)[], { log, stop }: CertificateStoreFollower): void {
   for (const certificates of rings) {
     certificates?.follow(log, stop).catch((error: Error) =>

@@ -10,7 +10,7 @@ const gaps = (numbers: readonly number[]) => numbers.slice(1).map((number, index
 const numbered = (count: number, frequency: string) =>
   Array.from({ length: count }, (_, index) => `host${index}.example ${frequency}`);
 
-describe("Timetable, first checks", () => {
+describe("Scheduler, first checks", () => {
   it("lets hosts that wait more than 30 s be checked soon, at 50 a second, and then at their own due times", () => {
     const { begun } = new Simulation(hostsOf(...numbered(100, "1h"))).run(HOUR);
     const early = begun.slice(0, 100);
@@ -41,7 +41,7 @@ describe("Timetable, first checks", () => {
   });
 });
 
-describe("Timetable, in the long run", () => {
+describe("Scheduler, in the long run", () => {
   it("keeps to the grid over 10,000 ticks, though every check ends at another moment", () => {
     let tick = 0;
     const { begun, missed: missed } = new Simulation(hostsOf("a.example 30s"), {
@@ -62,7 +62,7 @@ describe("Timetable, in the long run", () => {
   });
 });
 
-describe("Timetable, due times that pass without a check", () => {
+describe("Scheduler, due times that pass without a check", () => {
   const CASES: readonly [what: string, frequency: string, takes: number, checked: number, lost: number][] = [
     ["a check of 1.5 intervals", "10s", 15_000, 500, 499],
     ["a check of 2.05 intervals, two of which in three begin a little late", "10s", 20_500, 429, 571],
@@ -121,7 +121,7 @@ describe("Timetable, due times that pass without a check", () => {
   });
 });
 
-describe("Timetable, after a sleep or a clock set forward", () => {
+describe("Scheduler, after a sleep or a clock set forward", () => {
   const CASES: readonly [string, number, number, { lost: number; more: number }][] = [
     ["10s", 60 * SECOND, 100, { lost: 6, more: 0 }],
     ["10s", HOUR, 100, { lost: 100, more: 260 }],
@@ -189,7 +189,7 @@ function randomFrom(seed: number): (below: number) => number {
 }
 
 it.each(Array.from({ length: 30 }, (_, seed) => seed))(
-  "Timetable accounts for every due time once, in whatever order things happen: %i",
+  "Scheduler accounts for every due time once, in whatever order things happen: %i",
   (seed) => {
     const random = randomFrom(seed);
     const hosts = hostsOf(...Array.from({ length: 30 }, (_, index) => `host${index}.example ${1 + random(20)}s`));
@@ -211,7 +211,7 @@ it.each(Array.from({ length: 30 }, (_, seed) => seed))(
   },
 );
 
-describe("Timetable, with the wall clock set back", () => {
+describe("Scheduler, with the wall clock set back", () => {
   const CASES: readonly [frequency: string, back: number, interval: number][] = [
     ["10s", HOUR, 10 * SECOND],
     ["10s", 1500, 10 * SECOND],
@@ -241,7 +241,7 @@ describe("Timetable, with the wall clock set back", () => {
   });
 });
 
-describe("Timetable, with hosts that never answer", () => {
+describe("Scheduler, with hosts that never answer", () => {
   /** One in five holds its slot for 10 s, and then fails. */
   const course = (address: string): Course =>
     Number(/\d+/.exec(address)?.[0]) % 5 === 0 ? { takes: 10_003, fails: true } : { takes: 100 };
@@ -276,7 +276,7 @@ describe("Timetable, with hosts that never answer", () => {
   });
 });
 
-describe("Timetable, after a start with 60 hosts that never answer, 28 that do, and 8 slots", () => {
+describe("Scheduler, after a start with 60 hosts that never answer, 28 that do, and 8 slots", () => {
   const isDead = (address: string) => Number(/\d+/.exec(address)?.[0]) % 22 < 15;
   const lines = numbered(88, "10s");
   const course = (address: string): Course => isDead(address) ? { takes: 10_000, fails: true } : { takes: 100 };
@@ -348,7 +348,7 @@ describe("Timetable, after a start with 60 hosts that never answer, 28 that do, 
   });
 });
 
-describe("Timetable, with hosts that are well but slow", () => {
+describe("Scheduler, with hosts that are well but slow", () => {
   it("lets them have slots that those which never answer cannot take", () => {
     // Two that take 4 of each 5 s beside 40 dead ones, and a few quick ones.
     const slow = ["slow0.example 5s", "slow1.example 5s"];
@@ -383,7 +383,7 @@ describe("Timetable, with hosts that are well but slow", () => {
   });
 });
 
-describe("Timetable.replace", () => {
+describe("Scheduler.replace", () => {
   const lines = numbered(50, "10s");
 
   it("lets hosts whose line is the same keep their due times, and tells what is new, gone and changed", () => {

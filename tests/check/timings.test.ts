@@ -1,12 +1,12 @@
 import { expect, it } from "vitest";
 import { Timings } from "../../lib/check/timings.ts";
 
-/** A stopwatch for which the moments (milliseconds) pass one by one. */
+/** Timings for which the moments (milliseconds) pass one by one. */
 function stopwatchAt(...moments: number[]): Timings {
   return new Timings(() => moments.shift() ?? NaN);
 }
 
-it("Stopwatch shares the time out to the phases, to the microsecond", () => {
+it("Timings shares the time out to the phases, to the microsecond", () => {
   const timings = stopwatchAt(0, 1.0004, 2.0006, 5.5);
   timings.enter("dns");
   timings.enter("connect");
@@ -18,7 +18,7 @@ it("Stopwatch shares the time out to the phases, to the microsecond", () => {
   });
 });
 
-it("Stopwatch adds a phase's turns up", () => {
+it("Timings adds a phase's turns up", () => {
   const timings = stopwatchAt(0, 1, 3, 6);
   timings.enter("connect");
   timings.enter("body");
@@ -27,7 +27,7 @@ it("Stopwatch adds a phase's turns up", () => {
   expect(timings.laps().phases).toMatchObject({ connect: 0.004, body: 0.002 });
 });
 
-it("Stopwatch gives the first phase the time before it, and a skipped one none", () => {
+it("Timings gives the first phase the time before it, and a skipped one none", () => {
   const timings = stopwatchAt(0, 4);
   timings.skip("dns");
   timings.enter("connect");
@@ -35,7 +35,7 @@ it("Stopwatch gives the first phase the time before it, and a skipped one none",
   expect(timings.laps()).toMatchObject({ total: 0.004, phases: { dns: 0, connect: 0.004 } });
 });
 
-it("Stopwatch stands still once it is stopped", () => {
+it("Timings stands still once it is stopped", () => {
   const timings = stopwatchAt(0, 2, 3, 4);
   timings.enter("dns");
   timings.stop();

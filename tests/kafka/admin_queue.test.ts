@@ -5,7 +5,7 @@ import type { NativeAdmin } from "../../lib/kafka/librdkafka/library.ts";
 
 type Answer = Parameters<NativeAdmin["describeTopics"]>[2];
 
-describe("Asker", () => {
+describe("AdminQueue", () => {
   /** An admin whose questions are answered by hand. */
   function stage() {
     const open: Answer[] = [];

@@ -19,10 +19,11 @@ import { makeCertificates, openssl } from "../../tools/kafka/certificates.ts";
 import { Authority } from "../support/authority.ts";
 import { skipped } from "../support/kafka.ts";
 
-const canRun = spawnSync("openssl", ["version"]).status === 0 || skipped("KeyRing is not tested: it needs OpenSSL");
+const canRun = spawnSync("openssl", ["version"]).status === 0 ||
+  skipped("CertificateStore is not tested: it needs OpenSSL");
 const VALID = /valid until \d{4}-\d\d-\d\d \d\d:\d\d UTC$/;
 
-describe.runIf(canRun)("KeyRing", () => {
+describe.runIf(canRun)("CertificateStore", () => {
   const folder = mkdtempSync(join(tmpdir(), "host-checker-keys-"));
   const [first, second] = [join(folder, "first"), join(folder, "second")];
   let count = 0;

@@ -11,7 +11,7 @@ import { COMMANDS, runScript } from "../support/runtimes.ts";
 import type { ScarcityOrder } from "../support/exhausted_resource_runner.ts";
 import { answer, openSite } from "../support/site.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "test-scarcity-"));
+const folder = mkdtempSync(join(tmpdir(), "test-resources-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it.each([

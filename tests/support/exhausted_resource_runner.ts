@@ -22,7 +22,7 @@ const resolver = systemResolver(order.names);
 const matcher = openMatcher();
 const certificates = new CertificateJudge(runtimeAuthorities(null));
 const options = {
-  ...{ timeout: 5, location: null, userAgent: "scarcity-test" },
+  ...{ timeout: 5, location: null, userAgent: "resources-test" },
   ...{ resolver: resolver, isBlocked: null, certificates, matcher },
 };
 const checkAll = () => Promise.all(hosts.map((host) => check(host, new Date(), options, new AbortController().signal)));

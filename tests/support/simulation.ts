@@ -43,7 +43,7 @@ interface Running {
   readonly begun: Begun;
 }
 
-/** Runs a timetable on a clock that is only a number: hours pass in no time, and may jump. */
+/** Runs a scheduler on a clock that is only a number: hours pass in no time, and may jump. */
 export class Simulation {
   readonly begun: Begun[] = [];
   readonly missed: MissedRun[] = [];
@@ -52,7 +52,7 @@ export class Simulation {
   /** Of those begun: the checks that were given up for others. */
   readonly gaveWay = new Set<Begun>();
   readonly scheduler: Scheduler;
-  /** How often the timetable was asked: a hot loop would be seen. */
+  /** How often the scheduler was asked: a hot loop would be seen. */
   turns = 0;
   /** The most checks under way at a time, of one host and of all. */
   mostOfOne = 0;
@@ -119,7 +119,7 @@ export class Simulation {
     };
   }
 
-  /** Lets what runs end, and closes the timetable. */
+  /** Lets what runs end, and closes the scheduler. */
   close(): this {
     while (this.#running[0] !== undefined) {
       this.#pass(Math.max(0, this.#running[0].end - this.now.steady));

@@ -195,7 +195,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const pollLoop = new PollLoop(client, (error) => this.#hear(error, membership));
     const left = new AbortController();
     void this.#renew(membership, edition, left.signal);
-    const asker = () => new AdminQueue(this.#library.AdminClient.createFrom(client));
+    const adminQueue = () => new AdminQueue(this.#library.AdminClient.createFrom(client));
     const fetching = fetchingClient(this.#options);
     return {
       fetching,
@@ -205,8 +205,8 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
       pollLoop: pollLoop,
       commits,
       left,
-      topics: asker(),
-      offsets: asker(),
+      topics: adminQueue(),
+      offsets: adminQueue(),
     };
   }
 
@@ -328,7 +328,7 @@ export async function closeConsumer(client: NativeConsumer): Promise<void> {
 
 /** Answers the group at once, with nothing to read: looking up the marks may take long, and the others would wait. */
 function onRebalance(
-  { client, membership, snapshot: basis }: Pick<Member, "client" | "membership" | "snapshot">,
+  { client, membership, snapshot }: Pick<Member, "client" | "membership" | "snapshot">,
   error: { readonly code: number } | undefined,
   partitions: readonly NativePartition[],
 ): void {
@@ -337,7 +337,7 @@ function onRebalance(
     if (error?.code === ASSIGN) {
       client.assign([]);
       // Not its id: this client may go on asking for the topic that it knew.
-      basis.partitions = null;
+      snapshot.partitions = null;
       membership.gain(partitions.map(({ partition }) => partition));
     } else client.unassign();
   } catch (failure) {
