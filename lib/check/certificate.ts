@@ -1,4 +1,4 @@
-import { hash, X509Certificate } from "node:crypto";
+import { createPublicKey, hash, verify, X509Certificate } from "node:crypto";
 import { contextTag, type DerElement, readElement, readElements, readObjectId, readTime, TAG } from "./der_reader.ts";
 
 /** What of a certificate (RFC 5280, section 4) decides whether it is good. */
@@ -6,7 +6,7 @@ export interface PeerCertificate {
   readonly raw: Buffer;
   /** Its fingerprint: the same for the same bytes. */
   readonly id: string;
-  /** 1 or 3. */
+  /** 1 to 3, or whatever else it says. */
   readonly version: number;
   /** Of the signature that its issuer made. */
   readonly signature: string;
@@ -152,13 +152,13 @@ function readExtensions(list: DerElement | undefined): Extensions {
     extendedUsages: usagesOf(values.get("37")),
     names: namesIn(values.get("17")),
     constraints: constraintsOf(values.get("30")),
-    keyId: values.has("14") ? readElement(values.get("14") as Buffer).contents.toString("hex") : null,
+    keyId: values.has("14") ? contentsOf(values.get("14") as Buffer, TAG.octetString).toString("hex") : null,
     issuerKeyId: issuerKeyIdOf(values.get("35")),
   };
 }
 
 function basicConstraintsOf(value: Buffer | undefined): [isAuthority: boolean, pathLength: number | null] {
-  const parts = value === undefined ? [] : readElements(readElement(value).contents);
+  const parts = value === undefined ? [] : partsOf(value);
   const isAuthority = parts[0]?.tag === TAG.boolean && parts[0].contents[0] !== 0;
   const length = parts.find(({ tag }) => tag === TAG.integer)?.contents;
   return [isAuthority, length === undefined ? null : length.readUIntBE(0, Math.min(length.length, 6))];
@@ -166,24 +166,43 @@ function basicConstraintsOf(value: Buffer | undefined): [isAuthority: boolean, p
 
 /** Only the first eight bits count here. */
 function keyUsageOf(value: Buffer | undefined): number | null {
-  return value === undefined ? null : readElement(value).contents[1] ?? 0;
+  return value === undefined ? null : contentsOf(value, TAG.bitString)[1] ?? 0;
 }
 
 function usagesOf(value: Buffer | undefined): readonly string[] | null {
-  return value === undefined ? null : readElements(readElement(value).contents).map(readObjectId);
+  return value === undefined ? null : partsOf(value).map(readObjectId);
 }
 
 function issuerKeyIdOf(value: Buffer | undefined): string | null {
-  const parts = value === undefined ? [] : readElements(readElement(value).contents);
-  return parts.find(({ tag }) => tag === contextTag(0, false))?.contents.toString("hex") ?? null;
+  const parts = value === undefined ? [] : partsOf(value);
+  // A key; a name with a serial number.
+  const known = [contextTag(0, false), contextTag(1, true), contextTag(2, false)];
+  const isHalf = parts.some(({ tag }) => tag === known[1]) !== parts.some(({ tag }) => tag === known[2]);
+  if (isHalf || !parts.every(({ tag }) => known.includes(tag))) throw new RangeError("An extension is damaged");
+  return parts.find(({ tag }) => tag === known[0])?.contents.toString("hex") ?? null;
 }
 
 function namesIn(value: Buffer | undefined): AlternativeNames {
-  return value === undefined ? NONE : namesOf(readElements(readElement(value).contents));
+  return value === undefined ? NONE : namesOf(partsOf(value));
 }
+
+/** What the one element holds that an extension's value has to be. Throws a RangeError where it is another. */
+function contentsOf(value: Buffer, tag: number): Buffer {
+  const element = readElement(value);
+  if (element.tag !== tag || element.whole.length < value.length) throw new RangeError("An extension is damaged");
+  return element.contents;
+}
+
+function partsOf(value: Buffer): DerElement[] {
+  return readElements(contentsOf(value, TAG.sequence));
+}
+
+/** Kinds of GeneralName: the built ones are other names, X.400 addresses, directories and parties. */
+const NAME_TAGS = Array.from({ length: 9 }, (_, kind) => contextTag(kind, [0, 3, 4, 5].includes(kind)));
 
 /** Of a list of GeneralName the kinds that a host can have. */
 function namesOf(names: readonly DerElement[]): AlternativeNames {
+  if (!names.every(({ tag }) => NAME_TAGS.includes(tag))) throw new RangeError("This is no name");
   const ofKind = (kind: number) => names.filter(({ tag }) => tag === contextTag(kind, false));
   return {
     dns: ofKind(2).map(({ contents }) => contents.toString("latin1").toLowerCase()),
@@ -193,7 +212,7 @@ function namesOf(names: readonly DerElement[]): AlternativeNames {
 
 function constraintsOf(value: Buffer | undefined): Constraints | null {
   if (value === undefined) return null;
-  const parts = readElements(readElement(value).contents);
+  const parts = partsOf(value);
   const namesAt = (number: number) => {
     const list = parts.find(({ tag }) => tag === contextTag(number, true));
     // Each entry is a name with bounds of its depth, which nobody uses.
@@ -204,10 +223,34 @@ function constraintsOf(value: Buffer | undefined): Constraints | null {
   return { permitted: namesAt(0), excluded: namesAt(1) };
 }
 
+type Signed = readonly [signed: DerElement, algorithm: DerElement, bits: DerElement, ...more: DerElement[]];
+
+/** Digests of signatures, by their algorithm; null: it has none of its own. */
+const DIGESTS: Readonly<Record<string, string | null>> = {
+  "1.2.840.113549.1.1.11": "sha256",
+  "1.2.840.113549.1.1.12": "sha384",
+  "1.2.840.113549.1.1.13": "sha512",
+  "1.2.840.10045.4.3.2": "sha256",
+  "1.2.840.10045.4.3.3": "sha384",
+  "1.2.840.10045.4.3.4": "sha512",
+  "1.3.101.112": null,
+};
+
 /** True where the key of `issuer` made the signature of `certificate`. */
 export function isSignedBy(certificate: PeerCertificate, issuer: PeerCertificate): boolean {
   try {
-    return new X509Certificate(certificate.raw).verify(new X509Certificate(issuer.raw).publicKey);
+    const key = createPublicKey({ key: Buffer.from(issuer.key, "hex"), format: "der", type: "spki" });
+    const digest = DIGESTS[certificate.signature];
+    if (digest === undefined) return new X509Certificate(certificate.raw).verify(key);
+    // Read here: Deno's own reader refuses what its TLS takes, such as the serial number 0.
+    const whole = readElement(certificate.raw);
+    const [signed, algorithm, bits, ...more] = readElements(whole.contents) as unknown as Signed;
+    // The algorithm stands once among what is signed, once beside it.
+    const [, named] = readElements(signed.contents).filter(({ tag }) => tag !== contextTag(0, true));
+    const isWhole = whole.whole.length === certificate.raw.length && more.length === 0 &&
+      [whole, signed].every(({ tag }) => tag === TAG.sequence) && bits.tag === TAG.bitString &&
+      bits.contents[0] === 0 && named?.whole.equals(algorithm.whole) === true;
+    return isWhole && verify(digest, signed.whole, key, bits.contents.subarray(1));
   } catch {
     // A key or an algorithm that the runtime does not know.
     return false;

@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import type { Authorities } from "./authorities.ts";
 import type { AlternativeNames, Constraints, PeerCertificate } from "./certificate.ts";
-import { type Path, PathFinder } from "./paths.ts";
+import { namesKeyOf, type Path, PathFinder } from "./paths.ts";
 
 /** What comes of a server's certificates. */
 export interface Judgement {
@@ -20,6 +20,8 @@ const MOST_BYTES = 64 * 1024;
 export interface RuntimeVerdict {
   readonly isTrusted: boolean;
   readonly code: string;
+  /** What of it is told where nothing wrong is found here. */
+  readonly words: string;
 }
 
 /**
@@ -42,19 +44,18 @@ export class CertificateJudge {
     const refuse = (reason: string) => ({ reason, expiresAt: earliest(sent) });
     if (raws.length > MOST_CERTIFICATES) return refuse(`the server sends more than ${MOST_CERTIFICATES} certificates`);
     if (raws.reduce((sum, raw) => sum + raw.length, 0) > MOST_BYTES) return refuse(TOO_LONG_CHAIN);
-    if (leaf === undefined) return refuse("the server sends no certificate");
-    if (leaf === null) return refuse("certificate cannot be decoded");
+    // Deno tells none that it cannot read.
+    if (leaf === undefined || leaf === null) return refuse("certificate cannot be decoded");
     const paths = this.#finder.paths(leaf, sent.slice(1), runtime.isTrusted).map((path) => ({
       path,
-      fault: faultOf(path, now),
+      fault: faultOf(path, now, runtime.isTrusted),
     }));
     const best = paths.toSorted((a, b) => rank(b) - rank(a) || lasts(b.path) - lasts(a.path))[0] as Ranked;
-    const fault = best.fault ?? trustFault(best.path, sent, runtime);
-    const isVerified = fault === null;
-    return {
-      reason: fault ?? nameFault(leaf, host),
-      expiresAt: earliest(isVerified ? best.path.certificates : sent),
-    };
+    const fault = best.fault ?? trustFault(best.path, read, runtime);
+    const isRefused = fault === null && !isTaken(best.path, runtime);
+    const reason = fault ?? nameFault(leaf, host) ?? (isRefused ? `certificate is refused (${runtime.words})` : null);
+    const isVerified = fault === null && !isRefused;
+    return { reason, expiresAt: earliest(isVerified ? best.path.certificates : sent) };
   }
 }
 
@@ -77,31 +78,44 @@ function earliest(certificates: readonly PeerCertificate[]): Date | null {
 
 const UNKNOWN_ISSUER = "certificate's issuer is not known, or an intermediate certificate is missing";
 const UNTRUSTED = "certificate's issuer is not trusted";
+const UNREADABLE = "an intermediate certificate cannot be decoded";
 
 /** Why a path without a fault of its own is not trusted; null where it is. */
-function trustFault(path: Path, sent: readonly PeerCertificate[], { isTrusted, code }: RuntimeVerdict): string | null {
+function trustFault(
+  path: Path,
+  read: readonly (PeerCertificate | null)[],
+  { isTrusted }: RuntimeVerdict,
+): string | null {
+  if (path.isTrusted) return null;
+  // What nobody here can read nobody here can judge, whatever the runtime says of it.
+  if (read.includes(null)) return UNREADABLE;
   if (isTrusted) return null;
   const [leaf] = path.certificates as [PeerCertificate];
-  if (path.isTrusted) {
-    // What is trusted by itself needs no path. Under this code Deno refuses authorities as servers, before it looks for a path.
-    const isKnown = path.certificates.length === 1 || leaf.isAuthority && code === "DEPTH_ZERO_SELF_SIGNED_CERT";
-    return isKnown ? null : `certificate is refused (${code})`;
-  }
   const top = path.certificates.at(-1) as PeerCertificate;
   if (leaf.issuer === leaf.subject) return "certificate is self-signed";
-  return top.issuer === top.subject || sent.at(-1)?.subject === sent.at(-1)?.issuer && sent.length > 1
+  return top.issuer === top.subject || read.at(-1)?.subject === read.at(-1)?.issuer && read.length > 1
     ? UNTRUSTED
     : UNKNOWN_ISSUER;
 }
 
-/** The first thing that is wrong with a path, whoever stands at its end. */
-function faultOf({ certificates, isTrusted }: Path, now: number): string | null {
-  const faults = certificates.map((certificate, index) => {
+/** False where the runtime refuses a path in which nothing is found here. */
+function isTaken({ certificates }: Path, { isTrusted, code }: RuntimeVerdict): boolean {
+  const [leaf] = certificates as [PeerCertificate];
+  // What is trusted by itself needs no path. Under this code Deno refuses authorities as servers, before it looks for a path.
+  return isTrusted || certificates.length === 1 || leaf.isAuthority && code === "DEPTH_ZERO_SELF_SIGNED_CERT";
+}
+
+/** The first thing that is wrong with a path; where nobody trusts it, only the server's own certificate counts. */
+function faultOf({ certificates, isTrusted }: Path, now: number, isTaken: boolean): string | null {
+  const judged = isTrusted || isTaken ? certificates : certificates.slice(0, 1);
+  const faults = judged.map((certificate, index) => {
     const isRoot = isTrusted && index === certificates.length - 1;
     const what = index === 0
       ? "certificate"
       : `${isRoot ? "root" : "intermediate"} certificate ${certificate.commonName}`.trimEnd();
+    const issuer = certificates[index + 1];
     const fault = dateFault(certificate, now) ?? keyFault(certificate) ?? signatureFault(certificate, isRoot) ??
+      (issuer === undefined ? null : issuerFault(certificate, issuer)) ??
       (index === 0 ? leafFault(certificate) : authorityFault(certificate, certificates.slice(0, index), isRoot));
     return fault === null ? null : `${what} ${fault}`;
   });
@@ -110,6 +124,8 @@ function faultOf({ certificates, isTrusted }: Path, now: number): string | null 
 
 function dateFault({ from, to }: PeerCertificate, now: number): string | null {
   if (to < now) return "has expired";
+  // Deno's TLS reads no such date.
+  if (from < 0) return "begins before 1970";
   return from > now ? "is not yet valid" : null;
 }
 
@@ -139,6 +155,12 @@ function signatureFault({ signature }: PeerCertificate, isRoot: boolean): string
   return weak === undefined ? null : `is signed with ${weak}`;
 }
 
+/** What a certificate says of its issuer must fit the one that signed it. */
+function issuerFault(certificate: PeerCertificate, issuer: PeerCertificate): string | null {
+  if (certificate.issuer === certificate.subject && namesKeyOf(certificate, certificate)) return "is self-signed";
+  return namesKeyOf(certificate, issuer) ? null : "says that its issuer has another key";
+}
+
 const SERVERS = "1.3.6.1.5.5.7.3.1";
 const NOT_FOR_SERVERS = "is not for servers (its extended key usage has no serverAuth)";
 
@@ -150,14 +172,17 @@ function isForServers({ extendedUsages }: PeerCertificate): boolean {
 const KEY_USAGE = { digitalSignature: 0x80, keyEncipherment: 0x20, keyAgreement: 0x08, keyCertSign: 0x04 };
 const TLS_USAGE = KEY_USAGE.digitalSignature | KEY_USAGE.keyEncipherment | KEY_USAGE.keyAgreement;
 
+const versionFault = ({ version }: PeerCertificate) => `is of X.509 version ${version}, not 3`;
+
 function leafFault(leaf: PeerCertificate): string | null {
-  if (leaf.version < 3) return `is of X.509 version ${leaf.version}, not 3`;
+  if (leaf.version !== 3) return versionFault(leaf);
   if (!isForServers(leaf)) return NOT_FOR_SERVERS;
   return leaf.keyUsage !== null && (leaf.keyUsage & TLS_USAGE) === 0 ? "is not for TLS (by its key usage)" : null;
 }
 
 /** What forbids an authority to stand above those below it; they begin with the server's. */
 function authorityFault(authority: PeerCertificate, below: readonly PeerCertificate[], isRoot: boolean): string | null {
+  if (!isRoot && authority.version !== 3) return versionFault(authority);
   // Roots of old are of version 1, which has no extensions.
   if (!authority.isAuthority && !(isRoot && authority.version === 1)) return "is not an authority's";
   if (authority.keyUsage !== null && (authority.keyUsage & KEY_USAGE.keyCertSign) === 0) {
@@ -198,7 +223,8 @@ function isInNetwork(address: string, network: string): boolean {
 }
 
 /** Why a certificate is not one for `host`; a common name does not count (RFC 9525, section 2). */
-function nameFault({ names: { dns, ip } }: PeerCertificate, host: string): string | null {
+function nameFault({ names: { dns: all, ip } }: PeerCertificate, host: string): string | null {
+  const dns = all.filter((name) => name !== "");
   if (dns.length + ip.length === 0) {
     return `certificate has no DNS name and no IP address (a common name does not count)`;
   }

@@ -48,14 +48,20 @@ export class PathFinder {
     const climb = (certificates: readonly PeerCertificate[]) => {
       if (found.length >= PATHS) return;
       const last = certificates.at(-1) as PeerCertificate;
-      const trusted = this.#authorities.named(last.subject).some((root) => root.id === last.id);
-      if (trusted) return void found.push({ certificates, isTrusted: true });
-      const above = this.#issuersOf(last, sent, budget).filter((issuer) => !has(certificates, issuer));
+      if (this.#isRoot(last)) return void found.push({ certificates, isTrusted: true });
+      // A root ends the path, so it closes no circle.
+      const above = this.#issuersOf(last, sent, budget).filter((issuer) =>
+        this.#isRoot(issuer) || !has(certificates, issuer)
+      );
       if (above.length === 0 || certificates.length >= LONGEST) found.push({ certificates, isTrusted: false });
       else for (const issuer of above) climb([...certificates, issuer]);
     };
     climb([leaf]);
     return found;
+  }
+
+  #isRoot({ subject, id }: PeerCertificate): boolean {
+    return this.#authorities.named(subject).some((root) => root.id === id);
   }
 
   /** Who has signed it; those that are trusted first. */
@@ -64,9 +70,10 @@ export class PathFinder {
     const others = sent.filter(({ subject, id }) =>
       subject === certificate.issuer && !roots.some((root) => root.id === id)
     );
-    const named = [...roots, ...others].filter(({ keyId }) =>
-      keyId === null || certificate.issuerKeyId === null || keyId === certificate.issuerKeyId
-    );
+    // One that names another key is a fault of the path, where there is no better one.
+    const all = [...roots, ...others];
+    const fitting = all.filter((issuer) => namesKeyOf(certificate, issuer));
+    const named = fitting.length > 0 ? fitting : all;
     const isSure = budget.isVerified && named.every(({ key }) => key === named[0]?.key);
     return isSure ? named : named.filter((issuer) => this.#isSigned(certificate, issuer, budget));
   }
@@ -81,6 +88,11 @@ interface Budget {
   /** How many may still be verified. */
   signatures: number;
   readonly isVerified: boolean;
+}
+
+/** False where a certificate says that its issuer has another key than that one has. */
+export function namesKeyOf({ issuerKeyId }: PeerCertificate, { keyId }: PeerCertificate): boolean {
+  return keyId === null || issuerKeyId === null || keyId === issuerKeyId;
 }
 
 /** A certificate comes once in a path, and so does a name with its key: two that signed each other would be a circle. */

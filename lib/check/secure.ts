@@ -56,7 +56,7 @@ export function secure(
       if (excess !== null) tls.destroy(new BoundError(excess));
       return excess === null;
     });
-    const tls = connect({
+    const connection = connect({
       socket: watched,
       // An address is no server name (RFC 6066, section 3), but the certificate has to name it all the same.
       ...(address === undefined ? { servername: name } : { host: address }),
@@ -66,6 +66,7 @@ export function secure(
       // Names are compared by a rule of our own, the same on both runtimes.
       checkServerIdentity: () => undefined,
     });
+    const tls = onDeno ? withoutThrowing(connection) : connection;
     const refuse = (detail: string, expiresAt: Date | null = null) => {
       tls.destroy();
       socket.destroy();
@@ -74,7 +75,10 @@ export function secure(
     tls.once("secureConnect", () => {
       records.enter("waiting");
       // A code, whatever its type says.
-      const verdict = { isTrusted: tls.authorized === true, code: String(tls.authorizationError) };
+      const code = String(tls.authorizationError);
+      // Deno has one code for most faults, whose name is seldom true.
+      const words = onDeno ? "Deno's TLS does not say why" : code;
+      const verdict = { isTrusted: tls.authorized === true, code, words };
       const { reason, expiresAt } = certificates.judge(sentChain(tls), address ?? name, verdict);
       if (reason === null) done({ outcome: tls, expiresAt, answerBegins });
       else refuse(reason, expiresAt);
@@ -102,8 +106,28 @@ function fullHandshakes(context: SecureContext): SecureContext {
 }
 
 /**
+ * Deno throws where one of a server's certificates cannot be read, and asks for them itself when it trusts the server's own: in a handler of
+ * its own, where the error would end the process. Any site could send such a one beside its good path.
+ */
+function withoutThrowing(tls: TLSSocket): TLSSocket {
+  const ask = tls.getPeerCertificate.bind(tls) as (detailed?: boolean) => DetailedPeerCertificate;
+  const tell = (detailed?: boolean) => {
+    // The server's own by itself, where that is not the one.
+    for (const isDetailed of [detailed, false]) {
+      try {
+        return ask(isDetailed);
+      } catch {
+        // The other way, or none.
+      }
+    }
+    return {};
+  };
+  return Object.assign(tls, { getPeerCertificate: tell });
+}
+
+/**
  * The certificates as they were sent, the server's own first. Each runtime tells them in one place only: Node's `getPeerCertificate`
- * adds the root it found on this machine, Deno's `getPeerX509Certificate` ends after two.
+ * adds the root it found on this machine, Deno's `getPeerX509Certificate` ends after two. Where Deno cannot read all of them, the server's own or none.
  */
 function sentChain(tls: TLSSocket): readonly Buffer[] {
   const chain: Buffer[] = [];
@@ -140,7 +164,7 @@ function explainHandshake(error: Error): string {
   // The longest message of a handshake has the certificates.
   if (/EXCESSIVE_MESSAGE_SIZE/.test(code) || /PayloadTooLarge/.test(error.message)) return TOO_LONG_CHAIN;
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
-  if (onDeno && /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|DEPTH_ZERO_SELF_SIGNED_CERT)$/.test(code)) return DENO_UNREADABLE;
+  if (onDeno && /^(?:UNABLE|CERT|DEPTH)_/.test(code)) return DENO_UNREADABLE;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
   const words = onDeno ? error.message : reason?.toLowerCase().replaceAll("_", " ") ?? error.message;
   return explainAlert(error, false) ?? `TLS handshake failed: ${words}`;

@@ -15,8 +15,8 @@ const rawsOf = ({ cert }: Pick<Identity, "cert">) =>
 const root = readCertificate(rawsOf(certificates.withRoot).at(-1) as Buffer);
 const authorities: Authorities = { named: (subject) => root !== null && root.subject === subject ? [root] : [] };
 const stranger: Authorities = { named: () => [] };
-const TRUSTED = { isTrusted: true, code: "null" };
-const REFUSED = { isTrusted: false, code: "SOME_CODE" };
+const TRUSTED = { isTrusted: true, code: "null", words: "" };
+const REFUSED = { isTrusted: false, code: "SOME_CODE", words: "SOME_CODE" };
 
 describe("the judge of certificates", () => {
   const good = rawsOf(certificates.good);
@@ -48,7 +48,7 @@ describe("the judge of certificates", () => {
   });
 
   it("takes no authority that serves for good because of the code that Deno has for it, unless it was signed by one", () => {
-    const code = { isTrusted: false, code: "DEPTH_ZERO_SELF_SIGNED_CERT" };
+    const code = { isTrusted: false, code: "DEPTH_ZERO_SELF_SIGNED_CERT", words: "" };
     const serving = rawsOf(certificates.authorityAsServer);
     expect(judge.judge(serving, "localhost", code).reason).toBeNull();
     expect(judge.judge(serving, "elsewhere.test", code).reason).toMatch(/^certificate is not for elsewhere.test/);
@@ -67,7 +67,7 @@ describe("the judge of certificates", () => {
       state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
       return Math.floor(state / 0x80000000 * below);
     };
-    const code = { isTrusted: false, code: "DEPTH_ZERO_SELF_SIGNED_CERT" };
+    const code = { isTrusted: false, code: "DEPTH_ZERO_SELF_SIGNED_CERT", words: "" };
     const kinds = [good, rawsOf(certificates.authorityAsServer), rawsOf(certificates.outsideConstraints)];
     for (let turn = 0; turn < 1500; turn++) {
       const chain = (kinds[random(kinds.length)] ?? good).map((raw) => Buffer.from(raw));

@@ -314,7 +314,7 @@ describe.each(COMMANDS)("a spool under $runtime", ({ command, missing }) => {
       const before = process.umask(0);
       try {
         await using writing = new AsyncDisposableStack();
-        const child = startScript(command, "spool_runner.ts", path);
+        const child = startScript(command, "spool_runner.ts", [path]);
         writing.defer(async () => {
           child.kill("SIGKILL");
           await once(child, "exit");
@@ -337,7 +337,7 @@ describe.each(COMMANDS)("a spool under $runtime", ({ command, missing }) => {
   itHere("keeps all that it said was written through kill after kill, and raises no false alarm", async () => {
     const { path } = newFolder();
     for (let kills = 0; kills < 8; kills++) {
-      const child = startScript(command, "spool_runner.ts", path);
+      const child = startScript(command, "spool_runner.ts", [path]);
       const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
       const said: string[] = [];
       const stopAt = Math.floor(Math.random() * 60);

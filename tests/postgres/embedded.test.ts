@@ -25,7 +25,7 @@ afterEach(() => {
 
 /** Starts a program that opens the folder, and gives what it says of it. */
 async function hold(command: readonly string[], directory: string): Promise<{ child: ChildProcess; said: string }> {
-  const child = startScript(command, "folder_holder.ts", directory);
+  const child = startScript(command, "folder_holder.ts", [directory]);
   children.push(child);
   if (child.stdout === null) throw new TypeError("The program was started without a pipe");
   const [said] = await once(createInterface(child.stdout), "line");

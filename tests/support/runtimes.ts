@@ -16,18 +16,35 @@ export const COMMANDS = [
   { runtime: "Deno", missing: denoMissing, command: ["deno", "run", "-q", "-A"] },
 ] as const;
 
+/** What a program gets beside what the tests have in their environment. */
+export type Environment = Readonly<Record<string, string>>;
+
+/** What tells a program of any runtime to trust the certificates of a PEM file, too. */
+export const trusting = (file: string): Environment => ({ NODE_EXTRA_CA_CERTS: file, DENO_CERT: file });
+
 /** Starts a file of `tests/support/` as a program of its own. */
-export function startScript(command: readonly string[], file: string, ...args: string[]): ChildProcess {
+export function startScript(
+  command: readonly string[],
+  file: string,
+  args: readonly string[] = [],
+  env: Environment = {},
+): ChildProcess {
   const [program, ...flags] = command as readonly [string, ...string[]];
   return spawn(program, [...flags, `tests/support/${file}`, ...args], {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     stdio: ["pipe", "pipe", "inherit"],
   });
 }
 
 /** Runs a file of `tests/support/` to its end, and gives the JSON document on each line that it prints. */
-export async function runScript<T>(command: readonly string[], file: string, input: unknown): Promise<T[]> {
-  const child = startScript(command, file);
+export async function runScript<T>(
+  command: readonly string[],
+  file: string,
+  input: unknown,
+  env: Environment = {},
+): Promise<T[]> {
+  const child = startScript(command, file, [], env);
   if (child.stdin === null || child.stdout === null) throw new TypeError("The program was started without pipes");
   child.stdin.end(JSON.stringify(input));
   const [output] = await Promise.all([text(child.stdout), once(child, "exit")]);

@@ -1,0 +1,147 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  der,
+  ecKey,
+  extension,
+  type Fields,
+  generalizedTime,
+  type KeyPair,
+  nameOf,
+  octets,
+  pemOf,
+  sequence,
+  serialOf,
+  signed,
+  toBeSigned,
+  utcTime,
+} from "./support/certificate_maker.ts";
+import type { Checked } from "./support/check_runner.ts";
+import { skipped } from "./support/kafka.ts";
+import { COMMANDS, runScript, trusting } from "./support/runtimes.ts";
+import { answer, openSite } from "./support/site.ts";
+
+// Certificates that OpenSSL's commands make for nobody. Most of them were found by `npm run test:fuzz -- --only servers`.
+
+const DAY = 86_400_000;
+const now = Math.floor(Date.now() / DAY) * DAY;
+const [rootKey, middleKey, leafKey] = [ecKey(), ecKey(), ecKey()];
+const yes = der(0x01, Buffer.of(0xff));
+const idOf = ({ publicKey }: KeyPair) => publicKey.export({ type: "spki", format: "der" }).subarray(-20);
+const keyId = (id: Uint8Array) => extension("2.5.29.14", octets(id));
+const issuerKeyId = (id: Uint8Array) => extension("2.5.29.35", sequence(der(0x80, id)));
+const authority = extension("2.5.29.19", sequence(yes), true);
+const localhost = extension("2.5.29.17", sequence(der(0x82, Buffer.from("localhost"))));
+const years = sequence(utcTime(now - DAY), utcTime(now + 700 * DAY));
+
+/** A certificate in PEM, signed by `signer`. */
+function make(pair: KeyPair, signer: KeyPair, fields: Partial<Fields> & Pick<Fields, "issuer" | "subject">): string {
+  const all: Fields = {
+    ...{ version: 3, serial: serialOf(8), validity: years, key: pair.publicKey, digest: "sha256", extensions: [] },
+    ...fields,
+  };
+  return pemOf(signed(toBeSigned(all, signer.privateKey), signer.privateKey, all.digest));
+}
+
+const leaf = (fields: Partial<Fields> = {}, signer = rootKey, issuer = "root") =>
+  make(leafKey, signer, { issuer: nameOf(issuer), subject: nameOf("leaf"), extensions: [localhost], ...fields });
+const below = leaf({}, middleKey, "middle");
+const middle = (fields: Partial<Fields> = {}) =>
+  make(middleKey, rootKey, { issuer: nameOf("root"), subject: nameOf("middle"), extensions: [authority], ...fields });
+const root = make(rootKey, rootKey, {
+  ...{ issuer: nameOf("root"), subject: nameOf("root") },
+  extensions: [authority, keyId(idOf(rootKey)), issuerKeyId(idOf(rootKey))],
+});
+/** OpenSSL reads it as what it is, a text; Deno's reader throws. */
+const noDate = sequence(der(0x17, Buffer.from("26111;000000Z")), utcTime(now + 700 * DAY));
+
+/** What is sent, and what is said of it; null: it is up. Two where Deno tells less than Node. */
+const CASES: Readonly<Record<string, readonly [chain: string, ...said: (string | null)[]]>> = {
+  "a good certificate": [leaf(), null],
+  "a good certificate below an intermediate": [below + middle(), null],
+  "an intermediate of version 2": [
+    below + middle({ version: 2 }),
+    "intermediate certificate middle is of X.509 version 2, not 3",
+  ],
+  "a certificate of version 4": [leaf({ version: 4 }), "certificate is of X.509 version 4, not 3"],
+  "a certificate that names another key of its issuer": [
+    leaf({ extensions: [localhost, issuerKeyId(Buffer.of(1))] }),
+    "certificate says that its issuer has another key",
+  ],
+  "an intermediate that names another key of its issuer": [
+    below + middle({ extensions: [authority, issuerKeyId(Buffer.of(1))] }),
+    "intermediate certificate middle says that its issuer has another key",
+  ],
+  "a certificate that says that it signed itself": [
+    leaf({ subject: nameOf("root"), extensions: [localhost, keyId(idOf(rootKey)), issuerKeyId(idOf(rootKey))] }),
+    "certificate is self-signed",
+  ],
+  "a certificate from before 1970": [
+    leaf({ validity: sequence(generalizedTime(Date.UTC(1950, 0)), utcTime(now + DAY)) }),
+    "certificate begins before 1970",
+  ],
+  "an intermediate of number 0 that is no authority": [
+    below + middle({ serial: Buffer.of(0), extensions: [] }),
+    "intermediate certificate middle is not an authority's",
+  ],
+  "an intermediate with an extension twice": [
+    below + middle({ extensions: [authority, keyId(Buffer.of(1)), keyId(Buffer.of(1))] }),
+    "an intermediate certificate cannot be decoded",
+  ],
+  "a certificate for a name that is empty": [
+    leaf({ extensions: [extension("2.5.29.17", sequence(der(0x82)))] }),
+    "certificate has no DNS name and no IP address (a common name does not count)",
+  ],
+  "a name that is none": [
+    leaf({ extensions: [extension("2.5.29.17", sequence(der(0x82, Buffer.of(0xff))))] }),
+    "certificate is not for localhost (it is for ÿ)",
+  ],
+  "an intermediate whose date cannot be read": [
+    below + middle({ validity: noDate }),
+    "an intermediate certificate cannot be decoded",
+    "certificate's issuer is not known, or an intermediate certificate is missing",
+  ],
+  "a certificate whose date cannot be read": [leaf({ validity: noDate }), "certificate cannot be decoded"],
+  "a date that cannot be read beside a good path": [
+    leaf() + middle({ validity: noDate }),
+    null,
+  ],
+};
+
+describe.each(COMMANDS)("check under $runtime", ({ runtime, missing, command }) => {
+  let said: ReadonlyMap<string, string | null>;
+  const folder = mkdtempSync(join(tmpdir(), "test-certificates-"));
+  const canRun = missing === null || skipped(missing);
+
+  beforeAll(async () => {
+    if (!canRun) return;
+    await using stack = new AsyncDisposableStack();
+    const file = join(folder, "root.pem");
+    writeFileSync(file, root);
+    const key = leafKey.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+    const targets = await Promise.all(
+      Object.entries(CASES).map(async ([name, [cert]]) => {
+        const { port } = stack.use(
+          await openSite((socket) => socket.end(answer("200 OK", {}, "All systems normal")), {
+            identity: { key, cert },
+          }),
+        );
+        return { name, line: `https://localhost:${port}/ 1h normal`, timeout: 30, blocked: null };
+      }),
+    );
+    const checked = await runScript<Checked>(command, "check_runner.ts", { names: {}, targets }, trusting(file));
+    said = new Map(
+      checked.map(({ name, metric: { is_valid, error, error_detail } }) => {
+        return [name, is_valid ? null : `${error}: ${error_detail}`];
+      }),
+    );
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.runIf(canRun).each(Object.entries(CASES))("check judges %s", (name, [, first, second = first]) => {
+    const expected = runtime === "Node" ? first : second;
+    expect(said.get(name)).toBe(expected === null ? null : `tls: ${expected}`);
+  });
+});
