@@ -17,11 +17,11 @@ import {
   signed,
   toBeSigned,
   utcTime,
-} from "./support/certificate_maker.ts";
-import type { Checked } from "./support/check_runner.ts";
-import { skipped } from "./support/kafka.ts";
-import { COMMANDS, runScript, trusting } from "./support/runtimes.ts";
-import { answer, openSite } from "./support/site.ts";
+} from "../support/certificate_maker.ts";
+import type { Checked } from "../support/check_runner.ts";
+import { skipped } from "../support/kafka.ts";
+import { COMMANDS, runScript, trusting } from "../support/runtimes.ts";
+import { answer, openSite } from "../support/site.ts";
 
 // Certificates that OpenSSL's commands make for nobody. Most of them were found by `npm run test:fuzz -- --only servers`.
 
