@@ -128,9 +128,9 @@ describe("Spool", () => {
   it("Spool refuses a second holder of its folder until the first lets go", async () => {
     const directory = newPath();
     const first = await open(directory);
-    await expect(open(directory)).rejects.toThrow(
-      new Error(`${directory} is in use by another program: stop that one first, or name another folder`),
-    );
+    await expect(open(directory)).rejects.toMatchObject({
+      message: `${directory} is in use by another program: stop that one first, or name another folder`,
+    });
     await first[Symbol.asyncDispose]();
     await (await open(directory))[Symbol.asyncDispose]();
   });
