@@ -68,8 +68,22 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   problems.push(...world.crew.surprises);
   await world.crew.dismissAll();
   const total = await world.ledger.account(world.source.made);
-  if (total.twice + total.lost > 0) problems.push(`twice or lost, among others: ${total.samples.join(", ")}`);
+  if (total.twice + total.lost > 0) {
+    problems.push(`twice or lost, among others: ${total.samples.join(", ")}`, await whereabouts(total.samples, world));
+  }
   return { lines: await lines(stretches, world), total, problems };
+}
+
+/** Where numbers stand in the topic, and when the generator was in doubt: what is in the topic twice was sent twice. */
+async function whereabouts(numbers: readonly number[], { topic, source }: World): Promise<string> {
+  const { partitions } = await topic.describe();
+  const logs = await Promise.all(Array.from({ length: partitions }, (_, partition) => topic.read(partition, 0)));
+  const found = logs.flatMap((log, partition) =>
+    log.filter(({ number }) => number !== null && numbers.includes(number))
+      .map(({ number, offset }) => `${number} at ${partition}:${offset}`)
+  );
+  const doubts = source.uncertain.map(([from, to]) => `${from}-${to}`);
+  return `in the topic: ${found.join(", ") || "none"}; the generator was in doubt of ${doubts.slice(-30).join(", ")}`;
 }
 
 /** In a short run each fault once; else all of them in one random order after the other, until the time is over. */
