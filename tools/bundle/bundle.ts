@@ -22,7 +22,7 @@ const EXTERNAL = ["@electric-sql/pglite"];
 export async function bundle(directory: string): Promise<string[]> {
   return await Promise.all(PROGRAMS.map(async (program) => {
     await using build = await rolldown({
-      input: `${ENTRY}${join(ROOT, "lib", `${program}.ts`)}`,
+      input: `${ENTRY}${join(ROOT, "lib", "program", `${program}.ts`)}`,
       platform: "node",
       // So that an older Node can read it, to the line that says that it is too old.
       transform: { target: "es2022" },
