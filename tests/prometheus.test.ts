@@ -25,7 +25,7 @@ describe.runIf(canRunPromtool())("promtool", () => {
     await using running = start("node", program, [...args, "--listen", listen]);
     running.write(input);
     const get = () => fetch(`http://${listen}/metrics`).then((response) => response.text()).catch(() => "");
-    await expect.poll(get, { timeout: 30_000 }).toContain(text);
+    await expect.poll(get, { timeout: 55_000 }).toContain(text);
     return await get();
   }
 

@@ -178,7 +178,7 @@ function toMetric(
   scheduledAt: Date,
   checkedAt: Date,
   { location }: CheckOptions,
-  { timings: timings, status, expiresAt, failure, isValid }: Findings,
+  { timings, status, expiresAt, failure, isValid }: Findings,
 ): Metric {
   // What could not be tried to its end for want of something here has neither status nor latency (contract: "Metric").
   const isMade = failure?.error !== "missed";

@@ -31,7 +31,7 @@ function withoutTls(outcome: Socket | Failure): Connection {
   return { outcome, expiresAt: null, answerBegins() {} };
 }
 
-async function find(hostname: string, { resolver: resolver }: ConnectOptions, timings: Timings, signal: AbortSignal) {
+async function find(hostname: string, { resolver }: ConnectOptions, timings: Timings, signal: AbortSignal) {
   const literal = literalAddress(hostname);
   if (literal === undefined) {
     timings.enter("dns");

@@ -86,8 +86,8 @@ const READ_AHEAD = 1024 * 1024;
 
 /** A message weighs more in memory than its bytes; and replays, of which nothing is stored, weigh something too. */
 const MEASURE: Measure<Arrival> = {
-  count: ({ batch: batch }) => batch.entries.length,
-  weigh: ({ batch: batch }) => batch.bytes + 100 * (batch.entries.length + 1),
+  count: ({ batch }) => batch.entries.length,
+  weigh: ({ batch }) => batch.bytes + 100 * (batch.entries.length + 1),
   most: READ_AHEAD,
 };
 
@@ -105,7 +105,7 @@ async function storeReading(
   let cause: BatchCause = "end";
   const source = arrivals(reading, store, gaps, options);
   for await (const batch of batches(source, options.limits, MEASURE, (why) => cause = why)) {
-    const sheets = batch.map(({ batch: batch }) => batch);
+    const sheets = batch.map(({ batch }) => batch);
     const spans = joinSpans(batch);
     if (spans.size > 0) {
       const began = performance.now();

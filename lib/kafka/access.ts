@@ -34,7 +34,7 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
   const tls = certificateStore === null ? {} : { tls: certificateStore };
   return {
     client,
-    certificateStore: certificateStore,
+    certificateStore,
     options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } },
   };
 }

@@ -34,7 +34,7 @@ export interface MonitoredConsumer {
 /** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
 export async function monitorConsumer(
   listen: ListenAddress | null,
-  { health, certificateStore: certificateStore, isMember }: MonitoredConsumer,
+  { health, certificateStore, isMember }: MonitoredConsumer,
   log: Log,
 ): Promise<ConsumerMonitor> {
   const resources = new AsyncDisposableStack();

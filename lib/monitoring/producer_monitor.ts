@@ -26,7 +26,7 @@ export interface MonitoredProducer {
 /** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
 export async function monitorProducer(
   listen: ListenAddress | null,
-  { checks, outbox, health, certificateStore: certificateStore }: MonitoredProducer,
+  { checks, outbox, health, certificateStore }: MonitoredProducer,
   log: Log,
 ): Promise<ProducerMonitor> {
   const resources = new AsyncDisposableStack();

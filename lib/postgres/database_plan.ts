@@ -41,7 +41,7 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
   };
   return {
     description: `${name} at ${host}:${port} as ${user} (TLS: ${sslMode})`,
-    certificateStore: certificateStore,
+    certificateStore,
     open: () => Promise.resolve(openPostgres(address)),
   };
 }

@@ -95,7 +95,7 @@ it("connect charges each phase with its own time", async () => {
   const timings = new Timings();
   const { outcome, expiresAt } = await connect(
     new URL(`http://localhost:${site.port}/`),
-    { resolver: resolver, isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
+    { resolver, isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
     timings,
     never,
   );

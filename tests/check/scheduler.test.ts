@@ -44,7 +44,7 @@ describe("Scheduler, first checks", () => {
 describe("Scheduler, in the long run", () => {
   it("keeps to the grid over 10,000 ticks, though every check ends at another moment", () => {
     let tick = 0;
-    const { begun, missed: missed } = new Simulation(hostsOf("a.example 30s"), {
+    const { begun, missed } = new Simulation(hostsOf("a.example 30s"), {
       course: () => ({ takes: tick++ * 7919 % 30_000 }),
     }).run(10_000 * 30 * SECOND);
     expect(begun.length).toBe(10_000);

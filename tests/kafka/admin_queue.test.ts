@@ -16,7 +16,7 @@ describe("AdminQueue", () => {
       },
     });
     const ask = () => promised((done) => adminQueue.describeTopics(["t"], { timeout: 1 }, done as Answer));
-    return { open, adminQueue: adminQueue, ask };
+    return { open, adminQueue, ask };
   }
   const aTurn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -34,7 +34,7 @@ describe("AdminQueue", () => {
   });
 
   it("is closed when no question is under way, and asks none from then on", async () => {
-    const { open, adminQueue: adminQueue, ask } = stage();
+    const { open, adminQueue, ask } = stage();
     const first = ask();
     await aTurn();
     const second = ask();

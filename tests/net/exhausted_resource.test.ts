@@ -8,7 +8,7 @@ import { openNameServer } from "../support/name_server.ts";
 import { namesFolder } from "../support/resolver_folder.ts";
 import { run, type Runtime } from "../support/programs.ts";
 import { COMMANDS, runScript } from "../support/runtimes.ts";
-import type { ScarcityOrder } from "../support/exhausted_resource_runner.ts";
+import type { ResourceOrder } from "../support/exhausted_resource_runner.ts";
 import { answer, openSite } from "../support/site.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "test-resources-"));
@@ -72,11 +72,11 @@ describe.each(COMMANDS.filter(({ missing }) => missing === null))("under $runtim
     await using site = await openSite((socket) => socket.end(answer("200 OK")));
     await using names = await openNameServer(() => ({ addresses: ["127.0.0.1"] }));
     using files = namesFolder({});
-    const order: ScarcityOrder = {
+    const order: ResourceOrder = {
       names: { ...files.paths, port: names.port },
       lines: ["127.0.0.1", "a.test", "localhost"].map((host) => `http://${host}:${site.port}/ 5`),
     };
-    const metrics = await runScript<Metric>(limited(command), "scarcity_runner.ts", order);
+    const metrics = await runScript<Metric>(limited(command), "exhausted_resource_runner.ts", order);
     const missed = {
       error: "missed",
       error_detail: "this program has as many files open as it may: raise ulimit -n, or lower --concurrency",

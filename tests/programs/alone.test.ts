@@ -161,7 +161,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     });
     const live = Array.from({ length: 12 }, (_, n) => `http://127.0.0.1:${site.port}/fine?${n} 1d normal`);
     const hosts = writeHosts(...dead, ...live);
-    await using producer = start(runtime, "producer", ["--stdout", "--concurrency", "8", "--timeout", "8", hosts]);
+    await using producer = start(runtime, "producer", ["--stdout", "--concurrency", "8", "--timeout", "12", hosts]);
     await producer.prints(/"timeout".*\n/);
     const seen = producer.stdout.split("\n").slice(0, 13).map((line) => (JSON.parse(line) as Metric).error);
     expect(seen).toEqual([...Array<null>(12).fill(null), "timeout"]);

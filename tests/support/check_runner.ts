@@ -51,7 +51,7 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
     timeout,
     location: "here",
     userAgent: "check-test",
-    resolver: resolver,
+    resolver,
     isBlocked,
     matcher,
     certificates,

@@ -11,19 +11,19 @@ import { parseHosts } from "../../lib/hosts/hosts.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 
 /** Lines of a hosts file to check, and what the machine knows of names. */
-export interface ScarcityOrder {
+export interface ResourceOrder {
   readonly names: ResolverOptions;
   readonly lines: readonly string[];
 }
 
-const order = JSON.parse(await text(stdin)) as ScarcityOrder;
+const order = JSON.parse(await text(stdin)) as ResourceOrder;
 const { hosts } = parseHosts(order.lines.join("\n"), "hosts.txt", "UTC");
 const resolver = systemResolver(order.names);
 const matcher = openMatcher();
 const certificates = new CertificateJudge(runtimeAuthorities(null));
 const options = {
   ...{ timeout: 5, location: null, userAgent: "resources-test" },
-  ...{ resolver: resolver, isBlocked: null, certificates, matcher },
+  ...{ resolver, isBlocked: null, certificates, matcher },
 };
 const checkAll = () => Promise.all(hosts.map((host) => check(host, new Date(), options, new AbortController().signal)));
 

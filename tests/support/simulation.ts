@@ -165,7 +165,7 @@ export class Simulation {
     const end = this.now.steady + takes;
     const place = this.#running.findLastIndex((other) => other.end <= end);
     const standing = takes <= SLOW ? "quick" : fails ? "suspect" : "slow";
-    this.#running.splice(place + 1, 0, { run: run, end, standing, begun });
+    this.#running.splice(place + 1, 0, { run, end, standing, begun });
     const ofOne = this.#running.filter((other) => other.run.host.address === address).length;
     this.mostOfOne = Math.max(this.mostOfOne, ofOne);
     this.most = Math.max(this.most, this.#running.length);

@@ -58,7 +58,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
 
   async describe(signal: AbortSignal): Promise<Share> {
     signal.throwIfAborted();
-    const { consumer, membership, snapshot: snapshot } = await this.#joined();
+    const { consumer, membership, snapshot } = await this.#joined();
     const { partitions, changed } = await membership.share(signal);
     const { topic } = this.#options;
     const now = await identifyTopic(consumer, topic);
@@ -218,5 +218,5 @@ function newMember(options: ConsumerOptions): Member {
   });
   // A failed joining after a heartbeat ends up here; without a listener it would end the process.
   consumer.on("error", (error: unknown) => membership.fail(error));
-  return { consumer, membership, snapshot: snapshot };
+  return { consumer, membership, snapshot };
 }

@@ -24,7 +24,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
   };
   const renewing = (options: ClientOptions, status: StatusReporter): Renewing => ({
     tls: options.tls,
-    status: status,
+    status,
     // In silence: of a broker that is away the client tells that is in use.
     open: (signal) => connectProducer(options, { status: new StatusReporter(() => {}), isPassing, signal }),
   });
@@ -35,7 +35,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     async openProducer(options, listener, signal) {
       const status = new StatusReporter(listener);
       const edition = options.tls?.replaced;
-      const client = await connectProducer(options, { status: status, isPassing, signal });
+      const client = await connectProducer(options, { status, isPassing, signal });
       try {
         await ensureTopic(library, client, options.topic, options.partitions, signal);
       } catch (error) {
@@ -44,7 +44,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       }
       const clients = {
         replacement: (until: AbortSignal) =>
-          connectProducer(options, { status: status, isPassing: isPassingLater, signal: until }),
+          connectProducer(options, { status, isPassing: isPassingLater, signal: until }),
         renewals: (until: AbortSignal) => renewals(renewing(options, status), edition, until),
       };
       return new LibrdkafkaProducer(client, clients, options.topic, status);
@@ -53,7 +53,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     async openConsumer(options, listener, signal) {
       const status = new StatusReporter(listener);
       // Looked at with a producer: that one tells what is wrong with TLS before it is connected.
-      const probe = await connectProducer(options, { status: status, isPassing, signal });
+      const probe = await connectProducer(options, { status, isPassing, signal });
       try {
         await findTopic(library, probe, options.topic, signal);
       } finally {
@@ -61,7 +61,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       }
       const connect = (listeners: Listeners, until: AbortSignal) => {
         const opening = { make: () => newConsumer(library, options, listeners), close: closeConsumer };
-        return connected(opening, options, { status: status, isPassing: isPassingLater, signal: until });
+        return connected(opening, options, { status, isPassing: isPassingLater, signal: until });
       };
       const renewalsOf = (edition: Edition, until: AbortSignal) => renewals(renewing(options, status), edition, until);
       return new LibrdkafkaConsumer(library, options, status, { connect, renewals: renewalsOf });

@@ -82,7 +82,7 @@ export interface Patience {
 export async function connected<C extends NativeClient>(
   { make, serve, close }: Opening<C>,
   options: KafkaOptions,
-  { status: status, isPassing, signal }: Patience,
+  { status, isPassing, signal }: Patience,
 ): Promise<C> {
   const onWait = (error: unknown) => status.report(`Kafka does not answer (${reason(error)}): trying again`);
   let limit = CONNECT_LIMIT;

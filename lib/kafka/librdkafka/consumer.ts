@@ -187,7 +187,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     const edition = this.#options.tls?.replaced;
     const commits = new Commits();
     const client = await this.#clients.connect({
-      onRebalance: (error, partitions) => onRebalance({ client, membership, snapshot: snapshot }, error, partitions),
+      onRebalance: (error, partitions) => onRebalance({ client, membership, snapshot }, error, partitions),
       onCommit: commits.answered,
     }, signal);
     client.on("event.error", (error) => this.#hear(error, membership));
@@ -201,8 +201,8 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
       fetching,
       client,
       membership,
-      snapshot: snapshot,
-      pollLoop: pollLoop,
+      snapshot,
+      pollLoop,
       commits,
       left,
       topics: adminQueue(),

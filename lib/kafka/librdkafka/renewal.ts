@@ -20,7 +20,7 @@ export interface Renewing {
  * `edition` is that of the present client, taken before it was made. Ends when `signal` aborts.
  */
 export async function* renewals(
-  { tls, open, status: status }: Renewing,
+  { tls, open, status }: Renewing,
   edition: Edition,
   signal: AbortSignal,
 ): AsyncGenerator<NativeProducer, void> {
