@@ -372,6 +372,20 @@ export const CASES: Readonly<Record<string, Case>> = {
   "chunks without their last line": bad("body", 200, "/no-last-line", CUT),
   "a body without a length that is reset": bad("body", 200, "/until-reset", RESET),
   "a body with a length that is reset": bad("body", 200, "/length-until-reset", RESET),
+  "a body without a length that is reset, over TLS": bad(
+    "body",
+    200,
+    (world) => `https://${world.tls}/until-reset`,
+    RESET,
+    { phases: TLS_ALL },
+  ),
+  "reset without an answer, over TLS": bad(
+    "protocol",
+    null,
+    (world) => `https://${world.tls}/resets`,
+    "connection was reset without an answer",
+    { phases: `${TLS} first_byte` },
+  ),
   "an unknown transfer coding": bad("body", 200, "/unknown-transfer", "the body's coding is not known: rot13"),
   "a chunk extension without end": bad(
     "body",
