@@ -6,8 +6,11 @@ import { skipped } from "./support/kafka.ts";
 import { COMMANDS, runScript } from "./support/runtimes.ts";
 import { openSite } from "./support/site.ts";
 
-const certificates = new Certificates();
-afterAll(() => certificates[Symbol.dispose]());
+const [certificates, stranger] = [new Certificates(), new Certificates()];
+afterAll(() => {
+  certificates[Symbol.dispose]();
+  stranger[Symbol.dispose]();
+});
 
 const REFUSED = "its certificate is refused, though a CA that is trusted here signed it";
 const OTHER_CA = "its certificate is of another CA than those that are trusted here";
@@ -15,6 +18,7 @@ const OTHER_CA = "its certificate is of another CA than those that are trusted h
 /** What each broker shows, and what is said of it; null: nothing. */
 const CASES: Readonly<Record<string, readonly [identity: Identity, said: string | null]>> = {
   "a good certificate": [certificates.good, null],
+  "a CA of the same name": [stranger.good, OTHER_CA],
   "a missing intermediate": [certificates.withoutIntermediate, OTHER_CA],
   "a self-signed certificate": [certificates.selfSigned, OTHER_CA],
   "a name that it is not for": [certificates.otherName, "its certificate is not for localhost, but for other.example"],
