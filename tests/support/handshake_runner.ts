@@ -2,7 +2,7 @@
 import process, { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { findRefusal } from "../../lib/kafka/handshake.ts";
-import type { KafkaOptions } from "../../lib/kafka.ts";
+import type { KafkaOptions } from "../../lib/kafka/kafka.ts";
 
 /** Brokers by what is special about them, and whom to trust (PEM). */
 export interface Brokers {

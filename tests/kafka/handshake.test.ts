@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { Certificates, type Identity } from "./support/certificates.ts";
-import type { Refused } from "./support/handshake_runner.ts";
-import { skipped } from "./support/kafka.ts";
-import { COMMANDS, runScript } from "./support/runtimes.ts";
-import { openSite } from "./support/site.ts";
+import { Certificates, type Identity } from "../support/certificates.ts";
+import type { Refused } from "../support/handshake_runner.ts";
+import { skipped } from "../support/kafka.ts";
+import { COMMANDS, runScript } from "../support/runtimes.ts";
+import { openSite } from "../support/site.ts";
 
 const [certificates, stranger] = [new Certificates(), new Certificates()];
 afterAll(() => {
