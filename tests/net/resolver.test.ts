@@ -266,6 +266,16 @@ describe("systemNames", () => {
     expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
   });
 
+  it("systemNames asks over TCP where a datagram is cut off within a record, also behind one that cannot be read", async () => {
+    const cut = (answer: Buffer) => answer.subarray(0, -1);
+    const broken = (query: Buffer) => Buffer.concat([query.subarray(0, 2), Buffer.from([0x81, 0x80]), Buffer.alloc(8)]);
+    const zone: Zone = (_name, type, isTcp) => ({
+      addresses: type === "A" ? ["10.0.0.1"] : [],
+      ...(isTcp ? {} : { isTruncated: true, inDatagram: 1, before: [broken], changed: cut }),
+    });
+    expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1")]);
+  });
+
   it("systemNames takes what a datagram held where the server does not answer over TCP", async () => {
     const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
     const zone: Zone = (_name, type) =>

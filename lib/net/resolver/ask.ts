@@ -65,7 +65,7 @@ export function ask(
       channels.push(openUdp(server, questions, (index, reply) => {
         if (reply.code === RCODES.unreadable) scraps[index] ??= reply;
         else if (!reply.isTruncated) accept(index, reply);
-        else if (scraps[index] === undefined) {
+        else if (scraps[index]?.isTruncated !== true) {
           scraps[index] = reply;
           // A server that does not answer over TCP has still said something.
           askOverTcp(index, (error) => isResourceExhausted(error) ? fail(error) : accept(index, reply));

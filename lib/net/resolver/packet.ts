@@ -54,10 +54,10 @@ export function decodeReply(bytes: Buffer, question: DnsQuestion): Reply | null 
   // A server may repeat the name in another case; one that does not understand the question, not at all.
   const repeated = bytes.toString("latin1", HEADER_BYTES, start).toLowerCase();
   if (questions !== 0 && !(questions === 1 && repeated === asked.toString("latin1").toLowerCase())) return null;
-  const reply = { code, isTruncated: (flags & IS_TRUNCATED) !== 0, addresses: [] };
   // What stands beside an error does not count.
-  if (code !== RCODES.noError) return reply;
-  const unreadable = { ...reply, code: RCODES.unreadable };
+  if (code !== RCODES.noError) return { code, isTruncated: false, addresses: [] };
+  const reply = { code, isTruncated: (flags & IS_TRUNCATED) !== 0, addresses: [] };
+  const unreadable = { code: RCODES.unreadable, isTruncated: false, addresses: [] };
   if (questions === 0) return unreadable;
   try {
     return { ...reply, addresses: readAddresses(bytes, start, question.type) };
