@@ -127,7 +127,7 @@ export class AnswerParser {
     if (bytes.length > MAX_HEAD_BYTES) return new Failure("protocol", LONG_HEAD);
     // A server that speaks something else may wait for an answer now: that is said at once.
     const beginning = bytes.toString("latin1", 0, 64).replace(/^[\r\n]+/, "").slice(0, NAME.length);
-    return NAME.startsWith(beginning) ? null : new Failure("protocol", NOT_HTTP);
+    return NAME.startsWith(beginning.toUpperCase()) ? null : new Failure("protocol", NOT_HTTP);
   }
 
   #endHead(text: string, rest: Buffer): Failure | null {

@@ -34,12 +34,12 @@ export class Fields {
   }
 }
 
-const STATUS_LINE = /^HTTP\/1\.[0-9][ \t]+(\d{3})(?:[ \t].*)?$/;
+const STATUS_LINE = /^HTTP\/1\.[0-9][ \t]+(\d{3})(?!\d)/i;
 
 /**
  * Reads the head of an answer (RFC 9112, sections 4 and 5), or says why it is none. As tolerant as curl where that is harmless on a
- * connection of one request: lines may end with LF alone, values may be folded over several lines, and blanks may stand
- * before a colon.
+ * connection of one request: lines may end with LF alone, values may be folded over several lines, blanks may stand
+ * before a colon, HTTP may be in lower case, and a line without a name counts for nothing.
  */
 export function parseHead(text: string): Head | Problem {
   const [statusLine = "", ...lines] = text.split(/\r?\n/);
@@ -50,15 +50,15 @@ export function parseHead(text: string): Head | Problem {
   const fields = new Fields();
   for (const line of unfolded(lines)) {
     const colon = line.indexOf(":");
-    if (colon < 1) return { problem: "a header line of the answer has no name with a colon" };
-    fields.add(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
+    if (colon === -1) return { problem: "a header line of the answer has no name with a colon" };
+    if (colon > 0) fields.add(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
   }
   return { status: Number(status), fields };
 }
 
 function explainStatusLine(line: string): string {
-  if (/^HTTP\/1\.[0-9]/.test(line)) return "its first line has no status of three digits";
-  return /^HTTP\//.test(line) ? "it is of another version than 1.0 or 1.1" : "it does not begin with HTTP/";
+  if (/^HTTP\/1\.[0-9]/i.test(line)) return "its first line has no status of three digits";
+  return /^HTTP\//i.test(line) ? "it is of another version than 1.0 or 1.1" : "it does not begin with HTTP/";
 }
 
 /** Header lines without the empty ones; a line that begins with a blank goes on with the one before (RFC 9112, section 5.2). */
@@ -91,9 +91,12 @@ export function framingOf({ status, fields }: Head): Framing | Problem {
   return others.length === 0 ? { bytes } : { problem: "the answer has two Content-Lengths that differ" };
 }
 
-/** The codings of Transfer-Encoding, in the order in which they were applied; `identity` is none. */
+/**
+ * The codings of Transfer-Encoding, in the order in which they were applied; `identity` is none. A server and a proxy that both say
+ * `chunked` mean it once.
+ */
 export function transferCodings(fields: Fields): string[] {
-  return fields.list("transfer-encoding").map((coding) => coding.toLowerCase()).filter((coding) =>
-    coding !== "identity"
-  );
+  const codings = fields.list("transfer-encoding").map((coding) => coding.toLowerCase());
+  const isAgain = (coding: string, at: number) => coding === "chunked" && codings[at - 1] === "chunked";
+  return codings.filter((coding, at) => coding !== "identity" && !isAgain(coding, at));
 }

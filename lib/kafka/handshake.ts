@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
 import { systemAuthorities } from "../net/system_authorities.ts";
@@ -52,7 +53,7 @@ function shakeHands(server: string, material: ConnectionOptions, signal: AbortSi
     if (signal.aborted) abort();
     socket.once("secureConnect", () => {
       if (socket.authorized) socket.write(QUESTION);
-      else end(judge(socket, host));
+      else end(judge(socket, host, String(material.ca)));
     });
     socket.once("data", () => end(null));
     socket.on("error", (error) => end(alertOf(error, material.cert !== undefined)));
@@ -60,10 +61,15 @@ function shakeHands(server: string, material: ConnectionOptions, signal: AbortSi
   });
 }
 
-/** What is wrong with the broker's certificate; its dates first, for which Deno has no code of its own. */
-function judge(socket: TLSSocket, host: string): Refusal {
+/**
+ * What is wrong with the broker's certificate, which a client's library has refused; its dates first, for which Deno has no code of its
+ * own. The judge of checks is not asked: it refuses what these libraries take, such as a common name for a name, and so would
+ * blame what is not to blame.
+ */
+function judge(socket: TLSSocket, host: string, ca: string): Refusal {
   const code = String(socket.authorizationError);
   const chain = sentChain(socket);
+  if (chain.length === 0) return { detail: "its certificate cannot be read", advice: OTHER };
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     const names = chain[0]?.subjectaltname?.replaceAll(/DNS:|IP Address:/g, "") ?? "nobody";
     return { detail: `its certificate is not for ${host}, but for ${names}`, advice: NAME };
@@ -73,17 +79,41 @@ function judge(socket: TLSSocket, host: string): Refusal {
   if (expired !== undefined) return { detail: `its certificate expired on ${day(expired)}`, advice: DATE };
   const early = chain.map(({ valid_from }) => new Date(valid_from)).find((date) => date.getTime() > now);
   if (early !== undefined) return { detail: `its certificate is not valid before ${day(early)}`, advice: DATE };
-  return { detail: "its certificate is of another CA than those that are trusted here", advice: AUTHORITY };
+  return isSignedByOne(chain, ca)
+    ? { detail: "its certificate is refused, though a CA that is trusted here signed it", advice: OTHER }
+    : { detail: "its certificate is of another CA than those that are trusted here", advice: AUTHORITY };
 }
 
+/** True where one of the authorities in `ca` (PEM) has signed what a broker sent. */
+function isSignedByOne(chain: readonly DetailedPeerCertificate[], ca: string): boolean {
+  const authorities = ca.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  try {
+    const sent = chain.map(({ raw }) => new X509Certificate(raw));
+    // Deno puts an authority behind what was sent that merely has the name.
+    const hasSigned = (authority: X509Certificate) =>
+      sent.some((one) =>
+        !one.raw.equals(authority.raw) && one.checkIssued(authority) && one.verify(authority.publicKey)
+      );
+    return authorities.some((pem) => hasSigned(new X509Certificate(pem)));
+  } catch {
+    // A key or a certificate that the runtime cannot read.
+    return false;
+  }
+}
+
+/** Empty where the runtime cannot read one of them. */
 function sentChain(socket: TLSSocket): readonly DetailedPeerCertificate[] {
   const chain = new Set<DetailedPeerCertificate>();
-  // A root names itself as its issuer.
-  for (
-    let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-    next?.valid_to !== undefined && !chain.has(next);
-    next = next.issuerCertificate
-  ) chain.add(next);
+  try {
+    // A root names itself as its issuer.
+    for (
+      let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+      next?.valid_to !== undefined && !chain.has(next);
+      next = next.issuerCertificate
+    ) chain.add(next);
+  } catch {
+    // Deno throws; behind an event that would end the process.
+  }
   return [...chain];
 }
 
@@ -105,5 +135,7 @@ function alertOf(error: NodeJS.ErrnoException, hasCertificate: boolean): Refusal
 const NAME = "write a name that the certificate has into --kafka-bootstrap-servers (KAFKA_BOOTSTRAP_SERVERS)";
 const DATE = "the broker needs a new one, unless this machine's clock is wrong";
 const AUTHORITY = "name the CA that signed it in --kafka-ssl-ca-file (KAFKA_SSL_CA_FILE)";
+const OTHER =
+  "look at its key, its digest and what it is for (openssl x509 -noout -text): the broker needs another one";
 const OWN =
   "name one in --kafka-ssl-cert-file (KAFKA_SSL_CERT_FILE), and its key in --kafka-ssl-key-file (KAFKA_SSL_KEY_FILE)";

@@ -228,6 +228,8 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       "TLS with the root sent along",
       "a redirect to TLS at another name",
       "a slow handshake",
+      "a body without a length that is reset, over TLS",
+      "reset without an answer, over TLS",
       "a redirect to TLS",
       "an RSA key of 2,048 bits",
       "an authority that serves",

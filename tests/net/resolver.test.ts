@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { NoAddress, systemResolver } from "../../lib/net/resolver.ts";
 import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
-import { decodeReply, encodeQuestion, isAskable, TYPES } from "../../lib/net/resolver/packet.ts";
+import { decodeReply, encodeQuestion, isAskable, RCODES, TYPES } from "../../lib/net/resolver/packet.ts";
 import { openNameServer, type Zone } from "../support/name_server.ts";
 import { namesFolder } from "../support/resolver_folder.ts";
 
@@ -98,16 +98,27 @@ describe("decodeReply", () => {
     ["a question", (bytes) => bytes.writeUInt16BE(0x0180, 2)],
     ["another name", (bytes) => bytes.write("b", 13)],
     ["another type", (bytes) => bytes.writeUInt16BE(TYPES.AAAA, 20)],
-    ["more answers than there are", (bytes) => bytes.writeUInt16BE(2, 6)],
-    ["a record that is longer than the reply", (bytes) => bytes.writeUInt16BE(40, asked.length + 10)],
   ])("decodeReply takes no notice of %s", (_name, change) => {
     expect(decodeReply(reply(change), question)).toBeNull();
   });
 
-  it("decodeReply takes no notice of a reply cut short anywhere", () => {
+  const UNREADABLE = { code: RCODES.unreadable, isTruncated: false, addresses: [] };
+
+  it.each<[string, (bytes: Buffer) => unknown]>([
+    ["more answers than there are", (bytes) => bytes.writeUInt16BE(2, 6)],
+    ["a record that is longer than the reply", (bytes) => bytes.writeUInt16BE(40, asked.length + 10)],
+    ["no question", (bytes) => bytes.writeUInt16BE(0, 4)],
+  ])("decodeReply says that it cannot read %s", (_name, change) => {
+    expect(decodeReply(reply(change), question)).toEqual(UNREADABLE);
+  });
+
+  it("decodeReply takes no address from a reply cut short anywhere, and hears that there is more where it says so", () => {
     const whole = reply();
     const read = Array.from(whole.keys()).map((length) => decodeReply(whole.subarray(0, length), question));
-    expect(read.filter((found) => found !== null)).toEqual([]);
+    expect(read.slice(0, asked.length).every((found) => found === null)).toBe(true);
+    expect(read.slice(asked.length)).toEqual(read.slice(asked.length).map(() => UNREADABLE));
+    const marked = reply((bytes) => bytes.writeUInt16BE(bytes.readUInt16BE(2) | 0x0200, 2)).subarray(0, -1);
+    expect(decodeReply(marked, question)).toEqual({ code: 0, isTruncated: true, addresses: [] });
   });
 });
 
@@ -178,6 +189,18 @@ describe("systemNames", () => {
       "the name server knows no IPv6 address, and does not answer for IPv4",
     ],
     [
+      "shorter than it says",
+      () => ({ addresses: ["10.0.0.1"], changed: (answer) => answer.fill(9, 7, 8) }),
+      "the name server's answer cannot be read",
+    ],
+    [
+      "an error without the question",
+      () => ({ code: 1, changed: (answer) => answer.fill(0, 4, 6).subarray(0, 12) }),
+      "the name server failed (FORMERR)",
+    ],
+    ["an address of a name that is not there", () => ({ code: 3, addresses: ["10.0.0.1"] }), "no such name"],
+    ["an address and a failure", () => ({ code: 2, addresses: ["10.0.0.1"] }), "the name server failed (SERVFAIL)"],
+    [
       "cut off",
       () => ({ addresses: ["10.0.0.1"], isTruncated: true, closes: true }),
       "the name server's answer is cut off, and it does not answer over TCP",
@@ -241,6 +264,16 @@ describe("systemNames", () => {
       isMarked: true,
     });
     expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
+  });
+
+  it("systemNames asks over TCP where a datagram is cut off within a record, also behind one that cannot be read", async () => {
+    const cut = (answer: Buffer) => answer.subarray(0, -1);
+    const broken = (query: Buffer) => Buffer.concat([query.subarray(0, 2), Buffer.from([0x81, 0x80]), Buffer.alloc(8)]);
+    const zone: Zone = (_name, type, isTcp) => ({
+      addresses: type === "A" ? ["10.0.0.1"] : [],
+      ...(isTcp ? {} : { isTruncated: true, inDatagram: 1, before: [broken], changed: cut }),
+    });
+    expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1")]);
   });
 
   it("systemNames takes what a datagram held where the server does not answer over TCP", async () => {

@@ -119,6 +119,12 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/until-reset": reset(`${OK}\r\n${TEXT}`),
   "/length-until-reset": reset(`${OK}Content-Length: 100\r\n\r\n${TEXT}`),
   "/no-colon": send(`${OK}Nonsense\r\nContent-Length: 0\r\n\r\n`),
+  "/no-name": send(`${OK}: nothing\r\nContent-Length: ${TEXT.length}\r\n\r\n${TEXT}`),
+  "/lower-case": send(`http/1.1 200 OK\r\nContent-Length: ${TEXT.length}\r\n\r\n${TEXT}`),
+  "/no-blank": send(`HTTP/1.1 200OK\r\nContent-Length: ${TEXT.length}\r\n\r\n${TEXT}`),
+  "/chunked-twice": send(
+    `${OK}Transfer-Encoding: chunked\r\nTransfer-Encoding: Chunked\r\n\r\n12\r\n${TEXT}\r\n0\r\n\r\n`,
+  ),
   "/status-42": send("HTTP/1.1 042 Odd\r\nContent-Length: 0\r\n\r\n"),
   "/status-4-digits": send("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
   "/http2": send("HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n"),

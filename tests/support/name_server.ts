@@ -20,6 +20,8 @@ export interface Answer {
   readonly closes?: boolean;
   /** Sends these bytes in front, over UDP: what somebody else might send. */
   readonly before?: readonly ((query: Buffer) => Buffer)[];
+  /** What is sent is not the answer itself, but made of it. */
+  readonly changed?: (answer: Buffer) => Buffer;
 }
 
 /** Answers a question, as late as it likes; null: never. */
@@ -34,6 +36,7 @@ export interface NameServer extends AsyncDisposable {
 
 const HEADER_BYTES = 12;
 const CLOSE = Buffer.alloc(0);
+const same = (answer: Buffer) => answer;
 
 export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0): Promise<NameServer> {
   const questions: string[] = [];
@@ -43,7 +46,10 @@ export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0
     const answer = await zone(name, type, isTcp);
     if (answer === null) return [];
     if (isTcp && answer.closes) return [CLOSE];
-    return [...(answer.before ?? []).map((make) => make(query)), encode(query, answer, isTcp)];
+    return [
+      ...(answer.before ?? []).map((make) => make(query)),
+      (answer.changed ?? same)(encode(query, answer, isTcp)),
+    ];
   };
   const { udp, tcp } = await bind(address, port);
   udp.on("message", async (query, { port, address }) => {

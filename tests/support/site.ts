@@ -56,6 +56,9 @@ export async function openSite(
     socket.on("close", () => sockets.delete(socket));
   };
   const serve = (socket: Socket) => {
+    // Of TLS the connection below: Node resets no other.
+    const below = [...sockets].find(({ remotePort }) => remotePort === socket.remotePort);
+    if (below !== undefined && below !== socket) socket.resetAndDestroy = () => below.resetAndDestroy() && socket;
     if (onAccept?.(socket)) return void socket.resume();
     let head = "";
     const read = (chunk: Buffer) => {

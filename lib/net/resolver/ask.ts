@@ -1,7 +1,7 @@
 import { createSocket } from "node:dgram";
 import { connect, isIP } from "node:net";
 import { isResourceExhausted } from "../exhausted_resource.ts";
-import { decodeReply, type DnsQuestion, encodeQuestion, type Reply } from "./packet.ts";
+import { decodeReply, type DnsQuestion, encodeQuestion, RCODES, type Reply } from "./packet.ts";
 
 /** Where a name server listens. */
 export interface Server {
@@ -26,7 +26,8 @@ export function ask(
 ): Promise<readonly (Reply | undefined)[]> {
   return new Promise((resolve, reject) => {
     const replies: (Reply | undefined)[] = questions.map(() => undefined);
-    const truncated: (Reply | undefined)[] = [];
+    // What is better than nothing.
+    const scraps: (Reply | undefined)[] = [];
     const channels: Disposable[] = [];
     let hurry: ReturnType<typeof setTimeout> | undefined;
     const close = () => {
@@ -37,7 +38,7 @@ export function ask(
     };
     const end = () => {
       close();
-      resolve(replies.map((reply, index) => reply ?? truncated[index]));
+      resolve(replies.map((reply, index) => reply ?? scraps[index]));
     };
     const abort = () => {
       close();
@@ -62,9 +63,10 @@ export function ask(
     if (overTcp) questions.forEach((_, index) => askOverTcp(index, fail));
     else {
       channels.push(openUdp(server, questions, (index, reply) => {
-        if (!reply.isTruncated) accept(index, reply);
-        else if (truncated[index] === undefined) {
-          truncated[index] = reply;
+        if (reply.code === RCODES.unreadable) scraps[index] ??= reply;
+        else if (!reply.isTruncated) accept(index, reply);
+        else if (scraps[index]?.isTruncated !== true) {
+          scraps[index] = reply;
           // A server that does not answer over TCP has still said something.
           askOverTcp(index, (error) => isResourceExhausted(error) ? fail(error) : accept(index, reply));
         }

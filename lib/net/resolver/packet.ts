@@ -2,8 +2,8 @@ import type { LookupAddress } from "node:dns";
 
 /** Record types (RFC 1035, section 3.2.2; RFC 3596, section 2.1). */
 export const TYPES = { A: 1, AAAA: 28 } as const;
-/** Response codes (RFC 1035, section 4.1.1). */
-export const RCODES = { noError: 0, noSuchName: 3 } as const;
+/** Response codes (RFC 1035, section 4.1.1), and one for what is no answer, though it comes from the server and to the question. */
+export const RCODES = { noError: 0, noSuchName: 3, unreadable: -1 } as const;
 
 /** What is asked of a name server. */
 export interface DnsQuestion {
@@ -45,21 +45,25 @@ export function encodeQuestion({ id, name, type }: DnsQuestion): Buffer {
 
 /** The reply in `bytes`; null where they are no answer to `question`: whoever sent them, the true answer may still come. */
 export function decodeReply(bytes: Buffer, question: DnsQuestion): Reply | null {
+  if (bytes.length < HEADER_BYTES) return null;
+  const [flags, questions] = [bytes.readUInt16BE(2), bytes.readUInt16BE(4)];
+  const code = flags & 0x000f;
+  if (bytes.readUInt16BE(0) !== question.id || (flags & IS_RESPONSE) === 0) return null;
+  const asked = encodeQuestion(question).subarray(HEADER_BYTES);
+  const start = HEADER_BYTES + asked.length;
+  // A server may repeat the name in another case; one that does not understand the question, not at all.
+  const repeated = bytes.toString("latin1", HEADER_BYTES, start).toLowerCase();
+  if (questions !== 0 && !(questions === 1 && repeated === asked.toString("latin1").toLowerCase())) return null;
+  // What stands beside an error does not count.
+  if (code !== RCODES.noError) return { code, isTruncated: false, addresses: [] };
+  const reply = { code, isTruncated: (flags & IS_TRUNCATED) !== 0, addresses: [] };
+  const unreadable = { code: RCODES.unreadable, isTruncated: false, addresses: [] };
+  if (questions === 0) return unreadable;
   try {
-    const flags = bytes.readUInt16BE(2);
-    const asked = encodeQuestion(question).subarray(HEADER_BYTES);
-    const start = HEADER_BYTES + asked.length;
-    // A server may repeat the name in another case.
-    const repeated = bytes.toString("latin1", HEADER_BYTES, start).toLowerCase();
-    if (
-      bytes.readUInt16BE(0) !== question.id || (flags & IS_RESPONSE) === 0 || bytes.readUInt16BE(4) !== 1 ||
-      repeated !== asked.toString("latin1").toLowerCase()
-    ) return null;
-    const isTruncated = (flags & IS_TRUNCATED) !== 0;
-    return { code: flags & 0x000f, isTruncated, addresses: readAddresses(bytes, start, question.type) };
+    return { ...reply, addresses: readAddresses(bytes, start, question.type) };
   } catch (error) {
-    // Shorter than it says.
-    if (error instanceof RangeError) return null;
+    // Shorter than it says: where there is more, it was cut off.
+    if (error instanceof RangeError) return reply.isTruncated ? reply : unreadable;
     throw error;
   }
 }

@@ -47,6 +47,7 @@ function unsure(reason: string): Found {
 
 const UNANSWERED: Found = { addresses: null, reason: "the name server does not answer", isCertain: false };
 
+const UNREADABLE = unsure("the name server's answer cannot be read");
 const CUT = unsure("the name server's answer is cut off, and it does not answer over TCP");
 
 /** Milliseconds. */
@@ -84,6 +85,7 @@ function judge(replies: readonly (Reply | undefined)[]): Found {
   if (replies.some((reply) => reply?.code === RCODES.noSuchName)) return NO_SUCH_NAME;
   if (replies.some((reply) => reply?.isTruncated)) return CUT;
   if (replies.every((reply) => reply?.code === RCODES.noError)) return NO_ADDRESS;
+  if (replies.some((reply) => reply?.code === RCODES.unreadable)) return UNREADABLE;
   const code = replies.find((reply) => reply !== undefined && reply.code !== RCODES.noError)?.code;
   if (code !== undefined) return unsure(`the name server failed (${CODES[code] ?? code})`);
   const [isV6Said, isV4Said] = replies.map((reply) => reply !== undefined);
