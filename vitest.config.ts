@@ -7,8 +7,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",
-    // By default one fork less than there are cores; half of what these tests do is waiting for other processes. On two cores
-    // three take 517 s where two take 616.
+    // By default one fork less than there are cores; half of what these tests do is waiting for
+    // other processes. On two cores three take 517 s where two take 616.
     maxWorkers: 3,
   },
 });

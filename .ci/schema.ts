@@ -1,4 +1,7 @@
-/** Prints a JSON schema of Kubernetes in one piece, with the definitions that it takes from a file beside it: FOLDER NAME. */
+/**
+ * Prints a JSON schema of Kubernetes in one piece, with the definitions that it takes from a file
+ * beside it: FOLDER NAME.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";

@@ -1,12 +1,14 @@
 /**
- * Do dead hosts make live ones late? Runs the real producer, under Node and under Deno, on 5,000 hosts every 10 seconds, one
- * in five of which never answers (half of these accept a connection and are silent, half do not even accept), and prints how
- * late the checks of the others began, `missed` ones counted as one interval late. From the first check on: nobody knows yet
- * then who is dead.
+ * Do dead hosts make live ones late? Runs the real producer, under Node and under Deno, on 5,000
+ * hosts every 10 seconds, one in five of which never answers (half of these accept a connection and
+ * are silent, half do not even accept), and prints how late the checks of the others began,
+ * `missed` ones counted as one interval late. From the first check on: nobody knows yet then who is
+ * dead.
  *
  *     npm run bench:fairness -- [--seconds 60] [--runtime node|deno] [--hosts 5000] [--dead 0.2] [--concurrency N]
  *
- * With the defaults there are slots for all; `--hosts 88 --dead 0.68 --concurrency 8` has dead hosts for seven times as many.
+ * With the defaults there are slots for all; `--hosts 88 --dead 0.68 --concurrency 8` has dead
+ * hosts for seven times as many.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

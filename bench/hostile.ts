@@ -1,10 +1,12 @@
 /**
- * Do hostile sites falsify the figures of good ones? Runs the real producer, under Node and under Deno, on 100 good hosts that answer after
- * 100 ms, first alone and then beside hostile ones of all kinds: endless headers, 1 MiB in chunks of one byte, answers that unpack
- * to gigabytes or to nothing without end, a byte at a time, silence; TLS with hundreds of certificates, floods of session tickets, endless
- * handshakes; and last beside the one kind that no bound of the program stops, RSA keys with huge exponents. Prints how much longer than
- * 100 ms the good ones took, how late they began, and what the producer took of its core and of memory. It runs on one core, the sites
- * on another.
+ * Do hostile sites falsify the figures of good ones? Runs the real producer, under Node and under
+ * Deno, on 100 good hosts that answer after 100 ms, first alone and then beside hostile ones of all
+ * kinds: endless headers, 1 MiB in chunks of one byte, answers that unpack to gigabytes or to
+ * nothing without end, a byte at a time, silence; TLS with hundreds of certificates, floods of
+ * session tickets, endless handshakes; and last beside the one kind that no bound of the program
+ * stops, RSA keys with huge exponents. Prints how much longer than 100 ms the good ones took, how
+ * late they began, and what the producer took of its core and of memory. It runs on one core, the
+ * sites on another.
  *
  *     npm run bench:hostile -- [--seconds 30] [--runtime node|deno] [--only KIND] [--each]
  *

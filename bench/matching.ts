@@ -1,6 +1,7 @@
-// How long a page of 1 MiB, matched against awkward patterns, keeps the event loop from other hosts' checks: without matching, in
-// workers as the producer does it, and on the spot. `npm run bench:matching`; under Deno, `deno task bench:matching`. On a machine
-// that does other things too, the first row says how much of the delays is theirs.
+// How long a page of 1 MiB, matched against awkward patterns, keeps the event loop from other
+// hosts' checks: without matching, in workers as the producer does it, and on the spot. `npm run
+// bench:matching`; under Deno, `deno task bench:matching`. On a machine that does other things too,
+// the first row says how much of the delays is theirs.
 import { argv, exit, stdout, versions } from "node:process";
 import { type Matcher, openMatcher } from "../lib/check/matching.ts";
 import { textOf } from "../lib/check/matching/text.ts";

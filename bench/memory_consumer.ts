@@ -1,6 +1,7 @@
 /**
  * `npm run bench:memory-consumer`: the consumer's memory over time, at 2,000 metrics a second, with PostgreSQL frozen for a
- * quarter of it. Prints RSS every minute; it should be flat. Starts a broker and a PostgreSQL server of its own on loopback.
+ * quarter of it. Prints RSS every minute; it should be flat. Starts a broker and a PostgreSQL
+ * server of its own on loopback.
  */
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";

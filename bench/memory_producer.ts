@@ -1,5 +1,6 @@
-// How much memory the producer takes while Kafka is away: `npm run bench:memory-producer -- --help` names the options.
-// Starts a broker, a site and a producer; takes the broker away for the middle half of the time; samples the producer's RSS.
+// How much memory the producer takes while Kafka is away: `npm run bench:memory-producer -- --help`
+// names the options. Starts a broker, a site and a producer; takes the broker away for the middle
+// half of the time; samples the producer's RSS.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

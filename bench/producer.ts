@@ -1,5 +1,6 @@
-// What a check costs, how punctual and how exact it is, and what 100,000 hosts take: producer.ts under Node and under Deno, and
-// blackbox_exporter under the same load. Loopback only; ends by itself.
+// What a check costs, how punctual and how exact it is, and what 100,000 hosts take: producer.ts
+// under Node and under Deno, and blackbox_exporter under the same load. Loopback only; ends by
+// itself.
 import { spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

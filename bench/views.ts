@@ -1,6 +1,7 @@
 /**
- * How long the views take over a large table: `npm run bench:views [-- --rows N]`. Fills a table of a PostgreSQL server of its own
- * with a week of checks of 1,000 addresses (10,000,000 rows by default), and times what dashboards ask.
+ * How long the views take over a large table: `npm run bench:views [-- --rows N]`. Fills a table of
+ * a PostgreSQL server of its own with a week of checks of 1,000 addresses (10,000,000 rows by
+ * default), and times what dashboards ask.
  */
 import { parseArgs } from "node:util";
 import { openPostgres } from "../lib/postgres/database/postgres.ts";

@@ -3,7 +3,10 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** How a person starts a program of this project with what started this one: npm brings a Node that may not be on the PATH. */
+/**
+ * How a person starts a program of this project with what started this one: npm brings a Node that
+ * may not be on the PATH.
+ */
 export function commandLine(program: "producer" | "consumer", rest: string): string {
   return isDeno() ? `deno run -P=${program} ${program}.ts ${rest}` : `npm run -s ${program} -- ${rest}`;
 }

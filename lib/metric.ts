@@ -192,7 +192,10 @@ function describe(issues: readonly v.BaseIssue<unknown>[]): string {
   return storable(problems.join("; "));
 }
 
-/** A reason may quote what came: what PostgreSQL cannot store, or nobody would read to its end, must not get in that way. */
+/**
+ * A reason may quote what came: what PostgreSQL cannot store, or nobody would read to its end, must
+ * not get in that way.
+ */
 function storable(reason: string): string {
   return reason.slice(0, 1000).replaceAll("\0", "\\0").toWellFormed();
 }

@@ -9,8 +9,9 @@ import { temporaryKafka } from "./support/kafka.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// docs/production.md, followed by hand: make config, the edits, make start, make logs, make stop, and make local. .ci/images
-// provides docker compose (COMPOSE), an engine behind its socket, and the public images' stand-ins.
+// docs/production.md, followed by hand: make config, the edits, make start, make logs, make stop,
+// and make local. .ci/images provides docker compose (COMPOSE), an engine behind its socket, and
+// the public images' stand-ins.
 
 const engine = process.env.HOST_CHECKER_ENGINE;
 

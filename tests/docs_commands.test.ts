@@ -14,7 +14,8 @@ import { ownPostgresMissing, startPostgres, type TestPostgres } from "./support/
 import { denoMissing } from "./support/runtimes.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// Every command and every SQL statement between the fences of the documents is run, in the order in which it stands there.
+// Every command and every SQL statement between the fences of the documents is run, in the order in
+// which it stands there.
 
 /** Milliseconds for all commands of a document: both demos in README.md take their time. */
 const PATIENCE = 240_000;
@@ -166,7 +167,10 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       },
     };
 
-    /** Commands that run until somebody presses Ctrl-C: what they must have said by then, at level DEBUG, and at the end. */
+    /**
+     * Commands that run until somebody presses Ctrl-C: what they must have said by then, at level
+     * DEBUG, and at the end.
+     */
     const ENDLESS: readonly { readonly of: RegExp; readonly until: RegExp; readonly atTheEnd: RegExp }[] = [
       {
         of: /--stdout hosts\.txt \|/,

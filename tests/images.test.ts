@@ -14,7 +14,8 @@ import { startPostgres, type TestPostgres } from "./support/postgres.ts";
 import type { ProgramName } from "./support/programs.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// The images that .ci/images builds: their programs in their file systems, with the command, environment and mounts of compose.yaml.
+// The images that .ci/images builds: their programs in their file systems, with the command,
+// environment and mounts of compose.yaml.
 
 const images = process.env.HOST_CHECKER_IMAGES;
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

@@ -103,7 +103,10 @@ it("decodeMetric gives a reason that PostgreSQL can store, whatever the message 
   );
 });
 
-/** Values of every kind: some that a field takes as they are, some that it takes after a change, some that it refuses. */
+/**
+ * Values of every kind: some that a field takes as they are, some that it takes after a change,
+ * some that it refuses.
+ */
 const ODD_VALUES: readonly unknown[] = [
   ...[undefined, null, "", "text", "é😀", "\0", "\ud800", "a\u2028b", '"\\', true, false, {}, [], [1]],
   ...[0, -0, 1, -1, 0.5, 999, 1000, 1e308, 2 ** 53],

@@ -12,8 +12,8 @@ import { temporaryKafka } from "./support/kafka.ts";
 import { startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// The units of deploy/systemd, installed by the very commands of docs/production.md and started by a systemd in a container. .ci/images
-// makes the container's folder.
+// The units of deploy/systemd, installed by the very commands of docs/production.md and started by
+// a systemd in a container. .ci/images makes the container's folder.
 
 const root = process.env.HOST_CHECKER_SYSTEMD;
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

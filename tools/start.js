@@ -1,4 +1,5 @@
-// Runs a file of the project: node tools/start.js FILE ARGUMENTS. With it, npm's scripts say what they lack before npm ci.
+// Runs a file of the project: node tools/start.js FILE ARGUMENTS. With it, npm's scripts say what
+// they lack before npm ci.
 import { resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";

@@ -65,7 +65,10 @@ async function loadTopic({ rows, broker, signal }: Arena): Promise<void> {
   }
 }
 
-/** Makes an empty table with its index, and lets the server catch its breath: nobody pays for what the one before left to do. */
+/**
+ * Makes an empty table with its index, and lets the server catch its breath: nobody pays for what
+ * the one before left to do.
+ */
 export async function newTable({ server }: Arena, name: string): Promise<TableName> {
   const table = { schema: null, name };
   for (const statement of creation(table).main) await server.sql.unsafe(statement);
@@ -78,7 +81,10 @@ export async function dropTables({ server }: Arena, table: TableName): Promise<v
   await server.sql.unsafe(`drop table if exists ${main}, ${offsets}, ${rejected}`);
 }
 
-/** Bytes of a row in the table, a little less than the smallest: before there are so many, counting would only disturb. */
+/**
+ * Bytes of a row in the table, a little less than the smallest: before there are so many, counting
+ * would only disturb.
+ */
 const ROW_BYTES = 150;
 const LOOK_EVERY = 50;
 

@@ -1,4 +1,5 @@
-// The flush statement in a bare loop: started by yardsticks.ts, says when its messages are in memory, begins when told to.
+// The flush statement in a bare loop: started by yardsticks.ts, says when its messages are in
+// memory, begins when told to.
 import { once } from "node:events";
 import process from "node:process";
 import { decodeMetric } from "../../lib/metric.ts";

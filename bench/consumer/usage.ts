@@ -42,7 +42,8 @@ function family(root: number): Stat[] {
 function readStat(pid: number): Stat | null {
   const text = read(pid, "stat");
   if (text === null) return null;
-  // The name, in parentheses, may hold anything; behind it stand state, parent, … (proc(5): fields 14 to 17 are the times).
+  // The name, in parentheses, may hold anything; behind it stand state, parent, … (proc(5): fields
+  // 14 to 17 are the times).
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ").map(Number);
   return { pid, parent: fields[1] ?? 0, ticks: fields.slice(11, 15).reduce((total, ticks) => total + ticks, 0) };
 }

@@ -1,5 +1,6 @@
-// Listens with the shortest queue there is, says where, and then stops itself: the system goes on accepting a connection or two
-// for it, and drops whoever comes after that. To those, this is an address at which nobody is.
+// Listens with the shortest queue there is, says where, and then stops itself: the system goes on
+// accepting a connection or two for it, and drops whoever comes after that. To those, this is an
+// address at which nobody is.
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import process from "node:process";

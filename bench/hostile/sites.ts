@@ -1,6 +1,7 @@
-// Sites in a process of their own: with the argument "good" one that answers after 100 ms, with "hostile" the answers that the tests
-// have for the parser's bounds, with "tls" those that misuse TLS. Prints as JSON its port, or the ports of "tls" by kind and the file of
-// the authority that most of them have their certificates of.
+// Sites in a process of their own: with the argument "good" one that answers after 100 ms, with
+// "hostile" the answers that the tests have for the parser's bounds, with "tls" those that misuse
+// TLS. Prints as JSON its port, or the ports of "tls" by kind and the file of the authority that
+// most of them have their certificates of.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";

@@ -16,7 +16,10 @@ import { PATTERN, type Site } from "./site.ts";
 const MODULE = "github.com/prometheus/blackbox_exporter@v0.27.0";
 const CACHE = fileURLToPath(new URL("../../.cache/go/", import.meta.url));
 
-/** The command of blackbox_exporter: the one on the PATH, else built once from the Go module proxy; null where there is neither. */
+/**
+ * The command of blackbox_exporter: the one on the PATH, else built once from the Go module proxy;
+ * null where there is neither.
+ */
 export async function findBlackbox(): Promise<string | null> {
   if (spawnSync("blackbox_exporter", ["--version"]).status === 0) return "blackbox_exporter";
   const built = join(CACHE, "blackbox_exporter");

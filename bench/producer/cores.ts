@@ -17,7 +17,10 @@ export interface Cores {
   readonly others: Core;
 }
 
-/** The last core of this machine for the checker, another one for all else; neither where there is one core only, or no taskset. */
+/**
+ * The last core of this machine for the checker, another one for all else; neither where there is
+ * one core only, or no taskset.
+ */
 export function chooseCores(): Cores {
   const list = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
   const [first, last] = [/^\d+/.exec(list)?.[0], /\d+$/.exec(list)?.[0]].map(Number) as [number, number];
@@ -40,7 +43,10 @@ export function startOn(core: Core, command: readonly string[], options: SpawnOp
 /** Longest time under load, in seconds. */
 export const MOST_SECONDS = 60;
 
-/** A command that the system ends when it has used more CPU than a run takes: also where this process is dead, or gets no turn. */
+/**
+ * A command that the system ends when it has used more CPU than a run takes: also where this
+ * process is dead, or gets no turn.
+ */
 export function limited(command: readonly string[]): readonly string[] {
   return ["prlimit", `--cpu=${2 * MOST_SECONDS}`, ...command];
 }

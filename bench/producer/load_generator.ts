@@ -7,7 +7,10 @@ import type { Site } from "./site.ts";
 const MOST = 1000;
 const EVERY_SECOND = { kind: "interval", text: "1s", interval: 1000 } as const;
 
-/** Asks blackbox_exporter for probes at the moments at which our producer would check the same pages. Keeps its connections open. */
+/**
+ * Asks blackbox_exporter for probes at the moments at which our producer would check the same
+ * pages. Keeps its connections open.
+ */
 export class LoadGenerator implements AsyncDisposable {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: MOST });
   readonly #done: Checked[] = [];

@@ -16,7 +16,10 @@ export interface Loaded {
 /** Seconds of checking after which the memory is looked at. */
 const SETTLED = 5;
 
-/** Starts the producer with a large hosts file: each host is checked every ten minutes, and once soon after the start. */
+/**
+ * Starts the producer with a large hosts file: each host is checked every ten minutes, and once
+ * soon after the start.
+ */
 export async function loadMany(checker: OurChecker, site: Site, hosts: number): Promise<Loaded> {
   await site.seen();
   const file = await checker.writeHosts(site, { scheme: "http", pages: hosts }, "10m");

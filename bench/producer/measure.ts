@@ -20,8 +20,9 @@ export interface Sample {
 }
 
 /**
- * Seconds under load before anything counts: by then the hot code is compiled. At 2,500 checks a second Node compiles it anew
- * 4 s after the start, and reads answers up to 80 ms late for half a second.
+ * Seconds under load before anything counts: by then the hot code is compiled. At 2,500 checks a
+ * second Node compiles it anew 4 s after the start, and reads answers up to 80 ms late for half a
+ * second.
  */
 const WARM_UP = 6;
 
@@ -53,8 +54,9 @@ export async function measure(checker: Checker, site: Site, load: Load, seconds:
 const MOST_TRIES = 6;
 
 /**
- * Puts a checker under more load than it can take; `few` pages are what it surely can. Beyond the top rate a host's due times pass
- * by unused, which costs something too, so the load is only raised until the checker falls behind.
+ * Puts a checker under more load than it can take; `few` pages are what it surely can. Beyond the
+ * top rate a host's due times pass by unused, which costs something too, so the load is only raised
+ * until the checker falls behind.
  */
 export async function measureTop(checker: Checker, site: Site, few: Load, seconds: number): Promise<Sample> {
   // What a check costs under little load is more than under much: the true top rate is above this guess.

@@ -17,7 +17,10 @@ export interface Place {
   readonly caFile: string;
 }
 
-/** producer.ts itself, as a user starts it, with its metrics on standard output. `runtime` is the command before the script. */
+/**
+ * producer.ts itself, as a user starts it, with its metrics on standard output. `runtime` is the
+ * command before the script.
+ */
 export class OurChecker implements Checker {
   readonly name: string;
   readonly #runtime: readonly string[];

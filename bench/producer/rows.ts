@@ -1,7 +1,10 @@
 import type { Loaded } from "./load_many.ts";
 import type { Sample } from "./measure.ts";
 
-/** A run under load. `core_share`: of a core, what the checker had of it. `ratio_blackbox`: checks for the same CPU time, blackbox_exporter's being 1. */
+/**
+ * A run under load. `core_share`: of a core, what the checker had of it. `ratio_blackbox`: checks
+ * for the same CPU time, blackbox_exporter's being 1.
+ */
 export interface LoadRow {
   readonly name: string;
   readonly checks_per_second: number;
@@ -27,7 +30,10 @@ export interface HostsRow {
 
 export type Row = LoadRow | HostsRow;
 
-/** `isTop`: lateness and accuracy say nothing there, more is due than can be done. `ofBlackbox`: at the same load, null where unknown. */
+/**
+ * `isTop`: lateness and accuracy say nothing there, more is due than can be done. `ofBlackbox`: at
+ * the same load, null where unknown.
+ */
 export function loadRow(name: string, sample: Sample, isTop: boolean, ofBlackbox: Sample | null): LoadRow {
   const [lateness, errors] = isTop ? [[], []] : [sample.lateness, sample.errors];
   return {

@@ -1,5 +1,6 @@
-// The web site that is checked, as a process of its own: answers a known time after each request came, and notes how long that was
-// in truth. Started by site.ts, which it talks to over IPC; ends when that goes.
+// The web site that is checked, as a process of its own: answers a known time after each request
+// came, and notes how long that was in truth. Started by site.ts, which it talks to over IPC; ends
+// when that goes.
 import { readFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import process from "node:process";

@@ -12,7 +12,10 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-/** The memory that a process holds now, and the most that it has held so far, in MB of 10^6 bytes (proc(5), `status`). */
+/**
+ * The memory that a process holds now, and the most that it has held so far, in MB of 10^6 bytes
+ * (proc(5), `status`).
+ */
 export function memory(pid: number): { settled: number; peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const read = (name: string) => Number(new RegExp(`^${name}:\\s*(\\d+) kB`, "m").exec(status)?.[1]) * 1024 / 1e6;

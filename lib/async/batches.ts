@@ -19,9 +19,9 @@ export interface Measure<T> {
 /**
  * Groups the values of `source`. A batch is given out when it has `size` values, when its oldest value has waited for
  * `interval` seconds, or when the source ends. A source that fails loses nothing: what waits is given out, then it throws.
- * While the caller works on a batch the next one is read: up to `size` values or, with `measure`, up to what that allows,
- * so that a caller who is behind gets larger batches. Leaving the loop early closes the source. `onBatch` hears why each
- * batch is given out, before it is.
+ * While the caller works on a batch the next one is read: up to `size` values or, with `measure`,
+ * up to what that allows, so that a caller who is behind gets larger batches. Leaving the loop
+ * early closes the source. `onBatch` hears why each batch is given out, before it is.
  */
 export async function* batches<T>(
   source: AsyncIterable<T>,
@@ -63,7 +63,10 @@ class Basin<T> {
     void this.#fill();
   }
 
-  /** Waits until there is a batch to take; false where none will come. Throws what the source threw, once all is taken. */
+  /**
+   * Waits until there is a batch to take; false where none will come. Throws what the source threw,
+   * once all is taken.
+   */
   async isDue(): Promise<boolean> {
     while (!this.#ended && !this.#isOld && !this.#isFull && this.#count < this.#limits.size) {
       await new Promise<void>((resolve) => this.#onChange = resolve);

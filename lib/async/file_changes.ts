@@ -23,10 +23,11 @@ const LOOK_INTERVAL = 1000;
 const SETTLED_AFTER = 300;
 
 /**
- * Reads files again whenever one of them has changed, and whenever `asked` rings; once at the beginning too, since they may have
- * changed before anybody looked. Ends when `signal` aborts; at once where one of them is no file that could be read again. It
- * goes by what a path leads to, so that an editor's rename and a changed symbolic link (a ConfigMap or Secret of
- * Kubernetes) are changes too.
+ * Reads files again whenever one of them has changed, and whenever `asked` rings; once at the
+ * beginning too, since they may have changed before anybody looked. Ends when `signal` aborts; at
+ * once where one of them is no file that could be read again. It goes by what a path leads to, so
+ * that an editor's rename and a changed symbolic link (a ConfigMap or Secret of Kubernetes) are
+ * changes too.
  */
 export async function* fileChanges<T>(
   { paths, read }: FileSet<T>,

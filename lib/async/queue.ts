@@ -1,6 +1,6 @@
 /**
- * Values waiting to be read, in order: pushed from anywhere, read by one `for await`. It has a bound: beyond it the oldest
- * value gives way to the newest, and is counted.
+ * Values waiting to be read, in order: pushed from anywhere, read by one `for await`. It has a
+ * bound: beyond it the oldest value gives way to the newest, and is counted.
  */
 export class Queue<T> implements AsyncIterable<T> {
   readonly #limit: number;

@@ -33,7 +33,10 @@ export async function retry<T>(work: () => Promise<T>, options: RetryOptions): P
   }
 }
 
-/** Milliseconds before try number `attempt` + 1: doubled each time up to a limit, then a random part of it ("full jitter" with a floor of half). */
+/**
+ * Milliseconds before try number `attempt` + 1: doubled each time up to a limit, then a random part
+ * of it ("full jitter" with a floor of half).
+ */
 export function backOff(attempt: number, random: () => number = Math.random): number {
   const longest = Math.min(FIRST_PAUSE * 2 ** attempt, LONGEST_PAUSE);
   return longest * (0.5 + random() / 2);

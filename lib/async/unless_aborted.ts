@@ -1,4 +1,7 @@
-/** What `work` gives, or a rejection with the reason of `signal` where that aborts first; `work` itself goes on unheeded then. */
+/**
+ * What `work` gives, or a rejection with the reason of `signal` where that aborts first; `work`
+ * itself goes on unheeded then.
+ */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);

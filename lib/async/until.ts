@@ -1,4 +1,7 @@
-/** The values of `source` until it ends or `signal` aborts, whichever comes first; a read under way is left behind then. */
+/**
+ * The values of `source` until it ends or `signal` aborts, whichever comes first; a read under way
+ * is left behind then.
+ */
 export async function* until<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T, void> {
   const values = source[Symbol.asyncIterator]();
   let leave = () => {};

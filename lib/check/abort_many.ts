@@ -1,6 +1,7 @@
 /**
- * Hands the abort of one signal on to many pieces of work that come and go. Each could listen to that signal itself, but a signal
- * walks past all its listeners to add one: with 1,000 checks under way that would be a sixth of what a check costs.
+ * Hands the abort of one signal on to many pieces of work that come and go. Each could listen to
+ * that signal itself, but a signal walks past all its listeners to add one: with 1,000 checks under
+ * way that would be a sixth of what a check costs.
  */
 export class AbortMany {
   readonly #signal: AbortSignal;

@@ -9,7 +9,10 @@ const MAX_HEAD_BYTES = 256 * 1024;
 const MAX_INFORMATIONAL = 5;
 /** Bytes of one answer as they come, framing and all. A page of 1 MiB in chunks of one byte has 6 MiB. */
 const MAX_RAW_BYTES = 8 * 1024 * 1024;
-/** Pieces in which an answer comes: each costs some 30 µs, however small it is. A page of 1 MiB in packets has some 750. */
+/**
+ * Pieces in which an answer comes: each costs some 30 µs, however small it is. A page of 1 MiB in
+ * packets has some 750.
+ */
 const MAX_PIECES = 10_000;
 
 const LF = 10;
@@ -43,8 +46,9 @@ const BROKEN = {
 type State = "head" | "body" | "chunks" | "over";
 
 /**
- * Takes an HTTP/1 answer apart as its bytes come (RFC 9112). Knows nothing of sockets. Bytes and pieces are bounded, and with
- * them the processor's time that a hostile site can take from the checks of others.
+ * Takes an HTTP/1 answer apart as its bytes come (RFC 9112). Knows nothing of sockets. Bytes and
+ * pieces are bounded, and with them the processor's time that a hostile site can take from the
+ * checks of others.
  */
 export class AnswerParser {
   readonly #events: AnswerEvents;

@@ -9,8 +9,9 @@ export interface Authorities {
 }
 
 /**
- * The authorities that the runtime's own judge trusts, too; they are read at once, so that no check is charged with it. Deno does not tell
- * those of DENO_CERT, so they are read from that `denoFile`; null: there is none, or the runtime is another.
+ * The authorities that the runtime's own judge trusts, too; they are read at once, so that no check
+ * is charged with it. Deno does not tell those of DENO_CERT, so they are read from that `denoFile`;
+ * null: there is none, or the runtime is another.
  */
 export function runtimeAuthorities(denoFile: string | null): Authorities {
   const all = readAll([...getCACertificates("default"), read(denoFile)]);

@@ -17,8 +17,8 @@ export interface Body {
 }
 
 /**
- * Reads and decodes the body of an answer, to its end or to MAX_BODY_BYTES, and closes the connection. A body that breaks off or does
- * not decode is a Failure.
+ * Reads and decodes the body of an answer, to its end or to MAX_BODY_BYTES, and closes the
+ * connection. A body that breaks off or does not decode is a Failure.
  */
 export function readBody(answer: HttpAnswer, signal: AbortSignal): Promise<Body | Failure> {
   return wait(signal, (done) => {

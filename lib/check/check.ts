@@ -32,8 +32,9 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that is in the metric, which is `missed`
- * where this machine lacked what the check takes. Rejects only with
+ * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that
+ * is in the metric, which is `missed` where this machine lacked what the check takes. Rejects only
+ * with
  * `signal`'s reason when it aborts; the check is given up then.
  */
 export async function check(
@@ -141,7 +142,10 @@ async function judge(
   } else findings.isValid = outcome;
 }
 
-/** Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or when `signal` does. */
+/**
+ * Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or
+ * when `signal` does.
+ */
 async function withDeadline<T>(
   timings: Timings,
   timeout: number,
@@ -204,7 +208,10 @@ function toMetric(
   };
 }
 
-/** A detail may quote what came (a certificate's names, say): one line, of a length to read, and nothing PostgreSQL refuses. */
+/**
+ * A detail may quote what came (a certificate's names, say): one line, of a length to read, and
+ * nothing PostgreSQL refuses.
+ */
 function oneLine(detail: string): string {
   // deno-lint-ignore no-control-regex -- those are what has to go
   return detail.replaceAll(/[\0-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").slice(0, 300).toWellFormed();

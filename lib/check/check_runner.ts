@@ -19,25 +19,31 @@ export interface CheckRunnerOptions extends CheckOptions {
 /** Longest wait in one piece, in milliseconds: a clock that was set is noticed no later. */
 const LONGEST_WAIT = 1000;
 /**
- * So many checks begin before the sockets of those under way are served again. A processor that is too slow for its hosts thus
- * makes checks late, and at last missed, but their latencies stay those of the hosts. Where all began that were due, those under
- * way waited for each other, 0.6 s at the top rate, and some for more than 10 s under Deno, which then called sites down that
- * were up. Fewer at once make no latency much better, and cost a part of the top rate.
+ * So many checks begin before the sockets of those under way are served again. A processor that is
+ * too slow for its hosts thus makes checks late, and at last missed, but their latencies stay those
+ * of the hosts. Where all began that were due, those under way waited for each other, 0.6 s at the
+ * top rate, and some for more than 10 s under Deno, which then called sites down that were up.
+ * Fewer at once make no latency much better, and cost a part of the top rate.
  */
 const AT_ONCE = 8;
-/** A check that takes more than so many seconds makes its host a slow one or, where it fails, a suspect: see scheduler/slots.ts. */
+/**
+ * A check that takes more than so many seconds makes its host a slow one or, where it fails, a
+ * suspect: see scheduler/slots.ts.
+ */
 const SLOW = 1;
 /**
- * After a night's sleep there may be a million missed checks to tell of: so many of them in one piece, so many milliseconds
- * apart. Faster, they would push those of real checks out of the queue to Kafka.
+ * After a night's sleep there may be a million missed checks to tell of: so many of them in one
+ * piece, so many milliseconds apart. Faster, they would push those of real checks out of the queue
+ * to Kafka.
  */
 const PIECE = 500;
 const PIECE_PAUSE = 10;
 
 /**
- * Checks hosts at their due times. Iterating starts it, and gives the metrics as they are made, those of missed checks too.
- * Reading slowly delays no check. Ends when `stop` has aborted and the last check has ended (`isOnce`: when every host is
- * checked); a check still under way when `giveUp` aborts is given up, and gives none.
+ * Checks hosts at their due times. Iterating starts it, and gives the metrics as they are made,
+ * those of missed checks too. Reading slowly delays no check. Ends when `stop` has aborted and the
+ * last check has ended (`isOnce`: when every host is checked); a check still under way when
+ * `giveUp` aborts is given up, and gives none.
  */
 export class CheckRunner implements AsyncIterable<Metric> {
   readonly #options: CheckRunnerOptions;

@@ -24,7 +24,10 @@ export class Chunks {
     return this.#state === "over";
   }
 
-  /** The body's bytes in a piece, put together at its beginning, which is overwritten; or what is wrong with the framing. */
+  /**
+   * The body's bytes in a piece, put together at its beginning, which is overwritten; or what is
+   * wrong with the framing.
+   */
   take(piece: Buffer): Buffer | string {
     let written = 0;
     for (let at = 0; at < piece.length && this.#state !== "over";) {
@@ -54,8 +57,9 @@ export class Chunks {
   }
 
   /**
-   * Takes a line as nearly all servers write it, byte by byte; gives where the next one begins, or `at` where this one is not so plain. Chunks may
-   * hold a byte each, and a text for each of their lines would cost a second of the processor's time a page.
+   * Takes a line as nearly all servers write it, byte by byte; gives where the next one begins, or
+   * `at` where this one is not so plain. Chunks may hold a byte each, and a text for each of their
+   * lines would cost a second of the processor's time a page.
    */
   #takePlainLine(piece: Buffer, at: number): number {
     let end = at;

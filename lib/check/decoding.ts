@@ -57,8 +57,9 @@ function isZlib(beginning: Buffer): boolean {
 }
 
 /**
- * Undoes `codings`, given in the order in which they were applied; `identity` is none. Gives a text for a person where one of them is not
- * known, or there are too many. `pace` is kept between its pieces.
+ * Undoes `codings`, given in the order in which they were applied; `identity` is none. Gives a text
+ * for a person where one of them is not known, or there are too many. `pace` is kept between its
+ * pieces.
  */
 export function openDecoder(codings: readonly string[], decoded: Decoded, pace: Pace): Decoder | string {
   const names = codings.map((coding) => coding.toLowerCase()).filter((name) => name !== "identity" && name !== "none");
@@ -88,9 +89,9 @@ const NOTHING = Buffer.alloc(0);
 const MOST_HELD = 3;
 
 /**
- * Undoes one coding. The runtimes' decoders do not tell a proper end from a body that stops early (Deno: br and zstd), nor go on behind
- * the first of several frames (zstd). So the last byte is held back, and given together with one more: a decoder at its end
- * does not take that, and ends.
+ * Undoes one coding. The runtimes' decoders do not tell a proper end from a body that stops early
+ * (Deno: br and zstd), nor go on behind the first of several frames (zstd). So the last byte is
+ * held back, and given together with one more: a decoder at its end does not take that, and ends.
  */
 class Stage implements Decoder {
   readonly #name: string;

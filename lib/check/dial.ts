@@ -7,7 +7,10 @@ import { wait } from "./wait.ts";
 /** Milliseconds until the next address is tried beside those still connecting (RFC 8305, section 5). */
 const STAGGER = 250;
 
-/** Errors that may say more of this machine (it has no IPv6, say) than of the host; other errors explain a failure better. */
+/**
+ * Errors that may say more of this machine (it has no IPv6, say) than of the host; other errors
+ * explain a failure better.
+ */
 const LOCAL = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EINVAL"]);
 const NO_PORT = "this machine has no free port, or no address, to connect from";
 
@@ -25,8 +28,9 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * A TCP connection to the first of `addresses` that accepts one ("Happy Eyeballs", RFC 8305). The `autoSelectFamily` of `node:net` is
- * no help: it drops an attempt after 250 ms for the next address, and so calls a host dead that is merely far away.
+ * A TCP connection to the first of `addresses` that accepts one ("Happy Eyeballs", RFC 8305). The
+ * `autoSelectFamily` of `node:net` is no help: it drops an attempt after 250 ms for the next
+ * address, and so calls a host dead that is merely far away.
  */
 export function dial(
   addresses: readonly LookupAddress[],
@@ -91,7 +95,10 @@ function open(host: string, port: number, ended: (error: Error | null) => void):
   return socket;
 }
 
-/** Addresses of a name that one check may try: a name may have thousands, at which a check would knock within a moment. */
+/**
+ * Addresses of a name that one check may try: a name may have thousands, at which a check would
+ * knock within a moment.
+ */
 const MOST_ADDRESSES = 16;
 
 /** Some of many addresses, of each family; others at another time. They keep their order, which begins anywhere. */

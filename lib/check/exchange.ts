@@ -29,9 +29,9 @@ export interface HttpAnswer extends Head, Flow {
 }
 
 /**
- * Sends one GET for `url` on `socket` and waits for the head of the answer; its body is still to be read. From the answer's first
- * byte on, time counts as "body". Deliberately not `node:http`: the runtimes' parsers differ, say little of what is wrong, and bound
- * neither pieces nor bytes.
+ * Sends one GET for `url` on `socket` and waits for the head of the answer; its body is still to be
+ * read. From the answer's first byte on, time counts as "body". Deliberately not `node:http`: the
+ * runtimes' parsers differ, say little of what is wrong, and bound neither pieces nor bytes.
  */
 export function exchange(
   socket: Socket,

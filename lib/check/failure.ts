@@ -2,8 +2,8 @@ import type { CheckError } from "../metric.ts";
 import { exhaustedResource } from "../net/exhausted_resource.ts";
 
 /**
- * Why a check got no whole answer. An expected outcome, so it is handed back as a value, not thrown; only where a deadline has to
- * break into a wait is it an abort's reason.
+ * Why a check got no whole answer. An expected outcome, so it is handed back as a value, not
+ * thrown; only where a deadline has to break into a wait is it an abort's reason.
  */
 export class Failure {
   readonly error: CheckError;
@@ -16,7 +16,10 @@ export class Failure {
   }
 }
 
-/** The failure of a check that could not be made, since this machine lacked what it takes; null where that is not why. */
+/**
+ * The failure of a check that could not be made, since this machine lacked what it takes; null
+ * where that is not why.
+ */
 export function ownFailure(error: unknown): Failure | null {
   const lack = exhaustedResource(error);
   return lack === null ? null : new Failure("missed", lack);

@@ -37,9 +37,10 @@ export class Fields {
 const STATUS_LINE = /^HTTP\/1\.[0-9][ \t]+(\d{3})(?!\d)/i;
 
 /**
- * Reads the head of an answer (RFC 9112, sections 4 and 5), or says why it is none. As tolerant as curl where that is harmless on a
- * connection of one request: lines may end with LF alone, values may be folded over several lines, blanks may stand
- * before a colon, HTTP may be in lower case, and a line without a name counts for nothing.
+ * Reads the head of an answer (RFC 9112, sections 4 and 5), or says why it is none. As tolerant as
+ * curl where that is harmless on a connection of one request: lines may end with LF alone, values
+ * may be folded over several lines, blanks may stand before a colon, HTTP may be in lower case, and
+ * a line without a name counts for nothing.
  */
 export function parseHead(text: string): Head | Problem {
   const [statusLine = "", ...lines] = text.split(/\r?\n/);
@@ -61,7 +62,10 @@ function explainStatusLine(line: string): string {
   return /^HTTP\//i.test(line) ? "it is of another version than 1.0 or 1.1" : "it does not begin with HTTP/";
 }
 
-/** Header lines without the empty ones; a line that begins with a blank goes on with the one before (RFC 9112, section 5.2). */
+/**
+ * Header lines without the empty ones; a line that begins with a blank goes on with the one before
+ * (RFC 9112, section 5.2).
+ */
 function unfolded(lines: readonly string[]): string[] {
   const whole: string[] = [];
   for (const line of lines) {
@@ -92,7 +96,8 @@ export function framingOf({ status, fields }: Head): Framing | Problem {
 }
 
 /**
- * The codings of Transfer-Encoding, in the order in which they were applied; `identity` is none. A server and a proxy that both say
+ * The codings of Transfer-Encoding, in the order in which they were applied; `identity` is none. A
+ * server and a proxy that both say
  * `chunked` mean it once.
  */
 export function transferCodings(fields: Fields): string[] {

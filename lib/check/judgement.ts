@@ -7,7 +7,10 @@ import { namesKeyOf, type Path, PathFinder } from "./paths.ts";
 export interface Judgement {
   /** What is wrong, for a person; null where nothing is. */
   readonly reason: string | null;
-  /** The earliest expiry on the path that was verified; where none was, of all that was sent. Null where nothing was sent. */
+  /**
+   * The earliest expiry on the path that was verified; where none was, of all that was sent. Null
+   * where nothing was sent.
+   */
   readonly expiresAt: Date | null;
 }
 
@@ -16,7 +19,10 @@ export const MOST_CERTIFICATES = 32;
 export const TOO_LONG_CHAIN = "the server's certificates are longer than 64 KiB";
 const MOST_BYTES = 64 * 1024;
 
-/** What the runtime itself says of a chain: whether it trusts it, and else its code of why not. Names are not its matter. */
+/**
+ * What the runtime itself says of a chain: whether it trusts it, and else its code of why not.
+ * Names are not its matter.
+ */
 export interface RuntimeVerdict {
   readonly isTrusted: boolean;
   readonly code: string;
@@ -25,9 +31,9 @@ export interface RuntimeVerdict {
 }
 
 /**
- * Judges certificates by one rule for both runtimes, which look for different faults and name them differently (docs/checks.md has the
- * rule). A certificate is good where the runtime trusts it and nothing is found here. One judge serves all checks: it remembers what it
- * has read and verified.
+ * Judges certificates by one rule for both runtimes, which look for different faults and name them
+ * differently (docs/checks.md has the rule). A certificate is good where the runtime trusts it and
+ * nothing is found here. One judge serves all checks: it remembers what it has read and verified.
  */
 export class CertificateJudge {
   readonly #finder: PathFinder;
@@ -64,7 +70,10 @@ interface Ranked {
   readonly fault: string | null;
 }
 
-/** Of several paths one without a fault counts, then one to an authority that is trusted; of those the one that lasts longest. */
+/**
+ * Of several paths one without a fault counts, then one to an authority that is trusted; of those
+ * the one that lasts longest.
+ */
 function rank({ path, fault }: Ranked): number {
   return (path.isTrusted ? 2 : 0) + (fault === null ? 1 : 0) + (path.isTrusted && fault === null ? 1 : 0);
 }
@@ -101,7 +110,8 @@ function trustFault(
 /** False where the runtime refuses a path in which nothing is found here. */
 function isTaken({ certificates }: Path, { isTrusted, code }: RuntimeVerdict): boolean {
   const [leaf] = certificates as [PeerCertificate];
-  // What is trusted by itself needs no path. Under this code Deno refuses authorities as servers, before it looks for a path.
+  // What is trusted by itself needs no path. Under this code Deno refuses authorities as servers,
+  // before it looks for a path.
   return isTrusted || certificates.length === 1 || leaf.isAuthority && code === "DEPTH_ZERO_SELF_SIGNED_CERT";
 }
 
@@ -206,7 +216,10 @@ function forbiddenName({ dns, ip }: AlternativeNames, { permitted, excluded }: C
     ip.filter((address) => isForbidden(address, permitted.ip, excluded.ip, isInNetwork)).map(addressText)[0];
 }
 
-/** RFC 5280, section 4.2.1.10: the domain itself, and all that is below it; a leading dot leaves the domain itself out. */
+/**
+ * RFC 5280, section 4.2.1.10: the domain itself, and all that is below it; a leading dot leaves the
+ * domain itself out.
+ */
 function isWithin(name: string, domain: string): boolean {
   if (domain === "" || name === domain) return true;
   return name.endsWith(domain.startsWith(".") ? domain : `.${domain}`);
@@ -234,7 +247,10 @@ function nameFault({ names: { dns: all, ip } }: PeerCertificate, host: string): 
   return isFor ? null : `certificate is not for ${host} (it is for ${[...dns, ...ip.map(addressText)].join(", ")})`;
 }
 
-/** A `*` stands for one whole label, the first, and has at least two behind it (RFC 9525, section 6.3, and curl's care for `*.com`). */
+/**
+ * A `*` stands for one whole label, the first, and has at least two behind it (RFC 9525, section
+ * 6.3, and curl's care for `*.com`).
+ */
 function isNamed(name: string, host: string): boolean {
   if (!name.startsWith("*.")) return name === host.toLowerCase();
   const rest = name.slice(1);

@@ -12,9 +12,10 @@ export { Unmatched };
 /** Matches bodies, the large ones in a worker: a page of 1 MiB would stop every other check for 100 ms and more. */
 export interface Matcher extends AsyncDisposable {
   /**
-   * Whether `pattern` matches the text of `bytes`, or why nobody can tell: it took more than `limit` seconds, or waited as long for
-   * its turn. `bytes` may be gone afterwards. Rejects with `signal`'s reason when that aborts. `who`: whose page it is; who is known for
-   * pages that take long waits for others of that kind, and nobody else waits for them.
+   * Whether `pattern` matches the text of `bytes`, or why nobody can tell: it took more than
+   * `limit` seconds, or waited as long for its turn. `bytes` may be gone afterwards. Rejects with
+   * `signal`'s reason when that aborts. `who`: whose page it is; who is known for pages that take
+   * long waits for others of that kind, and nobody else waits for them.
    */
   matches(
     pattern: Pattern,
@@ -36,14 +37,16 @@ function unmatched({ unknown }: UnknownCharset): Unmatched {
 }
 
 /**
- * How much is matched on the spot: bytes times steps of the pattern's program. The most awkward patterns that were found take 0.2 µs
- * for each, so that this is at most some 6 ms (`npm run bench:matching`): a page of 2 KB with a pattern such as `price \d+`.
+ * How much is matched on the spot: bytes times steps of the pattern's program. The most awkward
+ * patterns that were found take 0.2 µs for each, so that this is at most some 6 ms (`npm run
+ * bench:matching`): a page of 2 KB with a pattern such as `price \d+`.
  */
 const LITTLE_WORK = 32 * 1024;
 
 /**
- * Seconds for a match in the workers that all hosts share. A usual one takes some 20 ms a MiB. What takes longer is stopped there, and done
- * in a worker of its own kind: `[ab].{0,200}c\\d` on a hostile page takes 5 s.
+ * Seconds for a match in the workers that all hosts share. A usual one takes some 20 ms a MiB. What
+ * takes longer is stopped there, and done in a worker of its own kind: `[ab].{0,200}c\\d` on a
+ * hostile page takes 5 s.
  */
 const QUICK = 0.5;
 /** Bytes of pages that may wait for the workers of all, and for the one of those that take long. */
@@ -51,7 +54,10 @@ const MOST_WAITING = 256 * 1024 * 1024;
 const MOST_WAITING_SLOW = 64 * 1024 * 1024;
 
 export interface MatcherOptions {
-  /** Whether there are patterns: under Deno, which stops for 20 ms to start a worker, they then start before anything is measured. */
+  /**
+   * Whether there are patterns: under Deno, which stops for 20 ms to start a worker, they then
+   * start before anything is measured.
+   */
   readonly isExpected?: boolean;
   readonly startNow?: boolean;
   /** How many workers there are, at most, aside from the one for pages that take long. */
@@ -63,8 +69,9 @@ export interface MatcherOptions {
 }
 
 /**
- * A matcher whose workers start when they are first needed, or now, and do not keep the program alive while they have nothing to do.
- * What waits for a worker is a body of a check under way, so no more can wait than checks are allowed at the same time.
+ * A matcher whose workers start when they are first needed, or now, and do not keep the program
+ * alive while they have nothing to do. What waits for a worker is a body of a check under way, so
+ * no more can wait than checks are allowed at the same time.
  */
 export function openMatcher(
   {

@@ -14,8 +14,9 @@ export interface Fitting {
 }
 
 /**
- * How many of `wanted` checks fit, each of which has a connection, which is an open file to the system. `openable`: how many more
- * files may be opened. Beyond that, checks would fail for a reason that is none of their hosts'.
+ * How many of `wanted` checks fit, each of which has a connection, which is an open file to the
+ * system. `openable`: how many more files may be opened. Beyond that, checks would fail for a
+ * reason that is none of their hosts'.
  */
 export function fitConcurrency(wanted: number, openable: number): Fitting {
   const room = Math.max(1, openable - RESERVE, Math.floor(openable * LEAST_PART));
@@ -32,8 +33,8 @@ export function fitConcurrency(wanted: number, openable: number): Fitting {
 }
 
 /**
- * How many more files this program may open; it stops counting at what `wanted` checks take. It asks, and where nobody answers
- * it tries. (Both runtimes raise the soft limit to the hard one.)
+ * How many more files this program may open; it stops counting at what `wanted` checks take. It
+ * asks, and where nobody answers it tries. (Both runtimes raise the soft limit to the hard one.)
  */
 export function openableFor(wanted: number): number {
   const most = wanted + RESERVE;
@@ -41,8 +42,8 @@ export function openableFor(wanted: number): number {
 }
 
 /**
- * What Linux says, which takes 1 ms; null where it says nothing. Not under Deno, which lets nobody ask without all permissions, and
- * would put that to whoever sits at a terminal.
+ * What Linux says, which takes 1 ms; null where it says nothing. Not under Deno, which lets nobody
+ * ask without all permissions, and would put that to whoever sits at a terminal.
  */
 function openableOnLinux(): number | null {
   if ("Deno" in globalThis || process.platform !== "linux") return null;

@@ -13,8 +13,9 @@ export interface Flow {
 }
 
 /**
- * Keeps the decoding of one body from holding up other checks: Deno decodes on the thread that serves them, and would take all pieces
- * that wait, one after the other, before it looked at anything else. Nor is more of the body read than is decoded soon.
+ * Keeps the decoding of one body from holding up other checks: Deno decodes on the thread that
+ * serves them, and would take all pieces that wait, one after the other, before it looked at
+ * anything else. Nor is more of the body read than is decoded soon.
  */
 export class Pace {
   readonly #flow: Flow;

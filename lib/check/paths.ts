@@ -39,8 +39,9 @@ export class PathFinder {
   }
 
   /**
-   * All paths from `leaf` upward through certificates that were sent beside it; at least one, which may be untrusted. Where the runtime
-   * has verified a path (`isVerified`), signatures are verified only where more than one key may have made them.
+   * All paths from `leaf` upward through certificates that were sent beside it; at least one, which
+   * may be untrusted. Where the runtime has verified a path (`isVerified`), signatures are verified
+   * only where more than one key may have made them.
    */
   paths(leaf: PeerCertificate, sent: readonly PeerCertificate[], isVerified: boolean): Path[] {
     const budget = { signatures: SIGNATURES, isVerified };

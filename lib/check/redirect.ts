@@ -10,8 +10,9 @@ const NO_URL = new Failure("redirect", "the redirect's address is no URL");
 const NO_NAME = new Failure("redirect", "the redirect's address has a name that no host can have");
 
 /**
- * Where an answer sends the client on: null where it does not, a Failure where it cannot be followed (which does not quote the
- * address: it may hold a token). User and password are cut out: what a server chose is not sent as ours.
+ * Where an answer sends the client on: null where it does not, a Failure where it cannot be
+ * followed (which does not quote the address: it may hold a token). User and password are cut out:
+ * what a server chose is not sent as ours.
  */
 export function redirectOf(status: number, location: string | null, from: URL): URL | Failure | null {
   if (!STATUSES.has(status) || location === null || location === "") return null;
@@ -28,7 +29,10 @@ export function redirectOf(status: number, location: string | null, from: URL): 
   return target;
 }
 
-/** With every byte that is not ASCII as it came: browsers send back `%FC` for one that is no UTF-8. `location` is Latin-1. */
+/**
+ * With every byte that is not ASCII as it came: browsers send back `%FC` for one that is no UTF-8.
+ * `location` is Latin-1.
+ */
 function encoded(location: string): string {
   return location.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }

@@ -37,8 +37,9 @@ export async function resolve(
 }
 
 /**
- * Those of `addresses` that may be dialed. Whoever dials them asks no resolver again: a name that stands for a public address when it
- * is judged, and for a private one a moment later, gains nothing.
+ * Those of `addresses` that may be dialed. Whoever dials them asks no resolver again: a name that
+ * stands for a public address when it is judged, and for a private one a moment later, gains
+ * nothing.
  */
 export function permitted(
   addresses: readonly LookupAddress[],

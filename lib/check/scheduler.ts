@@ -26,16 +26,20 @@ export interface Changes {
 
 /** Hosts that wait longer than this for their first due time, in milliseconds, are also checked soon after the start. */
 const PATIENCE = 30_000;
-/** Milliseconds from one such early check to the next: 50 a second, so that a program that restarts over and over hammers nobody. */
+/**
+ * Milliseconds from one such early check to the next: 50 a second, so that a program that restarts
+ * over and over hammers nobody.
+ */
 const EARLY_STEP = 20;
 /**
- * Milliseconds. Due times that are seen later than this are lost, with all others that have passed by then: whoever slept
- * that long must not wake up with a burst of checks.
+ * Milliseconds. Due times that are seen later than this are lost, with all others that have passed
+ * by then: whoever slept that long must not wake up with a burst of checks.
  */
 const LONGEST_STALL = 5000;
 /**
- * A due time is not lost where the check before ends so soon after it: milliseconds, and part of the time to the next one.
- * Else a host that is down would, with a timeout as long as its interval, lose every other due time.
+ * A due time is not lost where the check before ends so soon after it: milliseconds, and part of
+ * the time to the next one. Else a host that is down would, with a timeout as long as its interval,
+ * lose every other due time.
  */
 const GRACE = 1000;
 const GRACE_PART = 0.1;
@@ -62,10 +66,11 @@ interface Entry {
 }
 
 /**
- * Whose turn it is: the rule, without a clock or a timer of its own. Each host is due at its due times, holds one of a
- * limited number of slots while it is checked, and is never checked twice at a time. A due time that passes without a check
- * is a loss. Whoever runs it calls `advance` when `next` or `nextToGiveWay` has come, and at least once a second, then `take` until
- * there is nobody, then `giveWay`, and where that has something `take` again.
+ * Whose turn it is: the rule, without a clock or a timer of its own. Each host is due at its due
+ * times, holds one of a limited number of slots while it is checked, and is never checked twice at
+ * a time. A due time that passes without a check is a loss. Whoever runs it calls `advance` when
+ * `next` or `nextToGiveWay` has come, and at least once a second, then `take` until there is
+ * nobody, then `giveWay`, and where that has something `take` again.
  */
 export class Scheduler {
   readonly #entries = new Map<string, Entry>();
@@ -81,7 +86,10 @@ export class Scheduler {
   #isOnce = false;
   readonly #recall: Recall;
 
-  /** `concurrency`: how many checks may be under way at the same time. `recall`: what an earlier run knew of an address. */
+  /**
+   * `concurrency`: how many checks may be under way at the same time. `recall`: what an earlier run
+   * knew of an address.
+   */
   constructor(hosts: readonly Host[], concurrency: number, now: Moment, recall: Recall = () => "unknown") {
     this.#slots = new Slots(concurrency);
     this.#recall = recall;
@@ -154,8 +162,9 @@ export class Scheduler {
   }
 
   /**
-   * Where `take` has nobody: a turn that ends here, since its check has taken long and somebody waits who is no suspect. Its check is to
-   * be given up at once, and it is not released. Its host counts as a suspect from now on, and its due time goes on waiting.
+   * Where `take` has nobody: a turn that ends here, since its check has taken long and somebody
+   * waits who is no suspect. Its check is to be given up at once, and it is not released. Its host
+   * counts as a suspect from now on, and its due time goes on waiting.
    */
   giveWay(): ScheduledRun | undefined {
     const run = this.#isOnce ? undefined : this.#slots.giveWay(this.#now.steady)?.who.running ?? undefined;
@@ -178,8 +187,9 @@ export class Scheduler {
   }
 
   /**
-   * The check of that turn has ended, and shows that; null where it shows nothing. False where the program did not run for a
-   * while meanwhile: the time was not the host's, and so the check tells nothing, and its due time is lost.
+   * The check of that turn has ended, and shows that; null where it shows nothing. False where the
+   * program did not run for a while meanwhile: the time was not the host's, and so the check tells
+   * nothing, and its due time is lost.
    */
   release({ scheduledAt, sleeps, slot }: ScheduledRun, standing: Standing | null, now: Moment): boolean {
     this.advance(now);
@@ -196,8 +206,9 @@ export class Scheduler {
   }
 
   /**
-   * Takes other hosts instead. Those whose line is the same keep everything: due times, place in the line, running check.
-   * A running check ends in any case, and a new one of the same address waits for that.
+   * Takes other hosts instead. Those whose line is the same keep everything: due times, place in
+   * the line, running check. A running check ends in any case, and a new one of the same address
+   * waits for that.
    */
   replace(hosts: readonly Host[], now: Moment): Changes {
     this.advance(now);
@@ -355,8 +366,9 @@ export class Scheduler {
   }
 
   /**
-   * The wall clock was set back by `step`. What was to come waits as long as it would have, and then for the next due time
-   * of its frequency: no host is checked sooner than it would have been, and none waits for the clock to catch up.
+   * The wall clock was set back by `step`. What was to come waits as long as it would have, and
+   * then for the next due time of its frequency: no host is checked sooner than it would have been,
+   * and none waits for the clock to catch up.
    */
   #shift(step: number): void {
     this.#nextEarly -= step;

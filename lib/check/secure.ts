@@ -13,7 +13,10 @@ import { WatchedSocket } from "./watched_socket.ts";
 export interface Secured {
   /** The connection, or why there is none. */
   readonly outcome: TLSSocket | Failure;
-  /** The earliest expiry on the path that was verified; where none was, of what the server sent. Null where it sent nothing. */
+  /**
+   * The earliest expiry on the path that was verified; where none was, of what the server sent.
+   * Null where it sent nothing.
+   */
   readonly expiresAt: Date | null;
   /** To be called when the answer's first byte has come. */
   readonly answerBegins: () => void;
@@ -22,14 +25,15 @@ export interface Secured {
 const onDeno = "Deno" in globalThis;
 
 /**
- * Key exchanges that are offered; every server knows one of these. Node's own choice has a post-quantum one in front, which takes
- * 140 µs of CPU more a check, and a first message of two packets that some middleboxes drop. Deno does not read this.
+ * Key exchanges that are offered; every server knows one of these. Node's own choice has a
+ * post-quantum one in front, which takes 140 µs of CPU more a check, and a first message of two
+ * packets that some middleboxes drop. Deno does not read this.
  */
 const GROUPS = "X25519:P-256:P-384:P-521";
 
 /**
- * Node's own choice without DHE, in which the server chooses the numbers: one of 10,000 bits takes a second of CPU. Browsers have no DHE
- * either. Deno has none, and does not read this.
+ * Node's own choice without DHE, in which the server chooses the numbers: one of 10,000 bits takes
+ * a second of CPU. Browsers have no DHE either. Deno has none, and does not read this.
  */
 const CIPHERS = `${DEFAULT_CIPHERS}:!DHE`;
 
@@ -37,8 +41,9 @@ const CIPHERS = `${DEFAULT_CIPHERS}:!DHE`;
 const trusted = fullHandshakes(createSecureContext({ ecdhCurve: GROUPS, ciphers: CIPHERS }));
 
 /**
- * TLS over `socket`, with the chain checked against the system's trust and the name against `hostname`. The handshake is let
- * through whatever certificate comes, so that its expiry is known; nothing is sent before the certificate has been judged.
+ * TLS over `socket`, with the chain checked against the system's trust and the name against
+ * `hostname`. The handshake is let through whatever certificate comes, so that its expiry is known;
+ * nothing is sent before the certificate has been judged.
  */
 export function secure(
   socket: Socket,
@@ -97,8 +102,9 @@ export function secure(
 }
 
 /**
- * Deno resumes TLS sessions of its own accord, which measures no handshake and, worse, skips the check of the certificate. It does
- * not where a context has certificates of its own; this text holds none, so nothing more is trusted.
+ * Deno resumes TLS sessions of its own accord, which measures no handshake and, worse, skips the
+ * check of the certificate. It does not where a context has certificates of its own; this text
+ * holds none, so nothing more is trusted.
  */
 function fullHandshakes(context: SecureContext): SecureContext {
   if (onDeno) context.context.addCACert("no certificate");
@@ -106,8 +112,9 @@ function fullHandshakes(context: SecureContext): SecureContext {
 }
 
 /**
- * Deno throws where one of a server's certificates cannot be read, and asks for them itself when it trusts the server's own: in a handler of
- * its own, where the error would end the process. Any site could send such a one beside its good path.
+ * Deno throws where one of a server's certificates cannot be read, and asks for them itself when it
+ * trusts the server's own: in a handler of its own, where the error would end the process. Any site
+ * could send such a one beside its good path.
  */
 function withoutThrowing(tls: TLSSocket): TLSSocket {
   const ask = tls.getPeerCertificate.bind(tls) as (detailed?: boolean) => DetailedPeerCertificate;
@@ -126,8 +133,10 @@ function withoutThrowing(tls: TLSSocket): TLSSocket {
 }
 
 /**
- * The certificates as they were sent, the server's own first. Each runtime tells them in one place only: Node's `getPeerCertificate`
- * adds the root it found on this machine, Deno's `getPeerX509Certificate` ends after two. Where Deno cannot read all of them, the server's own or none.
+ * The certificates as they were sent, the server's own first. Each runtime tells them in one place
+ * only: Node's `getPeerCertificate` adds the root it found on this machine, Deno's
+ * `getPeerX509Certificate` ends after two. Where Deno cannot read all of them, the server's own or
+ * none.
  */
 function sentChain(tls: TLSSocket): readonly Buffer[] {
   const chain: Buffer[] = [];
@@ -170,7 +179,10 @@ function explainHandshake(error: Error): string {
   return explainAlert(error, false) ?? `TLS handshake failed: ${words}`;
 }
 
-/** Where Deno cannot read the server's certificate, or use its key, the handshake ends, and nobody is told the certificate. */
+/**
+ * Where Deno cannot read the server's certificate, or use its key, the handshake ends, and nobody
+ * is told the certificate.
+ */
 const DENO_UNREADABLE =
   "certificate cannot be used by Deno's TLS: its key is none of RSA of 2048 to 8192 bits, P-256, P-384, " +
   "P-521 and Ed25519, or it has a critical extension that is not known";
@@ -182,8 +194,9 @@ const UNFIT_REASONS = `no cipher in common, or it wants a client certificate${
 }`;
 
 /**
- * Why a server refuses TLS, in the protocol's word for it (RFC 8446, section 6); null where an error is no alert. A handshake that fails
- * behind the first one is another that the server wants, as IIS does to ask for a client certificate.
+ * Why a server refuses TLS, in the protocol's word for it (RFC 8446, section 6); null where an
+ * error is no alert. A handshake that fails behind the first one is another that the server wants,
+ * as IIS does to ask for a client certificate.
  */
 function explainAlert(error: Error, isBehind: boolean): string | null {
   const name = alertIn(error);
@@ -195,8 +208,9 @@ function explainAlert(error: Error, isBehind: boolean): string | null {
 const SECOND_HANDSHAKE = onDeno ? "it may want to renegotiate, which Deno's TLS cannot, Node's can" : null;
 
 /**
- * What is wrong with TLS on a connection that is in use; null where an error is not of TLS. With TLS 1.3 a refusal may come only then: a
- * server looks at the certificate that it wants of a client when the handshake has ended here.
+ * What is wrong with TLS on a connection that is in use; null where an error is not of TLS. With
+ * TLS 1.3 a refusal may come only then: a server looks at the certificate that it wants of a client
+ * when the handshake has ended here.
  */
 export function explainTls(error: Error): string | null {
   if (error instanceof BoundError) return error.message;
@@ -207,7 +221,10 @@ export function explainTls(error: Error): string | null {
   return `TLS failed: ${onDeno ? error.message : code.toLowerCase().replaceAll("_", " ")}`;
 }
 
-/** Deno's codes stand for several alerts and for what is none, so its words count; where it has none either, they hold the number. */
+/**
+ * Deno's codes stand for several alerts and for what is none, so its words count; where it has none
+ * either, they hold the number.
+ */
 function alertIn(error: Error): string | null {
   const said = /received fatal alert: (?:AlertDescription\((0x\w+)\)|(\w+))/.exec(error.message);
   if (said?.[1] !== undefined) return `alert ${Number(said[1])}`;

@@ -24,9 +24,10 @@ const LAST_LIMIT = 500;
 type Standings = Iterable<readonly [address: string, standing: Standing]>;
 
 /**
- * What is known of hosts from one run to the next: which of them answer. Without it, hosts that never answer would hold their share
- * of the slots again after each start, before they are known. A convenience: a file that is missing or damaged is no file, and one that
- * cannot be written is not. An address stands there as a number only.
+ * What is known of hosts from one run to the next: which of them answer. Without it, hosts that
+ * never answer would hold their share of the slots again after each start, before they are known. A
+ * convenience: a file that is missing or damaged is no file, and one that cannot be written is not.
+ * An address stands there as a number only.
  */
 export class StandingsFile {
   readonly #path: string;
@@ -58,7 +59,10 @@ export class StandingsFile {
     await Promise.race([this.write(standings()), delay(LAST_LIMIT)]);
   }
 
-  /** Puts another file in the place of the one before, which only its owner may read; in vain where the disk does not let it. */
+  /**
+   * Puts another file in the place of the one before, which only its owner may read; in vain where
+   * the disk does not let it.
+   */
   async write(standings: Standings): Promise<void> {
     const text = await textOf(standings);
     if (text === this.#written) return;

@@ -9,8 +9,9 @@ export interface Laps {
 }
 
 /**
- * Shares the time of one check out to its phases, without gaps. It counts whole microseconds, each phase from one rounded
- * moment to the next: rounding the phases apart from each other would break "their sum is the latency".
+ * Shares the time of one check out to its phases, without gaps. It counts whole microseconds, each
+ * phase from one rounded moment to the next: rounding the phases apart from each other would break
+ * "their sum is the latency".
  */
 export class Timings {
   readonly #now: () => number;

@@ -1,7 +1,13 @@
-/** Certificates have at most 64 KiB, and the rest is little: of names of authorities, the longest part, usual servers send 16 KiB at most. */
+/**
+ * Certificates have at most 64 KiB, and the rest is little: of names of authorities, the longest
+ * part, usual servers send 16 KiB at most.
+ */
 const MAX_HANDSHAKE_BYTES = 80 * 1024;
 const MAX_HANDSHAKE_RECORDS = 500;
-/** Between the handshake and the first byte of the answer: session tickets come there, of some 250 bytes each, mostly two. */
+/**
+ * Between the handshake and the first byte of the answer: session tickets come there, of some 250
+ * bytes each, mostly two.
+ */
 const MAX_IDLE_BYTES = 256 * 1024;
 /** Records of one connection: as many as an answer may have pieces, and as costly. */
 const MAX_RECORDS = 10_000;
@@ -12,8 +18,9 @@ const HEADER_BYTES = 5;
 type Stage = "handshake" | "waiting" | "answer";
 
 /**
- * Counts what a server sends below TLS, without reading what is in it: the runtimes tell a program nothing of records that hold no byte of
- * an answer (messages of a handshake, session tickets, new keys, nothing at all), though each costs some 1 to 20 µs.
+ * Counts what a server sends below TLS, without reading what is in it: the runtimes tell a program
+ * nothing of records that hold no byte of an answer (messages of a handshake, session tickets, new
+ * keys, nothing at all), though each costs some 1 to 20 µs.
  */
 export class TlsRecords {
   #stage: Stage = "handshake";

@@ -1,6 +1,7 @@
 /**
- * Waits for what `start` begins, or until `signal` aborts: then it rejects with the signal's reason, after calling what `start`
- * returned, which has to close what was opened. `start` calls `done` once with the outcome; later calls do nothing.
+ * Waits for what `start` begins, or until `signal` aborts: then it rejects with the signal's
+ * reason, after calling what `start` returned, which has to close what was opened. `start` calls
+ * `done` once with the outcome; later calls do nothing.
  */
 export function wait<T>(signal: AbortSignal, start: (done: (value: T) => void) => () => void): Promise<T> {
   return new Promise((resolve, reject) => {

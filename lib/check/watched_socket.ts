@@ -2,7 +2,10 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { whenSocketsAreServed } from "../async/when_sockets_are_served.ts";
 
-/** Bytes that come at one time, behind which others have a turn: Node would read up to two MiB before it looked at other sockets. */
+/**
+ * Bytes that come at one time, behind which others have a turn: Node would read up to two MiB
+ * before it looked at other sockets.
+ */
 const TURN_BYTES = 32 * 1024;
 
 /** A connection whose bytes are shown to `watch` before whoever reads them gets them; it closes with the connection. */

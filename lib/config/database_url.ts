@@ -13,8 +13,9 @@ export interface DatabaseUrl {
 }
 
 /**
- * Reads `postgres://user:password@host:port/name?sslmode=…&sslrootcert=…`. What else the usual services and clients write behind
- * the ? is obeyed, or known to change nothing. Throws a SyntaxError that never holds the URL: it has a password.
+ * Reads `postgres://user:password@host:port/name?sslmode=…&sslrootcert=…`. What else the usual
+ * services and clients write behind the ? is obeyed, or known to change nothing. Throws a
+ * SyntaxError that never holds the URL: it has a password.
  */
 export function parseDatabaseUrl(text: string): DatabaseUrl {
   // First of all: such a sign in a password would make a part of it look like something that may be quoted.

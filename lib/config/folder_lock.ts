@@ -19,9 +19,10 @@ export class FolderInUse extends Error {
 const held = new Set<DatabaseSync>();
 
 /**
- * Holds a folder for this program alone, until disposed of. The lock is the operating system's, which drops it with the
- * process however that ends; neither runtime can ask for one, but their SQLite does. Throws `FolderInUse` where another program,
- * on either runtime, holds it. The folder must exist.
+ * Holds a folder for this program alone, until disposed of. The lock is the operating system's,
+ * which drops it with the process however that ends; neither runtime can ask for one, but their
+ * SQLite does. Throws `FolderInUse` where another program, on either runtime, holds it. The folder
+ * must exist.
  */
 export function lockFolder(directory: string): Disposable {
   const path = join(directory, NAME);
@@ -47,8 +48,9 @@ export function requireFree(directory: string): void {
 }
 
 /**
- * Makes a file where it is missing, which nobody but its owner can read from its first byte on, whatever the umask is. Takes the rights of
- * others away from one that is there, and from `companions` that are.
+ * Makes a file where it is missing, which nobody but its owner can read from its first byte on,
+ * whatever the umask is. Takes the rights of others away from one that is there, and from
+ * `companions` that are.
  */
 export function makePrivate(path: string, companions: readonly string[] = []): void {
   create(path);
@@ -86,8 +88,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
 const NO_RIGHT = /unable to open|readonly/;
 
 /**
- * Holds the folder that a setting names, which is made where it is missing. Throws a `UsageError` in the setting's name where the
- * folder is no good, and what `lockFolder` throws where another program holds it.
+ * Holds the folder that a setting names, which is made where it is missing. Throws a `UsageError`
+ * in the setting's name where the folder is no good, and what `lockFolder` throws where another
+ * program holds it.
  */
 export async function takeFolder(setting: string, directory: string): Promise<Disposable> {
   try {

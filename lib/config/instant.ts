@@ -14,9 +14,10 @@ const EARLIEST = Date.parse("0001-01-01T00:00:00Z");
 const LATEST = Date.parse("9999-12-31T23:59:59.999Z");
 
 /**
- * Reads a time as RFC 3339 writes it, in milliseconds since 1970; finer fractions are cut off. Of ISO 8601 it also takes
- * what can mean nothing else: no seconds, 24:00 for the end of a day, a zone without its colon or its minutes.
- * A time that cannot be kept as it is written is none: 30 February, a leap second, a year that has not four digits in UTC.
+ * Reads a time as RFC 3339 writes it, in milliseconds since 1970; finer fractions are cut off. Of
+ * ISO 8601 it also takes what can mean nothing else: no seconds, 24:00 for the end of a day, a zone
+ * without its colon or its minutes. A time that cannot be kept as it is written is none: 30
+ * February, a leap second, a year that has not four digits in UTC.
  * `Date.parse` would take 30 February for 2 March.
  */
 export function parseInstant(text: string): number | InstantProblem {

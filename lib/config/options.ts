@@ -343,10 +343,11 @@ export const OPTIONS = {
     variable: "CHECK_CONCURRENCY",
     placeholder: "N",
     help: "checks under way at the same time, at most; hosts that never answer get three quarters of it",
-    // Measured by bench/fairness.ts: of 5,000 hosts every 10 s, 1,000 that never answer hold as many slots for good. With 1,000
-    // slots a quarter of their checks is missed, with 500 those of live hosts are late until it is known who is dead; with 2,000
-    // hardly any is; 4,000 made no clear difference. A check under way takes 30 KB and one open file, of which many a
-    // system allows 4,096.
+    // Measured by bench/fairness.ts: of 5,000 hosts every 10 s, 1,000 that never answer hold as
+    // many slots for good. With 1,000 slots a quarter of their checks is missed, with 500 those of
+    // live hosts are late until it is known who is dead; with 2,000 hardly any is; 4,000 made no
+    // clear difference. A check under way takes 30 KB and one open file, of which many a system
+    // allows 4,096.
     default: "2000",
     schema: wholeNumber(1, 100_000),
   },

@@ -8,9 +8,10 @@ import {
 } from "./saslprep_tables.ts";
 
 /**
- * A password, or a name, as SCRAM (RFC 5802) wants it: different ways to type the same characters become one (SASLprep, RFC
- * 4013). As in PostgreSQL, on both sides of the connection, text that SASLprep does not allow stays as it is: a password with
- * an emoji, say, which Unicode 3.2 did not know.
+ * A password, or a name, as SCRAM (RFC 5802) wants it: different ways to type the same characters
+ * become one (SASLprep, RFC 4013). As in PostgreSQL, on both sides of the connection, text that
+ * SASLprep does not allow stays as it is: a password with an emoji, say, which Unicode 3.2 did not
+ * know.
  */
 export function saslPrep(text: string): string {
   const mapped = [...text].flatMap((character) => {

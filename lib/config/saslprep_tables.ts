@@ -1,5 +1,6 @@
-// The tables of RFC 3454 that SASLprep (RFC 4013) needs, as ranges of code points: how far each begins behind the end of the
-// one before, and behind a dash how many code points follow its first; both in base 36.
+// The tables of RFC 3454 that SASLprep (RFC 4013) needs, as ranges of code points: how far each
+// begins behind the end of the one before, and behind a dash how many code points follow its first;
+// both in base 36.
 
 /** A set of code points. */
 export type CodePoints = (codePoint: number) => boolean;

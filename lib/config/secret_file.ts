@@ -4,7 +4,10 @@ import { readFile } from "node:fs/promises";
 /** A secret that a file holds, or why it holds none: `that file is empty`. */
 export type Secret = string | { readonly problem: string };
 
-/** Reads a secret. The last newline is no part of it: editors put it there. Throws only where Deno does not allow to read. */
+/**
+ * Reads a secret. The last newline is no part of it: editors put it there. Throws only where Deno
+ * does not allow to read.
+ */
 export async function readSecret(path: string): Promise<Secret> {
   return await readFile(path, "utf8").then(secretIn, unread);
 }

@@ -9,7 +9,10 @@ export interface Login {
 export const COMPRESSIONS = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
 export type Compression = typeof COMPRESSIONS[number];
 
-/** Where a topic is read from whose name has no mark yet: each partition's first message, its end, or a time (ms since 1970). */
+/**
+ * Where a topic is read from whose name has no mark yet: each partition's first message, its end,
+ * or a time (ms since 1970).
+ */
 export type Start = "earliest" | "latest" | { readonly time: number };
 
 /** What `--kafka-client` may say. */
@@ -29,7 +32,10 @@ export interface ListenAddress {
 export const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;
 export type SslMode = typeof SSL_MODES[number];
 
-/** A table as `DB_TABLE` names it, read as SQL reads a name: lower case unless quoted. Null: the schema that the role sees first. */
+/**
+ * A table as `DB_TABLE` names it, read as SQL reads a name: lower case unless quoted. Null: the
+ * schema that the role sees first.
+ */
 export interface TableName {
   readonly schema: string | null;
   readonly name: string;

@@ -17,7 +17,10 @@ import { systemTimeZone } from "./time_zone.ts";
 
 export type { Environment, ProgramName };
 
-/** What came of a command line and an environment: settings, a text to print, a program to ask, or everything that is wrong. */
+/**
+ * What came of a command line and an environment: settings, a text to print, a program to ask, or
+ * everything that is wrong.
+ */
 export type Parsed<T> =
   | { readonly kind: "settings"; readonly settings: T }
   | { readonly kind: "text"; readonly text: string }
@@ -98,7 +101,10 @@ export interface ConsumerSettings {
   readonly logLevel: LogLevel;
 }
 
-/** The environment variables that are a program's settings, each read by its name: Deno then needs no right to all the others. */
+/**
+ * The environment variables that are a program's settings, each read by its name: Deno then needs
+ * no right to all the others.
+ */
 export function environmentOf(program: ProgramName): Environment {
   const names = optionsOf(program).flatMap(([, { variable }]) => variable === undefined ? [] : [variable]);
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
@@ -114,7 +120,10 @@ export function colourVariables(): ColourVariables {
   }
 }
 
-/** The file of authorities that Deno trusts beside its own, which it tells nobody; null where there is none or it may not be known. */
+/**
+ * The file of authorities that Deno trusts beside its own, which it tells nobody; null where there
+ * is none or it may not be known.
+ */
 export function denoCertificatesFile(): string | null {
   try {
     return "Deno" in globalThis ? process.env.DENO_CERT || null : null;
@@ -123,7 +132,10 @@ export function denoCertificatesFile(): string | null {
   }
 }
 
-/** Reads the producer's command line (what follows the program's name) and environment. Reads secret files, nothing else. */
+/**
+ * Reads the producer's command line (what follows the program's name) and environment. Reads secret
+ * files, nothing else.
+ */
 export function readProducerSettings(args: readonly string[], environment: Environment): Parsed<ProducerSettings> {
   const reader = new SettingsReader("producer", args, environment);
   const told = tellOnly(reader, "producer");
@@ -149,7 +161,10 @@ export function readProducerSettings(args: readonly string[], environment: Envir
   });
 }
 
-/** Reads the consumer's command line (what follows the program's name) and environment. Reads secret files, nothing else. */
+/**
+ * Reads the consumer's command line (what follows the program's name) and environment. Reads secret
+ * files, nothing else.
+ */
 export function readConsumerSettings(args: readonly string[], environment: Environment): Parsed<ConsumerSettings> {
   const reader = new SettingsReader("consumer", args, environment);
   const told = tellOnly(reader, "consumer");
@@ -175,7 +190,10 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
   });
 }
 
-/** Null where the program is to do its work: --help, --version and --health answer whatever else is on the command line. */
+/**
+ * Null where the program is to do its work: --help, --version and --health answer whatever else is
+ * on the command line.
+ */
 function tellOnly(reader: SettingsReader, program: ProgramName): Parsed<never> | null {
   if (reader.has("help")) return { kind: "text", text: helpText(program) };
   if (reader.has("version")) return { kind: "text", text: versionText() };
@@ -205,7 +223,10 @@ function readListen(reader: SettingsReader, program: ProgramName): ListenAddress
 /** Settings some of which may be null because a problem was noted. */
 type Draft<T> = { readonly [K in keyof T]: T[K] | null };
 
-/** Without a problem, a setting that has a default or is required is there: null means a problem, or what T says it means. */
+/**
+ * Without a problem, a setting that has a default or is required is there: null means a problem, or
+ * what T says it means.
+ */
 function finish<T>(reader: SettingsReader, draft: Draft<T>): Parsed<T> {
   if (reader.problems.length > 0) return { kind: "problems", problems: reader.problems };
   return { kind: "settings", settings: draft as T };

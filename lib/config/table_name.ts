@@ -6,7 +6,10 @@ const LONGEST = 63;
 const PART = String.raw`"(?:[^"]|"")+"|[\p{L}_][\p{L}\p{M}\p{N}_$]*`;
 const NAME = new RegExp(`^(?:(${PART})\\.)?(${PART})$`, "u");
 
-/** Reads `table` or `schema.table` as SQL does: folded to lower case unless quoted. Throws a SyntaxError or RangeError. */
+/**
+ * Reads `table` or `schema.table` as SQL does: folded to lower case unless quoted. Throws a
+ * SyntaxError or RangeError.
+ */
 export function parseTableName(text: string): TableName {
   const [, schemaPart, namePart] = NAME.exec(text) ?? [];
   if (namePart === undefined || text.includes("\0")) {

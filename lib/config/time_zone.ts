@@ -10,8 +10,9 @@ const MOST_BYTES = 64 * 1024;
 const REMEDY = "write a name such as Europe/Berlin or UTC";
 
 /**
- * Reads a TZ as tzset(3) does, but for rules that are written out: an IANA name, or the path of a time zone's file, a colon in front
- * of either or not. Gives the IANA name. Throws a SyntaxError that says what to write instead.
+ * Reads a TZ as tzset(3) does, but for rules that are written out: an IANA name, or the path of a
+ * time zone's file, a colon in front of either or not. Gives the IANA name. Throws a SyntaxError
+ * that says what to write instead.
  */
 export function parseTimeZone(text: string): string {
   const name = text.replace(/^:/, "");

@@ -1,6 +1,7 @@
 /**
- * Parameters of a database's URL that change nothing here: what they ask for is so anyway, or is of a pool of connections, of
- * prepared statements, or of another program. Those of libpq, JDBC, node-postgres, Prisma, pgx, SQLAlchemy, Rails and Vercel.
+ * Parameters of a database's URL that change nothing here: what they ask for is so anyway, or is of
+ * a pool of connections, of prepared statements, or of another program. Those of libpq, JDBC,
+ * node-postgres, Prisma, pgx, SQLAlchemy, Rails and Vercel.
  */
 const HARMLESS: ReadonlySet<string> = new Set([
   ...["application_name", "fallback_application_name", "ApplicationName"],
@@ -70,8 +71,9 @@ export interface Destination {
 }
 
 /**
- * What to say of a parameter for which there is no setting: null where it changes nothing here, a remedy where it cannot be
- * obeyed as it stands, undefined where the name is not known. No value is repeated: it may hold a secret.
+ * What to say of a parameter for which there is no setting: null where it changes nothing here, a
+ * remedy where it cannot be obeyed as it stands, undefined where the name is not known. No value is
+ * repeated: it may hold a secret.
  */
 export function judgeParameter(name: string, value: string, destination: Destination): string | null | undefined {
   if (HARMLESS.has(name)) return null;

@@ -1,4 +1,7 @@
-/** Settings or files that are wrong, and nothing was started: ends a program with exit code 2, each problem on its line. */
+/**
+ * Settings or files that are wrong, and nothing was started: ends a program with exit code 2, each
+ * problem on its line.
+ */
 export class UsageError extends Error {
   override name = "UsageError";
   readonly problems: readonly string[];

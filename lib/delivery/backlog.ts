@@ -25,7 +25,10 @@ export function watchBacklog(figures: () => Figures, events: BacklogEvents): Dis
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** What there is to say of figures that are looked at again and again; null: nothing. Times are milliseconds of one clock. */
+/**
+ * What there is to say of figures that are looked at again and again; null: nothing. Times are
+ * milliseconds of one clock.
+ */
 export class BacklogReport {
   #saidDropped = 0;
   #droppedAt = -Infinity;

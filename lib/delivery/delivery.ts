@@ -5,21 +5,30 @@ import type { Metric } from "../metric.ts";
 /** Where metrics go. */
 export interface Sink extends AsyncDisposable {
   /**
-   * Resolves when the other side has all of them but those that it never takes: how many these are. Waits where waiting helps;
-   * rejects when `giveUp` aborts.
+   * Resolves when the other side has all of them but those that it never takes: how many these are.
+   * Waits where waiting helps; rejects when `giveUp` aborts.
    */
   send(metrics: readonly Metric[], giveUp: AbortSignal): Promise<number>;
 }
 
-/** Where metrics wait until the sink has them. Reading gives them in order, each once; it ends after `end`, when none is left. */
+/**
+ * Where metrics wait until the sink has them. Reading gives them in order, each once; it ends after
+ * `end`, when none is left.
+ */
 export interface Outbox extends AsyncIterable<Metric>, AsyncDisposable {
   readonly figures: Figures;
   push(metric: Metric): void;
   /** No more metrics will be pushed. */
   end(): void;
-  /** The sink has the first `count` of those that were read and not yet acknowledged, but for `refused` of them that it never takes. */
+  /**
+   * The sink has the first `count` of those that were read and not yet acknowledged, but for
+   * `refused` of them that it never takes.
+   */
   acknowledge(count: number, refused?: number): void;
-  /** Puts what waits where the next start finds it, where that is possible at all; nothing is read or pushed any more. */
+  /**
+   * Puts what waits where the next start finds it, where that is possible at all; nothing is read
+   * or pushed any more.
+   */
   settle(): Promise<void>;
 }
 
@@ -40,7 +49,10 @@ export interface Figures {
   readonly unreadable?: number;
 }
 
-/** What goes in one piece: whatever came while the last piece was on its way, at most so many, or what came within 20 ms. */
+/**
+ * What goes in one piece: whatever came while the last piece was on its way, at most so many, or
+ * what came within 20 ms.
+ */
 const LIMITS = { size: 1000, interval: 0.02 } as const;
 
 /**
@@ -58,8 +70,8 @@ export async function deliver(outbox: Outbox, sink: Sink, giveUp: AbortSignal): 
 const IDLE = 500;
 
 /**
- * Waits until `stop` has aborted, all that waits is on disk, and nothing is being delivered: whoever leaves then loses nothing.
- * Rejects when `signal` aborts.
+ * Waits until `stop` has aborted, all that waits is on disk, and nothing is being delivered:
+ * whoever leaves then loses nothing. Rejects when `signal` aborts.
  */
 export async function untilKept(outbox: Outbox, stop: AbortSignal, signal: AbortSignal): Promise<void> {
   for (let before = -1;;) {

@@ -2,7 +2,10 @@ import { Queue } from "../async/queue.ts";
 import { encodeMetric, type Metric } from "../metric.ts";
 import type { Figures, Outbox } from "./delivery.ts";
 
-/** So many wait as they are; the others as text: less room (0.5 instead of 0.85 KB), and one thing instead of many to collect. */
+/**
+ * So many wait as they are; the others as text: less room (0.5 instead of 0.85 KB), and one thing
+ * instead of many to collect.
+ */
 const FEW = 5_000;
 
 /** Keeps metrics in memory only: what waits when the program ends is lost. */

@@ -11,13 +11,16 @@ export function bytesOfMessage({ key, value }: OutgoingMessage): number {
 }
 
 /**
- * How much goes to the topic at a time. The topic's limit is not asked for, which takes a right of its own, but learned: it
- * is halved where a batch was refused, and doubled where many passed.
+ * How much goes to the topic at a time. The topic's limit is not asked for, which takes a right of
+ * its own, but learned: it is halved where a batch was refused, and doubled where many passed.
  */
 export class PieceSize {
   #most = Infinity;
   #passed = 0;
-  /** The smallest message that was refused by itself: others as large go alone, so that they do not split what they are in. */
+  /**
+   * The smallest message that was refused by itself: others as large go alone, so that they do not
+   * split what they are in.
+   */
   #tooLarge = Infinity;
 
   /** Messages in their order, in pieces of that size. */

@@ -22,7 +22,10 @@ export interface SinkPlan {
   open(listener: Listener, health: Health): Sink;
 }
 
-/** The sink that the settings name; `print` writes to standard output. Throws a `UsageError` where files or client are no good. */
+/**
+ * The sink that the settings name; `print` writes to standard output. Throws a `UsageError` where
+ * files or client are no good.
+ */
 export async function planSink(
   { kafka }: ProducerSettings,
   print: (text: string) => Promise<void>,

@@ -42,8 +42,9 @@ const MOST_READ = 1_000;
 const utf8 = new TextEncoder();
 
 /**
- * An outbox on disk. A metric is on disk before it is given out, and is removed only after it was acknowledged: it outlives
- * the program however that ends, and goes out again, under its `check_id`, where the program ended in between.
+ * An outbox on disk. A metric is on disk before it is given out, and is removed only after it was
+ * acknowledged: it outlives the program however that ends, and goes out again, under its
+ * `check_id`, where the program ended in between.
  *
  *     push → pending → (one write) → disk → (read) → given out → acknowledged → removed with the next write
  *
@@ -96,8 +97,9 @@ export class Spool implements Outbox {
   }
 
   /**
-   * Opens the spool in a folder, which is made where it is missing. Throws a `UsageError` where the folder is no good, or
-   * metrics for another topic wait in it; an `Error` where another program holds it, or its file is damaged.
+   * Opens the spool in a folder, which is made where it is missing. Throws a `UsageError` where the
+   * folder is no good, or metrics for another topic wait in it; an `Error` where another program
+   * holds it, or its file is damaged.
    */
   static async open(directory: string, options: SpoolOptions): Promise<Spool> {
     const lock = await takeFolder(SETTING, directory);
@@ -242,7 +244,10 @@ export class Spool implements Outbox {
     this.#others.clear();
   }
 
-  /** True where a metric had better go from memory than wait for the disk. While one is written all wait: it will be on disk, or not. */
+  /**
+   * True where a metric had better go from memory than wait for the disk. While one is written all
+   * wait: it will be on disk, or not.
+   */
   #canSkipDisk(): boolean {
     return this.#pending.length > 0 && !this.#isWriting && (this.#isBroken || this.#trouble !== undefined);
   }
@@ -303,7 +308,10 @@ export class Spool implements Outbox {
     }
   }
 
-  /** So many that were given out from memory got the rows after `row`; the first of them were acknowledged while they were written. */
+  /**
+   * So many that were given out from memory got the rows after `row`; the first of them were
+   * acknowledged while they were written.
+   */
   #nowOnDisk(row: number, count: number, acknowledged: number): void {
     const gone = Math.min(count, acknowledged);
     this.#memoryOut.splice(0, count - gone);

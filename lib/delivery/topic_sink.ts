@@ -27,9 +27,10 @@ interface Unwanted {
 }
 
 /**
- * Sends metrics to a Kafka topic, keyed by their address, so that an address stays in one partition. A metric that had to be
- * sent twice has the same `check_id`, by which it is stored once. What a broker refuses is tried in smaller pieces, with
- * another time, and shortened; a metric that it refuses all the same is left out, which is told.
+ * Sends metrics to a Kafka topic, keyed by their address, so that an address stays in one
+ * partition. A metric that had to be sent twice has the same `check_id`, by which it is stored
+ * once. What a broker refuses is tried in smaller pieces, with another time, and shortened; a
+ * metric that it refuses all the same is left out, which is told.
  */
 export class TopicSink implements Sink {
   readonly #closing = new AbortController();
@@ -122,7 +123,10 @@ export class TopicSink implements Sink {
     return this.#size.refuse(messages);
   }
 
-  /** First the time of now, then none: the clock of this machine may be what is wrong. The metric itself keeps its times. */
+  /**
+   * First the time of now, then none: the clock of this machine may be what is wrong. The metric
+   * itself keeps its times.
+   */
   #retime(messages: readonly OutgoingMessage[], refusal: Refusal): OutgoingMessage[][] {
     this.#report.retimes(refusal);
     return [messages.map((message) => {

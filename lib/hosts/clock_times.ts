@@ -14,8 +14,8 @@ export interface ClockFields {
 }
 
 /**
- * The times that a clock shows which never is changed, as milliseconds of UTC. They are found and counted by arithmetic, a month
- * at a time: a machine that slept may have missed millions of them.
+ * The times that a clock shows which never is changed, as milliseconds of UTC. They are found and
+ * counted by arithmetic, a month at a time: a machine that slept may have missed millions of them.
  */
 export class ClockTimes {
   readonly #fields: ClockFields;

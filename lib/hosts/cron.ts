@@ -3,14 +3,18 @@ import { readCron } from "./cron_fields.ts";
 import type { Stretch, TimeZone } from "./zone.ts";
 
 const DAY = 86_400_000;
-/** As many answers as a host's due times that are asked for in a row, so that hosts which share a cron share them too. */
+/**
+ * As many answers as a host's due times that are asked for in a row, so that hosts which share a
+ * cron share them too.
+ */
 const REMEMBERED = 4;
 
 /**
- * A cron expression in a time zone. When clocks change, it goes by the rule of cron(8) in Debian: with `*` in its minute,
- * hour or second field it follows what the clocks show, so it goes on through a repeated hour; any other names times of
- * day, each of which comes once: the first time where an hour is repeated, and as much later as the clocks jump where
- * they skip it (02:30 becomes 03:30).
+ * A cron expression in a time zone. When clocks change, it goes by the rule of cron(8) in Debian:
+ * with `*` in its minute, hour or second field it follows what the clocks show, so it goes on
+ * through a repeated hour; any other names times of day, each of which comes once: the first time
+ * where an hour is repeated, and as much later as the clocks jump where they skip it (02:30 becomes
+ * 03:30).
  */
 export class Cron {
   readonly #times: ClockTimes;
@@ -39,7 +43,10 @@ export class Cron {
     return due;
   }
 
-  /** The due time that is so many due times after `first`, which is one. Many hosts that share a cron ask for the same. */
+  /**
+   * The due time that is so many due times after `first`, which is one. Many hosts that share a
+   * cron ask for the same.
+   */
   advance(first: number, steps: number): number {
     const known = this.#advanced;
     if (known.first === first && known.steps === steps) return known.due;
@@ -85,7 +92,10 @@ export class Cron {
     return made < start + offset ? Math.min(made - before, regular) : regular;
   }
 
-  /** How many due times are later than `after`, and not later than `last`; both lie in this stretch, or `after` just before it. */
+  /**
+   * How many due times are later than `after`, and not later than `last`; both lie in this stretch,
+   * or `after` just before it.
+   */
   #countIn(stretch: Stretch, after: number, last: number): number {
     const { start, offset, before } = stretch;
     let count = this.#times.count(this.#firstShown(stretch, after), last + offset);
@@ -99,7 +109,10 @@ export class Cron {
     return count;
   }
 
-  /** What the clocks show at `late`; or, where they went back and have shown that already, what they showed last then. */
+  /**
+   * What the clocks show at `late`; or, where they went back and have shown that already, what they
+   * showed last then.
+   */
   #firstShown({ start, offset, before }: Stretch, late: number): number {
     if (this.#followsClocks || before <= offset) return late + offset;
     return Math.max(late + offset, start + before - 1);

@@ -67,8 +67,8 @@ function expand(alias: string): string[] {
 }
 
 /**
- * Which days match. Where neither the day of the month nor the weekday begins with `*`, one of them is enough; else both must match,
- * of which `*` alone always does: crontab(5) in Debian.
+ * Which days match. Where neither the day of the month nor the weekday begins with `*`, one of them
+ * is enough; else both must match, of which `*` alone always does: crontab(5) in Debian.
  */
 function dayRule(dayOfMonth: CronDayOfMonth, dayOfWeek: CronDayOfWeek, isOneEnough: boolean): ClockFields["isDay"] {
   const [days, weekdays]: [ReadonlySet<unknown>, ReadonlySet<unknown>] = [

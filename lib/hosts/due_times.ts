@@ -6,7 +6,10 @@ const TIMES = 3;
 /** Hosts of one piece of text: one text of 100,000 hosts would be held in memory twice. */
 const PIECE = 1000;
 
-/** What `--check` prints: each host with its frequency, its REGEX and its next due times after `now` (milliseconds since 1970), UTC. */
+/**
+ * What `--check` prints: each host with its frequency, its REGEX and its next due times after `now`
+ * (milliseconds since 1970), UTC.
+ */
 export function* dueTimes(hosts: readonly Host[], now: number): Generator<string, void> {
   const width = Math.min(60, hosts.reduce((widest, { address }) => Math.max(widest, address.length), 0));
   for (let at = 0; at < hosts.length; at += PIECE) {

@@ -1,9 +1,15 @@
-/** Signs that nobody sees: format characters, fillers and the like (Unicode, Default_Ignorable_Code_Point), control characters, odd blanks. */
+/**
+ * Signs that nobody sees: format characters, fillers and the like (Unicode,
+ * Default_Ignorable_Code_Point), control characters, odd blanks.
+ */
 const INVISIBLE = /[\p{Cf}\p{Cc}\p{Z}\p{Default_Ignorable_Code_Point}]/u;
 /** As above, but for those that belong into words and emoji: joiners and variation selectors. */
 const INVISIBLE_IN_PATH = /(?![\u200c\u200d\ufe00-\ufe0f])[\p{Cf}\p{Cc}\p{Z}]/u;
 
-/** The first sign of an address that nobody sees, as `U+200B`; null where there is none. `host` is its part up to the path. */
+/**
+ * The first sign of an address that nobody sees, as `U+200B`; null where there is none. `host` is
+ * its part up to the path.
+ */
 export function invisibleIn(host: string, rest: string): string | null {
   const [sign] = INVISIBLE.exec(host) ?? INVISIBLE_IN_PATH.exec(rest) ?? [];
   if (sign === undefined) return null;
@@ -11,14 +17,15 @@ export function invisibleIn(host: string, rest: string): string | null {
 }
 
 /**
- * Labels of letters, digits, dashes and (against RFC 1123, but not unseen) underscores; or an IPv6 address. A URL allows more, which
- * no name server knows.
+ * Labels of letters, digits, dashes and (against RFC 1123, but not unseen) underscores; or an IPv6
+ * address. A URL allows more, which no name server knows.
  */
 const HOST_NAME = /^(?:\[[0-9a-f:.]+\]|(?:[a-z0-9_-]+\.)*[a-z0-9_-]+\.?)$/i;
 
 /**
- * Why no host can have the name of a URL; null where one can. `punycode`: a label begins with `xn--` and is no punycode of a name
- * (RFC 5891, section 5.4); Deno's URL refuses it, Node's does not. What comes out must lead back to the same label.
+ * Why no host can have the name of a URL; null where one can. `punycode`: a label begins with
+ * `xn--` and is no punycode of a name (RFC 5891, section 5.4); Deno's URL refuses it, Node's does
+ * not. What comes out must lead back to the same label.
  */
 export function nameFault(hostname: string): "punycode" | "signs" | null {
   const labels = hostname.toLowerCase().split(".");

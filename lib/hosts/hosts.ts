@@ -10,7 +10,10 @@ export interface Host {
   readonly line: number;
   /** As written, without `user:password@`: how metrics name the host. */
   readonly address: string;
-  /** What is asked for: without user, password and fragment. Made anew at each reading: 100,000 of them would hold 45 MB. */
+  /**
+   * What is asked for: without user, password and fragment. Made anew at each reading: 100,000 of
+   * them would hold 45 MB.
+   */
   readonly url: URL;
   /** Value of the Authorization header, where the line names a user. */
   readonly authorization: string | null;
@@ -43,7 +46,10 @@ const MOST_WARNINGS = 50;
 const LONGEST_MESSAGE = 2000;
 const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
 
-/** Reads a hosts file (contract: "Hosts file"). `timeZone` is the one of its cron expressions. Never throws for what the file holds. */
+/**
+ * Reads a hosts file (contract: "Hosts file"). `timeZone` is the one of its cron expressions. Never
+ * throws for what the file holds.
+ */
 export function parseHosts(text: string, fileName: string, timeZone: string): HostsFile {
   const parsing = parseInPieces(text, fileName, timeZone);
   let step = parsing.next();
@@ -182,7 +188,10 @@ function shortened(message: string): string {
   return `${message.slice(0, half)} … ${message.slice(-half)}`.toWellFormed();
 }
 
-/** A message is one line on a terminal; a blank that is neither space nor tab, and so no blank here, would not be seen. */
+/**
+ * A message is one line on a terminal; a blank that is neither space nor tab, and so no blank here,
+ * would not be seen.
+ */
 function showInvisible(text: string): string {
   return text.replace(/(?![ \t])[\p{Cc}\p{Cf}\p{Z}]/gu, (sign) => `\\x{${sign.codePointAt(0)?.toString(16)}}`);
 }
@@ -261,8 +270,9 @@ class HostLine implements Host {
 }
 
 /**
- * Addresses that are sure to be right, as nearly all are, known by one look instead of a dozen: with 100,000 hosts the first check
- * comes 0.1 s sooner. What looks like a scheme gone wrong, an odd number or punycode (which Deno checks) is for the dozen to judge.
+ * Addresses that are sure to be right, as nearly all are, known by one look instead of a dozen:
+ * with 100,000 hosts the first check comes 0.1 s sooner. What looks like a scheme gone wrong, an
+ * odd number or punycode (which Deno checks) is for the dozen to judge.
  */
 const PLAIN = (() => {
   const byte = String.raw`(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)`;
@@ -382,7 +392,10 @@ function hide(written: string): string {
   return colon === -1 ? written : `${written.slice(0, colon)}:…`;
 }
 
-/** Where a password may begin: a user:password that lacks its @ looks like a host with a port, but for the letters. -1 where none does. */
+/**
+ * Where a password may begin: a user:password that lacks its @ looks like a host with a port, but
+ * for the letters. -1 where none does.
+ */
 function secretColon(written: string): number {
   let portEnd = 0;
   for (let colon = written.indexOf(":"); colon !== -1; colon = written.indexOf(":", colon + 1)) {

@@ -55,9 +55,9 @@ async function isOpenToAll(path: string): Promise<boolean> {
 }
 
 /**
- * What a file holds again, whenever it is no longer the content of `digest`, the last one read, and whenever `asked`
- * rings; a `UsageError` in their place where something is wrong with it. Ends when `signal` aborts; at once where there is no
- * file that could be read again.
+ * What a file holds again, whenever it is no longer the content of `digest`, the last one read, and
+ * whenever `asked` rings; a `UsageError` in their place where something is wrong with it. Ends when
+ * `signal` aborts; at once where there is no file that could be read again.
  */
 export async function* rereadHosts(
   { hostsFile, timeZone, shard }: HostsFileSettings,

@@ -5,7 +5,10 @@ import { MOST_STEPS, stepsAtLeast } from "./pattern_steps.ts";
 export interface Pattern {
   /** As it was written. */
   readonly source: string;
-  /** Steps of its program: for each byte, RE2 may have to take them all. 1 where JavaScript's engine does it, which is faster by far. */
+  /**
+   * Steps of its program: for each byte, RE2 may have to take them all. 1 where JavaScript's engine
+   * does it, which is faster by far.
+   */
   readonly size: number;
   /** True where it matches anywhere in the text. */
   test(text: string): boolean;
@@ -28,8 +31,9 @@ const PLAIN_LENGTH = 1000;
 const PLAIN_STEPS = 1000;
 
 /**
- * Patterns that spell out what to find, with one choice at most. Both engines mean the same by them; in JavaScript's, nothing can
- * go astray where nothing repeats, and it finds them ten times as fast.
+ * Patterns that spell out what to find, with one choice at most. Both engines mean the same by
+ * them; in JavaScript's, nothing can go astray where nothing repeats, and it finds them ten times
+ * as fast.
  */
 const SPELLED = (() => {
   const signs = String.raw`(?:[^\\^$.|?*+()[\]{}]|\\[.\-/()[\]{}^$|?*+\\])*`;
@@ -41,11 +45,17 @@ const SPELLED = (() => {
 /** A long one could still be compared in vain at each place of a page. */
 const SPELLED_LENGTH = 200;
 
-/** Programs that are kept compiled, and their steps, of 80 to 300 bytes each. For 100,000 patterns they would take 500 MB; to compile one anew takes 15 µs. */
+/**
+ * Programs that are kept compiled, and their steps, of 80 to 300 bytes each. For 100,000 patterns
+ * they would take 500 MB; to compile one anew takes 15 µs.
+ */
 const MOST_PROGRAMS = 1000;
 const MOST_STEPS_KEPT = 200_000;
 
-/** Reads a REGEX. Throws a SyntaxError or RangeError that says in plain words what RE2 does not take, and what to write instead. */
+/**
+ * Reads a REGEX. Throws a SyntaxError or RangeError that says in plain words what RE2 does not
+ * take, and what to write instead.
+ */
 export function compilePattern(source: string): Pattern {
   return read(source, new Programs());
 }
@@ -144,7 +154,10 @@ function compileAny(source: string): RE2JS {
   }
 }
 
-/** Where RE2JS and its error agree on what is wrong, in plain words; `part` is the piece of the pattern that it names. */
+/**
+ * Where RE2JS and its error agree on what is wrong, in plain words; `part` is the piece of the
+ * pattern that it names.
+ */
 const REASONS: readonly (readonly [description: RegExp, part: RegExp, reason: (part: string) => string])[] = [
   [/Perl syntax/, /^\(\?[=!]/, (part) => `${part} is a lookahead, which cannot be matched in linear time: ${NO_LOOK}`],
   [/named capture/, /^\(\?<[=!]/, (part) => {

@@ -10,9 +10,10 @@ const OPENING = /^\((?:\?(?:P?<\w*>|[imsU-]*:?))?/;
 const REPETITION = /^\{(\d{1,4})(?:,(\d{0,4}))?\}/;
 
 /**
- * How many steps the program of a pattern in RE2 syntax has at least, found without making it: 13 KB of pattern can make a program of
- * a million steps, which takes a second and 100 MB. Each sign, escape and class is a step; what is repeated counts that often.
- * Gives any number for what is no pattern.
+ * How many steps the program of a pattern in RE2 syntax has at least, found without making it: 13
+ * KB of pattern can make a program of a million steps, which takes a second and 100 MB. Each sign,
+ * escape and class is a step; what is repeated counts that often. Gives any number for what is no
+ * pattern.
  */
 export function stepsAtLeast(source: string): number {
   /** Steps of each open group, the outermost first; and of what was read last, to which a repetition belongs. */

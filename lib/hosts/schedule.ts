@@ -1,7 +1,10 @@
 import { Cron } from "./cron.ts";
 import { TimeZone } from "./zone.ts";
 
-/** How often a host is due: every so many milliseconds, or at the times of a cron expression. `text` is what was written. */
+/**
+ * How often a host is due: every so many milliseconds, or at the times of a cron expression. `text`
+ * is what was written.
+ */
 export type Frequency =
   | { readonly kind: "interval"; readonly text: string; readonly interval: number }
   | { readonly kind: "cron"; readonly text: string; readonly cron: Cron };
@@ -19,7 +22,10 @@ export function parseFrequency(text: string, timeZone: string): Frequency {
   return frequencyReader(timeZone)(text);
 }
 
-/** `parseFrequency` for many: equal texts give the same Frequency, so that thousands of hosts share one cron expression. */
+/**
+ * `parseFrequency` for many: equal texts give the same Frequency, so that thousands of hosts share
+ * one cron expression.
+ */
 export function frequencyReader(timeZone: string): (text: string) => Frequency {
   const zone = new TimeZone(timeZone);
   const known = new Map<string, Frequency>();
@@ -31,8 +37,9 @@ export function frequencyReader(timeZone: string): (text: string) => Frequency {
 }
 
 /**
- * The first due time strictly later than `after`; both are milliseconds since 1970. An interval's due times are a grid,
- * the same after every restart, that each address shifts by an amount of its own: hosts of one interval are spread evenly.
+ * The first due time strictly later than `after`; both are milliseconds since 1970. An interval's
+ * due times are a grid, the same after every restart, that each address shifts by an amount of its
+ * own: hosts of one interval are spread evenly.
  */
 export function nextDue(frequency: Frequency, address: string, after: number): number {
   if (frequency.kind === "cron") return frequency.cron.next(after);
@@ -55,7 +62,8 @@ export function advanceDue(frequency: Frequency, first: number, steps: number): 
 
 /** A number from 0 to 2^53 - 1 that looks random and is the same for the same text in every run, on every machine. */
 export function hashOf(text: string): number {
-  // Two FNV-1a hashes of 32 bits, each mixed at the end (murmur3's finalizer): FNV alone leaves like texts close together.
+  // Two FNV-1a hashes of 32 bits, each mixed at the end (murmur3's finalizer): FNV alone leaves
+  // like texts close together.
   let [high, low] = [0x811c9dc5, 0x2f0b4a27];
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);

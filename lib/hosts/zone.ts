@@ -1,4 +1,7 @@
-/** A stretch of time during which a zone's clocks run evenly. Times are milliseconds since 1970, offsets milliseconds. */
+/**
+ * A stretch of time during which a zone's clocks run evenly. Times are milliseconds since 1970,
+ * offsets milliseconds.
+ */
 export interface Stretch {
   /** First instant of it. */
   readonly start: number;

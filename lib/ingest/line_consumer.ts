@@ -11,8 +11,9 @@ import { type Line, readLines } from "./lines.ts";
 const FIRST_LINE = 1;
 
 /**
- * Reads metrics from a stream of bytes, one JSON document a line, as if it were a topic of one partition whose offsets are
- * the numbers of the lines. `runId` takes the place of the topic's id: every run is new input, and has marks of its own.
+ * Reads metrics from a stream of bytes, one JSON document a line, as if it were a topic of one
+ * partition whose offsets are the numbers of the lines. `runId` takes the place of the topic's id:
+ * every run is new input, and has marks of its own.
  */
 export class LineConsumer implements KafkaConsumer {
   readonly #input: AsyncIterable<Uint8Array>;

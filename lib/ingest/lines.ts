@@ -9,7 +9,8 @@ export interface Line {
 const LINE_FEED = 10;
 
 /**
- * Splits a stream of bytes into its lines; lines of blanks only are left out. Of a line longer than `limit` bytes the first
+ * Splits a stream of bytes into its lines; lines of blanks only are left out. Of a line longer than
+ * `limit` bytes the first
  * `limit` are kept, so that no input, whatever its size, fills the memory.
  */
 export async function* readLines(input: AsyncIterable<Uint8Array>, limit: number): AsyncGenerator<Line, void> {

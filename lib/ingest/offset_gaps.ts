@@ -11,9 +11,10 @@ export interface OffsetGap {
 }
 
 /**
- * Which holes between offsets are believed. Compaction and transactions leave holes; a client that loses its place leaves one
- * too. So each is confirmed by itself: by the client, where it sees in the log that nothing stands there; else by asking the
- * brokers again. Where they cannot be asked, the partition is read again from its mark, and must show the very same hole.
+ * Which holes between offsets are believed. Compaction and transactions leave holes; a client that
+ * loses its place leaves one too. So each is confirmed by itself: by the client, where it sees in
+ * the log that nothing stands there; else by asking the brokers again. Where they cannot be asked,
+ * the partition is read again from its mark, and must show the very same hole.
  */
 export class OffsetGaps {
   /** The last hole of each partition that nobody could be asked about: where it begins and ends. */

@@ -67,7 +67,10 @@ function standardInput(): SourcePlan {
   };
 }
 
-/** Ctrl-C reaches both ends of a pipe: after a SIGINT the other end still has something to say. A person at a terminal has not. */
+/**
+ * Ctrl-C reaches both ends of a pipe: after a SIGINT the other end still has something to say. A
+ * person at a terminal has not.
+ */
 function endOfInput({ stop, afterStop }: Stop): AbortSignal {
   const terminated = new AbortController();
   const onStop = () => (stop.reason === "SIGINT" && !process.stdin.isTTY) || terminated.abort();

@@ -118,7 +118,8 @@ async function storeReading(
       const seconds = (performance.now() - began) / 1000;
       options.events.stored({ messages, positions, cause, seconds, newest: newestOf(sheets) });
     }
-    // Looked at even where the batch holds nothing to store: a client that skipped ahead would go on so to the log's end.
+    // Looked at even where the batch holds nothing to store: a client that skipped ahead would go
+    // on so to the log's end.
     const gap = batch.at(-1)?.gap ?? null;
     if (gap !== null) return gap;
   }
@@ -234,8 +235,9 @@ class Resumption {
   }
 
   /**
-   * Gives all partitions of a topic whose name has no mark their first ones, where `--kafka-start` says. All at once: what
-   * gets none now was not there yet, or nobody could say where it ends, and is read from its first message.
+   * Gives all partitions of a topic whose name has no mark their first ones, where `--kafka-start`
+   * says. All at once: what gets none now was not there yet, or nobody could say where it ends, and
+   * is read from its first message.
    */
   async #claimFirst(assignment: Assignment): Promise<void> {
     const { firstStarts, partitions } = assignment;
@@ -265,8 +267,9 @@ class Resumption {
       this.#short.delete(place);
       return false;
     }
-    // A leader that has just been elected may show an end that is too low, so one look is not enough. Until the second, the
-    // mark stays, the client finds it out of range, and comes back here.
+    // A leader that has just been elected may show an end that is too low, so one look is not
+    // enough. Until the second, the mark stays, the client finds it out of range, and comes back
+    // here.
     if (!this.#short.has(place)) {
       this.#short.add(place);
       return false;

@@ -15,7 +15,10 @@ export interface KafkaAccess {
   readonly certificateStore: CertificateStore | null;
 }
 
-/** Makes of the settings what the clients take; connects to nothing. Throws a `UsageError` with every problem of files and client. */
+/**
+ * Makes of the settings what the clients take; connects to nothing. Throws a `UsageError` with
+ * every problem of files and client.
+ */
 export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess> {
   const { bootstrapServers, topic, ssl, sasl } = settings;
   const problems: string[] = [];
@@ -39,7 +42,10 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
   };
 }
 
-/** With SCRAM a comma in a name is written `=2C` (RFC 5802, section 5.1): the javascript client's library does so with the first alone. */
+/**
+ * With SCRAM a comma in a name is written `=2C` (RFC 5802, section 5.1): the javascript client's
+ * library does so with the first alone.
+ */
 function hasManyCommas(sasl: Login | null): boolean {
   return sasl !== null && sasl.mechanism !== "plain" && saslPrep(sasl.username).split(",").length > 2;
 }

@@ -9,8 +9,9 @@ interface Stretch {
 const MOST_STRETCHES = 16;
 
 /**
- * Under which leader's epoch messages were written, as far as they were read. A reading that begins behind them tells the
- * broker, which then notices where it has lost what was read (KIP-320). Of one topic id at a time.
+ * Under which leader's epoch messages were written, as far as they were read. A reading that begins
+ * behind them tells the broker, which then notices where it has lost what was read (KIP-320). Of
+ * one topic id at a time.
  */
 export class Epochs {
   #topicId = "";

@@ -19,9 +19,10 @@ interface Refusal {
 }
 
 /**
- * Why TLS with a broker cannot be agreed on, or null where nothing speaks against it. The clients' libraries tell it each in
- * other words, one of them the same words for everything, the other nothing of what a broker says after the handshake, as
- * TLS 1.3 has it; so this shakes hands once more, with the same certificates, and looks for itself.
+ * Why TLS with a broker cannot be agreed on, or null where nothing speaks against it. The clients'
+ * libraries tell it each in other words, one of them the same words for everything, the other
+ * nothing of what a broker says after the handshake, as TLS 1.3 has it; so this shakes hands once
+ * more, with the same certificates, and looks for itself.
  */
 export async function findRefusal(options: KafkaOptions, signal: AbortSignal): Promise<RefusedTlsError | null> {
   const { tls, bootstrapServers } = options;
@@ -36,7 +37,10 @@ export async function findRefusal(options: KafkaOptions, signal: AbortSignal): P
   return refusedTls(`${bootstrapServers[at]}: ${refusal.detail}`, refusal.advice);
 }
 
-/** Lets the handshake through whatever certificate comes, so that it can be looked at; nothing is said to a stranger after it. */
+/**
+ * Lets the handshake through whatever certificate comes, so that it can be looked at; nothing is
+ * said to a stranger after it.
+ */
 function shakeHands(server: string, material: ConnectionOptions, signal: AbortSignal): Promise<Refusal | null> {
   const { hostname, port } = new URL(`kafka://${server}`);
   const host = hostname.replace(/^\[|\]$/g, "");
@@ -62,9 +66,9 @@ function shakeHands(server: string, material: ConnectionOptions, signal: AbortSi
 }
 
 /**
- * What is wrong with the broker's certificate, which a client's library has refused; its dates first, for which Deno has no code of its
- * own. The judge of checks is not asked: it refuses what these libraries take, such as a common name for a name, and so would
- * blame what is not to blame.
+ * What is wrong with the broker's certificate, which a client's library has refused; its dates
+ * first, for which Deno has no code of its own. The judge of checks is not asked: it refuses what
+ * these libraries take, such as a common name for a name, and so would blame what is not to blame.
  */
 function judge(socket: TLSSocket, host: string, ca: string): Refusal {
   const code = String(socket.authorizationError);

@@ -35,11 +35,11 @@ export interface OutgoingMessage {
 
 export interface KafkaProducer extends AsyncDisposable {
   /**
-   * Sends messages in order, but for those of a batch that is refused; resolves when every in-sync replica has all of them.
-   * Waits, without a bound, where waiting helps: a message stays with the client that has sent it, which makes no second
-   * one of it. Rejects with `DeliveryError`, which holds those the broker has not confirmed, where it refuses them or the
-   * client can go on no longer; or with `KafkaSetupError` where only a person can help.
-   * One call at a time.
+   * Sends messages in order, but for those of a batch that is refused; resolves when every in-sync
+   * replica has all of them. Waits, without a bound, where waiting helps: a message stays with the
+   * client that has sent it, which makes no second one of it. Rejects with `DeliveryError`, which
+   * holds those the broker has not confirmed, where it refuses them or the client can go on no
+   * longer; or with `KafkaSetupError` where only a person can help. One call at a time.
    */
   send(messages: readonly OutgoingMessage[]): Promise<void>;
 }
@@ -51,9 +51,15 @@ export interface IncomingMessage {
   readonly value: Uint8Array | null;
   /** Milliseconds since 1970. */
   readonly timestamp: number;
-  /** The client knows from the log itself that there is no message from here to this one. Absent: it knows of none before it. */
+  /**
+   * The client knows from the log itself that there is no message from here to this one. Absent: it
+   * knows of none before it.
+   */
   readonly since?: number;
-  /** How many bytes key and value have in the topic, where they have more than `KEPT_BYTES` and the beginning is here. */
+  /**
+   * How many bytes key and value have in the topic, where they have more than `KEPT_BYTES` and the
+   * beginning is here.
+   */
   readonly keyLength?: number;
   readonly valueLength?: number;
   /** Present where this stands for messages that could not be read: `offset` is that of the last of them. */
@@ -74,12 +80,16 @@ export interface Unreadable {
 /** The partitions that the group gave to this consumer. Offsets are those of the log when it was given them. */
 export interface Assignment {
   readonly topic: string;
-  /** The topic's id as 32 hexadecimal digits, the same from either client; `cluster-id/topic` where the broker has none. */
+  /**
+   * The topic's id as 32 hexadecimal digits, the same from either client; `cluster-id/topic` where
+   * the broker has none.
+   */
   readonly topicId: string;
   readonly partitions: readonly AssignedPartition[];
   /**
-   * Where `--kafka-start` says to begin in ALL partitions of the topic: for a topic whose name has no mark, and only then.
-   * Absent where it says the first message, as for every other partition. May reject; the reading is then tried again.
+   * Where `--kafka-start` says to begin in ALL partitions of the topic: for a topic whose name has
+   * no mark, and only then. Absent where it says the first message, as for every other partition.
+   * May reject; the reading is then tried again.
    */
   readonly firstStarts?: () => Promise<Positions>;
 }
@@ -108,7 +118,10 @@ export type Positions = ReadonlyMap<number, number>;
 export interface ConsumerSession {
   readonly assignment: Assignment;
   readonly positions: Positions;
-  /** Message by message it would take as long to hand them over as to decode them: they come as they arrive, several at a time. */
+  /**
+   * Message by message it would take as long to hand them over as to decode them: they come as they
+   * arrive, several at a time.
+   */
   readonly messages: AsyncIterable<readonly IncomingMessage[]>;
   /** Where the log of each partition ends now, for how much is left to read. */
   readonly logEnds?: () => Promise<Positions>;

@@ -4,9 +4,10 @@ import type { KafkaClient, KafkaOptions } from "./kafka.ts";
 import { RefusedLoginError } from "./setup.ts";
 
 /**
- * A client that logs in with SCRAM whichever way the brokers keep name and password. RFC 5802 wants both prepared (SASLprep);
- * Apache Kafka, and the tools that write its users, take the bytes as they come, and so do both libraries. So where that makes a
- * difference a login is tried as it is, and where it is refused once more in its prepared form; the one that was let in stays.
+ * A client that logs in with SCRAM whichever way the brokers keep name and password. RFC 5802 wants
+ * both prepared (SASLprep); Apache Kafka, and the tools that write its users, take the bytes as
+ * they come, and so do both libraries. So where that makes a difference a login is tried as it is,
+ * and where it is refused once more in its prepared form; the one that was let in stays.
  */
 export function inEitherForm(client: KafkaClient): KafkaClient {
   return {
@@ -29,7 +30,10 @@ async function open<O extends KafkaOptions, T>(options: O, opening: (options: O)
   }
 }
 
-/** Null where nobody logs in with SCRAM, or preparing changes nothing: nearly always. PLAIN leaves it to the brokers (RFC 4616). */
+/**
+ * Null where nobody logs in with SCRAM, or preparing changes nothing: nearly always. PLAIN leaves
+ * it to the brokers (RFC 4616).
+ */
 function preparedLogin(login: Login | undefined): Login | null {
   if (login === undefined || login.mechanism === "plain") return null;
   const prepared = { ...login, username: saslPrep(login.username), password: saslPrep(login.password) };

@@ -4,7 +4,10 @@ export interface HeldPartitions {
   readonly changed: AbortSignal;
 }
 
-/** What a member of a group holds, from joining to leaving. The client's callbacks write it, the readings wait for it. */
+/**
+ * What a member of a group holds, from joining to leaving. The client's callbacks write it, the
+ * readings wait for it.
+ */
 export class Membership {
   #share: HeldPartitions | undefined;
   #change = new AbortController();

@@ -17,8 +17,9 @@ export interface ProduceError {
 }
 
 /**
- * The errors that a produce request may get: https://kafka.apache.org/protocol.html#protocol_error_codes. The negative ones
- * below -1 are librdkafka's own (`rd_kafka_resp_err_t`). One that is not here is waited for, and told.
+ * The errors that a produce request may get:
+ * https://kafka.apache.org/protocol.html#protocol_error_codes. The negative ones below -1 are
+ * librdkafka's own (`rd_kafka_resp_err_t`). One that is not here is waited for, and told.
  */
 export const PRODUCE_ERRORS: Readonly<Record<string, readonly [code: number, remedy: ProduceRemedy]>> = {
   // The broker is about to change, or to come back.

@@ -24,15 +24,24 @@ export interface Described {
 
 /** What a client does for `readings`. */
 export interface Group<D extends Described> {
-  /** Joins where that is needed, waits for a share and looks at its partitions. May reject with anything; is then tried again. */
+  /**
+   * Joins where that is needed, waits for a share and looks at its partitions. May reject with
+   * anything; is then tried again.
+   */
   describe(signal: AbortSignal): Promise<D>;
   /** The messages from exactly these positions. Ends when `stop` aborts, throws where it cannot go on. */
   messages(described: D, positions: Positions, stop: AbortSignal): AsyncIterable<readonly IncomingMessage[]>;
   /** Where the log of each partition of a share ends now. */
   logEnds(described: D): Promise<Positions>;
-  /** True where the brokers, asked by another way than the messages came, have none from `from` to `to` (not included). */
+  /**
+   * True where the brokers, asked by another way than the messages came, have none from `from` to
+   * `to` (not included).
+   */
   isHole(described: D, partition: number, from: number, to: number): Promise<boolean>;
-  /** Where logs were cut below these positions since they were read, as far as can be known. Asked before each reading. */
+  /**
+   * Where logs were cut below these positions since they were read, as far as can be known. Asked
+   * before each reading.
+   */
   cuts(described: D, positions: Positions): Promise<Positions>;
   /** True where a leaderless partition of the share has a leader now. */
   hasNewLeader(described: D): Promise<boolean>;
@@ -41,7 +50,10 @@ export interface Group<D extends Described> {
   reason(error: unknown): string;
 }
 
-/** One reading after the other, until `signal` aborts: how every client goes on after a change of the share or a failure. */
+/**
+ * One reading after the other, until `signal` aborts: how every client goes on after a change of
+ * the share or a failure.
+ */
 export async function* readings<D extends Described>(
   group: Group<D>,
   position: Position,
@@ -187,7 +199,8 @@ export async function startOffsets(
     const offset = endOf(partition, times);
     return [partition, offset < 0 ? endOf(partition, ends) : offset];
   }));
-  // Written since then; or a broker speaks of an earlier topic of this name, and a start beyond the end would lose messages.
+  // Written since then; or a broker speaks of an earlier topic of this name, and a start beyond the
+  // end would lose messages.
   const later = await find(partitions, LATEST);
   for (const [partition, offset] of starts) if (offset > endOf(partition, later)) throw unknownLog(partition);
   return starts;
@@ -211,7 +224,10 @@ export async function bounds(partitions: readonly number[], find: Find): Promise
   });
 }
 
-/** One position for each assigned partition, no more and no less: a partition read from elsewhere would be lost or read by two. */
+/**
+ * One position for each assigned partition, no more and no less: a partition read from elsewhere
+ * would be lost or read by two.
+ */
 export function exactly({ partitions }: Assignment, positions: Positions): Map<number, number> {
   return new Map(partitions.map(({ partition }) => {
     const position = positions.get(partition);

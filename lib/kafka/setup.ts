@@ -3,20 +3,29 @@ import { KafkaSetupError, type Listener } from "./kafka.ts";
 /** How both clients present themselves to the brokers, for quotas and the brokers' logs. */
 export const CLIENT_ID = "host-checker";
 
-/** Milliseconds without a heartbeat after which the group gives a consumer's partitions to others, and between two heartbeats. */
+/**
+ * Milliseconds without a heartbeat after which the group gives a consumer's partitions to others,
+ * and between two heartbeats.
+ */
 export const SESSION_LIMIT = 15_000;
 export const HEARTBEAT_EVERY = 3_000;
 
 /** Milliseconds without a confirmation until that is told; nothing else happens then. */
 export const SLOW_DELIVERY = 10_000;
 
-/** Milliseconds that a running producer waits for a topic that brokers no longer know: one that starts may learn of it late. */
+/**
+ * Milliseconds that a running producer waits for a topic that brokers no longer know: one that
+ * starts may learn of it late.
+ */
 export const MISSING_LIMIT = 30_000;
 
 /** Milliseconds for one question to the brokers. */
 export const ANSWER_LIMIT = 5_000;
 
-/** Milliseconds that closing a client may take; what it could not say to the brokers by then, timeouts of theirs make up for. */
+/**
+ * Milliseconds that closing a client may take; what it could not say to the brokers by then,
+ * timeouts of theirs make up for.
+ */
 export const CLOSE_LIMIT = 3_000;
 
 /** Bytes of one answer, and of one partition in it: what a consumer holds in memory beside the batch being stored. */
@@ -34,7 +43,10 @@ export function missingTopic(topic: string): MissingTopicError {
   );
 }
 
-/** TLS could not be agreed on. No waiting mends it at the start; later it may, since certificates are being replaced perhaps. */
+/**
+ * TLS could not be agreed on. No waiting mends it at the start; later it may, since certificates
+ * are being replaced perhaps.
+ */
 export class RefusedTlsError extends KafkaSetupError {}
 
 /** Where nobody could find out what it is. */
@@ -81,8 +93,8 @@ export function isPassingLater(error: unknown): boolean {
 const CERTIFICATES = /certificate|SSL alert|fatal alert/i;
 
 /**
- * Tells a listener each trouble once, and once more only after things went well in between; or where a broker that was away
- * is back and it is certificates now, which somebody has to mend.
+ * Tells a listener each trouble once, and once more only after things went well in between; or
+ * where a broker that was away is back and it is certificates now, which somebody has to mend.
  */
 export class StatusReporter {
   readonly #listener: Listener;
@@ -115,8 +127,8 @@ export class StatusReporter {
 }
 
 /**
- * Waits for `work`, but not longer than `limit` milliseconds: true where it is over by then. Never rejects: for closing, where
- * nothing can be done about a failure.
+ * Waits for `work`, but not longer than `limit` milliseconds: true where it is over by then. Never
+ * rejects: for closing, where nothing can be done about a failure.
  */
 export async function within(limit: number, work: Promise<unknown>): Promise<boolean> {
   let timer: ReturnType<typeof setTimeout> | undefined;

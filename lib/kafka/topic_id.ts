@@ -5,9 +5,10 @@ export interface IdHalves {
 }
 
 /**
- * The id of a topic as 32 hexadecimal digits, from either form in which a client tells it: UUID text, or two signed halves.
- * Both must give the same, else a group of both clients would store everything twice. Null for the id of a broker without
- * topic ids (Kafka before 2.8), which is all zeros, and for text that is no UUID.
+ * The id of a topic as 32 hexadecimal digits, from either form in which a client tells it: UUID
+ * text, or two signed halves. Both must give the same, else a group of both clients would store
+ * everything twice. Null for the id of a broker without topic ids (Kafka before 2.8), which is all
+ * zeros, and for text that is no UUID.
  */
 export function topicIdHex(id: string | IdHalves): string | null {
   const digits = typeof id === "string" ? id.replaceAll("-", "").toLowerCase() : halvesToHex(id);

@@ -52,7 +52,10 @@ export function notTaken(why: string): string {
 }
 export const TAKEN = "Kafka takes messages again";
 
-/** Waits for a confirmation, and tells where it takes so long that somebody should look: a library that tries again says nothing. */
+/**
+ * Waits for a confirmation, and tells where it takes so long that somebody should look: a library
+ * that tries again says nothing.
+ */
 export async function tellingWhereSlow<T>(confirmation: Promise<T>, status: StatusReporter): Promise<T> {
   const seconds = SLOW_DELIVERY / 1000;
   const tell = () => status.report(notTaken(`no confirmation for ${seconds} s`));

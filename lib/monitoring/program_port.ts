@@ -16,7 +16,8 @@ export interface Statements {
 const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
- * The HTTP port of a program: `/healthz` (the process works), `/readyz` (it can reach what it needs), `/metrics`. Throws a
+ * The HTTP port of a program: `/healthz` (the process works), `/readyz` (it can reach what it
+ * needs), `/metrics`. Throws a
  * `UsageError` where it cannot listen there.
  */
 export function openProgramPort(

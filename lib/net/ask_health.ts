@@ -16,7 +16,10 @@ export function healthText(program: ProgramName): string {
   return `${program}: ok\n`;
 }
 
-/** Asks the program that listens at `address` whether it works: null where it does, else why not, for a person. Never throws. */
+/**
+ * Asks the program that listens at `address` whether it works: null where it does, else why not,
+ * for a person. Never throws.
+ */
 export async function askHealth({ host, port }: ListenAddress, program: ProgramName): Promise<string | null> {
   const asked = EVERYWHERE[host] ?? host;
   const url = `http://${asked.includes(":") ? `[${asked}]` : asked}:${port}/healthz`;

@@ -9,7 +9,10 @@ export interface CertificateStoreEvents {
   warn(text: string): void;
 }
 
-/** Milliseconds after which files with something wrong are read again though they did not change: time makes certificates valid. */
+/**
+ * Milliseconds after which files with something wrong are read again though they did not change:
+ * time makes certificates valid.
+ */
 const AGAIN_AFTER = 30_000;
 
 /** What follows the files of rings. */
@@ -18,7 +21,10 @@ export interface CertificateStoreFollower {
   readonly stop: AbortSignal;
 }
 
-/** Follows the files of each store, see `CertificateStore.follow`, until the program stops. A failure is said, and ends no more than that. */
+/**
+ * Follows the files of each store, see `CertificateStore.follow`, until the program stops. A
+ * failure is said, and ends no more than that.
+ */
 export function followKeys(rings: readonly (CertificateStore | null)[], { log, stop }: CertificateStoreFollower): void {
   for (const certificates of rings) {
     certificates?.follow(log, stop).catch((error: Error) =>
@@ -93,8 +99,10 @@ export class CertificateStore implements LiveKeyMaterial {
   }
 
   /**
-   * Takes over what the files hold whenever they change, if it is right as a whole: else the old stays in use, and what is
-   * wrong is said once. So is what the files in use leave to be desired. Ends when `signal` aborts. `again`: milliseconds until files with something wrong are read again.
+   * Takes over what the files hold whenever they change, if it is right as a whole: else the old
+   * stays in use, and what is wrong is said once. So is what the files in use leave to be desired.
+   * Ends when `signal` aborts. `again`: milliseconds until files with something wrong are read
+   * again.
    */
   async follow(events: CertificateStoreEvents, signal: AbortSignal, again = AGAIN_AFTER): Promise<void> {
     const warned = new Set<string>();

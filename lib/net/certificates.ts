@@ -62,7 +62,10 @@ function readCertificate({ label, bytes }: Block): Certificate | null {
   }
 }
 
-/** Tried by signing: `checkPrivateKey` looks only at the public half that the key's file has too, whatever its secret half is. */
+/**
+ * Tried by signing: `checkPrivateKey` looks only at the public half that the key's file has too,
+ * whatever its secret half is.
+ */
 function isOwn(certificate: X509Certificate, key: KeyObject): boolean {
   try {
     const algorithm = digestFor(key);
@@ -76,7 +79,10 @@ function isOwn(certificate: X509Certificate, key: KeyObject): boolean {
 
 const PROBE = new TextEncoder().encode("Is this the key of the certificate?");
 
-/** Deno signs with an elliptic curve only by the digest that goes with it (RFC 8446, section 4.2.3); Edwards curves have their own. */
+/**
+ * Deno signs with an elliptic curve only by the digest that goes with it (RFC 8446, section 4.2.3);
+ * Edwards curves have their own.
+ */
 function digestFor({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | null {
   if (asymmetricKeyType?.startsWith("ed")) return null;
   return { secp384r1: "sha384", secp521r1: "sha512" }[asymmetricKeyDetails?.namedCurve ?? ""] ?? "sha256";
@@ -98,7 +104,8 @@ function isForServers(behind: Uint8Array): boolean {
 }
 
 /**
- * A client's certificate and what leads from it to its authority, in the order in which TLS wants them (RFC 8446, section
+ * A client's certificate and what leads from it to its authority, in the order in which TLS wants
+ * them (RFC 8446, section
  * 4.4.2); what is on no way there comes last. `leaf` is one of `certificates`.
  */
 export function inOrder(

@@ -25,7 +25,10 @@ export function firstElement(bytes: Uint8Array): KeyElement {
   return { tag, content: bytes.subarray(begin, begin + length), whole: bytes.subarray(0, begin + length) };
 }
 
-/** The elements that some bytes are made of, one behind the other. Throws a RangeError where the last one does not end with them. */
+/**
+ * The elements that some bytes are made of, one behind the other. Throws a RangeError where the
+ * last one does not end with them.
+ */
 export function elementsOf(bytes: Uint8Array): KeyElement[] {
   const found: KeyElement[] = [];
   for (let rest = bytes; rest.length > 0; rest = rest.subarray(found.at(-1)?.whole.length)) {

@@ -17,9 +17,15 @@ export interface HttpPort extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Connections at the same time; beyond, the oldest one is closed: whoever holds many open must not keep others out, nor take all files. */
+/**
+ * Connections at the same time; beyond, the oldest one is closed: whoever holds many open must not
+ * keep others out, nor take all files.
+ */
 const MOST_CONNECTIONS = 64;
-/** Milliseconds that a request may take to come, and that a connection may stay open without one; and between two looks at that. */
+/**
+ * Milliseconds that a request may take to come, and that a connection may stay open without one;
+ * and between two looks at that.
+ */
 const TIMEOUTS = {
   headersTimeout: 5_000,
   requestTimeout: 5_000,
@@ -28,8 +34,8 @@ const TIMEOUTS = {
 } as const;
 
 /**
- * Answers GET and HEAD for the paths of `pages`, each made anew for every request. Throws a `UsageError` where the address cannot
- * be listened at.
+ * Answers GET and HEAD for the paths of `pages`, each made anew for every request. Throws a
+ * `UsageError` where the address cannot be listened at.
  */
 export async function openHttpPort(
   { host, port }: ListenAddress,
@@ -80,12 +86,16 @@ function ownName(): string {
   }
 }
 
-/** Names that no public name server gives out (RFC 6761, RFC 6762, and .internal): Kubernetes and home networks have them. */
+/**
+ * Names that no public name server gives out (RFC 6761, RFC 6762, and .internal): Kubernetes and
+ * home networks have them.
+ */
 const PRIVATE_NAME = /(?:^|\.)(?:localhost|local|internal|svc|home\.arpa)$/;
 
 /**
- * True where a Host may be this server's. A page on the web can make a browser ask here under a name of its own, which it has let stand
- * for this address, and read the answer ("DNS rebinding"). It cannot do so by an address, nor by a name without a dot.
+ * True where a Host may be this server's. A page on the web can make a browser ask here under a
+ * name of its own, which it has let stand for this address, and read the answer ("DNS rebinding").
+ * It cannot do so by an address, nor by a name without a dot.
  */
 function isOurs(field: string | undefined, names: ReadonlySet<string>): boolean {
   if (field === undefined) return true;

@@ -5,7 +5,10 @@ import { elementsWithin, type KeyElement, objectId, OCTET_STRING, smallNumber } 
 export interface Scheme {
   /** For a person. */
   readonly name: string;
-  /** True where both runtimes can open it, by themselves or with `open`: what fails then is the password, or the file. */
+  /**
+   * True where both runtimes can open it, by themselves or with `open`: what fails then is the
+   * password, or the file.
+   */
   readonly isCommon: boolean;
   /** Rounds that make a key of the password. */
   readonly rounds: number;
@@ -13,7 +16,10 @@ export interface Scheme {
   readonly open?: (password: string) => Uint8Array;
 }
 
-/** Deno takes every PBES2 to be made with SHA-256 or more; keys of OpenSSL before 1.1 are made with SHA-1 (RFC 8018, appendix A.2). */
+/**
+ * Deno takes every PBES2 to be made with SHA-256 or more; keys of OpenSSL before 1.1 are made with
+ * SHA-1 (RFC 8018, appendix A.2).
+ */
 const DIGESTS: ReadonlyMap<string, string> = new Map([
   ["", "sha1"],
   ["1.2.840.113549.2.7", "sha1"],

@@ -30,7 +30,10 @@ export interface Contents {
 
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
-/** Reads PEM (RFC 7468, and the looser forms that programs write) and DER. Never throws: what is no block is no block. */
+/**
+ * Reads PEM (RFC 7468, and the looser forms that programs write) and DER. Never throws: what is no
+ * block is no block.
+ */
 export function readContents(file: Uint8Array): Contents {
   if (file[0] === SEQUENCE && !isText(file)) return readDer(file);
   if (JAVA_MAGIC.some((magic) => magic.every((byte, at) => file[at] === byte))) {
@@ -125,7 +128,10 @@ export function toPem(label: string, bytes: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${base64.replace(/(.{64})(?=.)/g, "$1\n")}\n-----END ${label}-----\n`;
 }
 
-/** The first element: behind a certificate that OpenSSL trusts stands what it is trusted for. Null where the bytes are no DER. */
+/**
+ * The first element: behind a certificate that OpenSSL trusts stands what it is trusted for. Null
+ * where the bytes are no DER.
+ */
 export function firstOf(bytes: Uint8Array): { readonly first: Uint8Array; readonly rest: Uint8Array } | null {
   try {
     const { whole } = firstElement(bytes);

@@ -96,7 +96,10 @@ function isUnknown(error: unknown): boolean {
   return code === "ERR_OSSL_EVP_UNSUPPORTED" || /unsupported|unknown/i.test(message);
 }
 
-/** The key as every client takes it, where TLS can do something with its kind. `bytes`: what it is read from, where that is known. */
+/**
+ * The key as every client takes it, where TLS can do something with its kind. `bytes`: what it is
+ * read from, where that is known.
+ */
 function usable(read: () => KeyObject, bytes: Uint8Array | null, wasEncrypted: boolean): ReadKey {
   try {
     const key = read();
@@ -119,8 +122,8 @@ const OTHER_CURVE =
   "its key is on another curve than P-256, P-384 and P-521, or describes the curve in full, which TLS does not take";
 
 /**
- * What TLS 1.3 or the runtime's TLS library makes nothing of: they would send no certificate without a word, or fail at each
- * connection.
+ * What TLS 1.3 or the runtime's TLS library makes nothing of: they would send no certificate
+ * without a word, or fail at each connection.
  */
 function unusableKind(key: KeyObject): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
@@ -143,7 +146,10 @@ function unusableKind(key: KeyObject): string | null {
   }
 }
 
-/** The curve's object identifier in PKCS#8 or SEC 1; empty where it is described in full; null where it is no elliptic curve. */
+/**
+ * The curve's object identifier in PKCS#8 or SEC 1; empty where it is described in full; null where
+ * it is no elliptic curve.
+ */
 function curveOf(bytes: Uint8Array): string | null {
   const [outer] = elementsWithin(bytes);
   const inner = elementsWithin(outer?.content ?? new Uint8Array());

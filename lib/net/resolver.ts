@@ -10,8 +10,9 @@ import { isResourceExhausted } from "./exhausted_resource.ts";
 /** Addresses of names, asked for anew every time. */
 export interface Resolver {
   /**
-   * All addresses of a name, in the order in which to try them, or why there are none. Rejects with `signal`'s reason when it aborts,
-   * and with the system's error where this machine lacks what asking takes.
+   * All addresses of a name, in the order in which to try them, or why there are none. Rejects with
+   * `signal`'s reason when it aborts, and with the system's error where this machine lacks what
+   * asking takes.
    */
   resolve(name: string, signal: AbortSignal): Promise<readonly LookupAddress[] | NoAddress>;
 }
@@ -35,14 +36,17 @@ export interface ResolverOptions {
 }
 
 /**
- * Resolves names as the system does, but without its `getaddrinfo`, which occupies a thread for as long as a lookup takes: Node has
- * two for that (half of UV_THREADPOOL_SIZE, which is fixed before a program starts), and two names whose servers do not answer
- * keep all others waiting. It cannot be called off either. So this goes the way that Go's resolver goes: it reads /etc/hosts and
- * /etc/resolv.conf (name servers, search domains, ndots, timeout, attempts) and asks the servers itself, over sockets, of which there
- * can be any number. What it does not know of is the system's again: where nsswitch.conf or resolv.conf say what is not understood
- * here, and where there is no resolv.conf, as on Windows, or it is not what counts, as on macOS; and, for names that neither
- * files nor DNS know, where nsswitch.conf names further sources (mDNS, LDAP). Nothing is cached: the time that a visitor would wait
- * is what is measured. (c-ares, which Node has built in, knows no search domains, and what Deno has in its place retries otherwise.)
+ * Resolves names as the system does, but without its `getaddrinfo`, which occupies a thread for as
+ * long as a lookup takes: Node has two for that (half of UV_THREADPOOL_SIZE, which is fixed before
+ * a program starts), and two names whose servers do not answer keep all others waiting. It cannot
+ * be called off either. So this goes the way that Go's resolver goes: it reads /etc/hosts and
+ * /etc/resolv.conf (name servers, search domains, ndots, timeout, attempts) and asks the servers
+ * itself, over sockets, of which there can be any number. What it does not know of is the system's
+ * again: where nsswitch.conf or resolv.conf say what is not understood here, and where there is no
+ * resolv.conf, as on Windows, or it is not what counts, as on macOS; and, for names that neither
+ * files nor DNS know, where nsswitch.conf names further sources (mDNS, LDAP). Nothing is cached:
+ * the time that a visitor would wait is what is measured. (c-ares, which Node has built in, knows
+ * no search domains, and what Deno has in its place retries otherwise.)
  */
 export function systemResolver(options: ResolverOptions = {}): Resolver {
   const hosts = new WatchedFile(options.hosts ?? "/etc/hosts", parseHostsTable);
@@ -105,8 +109,9 @@ const FRESH = 30_000;
 const GLOBAL = /^[23]/;
 
 /**
- * Which family goes first: IPv6 where this machine has a global address of its own, else IPv4 (RFC 6724, section 6, rules 2 and 5,
- * for what they come to): without one, every first attempt would fail, or wait for Happy Eyeballs.
+ * Which family goes first: IPv6 where this machine has a global address of its own, else IPv4 (RFC
+ * 6724, section 6, rules 2 and 5, for what they come to): without one, every first attempt would
+ * fail, or wait for Happy Eyeballs.
  */
 class Preference {
   #isV6 = true;

@@ -5,8 +5,9 @@ import { type Contents, readContents } from "./pem.ts";
 import { isKey, readKey } from "./private_key.ts";
 
 /**
- * What TLS needs beside the system's own authorities, as PEM texts in one form, whatever the files' was: certificates, each
- * once, and unencrypted PKCS#8. Empty: the system's authorities, no client certificate.
+ * What TLS needs beside the system's own authorities, as PEM texts in one form, whatever the files'
+ * was: certificates, each once, and unencrypted PKCS#8. Empty: the system's authorities, no client
+ * certificate.
  */
 export interface KeyMaterial {
   /** One or more authorities to trust, instead of the system's. */
@@ -54,9 +55,10 @@ interface Source extends Contents {
 }
 
 /**
- * Reads files with keys and certificates and checks them: readable, of the right kind, in date at `now`, and the key fits the
- * certificate. Gives every problem at once, each with its file and what to do about it. A certificate that is no good beside
- * others that are is left out with a warning; not so the client's own.
+ * Reads files with keys and certificates and checks them: readable, of the right kind, in date at
+ * `now`, and the key fits the certificate. Gives every problem at once, each with its file and what
+ * to do about it. A certificate that is no good beside others that are is left out with a warning;
+ * not so the client's own.
  */
 export async function loadKeyMaterial(
   files: KeyFiles,
@@ -119,8 +121,9 @@ function firstExpiry(certificates: readonly Certificate[]): Date | null {
 }
 
 /**
- * The authorities to trust. Those that are not valid yet are kept, since they may be in time; an expired one never is again,
- * and Deno, which does not look at the dates of what it trusts, would go on with it.
+ * The authorities to trust. Those that are not valid yet are kept, since they may be in time; an
+ * expired one never is again, and Deno, which does not look at the dates of what it trusts, would
+ * go on with it.
  */
 function readAuthorities(source: Source, notes: Notes): readonly Certificate[] {
   const { certificates, damaged } = certificatesOf(source, notes);

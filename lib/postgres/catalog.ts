@@ -10,8 +10,8 @@ const BENEATH = `select h.inhrelid::int8::text as oid from pg_inherits h where h
   where w.ev_class = any($1::oid[]) and w.rulename = '_RETURN'`;
 
 /**
- * The oids of a table and of all that a step leads to, as an array's text. Not by a recursive query: the planner takes its
- * cost for so high that it compiles the query, which takes seconds.
+ * The oids of a table and of all that a step leads to, as an array's text. Not by a recursive
+ * query: the planner takes its cost for so high that it compiles the query, which takes seconds.
  */
 async function reach(database: Database, table: string, step: string): Promise<string> {
   let level = await database.query<{ oid: string }>(
@@ -60,7 +60,10 @@ export interface ColumnFacts {
   readonly writable: boolean;
 }
 
-/** True where the column `x` (of pg_attribute) refuses null by itself, its type aside. No `exists`: that would read all constraints. */
+/**
+ * True where the column `x` (of pg_attribute) refuses null by itself, its type aside. No `exists`:
+ * that would read all constraints.
+ */
 const refusesNull = (x: string) =>
   `(${x}.attnotnull or coalesce((select bool_or(pg_get_expr(k.conbin, k.conrelid) = format('(%I IS NOT NULL)', ${x}.attname))
       from pg_constraint k where k.conrelid = ${x}.attrelid and k.contype = 'c' and k.conkey = array[${x}.attnum]), false))`;
@@ -70,7 +73,10 @@ const DOMAIN_REFUSES_NULL =
   `(t.typnotnull or coalesce((select bool_or(pg_get_constraintdef(k.oid) ~ '^CHECK \\(\\(VALUE IS NOT NULL\\)\\)')
       from pg_constraint k where k.contypid = t.oid), false))`;
 
-/** The columns of a table. A column of a view has the default and the refusals of the column under it that has its name. */
+/**
+ * The columns of a table. A column of a view has the default and the refusals of the column under
+ * it that has its name.
+ */
 export async function readColumns(database: Database, main: string): Promise<ColumnFacts[]> {
   return await database.query<ColumnFacts>(
     `with below as materialized (
@@ -127,7 +133,10 @@ export function indexName(schema: string, name: string): string {
   return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
 }
 
-/** The indexes of a table and of all that stands beneath it: parts, chunks and indexes may be younger than the last look. */
+/**
+ * The indexes of a table and of all that stands beneath it: parts, chunks and indexes may be
+ * younger than the last look.
+ */
 export async function readRepeatIndexes(database: Database, main: string): Promise<RepeatIndexes> {
   const rows = await database.query<IndexRow>(
     `select format('%I.%I', n.nspname, c.relname) as holder, s.nspname::text as schema, x.relname::text as name,

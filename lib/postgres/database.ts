@@ -18,7 +18,10 @@ export class SetupError extends Error {
   override name = "SetupError";
 }
 
-/** What a failure calls for: waiting or a person. Whether a row is at fault no code tells: the store tries (promises.md). */
+/**
+ * What a failure calls for: waiting or a person. Whether a row is at fault no code tells: the store
+ * tries (promises.md).
+ */
 export type Remedy = "wait" | "setup";
 
 /** What PostgreSQL says of a failed statement, in one form for every client. */
@@ -40,13 +43,15 @@ const SQLSTATE = /^[0-9A-Z]{5}$/;
 const NO_SQLSTATE = "XX000";
 
 /**
- * Reads the error of a client: postgres.js says `constraint_name` where PGlite says `constraint`. Null: not the server's.
- * Any field but message and severity may be missing, also where PostgreSQL always has it: poolers and kindred servers leave out many.
+ * Reads the error of a client: postgres.js says `constraint_name` where PGlite says `constraint`.
+ * Null: not the server's. Any field but message and severity may be missing, also where PostgreSQL
+ * always has it: poolers and kindred servers leave out many.
  */
 export function sqlFailure(error: unknown): SqlFailure | null {
   if (!(error instanceof Error)) return null;
   const fields = error as unknown as Record<string, unknown>;
-  // System calls have names such as EPERM; only an error of the server has a severity too. PgBouncer gives the local one alone.
+  // System calls have names such as EPERM; only an error of the server has a severity too.
+  // PgBouncer gives the local one alone.
   if ((fields.severity ?? fields.severity_local) === undefined) return null;
   const field = (...names: string[]) => {
     const value = names.map((name) => fields[name]).find((value) => typeof value === "string");
@@ -154,7 +159,10 @@ function adviceFor(failure: SqlFailure): string | undefined {
   return ADVICE.find(([prefix]) => failure.code.startsWith(prefix))?.[1];
 }
 
-/** One plain line for a person: what failed and, where that is known, which setting mends it; statements to run follow it. */
+/**
+ * One plain line for a person: what failed and, where that is known, which setting mends it;
+ * statements to run follow it.
+ */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // The statements to run stand on lines of their own.

@@ -14,7 +14,10 @@ export interface DatabasePlan {
   readonly description: string;
   /** The certificates to trust; null: they do not change. */
   readonly certificateStore: CertificateStore | null;
-  /** A server is connected to with the first statement; an embedded database answers the queries of other programs, too. */
+  /**
+   * A server is connected to with the first statement; an embedded database answers the queries of
+   * other programs, too.
+   */
   open(service: QueryService): Promise<Database>;
 }
 

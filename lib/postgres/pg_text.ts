@@ -5,9 +5,10 @@ const NEEDS_ESCAPE = /["\\]/;
 const ESCAPED = /["\\]/g;
 
 /**
- * The values as PostgreSQL writes an array, for a parameter of an array's type (`$1::float8[]`). Cheaper by half than what the
- * clients make of an array, and the same for each of them: what is a text already they pass on as it is.
- * Numbers must be finite; texts must hold no U+0000, which PostgreSQL refuses.
+ * The values as PostgreSQL writes an array, for a parameter of an array's type (`$1::float8[]`).
+ * Cheaper by half than what the clients make of an array, and the same for each of them: what is a
+ * text already they pass on as it is. Numbers must be finite; texts must hold no U+0000, which
+ * PostgreSQL refuses.
  */
 export function arrayText(values: readonly ArrayElement[]): string {
   return `{${elements(values)}}`;
@@ -15,7 +16,8 @@ export function arrayText(values: readonly ArrayElement[]): string {
 
 /** The inside of `arrayText`, for arrays that are put together of several pieces. */
 export function elements(values: readonly ArrayElement[]): string {
-  // Without escapes JSON is what PostgreSQL reads too, and the runtime writes it several times faster than a loop here would.
+  // Without escapes JSON is what PostgreSQL reads too, and the runtime writes it several times
+  // faster than a loop here would.
   const json = JSON.stringify(values);
   return json.includes("\\") ? values.map(element).join(",") : json.slice(1, -1);
 }

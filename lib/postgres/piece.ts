@@ -15,7 +15,10 @@ export interface Entry {
   readonly content: Metric | Rejection;
 }
 
-/** The stretch of a partition that a batch covers, `next` excluded. `start` is the offset asked for, not the first message's. */
+/**
+ * The stretch of a partition that a batch covers, `next` excluded. `start` is the offset asked for,
+ * not the first message's.
+ */
 export interface OffsetRange {
   readonly start: number;
   readonly next: number;
@@ -23,7 +26,10 @@ export interface OffsetRange {
 
 export type OffsetRanges = ReadonlyMap<number, OffsetRange>;
 
-/** What goes to the database in one statement: messages in the order they arrived in, and how far each partition gets. */
+/**
+ * What goes to the database in one statement: messages in the order they arrived in, and how far
+ * each partition gets.
+ */
 export interface Piece {
   readonly spans: OffsetRanges;
   readonly entries: readonly Entry[];

@@ -25,9 +25,10 @@ export interface AskOptions {
 }
 
 /**
- * Runs the statements of a text, which only read, on the embedded database in `directory`, and hands over what they give: asks
- * the program that holds the folder or, where none does, the database itself. Rejects with a `QueryError` in words for a
- * person where the query is at fault, or was ended.
+ * Runs the statements of a text, which only read, on the embedded database in `directory`, and
+ * hands over what they give: asks the program that holds the folder or, where none does, the
+ * database itself. Rejects with a `QueryError` in words for a person where the query is at fault,
+ * or was ended.
  */
 export async function askEmbedded(directory: string, sql: string, options: AskOptions): Promise<void> {
   const { signal, onWait, handOver } = options;

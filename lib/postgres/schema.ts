@@ -81,8 +81,9 @@ export function creation(table: TableName): Readonly<Record<"schema" | keyof Quo
 }
 
 /**
- * The index that serves "this address, newest first", and recognises a metric that was sent twice. Not by `if not exists`:
- * that asks for the name, which the index of a table that was renamed keeps.
+ * The index that serves "this address, newest first", and recognises a metric that was sent twice.
+ * Not by `if not exists`: that asks for the name, which the index of a table that was renamed
+ * keeps.
  */
 function indexSql(main: string, name: string): string {
   const definition = `on ${main} (address, checked_at desc, check_id)`;

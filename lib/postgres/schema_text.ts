@@ -3,7 +3,10 @@ import { METRIC_FIELDS } from "../metric.ts";
 import { creation, grants, quoteTables } from "./schema.ts";
 import { viewName, VIEWS, viewSql } from "./views.ts";
 
-/** What `--print-schema` prints: the SQL that creates tables and views, and as comments the grants for a role that may not, and how to part the table by month. */
+/**
+ * What `--print-schema` prints: the SQL that creates tables and views, and as comments the grants
+ * for a role that may not, and how to part the table by month.
+ */
 export function schemaSql(table: TableName): string {
   const { schema, main, offsets, rejected } = creation(table);
   const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS));

@@ -1,7 +1,10 @@
 /** Statements in a row that must pass before a larger one is tried, and the most that are asked for. */
 const FEWEST_PASSES = 8;
 const MOST_PASSES = 1024;
-/** A statement that was ended sooner (seconds) was cancelled by somebody: its time says nothing of how long another may take. */
+/**
+ * A statement that was ended sooner (seconds) was cancelled by somebody: its time says nothing of
+ * how long another may take.
+ */
 const SHORTEST_DEADLINE = 1;
 
 /**
@@ -37,7 +40,10 @@ export class StatementSize {
     this.#limit = seconds;
   }
 
-  /** A statement with so many messages passed in so many seconds. True where statements are as large as they may be again. */
+  /**
+   * A statement with so many messages passed in so many seconds. True where statements are as large
+   * as they may be again.
+   */
   passed(messages: number, seconds: number): boolean {
     if (this.#now === this.#most && !this.#isTrial) return false;
     // One that is far from full says little of those that are.

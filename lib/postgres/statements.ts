@@ -23,9 +23,10 @@ export function knownSql({ offsets }: Tables): string {
 const FIRST_CLAIM_LOCK = 7_236_401_599;
 
 /**
- * A script that gives all partitions of a topic their first marks, at once, unless a topic of this name has a mark. The lock
- * makes the look and the marks one step: of two consumers that begin together the first decides, for all partitions.
- * On the disk at once: marks that a crash took back would be made anew, further on, and what lies between would be lost.
+ * A script that gives all partitions of a topic their first marks, at once, unless a topic of this
+ * name has a mark. The lock makes the look and the marks one step: of two consumers that begin
+ * together the first decides, for all partitions. On the disk at once: marks that a crash took back
+ * would be made anew, further on, and what lies between would be lost.
  */
 export function firstClaimScript({ offsets }: Tables, source: Source, starts: ReadonlyMap<number, number>): string {
   const [id, topic] = [quoteLiteral(source.topicId), quoteLiteral(source.topic)];
@@ -47,10 +48,11 @@ where topic_id = $1::text and partition = any($2::int[])`;
 const FIRST_FIELD = 13;
 
 /**
- * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time (exactly-once.md, which
- * also lists the variants that broke: change it only with the test that interleaves two waiting writers).
- * $1 topic id, $2–$4 spans (partition, start, next), $5 topic, $6–$10 rejected messages (partition, offset, key, value, reason),
- * $11–$12 metrics (partition, offset), then one for each column of the table; all but the topic's are arrays as text.
+ * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time
+ * (exactly-once.md, which also lists the variants that broke: change it only with the test that
+ * interleaves two waiting writers). $1 topic id, $2–$4 spans (partition, start, next), $5 topic,
+ * $6–$10 rejected messages (partition, offset, key, value, reason), $11–$12 metrics (partition,
+ * offset), then one for each column of the table; all but the topic's are arrays as text.
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, where an index of it tells.
  * The text is ASCII but for names and defaults of the database's own: an encoding may lack any other character.
  */
@@ -118,8 +120,8 @@ where topic_id = $1::text and partition = $2::text::int and "offset" = $3::text:
 }
 
 /**
- * Deletes the marks of topic $1. The commit waits for the disk, and so for all that was written before it: what came through
- * standard input cannot be read again.
+ * Deletes the marks of topic $1. The commit waits for the disk, and so for all that was written
+ * before it: what came through standard input cannot be read again.
  */
 export function forgetSql({ offsets }: Tables): string {
   return `delete from ${offsets}

@@ -65,14 +65,17 @@ const LOOK_INTERVAL = 60_000;
 const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {} };
 
 /**
- * A table of metrics, the marks that tell how far each topic partition is stored in it, and the messages that could not be
- * rows. Retries nothing: after a failure for which `remedyFor` says "wait", the same call may be repeated, and stores
- * nothing twice.
+ * A table of metrics, the marks that tell how far each topic partition is stored in it, and the
+ * messages that could not be rows. Retries nothing: after a failure for which `remedyFor` says
+ * "wait", the same call may be repeated, and stores nothing twice.
  */
 export class Store {
   readonly #database: Database;
   #tables: Tables;
-  /** Indexes and columns that were looked up during the flush under way, and that its rows are refused by all the same. */
+  /**
+   * Indexes and columns that were looked up during the flush under way, and that its rows are
+   * refused by all the same.
+   */
   readonly #strangers = new Set<string>();
   /** When a column that refused null was last looked up, by `performance.now()`. */
   readonly #looked = new Map<string, number>();
@@ -92,8 +95,8 @@ export class Store {
   }
 
   /**
-   * Creates what is missing of the tables and looks at what is there. Throws `SetupError`, with the statements to run, where
-   * the role may not create them or the table cannot take metrics.
+   * Creates what is missing of the tables and looks at what is there. Throws `SetupError`, with the
+   * statements to run, where the role may not create them or the table cannot take metrics.
    */
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
     return new Store(database, await prepareTables(database, table), options);
@@ -126,8 +129,9 @@ export class Store {
   }
 
   /**
-   * Gives the partitions in `starts`, which are to be all that the topic has, their first marks; does nothing where a topic of
-   * this name has a mark. Of several that do so at the same time one decides for all partitions.
+   * Gives the partitions in `starts`, which are to be all that the topic has, their first marks;
+   * does nothing where a topic of this name has a mark. Of several that do so at the same time one
+   * decides for all partitions.
    */
   async claimFirst(source: Source, starts: ReadonlyMap<number, number>): Promise<void> {
     if (starts.size > 0) await this.#database.script(firstClaimScript(this.#tables, source, starts));
@@ -139,10 +143,11 @@ export class Store {
   }
 
   /**
-   * Stores messages, given in the order they arrived in, and moves the marks of their partitions. What is below a mark is
-   * left out. A message that the database refuses goes to the rejected, the others are stored; where it would refuse any,
-   * that is a `SetupError`, and none is rejected. Takes one statement for each `batchSize` messages.
-   * "reopen" where a mark is missing or stands before a span: nothing of that partition is stored then.
+   * Stores messages, given in the order they arrived in, and moves the marks of their partitions.
+   * What is below a mark is left out. A message that the database refuses goes to the rejected, the
+   * others are stored; where it would refuse any, that is a `SetupError`, and none is rejected.
+   * Takes one statement for each `batchSize` messages. "reopen" where a mark is missing or stands
+   * before a span: nothing of that partition is stored then.
    */
   async flush(source: Source, spans: ReadonlyMap<number, OffsetRange>, entries: readonly Entry[]): Promise<Outcome> {
     return await this.flushSheets(source, spans, [this.sheet(entries)]);
@@ -236,8 +241,9 @@ export class Store {
   }
 
   /**
-   * Halves until the message at fault is alone: about 2·log2(n) statements for each, and its neighbours are stored. It may
-   * be the table that is at fault: so what is refused is held back, and rejected by the statement that stores the next row.
+   * Halves until the message at fault is alone: about 2·log2(n) statements for each, and its
+   * neighbours are stored. It may be the table that is at fault: so what is refused is held back,
+   * and rejected by the statement that stores the next row.
    */
   async #search(source: Source, piece: Piece, state: Search): Promise<Outcome> {
     const portion = this.#toPortion(join(state.held, piece));
@@ -266,7 +272,10 @@ export class Store {
     return "stored";
   }
 
-  /** Stores nothing for a metric that is here already: where a trigger or a part says so, the statement cannot leave it out. */
+  /**
+   * Stores nothing for a metric that is here already: where a trigger or a part says so, the
+   * statement cannot leave it out.
+   */
   async #passRepeat(source: Source, { spans }: Piece, state: Search): Promise<Outcome> {
     const passed = { spans, entries: [] };
     const isHeld = state.held !== NOTHING;
@@ -327,7 +336,10 @@ export class Store {
     return { spans, parts: [toPage(entries, this.#tables)] };
   }
 
-  /** One statement, and again where it finds metrics that were sent twice, or a table that has changed. Remembers how large a statement may be. */
+  /**
+   * One statement, and again where it finds metrics that were sent twice, or a table that has
+   * changed. Remembers how large a statement may be.
+   */
   async #run(source: Source, portion: Portion<BatchSlice>): Promise<Outcome> {
     const began = performance.now();
     const seconds = () => (performance.now() - began) / 1000;
@@ -395,8 +407,8 @@ export class Store {
   }
 
   /**
-   * True where the same batch may pass once its repeats are left out. An index that is not known may be younger than this
-   * store, or have another name by now: it is looked up once a flush.
+   * True where the same batch may pass once its repeats are left out. An index that is not known
+   * may be younger than this store, or have another name by now: it is looked up once a flush.
    */
   async #mayPass(error: unknown, skipRepeats: boolean): Promise<boolean> {
     if (skipRepeats && this.#tables.infersRepeats && sqlFailure(error)?.code === INDEX_GONE) {
@@ -418,7 +430,10 @@ export class Store {
     return !skipRepeats || before.infersRepeats !== this.#tables.infersRepeats;
   }
 
-  /** True where a value stands for null in a column that was not known to refuse null, or without a default, until now. */
+  /**
+   * True where a value stands for null in a column that was not known to refuse null, or without a
+   * default, until now.
+   */
   async #hasNewDefault(error: unknown): Promise<boolean> {
     const failure = sqlFailure(error);
     if (failure?.code !== "23502" || this.#isUnwrittenColumn(error)) return false;

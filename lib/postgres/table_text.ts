@@ -3,14 +3,18 @@ import { printableInLine, printableJson } from "../config/printable.ts";
 /** A row of a query: values by the names of its columns, as the database's client gives them. */
 export type Row = object;
 
-/** Rows as JSON documents, one a line. Times are ISO 8601, bytes as PostgreSQL writes them, whole numbers of any size exact. */
+/**
+ * Rows as JSON documents, one a line. Times are ISO 8601, bytes as PostgreSQL writes them, whole
+ * numbers of any size exact.
+ */
 export function jsonLines(rows: readonly Row[]): string {
   return rows.map((row) => `${printableJson(JSON.stringify(row, jsonValue))}\n`).join("");
 }
 
 /**
- * For `JSON.stringify`: bytes as PostgreSQL writes them, whole numbers of any size. Node's own bytes have a `toJSON`, whose result
- * is what JSON.stringify gives here: the holder has the value itself.
+ * For `JSON.stringify`: bytes as PostgreSQL writes them, whole numbers of any size. Node's own
+ * bytes have a `toJSON`, whose result is what JSON.stringify gives here: the holder has the value
+ * itself.
  */
 export function jsonValue(this: Readonly<Record<string, unknown>>, key: string, value: unknown): unknown {
   const original = this[key];

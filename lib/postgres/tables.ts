@@ -29,7 +29,10 @@ export interface Tables extends QuotedTables {
   readonly infersRepeats: boolean;
   /** True where the database takes every text. */
   readonly isUnicode: boolean;
-  /** One line for each thing that a person should know of: what was created, what is left alone, what breaks the promise. */
+  /**
+   * One line for each thing that a person should know of: what was created, what is left alone,
+   * what breaks the promise.
+   */
   readonly warnings: readonly string[];
 }
 
@@ -43,8 +46,9 @@ export interface ColumnDefault {
 const CREATION_LOCK = 7_236_401_598;
 
 /**
- * Creates what is missing of the table and its companions, and with a new table its views, and looks at what is there. Any number of consumers may do so at
- * once. Throws `SetupError` with the statements to run where the role may not, or where the table cannot take metrics.
+ * Creates what is missing of the table and its companions, and with a new table its views, and
+ * looks at what is there. Any number of consumers may do so at once. Throws `SetupError` with the
+ * statements to run where the role may not, or where the table cannot take metrics.
  */
 export async function prepareTables(database: Database, table: TableName): Promise<Tables> {
   const role = await currentRole(database);

@@ -72,8 +72,9 @@ async function holdsRows(database: Database, { main }: Tables): Promise<boolean>
 }
 
 /**
- * True where the server carries out the statement, which is undone in any case. The statements of a script are one transaction,
- * and the last one fails on purpose: no connection can break in between and leave the trial behind.
+ * True where the server carries out the statement, which is undone in any case. The statements of a
+ * script are one transaction, and the last one fails on purpose: no connection can break in between
+ * and leave the trial behind.
  */
 async function passes(database: Database, statement: string): Promise<boolean> {
   const end = `host-checker undoes a trial (${randomUUID()})`;
@@ -86,7 +87,10 @@ async function passes(database: Database, statement: string): Promise<boolean> {
   throw new TypeError("A trial that had to fail did not");
 }
 
-/** True where the server has looked at a statement and does not carry it out, for a reason that waiting does not mend. */
+/**
+ * True where the server has looked at a statement and does not carry it out, for a reason that
+ * waiting does not mend.
+ */
 export function isRefusal(error: unknown): boolean {
   return sqlFailure(error) !== null && classifyError(error) !== "wait";
 }

@@ -13,7 +13,10 @@ export function viewName({ schema, name }: TableName, view: View): string {
   return `${schema === null ? "" : `${quoteIdentifier(schema)}.`}${quoteIdentifier(`${name}_${view}`)}`;
 }
 
-/** The statement that makes a view over the columns that the table has: those every table has, `checked_at`, and any others. */
+/**
+ * The statement that makes a view over the columns that the table has: those every table has,
+ * `checked_at`, and any others.
+ */
 export function viewSql(table: TableName, view: View, columns: readonly (keyof Metric)[]): string {
   const facts = new Facts(quoteTables(table).main, new Set(columns));
   return `create or replace view ${viewName(table, view)} as\n${DEFINITIONS[view](facts)}`;
@@ -52,7 +55,8 @@ class Facts {
 
 // New columns come last: PostgreSQL then replaces a view of an earlier version.
 const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
-  // Goes from address to address through the index, and takes the first row of each: reading every row would take seconds.
+  // Goes from address to address through the index, and takes the first row of each: reading every
+  // row would take seconds.
   now: (t) =>
     `with recursive addresses as (
   (select address from ${t.main} order by address limit 1)
@@ -92,8 +96,9 @@ select address, min(checked_at) as started_at,
   (array_agg(reason order by checked_at))[1] as reason
 from checks where not up group by address, recoveries`,
 
-  // Days are UTC's. An outage is counted to the day's last check: of what comes later, the next day tells. Latencies are those
-  // of checks that got an answer. Everything is shared out by address and day, so that a condition on them reaches the table.
+  // Days are UTC's. An outage is counted to the day's last check: of what comes later, the next day
+  // tells. Latencies are those of checks that got an answer. Everything is shared out by address
+  // and day, so that a condition on them reaches the table.
   uptime: (t) =>
     `with checks as (
   select address, (checked_at at time zone 'UTC')::date as day, checked_at, status_code, latency, ${t.up} as up,

@@ -45,7 +45,10 @@ await runProgram("producer", readProducerSettings, async (settings, program) => 
   return 0;
 });
 
-/** Checks hosts and delivers the metrics, until a signal comes or, with --once, every host is checked. Gives the exit code. */
+/**
+ * Checks hosts and delivers the metrics, until a signal comes or, with --once, every host is
+ * checked. Gives the exit code.
+ */
 async function produce(
   settings: ProducerSettings,
   reading: HostsReading,

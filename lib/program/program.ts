@@ -17,7 +17,10 @@ export interface Program {
   afterStop(seconds: number): AbortSignal;
   /** Calls `listener` at every SIGHUP, which without one ends the program. */
   onHangUp(listener: () => void): void;
-  /** Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where nobody reads any more. */
+  /**
+   * Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where
+   * nobody reads any more.
+   */
   print(text: string): Promise<void>;
   /** Writes to standard error without time and level, what is wrong with what a person asked for. */
   complain(text: string): void;
@@ -32,9 +35,10 @@ export class OutputClosed extends Error {
 export type ReadSettings<S> = (args: readonly string[], environment: Environment) => Parsed<S>;
 
 /**
- * Runs a program and ends the process: with the exit code that `main` gives, with 2 where the settings are wrong, with 1
- * where it fails, which `explain` puts into words. The first SIGINT or SIGTERM aborts `stop`; a second one exits at once,
- * and so does a start that hangs, some seconds later.
+ * Runs a program and ends the process: with the exit code that `main` gives, with 2 where the
+ * settings are wrong, with 1 where it fails, which `explain` puts into words. The first SIGINT or
+ * SIGTERM aborts `stop`; a second one exits at once, and so does a start that hangs, some seconds
+ * later.
  */
 export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   name: ProgramName,

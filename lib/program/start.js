@@ -37,8 +37,9 @@ export function requireRuntime(hint = "") {
 }
 
 /**
- * Runs what `load` imports. Ends the process with 2 and one line where the runtime is too old for it, or where a package is not
- * installed. What is imported statically is linked before anything can be said, so it must come by `load`.
+ * Runs what `load` imports. Ends the process with 2 and one line where the runtime is too old for
+ * it, or where a package is not installed. What is imported statically is linked before anything
+ * can be said, so it must come by `load`.
  *
  * @param {() => Promise<unknown>} load
  * @returns {Promise<void>}

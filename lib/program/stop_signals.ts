@@ -1,6 +1,9 @@
 import process from "node:process";
 
-/** Milliseconds in which a signal that comes again is the same one: npm passes on the Ctrl-C that the terminal sends to both. */
+/**
+ * Milliseconds in which a signal that comes again is the same one: npm passes on the Ctrl-C that
+ * the terminal sends to both.
+ */
 const ECHO = 500;
 
 /** Calls `listener` at every SIGINT and SIGTERM, once where npm passes it on too. */

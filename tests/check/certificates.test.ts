@@ -23,7 +23,8 @@ import { skipped } from "../support/kafka.ts";
 import { COMMANDS, runScript, trusting } from "../support/runtimes.ts";
 import { answer, openSite } from "../support/site.ts";
 
-// Certificates that OpenSSL's commands make for nobody. Most of them were found by `npm run test:fuzz -- --only servers`.
+// Certificates that OpenSSL's commands make for nobody. Most of them were found by `npm run
+// test:fuzz -- --only servers`.
 
 const DAY = 86_400_000;
 const now = Math.floor(Date.now() / DAY) * DAY;

@@ -461,7 +461,10 @@ describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) =
   });
 });
 
-/** What comes of servers that send too much of TLS; of those that end a handshake of their own accord, each runtime has its words. */
+/**
+ * What comes of servers that send too much of TLS; of those that end a handshake of their own
+ * accord, each runtime has its words.
+ */
 const EXCESSES = {
   "tls-endless-handshake": {
     node: "the server's TLS handshake is longer than 80 KiB",

@@ -10,7 +10,10 @@ import { formatTable, jsonLines } from "../../lib/postgres/table_text.ts";
 import { run, RUNTIMES } from "../support/programs.ts";
 import { openSite } from "../support/site.ts";
 
-/** What a terminal obeys: it clears the screen, goes back in the line, writes a title, turns the text around, ends the line. */
+/**
+ * What a terminal obeys: it clears the screen, goes back in the line, writes a title, turns the
+ * text around, ends the line.
+ */
 const HOSTILE = "a\x1b[2J\rb\x9b31mc\x07d\x7fe\u202ef\u2066g\u2069h\u2028i\u200ej\0k\x1b]0;title\x07";
 const ENTRY = { time: new Date(), level: "WARN", program: "producer", message: HOSTILE } as const;
 /** None of it is left. */

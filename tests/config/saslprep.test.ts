@@ -8,7 +8,8 @@ import { PASSWORDS } from "../support/passwords.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { COMMANDS, runScript } from "../support/runtimes.ts";
 
-// The same password, typed or kept in another way, must open a server: PostgreSQL's own code is what SASLprep is compared with.
+// The same password, typed or kept in another way, must open a server: PostgreSQL's own code is
+// what SASLprep is compared with.
 
 describe("saslPrep", () => {
   // RFC 4013, section 3.

@@ -57,7 +57,10 @@ function closedSpool(size: number, topic = "t"): { directory: string; path: stri
   return made;
 }
 
-/** A spool as a kill leaves it: metrics 0 to `early` in the file, the others up to `size` in its journal, in three writes. */
+/**
+ * A spool as a kill leaves it: metrics 0 to `early` in the file, the others up to `size` in its
+ * journal, in three writes.
+ */
 function killedSpool(early: number, size: number): { directory: string; path: string } {
   const { path } = closedSpool(early);
   const killed = newFolder();
@@ -71,7 +74,10 @@ function killedSpool(early: number, size: number): { directory: string; path: st
   return killed;
 }
 
-/** Flips a bit of the last character of a text, or of that at `place`, wherever it stands: SQLite leaves older copies in the pages. */
+/**
+ * Flips a bit of the last character of a text, or of that at `place`, wherever it stands: SQLite
+ * leaves older copies in the pages.
+ */
 function flip(path: string, text: string, place = text.length - 1): void {
   const bytes = readFileSync(path);
   let times = 0;

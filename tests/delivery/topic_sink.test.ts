@@ -18,7 +18,8 @@ import type { Metric } from "../../lib/metric.ts";
 import { skipped } from "../support/kafka.ts";
 import { metricWith } from "../support/metrics.ts";
 
-// What becomes of metrics that a topic refuses; the topics here are rules, those of tests/kafka/refused.test.ts are real.
+// What becomes of metrics that a topic refuses; the topics here are rules, those of
+// tests/kafka/refused.test.ts are real.
 
 const never = new AbortController().signal;
 const metricOf = ({ value }: OutgoingMessage) => JSON.parse(value) as Metric;

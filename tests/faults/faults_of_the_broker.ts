@@ -84,8 +84,8 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
       const label = `${LARGE} ${crypto.randomUUID()}`;
       const times = isShort ? 1 : random.between(1, 3);
       const codec = random.pick(["gzip", "lz4", "snappy", "zstd"] as const);
-      // Beyond that the broker of the tests has no room to look at them, in 512 MB of heap. snappy makes 20 bytes one at best,
-      // and a topic takes a megabyte.
+      // Beyond that the broker of the tests has no room to look at them, in 512 MB of heap. snappy
+      // makes 20 bytes one at best, and a topic takes a megabyte.
       const most = codec === "snappy" ? 18 : 40;
       const megabytes = isShort ? Math.min(30, most) : random.between(5, most);
       for (let n = 0; n < times; n++) await topic.sendLarge(`${label} ${n}`, megabytes, codec);

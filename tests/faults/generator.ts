@@ -1,5 +1,5 @@
-// Sends numbered messages at a steady rate, from a given number on. Prints a line before it sends, when it must send again, and
-// when all below a number are confirmed; ends in order at SIGTERM.
+// Sends numbered messages at a steady rate, from a given number on. Prints a line before it sends,
+// when it must send again, and when all below a number are confirmed; ends in order at SIGTERM.
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientChoice } from "../../lib/config/setting_types.ts";
@@ -57,8 +57,9 @@ async function sendAlone(producer: KafkaProducer, message: OutgoingMessage): Pro
 }
 
 /**
- * The same producer, that gives every message the time of now: a broker that starts again forgets producers whose newest message is a
- * day old, by the messages' own times, and takes what one of them sends again for something new.
+ * The same producer, that gives every message the time of now: a broker that starts again forgets
+ * producers whose newest message is a day old, by the messages' own times, and takes what one of
+ * them sends again for something new.
  */
 function nowadays(producer: KafkaProducer): KafkaProducer {
   return {

@@ -58,7 +58,8 @@ export class Ledger {
   async account(made: number): Promise<Account> {
     const lost = await this.missing(0, made);
     const doubled = await this.#doubled(0, made);
-    // Sent twice, a bad message is two messages: it is known by its place. A log that was cut gives a place to another one.
+    // Sent twice, a bad message is two messages: it is known by its place. A log that was cut gives
+    // a place to another one.
     const again = await this.#sql.unsafe<{ n: number }[]>(
       `select min("offset")::int as n from ${this.#rejected} group by topic_id, partition, "offset", value, reason
        having count(*) > 1`,
@@ -110,7 +111,10 @@ export class Ledger {
     return rows.filter(({ n, refused }) => !isLawful(n, refused)).map(({ n }) => n);
   }
 
-  /** Deletes numbers as if they had never been stored. They must be in the log still: one that was cut has lost some for ever. */
+  /**
+   * Deletes numbers as if they had never been stored. They must be in the log still: one that was
+   * cut has lost some for ever.
+   */
   async forget(numbers: readonly number[], sql: postgres.ISql): Promise<void> {
     await sql.unsafe(
       `delete from ${this.#main} where address like 'https://n%' and latency = any(string_to_array($1, ',')::float8[])`,

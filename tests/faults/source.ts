@@ -62,7 +62,10 @@ export class NumberSource implements AsyncDisposable {
     if (!this.#isPaused) this.resume();
   }
 
-  /** Resolves when all that was begun is confirmed, or, where no broker confirms it, given up, and nothing more comes. */
+  /**
+   * Resolves when all that was begun is confirmed, or, where no broker confirms it, given up, and
+   * nothing more comes.
+   */
   async pause(): Promise<void> {
     this.#isPaused = true;
     const child = this.#child;

@@ -24,7 +24,10 @@ const PARTITIONS = 3;
 const MEMBERS = 2;
 /** Megabytes of the disk that the table is on. */
 const DISK = 512;
-/** Milliseconds until everything must be in the table after a fault is healed: several patient waits one after the other. */
+/**
+ * Milliseconds until everything must be in the table after a fault is healed: several patient waits
+ * one after the other.
+ */
 const RECOVERY_LIMIT = 180_000;
 
 /** Settings under which a broker does in seconds what else takes minutes. */

@@ -244,7 +244,10 @@ async function send(socket: Socket, { bytes, cuts }: Made): Promise<void> {
   socket.end();
 }
 
-/** Of a body that breaks off and does not decode either may be said, as docs/checks.md has it: the decoders notice it at other bytes. */
+/**
+ * Of a body that breaks off and does not decode either may be said, as docs/checks.md has it: the
+ * decoders notice it at other bytes.
+ */
 const BROKEN =
   /^connection was closed within the body$|^the body does not decode as |^bad chunk size$|^a chunk does not end/;
 

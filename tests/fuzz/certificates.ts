@@ -183,7 +183,10 @@ interface Pool {
   /** Leaves of the root, and the one of `middle`. */
   readonly leaves: readonly string[];
   readonly far: string;
-  /** All certificates as they look when they were read, that speak for themselves: none of them keeps a handshake from succeeding. */
+  /**
+   * All certificates as they look when they were read, that speak for themselves: none of them
+   * keeps a handshake from succeeding.
+   */
   readonly good: ReadonlySet<string>;
   readonly certificates: readonly string[];
   readonly keys: readonly string[];

@@ -42,8 +42,9 @@ const TABLES = quoteTables(TABLE);
 const MIB = 1024 * 1024;
 
 /**
- * What PostgreSQL itself makes of a document. It cannot say it of some that are fine: `failure` then has the SQLSTATE, and its words.
- * A number beyond float8's is refused there and 0 here, a zone beyond 15:59 is refused there, and so is U+0000 in a field that is none of ours.
+ * What PostgreSQL itself makes of a document. It cannot say it of some that are fine: `failure`
+ * then has the SQLSTATE, and its words. A number beyond float8's is refused there and 0 here, a
+ * zone beyond 15:59 is refused there, and so is U+0000 in a field that is none of ours.
  */
 const READ_FUNCTION = `create or replace function fuzz_read(document text)
 returns table (address text, status_code float8, latency float8, is_valid boolean, scheduled_at timestamptz,

@@ -12,7 +12,10 @@ export interface Rounds {
   isEnough(rounds: number): boolean;
 }
 
-/** Makes rounds of a target until they are enough, and gives their number. Throws a `Finding` that tells how to repeat it. */
+/**
+ * Makes rounds of a target until they are enough, and gives their number. Throws a `Finding` that
+ * tells how to repeat it.
+ */
 export async function fuzz(target: Target, { seed, isEnough }: Rounds): Promise<number> {
   const random = new Random(seed);
   await using open = await target.open(random);

@@ -52,7 +52,10 @@ class Spools implements OpenTarget {
     return Promise.resolve();
   }
 
-  /** Writes a spool, of which `path` is what is found after it was closed, or was killed. Gives all documents, and the ids that wait. */
+  /**
+   * Writes a spool, of which `path` is what is found after it was closed, or was killed. Gives all
+   * documents, and the ids that wait.
+   */
   #write(made: string, path: string): { documents: Map<number, string>; waiting: Set<number> } {
     const random = this.#random;
     const documents = new Map<number, string>();

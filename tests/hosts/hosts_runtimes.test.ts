@@ -68,8 +68,9 @@ const CASES: readonly (readonly [domain: string, taken: Taken])[] = [
   ["a.example/xn--a", ["a.example/xn--a", "https://a.example/xn--a"]],
 ];
 /**
- * What docs/checks.md names: the runtimes' tables are of different versions of Unicode, and Deno is stricter with letters from right to left.
- * What is compared is punycode that stands for nothing, or for scripts of which neither is true.
+ * What docs/checks.md names: the runtimes' tables are of different versions of Unicode, and Deno is
+ * stricter with letters from right to left. What is compared is punycode that stands for nothing,
+ * or for scripts of which neither is true.
  */
 function isKnownToDiffer(name: string): boolean {
   const shown = decodePunycode(/^xn--(.*)\.example$/i.exec(name)?.[1]?.toLowerCase() ?? "") ?? "";

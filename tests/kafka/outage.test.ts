@@ -15,7 +15,8 @@ import { freePort } from "../support/postgres.ts";
 import { type Relay, relay } from "../support/relay.ts";
 import { readTopic } from "../support/topic_reader.ts";
 
-// A broker that has appended what a producer sent, cannot say so any more, and is away for longer than clients usually wait.
+// A broker that has appended what a producer sent, cannot say so any more, and is away for longer
+// than clients usually wait.
 
 /** Milliseconds: librdkafka and the producer itself once gave up after 30 s. */
 const OUTAGE = 31_000;

@@ -11,7 +11,8 @@ import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { each } from "../support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 
-// librdkafka reads certificates only when a client is made. What both clients do over a broker's restart: programs_rotation.test.ts.
+// librdkafka reads certificates only when a client is made. What both clients do over a broker's
+// restart: programs_rotation.test.ts.
 
 // A slow machine fails to connect in a second, several times over.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });

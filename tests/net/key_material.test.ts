@@ -12,7 +12,8 @@ import { KeyLoader } from "../support/key_loader.ts";
 import type { Loaded } from "../support/key_material_runner.ts";
 import { COMMANDS } from "../support/runtimes.ts";
 
-// Files as programs and people write them: each works in a handshake under both runtimes, or is refused with what to do instead.
+// Files as programs and people write them: each works in a handshake under both runtimes, or is
+// refused with what to do instead.
 
 const canRun = spawnSync("openssl", ["version"]).status === 0 ||
   skipped("Forms of keys are not tested: they need OpenSSL");

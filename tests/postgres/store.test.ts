@@ -321,8 +321,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         batch[place] = entry(place, { address: "x".repeat(51) });
         recorded.statements.length = 0;
         expect(await store.flush(source, span(0, 5000), batch)).toBe("stored");
-        // One would do without the bad row; one without any row, two for each of the 13 times that 5,000 can be halved, one to
-        // reject it.
+        // One would do without the bad row; one without any row, two for each of the 13 times that
+        // 5,000 can be halved, one to reject it.
         expect(recorded.statements.length - 1).toBeLessThanOrEqual(2 * Math.ceil(Math.log2(5000)) + 2);
       }
       expect((await rejected(database, table)).map(({ offset }) => offset)).toEqual([0, 1, 2499, 2500, 3141, 4999]);
@@ -506,7 +506,8 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
       ];
       const source = newSource();
       await stores[0]?.claim(source, new Map([[0, 0], [1, 0]]));
-      // Each writer has one partition further than the other: whoever comes second has rows to leave out and rows to store.
+      // Each writer has one partition further than the other: whoever comes second has rows to
+      // leave out and rows to store.
       const flush = (store: Store, i: number) => {
         const [end0, end1] = i === 0 ? [10, 6] : [6, 10];
         const spans = new Map([...span(0, end0), ...span(0, end1, 1)]);

@@ -68,7 +68,8 @@ describe.runIf(canRun)("producer and consumer", () => {
     topic: string,
     env: Record<string, string> = {},
   ): Running => {
-    // A group of its own for each run: one that was killed would hold up the next in its group until its session times out.
+    // A group of its own for each run: one that was killed would hold up the next in its group
+    // until its session times out.
     const own = program === "consumer" ? { ...databaseEnv(), KAFKA_GROUP: newName() } : {};
     const settings = { ...kafkaEnv(topic), KAFKA_CLIENT: client, ...own, ...env };
     return start(runtime, program, args, { env: settings });

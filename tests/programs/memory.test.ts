@@ -9,7 +9,8 @@ import { type Codec, overwrite, rawBatch, type RawRecord, seal } from "../suppor
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
-// Messages that are small on the wire and huge when they are unpacked, on their way from a real broker to a real database.
+// Messages that are small on the wire and huge when they are unpacked, on their way from a real
+// broker to a real database.
 
 const MEGABYTE = 1_000_000;
 /** What a consumer may take, all in all. */

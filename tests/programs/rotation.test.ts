@@ -9,7 +9,8 @@ import { start } from "../support/programs.ts";
 import { answer, openSite, type Site } from "../support/site.ts";
 import { possibleVariants } from "../support/variants.ts";
 
-// Certificates that are replaced while both programs run, by those of another authority, after which the broker takes no others.
+// Certificates that are replaced while both programs run, by those of another authority, after
+// which the broker takes no others.
 
 const canRun = canRunKafka() && (postgresMissing === null || skipped(postgresMissing));
 const NAMES = ["DNS:localhost", "IP:127.0.0.1"];

@@ -13,7 +13,8 @@ import { type ProgramName, run, start, type StartOptions } from "../support/prog
 import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 
-// Whatever the programs say, write and send, no secret is in it: a real broker with a login, a real server with a password.
+// Whatever the programs say, write and send, no secret is in it: a real broker with a login, a real
+// server with a password.
 
 const SASL = USERS.checker;
 const DB = "p/s?l #s€cret";

@@ -97,7 +97,8 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
       const run = newName();
       const directory = join(folder, run);
       const hosts = writeHosts(site, run, 20);
-      // No file may grow beyond 128 KiB, which is what a full disk is to a file; the signal that comes with it is ignored.
+      // No file may grow beyond 128 KiB, which is what a full disk is to a file; the signal that
+      // comes with it is ignored.
       await using producer = await begin(directory, hosts, "trap '' XFSZ; ulimit -Sf 256");
       await producer.says(`ERROR The spool ${directory} cannot be written`);
       const limit = (size: string) => execFileSync("prlimit", ["--pid", String(producer.pid), `--fsize=${size}:`]);
@@ -230,7 +231,8 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
           const before = askedIn(topic);
           const more = Math.ceil(Math.random() * 15);
           await expect.poll(() => askedIn(topic), { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + more);
-          // Any moment is to be tried: between two checks, in the middle of a write, between Kafka's answer and the note of it.
+          // Any moment is to be tried: between two checks, in the middle of a write, between
+          // Kafka's answer and the note of it.
           await delay(Math.random() * 100);
           producer.kill("SIGKILL");
           await producer.ended;
@@ -241,7 +243,8 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
         await last.says(/[^0]\d* metrics? of an earlier run|0 metrics of an earlier run/);
         const before = askedIn(topic);
         await expect.poll(() => askedIn(topic), { timeout: 20_000 }).toBeGreaterThan(before + 5);
-        // A broker that has just come back takes its time; whoever ends meanwhile leaves the rest in the spool, and rightly so.
+        // A broker that has just come back takes its time; whoever ends meanwhile leaves the rest
+        // in the spool, and rightly so.
         const unsent = async () => spooled.difference(new Set(idsOf(await readTopic(topic)))).size;
         await expect.poll(unsent, { timeout: 60_000, interval: 300 }).toBe(0);
         last.kill("SIGTERM");
@@ -252,7 +255,8 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
         const ids = new Set(sent);
         expect([...spooled].filter((id) => !ids.has(id))).toEqual([]);
         expect(spooled.size).toBeGreaterThan(20);
-        // What the site was asked and no metric tells of was not on disk yet when one of ten kills came: a check for each host at most.
+        // What the site was asked and no metric tells of was not on disk yet when one of ten kills
+        // came: a check for each host at most.
         expect(askedIn(topic) - ids.size).toBeLessThanOrEqual(10 * 5);
 
         await using consumer = beginConsumer(variant, topic);

@@ -6,8 +6,8 @@ import { overwrite, rawBatch, type RawRecord, seal } from "../support/raw_batche
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
-// Batches that no broker would take, as a broken disk or a broker of another time leaves them: what lies on a real broker's disk
-// is overwritten while it serves it.
+// Batches that no broker would take, as a broken disk or a broker of another time leaves them: what
+// lies on a real broker's disk is overwritten while it serves it.
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 

@@ -99,7 +99,8 @@ export class Certificates implements Disposable {
     });
     this.#make("trusted-self", undefined, { days: 50 });
     this.#make("trusted-authority", undefined, { days: 60, extensions: [LOOPBACK_NAMES, AUTHORITY] });
-    // The authority once was below another one, whose certificate and whose signature have expired, though it is still trusted here.
+    // The authority once was below another one, whose certificate and whose signature have expired,
+    // though it is still trusted here.
     this.#make("old-root", undefined, { key: "old", subject: "old.example", extensions: [AUTHORITY], days: -2 });
     this.#make("crossed", "old-root", {
       key: "authority",
@@ -295,7 +296,10 @@ export class Certificates implements Disposable {
     this.#openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
   }
 
-  /** Makes NAME.pem for KEY.key, signed by `issuer` (itself, where there is none), valid from `from` until in `days` days. */
+  /**
+   * Makes NAME.pem for KEY.key, signed by `issuer` (itself, where there is none), valid from `from`
+   * until in `days` days.
+   */
   #sign(name: string, issuer: string | undefined, key: string, extension: string, days: number, from = -10): void {
     writeFileSync(join(this.#folder, `${name}.ext`), `${extension}\n`);
     this.#openssl("req", "-new", "-key", `${key}.key`, "-subj", `/CN=${name}.example`, "-out", `${name}.csr`);

@@ -2,7 +2,10 @@ import { type Phase, PHASES } from "../../lib/check/timings.ts";
 import type { Metric } from "../../lib/metric.ts";
 import type { Runtime } from "./programs.ts";
 
-/** Where things are in one run of the cases: `host:port` by what is special there; names end in .test, with a name server of their own. */
+/**
+ * Where things are in one run of the cases: `host:port` by what is special there; names end in
+ * .test, with a name server of their own.
+ */
 export type World = Readonly<
   Record<
     | "http"

@@ -1,5 +1,5 @@
-// Makes the checks that standard input asks for (JSON), all at once or with the argument "in-turn" one after the other, and prints a
-// line for each of them: the tests run this under each runtime.
+// Makes the checks that standard input asks for (JSON), all at once or with the argument "in-turn"
+// one after the other, and prints a line for each of them: the tests run this under each runtime.
 import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { runtimeAuthorities } from "../../lib/check/authorities.ts";

@@ -37,7 +37,10 @@ export function readDashboard(name: string): Dashboard {
 
 const RANGE = { from: "2026-01-01T00:00:00Z", to: "2126-01-01T00:00:00Z" };
 
-/** What Grafana's PostgreSQL data source makes of a panel's SQL: its macros for a range and an interval of 5 minutes, and variables. */
+/**
+ * What Grafana's PostgreSQL data source makes of a panel's SQL: its macros for a range and an
+ * interval of 5 minutes, and variables.
+ */
 export function expandSql(text: string, variables: Readonly<Record<string, string>>): string {
   const expanded = text
     .replaceAll(/\$__timeGroupAlias\((\w+), \$__interval\)/g, 'floor(extract(epoch from $1)/300)*300 AS "time"')

@@ -1,4 +1,5 @@
-// Decodes 1,000 frames that came in one piece, and prints how often a timer had its turn meanwhile, and what came of them.
+// Decodes 1,000 frames that came in one piece, and prints how often a timer had its turn meanwhile,
+// and what came of them.
 import process from "node:process";
 import { zstdCompressSync } from "node:zlib";
 import { openDecoder } from "../../lib/check/decoding.ts";

@@ -6,7 +6,10 @@ export interface Patience {
   readonly interval?: number;
 }
 
-/** Asks again and again until `look` gives something that is true, and gives that; rejects in the words of `what` when time is up. */
+/**
+ * Asks again and again until `look` gives something that is true, and gives that; rejects in the
+ * words of `what` when time is up.
+ */
 export async function eventually<T>(
   look: () => T | Promise<T>,
   what: () => string,

@@ -1,5 +1,6 @@
-// Makes the checks that standard input asks for (JSON), while this process may open no more files and then once more when it may,
-// and prints a line for each: the tests run this under each runtime.
+// Makes the checks that standard input asks for (JSON), while this process may open no more files
+// and then once more when it may, and prints a line for each: the tests run this under each
+// runtime.
 import { closeSync, openSync } from "node:fs";
 import { exit, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";

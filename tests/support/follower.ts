@@ -1,4 +1,5 @@
-// Reads a topic as the consumer program does, from marks that are kept by the topic's id; prints "ID VALUE" for each message.
+// Reads a topic as the consumer program does, from marks that are kept by the topic's id; prints
+// "ID VALUE" for each message.
 import process from "node:process";
 import type { ClientChoice } from "../../lib/config/setting_types.ts";
 import { type Assignment, KafkaSetupError, type Position } from "../../lib/kafka/kafka.ts";

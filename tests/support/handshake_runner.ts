@@ -1,4 +1,5 @@
-// Says of each broker that standard input names (JSON) why TLS with it cannot be agreed on: the tests run this under each runtime.
+// Says of each broker that standard input names (JSON) why TLS with it cannot be agreed on: the
+// tests run this under each runtime.
 import process, { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { findRefusal } from "../../lib/kafka/handshake.ts";

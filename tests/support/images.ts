@@ -41,8 +41,9 @@ export function imageConfig(images: string, name: ProgramName): ImageConfig {
 }
 
 /**
- * What an engine does: a mount and a process namespace of its own, the image's files and nothing else, all of them read-only, no way to
- * more rights. $1: the root, $2: the user, $3: the folder to work in, then the mounts as source, target and ro or rw, --, and the command.
+ * What an engine does: a mount and a process namespace of its own, the image's files and nothing
+ * else, all of them read-only, no way to more rights. $1: the root, $2: the user, $3: the folder to
+ * work in, then the mounts as source, target and ro or rw, --, and the command.
  */
 const CONTAIN = `
   root=$1 user=$2 folder=$3; shift 3
@@ -88,7 +89,8 @@ export function startContainer(name: ProgramName, options: ContainerOptions): Co
     ended,
     kill,
     async [Symbol.asyncDispose]() {
-      // The program itself, not `unshare`: the kernel forgets to end a child with its parent when the child changes its user.
+      // The program itself, not `unshare`: the kernel forgets to end a child with its parent when
+      // the child changes its user.
       if (child.exitCode === null) kill("SIGKILL");
       await ended.catch(() => {});
     },

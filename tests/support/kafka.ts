@@ -4,7 +4,10 @@ import { join } from "node:path";
 import process from "node:process";
 import { type KafkaServer, type KafkaServerOptions, reasonMissing, startKafka } from "../../tools/kafka/kafka.ts";
 
-/** Whether this machine can run a broker; says in one line what to install where it cannot. Under CI that is a failure. */
+/**
+ * Whether this machine can run a broker; says in one line what to install where it cannot. Under CI
+ * that is a failure.
+ */
 export function canRunKafka(): boolean {
   const missing = reasonMissing();
   return missing === null || skipped(`Kafka tests are skipped: ${missing}`);

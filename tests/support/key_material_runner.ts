@@ -1,12 +1,16 @@
-// Loads the files that each line of standard input names (JSON), and prints what came of them: the tests run this under each runtime.
-// What is accepted shakes hands with a server, where the order names one.
+// Loads the files that each line of standard input names (JSON), and prints what came of them: the
+// tests run this under each runtime. What is accepted shakes hands with a server, where the order
+// names one.
 import { once } from "node:events";
 import { exit, stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
 import { connect, type ConnectionOptions } from "node:tls";
 import { type KeyFiles, type KeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
 
-/** What to load, and the port of a TLS server on loopback that says a word to everyone who comes in; null: nobody is asked. */
+/**
+ * What to load, and the port of a TLS server on loopback that says a word to everyone who comes in;
+ * null: nobody is asked.
+ */
 export interface LoadOrder {
   readonly files: KeyFiles;
   readonly port: number | null;

@@ -1,5 +1,5 @@
-// Logs in to each of the databases that standard input names (JSON), and prints a line for each of them: the tests run this under
-// each runtime.
+// Logs in to each of the databases that standard input names (JSON), and prints a line for each of
+// them: the tests run this under each runtime.
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { explain } from "../../lib/postgres/database.ts";

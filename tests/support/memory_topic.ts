@@ -17,8 +17,9 @@ interface Log {
 export type Distort = (messages: IncomingMessage[], reading: number) => IncomingMessage[];
 
 /**
- * A topic in memory, and a consumer that has all of its partitions. A reading gives what there is from its positions on, then
- * waits for more; it ends at once where a position is out of range, as one of a real client does.
+ * A topic in memory, and a consumer that has all of its partitions. A reading gives what there is
+ * from its positions on, then waits for more; it ends at once where a position is out of range, as
+ * one of a real client does.
  */
 export class MemoryTopic implements KafkaConsumer {
   readonly topicId: string;

@@ -1,8 +1,9 @@
 import { generatePrimeSync } from "node:crypto";
 
 /**
- * A private RSA key in PEM that is made at once, whatever its size: each of its two factors is a product of small primes. Nobody is safe
- * with it, but it signs, and its signatures take as long to verify as those of any key of its size, which is some 30 bits below `bits`.
+ * A private RSA key in PEM that is made at once, whatever its size: each of its two factors is a
+ * product of small primes. Nobody is safe with it, but it signs, and its signatures take as long to
+ * verify as those of any key of its size, which is some 30 bits below `bits`.
  */
 export function oddRsaKey(bits: number, exponent: "usual" | "huge" = "usual"): string {
   for (;;) {

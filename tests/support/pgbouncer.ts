@@ -32,7 +32,10 @@ export interface TestPgbouncerOptions {
 const env = { ...process.env, PATH: `${process.env.PATH ?? ""}${delimiter}/usr/sbin` };
 const version = spawnSync("pgbouncer", ["--version"], { encoding: "utf8", env }).stdout;
 
-/** Why there is no PgBouncer here, for a suite to skip with; null where there is one. Never under CI: what is skipped there is lost. */
+/**
+ * Why there is no PgBouncer here, for a suite to skip with; null where there is one. Never under
+ * CI: what is skipped there is lost.
+ */
 export const pgbouncerMissing: string | null = version || process.env.CI === "true"
   ? null
   : "no PgBouncer here: install pgbouncer (apt-get install pgbouncer)";

@@ -8,14 +8,20 @@ import { randomUUID } from "node:crypto";
 import postgres from "postgres";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres.ts";
 
-/** A database of its own on a real server; disposing of it drops the database, and stops the server if it was started here. */
+/**
+ * A database of its own on a real server; disposing of it drops the database, and stops the server
+ * if it was started here.
+ */
 export interface TestPostgres extends AsyncDisposable {
   readonly settings: PostgresSettings;
   /** A connection as superuser, for what the store has no statement for. Ended with the server. */
   readonly sql: postgres.Sql;
   /** The server's process; null where the environment names the server. */
   readonly pid: number | null;
-  /** Ends the server at once, as `pg_ctl stop -m immediate` does: what was not yet on the disk is gone. Only where it was started here. */
+  /**
+   * Ends the server at once, as `pg_ctl stop -m immediate` does: what was not yet on the disk is
+   * gone. Only where it was started here.
+   */
   crash(): Promise<void>;
   /** Starts it again after `crash`, with what it had on the disk. */
   restart(): Promise<void>;
@@ -49,7 +55,10 @@ function findPrograms(): string | null {
 
 const programs = findPrograms();
 
-/** Why no server can be had here, for a suite to skip with; null where one can. Never under CI: what is skipped there is lost. */
+/**
+ * Why no server can be had here, for a suite to skip with; null where one can. Never under CI: what
+ * is skipped there is lost.
+ */
 export const postgresMissing: string | null = programs !== null || given || process.env.CI === "true"
   ? null
   : "no PostgreSQL server here: install postgresql (apt-get install postgresql), or set TEST_DATABASE_URL";

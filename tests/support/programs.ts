@@ -15,7 +15,10 @@ const COMMANDS: Record<Runtime, (program: string) => string[]> = {
   node: (program) => ["--experimental-strip-types", `${program}.ts`],
   deno: (program) => ["run", "-q", `-P=${program}`, `${program}.ts`],
 };
-/** What a program logged, as a person at a terminal would read it: elsewhere it logs JSON, whose quotes hinder a comparison. */
+/**
+ * What a program logged, as a person at a terminal would read it: elsewhere it logs JSON, whose
+ * quotes hinder a comparison.
+ */
 function readable(stderr: string): string {
   return stderr.replaceAll(/^\{"time":"[^"]+","level":"\w+","program":"\w+","message":.*\}$/gm, (line) => {
     const { time, level, message } = JSON.parse(line) as Readonly<Record<"time" | "level" | "message", string>>;
@@ -25,7 +28,10 @@ function readable(stderr: string): string {
 
 const PLAIN_DENO = (program: string) => ["run", "-q", `${program}.ts`];
 
-/** A bundled program, started as its image does: what it needs is with it, and Deno may do no more than the image says. */
+/**
+ * A bundled program, started as its image does: what it needs is with it, and Deno may do no more
+ * than the image says.
+ */
 const BUNDLED: Record<Runtime, (program: ProgramName, folder: string) => string[]> = {
   node: (program, folder) => [join(folder, `${program}.js`)],
   deno: (program, folder) => [...bundleFlags(program), join(folder, `${program}.js`)],

@@ -1,7 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { skipped } from "./kafka.ts";
 
-/** Whether Prometheus' own checker is here; says in one line how to get it where it is not. Under CI that is a failure. */
+/**
+ * Whether Prometheus' own checker is here; says in one line how to get it where it is not. Under CI
+ * that is a failure.
+ */
 export function canRunPromtool(): boolean {
   return spawnSync("promtool", ["--version"]).status === 0 ||
     skipped("promtool tests are skipped: put promtool (Debian's package prometheus) on the PATH; .ci/run shows how");

@@ -188,7 +188,10 @@ function* limited(parts: Iterable<Part>): Generator<Part> {
   }
 }
 
-/** A frame whose blocks stand for themselves: literal ones for bytes, and a match of distance 1 for the same byte many times. */
+/**
+ * A frame whose blocks stand for themselves: literal ones for bytes, and a match of distance 1 for
+ * the same byte many times.
+ */
 function packLz4(parts: Iterable<Part>): Buffer {
   const header = Buffer.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0x73);
   const blocks: Buffer[] = [];
@@ -225,7 +228,10 @@ function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** One block, as librdkafka writes it; where that would be large, the blocks of a frame, as Java does: a broker reads them one by one. */
+/**
+ * One block, as librdkafka writes it; where that would be large, the blocks of a frame, as Java
+ * does: a broker reads them one by one.
+ */
 function packSnappy(parts: readonly Part[]): Buffer {
   if (parts.reduce((sum, part) => sum + sizeOf(part), 0) <= MANY) return snappyBlock(parts);
   const frame: Buffer[] = [Buffer.from("82534e41505059000000000100000001", "hex")];

@@ -11,11 +11,17 @@ export interface Relay extends AsyncDisposable {
   cut(): void;
   /** From now on the connections there are carry nothing more, and nobody is told; new ones work. */
   silence(what: Silence): void;
-  /** Keeps what the near side says on the connections there are, even if it hangs up meanwhile; `release` lets it arrive after all. */
+  /**
+   * Keeps what the near side says on the connections there are, even if it hangs up meanwhile;
+   * `release` lets it arrive after all.
+   */
   hold(): { release(): void };
 }
 
-/** Listens on a port of loopback (0 stands for a free one) and passes what comes on to another; disposing of it cuts every connection. */
+/**
+ * Listens on a port of loopback (0 stands for a free one) and passes what comes on to another;
+ * disposing of it cuts every connection.
+ */
 export async function relay(port: number, toHost: string, toPort: number): Promise<Relay> {
   const sockets = new Map<Socket, "near" | "far">();
   const pairs = new Map<Socket, Socket>();

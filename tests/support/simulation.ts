@@ -95,13 +95,19 @@ export class Simulation {
     return this;
   }
 
-  /** Sets the wall clock, forward or back, by so many milliseconds; to whoever runs on, a sleeping machine is the same. */
+  /**
+   * Sets the wall clock, forward or back, by so many milliseconds; to whoever runs on, a sleeping
+   * machine is the same.
+   */
   jump(by: number): this {
     this.now = { ...this.now, wall: this.now.wall + by };
     return this;
   }
 
-  /** The due times of a host (not cron) that were checked, that were lost and told one by one, and that were summed up. */
+  /**
+   * The due times of a host (not cron) that were checked, that were lost and told one by one, and
+   * that were summed up.
+   */
   dueTimes(address: string): { readonly checked: number[]; readonly lost: number[]; readonly summed: number[] } {
     const missed = this.missed.filter(({ host }) => host.address === address);
     const timesOf = ({ host: { frequency }, first, count }: MissedRun) =>

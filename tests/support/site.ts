@@ -37,7 +37,10 @@ export interface SiteOptions {
   readonly tls?: TlsOptions;
   /** Milliseconds from accepting a connection to the TLS handshake. */
   readonly handshakeDelay?: number;
-  /** Called for every connection before it sends anything; true where it takes the connection over; what comes is dropped then. */
+  /**
+   * Called for every connection before it sends anything; true where it takes the connection over;
+   * what comes is dropped then.
+   */
   readonly onAccept?: (socket: Socket) => boolean;
 }
 

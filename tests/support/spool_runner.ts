@@ -1,4 +1,5 @@
-// Opens a spool and says what it gives and tells, or writes to one until it is killed: the tests run this under each runtime.
+// Opens a spool and says what it gives and tells, or writes to one until it is killed: the tests
+// run this under each runtime.
 import { argv, stdout } from "node:process";
 import { json } from "node:stream/consumers";
 import { stdin } from "node:process";
@@ -40,8 +41,8 @@ async function readAll({ directory, topic, acknowledge = false }: SpoolOrder): P
 }
 
 /**
- * Writes metrics, `location` of which counts up, and takes out what it has read, for ever. Says so after each write: how many are written,
- * and how many are taken out.
+ * Writes metrics, `location` of which counts up, and takes out what it has read, for ever. Says so
+ * after each write: how many are written, and how many are taken out.
  */
 function hammer(path: string): void {
   const { file, rescue } = SpoolFile.open(path, "t", 2 ** 30);

@@ -1,5 +1,5 @@
-// Stores metrics in tables that standard input describes (JSON), and prints a line for each of them: the tests run this under
-// each runtime.
+// Stores metrics in tables that standard input describes (JSON), and prints a line for each of
+// them: the tests run this under each runtime.
 import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";

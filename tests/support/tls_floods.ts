@@ -29,7 +29,10 @@ const SERVER_HELLO = (() => {
 })();
 /** Messages that ask for a handshake, which is under way: they mean nothing (RFC 5246, section 7.4.1.1). */
 const HELLO_REQUESTS = record(Buffer.alloc(16 * 1024));
-/** A message that is as long as it may be, a byte a record; its beginning is sent over and over, so that it never ends. */
+/**
+ * A message that is as long as it may be, a byte a record; its beginning is sent over and over, so
+ * that it never ends.
+ */
 const CRUMBS = Buffer.concat(Array.from({ length: 2_000 }, () => record(Buffer.of(0))));
 
 function flood(socket: Socket, bytes: Buffer): void {
@@ -50,7 +53,10 @@ const openPlain = async (first: Buffer, rest: Buffer): Promise<TlsFlood> =>
       }),
   });
 
-/** After the handshake `count` session tickets come, and no answer. Node's servers send two: OpenSSL's own takes a number. */
+/**
+ * After the handshake `count` session tickets come, and no answer. Node's servers send two:
+ * OpenSSL's own takes a number.
+ */
 async function openTickets({ key, cert }: Identity, count: number): Promise<TlsFlood> {
   const folder = mkdtempSync(join(tmpdir(), "tickets-"));
   const files = [["key", key], ["cert", cert], ["cert_chain", cert]].map(([name, text]) => {

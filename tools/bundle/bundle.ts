@@ -1,5 +1,6 @@
 /**
- * Makes dist/producer.js and dist/consumer.js, each the whole program in one file for Node and Deno. `npm run bundle`, or
+ * Makes dist/producer.js and dist/consumer.js, each the whole program in one file for Node and
+ * Deno. `npm run bundle`, or
  * `node tools/bundle/bundle.ts DIRECTORY` for another place.
  */
 import { statSync } from "node:fs";
@@ -13,8 +14,9 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PROGRAMS = ["producer", "consumer"] as const;
 
 /**
- * Left out: the embedded PostgreSQL is 16 MB of code and data beside its own files. Where the package can be found from the bundle's
- * place it is used, elsewhere `--embedded` says what is missing.
+ * Left out: the embedded PostgreSQL is 16 MB of code and data beside its own files. Where the
+ * package can be found from the bundle's place it is used, elsewhere `--embedded` says what is
+ * missing.
  */
 const EXTERNAL = ["@electric-sql/pglite"];
 

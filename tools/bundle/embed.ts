@@ -18,8 +18,9 @@ const LIBRDKAFKA = "@confluentinc/kafka-javascript";
 const ADDON = "\0addon";
 
 /**
- * The add-on is machine code, which cannot be part of a script: a bundle looks for it beside itself, as in the consumer's image, then
- * where npm has put it. What both miss is told as a missing module, so that `--kafka-client auto` takes the other client.
+ * The add-on is machine code, which cannot be part of a script: a bundle looks for it beside
+ * itself, as in the consumer's image, then where npm has put it. What both miss is told as a
+ * missing module, so that `--kafka-client auto` takes the other client.
  */
 const LOAD_ADDON = `
   import { createRequire } from "node:module";
@@ -60,8 +61,9 @@ const BUILTIN = "\0builtin:";
 const ANCIENT: readonly string[] = ["node:process", "node:module"];
 
 /**
- * Imports of builtin modules are linked before anything runs, and one that an older Node lacks ends it with pages of code. So they
- * are looked up when their turn comes: the bundle begins with start.js, which says that the Node is too old.
+ * Imports of builtin modules are linked before anything runs, and one that an older Node lacks ends
+ * it with pages of code. So they are looked up when their turn comes: the bundle begins with
+ * start.js, which says that the Node is too old.
  */
 function lookUp(id: string): string {
   const names = Object.keys(process.getBuiltinModule(id) ?? {}).filter((name) => /^[A-Za-z_$][\w$]*$/.test(name));

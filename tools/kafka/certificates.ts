@@ -19,7 +19,10 @@ export interface Certificates {
 const CA_DAYS = 3650;
 const CERTIFICATE_DAYS = 825;
 
-/** The authority and the client's files in `directory`; made where they are missing, else kept, so that clients need no new ones. */
+/**
+ * The authority and the client's files in `directory`; made where they are missing, else kept, so
+ * that clients need no new ones.
+ */
 export async function makeCertificates(directory: string): Promise<Certificates> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const caFile = join(directory, "ssl_ca_file.pem");
@@ -97,7 +100,10 @@ async function makeKey(file: string): Promise<void> {
   await openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", file);
 }
 
-/** Runs the openssl command; its own words are in the error where it fails. Also for certificates that only a test wants. */
+/**
+ * Runs the openssl command; its own words are in the error where it fails. Also for certificates
+ * that only a test wants.
+ */
 export async function openssl(...args: string[]): Promise<void> {
   await run("openssl", args);
 }

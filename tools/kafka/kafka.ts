@@ -42,7 +42,10 @@ export interface KafkaServerOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-/** Who may log in at the listener for that, with any mechanism; what `blocked` may do is for access control lists to say. */
+/**
+ * Who may log in at the listener for that, with any mechanism; what `blocked` may do is for access
+ * control lists to say.
+ */
 export const USERS = { checker: "checkers-secret", blocked: "blockeds-secret" } as const;
 
 /** A running broker; ends when it is disposed. The addresses stay the same over `kill` and `restart`. */
@@ -84,7 +87,10 @@ export function reasonMissing(): string | null {
   return `a Kafka broker needs ${missing.map(([, , what]) => what).join(" and ")}`;
 }
 
-/** Starts one broker on loopback, with TLS and without, and waits until it answers. Rejects with its log where it does not. */
+/**
+ * Starts one broker on loopback, with TLS and without, and waits until it answers. Rejects with its
+ * log where it does not.
+ */
 export async function startKafka(options: KafkaServerOptions): Promise<KafkaServer> {
   const directory = resolve(options.directory);
   await mkdir(directory, { recursive: true });

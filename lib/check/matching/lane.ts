@@ -16,7 +16,10 @@ export interface LaneOptions {
   pass(job: Job): void;
 }
 
-/** Jobs that wait for some workers. Those of hosts that are known to be quick go first; else the one that has waited longest. */
+/**
+ * Jobs that wait for some workers. Those of hosts that are known to be quick go first; else the one
+ * that has waited longest.
+ */
 export class Lane {
   readonly #options: LaneOptions;
   readonly #threads: readonly Thread[];

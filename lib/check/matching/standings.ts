@@ -27,7 +27,10 @@ export class MatchStandings {
     this.#set(who, left > 0 ? { left: left - 1, penance } : { left: 0, penance: Math.max(0, penance - 1) });
   }
 
-  /** One match took long: once that may be this machine's fault, and one quick page is enough; each time it takes twice as many. */
+  /**
+   * One match took long: once that may be this machine's fault, and one quick page is enough; each
+   * time it takes twice as many.
+   */
   noteSlow(who: string): void {
     const penance = Math.min(MOST_PENANCE, Math.max(1, 2 * (this.#records.get(who)?.penance ?? 0)));
     this.#set(who, { left: penance, penance });

@@ -31,8 +31,9 @@ const MULTI_BYTE: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A body's text: in the charset that a byte-order mark tells, else the one that the Content-Type names, else UTF-8 (Encoding Standard, section 6).
- * The same on both runtimes. What is no text in that charset becomes U+FFFD.
+ * A body's text: in the charset that a byte-order mark tells, else the one that the Content-Type
+ * names, else UTF-8 (Encoding Standard, section 6). The same on both runtimes. What is no text in
+ * that charset becomes U+FFFD.
  */
 export async function textOf(bytes: Uint8Array, contentType: string | null): Promise<string | UnknownCharset> {
   const label = markOf(bytes) ?? labelOf(contentType ?? "") ?? "utf-8";

@@ -46,8 +46,9 @@ export class Thread {
   }
 
   /**
-   * Has the worker do a job. Where no answer comes, the worker is stopped: nothing else ends a match under way. Null where it took more
-   * than `budget` seconds, counted from when it had begun; the job's bytes are then still there.
+   * Has the worker do a job. Where no answer comes, the worker is stopped: nothing else ends a
+   * match under way. Null where it took more than `budget` seconds, counted from when it had begun;
+   * the job's bytes are then still there.
    */
   async ask(job: Job, budget: number | null): Promise<MatchOutcome | null> {
     this.#isBusy = true;

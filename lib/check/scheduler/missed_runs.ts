@@ -1,8 +1,9 @@
 import type { Host } from "../../hosts/hosts.ts";
 
 /**
- * Why a due time passed without a check: the one before still ran; no slot was free in time; none of those that suspects have
- * was; the program did not run then, as its machine slept or its clock was set forward.
+ * Why a due time passed without a check: the one before still ran; no slot was free in time; none
+ * of those that suspects have was; the program did not run then, as its machine slept or its clock
+ * was set forward.
  */
 export type MissedCause = "running" | "waiting" | "suspect" | "asleep";
 
@@ -26,7 +27,10 @@ export class MissedRuns {
   #count = 0;
   #rest: MissedRun | null = null;
 
-  /** Notes a loss; returns the part that is to be told of one by one, if any. `advance` gives the due time so many after another. */
+  /**
+   * Notes a loss; returns the part that is to be told of one by one, if any. `advance` gives the
+   * due time so many after another.
+   */
   add(missed: MissedRun, advance: (first: number, steps: number) => number): MissedRun | null {
     const count = Math.min(missed.count, MOST_SINGLY - this.#count);
     this.#count += count;

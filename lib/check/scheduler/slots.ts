@@ -1,12 +1,15 @@
 import { Heap } from "./heap.ts";
 
 /**
- * What is known of a host: its last check took little time, it took long (and the host was well), it took long and failed, or there
- * was none yet.
+ * What is known of a host: its last check took little time, it took long (and the host was well),
+ * it took long and failed, or there was none yet.
  */
 export type Standing = "quick" | "slow" | "suspect" | "unknown";
 
-/** A check of a host that was quick, or of which nothing is known, is late when it takes longer than so many milliseconds. */
+/**
+ * A check of a host that was quick, or of which nothing is known, is late when it takes longer than
+ * so many milliseconds.
+ */
 const PATIENCE = 1000;
 /** Whose checks may be late; those first that give way first. */
 const TRUSTED = ["unknown", "quick"] as const;
@@ -27,14 +30,15 @@ const SLOW_PART = 0.875;
 const OWN_PART = 0.125;
 
 /**
- * A limited number of slots for checks, and the line of those who wait for one, in order of due time. A host that never
- * answers holds its slot until the deadline, thousands of times longer than one that does; where many are like that, they
- * would hold all slots. So those that failed slowly last time share a part of them, with those that nothing is known of, which after
- * a start may be the same ones; these go first, for it is the way to be known. Hosts that are well but slow have a larger part, and
- * the rest is for quick ones alone: nobody quick waits for a slow one.
+ * A limited number of slots for checks, and the line of those who wait for one, in order of due
+ * time. A host that never answers holds its slot until the deadline, thousands of times longer than
+ * one that does; where many are like that, they would hold all slots. So those that failed slowly
+ * last time share a part of them, with those that nothing is known of, which after a start may be
+ * the same ones; these go first, for it is the way to be known. Hosts that are well but slow have a
+ * larger part, and the rest is for quick ones alone: nobody quick waits for a slow one.
  *
- * Nobody knows of a host beforehand that it will not answer. So a check that is late gives way where somebody waits in vain who is
- * no suspect, and begins again among the suspects.
+ * Nobody knows of a host beforehand that it will not answer. So a check that is late gives way
+ * where somebody waits in vain who is no suspect, and begins again among the suspects.
  */
 export class Slots<T extends Waiting> {
   readonly #limit: number;
@@ -76,8 +80,8 @@ export class Slots<T extends Waiting> {
   }
 
   /**
-   * Gives a slot to whoever has waited longest and may have one; undefined where there is nobody, or no slot. `now` is in
-   * milliseconds of a clock that never jumps.
+   * Gives a slot to whoever has waited longest and may have one; undefined where there is nobody,
+   * or no slot. `now` is in milliseconds of a clock that never jumps.
    */
   take(now: number): Slot<T> | undefined {
     const standing = this.#nextOf(this.#allowed());
@@ -94,7 +98,10 @@ export class Slots<T extends Waiting> {
     this.#held[slot.standing].delete(slot);
   }
 
-  /** Where `take` has nothing: frees the slot of a late check for somebody who is no suspect. Undefined where there is no such pair. */
+  /**
+   * Where `take` has nothing: frees the slot of a late check for somebody who is no suspect.
+   * Undefined where there is no such pair.
+   */
   giveWay(now: number): Slot<T> | undefined {
     const slot = this.#wanted().find(({ since }) => now - since >= PATIENCE);
     if (slot !== undefined) this.free(slot);
@@ -106,7 +113,10 @@ export class Slots<T extends Waiting> {
     return Math.min(...this.#wanted().map(({ since }) => since + PATIENCE));
   }
 
-  /** The oldest slot of each trusted kind, where somebody who is no suspect waits for one of that kind to be given back. */
+  /**
+   * The oldest slot of each trusted kind, where somebody who is no suspect waits for one of that
+   * kind to be given back.
+   */
   #wanted(): Slot<T>[] {
     return TRUSTED.flatMap((standing) => {
       const [slot] = this.#held[standing];

@@ -1,8 +1,9 @@
 import { crc32 } from "node:zlib";
 
 /**
- * The checksum of a row (CRC-32, as in zip): one flipped bit never escapes it, and other damage one time in 4 billion. It covers all
- * that a row is sent by: its place in the order, its topic, and its document.
+ * The checksum of a row (CRC-32, as in zip): one flipped bit never escapes it, and other damage one
+ * time in 4 billion. It covers all that a row is sent by: its place in the order, its topic, and
+ * its document.
  */
 export function rowChecksum(id: number, topic: string, document: string): number {
   return crc32(document, crc32(`${id} ${topic} `));

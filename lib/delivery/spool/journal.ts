@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 
 /**
- * What stands in the journal beside a spool file ("write-ahead log"), before SQLite reads it. Where a bit of it has flipped, SQLite takes
- * what comes before for the whole, without a word; where it is missing, nothing.
+ * What stands in the journal beside a spool file ("write-ahead log"), before SQLite reads it. Where
+ * a bit of it has flipped, SQLite takes what comes before for the whole, without a word; where it
+ * is missing, nothing.
  */
 export type JournalState = "none" | "sound" | "damaged";
 
@@ -11,7 +12,10 @@ const HEADER = 32;
 const FRAME_HEADER = 24;
 const MAGIC = 0x377f0682;
 
-/** Reads the journal of the file at `path`. A journal without a byte is none: SQLite makes it so where it may begin anew. */
+/**
+ * Reads the journal of the file at `path`. A journal without a byte is none: SQLite makes it so
+ * where it may begin anew.
+ */
 export function inspectJournal(path: string): JournalState {
   const bytes = readJournal(path);
   if (bytes.length === 0) return "none";
@@ -28,8 +32,9 @@ function readJournal(path: string): Uint8Array {
 }
 
 /**
- * True where every write that was finished is whole. The journal's present run ends with the file, or with a frame of an earlier run, whose
- * salts are others, or with what a write left behind that was taken back: such frames finish nothing. Neither does one that a kill cut off.
+ * True where every write that was finished is whole. The journal's present run ends with the file,
+ * or with a frame of an earlier run, whose salts are others, or with what a write left behind that
+ * was taken back: such frames finish nothing. Neither does one that a kill cut off.
  */
 function isSound(journal: DataView): boolean {
   const sum = new Checksum(journal);
@@ -58,7 +63,10 @@ function hasFinish(journal: DataView, from: number, size: number): boolean {
   return false;
 }
 
-/** Each run counts the first salt up by one, and the runs are counted too. What a power cut left of a file that was being grown is zeros. */
+/**
+ * Each run counts the first salt up by one, and the runs are counted too. What a power cut left of
+ * a file that was being grown is zeros.
+ */
 function isOfEarlierRun(journal: DataView, at: number): boolean {
   const runsAgo = (journal.getUint32(16) - journal.getUint32(at + 8)) >>> 0;
   if (runsAgo >= 1 && runsAgo <= journal.getUint32(12)) return true;

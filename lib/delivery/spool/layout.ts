@@ -14,14 +14,15 @@ export class DamageError extends Error {
 }
 
 /**
- * Of the tables below. Format 1 had no totals, format 2 neither topics nor checksums in the rows; a version that does not keep them must not
- * write here.
+ * Of the tables below. Format 1 had no totals, format 2 neither topics nor checksums in the rows; a
+ * version that does not keep them must not write here.
  */
 const FORMAT = 3;
 
 /**
- * What a reader of the file alone, without its journal, must know. `open`: more may stand in the journal. `written`: this stood in the
- * journal, so who finds it in the file has all that the journal held. `closed`: there is no journal.
+ * What a reader of the file alone, without its journal, must know. `open`: more may stand in the
+ * journal. `written`: this stood in the journal, so who finds it in the file has all that the
+ * journal held. `closed`: there is no journal.
  */
 export type JournalNote = "open" | "written" | "closed";
 
@@ -67,7 +68,10 @@ const TABLES = `
   create table if not exists older (last integer not null, topic text not null) strict;
   pragma user_version = ${FORMAT};`;
 
-/** Each column of these tables, as SQLite lists it: its name, its type, whether it is never null, and whether it is the key. */
+/**
+ * Each column of these tables, as SQLite lists it: its name, its type, whether it is never null,
+ * and whether it is the key.
+ */
 const COLUMNS = [
   "older last INTEGER 1 0",
   "older topic TEXT 1 0",
@@ -99,7 +103,10 @@ const ROW = "id, document, topic, case when checksum between 0 and 4294967295 th
 export const ROW_BYTES = 22;
 export const SIZE = `octet_length(document) + coalesce(octet_length(topic), 0) + ${ROW_BYTES}`;
 
-/** Opens the file and brings it to the present layout. `topic` is that of rows of which no file of an older format says one. */
+/**
+ * Opens the file and brings it to the present layout. `topic` is that of rows of which no file of
+ * an older format says one.
+ */
 export function openDatabase(path: string, topic: string): DatabaseSync {
   // SQLite gives the journal the rights of the file; those of an older version may still be there.
   makePrivate(path, [`${path}-wal`, `${path}-shm`]);
@@ -125,7 +132,10 @@ function versionOf(database: DatabaseSync): number {
   return database.prepare("pragma user_version").get()?.user_version as number;
 }
 
-/** In one transaction: a kill leaves the older layout, or the new one. No row is read or written for it, however many there are. */
+/**
+ * In one transaction: a kill leaves the older layout, or the new one. No row is read or written for
+ * it, however many there are.
+ */
 function prepareTables(database: DatabaseSync, topic: string): void {
   const isOlder = database.prepare("select 1 from sqlite_schema where name = 'waiting'").get() !== undefined;
   inTransaction(database, () => {
@@ -175,7 +185,10 @@ export class RowReader {
     this.#older = isOlder ? { last: Infinity, topic: targetOf(database) ?? topic } : older();
   }
 
-  /** The row, where it is sound; null where it is damaged. Rows of an older format have no checksum: they are taken as they are. */
+  /**
+   * The row, where it is sound; null where it is damaged. Rows of an older format have no checksum:
+   * they are taken as they are.
+   */
   sound({ id, document, topic, checksum }: FoundRow): SoundRow | null {
     if (typeof document !== "string") return null;
     if (topic === null && checksum === null && this.#older !== undefined && id <= this.#older.last) {
@@ -233,7 +246,10 @@ export function isUnreadable(error: unknown): error is Error {
   return isDamage(error) || (error instanceof Error && error.message.includes("disk I/O error"));
 }
 
-/** What SQLite says of a damaged file; then of our own statements, which are right, where the names in the file are damaged. */
+/**
+ * What SQLite says of a damaged file; then of our own statements, which are right, where the names
+ * in the file are damaged.
+ */
 const DAMAGE = new RegExp(
   "malformed|not a database|unsupported|too large to be represented|no such (?:table|column)|no column named|duplicate column name|" +
     "already exists|syntax error",

@@ -30,9 +30,10 @@ const MOST_FAILURES = 50_000;
 const PORTION = 20_000;
 
 /**
- * Puts the file at `path` aside and a new one in its place, with every row of `source` that is sound, under its id. `source` is an open
- * connection to that file, and is closed. Throws where there is no room for the new file; nothing has changed then, and `source` is open.
- * A kill leaves the old file, or the new one that `finishRescue` puts in its place.
+ * Puts the file at `path` aside and a new one in its place, with every row of `source` that is
+ * sound, under its id. `source` is an open connection to that file, and is closed. Throws where
+ * there is no room for the new file; nothing has changed then, and `source` is open. A kill leaves
+ * the old file, or the new one that `finishRescue` puts in its place.
  */
 export function rescue(path: string, source: DatabaseSync, reason: string, topic: string): Rescue {
   const fresh = freshOf(path);
@@ -52,7 +53,10 @@ export function rescue(path: string, source: DatabaseSync, reason: string, topic
   return { reason, kept, saved };
 }
 
-/** Does the rest of a rescue that a kill has ended, or begins it anew. To be called before the file at `path` is opened. */
+/**
+ * Does the rest of a rescue that a kill has ended, or begins it anew. To be called before the file
+ * at `path` is opened.
+ */
 export function finishRescue(path: string): void {
   const fresh = freshOf(path);
   if (!existsSync(fresh)) return;
@@ -183,8 +187,8 @@ class Search {
   }
 
   /**
-   * Adds the sound rows that a statement gives until it fails. True where it does not. A damaged row may bear the id of a sound
-   * one: it must not take its place.
+   * Adds the sound rows that a statement gives until it fails. True where it does not. A damaged
+   * row may bear the id of a sound one: it must not take its place.
    */
   #gather(found: Map<number, SoundRow>, statement: StatementSync, ...ids: number[]): boolean {
     const isDone = attempt(() => {

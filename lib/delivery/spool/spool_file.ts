@@ -65,7 +65,10 @@ export interface ReadSpool {
 const DROP_STEP = 500;
 /** An emptied file with more pages than this (4 KiB each) is made small again. */
 const SMALL = 2_000;
-/** Pages of the journal after which they are put into the file (a checkpoint), about; as many as SQLite takes by itself. */
+/**
+ * Pages of the journal after which they are put into the file (a checkpoint), about; as many as
+ * SQLite takes by itself.
+ */
 const JOURNAL_PAGES = 1_000;
 const PAGE = 4_096;
 
@@ -101,11 +104,13 @@ class Statements {
 }
 
 /**
- * The file that holds the metrics which Kafka does not have yet. Each method runs to its end before it returns: it belongs
- * on a thread of its own. Metrics are read in the order in which they were written, each once while the file is open.
+ * The file that holds the metrics which Kafka does not have yet. Each method runs to its end before
+ * it returns: it belongs on a thread of its own. Metrics are read in the order in which they were
+ * written, each once while the file is open.
  *
- * Nothing is given out that is not as it was written, and nothing is written to a file that is damaged: taking out one row would
- * destroy others, where both lead to the same page. A new file with all sound rows takes its place (rescue.ts).
+ * Nothing is given out that is not as it was written, and nothing is written to a file that is
+ * damaged: taking out one row would destroy others, where both lead to the same page. A new file
+ * with all sound rows takes its place (rescue.ts).
  */
 export class SpoolFile implements Disposable {
   readonly #path: string;
@@ -121,7 +126,10 @@ export class SpoolFile implements Disposable {
   #bytes = 0;
   /** Rows of other topics were read: what is delivered may stand between them. */
   #hasOthers = false;
-  /** Pages that the journal has grown by since the last checkpoint, about. The first write makes one: from then on there is a journal. */
+  /**
+   * Pages that the journal has grown by since the last checkpoint, about. The first write makes
+   * one: from then on there is a journal.
+   */
   #journalPages = Infinity;
 
   private constructor(database: DatabaseSync, path: string, topic: string, limit: number) {
@@ -136,9 +144,10 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * Opens a file, and makes it where it is missing; `topic` is what is read and written. `limit`: about as many bytes may wait. What is
-   * left of a file whose journal is missing or damaged is put into a new file. Throws `SpoolFileError` where it is damaged in
-   * such a way that not even its tables are found, or written by a newer version.
+   * Opens a file, and makes it where it is missing; `topic` is what is read and written. `limit`:
+   * about as many bytes may wait. What is left of a file whose journal is missing or damaged is put
+   * into a new file. Throws `SpoolFileError` where it is damaged in such a way that not even its
+   * tables are found, or written by a newer version.
    */
   static open(path: string, topic: string, limit: number): { file: SpoolFile } & OpenedSpool {
     try {
@@ -179,7 +188,8 @@ export class SpoolFile implements Disposable {
       if (sound.topic === this.#topic) rows.push({ id: row.id, document: sound.document });
       else others.set(sound.topic, (others.get(sound.topic) ?? 0) + 1);
     }
-    // Rows that were counted went without us, or stand where SQLite does not find them. Waited for, they would never come.
+    // Rows that were counted went without us, or stand where SQLite does not find them. Waited for,
+    // they would never come.
     if (found.length < count && found.length !== this.#unread) {
       throw new DamageError("some rows are not in their place");
     }
@@ -190,9 +200,10 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * In one transaction: removes what was delivered, up to and with row `deliveredUpTo`, and adds documents.
-   * Where the bound is passed, the oldest that were not read yet give way: those that were read are on their way. So are the first `out` of
-   * the documents: they count as read, and are written only when all before them were.
+   * In one transaction: removes what was delivered, up to and with row `deliveredUpTo`, and adds
+   * documents. Where the bound is passed, the oldest that were not read yet give way: those that
+   * were read are on their way. So are the first `out` of the documents: they count as read, and
+   * are written only when all before them were.
    */
   write(documents: readonly string[], deliveredUpTo: number, out = 0): WrittenSpool {
     try {
@@ -234,7 +245,8 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * Closes the file, and says in it that nothing stands in a journal. Where that cannot be written the journal stays, as after a kill.
+   * Closes the file, and says in it that nothing stands in a journal. Where that cannot be written
+   * the journal stays, as after a kill.
    */
   [Symbol.dispose](): void {
     try {
@@ -247,7 +259,10 @@ export class SpoolFile implements Disposable {
     this.#database.close();
   }
 
-  /** The topic of the rows that wait, by the oldest and the newest: the given one, if one of the two is for it, or none waits. */
+  /**
+   * The topic of the rows that wait, by the oldest and the newest: the given one, if one of the two
+   * is for it, or none waits.
+   */
   #found(): Omit<OpenedSpool, "rescue"> {
     const { columns } = this.#reader;
     const topics = ["", "desc"].map((order) => {
@@ -267,7 +282,10 @@ export class SpoolFile implements Disposable {
     this.#lastId = Math.max(this.#lastId, last);
   }
 
-  /** Of the rows up to one that was delivered: all of them were read, so it is known whether there are others among them. */
+  /**
+   * Of the rows up to one that was delivered: all of them were read, so it is known whether there
+   * are others among them.
+   */
   #totalDelivered(id: number): Totals {
     const { totalOfTopic, totalUpTo } = this.#statements;
     return (this.#hasOthers ? totalOfTopic.get(id, this.#topic) : totalUpTo.get(id)) as unknown as Totals;
@@ -321,7 +339,10 @@ export class SpoolFile implements Disposable {
     this.#journalPages = 0;
   }
 
-  /** After a long absence of Kafka the file is as large as it ever was; emptied, it costs next to nothing to write it anew. */
+  /**
+   * After a long absence of Kafka the file is as large as it ever was; emptied, it costs next to
+   * nothing to write it anew.
+   */
   #shrink(): void {
     const pages = this.#database.prepare("pragma page_count").get()?.page_count as number;
     if (pages <= SMALL) return;

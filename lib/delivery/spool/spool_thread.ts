@@ -20,7 +20,10 @@ export type SpoolAnswer =
 
 const ROLE = "host-checker: keeps the spool";
 
-/** Starts the thread. Its code is this very file, which knows by `workerData` that it runs as one; see matching/worker.ts. */
+/**
+ * Starts the thread. Its code is this very file, which knows by `workerData` that it runs as one;
+ * see matching/worker.ts.
+ */
 export function startSpoolThread(): Worker {
   return new Worker(new URL(import.meta.url), { workerData: ROLE });
 }

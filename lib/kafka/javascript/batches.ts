@@ -24,7 +24,10 @@ export function* judge(
   }
 }
 
-/** True for a mark that ends an aborted transaction. Version, then type, two bytes each: 0 is that, 1 a committed one. */
+/**
+ * True for a mark that ends an aborted transaction. Version, then type, two bytes each: 0 is that,
+ * 1 a committed one.
+ */
 function endsAborted(mark: RecordBatch): boolean {
   const key = mark.whole()?.[0]?.key;
   return key?.[2] === 0 && key[3] === 0;

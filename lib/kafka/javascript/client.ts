@@ -54,7 +54,10 @@ export const client: KafkaClient = inEitherForm({
   },
 });
 
-/** Waits for a broker, and for what `look` wants of the topic; throws `KafkaSetupError` where there is none, or nobody is let in. */
+/**
+ * Waits for a broker, and for what `look` wants of the topic; throws `KafkaSetupError` where there
+ * is none, or nobody is let in.
+ */
 async function waitForTopic(
   options: KafkaOptions,
   look: typeof identifyTopic,

@@ -27,7 +27,8 @@ export function connectionOptions({ bootstrapServers, tls, sasl }: KafkaOptions)
     ...sasl !== undefined && { sasl: { ...sasl, mechanism: MECHANISMS[sasl.mechanism] } },
   };
   if (tls === undefined) return base;
-  // The certificate's name is checked with or without; the name is sent along (SNI) where there is one: an address must not be.
+  // The certificate's name is checked with or without; the name is sent along (SNI) where there is
+  // one: an address must not be.
   const named = !bootstrapServers.some((server) => isIP(server.replace(/:\d*$/, "").replace(/^\[|\]$/g, "")) !== 0);
   return { ...base, tls: atEachConnection(tls), ...named && { tlsServerName: true } };
 }
@@ -57,8 +58,8 @@ export async function describeTopic(client: Base, topic: string): Promise<TopicD
 }
 
 /**
- * The number of the topic's partitions, those that nobody leads, its id, and the cluster's. Throws `KafkaSetupError` where it
- * does not exist.
+ * The number of the topic's partitions, those that nobody leads, its id, and the cluster's. Throws
+ * `KafkaSetupError` where it does not exist.
  */
 export async function identifyTopic(client: Base, topic: string): Promise<TopicDescription> {
   // Asked anew: a cached answer may be from before the topic was made, or from an earlier topic of this name.
@@ -117,7 +118,10 @@ export function asSetupError(error: unknown, topic: string): KafkaSetupError | n
   return all.some(({ message }) => /^Unknown topic /.test(message)) ? missingTopic(topic) : null;
 }
 
-/** The last thing that went wrong, for a person: the library's outer errors say only that something failed so many times. */
+/**
+ * The last thing that went wrong, for a person: the library's outer errors say only that something
+ * failed so many times.
+ */
 export function reason(error: unknown): string {
   return leaves(error).at(-1)?.message ?? String(error);
 }

@@ -37,7 +37,10 @@ export interface FetchingShare {
 /** What the fetcher needs of the library's client. */
 export type FetchingClient = Pick<Consumer, "metadata" | "fetch">;
 
-/** The log was cut below what was read of it, and may have grown again: the same offsets are those of other messages now. */
+/**
+ * The log was cut below what was read of it, and may have grown again: the same offsets are those
+ * of other messages now.
+ */
 export class CutLog extends Error {
   override name = "CutLog";
   readonly partition: number;
@@ -187,7 +190,10 @@ export class Fetcher {
     this.#offsets.set(partition, next);
   }
 
-  /** The batches before the first that is damaged, and also that one where it was damaged before: it is asked for twice. */
+  /**
+   * The batches before the first that is damaged, and also that one where it was damaged before: it
+   * is asked for twice.
+   */
   #believed(partition: number, batches: readonly RecordBatch[]): readonly RecordBatch[] {
     const at = batches.findIndex(({ isIntact, firstOffset }) =>
       !isIntact && this.#doubted.get(partition) !== firstOffset

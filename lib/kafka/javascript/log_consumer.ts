@@ -10,7 +10,10 @@ export interface Place {
   readonly epoch: number;
 }
 
-/** A partition of a fetch request. The library sets its epochs to -1 where it tries again: that of what was read must stay. */
+/**
+ * A partition of a fetch request. The library sets its epochs to -1 where it tries again: that of
+ * what was read must stay.
+ */
 export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoch: number) {
   return {
     partition,
@@ -30,11 +33,14 @@ export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoc
 export const RETRIES = 3;
 
 /**
- * The library's consumer, but for two answers. A topic of which one partition has no leader is no failure: the others can be
- * read. And of a committed offset the leader's epoch is told too.
+ * The library's consumer, but for two answers. A topic of which one partition has no leader is no
+ * failure: the others can be read. And of a committed offset the leader's epoch is told too.
  */
 export class LogConsumer extends Consumer {
-  /** Told of each committed offset that a broker gave, with the leader's epoch of what is before it; below 0 if unknown. */
+  /**
+   * Told of each committed offset that a broker gave, with the leader's epoch of what is before it;
+   * below 0 if unknown.
+   */
   onCommitted: (partition: number, offset: number, epoch: number) => void = () => {};
 
   override [kGetApi]<Request extends unknown[], Response>(name: string, done: Callback<API<Request, Response>>): void {

@@ -24,7 +24,10 @@ export function* unpackLz4(packed: Buffer): Generator<Buffer> {
   }
 }
 
-/** The most bytes that a single frame may unpack to, by its header and the number of its blocks; Infinity for anything else. */
+/**
+ * The most bytes that a single frame may unpack to, by its header and the number of its blocks;
+ * Infinity for anything else.
+ */
 export function mostLz4(packed: Buffer): number {
   if (packed.readUInt32LE(0) !== MAGIC) return Infinity;
   const { flags, most, trailer, begin } = readHeader(packed, 4);

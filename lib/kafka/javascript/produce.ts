@@ -75,9 +75,9 @@ const INIT_PRODUCER_ID = [
 ] as const;
 
 /**
- * The requests of a producer, each made once. Deliberately not the library's own producer: after a failure that one takes
- * another id, under which the broker takes what it has already once more; and it repeats a request to the leader of its
- * first partition, whoever leads the others by then.
+ * The requests of a producer, each made once. Deliberately not the library's own producer: after a
+ * failure that one takes another id, under which the broker takes what it has already once more;
+ * and it repeats a request to the leader of its first partition, whoever leads the others by then.
  */
 export class ProduceRequests {
   readonly #client: Base;
@@ -91,7 +91,10 @@ export class ProduceRequests {
     this.#compression = options.compression ?? "lz4";
   }
 
-  /** Throws `MissingTopicError` where no broker knows the topic. `fresh`: asks, also where a recent answer is at hand. */
+  /**
+   * Throws `MissingTopicError` where no broker knows the topic. `fresh`: asks, also where a recent
+   * answer is at hand.
+   */
   async leaders(fresh: boolean): Promise<Leaders> {
     const { topics } = await this.#client.metadata({ topics: [this.#topic], forceUpdate: fresh });
     const found = topics.get(this.#topic);

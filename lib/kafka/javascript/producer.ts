@@ -27,8 +27,9 @@ interface Numbering {
 }
 
 /**
- * Sends with Kafka's idempotent protocol, one batch a partition at a time: that keeps the order. A batch whose answer was
- * lost is sent again under the same id and number until there is one, so that the broker recognises it.
+ * Sends with Kafka's idempotent protocol, one batch a partition at a time: that keeps the order. A
+ * batch whose answer was lost is sent again under the same id and number until there is one, so
+ * that the broker recognises it.
  */
 export class JavascriptProducer implements KafkaProducer {
   readonly #topic: string;

@@ -13,7 +13,10 @@ import { readBatches, type RecordBatch } from "./record_batches.ts";
 /** Kafka's number of the request Fetch. */
 const FETCH = 1;
 
-/** What a broker gives of one partition: as the library has it, but for its batches, of which only the headers are read. */
+/**
+ * What a broker gives of one partition: as the library has it, but for its batches, of which only
+ * the headers are read.
+ */
 export interface PartitionAnswer extends Omit<fetchV17.FetchResponsePartition, "records"> {
   /** Always null: it keeps the library from looking for messages. */
   readonly records: null;

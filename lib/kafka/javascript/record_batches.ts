@@ -36,8 +36,9 @@ const MOST_BYTES = KEPT_BYTES;
 export type BatchMessage = Omit<IncomingMessage, "partition">;
 
 /**
- * One batch of messages as it lies in a log: what its header says; its messages are unpacked when somebody asks. What cannot
- * be read is given as one message without a value, `unreadable`, at the batch's last offset.
+ * One batch of messages as it lies in a log: what its header says; its messages are unpacked when
+ * somebody asks. What cannot be read is given as one message without a value, `unreadable`, at the
+ * batch's last offset.
  */
 export class RecordBatch {
   readonly firstOffset: number;
@@ -177,8 +178,9 @@ export class RecordBatch {
 }
 
 /**
- * The batches in a piece of a log, as a broker gives it: one that is cut off at its end is left out. `logEnd`: the offset
- * that the next message written will get. Throws `RangeError` where nobody can tell where a batch ends.
+ * The batches in a piece of a log, as a broker gives it: one that is cut off at its end is left
+ * out. `logEnd`: the offset that the next message written will get. Throws `RangeError` where
+ * nobody can tell where a batch ends.
  */
 export function readBatches(bytes: Buffer, logEnd: number): RecordBatch[] {
   const pieces: Buffer[] = [];

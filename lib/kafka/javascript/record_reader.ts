@@ -22,8 +22,9 @@ const CONTIGUOUS = KEPT_BYTES + 64 * 1024;
 const NONE: Field = { bytes: null };
 
 /**
- * Reads records (Kafka's protocol, "Record Batch") from a content that comes in pieces. Of a long one it keeps the beginnings
- * of key and value, and lets the rest go by. Throws `RangeError` where the content is damaged or ends early.
+ * Reads records (Kafka's protocol, "Record Batch") from a content that comes in pieces. Of a long
+ * one it keeps the beginnings of key and value, and lets the rest go by. Throws `RangeError` where
+ * the content is damaged or ends early.
  */
 export class RecordReader {
   #pieces: AsyncIterator<Buffer, void> | null;

@@ -28,8 +28,9 @@ interface View extends Range {
 }
 
 /**
- * Looks at logs a second time, over connections of its own and without a group, for what a first reading left open. One
- * answer holds many holes, and is kept until the next one is asked for: a log full of holes is read twice, not anew for each.
+ * Looks at logs a second time, over connections of its own and without a group, for what a first
+ * reading left open. One answer holds many holes, and is kept until the next one is asked for: a
+ * log full of holes is read twice, not anew for each.
  */
 export class SecondLook implements AsyncDisposable {
   readonly #options: KafkaOptions;
@@ -41,7 +42,10 @@ export class SecondLook implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** True where the log holds no message that counts from offset `from` to `to` (not included). Rejects where nobody can say. */
+  /**
+   * True where the log holds no message that counts from offset `from` to `to` (not included).
+   * Rejects where nobody can say.
+   */
   async isHole(topicId: string, partition: number, from: number, to: number): Promise<boolean> {
     for (let at = from; at < to;) {
       const view = await this.#viewAt(topicId, partition, at);
@@ -92,7 +96,10 @@ export class SecondLook implements AsyncDisposable {
   }
 }
 
-/** A client, and the connections on which it gets batches as they are: unpacked by the library they could be of any size. */
+/**
+ * A client, and the connections on which it gets batches as they are: unpacked by the library they
+ * could be of any size.
+ */
 interface Connected {
   readonly consumer: LogConsumer;
   readonly connections: RawFetchConnections;
@@ -106,7 +113,10 @@ function connect(options: KafkaOptions): Connected {
   return { consumer, connections: new RawFetchConnections(CLIENT_ID, settings) };
 }
 
-/** The holes that an answer shows from offset `at` on: nothing else may be said of what lies outside of it. Ends early with `signal`. */
+/**
+ * The holes that an answer shows from offset `at` on: nothing else may be said of what lies outside
+ * of it. Ends early with `signal`.
+ */
 async function holesFrom(
   at: number,
   answer: PartitionAnswer | undefined,

@@ -8,8 +8,9 @@ const REACH = 1024 * 1024;
 const PIECE = 1024 * 1024;
 
 /**
- * The content of snappy data (google/snappy's format_description.txt), at most about 1 MiB at a time. Each piece is good until
- * the next is asked for. Throws `RangeError` where the data is damaged, or refers back further than 1 MiB.
+ * The content of snappy data (google/snappy's format_description.txt), at most about 1 MiB at a
+ * time. Each piece is good until the next is asked for. Throws `RangeError` where the data is
+ * damaged, or refers back further than 1 MiB.
  */
 export function* unpackSnappy(packed: Buffer): Generator<Buffer> {
   if (!isJava(packed)) return yield* unpackBlock(packed);

@@ -5,8 +5,8 @@ import type { LogConsumer } from "./log_consumer.ts";
 import { SecondLook } from "./second_look.ts";
 
 /**
- * The log of a topic as a consumer reads it, whichever client keeps its membership: the messages, and what is known of the log
- * from them.
+ * The log of a topic as a consumer reads it, whichever client keeps its membership: the messages,
+ * and what is known of the log from them.
  */
 export class TopicLog implements AsyncDisposable {
   readonly #options: ConsumerOptions;

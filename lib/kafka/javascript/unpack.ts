@@ -16,7 +16,10 @@ const TURN = 4 * 1024 * 1024;
 /** Bytes of a piece that the runtime unpacks. */
 const PIECE = 256 * 1024;
 
-/** The whole content, or null where it has more than `most` bytes. Throws where it is damaged, or packed in an unknown way. */
+/**
+ * The whole content, or null where it has more than `most` bytes. Throws where it is damaged, or
+ * packed in an unknown way.
+ */
 export function unpackWhole(codec: number, packed: Buffer, most: number): Buffer | null {
   switch (codec) {
     case NONE:
@@ -49,8 +52,8 @@ function fast(
 }
 
 /**
- * The content piece by piece, each good until the next is asked for. Memory: a few MiB, for zstd what its frame asks for,
- * 128 MiB at most. Throws as `unpackWhole` does.
+ * The content piece by piece, each good until the next is asked for. Memory: a few MiB, for zstd
+ * what its frame asks for, 128 MiB at most. Throws as `unpackWhole` does.
  */
 export async function* unpack(codec: number, packed: Buffer): AsyncGenerator<Buffer, void> {
   let since = 0;

@@ -4,9 +4,9 @@ import type { Callback, NativeAdmin } from "./library.ts";
 type Questions = Pick<NativeAdmin, "describeTopics" | "listOffsets">;
 
 /**
- * Asks the brokers through a consumer's client: one question after the other, as each holds one of the few threads that also
- * pull messages and resolve names; and none once it is closed, since the add-on does not look whether that client is still
- * there, and ends the process where it is not.
+ * Asks the brokers through a consumer's client: one question after the other, as each holds one of
+ * the few threads that also pull messages and resolve names; and none once it is closed, since the
+ * add-on does not look whether that client is still there, and ends the process where it is not.
  */
 export class AdminQueue implements Questions {
   readonly #admin: Questions;

@@ -18,8 +18,9 @@ import { topicIdHex } from "../topic_id.ts";
 import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError, Settings } from "./library.ts";
 
 /**
- * Milliseconds for the first try to connect, and for one after a try that got no word at all. While it lasts the process cannot
- * end: Node waits for its threads. Where nobody listens a longer try would change nothing; on a slow way it may.
+ * Milliseconds for the first try to connect, and for one after a try that got no word at all. While
+ * it lasts the process cannot end: Node waits for its threads. Where nobody listens a longer try
+ * would change nothing; on a slow way it may.
  */
 const CONNECT_LIMIT = 1_000;
 const LONG_CONNECT_LIMIT = 3_000;
@@ -78,7 +79,10 @@ export interface Patience {
   readonly signal: AbortSignal;
 }
 
-/** A client that has reached a broker. Waits for one, with back-off. Rejects with what is not passing, and with the last failure when `signal` aborts. */
+/**
+ * A client that has reached a broker. Waits for one, with back-off. Rejects with what is not
+ * passing, and with the last failure when `signal` aborts.
+ */
 export async function connected<C extends NativeClient>(
   { make, serve, close }: Opening<C>,
   options: KafkaOptions,
@@ -100,8 +104,9 @@ export async function connected<C extends NativeClient>(
       await firstAnswer(client, connecting, look);
       return client;
     } catch (error) {
-      // Deliberately not awaited: the library takes its time, and nobody needs this client any more. Not before its answer
-      // either: closing waits for that on another of the few threads on which Node resolves names.
+      // Deliberately not awaited: the library takes its time, and nobody needs this client any
+      // more. Not before its answer either: closing waits for that on another of the few threads on
+      // which Node resolves names.
       void connecting.then(() => close(client), () => {});
       throw error instanceof RefusedTlsError ? await findRefusal(options, signal) ?? error : error;
     } finally {
@@ -123,7 +128,10 @@ function begin(client: NativeClient, timeout: number): Promise<unknown> {
   return promised((done) => client.connect({ timeout, allTopics: false }, done));
 }
 
-/** Waits for `connecting`, but rejects at once where an event says that no waiting helps: `connect` itself tells only that time is up. */
+/**
+ * Waits for `connecting`, but rejects at once where an event says that no waiting helps: `connect`
+ * itself tells only that time is up.
+ */
 async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, look: Look): Promise<void> {
   const { topic, onFailure, signal } = look;
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
@@ -183,7 +191,10 @@ export async function identifyTopic(
 type Questions = Pick<NativeAdmin, "describeTopics">;
 type Described = Parameters<Parameters<NativeAdmin["describeTopics"]>[2]>[1][number];
 
-/** Waits until a broker knows a consumer's topic, of which some partitions may have no leader. Throws `KafkaSetupError` where none does. */
+/**
+ * Waits until a broker knows a consumer's topic, of which some partitions may have no leader.
+ * Throws `KafkaSetupError` where none does.
+ */
 export async function findTopic(
   library: Librdkafka,
   client: NativeClient,

@@ -30,7 +30,10 @@ import type { Edition } from "./renewal.ts";
 
 /** The longest there is: a consumer that waits for its database is no dead one. */
 const LONGEST_WORK = 86_400_000;
-/** The code of the callback on a change of the share, and the error of a client whose picture of the topic is an old one. */
+/**
+ * The code of the callback on a change of the share, and the error of a client whose picture of the
+ * topic is an old one.
+ */
 const ASSIGN = -175;
 const UNKNOWN_PARTITION = -190;
 
@@ -210,7 +213,10 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     };
   }
 
-  /** Ends a membership whose client has outdated certificates, once brokers take the new ones: the next client has those. */
+  /**
+   * Ends a membership whose client has outdated certificates, once brokers take the new ones: the
+   * next client has those.
+   */
   async #renew(membership: Membership, edition: Edition, left: AbortSignal): Promise<void> {
     for await (const probe of this.#clients.renewals(edition, left)) {
       membership.fail(new Error("the certificates were replaced"));
@@ -226,8 +232,9 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   }
 
   /**
-   * Leaves the group. `isLast`: the process is about to end, and a client that is not closed in time must not be: the library
-   * would wait for callbacks that nobody runs any more, and the process for the library.
+   * Leaves the group. `isLast`: the process is about to end, and a client that is not closed in
+   * time must not be: the library would wait for callbacks that nobody runs any more, and the
+   * process for the library.
    */
   async #leave(isLast: boolean): Promise<void> {
     const member = this.#member;

@@ -31,7 +31,10 @@ export class PollLoop {
     return await work;
   }
 
-  /** Serves until the commits are answered, and resolves when no call is under way; this may be never, or not while a broker is away. */
+  /**
+   * Serves until the commits are answered, and resolves when no call is under way; this may be
+   * never, or not while a broker is away.
+   */
   async stop(commits: Pick<Commits, "areAnswered">): Promise<void> {
     clearInterval(this.#timer);
     await this.#settled();

@@ -10,7 +10,10 @@ const CHUNK = 10_000;
 const CHUNK_CHARACTERS = 8 * 1024 * 1024;
 /** Bytes of a message that the library takes: more than a metric can have, so that only the broker refuses one. */
 const MESSAGE_BYTES = 16 * 1024 * 1024;
-/** Milliseconds that messages under way have left to be confirmed once a client with new certificates has reached a broker. */
+/**
+ * Milliseconds that messages under way have left to be confirmed once a client with new
+ * certificates has reached a broker.
+ */
 const SUCCESSION_LIMIT = 30_000;
 /** Milliseconds between two looks for delivery reports, while some are awaited and while none are. */
 const POLL_EVERY = 10;

@@ -15,8 +15,9 @@ export interface Renewing {
 }
 
 /**
- * A client with the new key material, each time that this is replaced; librdkafka reads it only when a client is made. The
- * old client is to go on until then: the brokers may not know the new certificates yet, which is said, and tried again.
+ * A client with the new key material, each time that this is replaced; librdkafka reads it only
+ * when a client is made. The old client is to go on until then: the brokers may not know the new
+ * certificates yet, which is said, and tried again.
  * `edition` is that of the present client, taken before it was made. Ends when `signal` aborts.
  */
 export async function* renewals(

@@ -1,6 +1,9 @@
 import { Gauge, type Registry } from "prom-client";
 
-/** Tells when the client's certificate for Kafka expires, where there is one: the time, as Prometheus' practices ask for. */
+/**
+ * Tells when the client's certificate for Kafka expires, where there is one: the time, as
+ * Prometheus' practices ask for.
+ */
 export function addCertificateGauge(registry: Registry, expiresAt: () => Date | null): void {
   if (expiresAt() === null) return;
   new Gauge({

@@ -25,7 +25,10 @@ export class ConsumerTelemetry {
   readonly #flushes: Counter<"cause">;
   readonly #duration: Histogram;
 
-  /** `read` may ask the broker where the log ends. `expiresAt`: when the client's certificate for Kafka does, null without one. */
+  /**
+   * `read` may ask the broker where the log ends. `expiresAt`: when the client's certificate for
+   * Kafka does, null without one.
+   */
   constructor(read: () => Promise<ConsumerReadings>, expiresAt: () => Date | null = () => null) {
     const registers = [this.#registry];
     let readings: Promise<ConsumerReadings> | undefined;

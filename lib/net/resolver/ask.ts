@@ -13,9 +13,11 @@ export interface Server {
 const RESOLUTION_DELAY = 50;
 
 /**
- * Asks one server all `questions` at once, and gives the reply to each, in their order: what a datagram had room for where the server then
- * does not answer over TCP, and undefined where nothing came within `timeout` seconds. Where one reply has brought an address, the others have 50 ms left: some servers never answer for IPv6.
- * Rejects with the signal's reason when it aborts, and with the system's error where this machine lacks what asking takes.
+ * Asks one server all `questions` at once, and gives the reply to each, in their order: what a
+ * datagram had room for where the server then does not answer over TCP, and undefined where nothing
+ * came within `timeout` seconds. Where one reply has brought an address, the others have 50 ms
+ * left: some servers never answer for IPv6. Rejects with the signal's reason when it aborts, and
+ * with the system's error where this machine lacks what asking takes.
  */
 export function ask(
   server: Server,

@@ -2,7 +2,10 @@ import type { LookupAddress } from "node:dns";
 
 /** Record types (RFC 1035, section 3.2.2; RFC 3596, section 2.1). */
 export const TYPES = { A: 1, AAAA: 28 } as const;
-/** Response codes (RFC 1035, section 4.1.1), and one for what is no answer, though it comes from the server and to the question. */
+/**
+ * Response codes (RFC 1035, section 4.1.1), and one for what is no answer, though it comes from the
+ * server and to the question.
+ */
 export const RCODES = { noError: 0, noSuchName: 3, unreadable: -1 } as const;
 
 /** What is asked of a name server. */
@@ -17,7 +20,10 @@ export interface DnsQuestion {
 /** What it said. */
 export interface Reply {
   readonly code: number;
-  /** There is more than a datagram holds: ask again over TCP. (Some servers say so over TCP too, where it means nothing.) */
+  /**
+   * There is more than a datagram holds: ask again over TCP. (Some servers say so over TCP too,
+   * where it means nothing.)
+   */
   readonly isTruncated: boolean;
   readonly addresses: readonly LookupAddress[];
 }
@@ -43,7 +49,10 @@ export function encodeQuestion({ id, name, type }: DnsQuestion): Buffer {
   return Buffer.concat([head, ...labels, Buffer.from([0, 0, type, 0, INTERNET])]);
 }
 
-/** The reply in `bytes`; null where they are no answer to `question`: whoever sent them, the true answer may still come. */
+/**
+ * The reply in `bytes`; null where they are no answer to `question`: whoever sent them, the true
+ * answer may still come.
+ */
 export function decodeReply(bytes: Buffer, question: DnsQuestion): Reply | null {
   if (bytes.length < HEADER_BYTES) return null;
   const [flags, questions] = [bytes.readUInt16BE(2), bytes.readUInt16BE(4)];

@@ -17,8 +17,9 @@ const NO_ADDRESS: Found = { addresses: null, reason: "the name has no address", 
 const CODES: Readonly<Record<number, string>> = { 1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED" };
 
 /**
- * Asks the name servers of `config`, at `port`, for IPv4 and IPv6 at once: first for the name as it is or with what is searched,
- * as its dots decide, then for the other. `turn` counts lookups, for the rotation.
+ * Asks the name servers of `config`, at `port`, for IPv4 and IPv6 at once: first for the name as it
+ * is or with what is searched, as its dots decide, then for the other. `turn` counts lookups, for
+ * the rotation.
  */
 export async function askServers(
   name: string,
@@ -33,7 +34,8 @@ export async function askServers(
     if (!isAskable(candidate)) continue;
     const found = await askFor(candidate, config, port, turn, signal);
     if (found.addresses !== null) return found;
-    // A suffix whose servers fail must not hide the name itself (so does glibc); where nobody answers, they would not answer again.
+    // A suffix whose servers fail must not hide the name itself (so does glibc); where nobody
+    // answers, they would not answer again.
     if (!found.isCertain) failure ??= found;
     if (found === UNANSWERED) break;
     if (found === NO_ADDRESS) negative = found;

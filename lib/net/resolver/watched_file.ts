@@ -17,7 +17,10 @@ export class WatchedFile<T> {
     this.#parse = parse;
   }
 
-  /** What the file said, at most 5 s ago. Throws only where this machine lacks what reading takes, and the file was never read. */
+  /**
+   * What the file said, at most 5 s ago. Throws only where this machine lacks what reading takes,
+   * and the file was never read.
+   */
   read(): T | null {
     const now = performance.now();
     if (now - this.#checkedAt < FRESH) return this.#value;

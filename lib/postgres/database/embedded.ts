@@ -9,9 +9,9 @@ import type { ResultColumn } from "./inquiry.ts";
 const SETTING = "--embedded";
 
 /**
- * Opens the embedded PostgreSQL that keeps its rows in `directory`, which is made where it is missing. Throws `SetupError`
- * where another program has it open, or where PGlite is missing, and a `UsageError` where the folder is no good. Statements wait for
- * one another and know no deadline.
+ * Opens the embedded PostgreSQL that keeps its rows in `directory`, which is made where it is
+ * missing. Throws `SetupError` where another program has it open, or where PGlite is missing, and a
+ * `UsageError` where the folder is no good. Statements wait for one another and know no deadline.
  */
 export async function openEmbedded(directory: string): Promise<EmbeddedDatabase> {
   const thread = await startThread();
@@ -27,7 +27,10 @@ export async function openEmbedded(directory: string): Promise<EmbeddedDatabase>
   }
 }
 
-/** `openEmbedded`, but a folder in which none is kept is a `UsageError`, and nothing is made there: a query has nothing to ask it. */
+/**
+ * `openEmbedded`, but a folder in which none is kept is a `UsageError`, and nothing is made there:
+ * a query has nothing to ask it.
+ */
 export async function openExisting(directory: string): Promise<EmbeddedDatabase> {
   if (await isKeptIn(directory)) return await openEmbedded(directory);
   // One that is being made takes seconds.
@@ -89,7 +92,10 @@ export interface PlacedStatement {
   readonly offset: number;
 }
 
-/** What a query gives, in order: the columns of a statement, then its rows in pieces, then the next statement's columns. */
+/**
+ * What a query gives, in order: the columns of a statement, then its rows in pieces, then the next
+ * statement's columns.
+ */
 export type QueryPart = { readonly columns: readonly ResultColumn[] } | {
   readonly rows: readonly (readonly unknown[])[];
 };
@@ -139,7 +145,8 @@ export class EmbeddedDatabase implements Database {
   }
 
   /**
-   * Runs statements in one transaction that only reads, and hands over what they give. Everything else waits meanwhile: where
+   * Runs statements in one transaction that only reads, and hands over what they give. Everything
+   * else waits meanwhile: where
    * `signal` aborts, that ends at once, if need be with the thread, which the next statement starts again; under Deno, where
    * no thread can be ended so, nothing more can be done with this database then. Rejects with a
    * `QueryError` where a statement gives nothing; then, and where PostgreSQL does not understand one, none was run. The

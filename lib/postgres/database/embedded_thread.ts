@@ -5,7 +5,8 @@ import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "
 import type { Parameter } from "../database.ts";
 import { ReadOnlyInquiry } from "./inquiry.ts";
 
-// The thread that PGlite works on: a statement under way answers no signal, and nothing but the end of its thread ends it.
+// The thread that PGlite works on: a statement under way answers no signal, and nothing but the end
+// of its thread ends it.
 
 /** In the folder: what PGlite keeps. */
 const FINISHED = "postgres";
@@ -27,7 +28,10 @@ class EmbeddedWork {
     this.#create = (directory) => PGlite.create(directory);
   }
 
-  /** PGlite takes any folder it finds for a finished one, so a new one gets its name when it is finished: a kill may come in between. */
+  /**
+   * PGlite takes any folder it finds for a finished one, so a new one gets its name when it is
+   * finished: a kill may come in between.
+   */
   async open(directory: string): Promise<void> {
     const create = present(this.#create);
     const finished = join(directory, FINISHED);

@@ -14,9 +14,10 @@ export interface FetchedRows {
 }
 
 /**
- * Statements leave this transaction neither by `commit` nor by making it writable. `ReadOnlyInquiry.describe` lets only those
- * through that give rows, which `commit` and `set` do not. Its first query has made the mode final. `set_config`, which gives
- * rows, would change back the role: a superuser may write files. That revoke goes with the transaction.
+ * Statements leave this transaction neither by `commit` nor by making it writable.
+ * `ReadOnlyInquiry.describe` lets only those through that give rows, which `commit` and `set` do
+ * not. Its first query has made the mode final. `set_config`, which gives rows, would change back
+ * the role: a superuser may write files. That revoke goes with the transaction.
  */
 const BEGIN = `begin;
 revoke execute on function pg_catalog.set_config(text, text, boolean) from public;
@@ -48,7 +49,10 @@ export class ReadOnlyInquiry {
     await this.#postgres.exec(BEGIN);
   }
 
-  /** Gives the bytes of memory that PGlite has. Rejects where the transaction is not over, which nothing may go on in. */
+  /**
+   * Gives the bytes of memory that PGlite has. Rejects where the transaction is not over, which
+   * nothing may go on in.
+   */
   async end(): Promise<number> {
     // After an error PostgreSQL heeds nothing else.
     await this.#send("S");
@@ -57,7 +61,10 @@ export class ReadOnlyInquiry {
     return this.#postgres.Module.HEAPU8.length;
   }
 
-  /** What a statement would give; nothing is run. Null: nothing. Rejects in PostgreSQL's words where it is no statement, or several. */
+  /**
+   * What a statement would give; nothing is run. Null: nothing. Rejects in PostgreSQL's words where
+   * it is no statement, or several.
+   */
   async describe(statement: string): Promise<readonly ResultColumn[] | null> {
     const fields = await this.#prepare(statement);
     return fields.length === 0 ? null : fields.map(({ name, type }) => ({ name, isTime: TIME_TYPES.has(type) }));
@@ -87,7 +94,10 @@ export class ReadOnlyInquiry {
     return { rows, isLast };
   }
 
-  /** Names and types of the columns. Parsed by itself, a text may hold one statement only (the extended query protocol). */
+  /**
+   * Names and types of the columns. Parsed by itself, a text may hold one statement only (the
+   * extended query protocol).
+   */
   async #prepare(statement: string): Promise<readonly { readonly name: string; readonly type: number }[]> {
     await this.#send("P", UNNAMED, cstring(statement), int16(0));
     const description = (await this.#send("D", Buffer.from("S"), UNNAMED)).find(({ name }) =>

@@ -13,8 +13,9 @@ const FIELDS: ReadonlyMap<string, string> = new Map([
 const ERROR_RESPONSE = "E".charCodeAt(0);
 
 /**
- * Remembers what comes last on a socket. Before a server, or a pooler in between, hangs up in the midst of a statement it says
- * why; postgres.js waits for more and then tells only that the connection is gone. The function gives that last error, or null.
+ * Remembers what comes last on a socket. Before a server, or a pooler in between, hangs up in the
+ * midst of a statement it says why; postgres.js waits for more and then tells only that the
+ * connection is gone. The function gives that last error, or null.
  */
 export function followLastWords(socket: Socket): () => Error | null {
   let last: Buffer | null = null;

@@ -5,8 +5,9 @@ export interface PoolerSaying {
 }
 
 /**
- * PgBouncer says nearly everything under 08P01, Supavisor, Pgpool-II and Neon's proxy under XX000. PostgreSQL means a breach of the protocol and a fault
- * of its own by them, so only the text tells what a pooler means.
+ * PgBouncer says nearly everything under 08P01, Supavisor, Pgpool-II and Neon's proxy under XX000.
+ * PostgreSQL means a breach of the protocol and a fault of its own by them, so only the text tells
+ * what a pooler means.
  */
 const CODES: ReadonlySet<string> = new Set(["08P01", "XX000"]);
 

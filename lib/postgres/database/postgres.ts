@@ -89,13 +89,19 @@ class PostgresDatabase implements Database {
 const POOLED = "A connection pooler stands in front of PostgreSQL: each statement goes to it unprepared, in a " +
   "transaction of its own that has the consumer's time limits, which takes three more round trips";
 
-/** After any of these a connection is not to be trusted: postgres.js may give the next statement the old one's failure. */
+/**
+ * After any of these a connection is not to be trusted: postgres.js may give the next statement the
+ * old one's failure.
+ */
 function endsConnection(error: unknown): boolean {
   const failure = sqlFailure(error);
   return failure === null || isConnectionLoss(error) || /^(08|25|26|28|3D|42P05|53300|57P|XX)/.test(failure.code);
 }
 
-/** One connection, used until it is lost. postgres.js would mend it, but now and then leaves a statement unsettled then. */
+/**
+ * One connection, used until it is lost. postgres.js would mend it, but now and then leaves a
+ * statement unsettled then.
+ */
 class PostgresConnection {
   readonly #abort = new AbortController();
   readonly #patience: PostgresPatience;
@@ -232,7 +238,8 @@ class PostgresConnection {
   destroy(): void {
     if (this.isLost) return;
     this.#abort.abort();
-    // Deliberately not awaited: it waits for a server that may never say another word. Statements under way are rejected.
+    // Deliberately not awaited: it waits for a server that may never say another word. Statements
+    // under way are rejected.
     void this.#sql.end({ timeout: 0 });
     this.#socket?.destroy();
   }

@@ -96,7 +96,10 @@ async function firstAnswer(socket: Socket, where: string, signal: AbortSignal): 
 const AUTHENTICATION = "R".charCodeAt(0);
 const SASL = 10;
 
-/** Calls `then` where the server's first question is for SASL, whose passwords are prepared: postgres.js does not tell which it was. */
+/**
+ * Calls `then` where the server's first question is for SASL, whose passwords are prepared:
+ * postgres.js does not tell which it was.
+ */
 export function whenAskedForSasl(socket: Socket, then: () => void): void {
   socket.once("data", (bytes: Buffer) => {
     // Before it may stand that the server speaks an older protocol.
@@ -122,7 +125,10 @@ async function handshake(socket: Socket, address: PostgresAddress, signal: Abort
   }
 }
 
-/** What to check of the server's certificate. `host` is what it is compared with, `servername` what the server is told. */
+/**
+ * What to check of the server's certificate. `host` is what it is compared with, `servername` what
+ * the server is told.
+ */
 function verification({ host, sslMode, ca }: PostgresAddress): ConnectionOptions {
   const name: ConnectionOptions = isIP(host) === 0 ? { host, servername: host } : { host };
   const trust: ConnectionOptions = ca === null ? name : { ...name, ca };

@@ -15,8 +15,9 @@ export type Run = (statement: Statement) => Promise<Iterable<unknown>>;
 export type SessionSettings = Readonly<Record<string, string | number>>;
 
 /**
- * True where a pooler stands between: the process that the login named is not the one that answers. In transaction mode the
- * next statement may go to another server process, which knows no setting and no prepared statement of this client.
+ * True where a pooler stands between: the process that the login named is not the one that answers.
+ * In transaction mode the next statement may go to another server process, which knows no setting
+ * and no prepared statement of this client.
  */
 export async function isPooled(sql: postgres.Sql): Promise<boolean> {
   const answer = await sql.unsafe<{ pid: number }[]>("select pg_backend_pid() as pid");
@@ -32,8 +33,9 @@ export function direct(sql: postgres.Sql): Run {
 }
 
 /**
- * What holds behind any pooler: a transaction stays with one server process, so each statement gets one of its own, in which
- * the settings hold and after which they are gone. Nothing is prepared under a name. `endsConnection`: no word can follow it.
+ * What holds behind any pooler: a transaction stays with one server process, so each statement gets
+ * one of its own, in which the settings hold and after which they are gone. Nothing is prepared
+ * under a name. `endsConnection`: no word can follow it.
  */
 export function pooled(sql: postgres.Sql, settings: SessionSettings, endsConnection: (error: unknown) => boolean): Run {
   const locals = Object.entries(settings).map(([name, value]) => `set local ${name} = '${value}'`).join("; ");

@@ -5,13 +5,17 @@ import { CAN_END_THREADS } from "../database/embedded_thread.ts";
 import { errorOf, line, type QueryAnswer, wholeLines } from "./messages.ts";
 import { isTrustworthy, withSocketPath } from "./socket_path.ts";
 
-/** What the system says where nobody listens: no folder, no socket, one that a killed program left, or one of another user's. */
+/**
+ * What the system says where nobody listens: no folder, no socket, one that a killed program left,
+ * or one of another user's.
+ */
 const NOBODY = new Set(["ENOENT", "ENOTDIR", "ECONNREFUSED", "EACCES"]);
 
 /**
- * Asks the program that holds the folder of an embedded database, or runs `borrow` where that one lends the folder. Null where none
- * answers, or where it leaves before its answer is whole. The whole answer is taken before anything is given back: a reader that is
- * slow must not hold up the metrics.
+ * Asks the program that holds the folder of an embedded database, or runs `borrow` where that one
+ * lends the folder. Null where none answers, or where it leaves before its answer is whole. The
+ * whole answer is taken before anything is given back: a reader that is slow must not hold up the
+ * metrics.
  */
 export async function askHolder(
   directory: string,

@@ -2,7 +2,10 @@
 const WIDTH = 80;
 const BEFORE = 50;
 
-/** PostgreSQL's own words for a person, as psql prints them: the error, the line of the text with the place in it, advice. */
+/**
+ * PostgreSQL's own words for a person, as psql prints them: the error, the line of the text with
+ * the place in it, advice.
+ */
 export function explainFailure(error: Error, sql: string): string {
   const { severity = "ERROR", detail, hint, position } = error as Error & Readonly<Record<string, string | undefined>>;
   return [

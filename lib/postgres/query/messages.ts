@@ -4,14 +4,20 @@ import { jsonValue } from "../table_text.ts";
 // What goes over the socket: JSON documents, one a line. The one who asks sends a `QueryRequest`; the answer ends with a
 // `QueryEnding`.
 
-/** Seconds that a query may take: metrics wait so long for the database, and for as long as it takes to open it again. */
+/**
+ * Seconds that a query may take: metrics wait so long for the database, and for as long as it takes
+ * to open it again.
+ */
 export const QUERY_LIMIT = 10;
 
 export interface QueryRequest {
   readonly sql: string;
 }
 
-/** `lent`: the one who asks may open the folder itself, for as long as the connection stands and no longer than `QUERY_LIMIT`. */
+/**
+ * `lent`: the one who asks may open the folder itself, for as long as the connection stands and no
+ * longer than `QUERY_LIMIT`.
+ */
 export type QueryAnswer = QueryPart | { readonly lent: true } | QueryEnding;
 
 /** `failure`: why there is no more. `leaving`: the program ends, and lets go of the folder. */

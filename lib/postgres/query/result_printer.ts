@@ -2,7 +2,10 @@ import type { QueryPart } from "../database/embedded.ts";
 import type { ResultColumn } from "../database/inquiry.ts";
 import { formatTable, jsonLines, type Row } from "../table_text.ts";
 
-/** Writes what a query gives: rows as JSON as they come, or each statement's as a table for a person, with a line between two. */
+/**
+ * Writes what a query gives: rows as JSON as they come, or each statement's as a table for a
+ * person, with a line between two.
+ */
 export class ResultPrinter {
   readonly #isTable: boolean;
   readonly #print: (text: string) => Promise<void>;
@@ -48,7 +51,10 @@ export class ResultPrinter {
   }
 }
 
-/** SQL gives two columns the same name where one asks for it: the second `a` is `a_2`, or it would take the first one's place. */
+/**
+ * SQL gives two columns the same name where one asks for it: the second `a` is `a_2`, or it would
+ * take the first one's place.
+ */
 function distinct(names: readonly string[]): string[] {
   const taken = new Set<string>();
   return names.map((name) => {

@@ -31,8 +31,8 @@ export interface QueryService {
 }
 
 /**
- * Answers the queries of other programs, while this one holds the folder of the database, until disposed of. Where it cannot,
- * that is said, and the program goes on without.
+ * Answers the queries of other programs, while this one holds the folder of the database, until
+ * disposed of. Where it cannot, that is said, and the program goes on without.
  */
 export async function serveQueries(
   database: EmbeddedDatabase,
@@ -123,7 +123,10 @@ class QueryServer implements AsyncDisposable {
     }
   }
 
-  /** Until the connection is closed, with which the borrower says that it is done. Closed by this side it says that it has to be. */
+  /**
+   * Until the connection is closed, with which the borrower says that it is done. Closed by this
+   * side it says that it has to be.
+   */
   async #lendTo(socket: Socket, signal: AbortSignal): Promise<void> {
     const complain = () =>
       this.#service.log.warn(`--query of another program does not give the folder back: end that program`);

@@ -8,7 +8,10 @@ const NAME = "socket";
 /** Bytes of a path that a socket may have: 107 on Linux, 103 on macOS. A longer one is cut, or refused. */
 const LONGEST = 100;
 
-/** Makes the folder anew: what a program left there that was killed goes. Throws where it cannot be this user's alone. */
+/**
+ * Makes the folder anew: what a program left there that was killed goes. Throws where it cannot be
+ * this user's alone.
+ */
 export async function makeSocketFolder(directory: string): Promise<void> {
   await removeSocketFolder(directory);
   await mkdir(join(directory, FOLDER), { mode: 0o700 });
@@ -19,8 +22,9 @@ export async function removeSocketFolder(directory: string): Promise<void> {
 }
 
 /**
- * True where the socket may be trusted: made in a folder that only its owner enters, who is the database's too. Others could
- * put one there where they may write to the folder above, and answer what they like.
+ * True where the socket may be trusted: made in a folder that only its owner enters, who is the
+ * database's too. Others could put one there where they may write to the folder above, and answer
+ * what they like.
  */
 export async function isTrustworthy(directory: string): Promise<boolean> {
   const [folder, database] = await Promise.all([FOLDER, "postgres"].map((name) => lstat(join(directory, name))));
@@ -32,7 +36,10 @@ export async function makeSocketPrivate(directory: string): Promise<void> {
   await chmod(join(directory, FOLDER, NAME), 0o600);
 }
 
-/** Calls `use` with a path of the socket that is short enough: where need be, by way of a link that is there for so long. */
+/**
+ * Calls `use` with a path of the socket that is short enough: where need be, by way of a link that
+ * is there for so long.
+ */
 export async function withSocketPath<T>(directory: string, use: (path: string) => Promise<T>): Promise<T> {
   const path = resolve(directory, FOLDER, NAME);
   if (Buffer.byteLength(path) <= LONGEST) return await use(path);

@@ -1,16 +1,18 @@
 import type { PlacedStatement } from "../database/embedded.ts";
 
 /**
- * What a semicolon does not end a statement in, as PostgreSQL reads it ("Lexical Structure"): comments, of which those between
- * slash and asterisk nest and are looked for below; texts, with backslashes where an E stands before; quoted names; texts between
- * dollars. A dollar or an E within a word begins none.
+ * What a semicolon does not end a statement in, as PostgreSQL reads it ("Lexical Structure"):
+ * comments, of which those between slash and asterisk nest and are looked for below; texts, with
+ * backslashes where an E stands before; quoted names; texts between dollars. A dollar or an E
+ * within a word begins none.
  */
 const TOKEN =
   /--[^\n]*|\/\*|\b[eE]'(?:[^'\\]|\\.|'')*(?:'|$)|'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|(?<![\p{L}\p{N}_$])\$((?:[\p{L}_][\p{L}\p{N}_]*)?)\$.*?(?:\$\1\$|$)|;/gsu;
 
 /**
- * The statements of a text, split at its semicolons; what holds comments and blanks only is left out. Nothing depends on it
- * that no statement hides in another: PostgreSQL is given each by itself, and takes no two.
+ * The statements of a text, split at its semicolons; what holds comments and blanks only is left
+ * out. Nothing depends on it that no statement hides in another: PostgreSQL is given each by
+ * itself, and takes no two.
  */
 export function splitStatements(text: string): PlacedStatement[] {
   const found: PlacedStatement[] = [];

@@ -87,7 +87,10 @@ const STRANGE_NAMES = [
   "id",
 ];
 
-/** Times of records: usual ones, Kafka's "none", the ends of what PostgreSQL and JavaScript can say in four digits, and beyond. */
+/**
+ * Times of records: usual ones, Kafka's "none", the ends of what PostgreSQL and JavaScript can say
+ * in four digits, and beyond.
+ */
 const TIMESTAMPS = [
   ...[1_790_000_000_000, 0, 1, -1, -2, 253_402_300_799_999, 253_402_300_800_000, -62_135_596_800_000],
   ...[-62_135_596_800_001, 8.64e15, 8.64e15 + 1, -8.64e15, Number.MAX_SAFE_INTEGER, NaN],

@@ -12,7 +12,8 @@ const TEXTS = ["error", "error_detail", "location"];
 class NoMetric extends Error {}
 
 /**
- * Reads a message a second time, without a line of the program's: slowly, and field by field. Null where it is no metric.
+ * Reads a message a second time, without a line of the program's: slowly, and field by field. Null
+ * where it is no metric.
  */
 export function read({ value, timestamp }: Message): Reading | null {
   try {
