@@ -5,7 +5,7 @@ import { takeFolder } from "../config/folder_lock.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "../metric.ts";
 import type { Figures, Outbox } from "./delivery.ts";
-import { Bell } from "./spool/bell.ts";
+import { WakeUp } from "./spool/wake_up.ts";
 import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
 import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
 
@@ -57,8 +57,8 @@ export class Spool implements Outbox {
   readonly #directory: string;
   readonly #options: SpoolOptions;
   readonly #closing = new AbortController();
-  readonly #toWrite = new Bell();
-  readonly #toRead = new Bell();
+  readonly #toWrite = new WakeUp();
+  readonly #toRead = new WakeUp();
   readonly #writing: Promise<void>;
 
   /** Not on disk yet; the first `#underWay` of them are just being written. */

@@ -6,7 +6,7 @@ import type { Log } from "./log.ts";
 const ASK_AFTER = 7_000;
 
 /** How far a consumer is that has not stored anything yet. */
-export interface Standing {
+export interface StartProgress {
   /** What Kafka and PostgreSQL are waited for with. */
   readonly troubles: readonly string[];
   /** True where it is a member of a consumer group, false where it reads standard input. */
@@ -23,7 +23,7 @@ export class FirstRows implements Disposable {
   readonly #timer: ReturnType<typeof setTimeout>;
   #isSaid = false;
 
-  constructor(log: Log, ask: () => Promise<Standing>) {
+  constructor(log: Log, ask: () => Promise<StartProgress>) {
     this.#log = log;
     this.#timer = setTimeout(() => {
       void ask().then((standing) => this.#isSaid || log.info(`Nothing is stored yet: ${whyNothing(standing)}`));
@@ -44,7 +44,7 @@ export class FirstRows implements Disposable {
 }
 
 /** Why a consumer has stored nothing since its start. */
-export function whyNothing({ troubles, isMember, reading, lag }: Standing): string {
+export function whyNothing({ troubles, isMember, reading, lag }: StartProgress): string {
   if (troubles.length > 0) return troubles.join("; ");
   if (reading === null && !isMember) return "the database has only just been opened";
   if (reading === null) {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { AssignedPartition, ConsumerSession } from "../../lib/kafka/kafka.ts";
-import { FirstRows, type Standing, whyNothing } from "../../lib/monitoring/first_rows.ts";
+import { FirstRows, type StartProgress, whyNothing } from "../../lib/monitoring/first_rows.ts";
 import { Log } from "../../lib/monitoring/log.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -16,9 +16,9 @@ function reading(partitions: readonly AssignedPartition[], isKafka = true): Cons
 }
 const empty = { partition: 0, logStart: 5, logEnd: 5 };
 const full = { partition: 1, logStart: 0, logEnd: 9 };
-const none: Standing = { troubles: [], isMember: true, reading: null, lag: new Map() };
+const none: StartProgress = { troubles: [], isMember: true, reading: null, lag: new Map() };
 
-it.each<readonly [Partial<Standing>, string]>([
+it.each<readonly [Partial<StartProgress>, string]>([
   [{ troubles: ["PostgreSQL is away", "Kafka is too"], reading: reading([full]) }, "PostgreSQL is away; Kafka is too"],
   [{}, "the consumer group has not shared out"],
   [{ isMember: false }, "the database has only just been opened"],
@@ -60,7 +60,7 @@ it("FirstRows says why nothing is stored within 10 s, and that messages arrive w
 
 it("FirstRows has nothing to explain where messages came first, though it was asking", async () => {
   const { lines, log } = logged();
-  const asked = Promise.withResolvers<Standing>();
+  const asked = Promise.withResolvers<StartProgress>();
   using first = new FirstRows(log, () => asked.promise);
   await vi.advanceTimersByTimeAsync(7_000);
   first.stored(3);

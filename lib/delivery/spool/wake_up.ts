@@ -1,5 +1,5 @@
 /** Wakes one waiter. A ring that nobody waited for is kept for the next one who does. */
-export class Bell {
+export class WakeUp {
   #isRung = false;
   #wake = () => {};
 
