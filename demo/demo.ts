@@ -1,6 +1,7 @@
 /**
- * Shows the whole job to somebody who has just cloned the project, with no network and no service: a small site on
- * loopback is checked by the producer, the consumer keeps the results in an embedded PostgreSQL, and a query tells them.
+ * Shows the whole job to somebody who has just cloned the project, with no network and no service:
+ * a small site on loopback is checked by the producer, the consumer keeps the results in an
+ * embedded PostgreSQL, and a query tells them.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -143,8 +143,9 @@ const PLAIN_INSTANT =
 const PLAIN_UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * What `MetricSchema` would make of a document that our producer wrote, for a fraction of the price; null for any other,
- * which is then the schema's. So nothing is refused here, and nothing is taken that the schema would refuse or change.
+ * What `MetricSchema` would make of a document that our producer wrote, for a fraction of the
+ * price; null for any other, which is then the schema's. So nothing is refused here, and nothing is
+ * taken that the schema would refuse or change.
  */
 function readPlain({ json, hasEscapes }: Parsed): Metric | null {
   const { address, status_code, latency, is_valid } = json;

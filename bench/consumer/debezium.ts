@@ -45,8 +45,9 @@ const TUNINGS = {
 } as const satisfies Record<string, Tuning>;
 
 /**
- * Kafka Connect and the Debezium JDBC sink, from Maven Central, on the same topic and into the same kind of table. Its
- * time, other than ours, begins with its first row: starting takes it some seconds, which a longer run would not notice.
+ * Kafka Connect and the Debezium JDBC sink, from Maven Central, on the same topic and into the same
+ * kind of table. Its time, other than ours, begins with its first row: starting takes it some
+ * seconds, which a longer run would not notice.
  */
 export function debezium(name: keyof typeof TUNINGS): Contestant {
   const { what, java, sink }: Tuning = TUNINGS[name];

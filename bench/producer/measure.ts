@@ -50,7 +50,10 @@ export async function measure(checker: Checker, site: Site, load: Load, seconds:
   };
 }
 
-/** The load is raised so many times at most: on a machine that never keeps up or always does, this ends all the same. */
+/**
+ * The load is raised so many times at most: on a machine that never keeps up or always does, this
+ * ends all the same.
+ */
 const MOST_TRIES = 6;
 
 /**

@@ -23,7 +23,10 @@ export interface Decoder {
   write(bytes: Buffer): void;
   /** No more bytes will come. */
   end(): void;
-  /** The same, though that is no proper end: `then` is called once all that came is decoded, where that did not fail. */
+  /**
+   * The same, though that is no proper end: `then` is called once all that came is decoded, where
+   * that did not fail.
+   */
   stop(then: () => void): void;
   /** Gives up what is under way. */
   destroy(): void;

@@ -7,7 +7,10 @@ const RESERVE = 64;
 /** The part of few files that checks get all the same. */
 const LEAST_PART = 0.25;
 
-/** How many checks may be under way at the same time, and what a person should know of that; null: as many as wanted. */
+/**
+ * How many checks may be under way at the same time, and what a person should know of that; null:
+ * as many as wanted.
+ */
 export interface Fitting {
   readonly concurrency: number;
   readonly warning: string | null;

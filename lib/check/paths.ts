@@ -96,7 +96,10 @@ export function namesKeyOf({ issuerKeyId }: PeerCertificate, { keyId }: PeerCert
   return keyId === null || issuerKeyId === null || keyId === issuerKeyId;
 }
 
-/** A certificate comes once in a path, and so does a name with its key: two that signed each other would be a circle. */
+/**
+ * A certificate comes once in a path, and so does a name with its key: two that signed each other
+ * would be a circle.
+ */
 function has(certificates: readonly PeerCertificate[], { subject, keyId, id }: PeerCertificate): boolean {
   return certificates.some((one) =>
     one.id === id || one.subject === subject && one.keyId !== null && one.keyId === keyId

@@ -24,7 +24,10 @@ export interface Changes {
   readonly changed: number;
 }
 
-/** Hosts that wait longer than this for their first due time, in milliseconds, are also checked soon after the start. */
+/**
+ * Hosts that wait longer than this for their first due time, in milliseconds, are also checked soon
+ * after the start.
+ */
 const PATIENCE = 30_000;
 /**
  * Milliseconds from one such early check to the next: 50 a second, so that a program that restarts

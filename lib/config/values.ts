@@ -12,7 +12,8 @@ import {
 import { parseTableName } from "./table_name.ts";
 import { parseTimeZone } from "./time_zone.ts";
 
-// Schemas from the text of a setting to its value. Each message completes the sentence `--flag (VARIABLE) is "text": …`.
+// Schemas from the text of a setting to its value. Each message completes the sentence `--flag
+// (VARIABLE) is "text": …`.
 
 /** What every schema here is: a text goes in. */
 export type TextSchema<T = unknown> = v.GenericSchema<string, T>;

@@ -60,7 +60,10 @@ export function compilePattern(source: string): Pattern {
   return read(source, new Programs());
 }
 
-/** `compilePattern` for many: equal sources give the same Pattern, and of all of them only so many are kept compiled. */
+/**
+ * `compilePattern` for many: equal sources give the same Pattern, and of all of them only so many
+ * are kept compiled.
+ */
 export function patternReader(): (source: string) => Pattern {
   const known = new Map<string, Pattern>();
   const programs = new Programs();

@@ -5,8 +5,8 @@ import type { OffsetRange } from "../postgres/store.ts";
 export type Arrival = "next" | "replay" | "gap";
 
 /**
- * How far one reading is in each of its partitions. Begins at the offsets that were asked for, not at the first message:
- * only so a hole before the first message is seen.
+ * How far one reading is in each of its partitions. Begins at the offsets that were asked for, not
+ * at the first message: only so a hole before the first message is seen.
  */
 export class OffsetTracker {
   readonly #positions: Map<number, number>;

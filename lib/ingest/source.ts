@@ -27,7 +27,10 @@ export interface SourcePlan {
   readonly certificateStore: CertificateStore | null;
   /** True where what is not stored can be read again. */
   readonly isLasting: boolean;
-  /** Waits for a broker that is away; null where it was told to stop first. `health` hears whether it can be reached. */
+  /**
+   * Waits for a broker that is away; null where it was told to stop first. `health` hears whether
+   * it can be reached.
+   */
   open(listener: Listener, health: Health, program: Stop): Promise<KafkaConsumer | null>;
   /** Called after the last metric is stored. */
   finish(store: Store): Promise<void>;

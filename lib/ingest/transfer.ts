@@ -54,9 +54,10 @@ export interface TransferOptions {
 }
 
 /**
- * Carries every message from `consumer` to `store`, batch by batch, until `stop` aborts or the source ends. The marks in
- * the database decide what is read: each reading begins at them, and one that no longer fits them is begun anew.
- * Throws what waiting cannot mend, and the database's last failure where `giveUp` aborts first.
+ * Carries every message from `consumer` to `store`, batch by batch, until `stop` aborts or the
+ * source ends. The marks in the database decide what is read: each reading begins at them, and one
+ * that no longer fits them is begun anew. Throws what waiting cannot mend, and the database's last
+ * failure where `giveUp` aborts first.
  */
 export async function transfer(consumer: KafkaConsumer, store: Store, options: TransferOptions): Promise<void> {
   const resume = new Resumption(store, options);

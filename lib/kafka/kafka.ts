@@ -111,9 +111,10 @@ export interface AssignedPartition {
 export type Positions = ReadonlyMap<number, number>;
 
 /**
- * One uninterrupted read of one assignment, from given positions. `messages` ends when the group changes the assignment,
- * when the connection is lost beyond the client's own retries, or when the consumer stops; the next reading begins
- * where `position` says then. Leaving the loop over `messages` early has the same effect: it asks for a new reading.
+ * One uninterrupted read of one assignment, from given positions. `messages` ends when the group
+ * changes the assignment, when the connection is lost beyond the client's own retries, or when the
+ * consumer stops; the next reading begins where `position` says then. Leaving the loop over
+ * `messages` early has the same effect: it asks for a new reading.
  */
 export interface ConsumerSession {
   readonly assignment: Assignment;
@@ -128,7 +129,8 @@ export interface ConsumerSession {
   /** True where holes between offsets mean nothing (lines of a text, of which blank ones are left out). */
   readonly sparse?: boolean;
   /**
-   * Asks the brokers once more, by another way than the messages came, whether there is no message from offset `from` to
+   * Asks the brokers once more, by another way than the messages came, whether there is no message
+   * from offset `from` to
    * `to` (not included). Rejects where they cannot be asked. Absent: nobody can.
    */
   readonly isHole?: (partition: number, from: number, to: number) => Promise<boolean>;
@@ -139,9 +141,9 @@ export type Position = (assignment: Assignment) => Promise<Positions>;
 
 export interface KafkaConsumer extends AsyncDisposable {
   /**
-   * Joins the group and gives one reading after the other until `signal` aborts; then the reading under way ends, and so
-   * do the readings. Waits, with back-off, for a broker that is away. Throws `KafkaSetupError` for what waiting cannot
-   * mend, and whatever `position` throws.
+   * Joins the group and gives one reading after the other until `signal` aborts; then the reading
+   * under way ends, and so do the readings. Waits, with back-off, for a broker that is away. Throws
+   * `KafkaSetupError` for what waiting cannot mend, and whatever `position` throws.
    */
   readings(position: Position, signal: AbortSignal): AsyncIterable<ConsumerSession>;
   /** Tells the group how far it is, as a hint for people and tools: the marks in the database decide. Never throws. */

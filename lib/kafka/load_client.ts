@@ -2,9 +2,10 @@ import type { ClientChoice } from "../config/setting_types.ts";
 import type { KafkaClient } from "./kafka.ts";
 
 /**
- * The client that `choice` names; with `auto`, librdkafka where its add-on can be loaded, else the one in plain
- * TypeScript. Throws a TypeError where librdkafka is wanted and cannot be loaded. Each client's code is loaded only when
- * it is chosen: it is large, and looks around in the machine while it loads.
+ * The client that `choice` names; with `auto`, librdkafka where its add-on can be loaded, else the
+ * one in plain TypeScript. Throws a TypeError where librdkafka is wanted and cannot be loaded. Each
+ * client's code is loaded only when it is chosen: it is large, and looks around in the machine
+ * while it loads.
  */
 export async function loadClient(choice: ClientChoice): Promise<KafkaClient> {
   if (choice === "javascript") return await loadJavascript();

@@ -178,7 +178,10 @@ function report(group: Pick<Group<Described>, "reason">, status: StatusReporter,
   status.report(`Kafka gives no messages (${group.reason(error)}): trying again`);
 }
 
-/** Asks for an offset of each of some partitions, by time: the first at that time or later, below 0 if there is none. */
+/**
+ * Asks for an offset of each of some partitions, by time: the first at that time or later, below 0
+ * if there is none.
+ */
 export type Find = (partitions: readonly number[], time: number) => Promise<Positions>;
 
 /** Times that mean the first offset and the end of a log: Kafka's protocol. */

@@ -2,7 +2,10 @@ import { DeliveryError, KafkaSetupError, type OutgoingMessage, type Refusal } fr
 import { describeError, type ProduceError, type ProduceRemedy } from "./produce_errors.ts";
 import { refusedLogin, refusedRight, SLOW_DELIVERY, type StatusReporter } from "./setup.ts";
 
-/** What a producer sends is not taken, however long it waits: what is wrong, by the broker's name, and what mends it. */
+/**
+ * What a producer sends is not taken, however long it waits: what is wrong, by the broker's name,
+ * and what mends it.
+ */
 export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "detail">): KafkaSetupError {
   const said = describeError({ name, detail });
   if (/^SASL_|_SASL_|^_AUTHENTICATION$/.test(name)) return refusedLogin(said, undefined);
@@ -25,8 +28,8 @@ export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "de
 }
 
 /**
- * Makes of what was not delivered, and why, the error that `send` rejects with; tells of what is to wait. `errors` holds
- * the messages in their order.
+ * Makes of what was not delivered, and why, the error that `send` rejects with; tells of what is to
+ * wait. `errors` holds the messages in their order.
  */
 export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, status: StatusReporter): Error {
   const all = [...errors.values()];

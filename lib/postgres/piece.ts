@@ -49,8 +49,9 @@ export interface Most {
 }
 
 /**
- * Cuts a piece before entry number `at`. Stored one after the other the two have the effect of the whole: the first ends
- * behind its last messages, the second begins there and ends where the whole does.
+ * Cuts a piece before entry number `at`. Stored one after the other the two have the effect of the
+ * whole: the first ends behind its last messages, the second begins there and ends where the whole
+ * does.
  */
 export function cut({ spans, entries }: Piece, at: number): [Piece, Piece] {
   const left = entries.slice(0, at);

@@ -100,7 +100,10 @@ function valueSql({ defaults }: Tables, column: keyof Metric): string {
   return `coalesce(r.${column}::${standIn.type}, (${standIn.sql})::${standIn.type})`;
 }
 
-/** Moves the mark of partition $2 of topic $1 from $3 to $4 and records why ($6; $5 topic), if it still stands at $3. */
+/**
+ * Moves the mark of partition $2 of topic $1 from $3 to $4 and records why ($6; $5 topic), if it
+ * still stands at $3.
+ */
 export function skipSql({ offsets, rejected }: Tables): string {
   return `with moved as (
   update ${offsets} set next_offset = $4::text::bigint, moved_at = now()

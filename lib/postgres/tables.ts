@@ -83,7 +83,10 @@ async function currentRole(database: Database): Promise<string> {
   return row?.role ?? "";
 }
 
-/** The table with the schema it stands in, or will. Its companions must not end up in another one of the search path. */
+/**
+ * The table with the schema it stands in, or will. Its companions must not end up in another one of
+ * the search path.
+ */
 async function locate(database: Database, table: TableName): Promise<TableName> {
   const [row] = await findHome(database, table);
   if (row === undefined || row.schema === null) {
@@ -231,8 +234,8 @@ async function inspect(database: Database, home: TableName, role: string): Promi
 }
 
 /**
- * What may change under a consumer without stopping it: the indexes by which a repeat is recognised, and what stands for
- * null. The columns that are written stay the same.
+ * What may change under a consumer without stopping it: the indexes by which a repeat is
+ * recognised, and what stands for null. The columns that are written stay the same.
  */
 export async function lookAgain(database: Database, tables: Tables): Promise<Tables> {
   const { names, inferred } = await readRepeatIndexes(database, tables.main);

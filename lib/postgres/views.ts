@@ -75,7 +75,8 @@ from addresses a cross join lateral (
   order by m.checked_at desc limit 1
 ) latest`,
 
-  // An outage lasts from the first check that found the host down to the next that found it up; without one, it goes on.
+  // An outage lasts from the first check that found the host down to the next that found it up;
+  // without one, it goes on.
   outages: (t) =>
     `with checks as (
   select address, checked_at, status_code, ${t.column("error", "text")}, ${

@@ -14,7 +14,10 @@ const RESTART_AFTER = 300;
 const END_LIMIT = 30_000;
 export const GROUP = "crew";
 
-/** True also of one that was ended before it had begun: it listens to signals from its first line on, and not before. */
+/**
+ * True also of one that was ended before it had begun: it listens to signals from its first line
+ * on, and not before.
+ */
 function isInOrder({ code, signal }: Ended, { stderr }: Running): boolean {
   return code === 0 || (signal === "SIGTERM" && stderr === "");
 }

@@ -1,6 +1,9 @@
 import type { World } from "./world.ts";
 
-/** Something that breaks, and how it is mended: what `npm run test:faults` can strike with. One entry of a list each. */
+/**
+ * Something that breaks, and how it is mended: what `npm run test:faults` can strike with. One
+ * entry of a list each.
+ */
 export interface Fault {
   readonly name: string;
   /** Faults of different parts may strike at the same time. */

@@ -10,7 +10,8 @@ import { openSite } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
-// A consumer as a user starts it, while the database is away, and after somebody changed it so that waiting cannot help.
+// A consumer as a user starts it, while the database is away, and after somebody changed it so that
+// waiting cannot help.
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 

@@ -230,7 +230,10 @@ export class Certificates implements Disposable {
       return this.#read("long-name.pem");
     });
   }
-  /** A chain of `count` certificates that were all signed with one RSA key, each by the next; the last one by itself. */
+  /**
+   * A chain of `count` certificates that were all signed with one RSA key, each by the next; the
+   * last one by itself.
+   */
   hugeRsa(bits: number, exponent: "usual" | "huge", count: number): Identity {
     const name = `rsa-${bits}-${exponent}`;
     writeFileSync(join(this.#folder, `${name}.key`), oddRsaKey(bits, exponent));

@@ -4,7 +4,10 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "rolldown";
 
-/** A place where a module asks for a file beside itself, which a bundle does not have, and what stands there instead. */
+/**
+ * A place where a module asks for a file beside itself, which a bundle does not have, and what
+ * stands there instead.
+ */
 interface Patch {
   /** End of the module's path. */
   readonly module: string;

@@ -315,7 +315,10 @@ async function format(
   await run("java", [...JAVA_FLAGS, ...tool, "--cluster-id", cluster, "--config", settings, ...users], { env });
 }
 
-/** 16 random bytes in base64url. As in Kafka itself, none that begins with "-": the tool would take it for an option. */
+/**
+ * 16 random bytes in base64url. As in Kafka itself, none that begins with "-": the tool would take
+ * it for an option.
+ */
 function newClusterId(): string {
   const id = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url");
   return id.startsWith("-") ? newClusterId() : id;

@@ -23,7 +23,10 @@ import { asSetupError, connectionOptions, identifyTopic, reason, type TopicDescr
 import { LogConsumer, RETRIES } from "./log_consumer.ts";
 import { TopicLog } from "./topic_log.ts";
 
-/** Milliseconds that the group waits for this member to join again; the library does so by itself within a heartbeat. */
+/**
+ * Milliseconds that the group waits for this member to join again; the library does so by itself
+ * within a heartbeat.
+ */
 const REBALANCE_LIMIT = 30_000;
 
 /** The library's client, and what it holds of the group. */

@@ -61,10 +61,11 @@ interface Portion extends JudgedBatch {
 }
 
 /**
- * The messages of exactly the assigned partitions from exactly the given positions, of committed transactions only. Ends
- * when `signal` aborts, also while it waits; throws when a broker fails or an offset is out of range. Deliberately not
- * the library's own stream: that one starts unknown partitions at their end, keeps messages of partitions that are gone,
- * and lets aborted transactions through that are longer than one answer.
+ * The messages of exactly the assigned partitions from exactly the given positions, of committed
+ * transactions only. Ends when `signal` aborts, also while it waits; throws when a broker fails or
+ * an offset is out of range. Deliberately not the library's own stream: that one starts unknown
+ * partitions at their end, keeps messages of partitions that are gone, and lets aborted
+ * transactions through that are longer than one answer.
  */
 export class Fetcher {
   readonly #consumer: FetchingClient;
@@ -204,7 +205,10 @@ export class Fetcher {
     return batches.slice(0, at);
   }
 
-  /** The messages of batches, in order, not too many at once. Small batches are joined, a large one comes bit by bit. */
+  /**
+   * The messages of batches, in order, not too many at once. Small batches are joined, a large one
+   * comes bit by bit.
+   */
   async *#unpack(portions: readonly Portion[]): AsyncGenerator<readonly IncomingMessage[], void> {
     let messages: IncomingMessage[] = [];
     let bytes = 0;

@@ -11,9 +11,9 @@ const STORED = 0x80000000;
 const REACH = 64 * 1024;
 
 /**
- * The content of LZ4 frames (lz4's lz4_Frame_format.md and lz4_Block_format.md), a block at a time, 4 MiB at most. Each
- * piece is good until the next is asked for. Checksums are not looked at: a batch has its own. Throws `RangeError` where
- * the data is damaged.
+ * The content of LZ4 frames (lz4's lz4_Frame_format.md and lz4_Block_format.md), a block at a time,
+ * 4 MiB at most. Each piece is good until the next is asked for. Checksums are not looked at: a
+ * batch has its own. Throws `RangeError` where the data is damaged.
  */
 export function* unpackLz4(packed: Buffer): Generator<Buffer> {
   for (let at = 0; at < packed.length;) {

@@ -1,6 +1,9 @@
 import { copy, repeat } from "./lz4.ts";
 
-/** How snappy-java begins: blocks follow, each with its length. Java's clients write so, others write one bare block. */
+/**
+ * How snappy-java begins: blocks follow, each with its length. Java's clients write so, others
+ * write one bare block.
+ */
 const JAVA_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
 const JAVA_HEADER = 16;
 /** How far back a copy may lie; compressors look back 64 KiB. */

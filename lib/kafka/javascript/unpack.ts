@@ -37,7 +37,10 @@ export function unpackWhole(codec: number, packed: Buffer, most: number): Buffer
   }
 }
 
-/** With the library, which is faster, but unpacks all at once and says little: null where that is too much, or fails. */
+/**
+ * With the library, which is faster, but unpacks all at once and says little: null where that is
+ * too much, or fails.
+ */
 function fast(
   library: { decompressSync(packed: Buffer): Buffer },
   packed: Buffer,

@@ -60,7 +60,10 @@ export function connectionSettings({ bootstrapServers, tls, sasl }: KafkaOptions
   };
 }
 
-/** How a kind of client is made, and ended where it failed to connect; `serve` lets it deliver events while it tries. */
+/**
+ * How a kind of client is made, and ended where it failed to connect; `serve` lets it deliver
+ * events while it tries.
+ */
 export interface Opening<C> {
   make(): C;
   serve?(client: C): void;

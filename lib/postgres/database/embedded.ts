@@ -146,11 +146,11 @@ export class EmbeddedDatabase implements Database {
 
   /**
    * Runs statements in one transaction that only reads, and hands over what they give. Everything
-   * else waits meanwhile: where
-   * `signal` aborts, that ends at once, if need be with the thread, which the next statement starts again; under Deno, where
-   * no thread can be ended so, nothing more can be done with this database then. Rejects with a
-   * `QueryError` where a statement gives nothing; then, and where PostgreSQL does not understand one, none was run. The
-   * `position` of PostgreSQL's errors counts in the text that the statements were taken from.
+   * else waits meanwhile. Where `signal` aborts, that ends at once. The thread is ended too where it
+   * must be, and the next statement starts it again. Under Deno no thread can be ended so: nothing
+   * more can be done with this database then. Rejects with a `QueryError` where a statement gives
+   * nothing. Then, and where PostgreSQL does not understand one, none was run. The `position` of
+   * PostgreSQL's errors counts in the text that the statements were taken from.
    */
   async inquire(
     statements: readonly PlacedStatement[],

@@ -1,8 +1,8 @@
 import { QueryError, type QueryPart } from "../database/embedded.ts";
 import { jsonValue } from "../table_text.ts";
 
-// What goes over the socket: JSON documents, one a line. The one who asks sends a `QueryRequest`; the answer ends with a
-// `QueryEnding`.
+// What goes over the socket: JSON documents, one a line. The one who asks sends a `QueryRequest`.
+// The answer ends with a `QueryEnding`.
 
 /**
  * Seconds that a query may take: metrics wait so long for the database, and for as long as it takes
