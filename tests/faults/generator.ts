@@ -7,6 +7,7 @@ import { TopicSink } from "../../lib/delivery/topic_sink.ts";
 import { DeliveryError, type KafkaProducer, type OutgoingMessage } from "../../lib/kafka/kafka.ts";
 import { loadClient } from "../../lib/kafka/load_client.ts";
 import { badMessageOf, isBad, metricOf } from "./numbers.ts";
+import { say } from "./say.ts";
 
 /** What the generator is told, as JSON in its only argument. */
 export interface GeneratorOptions {
@@ -35,11 +36,11 @@ for (let sent = 0; !stop.signal.aborted;) {
   const count = Math.min(due - sent, MOST_AT_ONCE);
   const numbers = Array.from({ length: count }, (_, i) => from + sent + i);
   const next = from + sent + count;
-  process.stdout.write(`sending ${next}\n`);
+  await say(`sending ${next}`);
   await sink.send(numbers.flatMap((number) => metricOf(number) ?? []), never);
   for (const number of numbers.filter(isBad)) await sendAlone(producer, badMessageOf(number));
   sent += count;
-  process.stdout.write(`confirmed ${next}\n`);
+  await say(`confirmed ${next}`);
   await delay(50);
 }
 await producer[Symbol.asyncDispose]();
@@ -51,7 +52,7 @@ async function sendAlone(producer: KafkaProducer, message: OutgoingMessage): Pro
       return await producer.send([message]);
     } catch (error) {
       if (!(error instanceof DeliveryError)) throw error;
-      process.stdout.write("again\n");
+      await say("again");
     }
   }
 }
@@ -70,7 +71,7 @@ function nowadays(producer: KafkaProducer): KafkaProducer {
         await producer.send([...original.keys()]);
       } catch (error) {
         if (!(error instanceof DeliveryError)) throw error;
-        if (error.refused.size < error.undelivered.length) process.stdout.write("again\n");
+        if (error.refused.size < error.undelivered.length) await say("again");
         const refused = new Map([...error.refused].map(([message, refusal]) => [back(message), refusal]));
         throw new DeliveryError(error.message, error.undelivered.map(back), { refused });
       }
