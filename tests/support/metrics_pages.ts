@@ -31,3 +31,22 @@ export function namesOnPage(page: string): { metrics: Set<string>; labels: Set<s
     labels: new Set(["job", "instance", ...samples.flatMap((line) => line.match(/\w+(?==")/g) ?? [])]),
   };
 }
+
+/** One metric on such a page, as its `# TYPE` line and its samples have it. */
+export interface Family {
+  readonly name: string;
+  readonly type: string;
+  /** In the order of the page, without a histogram's `le`. */
+  readonly labels: readonly string[];
+}
+
+/** The metrics on a page, in its order; a histogram is one. */
+export function familiesOnPage(page: string): Family[] {
+  return [...page.matchAll(/^# TYPE (\w+) (\w+)\n((?:[^#\n].*\n?)*)/gm)].map(
+    ([, name = "", type = "", samples = ""]) => {
+      const labels = new Set(samples.match(/\w+(?==")/g) ?? []);
+      labels.delete("le");
+      return { name, type, labels: [...labels] };
+    },
+  );
+}
