@@ -34,10 +34,43 @@ it("docs/rooms.svg is the picture that npm run rooms draws", () => {
   expect(readFileSync(join(ROOT, PICTURE), "utf8")).toBe(picture());
 });
 
+/** What people search for. Each word leads to a heading. */
+const SEARCHED = [
+  ...["retention", "upgrade", "backup", "restore", "uninstall", "troubleshooting", "TLS", "alerts", "Grafana"],
+  ...["high availability", "metrics", "Docker compose", "systemd", "Kubernetes", "partitions", "pooler"],
+];
+
+/** The headings of a document, without what stands between fences. */
+function headingsOf(document: string): string[] {
+  const text = readDocument(document).replaceAll(/^[ \t]*(```+|~~~+)[^\n]*\n.*?^[ \t]*\1[ \t]*$/gms, "");
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => heading);
+}
+
+/** The anchors that a code host gives to a document's headings. */
+function anchorsOf(document: string): string[] {
+  return headingsOf(document).map((heading) =>
+    heading.toLowerCase().replaceAll(/[^\p{L}\p{N}_ -]/gu, "").replaceAll(" ", "-")
+  );
+}
+
 describe("the documents", () => {
   const links = DOCUMENTS.flatMap((document) =>
     [...readDocument(document).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target = ""]) => ({ document, target }))
   );
+  const places = DOCUMENTS.flatMap((document) =>
+    [...readDocument(document).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)].map(([, target = "", anchor = ""]) => {
+      return { document, target: target === "" ? document : join(dirname(document), target), anchor };
+    })
+  );
+
+  it.each(places)("$document leads to the heading $anchor of $target, which is there", ({ target, anchor }) => {
+    expect(anchorsOf(target)).toContain(anchor);
+  });
+
+  it.each(SEARCHED)("have a heading with %s", (word) => {
+    const headings = DOCUMENTS.flatMap(headingsOf);
+    expect(headings.filter((heading) => heading.toLowerCase().includes(word.toLowerCase()))).not.toEqual([]);
+  });
 
   it.each(links)("$document leads to $target, which is there", ({ document, target }) => {
     expect(existsSync(join(ROOT, dirname(document), target))).toBe(true);

@@ -35,6 +35,8 @@ const NOT_RUN_HERE: readonly (readonly [beginning: string, reason: string])[] = 
   ["useradd ", NEEDS_ROOT],
   ["install ", NEEDS_ROOT],
   ["systemctl ", NEEDS_ROOT],
+  ["rm -r ", NEEDS_ROOT],
+  ["userdel ", NEEDS_ROOT],
   ["kubectl ", NEEDS_CLUSTER],
 ];
 
@@ -195,7 +197,8 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
     const lasts = (command: string) => /^(export |set -a; )/.test(command);
 
     it.concurrent.each(documentsWith("sh"))("%s: every command runs", async (document) => {
-      const env = { DB_PORT: String(server.settings.port) };
+      const port = String(server.settings.port);
+      const env = { DB_PORT: port, PGPORT: port };
       const session: string[] = [];
       for (const block of blocksIn("sh").filter((block) => block.document === document)) {
         for (const command of commandsOf(block).filter((command) => reasonFor(command) === undefined)) {
