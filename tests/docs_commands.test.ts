@@ -35,7 +35,7 @@ const NOT_RUN_HERE: readonly (readonly [beginning: string, reason: string])[] = 
   ["useradd ", NEEDS_ROOT],
   ["install ", NEEDS_ROOT],
   ["systemctl ", NEEDS_ROOT],
-  ["rm -r ", NEEDS_ROOT],
+  ["rm -rf ", NEEDS_ROOT],
   ["userdel ", NEEDS_ROOT],
   ["kubectl ", NEEDS_CLUSTER],
 ];
