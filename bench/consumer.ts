@@ -10,7 +10,7 @@ import { type Arena, openArena, PARTITIONS, SERVER_SETTINGS } from "./consumer/a
 import { type Contestant, type Figures, type Line, toLines } from "./consumer/contest.ts";
 import { debezium } from "./consumer/debezium.ts";
 import { type Freshness, measureFreshness } from "./consumer/freshness.ts";
-import { type Client, ours, type Runtime } from "./consumer/ours.ts";
+import { type Client, MEASURED, ours, type Runtime } from "./consumer/ours.ts";
 import { copy, statement } from "./consumer/yardsticks.ts";
 
 /** Minutes after which the bench gives up, whatever it waits for. */
@@ -38,6 +38,8 @@ const HELP = `npm run bench:consumer -- [--rows N] [--runs N] [--only NAME]... [
   --only NAME  one of ${CONTESTANTS.map(({ name }) => name).join(", ")}, freshness;
                may be given several times; copy runs always, as the yardstick
   --json       one JSON array instead of the tables
+
+NODE_OPTIONS and DB_BATCH_SIZE in the environment reach the consumer.
 `;
 
 interface Wishes {
@@ -96,7 +98,9 @@ async function compete(arena: Arena, { runs, only }: Wishes): Promise<Map<string
 function print(lines: readonly Line[], freshness: readonly Freshness[], { rows, runs }: Wishes): void {
   const names = new Set(lines.map(({ name }) => name));
   console.log(`\n${rows} metrics, ${PARTITIONS} partitions, lz4, into the table with its index; medians of ${runs}.`);
-  console.log(`PostgreSQL: ${SERVER_SETTINGS.join(", ")}. The consumer: its default settings.`);
+  const given = MEASURED.flatMap((name) => process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`]);
+  const settings = given.length === 0 ? "" : `, but for ${given.join(" ")}`;
+  console.log(`PostgreSQL: ${SERVER_SETTINGS.join(", ")}. The consumer: its default settings${settings}.`);
   for (const { name, what } of CONTESTANTS) if (names.has(name)) console.log(`  ${name}: ${what}`);
   if (lines.length > 0) console.log(`\n${formatTable(lines.map((line) => ({ ...line })))}`);
   if (freshness.length === 0) return;

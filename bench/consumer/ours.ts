@@ -12,8 +12,11 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export type Runtime = "node" | "deno";
 export type Client = "librdkafka" | "javascript";
 
-/** What the programs inherit of the bench's environment: nothing that could be a setting. */
-const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"];
+/** Variables whose effect is measured, so that the programs inherit them; no other is a setting. */
+export const MEASURED = ["NODE_OPTIONS", "DB_BATCH_SIZE"] as const;
+
+/** What the programs inherit of the bench's environment. */
+const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR", ...MEASURED];
 
 const COMMANDS: Readonly<Record<Runtime, readonly string[]>> = {
   node: [process.execPath, "--experimental-strip-types", "consumer.ts"],
