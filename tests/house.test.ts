@@ -55,7 +55,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   async: {
     uses: "",
-    doors: "batches bell file_changes health queue retry unless_aborted until when_sockets_are_served",
+    doors: "batches bell file_changes health queue retry waits",
   },
 };
 

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Bell } from "./bell.ts";
+import { delay } from "./waits.ts";
 
 /** Files that belong together, and how they are read. */
 export interface FileSet<T> {
@@ -41,7 +41,7 @@ export async function* fileChanges<T>(
     if (signal.aborted) return;
     if (!isAsked && await look(paths) === seen) continue;
     for (let before = await look(paths);; before = seen) {
-      await delay(SETTLED_AFTER, undefined, { signal }).catch(() => {});
+      await delay(SETTLED_AFTER, signal);
       if (signal.aborted) return;
       const value = await read();
       seen = await look(paths);

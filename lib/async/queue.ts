@@ -1,3 +1,5 @@
+import { Bell } from "./bell.ts";
+
 /**
  * Values waiting to be read, in order: pushed from anywhere, read by one `for await`. It has a
  * bound: beyond it the oldest value gives way to the newest, and is counted.
@@ -9,7 +11,7 @@ export class Queue<T> implements AsyncIterable<T> {
   #head = 0;
   #ended = false;
   #dropped = 0;
-  #wake: (() => void) | undefined;
+  readonly #news = new Bell();
 
   constructor(limit = Infinity) {
     this.#limit = limit;
@@ -32,20 +34,20 @@ export class Queue<T> implements AsyncIterable<T> {
       this.#take();
       this.#dropped++;
     }
-    this.#wake?.();
+    this.#news.ring();
   }
 
   /** No more values will come: reading ends once those waiting are read. */
   end(): void {
     this.#ended = true;
-    this.#wake?.();
+    this.#news.ring();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
     while (true) {
       while (this.length > 0) yield this.#take();
       if (this.#ended) return;
-      await new Promise<void>((resolve) => this.#wake = resolve);
+      await this.#news.wait();
     }
   }
 

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "./waits.ts";
 
 /** How `retry` goes about it. */
 export interface RetryOptions {
@@ -44,5 +44,5 @@ export function backOff(attempt: number, random: () => number = Math.random): nu
 
 /** Waits for `backOff(attempt)`; returns early when `signal` aborts. */
 export async function pause(attempt: number, signal: AbortSignal): Promise<void> {
-  await delay(backOff(attempt), undefined, { signal }).catch(() => {});
+  await delay(backOff(attempt), signal);
 }

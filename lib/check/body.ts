@@ -4,7 +4,7 @@ import { Failure } from "./failure.ts";
 import { GrowingBuffer } from "./growing_buffer.ts";
 import { transferCodings } from "./head.ts";
 import { Pace } from "./pace.ts";
-import { wait } from "./wait.ts";
+import { wait } from "../async/waits.ts";
 
 /** How much of a body is read, in bytes after decompression. */
 export const MAX_BODY_BYTES = 1024 * 1024;

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { addAbortListener } from "node:events";
 import { hasScheme, type Host } from "../hosts/hosts.ts";
 import type { Metric } from "../metric.ts";
 import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
@@ -154,18 +155,16 @@ async function withDeadline<T>(
 ): Promise<T> {
   signal.throwIfAborted();
   const deadline = new AbortController();
-  const giveUp = () => deadline.abort(signal.reason);
   const expire = () => {
     timings.stop();
     deadline.abort(new Failure("timeout", WHEN_LATE[timings.phase].replace("#", String(timeout))));
   };
   const timer = setTimeout(expire, timeout * 1000);
-  signal.addEventListener("abort", giveUp, { once: true });
+  using _listening = addAbortListener(signal, () => deadline.abort(signal.reason));
   try {
     return await work(deadline.signal);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", giveUp);
   }
 }
 

@@ -2,7 +2,7 @@ import type { LookupAddress } from "node:dns";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { codeOf, Failure, ownFailure } from "./failure.ts";
-import { wait } from "./wait.ts";
+import { wait } from "../async/waits.ts";
 
 /** Milliseconds until the next address is tried beside those still connecting (RFC 8305, section 5). */
 const STAGGER = 250;

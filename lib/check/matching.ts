@@ -1,5 +1,5 @@
 import type { Worker } from "node:worker_threads";
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import type { Pattern } from "../hosts/pattern.ts";
 import { type Job, Unmatched } from "./matching/job.ts";
 import { Lane } from "./matching/lane.ts";

@@ -6,7 +6,7 @@ import { codeOf, Failure } from "./failure.ts";
 import { type CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
 import { literalAddress } from "./resolve.ts";
 import { TlsRecords } from "./tls_records.ts";
-import { wait } from "./wait.ts";
+import { wait } from "../async/waits.ts";
 import { WatchedSocket } from "./watched_socket.ts";
 
 /** What came of a handshake. */

@@ -1,6 +1,6 @@
 import { lstat, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "../async/waits.ts";
 import { hashOf } from "../hosts/schedule.ts";
 import type { Standing } from "./scheduler.ts";
 
@@ -53,7 +53,7 @@ export class StandingsFile {
   /** Writes what `standings` gives now and then, and once more, soon, when `stop` has aborted. */
   async follow(standings: () => Standings, stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
-      await delay(EVERY, undefined, { signal: stop, ref: false }).catch(() => {});
+      await delay(EVERY, stop, { ref: false });
       if (!stop.aborted) await this.write(standings());
     }
     await Promise.race([this.write(standings()), delay(LAST_LIMIT)]);

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { whenSocketsAreServed } from "../async/when_sockets_are_served.ts";
+import { whenSocketsAreServed } from "../async/waits.ts";
 
 /**
  * Bytes that come at one time, behind which others have a turn: Node would read up to two MiB

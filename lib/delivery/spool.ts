@@ -1,11 +1,11 @@
 import { basename, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { Bell } from "../async/bell.ts";
+import { delay } from "../async/waits.ts";
 import { count } from "../config/count.ts";
 import { takeFolder } from "../config/folder_lock.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "../metric.ts";
 import type { Figures, Outbox } from "./delivery.ts";
-import { WakeUp } from "./spool/wake_up.ts";
 import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
 import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
 
@@ -57,8 +57,8 @@ export class Spool implements Outbox {
   readonly #directory: string;
   readonly #options: SpoolOptions;
   readonly #closing = new AbortController();
-  readonly #toWrite = new WakeUp();
-  readonly #toRead = new WakeUp();
+  readonly #toWrite = new Bell();
+  readonly #toRead = new Bell();
   readonly #writing: Promise<void>;
 
   /** Not on disk yet; the first `#underWay` of them are just being written. */
@@ -267,10 +267,10 @@ export class Spool implements Outbox {
         await this.#toWrite.wait();
         continue;
       }
-      await pause(GATHER, signal);
+      await delay(GATHER, signal);
       const isWritten = await this.#writeOnce();
       if (!isWritten && signal.aborted) return;
-      if (!isWritten) await pause(RETRY_EVERY, signal);
+      if (!isWritten) await delay(RETRY_EVERY, signal);
     }
   }
 
@@ -342,11 +342,6 @@ export class Spool implements Outbox {
         `it; start again, or move ${FILE} away and start again`,
     );
   }
-}
-
-/** Waits; not to the end where `signal` aborts. */
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(milliseconds, undefined, { signal }).catch(() => {});
 }
 
 function textOf(directory: string, { reason, kept, saved }: Rescue): string {

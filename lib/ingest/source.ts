@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { addAbortListener } from "node:events";
 import process from "node:process";
 import type { Health } from "../async/health.ts";
-import { until } from "../async/until.ts";
+import { until } from "../async/waits.ts";
 import type { ConsumerSettings } from "../config/settings.ts";
 import { describeTopic, kafkaAccess } from "../kafka/access.ts";
 import type { KafkaConsumer, Listener } from "../kafka/kafka.ts";
@@ -77,7 +78,7 @@ function standardInput(): SourcePlan {
 function endOfInput({ stop, afterStop }: Stop): AbortSignal {
   const terminated = new AbortController();
   const onStop = () => (stop.reason === "SIGINT" && !process.stdin.isTTY) || terminated.abort();
-  if (stop.aborted) onStop();
-  else stop.addEventListener("abort", onStop, { once: true });
+  // For as long as the program runs.
+  addAbortListener(stop, onStop);
   return AbortSignal.any([terminated.signal, afterStop(INPUT_LIMIT)]);
 }

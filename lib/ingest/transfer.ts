@@ -1,6 +1,6 @@
 import { type BatchCause, batches, type BatchLimits, type Measure } from "../async/batches.ts";
 import { pause, retry } from "../async/retry.ts";
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import type {
   AssignedPartition,
   Assignment,

@@ -1,3 +1,4 @@
+import { addAbortListener } from "node:events";
 import type { Worker } from "node:worker_threads";
 import { type Job, Unmatched } from "./job.ts";
 import type { Message } from "./worker.ts";
@@ -74,11 +75,10 @@ export class Thread {
       begun = performance.now();
       if (budget !== null) timerOfBudget = setTimeout(() => reject(TOO_SLOW), budget * 1000);
     };
-    const giveUp = () => reject(signal.reason);
     const late = () => reject(new Error(`the pattern was not done with it within ${limit} s`));
     const exit = () => reject(new Error("its worker ended"));
     const timer = setTimeout(late, limit * 1000);
-    signal.addEventListener("abort", giveUp, { once: true });
+    using _listening = addAbortListener(signal, () => reject(signal.reason));
     worker.on("message", hear).once("error", reject).once("exit", exit);
     // Only while it works, the worker keeps the program alive.
     worker.ref();
@@ -93,7 +93,6 @@ export class Thread {
     } finally {
       clearTimeout(timer);
       clearTimeout(timerOfBudget);
-      signal.removeEventListener("abort", giveUp);
       worker.off("message", hear).off("error", reject).off("exit", exit).unref();
     }
   }

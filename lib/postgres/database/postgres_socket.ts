@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { addAbortListener, once } from "node:events";
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
 import type { SslMode } from "../../config/setting_types.ts";
@@ -30,8 +30,7 @@ const NO = "N".charCodeAt(0);
 export async function openSocket(address: PostgresAddress, signal: AbortSignal): Promise<Socket> {
   const path = address.host.startsWith("/") ? `${address.host}/.s.PGSQL.${address.port}` : null;
   const socket = path === null ? connect({ host: address.host, port: address.port, noDelay: true }) : connect(path);
-  const abort = () => socket.destroy();
-  signal.addEventListener("abort", abort);
+  using _listening = addAbortListener(signal, () => socket.destroy());
   try {
     await connected(socket, path ?? `${address.host}:${address.port}`, signal);
     // As in libpq: a Unix socket does not leave the machine, and no server offers TLS on it.
@@ -39,8 +38,6 @@ export async function openSocket(address: PostgresAddress, signal: AbortSignal):
   } catch (error) {
     socket.destroy();
     throw error;
-  } finally {
-    signal.removeEventListener("abort", abort);
   }
 }
 

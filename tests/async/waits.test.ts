@@ -1,6 +1,6 @@
 import { getEventListeners } from "node:events";
 import { expect, it, vi } from "vitest";
-import { until } from "../../lib/async/until.ts";
+import { until } from "../../lib/async/waits.ts";
 
 const never = new AbortController().signal;
 
