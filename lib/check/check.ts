@@ -10,8 +10,7 @@ import { type Matcher, Unmatched } from "./matching.ts";
 import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
 import type { ConnectOptions } from "./resolve.ts";
 import { NOT_TLS } from "./secure.ts";
-import { Timings } from "./timings.ts";
-import type { Phase } from "./timings.ts";
+import { type Phase, Timings } from "./timings.ts";
 
 /** How every check is made. */
 export interface CheckOptions extends ConnectOptions {

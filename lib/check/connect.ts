@@ -2,8 +2,7 @@ import type { Socket } from "node:net";
 import { dial } from "./dial.ts";
 import { Failure } from "./failure.ts";
 import { type ConnectOptions, literalAddress, permitted, resolve } from "./resolve.ts";
-import { secure } from "./secure.ts";
-import type { Secured } from "./secure.ts";
+import { secure, type Secured } from "./secure.ts";
 import type { Timings } from "./timings.ts";
 
 /** A fresh connection that is ready for a request, or why there is none; without TLS nothing expires. */

@@ -1,6 +1,7 @@
 import type { LookupAddress } from "node:dns";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
+import { writeHostAndPort } from "../config/host_and_port.ts";
 import { codeOf, Failure, ownFailure } from "./failure.ts";
 import { wait } from "../async/waits.ts";
 
@@ -120,8 +121,7 @@ export function alternate(addresses: readonly LookupAddress[]): LookupAddress[] 
   return addresses.flatMap((_, index) => [first[index], second[index]]).filter((address) => address !== undefined);
 }
 
-function explain(error: Error, { address, family }: LookupAddress, port: number): Failure {
+function explain(error: Error, { address }: LookupAddress, port: number): Failure {
   if (codeOf(error) === "EADDRNOTAVAIL") return new Failure("missed", NO_PORT);
-  const place = family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
-  return new Failure("connect", `${place}: ${REASONS[codeOf(error)] ?? error.message}`);
+  return new Failure("connect", `${writeHostAndPort(address, port)}: ${REASONS[codeOf(error)] ?? error.message}`);
 }

@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6 } from "node:net";
+import { groupsOf, shortForm } from "../net/ip_address.ts";
 import type { Authorities } from "./authorities.ts";
 import type { AlternativeNames, Constraints, PeerCertificate } from "./certificate.ts";
 import { namesKeyOf, type Path, PathFinder } from "./paths.ts";
@@ -59,7 +60,7 @@ export class CertificateJudge {
     const best = paths.toSorted((a, b) => rank(b) - rank(a) || lasts(b.path) - lasts(a.path))[0] as Ranked;
     const fault = best.fault ?? trustFault(best.path, read, runtime);
     const isRefused = fault === null && !isTaken(best.path, runtime);
-    const reason = fault ?? nameFault(leaf, host) ?? (isRefused ? `certificate is refused (${runtime.words})` : null);
+    const reason = fault ?? hostFault(leaf, host) ?? (isRefused ? `certificate is refused (${runtime.words})` : null);
     const isVerified = fault === null && !isRefused;
     return { reason, expiresAt: earliest(isVerified ? best.path.certificates : sent) };
   }
@@ -236,7 +237,7 @@ function isInNetwork(address: string, network: string): boolean {
 }
 
 /** Why a certificate is not one for `host`; a common name does not count (RFC 9525, section 2). */
-function nameFault({ names: { dns: all, ip } }: PeerCertificate, host: string): string | null {
+function hostFault({ names: { dns: all, ip } }: PeerCertificate, host: string): string | null {
   const dns = all.filter((name) => name !== "");
   if (dns.length + ip.length === 0) {
     return `certificate has no DNS name and no IP address (a common name does not count)`;
@@ -261,16 +262,12 @@ function isNamed(name: string, host: string): boolean {
 /** The bytes of an address in hexadecimal, as a certificate holds them. */
 function addressBytes(address: string): string {
   if (isIPv4(address)) return Buffer.from(address.split(".").map(Number)).toString("hex");
-  // A URL's host is in its shortest form, which has no dots.
-  const groups = new URL(`http://[${address}]/`).hostname.slice(1, -1).split("::");
-  const [front = [], back = []] = groups.map((part) => part === "" ? [] : part.split(":"));
-  const zeros = Array<string>(Math.max(0, 8 - front.length - back.length)).fill("0");
-  return [...front, ...zeros, ...back].map((group) => group.padStart(4, "0")).join("");
+  return groupsOf(address).map((group) => group.toString(16).padStart(4, "0")).join("");
 }
 
 function addressText(hex: string): string {
   const bytes = Buffer.from(hex, "hex");
   if (bytes.length === 4) return bytes.join(".");
   const groups = hex.match(/.{4}/g) ?? [];
-  return bytes.length === 16 ? new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1) : `0x${hex}`;
+  return bytes.length === 16 ? shortForm(groups.join(":")) : `0x${hex}`;
 }

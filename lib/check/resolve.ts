@@ -1,5 +1,6 @@
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
+import { withoutBrackets } from "../config/host_and_port.ts";
 import { NoAddress, type Resolver } from "../net/resolver.ts";
 import { Failure, ownFailure } from "./failure.ts";
 import type { CertificateJudge } from "./judgement.ts";
@@ -14,7 +15,7 @@ export interface ConnectOptions {
 
 /** The address that a URL's host name already is, or undefined where it is a name. */
 export function literalAddress(hostname: string): LookupAddress | undefined {
-  const address = hostname.replace(/^\[(.*)\]$/, "$1");
+  const address = withoutBrackets(hostname);
   const family = isIP(address);
   return family === 0 ? undefined : { address, family };
 }

@@ -1,3 +1,4 @@
+import { withoutBrackets } from "./host_and_port.ts";
 import { SSL_MODES, type SslMode } from "./setting_types.ts";
 import { type Destination, judgeParameter } from "./url_parameters.ts";
 
@@ -38,8 +39,9 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
   }
   const [host, name, user, password] = [url.hostname, path, url.username, url.password].map(decode);
   const parameters = readParameters(url.searchParams);
-  const part = (parameter: PartName, ofUrl: string | undefined) => oneOf(parameter, ofUrl, parameters.get(parameter));
-  const place = { host: part("host", host?.replace(/^\[(.*)\]$/, "$1")), user: part("user", user) };
+  const part = (parameter: PartName, ofUrl: string | undefined) =>
+    eitherOf(parameter, ofUrl, parameters.get(parameter));
+  const place = { host: part("host", host && withoutBrackets(host)), user: part("user", user) };
   if (place.host?.includes(",") === true) throw new SyntaxError(SEVERAL_HOSTS);
   judgeOthers(parameters, place);
   return {
@@ -83,7 +85,7 @@ function judgeOthers(parameters: ReadonlyMap<string, string>, place: Destination
   if (problems.length > 0) throw new SyntaxError(problems.join("; "));
 }
 
-function oneOf(name: PartName, ofUrl: string | undefined, parameter: string | undefined): string | null {
+function eitherOf(name: PartName, ofUrl: string | undefined, parameter: string | undefined): string | null {
   if (ofUrl && parameter !== undefined) {
     throw new SyntaxError(
       `its parameter "${name}" says once more what stands in front of the ?: leave out one of them`,

@@ -1,10 +1,8 @@
 import * as v from "valibot";
 import { type CommandLine, readCommandLine } from "./command_line.ts";
+import type { Environment } from "./environment.ts";
 import { nameOf, type Option, type OptionName, OPTIONS, type ProgramName, type ValueOf } from "./options.ts";
 import { readSecretSync } from "./secret_file.ts";
-
-/** Environment variables by name; an empty one counts as unset. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where the text of a setting came from. */
 export type Origin = "flag" | "variable" | "default";

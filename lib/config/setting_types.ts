@@ -1,3 +1,5 @@
+import type { HostAndPort } from "./host_and_port.ts";
+
 /** A name and a password by which the brokers know who asks (SASL, RFC 4422; SCRAM, RFC 5802). */
 export interface Login {
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
@@ -23,10 +25,7 @@ export const LOG_LEVELS = ["ERROR", "WARN", "INFO", "DEBUG"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
 
 /** Where to listen; port 0: any free one. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
+export type ListenAddress = HostAndPort;
 
 /** How far to secure a connection, with the names and the meaning they have in libpq. */
 export const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;

@@ -1,15 +1,16 @@
 import * as v from "valibot";
 import { type DatabaseUrl, parseDatabaseUrl } from "./database_url.ts";
+import { parseHostAndPort } from "./host_and_port.ts";
 import { parseInstant } from "./instant.ts";
 import {
   type ListenAddress,
   type LogLevel,
+  MAX_TABLE_NAME_BYTES,
   SSL_MODES,
   type SslMode,
   type Start,
   type TableName,
 } from "./setting_types.ts";
-import { parseTableName } from "./table_name.ts";
 import { parseTimeZone } from "./time_zone.ts";
 
 // Schemas from the text of a setting to its value. Each message completes the sentence `--flag
@@ -76,26 +77,20 @@ export const trueOrFalse: TextSchema<boolean> = v.pipe(
 
 export const sslMode: TextSchema<SslMode> = oneOf(SSL_MODES);
 
-/** `host:port`, several with commas between them. */
+/** `HOST:PORT`, several with commas between them. */
 export const servers: TextSchema<readonly string[]> = parsedBy((text) => {
   const found = text.split(",").map((server) => server.trim()).filter((server) => server !== "");
+  const isServer = (server: string) => (parseHostAndPort(server)?.port ?? 0) > 0;
   if (found.length === 0 || !found.every(isServer)) {
     throw new SyntaxError("write host:port, several with commas between them");
   }
   return found;
 });
 
-function isServer(text: string): boolean {
-  const port = Number(/^(?:[^\s:/@[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(text)?.[1]);
-  return port >= 1 && port <= 65_535;
-}
-
-/** `host:port`; an IPv6 address in brackets. */
 export const listenAddress: TextSchema<ListenAddress> = parsedBy((text) => {
-  const [, name, ipv6, port] = /^(?:([^\s:/@[\]]+)|\[([0-9a-fA-F:.]+)\]):(\d{1,5})$/.exec(text) ?? [];
-  const host = name ?? ipv6;
-  if (host === undefined || Number(port) > 65_535) throw new SyntaxError("write HOST:PORT, such as 127.0.0.1:9464");
-  return { host, port: Number(port) };
+  const address = parseHostAndPort(text);
+  if (address === null) throw new SyntaxError("write HOST:PORT, such as 127.0.0.1:9464");
+  return address;
 });
 
 /** Kafka's own rule (org.apache.kafka.common.internals.Topic). */
@@ -116,6 +111,42 @@ export const start: TextSchema<Start> = parsedBy((text) => {
   }
   return { time };
 });
+
+/** Bytes of a name in PostgreSQL. */
+const LONGEST_NAME = 63;
+
+/** One part of a name: quoted, where "" stands for a quote, or plain. */
+const PART = String.raw`"(?:[^"]|"")+"|[\p{L}_][\p{L}\p{M}\p{N}_$]*`;
+const NAME = new RegExp(`^(?:(${PART})\\.)?(${PART})$`, "u");
+
+/**
+ * Reads `table` or `schema.table` as SQL does: folded to lower case unless quoted. Throws a
+ * SyntaxError or RangeError.
+ */
+export function parseTableName(text: string): TableName {
+  const [, schemaPart, namePart] = NAME.exec(text) ?? [];
+  if (namePart === undefined || text.includes("\0")) {
+    throw new SyntaxError('write a name as in SQL: metrics, monitoring.metrics or "My Table"');
+  }
+  const [schema, name] = [schemaPart === undefined ? null : readPart(schemaPart), readPart(namePart)];
+  const [schemaSize, size] = [Buffer.byteLength(schema ?? ""), Buffer.byteLength(name)];
+  if (schemaSize > LONGEST_NAME) {
+    throw new RangeError(`its schema has ${schemaSize} bytes: write one of at most ${LONGEST_NAME}`);
+  }
+  if (size > MAX_TABLE_NAME_BYTES) {
+    throw new RangeError(
+      `its ${size} bytes leave no room for ${name.slice(0, 10)}…_rejected beside it: write a name of at most ` +
+        `${MAX_TABLE_NAME_BYTES} bytes`,
+    );
+  }
+  return { schema, name };
+}
+
+/** PostgreSQL folds the letters A to Z only, where the encoding is UTF-8. */
+function readPart(part: string): string {
+  if (part.startsWith('"')) return part.slice(1, -1).replaceAll('""', '"');
+  return part.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
 
 export const tableName: TextSchema<TableName> = parsedBy(parseTableName);
 

@@ -1,4 +1,4 @@
-import { printableJson } from "../config/printable.ts";
+import { printableJson } from "../config/terminal.ts";
 import { encodeMetric, type Metric } from "../metric.ts";
 import type { Sink } from "./delivery.ts";
 

@@ -1,4 +1,4 @@
-import { printableInLine } from "../config/printable.ts";
+import { printableInLine } from "../config/terminal.ts";
 import type { Host } from "./hosts.ts";
 import { nextDue } from "./schedule.ts";
 

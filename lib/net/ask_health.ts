@@ -1,4 +1,5 @@
 import { get } from "node:http";
+import { writeHostAndPort } from "../config/host_and_port.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import { listenSetting, type ProgramName } from "../config/settings.ts";
 
@@ -22,7 +23,7 @@ export function healthText(program: ProgramName): string {
  */
 export async function askHealth({ host, port }: ListenAddress, program: ProgramName): Promise<string | null> {
   const asked = EVERYWHERE[host] ?? host;
-  const url = `http://${asked.includes(":") ? `[${asked}]` : asked}:${port}/healthz`;
+  const url = `http://${writeHostAndPort(asked, port)}/healthz`;
   try {
     const { status, body } = await answerOf(url);
     if (status === 200 && body === healthText(program)) return null;

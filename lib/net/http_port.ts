@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { hostname } from "node:os";
+import { withoutBrackets } from "../config/host_and_port.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import { UsageError } from "../config/usage_error.ts";
 
@@ -99,7 +100,7 @@ const PRIVATE_NAME = /(?:^|\.)(?:localhost|local|internal|svc|home\.arpa)$/;
  */
 function isOurs(field: string | undefined, names: ReadonlySet<string>): boolean {
   if (field === undefined) return true;
-  const name = field.toLowerCase().replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
+  const name = withoutBrackets(field.toLowerCase().replace(/:\d*$/, "")).replace(/\.$/, "");
   return isIP(name) !== 0 || !name.includes(".") || names.has(name) || PRIVATE_NAME.test(name);
 }
 

@@ -8,7 +8,8 @@ import { openMatcher } from "../check/matching.ts";
 import { fitConcurrency, openableFor } from "../check/open_files.ts";
 import { StandingsFile } from "../check/standings_file.ts";
 import { count } from "../config/count.ts";
-import { denoCertificatesFile, type ProducerSettings, readProducerSettings } from "../config/settings.ts";
+import { denoCertificatesFile } from "../config/environment.ts";
+import { type ProducerSettings, readProducerSettings } from "../config/settings.ts";
 import { allUsable, UsageError } from "../config/usage_error.ts";
 import { USER_AGENT } from "../config/version.ts";
 import { watchBacklog } from "../delivery/backlog.ts";
@@ -20,7 +21,7 @@ import { type HostsReading, readHosts, rereadHosts } from "../hosts/hosts_file.t
 import { monitorProducer, type ProducerMonitor } from "../monitoring/producer_monitor.ts";
 import { followKeys, warnOfKeys } from "../net/certificate_store.ts";
 import { systemResolver } from "../net/resolver.ts";
-import { isPrivateAddress } from "../net/private_address.ts";
+import { isPrivateAddress } from "../net/ip_address.ts";
 import { type Program, runProgram } from "./program.ts";
 
 /** Seconds after the first signal until checks, and until metrics on their way are given up: the end is at 8. */

@@ -10,10 +10,9 @@ import {
   optionsOf,
   type ProgramName,
 } from "../../lib/config/options.ts";
-import type { Environment } from "../../lib/config/reader.ts";
+import { type Environment, environmentOf } from "../../lib/config/environment.ts";
 import {
   type ConsumerSettings,
-  environmentOf,
   type Parsed,
   type ProducerSettings,
   readConsumerSettings,
@@ -64,7 +63,6 @@ function file(name: string, content: string): string {
 it("readProducerSettings gives the defaults where only the required settings are given", () => {
   expect(producer([], { ...KAFKA, TZ: "Europe/Berlin" })).toEqual({
     mode: "run",
-    stdout: false,
     hostsFile: "hosts.txt",
     timeZone: "Europe/Berlin",
     kafka: {
@@ -453,8 +451,8 @@ it.each<readonly [string, readonly string[]]>([
 });
 
 it.each([
-  ["producer hosts.txt --stdout", { kafka: null, stdout: true, mode: "run" }],
-  ["producer hosts.txt --stdout --once", { kafka: null, stdout: true, mode: "once", spool: null }],
+  ["producer hosts.txt --stdout", { kafka: null, mode: "run" }],
+  ["producer hosts.txt --stdout --once", { kafka: null, mode: "once", spool: null }],
   ["producer - --check", { hostsFile: "-", mode: "check", kafka: { topic: "metrics" } }],
   ["consumer --stdin", { source: "stdin", kafka: null, database: { kind: "server" } }],
   ["consumer --stdin --embedded data", { kafka: null, database: { kind: "embedded", directory: "data" } }],

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { printable, printableInLine, printableJson } from "../../lib/config/printable.ts";
+import { printable, printableInLine, printableJson } from "../../lib/config/terminal.ts";
 import { LineSink } from "../../lib/delivery/line_sink.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { jsonLine, terminalLine } from "../../lib/monitoring/log.ts";

@@ -1,4 +1,5 @@
 import { BlockList, isIPv4 } from "node:net";
+import { withoutBrackets } from "../config/host_and_port.ts";
 
 /**
  * IPv4 that no public site has (IANA's registry of special-purpose addresses, RFC 6890): this
@@ -51,12 +52,18 @@ function embeddedIn(address: string, group: number): string {
   return [groups[group], groups[group + 1]].flatMap((value = 0) => [value >> 8, value & 0xff]).join(".");
 }
 
-/** URL writes what is IPv4 at the end of an address as groups too; `::` stands for as many zeros as are missing. */
-function groupsOf(address: string): readonly number[] {
-  const [before = "", after = ""] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
+/** The eight groups of 16 bits that an IPv6 address has. */
+export function groupsOf(address: string): readonly number[] {
+  // The short form has no dots; `::` stands for as many zeros as are missing.
+  const [before = "", after = ""] = shortForm(address).split("::");
   const [first, last] = [before, after].map((part) =>
     part === "" ? [] : part.split(":").map((text) => parseInt(text, 16))
   );
   const [head, tail] = [first ?? [], last ?? []];
   return [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail];
+}
+
+/** An IPv6 address as a URL writes it: in groups, and as short as it can be. */
+export function shortForm(address: string): string {
+  return withoutBrackets(new URL(`http://[${address}]`).hostname);
 }
