@@ -44,7 +44,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: "net config async metric",
     doors: "database database_plan query schema schema_text store up",
   },
-  hosts: { uses: "config async", doors: "due_times host_name hosts hosts_file pattern schedule" },
+  hosts: { uses: "config async", doors: "address due_times host_name hosts hosts_file pattern schedule" },
   net: {
     uses: "config async",
     doors: "ask_health exhausted_resource http_port certificate_store ip_address resolver system_authorities tls",

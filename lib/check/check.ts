@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { addAbortListener } from "node:events";
-import { hasScheme, type Host } from "../hosts/hosts.ts";
+import { hasScheme } from "../hosts/address.ts";
+import type { Host } from "../hosts/hosts.ts";
 import type { Metric } from "../metric.ts";
 import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
 import { connect } from "./connect.ts";

@@ -1,10 +1,10 @@
 import type { Worker } from "node:worker_threads";
 import { unlessAborted } from "../async/waits.ts";
 import type { Pattern } from "../hosts/pattern.ts";
-import { type Job, Unmatched } from "./matching/job.ts";
 import { Lane } from "./matching/lane.ts";
 import { MatchStandings } from "./matching/standings.ts";
-import { textOf, type UnknownCharset } from "./matching/text.ts";
+import { textOf } from "./matching/text.ts";
+import { type Job, unknownCharset, Unmatched } from "./matching/thread.ts";
 import { startWorker } from "./matching/worker.ts";
 
 export { Unmatched };
@@ -30,10 +30,6 @@ export interface Matcher extends AsyncDisposable {
 export interface MatchedPage {
   readonly bytes: Uint8Array;
   readonly contentType: string | null;
-}
-
-function unmatched({ unknown }: UnknownCharset): Unmatched {
-  return new Unmatched(`its charset is not known: ${unknown}`);
 }
 
 /**
@@ -96,7 +92,7 @@ export function openMatcher(
       signal.throwIfAborted();
       if (page.bytes.length * pattern.size <= LITTLE_WORK) {
         const text = await textOf(page.bytes, page.contentType);
-        return typeof text === "string" ? pattern.test(text) : unmatched(text);
+        return typeof text === "string" ? pattern.test(text) : unknownCharset(text);
       }
       const question = {
         source: pattern.source,

@@ -1,10 +1,11 @@
-import { stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
 import process from "node:process";
+import { text } from "node:stream/consumers";
 import { setImmediate as otherWork } from "node:timers/promises";
 import type { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { digestOf, readText, tryReadText } from "./content.ts";
 import { type Host, type HostsFile, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
 
 /** Which hosts to read, and how. */
@@ -87,5 +88,32 @@ async function parse(content: string, name: string, timeZone: string): Promise<H
     const step = parsing.next();
     if (step.done === true) return step.value;
     await otherWork();
+  }
+}
+
+/** Tells one content from another. */
+function digestOf(content: string): string {
+  return createHash("sha256").update(content).digest("base64");
+}
+
+/** As `readText`, but gives the `UsageError`. */
+async function tryReadText(path: string): Promise<string | UsageError> {
+  try {
+    return await readText(path);
+  } catch (error) {
+    if (error instanceof UsageError) return error;
+    throw error;
+  }
+}
+
+/** The content of a file, or with `-` of standard input. Throws a `UsageError` where it cannot be read. */
+async function readText(path: string): Promise<string> {
+  if (path === "-") return await text(process.stdin);
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const { code, name } = error as NodeJS.ErrnoException;
+    if (code === undefined || name === "NotCapable") throw error;
+    throw new UsageError([`${path}: cannot be read (${code}): check the path and the rights of the file`]);
   }
 }

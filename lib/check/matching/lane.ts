@@ -1,6 +1,5 @@
 import type { Worker } from "node:worker_threads";
-import { type Job, Unmatched } from "./job.ts";
-import { Thread } from "./thread.ts";
+import { type Job, Thread, Unmatched } from "./thread.ts";
 
 export interface LaneOptions {
   /** How many workers there are, at most. */
@@ -23,8 +22,8 @@ export interface LaneOptions {
 export class Lane {
   readonly #options: LaneOptions;
   readonly #threads: readonly Thread[];
-  readonly #known = new Set<Waiting>();
-  readonly #others = new Set<Waiting>();
+  readonly #known = new Set<WaitingJob>();
+  readonly #others = new Set<WaitingJob>();
   #bytes = 0;
 
   constructor(options: LaneOptions) {
@@ -41,7 +40,7 @@ export class Lane {
   add(job: Job, isKnown: boolean): void {
     const size = job.question.bytes.byteLength;
     if (this.#bytes + size > this.#options.mostBytes) return job.resolve(new Unmatched(CROWDED, "missed"));
-    const waiting: Waiting = { job, timer: setTimeout(() => this.#giveUp(waiting), job.limit * 1000) };
+    const waiting: WaitingJob = { job, timer: setTimeout(() => this.#giveUp(waiting), job.limit * 1000) };
     this.#bytes += size;
     (isKnown ? this.#known : this.#others).add(waiting);
     // One that runs already is preferred: another one costs memory.
@@ -54,12 +53,12 @@ export class Lane {
     await Promise.all(this.#threads.map((thread) => thread.end()));
   }
 
-  #giveUp(waiting: Waiting): void {
+  #giveUp(waiting: WaitingJob): void {
     this.#leave(waiting);
     waiting.job.resolve(new Unmatched(`it had no turn within ${waiting.job.limit} s: others take too long`, "missed"));
   }
 
-  #leave(waiting: Waiting): void {
+  #leave(waiting: WaitingJob): void {
     clearTimeout(waiting.timer);
     this.#bytes -= waiting.job.question.bytes.byteLength;
     this.#known.delete(waiting);
@@ -87,7 +86,7 @@ export class Lane {
 
 const CROWDED = "too many pages wait for their turn: others take too long";
 
-interface Waiting {
+interface WaitingJob {
   readonly job: Job;
   readonly timer: ReturnType<typeof setTimeout>;
 }

@@ -1,7 +1,31 @@
 import { addAbortListener } from "node:events";
 import type { Worker } from "node:worker_threads";
-import { type Job, Unmatched } from "./job.ts";
-import type { Message } from "./worker.ts";
+import type { UnknownCharset } from "./text.ts";
+import type { MatchQuestion, Message } from "./worker.ts";
+
+/** Why a body could not be matched, for a person; and what the check then is. */
+export class Unmatched {
+  readonly reason: string;
+  /** `missed` where the host is not to blame: others kept it waiting. */
+  readonly error: "body" | "missed";
+
+  constructor(reason: string, error: "body" | "missed" = "body") {
+    this.reason = reason;
+    this.error = error;
+  }
+}
+
+/** A body to match in a worker. */
+export interface Job {
+  readonly question: MatchQuestion;
+  /** Whose body it is. */
+  readonly who: string;
+  /** Seconds that it may take, and as long again that it may wait. */
+  readonly limit: number;
+  readonly signal: AbortSignal;
+  readonly resolve: (outcome: boolean | Unmatched) => void;
+  readonly reject: (reason: unknown) => void;
+}
 
 /** What came of a job, and how many seconds after the worker had begun with it; Infinity where no answer came. */
 export interface MatchOutcome {
@@ -69,7 +93,7 @@ export class Thread {
     let [begun, timerOfBudget]: [number, ReturnType<typeof setTimeout> | undefined] = [performance.now(), undefined];
     const hear = (message: Message) => {
       if (message !== "begun") {
-        const answer = typeof message === "boolean" ? message : unmatched(message);
+        const answer = typeof message === "boolean" ? message : unknownCharset(message);
         return resolve({ answer, seconds: (performance.now() - begun) / 1000 });
       }
       begun = performance.now();
@@ -100,6 +124,7 @@ export class Thread {
 
 const TOO_SLOW = new Error("the match took more than its budget");
 
-function unmatched({ unknown }: Exclude<Message, boolean | "begun">): Unmatched {
+/** The outcome for a page whose charset is not known. */
+export function unknownCharset({ unknown }: UnknownCharset): Unmatched {
   return new Unmatched(`its charset is not known: ${unknown}`);
 }
