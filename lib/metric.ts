@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import * as v from "valibot";
 import { isWritable, parseInstant } from "./config/instant.ts";
 
@@ -20,49 +21,111 @@ export type CheckError = typeof CHECK_ERRORS[number];
 /** PostgreSQL's text holds neither U+0000 nor a lone surrogate; postgres.js would silently replace the latter. */
 const isStorable = (text: string) => !text.includes("\0") && text.isWellFormed();
 
-const text = v.pipe(
-  v.string(),
-  v.check(isStorable, "holds U+0000 or a lone surrogate, which PostgreSQL cannot store"),
-);
-const seconds = v.pipe(v.number(), v.finite(), v.minValue(0));
-const instant = v.pipe(
-  v.string(),
-  v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
-    const time = parseInstant(dataset.value);
-    if (typeof time === "number") return new Date(time).toISOString();
-    addIssue({ message: time });
-    return NEVER;
-  }),
-);
-const optional = <S extends v.GenericSchema>(schema: S) => v.optional(v.nullable(schema), null);
+/** How a value of each kind is read. Durations are seconds; times are ISO 8601 UTC with milliseconds. */
+const KINDS = {
+  text: v.pipe(
+    v.string(),
+    v.check(isStorable, "holds U+0000 or a lone surrogate, which PostgreSQL cannot store"),
+  ),
+  status: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(999)),
+  flag: v.boolean(),
+  seconds: v.pipe(v.number(), v.finite(), v.minValue(0)),
+  instant: v.pipe(
+    v.string(),
+    v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
+      const time = parseInstant(dataset.value);
+      if (typeof time === "number") return new Date(time).toISOString();
+      addIssue({ message: time });
+      return NEVER;
+    }),
+  ),
+  uuid: v.pipe(v.string(), v.uuid("is no UUID")),
+} as const;
+export type FieldKind = keyof typeof KINDS;
 
 /**
- * One check of one host: the value of a Kafka message, and a row of the table.
- * Durations are seconds, times ISO 8601 UTC with milliseconds.
- * Only the first four fields are required, so that messages of older producers are read too.
+ * The fields of a metric in the order of the contract, each with its kind. The type, the schema and
+ * the columns of the table come from here.
  */
-export const MetricSchema = v.object({
-  address: text,
-  status_code: v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(999))),
-  latency: seconds,
-  is_valid: v.boolean(),
-  scheduled_at: optional(instant),
-  checked_at: optional(instant),
-  error: optional(text),
-  error_detail: optional(text),
-  latency_dns: optional(seconds),
-  latency_connect: optional(seconds),
-  latency_tls: optional(seconds),
-  latency_first_byte: optional(seconds),
-  latency_body: optional(seconds),
-  tls_expires_at: optional(instant),
-  location: optional(text),
-  check_id: optional(v.pipe(v.string(), v.uuid("is no UUID"))),
-});
-export type Metric = v.InferOutput<typeof MetricSchema>;
+export const FIELD_KINDS = {
+  address: "text",
+  status_code: "status",
+  latency: "seconds",
+  is_valid: "flag",
+  scheduled_at: "instant",
+  checked_at: "instant",
+  error: "text",
+  error_detail: "text",
+  latency_dns: "seconds",
+  latency_connect: "seconds",
+  latency_tls: "seconds",
+  latency_first_byte: "seconds",
+  latency_body: "seconds",
+  tls_expires_at: "instant",
+  location: "text",
+  check_id: "uuid",
+} as const satisfies Readonly<Record<string, FieldKind>>;
+type Field = keyof typeof FIELD_KINDS;
+
+/** The fields that every message has. Older producers send no others, and are read too. */
+const REQUIRED_FIELDS = ["address", "status_code", "latency", "is_valid"] as const satisfies readonly Field[];
+type RequiredField = typeof REQUIRED_FIELDS[number];
+
+/** Null stands for no value: only these three fields always have one. */
+type Fact = Exclude<RequiredField, "status_code">;
+type ValueOf<F extends Field> = v.InferOutput<typeof KINDS[typeof FIELD_KINDS[F]]>;
+
+/** One check of one host: the value of a Kafka message, and a row of the table. */
+export type Metric = { [F in Field]: F extends Fact ? ValueOf<F> : ValueOf<F> | null };
 
 /** The fields of a metric, in the order of the contract; also the columns of the table. */
-export const METRIC_FIELDS = Object.keys(MetricSchema.entries) as (keyof Metric)[];
+export const METRIC_FIELDS = Object.keys(FIELD_KINDS) as Field[];
+
+/** Reads a metric from any JSON object. */
+export const MetricSchema = v.object(
+  Object.fromEntries(METRIC_FIELDS.map((field) => [field, schemaOf(field)])),
+) as unknown as v.GenericSchema<unknown, Metric>;
+
+function schemaOf(field: Field): v.GenericSchema {
+  const schema = KINDS[FIELD_KINDS[field]];
+  if (field === "status_code") return v.nullable(schema);
+  return isRequired(field) ? schema : v.optional(v.nullable(schema), null);
+}
+
+/** True for a field that every message has. */
+export function isRequired(field: keyof Metric): boolean {
+  return (REQUIRED_FIELDS as readonly Field[]).includes(field);
+}
+
+/** Whose a metric is, and when its check was due and began. */
+export interface MetricOrigin {
+  readonly address: string;
+  readonly scheduledAt: Date;
+  readonly checkedAt: Date;
+  readonly location: string | null;
+}
+
+/** A new metric without a finding: every other field is null, 0 or false. It has an id of its own. */
+export function emptyMetric({ address, scheduledAt, checkedAt, location }: MetricOrigin): Metric {
+  return {
+    address,
+    status_code: null,
+    latency: 0,
+    is_valid: false,
+    scheduled_at: scheduledAt.toISOString(),
+    checked_at: checkedAt.toISOString(),
+    error: null,
+    error_detail: null,
+    latency_dns: null,
+    latency_connect: null,
+    latency_tls: null,
+    latency_first_byte: null,
+    latency_body: null,
+    tls_expires_at: null,
+    location,
+    check_id: randomUUID(),
+  };
+}
 
 /** Why a message is no metric, for a person. */
 export interface Rejection {
@@ -108,13 +171,13 @@ export function decodeMetric(
 }
 
 /** A document that is a JSON object. */
-interface Parsed {
+interface JsonObject {
   readonly json: Readonly<Record<string, unknown>>;
   /** True where a text in it may hold anything: U+0000 and lone surrogates can only be written as escapes. */
   readonly hasEscapes: boolean;
 }
 
-function parseJson(value: Uint8Array): Parsed | Rejection {
+function parseJson(value: Uint8Array): JsonObject | Rejection {
   let document;
   try {
     document = utf8.decode(value);
@@ -128,11 +191,11 @@ function parseJson(value: Uint8Array): Parsed | Rejection {
     return { reason: storable(`the document is not JSON: ${(error as SyntaxError).message}`) };
   }
   return json !== null && typeof json === "object" && !Array.isArray(json)
-    ? { json: json as Parsed["json"], hasEscapes: document.includes("\\u") }
+    ? { json: json as JsonObject["json"], hasEscapes: document.includes("\\u") }
     : { reason: "the document is JSON, but not an object" };
 }
 
-function readBySchema({ json }: Parsed): Metric | Rejection {
+function readBySchema({ json }: JsonObject): Metric | Rejection {
   const result = v.safeParse(MetricSchema, json);
   return result.success ? result.output : { reason: describe(result.issues) };
 }
@@ -147,7 +210,7 @@ const PLAIN_UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
  * price; null for any other, which is then the schema's. So nothing is refused here, and nothing is
  * taken that the schema would refuse or change.
  */
-function readPlain({ json, hasEscapes }: Parsed): Metric | null {
+function readPlain({ json, hasEscapes }: JsonObject): Metric | null {
   const { address, status_code, latency, is_valid } = json;
   if (hasEscapes || !isText(address) || !isSeconds(latency) || typeof is_valid !== "boolean") return null;
   if (status_code !== null && !isStatusCode(status_code)) return null;
@@ -157,7 +220,7 @@ function readPlain({ json, hasEscapes }: Parsed): Metric | null {
     isPlain &&= value === null || value === undefined;
     return null;
   };
-  const metric = {
+  const metric: Metric = {
     address,
     status_code,
     latency,

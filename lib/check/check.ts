@@ -1,8 +1,7 @@
-import { randomUUID } from "node:crypto";
 import { addAbortListener } from "node:events";
 import { hasScheme } from "../hosts/address.ts";
 import type { Host } from "../hosts/hosts.ts";
-import type { Metric } from "../metric.ts";
+import { emptyMetric, type Metric } from "../metric.ts";
 import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
 import { connect } from "./connect.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
@@ -69,7 +68,7 @@ export async function check(
 }
 
 /** The last answer that a host leads to, with its body. */
-interface Page extends Body {
+interface LastPage extends Body {
   readonly contentType: string | null;
 }
 
@@ -79,7 +78,7 @@ async function visit(
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
-): Promise<Page | Failure> {
+): Promise<LastPage | Failure> {
   let url = host.url;
   for (let redirects = 0;; redirects++) {
     const answer = await fetchHead(url, host, options, findings, signal);
@@ -130,7 +129,7 @@ async function fetchHead(
 /** Matches the last answer's body. */
 async function judge(
   { address, pattern }: Host,
-  page: Page,
+  page: LastPage,
   { matcher, timeout }: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
@@ -183,27 +182,26 @@ function toMetric(
   { location }: CheckOptions,
   { timings, status, expiresAt, failure, isValid }: Findings,
 ): Metric {
-  // What could not be tried to its end for want of something here has neither status nor latency (contract: "Metric").
-  const isMade = failure?.error !== "missed";
-  const { total, phases } = timings.laps();
-  const phase = (name: Phase) => isMade ? phases[name] : null;
-  return {
-    address: host.address,
-    status_code: isMade ? status : null,
-    latency: isMade ? total : 0,
+  const { address } = host;
+  const metric = {
+    ...emptyMetric({ address, scheduledAt, checkedAt, location }),
     is_valid: failure === null && isValid,
-    scheduled_at: scheduledAt.toISOString(),
-    checked_at: checkedAt.toISOString(),
     error: failure?.error ?? null,
     error_detail: failure === null ? null : oneLine(failure.detail),
-    latency_dns: phase("dns"),
-    latency_connect: phase("connect"),
-    latency_tls: phase("tls"),
-    latency_first_byte: phase("first_byte"),
-    latency_body: phase("body"),
-    tls_expires_at: isMade ? expiresAt?.toISOString() ?? null : null,
-    location,
-    check_id: randomUUID(),
+  };
+  // A check that could not be tried to its end, for want of something here, found out nothing (contract: "Metric").
+  if (failure?.error === "missed") return metric;
+  const { total, phases } = timings.laps();
+  return {
+    ...metric,
+    status_code: status,
+    latency: total,
+    latency_dns: phases.dns,
+    latency_connect: phases.connect,
+    latency_tls: phases.tls,
+    latency_first_byte: phases.first_byte,
+    latency_body: phases.body,
+    tls_expires_at: expiresAt?.toISOString() ?? null,
   };
 }
 

@@ -1,5 +1,5 @@
 import { MAX_TABLE_NAME_BYTES, type TableName } from "../config/setting_types.ts";
-import { type Metric, METRIC_FIELDS } from "../metric.ts";
+import { isRequired, type Metric, METRIC_FIELDS } from "../metric.ts";
 import { oddTableWarnings, repeatWarning } from "./advice.ts";
 import {
   type ColumnFacts,
@@ -12,7 +12,7 @@ import {
 } from "./catalog.ts";
 import { type Database, SetupError, sqlFailure } from "./database.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { COLUMNS, creation, grants, type QuotedTables, quoteTables, REQUIRED_COLUMNS } from "./schema.ts";
+import { COLUMNS, creation, grants, type QuotedTables, quoteTables } from "./schema.ts";
 import { type View, viewName, VIEWS, viewSql } from "./views.ts";
 
 /** Three tables that exist and can be written, and what is to be known of them. */
@@ -309,11 +309,11 @@ function judge(
   const columns: (keyof Metric)[] = [];
   const warnings: string[] = [];
   const problems: string[] = [];
-  for (const field of Object.keys(COLUMNS) as (keyof Metric)[]) {
+  for (const field of METRIC_FIELDS) {
     const column = byName.get(field);
     const obstacle = column === undefined ? "is missing" : obstacleOf(field, column);
     if (obstacle === null) columns.push(field);
-    else if (REQUIRED_COLUMNS.includes(field)) problems.push(`column ${field} ${obstacle}`);
+    else if (isRequired(field)) problems.push(`column ${field} ${obstacle}`);
     else if (column !== undefined) warnings.push(`Column ${field} of ${main} ${obstacle}: it is left alone`);
   }
   const unwritten = facts.filter((column) => !(columns as string[]).includes(column.name));
