@@ -47,7 +47,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   hosts: { uses: "config async", doors: "address due_times host_name hosts hosts_file pattern schedule" },
   net: {
     uses: "config async",
-    doors: "ask_health exhausted_resource http_port certificate_store ip_address resolver system_authorities tls",
+    doors:
+      "ask_health exhausted_resource http_port certificate_store certificates der ip_address resolver system_authorities tls",
   },
   config: {
     uses: "",

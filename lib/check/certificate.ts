@@ -1,5 +1,5 @@
 import { createPublicKey, hash, verify, X509Certificate } from "node:crypto";
-import { contextTag, type DerElement, readElement, readElements, readObjectId, readTime, TAG } from "./der_reader.ts";
+import { contextTag, type DerElement, readElement, readElements, readObjectId, readTime, TAG } from "../net/der.ts";
 
 /** What of a certificate (RFC 5280, section 4) decides whether it is good. */
 export interface PeerCertificate {

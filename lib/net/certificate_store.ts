@@ -1,7 +1,8 @@
 import { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
 import { readSecret } from "../config/secret_file.ts";
-import { day, type KeyFiles, type LiveKeyMaterial, type LoadedKeys, loadKeyMaterial } from "./tls.ts";
+import { day } from "./certificates.ts";
+import { type KeyFiles, type LiveKeyMaterial, type LoadedKeys, loadKeyMaterial } from "./tls.ts";
 
 /** Where a ring says what became of its files. */
 export interface CertificateStoreEvents {

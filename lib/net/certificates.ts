@@ -1,5 +1,5 @@
 import { type KeyObject, sign, verify, X509Certificate } from "node:crypto";
-import { elementsWithin, objectId } from "./der.ts";
+import { contextTag, elementsWithin, objectId, TAG } from "./der.ts";
 import { type Block, firstOf, toPem } from "./pem.ts";
 
 /** A certificate of a file. */
@@ -32,7 +32,7 @@ export function readCertificates(blocks: readonly Block[]): ReadCertificates {
   const found = new Map<string, Certificate>();
   let damaged = 0;
   for (const block of blocks.filter(isCertificate)) {
-    const certificate = readCertificate(block);
+    const certificate = certificateIn(block);
     if (certificate === null) damaged++;
     else found.set(certificate.pem, found.get(certificate.pem) ?? certificate);
   }
@@ -40,7 +40,7 @@ export function readCertificates(blocks: readonly Block[]): ReadCertificates {
 }
 
 /** Null: it cannot be decoded. */
-function readCertificate({ label, bytes }: Block): Certificate | null {
+function certificateIn({ label, bytes }: Block): Certificate | null {
   const parts = bytes === null ? null : firstOf(bytes);
   if (parts === null || (parts.rest.length > 0 && label !== "TRUSTED CERTIFICATE")) return null;
   const pem = toPem("CERTIFICATE", parts.first);
@@ -93,12 +93,12 @@ const FOR_SERVERS: ReadonlySet<string> = new Set(["1.3.6.1.5.5.7.3.1", "2.5.29.3
 /** What OpenSSL writes behind a certificate (X509_CERT_AUX): what it is trusted for and, in [0], what it is not. */
 function isForServers(behind: Uint8Array): boolean {
   const [outer] = elementsWithin(behind);
-  const parts = elementsWithin(outer?.content ?? new Uint8Array());
+  const parts = elementsWithin(outer?.contents);
   const uses = (tag: number) => {
     const part = parts.find((part) => part.tag === tag);
-    return part === undefined ? null : elementsWithin(part.content).map(objectId);
+    return part === undefined ? null : elementsWithin(part.contents).map(objectId);
   };
-  const [trusted, rejected] = [uses(0x30), uses(0xa0)];
+  const [trusted, rejected] = [uses(TAG.sequence), uses(contextTag(0, true))];
   return (trusted === null || trusted.some((use) => FOR_SERVERS.has(use))) &&
     !rejected?.some((use) => FOR_SERVERS.has(use));
 }
@@ -123,4 +123,9 @@ export function inOrder(
     last = next;
   }
   return { path, others };
+}
+
+/** A time for a person, to the minute. */
+export function day(date: Date): string {
+  return date.toISOString().replace(/:\d\d\.\d+Z$/, " UTC").replace("T", " ");
 }

@@ -1,5 +1,5 @@
 import { createDecipheriv, pbkdf2Sync } from "node:crypto";
-import { elementsWithin, type KeyElement, objectId, OCTET_STRING, smallNumber } from "./der.ts";
+import { type DerElement, elementsWithin, objectId, smallNumber, TAG } from "./der.ts";
 
 /** How a private key is encrypted, as far as it matters for opening it. */
 export interface Scheme {
@@ -58,32 +58,32 @@ export function legacyScheme(dekInfo: string): Scheme {
 /** How an encrypted PKCS#8 key is encrypted (RFC 5958, section 3). */
 export function schemeOf(bytes: Uint8Array): Scheme {
   const [outer] = elementsWithin(bytes);
-  const [algorithm, data] = elementsWithin(outer?.content ?? new Uint8Array());
-  const [kind, parameters] = elementsWithin(algorithm?.content ?? new Uint8Array());
-  if (objectId(kind) !== PBES2 || parameters === undefined || data?.tag !== OCTET_STRING) {
+  const [algorithm, data] = elementsWithin(outer?.contents);
+  const [kind, parameters] = elementsWithin(algorithm?.contents);
+  if (objectId(kind) !== PBES2 || parameters === undefined || data?.tag !== TAG.octetString) {
     return { name: `PKCS#8's scheme ${objectId(kind)}`, isCommon: false, rounds: 0 };
   }
-  return pbes2(parameters, data.content);
+  return pbes2(parameters, data.contents);
 }
 
 /** RFC 8018, appendix A.4. */
-function pbes2(parameters: KeyElement, data: Uint8Array): Scheme {
-  const [derivation, encryption] = elementsWithin(parameters.content).map(({ content }) => elementsWithin(content));
+function pbes2(parameters: DerElement, data: Uint8Array): Scheme {
+  const [derivation, encryption] = elementsWithin(parameters.contents).map(({ contents }) => elementsWithin(contents));
   const [cipherId, iv] = encryption ?? [];
   const cipher = CIPHERS.get(objectId(cipherId));
   const name = `PBES2 with ${cipher?.name ?? objectId(cipherId)}`;
   const function_ = objectId(derivation?.[0]);
   if (function_ === SCRYPT) return { name: `${name} and scrypt`, isCommon: isForBoth(cipher), rounds: 1 };
-  const [salt, rounds, ...more] = elementsWithin(derivation?.[1]?.content ?? new Uint8Array());
+  const [salt, rounds, ...more] = elementsWithin(derivation?.[1]?.contents);
   // Behind the rounds may stand the key's length, a number, and then the function.
-  const digestId = objectId(elementsWithin(more.findLast(({ tag }) => tag !== 2)?.content ?? new Uint8Array())[0]);
+  const digestId = objectId(elementsWithin(more.findLast(({ tag }) => tag !== 2)?.contents)[0]);
   const digest = DIGESTS.get(digestId);
-  if (function_ !== PBKDF2 || cipher === undefined || digest === undefined || salt?.tag !== OCTET_STRING) {
+  if (function_ !== PBKDF2 || cipher === undefined || digest === undefined || salt?.tag !== TAG.octetString) {
     return { name: `${name} and ${digestId || function_}`, isCommon: false, rounds: smallNumber(rounds) };
   }
   const open = (password: string) => {
-    const key = pbkdf2Sync(password, salt.content, smallNumber(rounds), cipher.length, digest);
-    const decipher = createDecipheriv(cipher.name, key, iv?.content ?? null);
+    const key = pbkdf2Sync(password, salt.contents, smallNumber(rounds), cipher.length, digest);
+    const decipher = createDecipheriv(cipher.name, key, iv?.contents ?? null);
     return Buffer.concat([decipher.update(data), decipher.final()]);
   };
   const isCommon = isForBoth(cipher) || (cipher.name === "aes-192-cbc" && COMMON_192.has(digest));

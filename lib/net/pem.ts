@@ -1,13 +1,4 @@
-import {
-  BIT_STRING,
-  elementsWithin,
-  firstElement,
-  INTEGER,
-  type KeyElement,
-  objectId,
-  OCTET_STRING,
-  SEQUENCE,
-} from "./der.ts";
+import { type DerElement, elementsWithin, objectId, readElement, TAG } from "./der.ts";
 
 /** A part of a file with keys or certificates, decoded from base64. */
 export interface Block {
@@ -35,7 +26,7 @@ const NO_HEADERS: ReadonlyMap<string, string> = new Map();
  * block is no block.
  */
 export function readContents(file: Uint8Array): Contents {
-  if (file[0] === SEQUENCE && !isText(file)) return readDer(file);
+  if (file[0] === TAG.sequence && !isText(file)) return readDer(file);
   if (JAVA_MAGIC.some((magic) => magic.every((byte, at) => file[at] === byte))) {
     return { blocks: [], cutOff: null, store: "JKS" };
   }
@@ -68,26 +59,26 @@ function readDer(file: Uint8Array): Contents {
 /** What DER is, by its outermost elements; null: neither key nor certificate. */
 export function labelOf(bytes: Uint8Array): string | null {
   const [outer] = elementsWithin(bytes);
-  if (outer?.tag !== SEQUENCE) return null;
-  const inner = elementsWithin(outer.content);
+  if (outer?.tag !== TAG.sequence) return null;
+  const inner = elementsWithin(outer.contents);
   const [first, second, third] = inner;
   const isMadeOf = (...tags: number[]) => tags.every((tag, at) => inner[at]?.tag === tag);
-  if (isMadeOf(SEQUENCE, SEQUENCE, BIT_STRING) && inner.length === 3) return "CERTIFICATE";
-  if (isMadeOf(INTEGER, SEQUENCE, OCTET_STRING)) return "PRIVATE KEY";
-  if (isMadeOf(SEQUENCE, OCTET_STRING)) return "ENCRYPTED PRIVATE KEY";
-  if (isMadeOf(INTEGER, OCTET_STRING)) return "EC PRIVATE KEY";
-  if (inner.length >= 6 && inner.every(({ tag }) => tag === INTEGER)) return numbersOf(inner);
-  if (isMadeOf(INTEGER, SEQUENCE) && first?.content[0] === 3 && isPkcs7(second)) return "PKCS#12";
+  if (isMadeOf(TAG.sequence, TAG.sequence, TAG.bitString) && inner.length === 3) return "CERTIFICATE";
+  if (isMadeOf(TAG.integer, TAG.sequence, TAG.octetString)) return "PRIVATE KEY";
+  if (isMadeOf(TAG.sequence, TAG.octetString)) return "ENCRYPTED PRIVATE KEY";
+  if (isMadeOf(TAG.integer, TAG.octetString)) return "EC PRIVATE KEY";
+  if (inner.length >= 6 && inner.every(({ tag }) => tag === TAG.integer)) return numbersOf(inner);
+  if (isMadeOf(TAG.integer, TAG.sequence) && first?.contents[0] === 3 && isPkcs7(second)) return "PKCS#12";
   return objectId(first) === "1.2.840.113549.1.7.2" && third === undefined ? "PKCS7" : null;
 }
 
 /** PKCS#1 has nine numbers, OpenSSL's form of a DSA key six. */
-function numbersOf(inner: readonly KeyElement[]): string {
+function numbersOf(inner: readonly DerElement[]): string {
   return inner.length === 6 ? "DSA PRIVATE KEY" : "RSA PRIVATE KEY";
 }
 
-function isPkcs7(element: KeyElement | undefined): boolean {
-  const [type] = elementsWithin(element?.content ?? new Uint8Array());
+function isPkcs7(element: DerElement | undefined): boolean {
+  const [type] = elementsWithin(element?.contents);
   return objectId(type).startsWith("1.2.840.113549.1.7.");
 }
 
@@ -134,7 +125,7 @@ export function toPem(label: string, bytes: Uint8Array): string {
  */
 export function firstOf(bytes: Uint8Array): { readonly first: Uint8Array; readonly rest: Uint8Array } | null {
   try {
-    const { whole } = firstElement(bytes);
+    const { whole } = readElement(bytes);
     return { first: whole, rest: bytes.subarray(whole.length) };
   } catch {
     return null;

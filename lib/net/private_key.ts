@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { elementsWithin, objectId } from "./der.ts";
+import { contextTag, elementsWithin, objectId } from "./der.ts";
 import { legacyScheme, type Scheme, schemeOf } from "./key_encryption.ts";
 import { type Block, labelOf, toPem } from "./pem.ts";
 
@@ -152,11 +152,11 @@ function unusableKind(key: KeyObject): string | null {
  */
 function curveOf(bytes: Uint8Array): string | null {
   const [outer] = elementsWithin(bytes);
-  const inner = elementsWithin(outer?.content ?? new Uint8Array());
+  const inner = elementsWithin(outer?.contents);
   if (labelOf(bytes) === "EC PRIVATE KEY") {
-    const named = inner.find(({ tag }) => tag === 0xa0);
-    return named === undefined ? null : objectId(elementsWithin(named.content)[0]);
+    const named = inner.find(({ tag }) => tag === contextTag(0, true));
+    return named === undefined ? null : objectId(elementsWithin(named.contents)[0]);
   }
-  const [algorithm, curve] = elementsWithin(inner[1]?.content ?? new Uint8Array());
+  const [algorithm, curve] = elementsWithin(inner[1]?.contents);
   return objectId(algorithm) === "1.2.840.10045.2.1" ? objectId(curve) : null;
 }

@@ -1,0 +1,82 @@
+import { type Certificate, day, readCertificates } from "./certificates.ts";
+import type { Contents } from "./pem.ts";
+
+/** What is found out about files. */
+export interface Notes {
+  readonly now: Date;
+  readonly problems: string[];
+  readonly warnings: string[];
+}
+
+/** A file that was read. */
+export interface KeySource extends Contents {
+  readonly file: string;
+}
+
+/** What keeps a certificate from being used: for good, or until later. */
+export interface Trouble {
+  readonly what: string;
+  readonly remedy: string;
+  /** The same where there are others to use. */
+  readonly otherwise: string;
+  readonly isFinal: boolean;
+}
+
+/** What keeps a certificate from being used at `now`; null where nothing does. */
+export function troubleOf({ from, to, isTrusted }: Certificate, now: Date): Trouble | null {
+  const leftOut = "it is left out, the others are used";
+  if (!isTrusted) {
+    const remedy = "take another, or write it anew with openssl x509 -in OLD -out NEW";
+    return {
+      what: "is marked in the file as not to be trusted for servers",
+      remedy,
+      otherwise: leftOut,
+      isFinal: true,
+    };
+  }
+  if (to < now) return { what: `expired on ${day(to)}`, remedy: "get a new one", otherwise: leftOut, isFinal: true };
+  if (!(from > now)) return null;
+  const remedy = "check this machine's clock, or wait";
+  return { what: `is not valid before ${day(from)}`, remedy, otherwise: remedy, isFinal: false };
+}
+
+/** How messages name a certificate of a file. */
+export const certificateName = ({ file }: KeySource, { subject }: Certificate) =>
+  `${file}: the certificate of ${subject}`;
+
+/** Follows the name of a file. */
+export const DAMAGED_CERTIFICATE = "its certificate cannot be decoded: the file is damaged, copy it again";
+
+/** `DAMAGED_CERTIFICATE` for some certificates of several. */
+export function someDamaged(count: number): string {
+  const [them, are] = count === 1 ? ["one of its certificates", "is"] : [`${count} of its certificates`, "are"];
+  return `${them} cannot be decoded and ${are} left out: copy the file again`;
+}
+
+/** The first lines of many about one file, and how many more there are. */
+export function firstFew(lines: readonly string[], file: string): readonly string[] {
+  const more = lines.length - MOST_LINES;
+  return more <= 1
+    ? lines
+    : [...lines.slice(0, MOST_LINES), `${file}: the same goes for ${more} more of its certificates`];
+}
+
+const MOST_LINES = 3;
+
+/** The certificates of a file. Notes a file without any. */
+export function certificatesOf(source: KeySource, { problems }: Notes): ReturnType<typeof readCertificates> {
+  const found = readCertificates(source.blocks);
+  if (found.certificates.length + found.damaged === 0) {
+    problems.push(
+      `${source.file}: holds no certificate: want PEM text with "-----BEGIN CERTIFICATE-----"${insteadOf(source)}`,
+    );
+  }
+  return found;
+}
+
+/** What a file holds in place of what was looked for. */
+export function insteadOf({ blocks: [block] }: KeySource): string {
+  if (block === undefined) return "";
+  const remedy = block.label === "PKCS7" ? ": openssl pkcs7 -in OLD -print_certs -out NEW writes it as PEM" : "";
+  return `, but this is a "${block.label}"${remedy}`;
+}
