@@ -441,6 +441,14 @@ describe("Scheduler.replace", () => {
     expect(simulation.begun.at(-1)?.address).toBe("c.example");
   });
 
+  it("counts no host that is gone, though its last check still runs", () => {
+    const simulation = new Simulation(hostsOf("a.example 1s", "b.example 1d"), { course: () => ({ takes: HOUR }) });
+    simulation.run(10 * SECOND).scheduler.replace(hostsOf("b.example 1d"), simulation.now);
+    expect([simulation.scheduler.size, simulation.scheduler.running]).toEqual([1, 2]);
+    simulation.scheduler.replace(hostsOf("a.example 1s", "b.example 1d"), simulation.now);
+    expect(simulation.scheduler.size).toBe(2);
+  });
+
   it("has the rest of a row of losses told of when its host goes", () => {
     const simulation = new Simulation(hostsOf("a.example 1s"), { course: () => ({ takes: HOUR }) }).run(150 * SECOND);
     simulation.scheduler.replace(hostsOf("b.example 1d"), simulation.now);
