@@ -65,28 +65,28 @@ export const FIELD_KINDS = {
   location: "text",
   check_id: "uuid",
 } as const satisfies Readonly<Record<string, FieldKind>>;
-type Field = keyof typeof FIELD_KINDS;
+type FieldName = keyof typeof FIELD_KINDS;
 
 /** The fields that every message has. Older producers send no others, and are read too. */
-const REQUIRED_FIELDS = ["address", "status_code", "latency", "is_valid"] as const satisfies readonly Field[];
+const REQUIRED_FIELDS = ["address", "status_code", "latency", "is_valid"] as const satisfies readonly FieldName[];
 type RequiredField = typeof REQUIRED_FIELDS[number];
 
 /** Null stands for no value: only these three fields always have one. */
 type Fact = Exclude<RequiredField, "status_code">;
-type ValueOf<F extends Field> = v.InferOutput<typeof KINDS[typeof FIELD_KINDS[F]]>;
+type FieldValue<F extends FieldName> = v.InferOutput<typeof KINDS[typeof FIELD_KINDS[F]]>;
 
 /** One check of one host: the value of a Kafka message, and a row of the table. */
-export type Metric = { [F in Field]: F extends Fact ? ValueOf<F> : ValueOf<F> | null };
+export type Metric = { [F in FieldName]: F extends Fact ? FieldValue<F> : FieldValue<F> | null };
 
 /** The fields of a metric, in the order of the contract; also the columns of the table. */
-export const METRIC_FIELDS = Object.keys(FIELD_KINDS) as Field[];
+export const METRIC_FIELDS = Object.keys(FIELD_KINDS) as FieldName[];
 
 /** Reads a metric from any JSON object. */
 export const MetricSchema = v.object(
   Object.fromEntries(METRIC_FIELDS.map((field) => [field, schemaOf(field)])),
 ) as unknown as v.GenericSchema<unknown, Metric>;
 
-function schemaOf(field: Field): v.GenericSchema {
+function schemaOf(field: FieldName): v.GenericSchema {
   const schema = KINDS[FIELD_KINDS[field]];
   if (field === "status_code") return v.nullable(schema);
   return isRequired(field) ? schema : v.optional(v.nullable(schema), null);
@@ -94,7 +94,7 @@ function schemaOf(field: Field): v.GenericSchema {
 
 /** True for a field that every message has. */
 export function isRequired(field: keyof Metric): boolean {
-  return (REQUIRED_FIELDS as readonly Field[]).includes(field);
+  return (REQUIRED_FIELDS as readonly FieldName[]).includes(field);
 }
 
 /** Whose a metric is, and when its check was due and began. */

@@ -52,7 +52,7 @@ export interface Constraints {
 }
 
 /** The version-dependent head of a certificate's fields is gone, so that they have fixed places. */
-type Fields = readonly [
+type CertificateFields = readonly [
   serial: DerElement,
   signature: DerElement,
   issuer: DerElement,
@@ -87,7 +87,8 @@ function read(raw: Buffer): PeerCertificate {
   const all = readElements(readElement(readElement(raw).contents).contents);
   const isFirst = all[0]?.tag !== contextTag(0, true);
   const version = isFirst ? 1 : readElement((all[0] as DerElement).contents).contents.readUInt8(0) + 1;
-  const [, signature, issuer, validity, subject, key, ...rest] = (isFirst ? all : all.slice(1)) as unknown as Fields;
+  const [, signature, issuer, validity, subject, key, ...rest] =
+    (isFirst ? all : all.slice(1)) as unknown as CertificateFields;
   const [from, to] = readElements(validity.contents).map(readTime);
   if (from === undefined || to === undefined || Number.isNaN(from + to)) throw new RangeError("No dates");
   return {

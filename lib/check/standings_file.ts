@@ -64,7 +64,7 @@ export class StandingsFile {
    * the disk does not let it.
    */
   async write(standings: Standings): Promise<void> {
-    const text = await textOf(standings);
+    const text = await documentOf(standings);
     if (text === this.#written) return;
     const fresh = `${this.#path}.new`;
     try {
@@ -78,7 +78,7 @@ export class StandingsFile {
   }
 }
 
-async function textOf(standings: Standings): Promise<string> {
+async function documentOf(standings: Standings): Promise<string> {
   const hashes: Record<Kept, number[]> = { quick: [], slow: [], suspect: [] };
   let count = 0;
   for (const [address, standing] of standings) {

@@ -4,7 +4,7 @@ const LONGEST_LINE = 64 * 1024;
 const LONGEST_MESSAGE = 2000;
 
 /** What is noted of lines: `HostsFile` in the making. */
-export interface Notes {
+export interface LineNotes {
   readonly problems: string[];
   readonly warnings: string[];
 }
@@ -14,11 +14,11 @@ export class HostsLine {
   readonly text: string;
   readonly number: number;
   readonly #fileName: string;
-  readonly #notes: Notes;
+  readonly #notes: LineNotes;
   #field = 0;
   #next: number;
 
-  constructor(text: string, number: number, fileName: string, notes: Notes) {
+  constructor(text: string, number: number, fileName: string, notes: LineNotes) {
     this.text = text.slice(0, endWithoutBlanks(text));
     this.number = number;
     this.#fileName = fileName;
@@ -66,12 +66,12 @@ export class HostsLine {
 
   #placed(message: string): string {
     const column = [...this.text.slice(0, this.#field)].length + 1;
-    return `${this.#fileName}:${this.number}:${column}: ${showInvisible(shortened(message))}`;
+    return `${this.#fileName}:${this.number}:${column}: ${showInvisible(curtailed(message))}`;
   }
 }
 
 /** The end of a message says what to write instead. */
-function shortened(message: string): string {
+function curtailed(message: string): string {
   if (message.length <= LONGEST_MESSAGE) return message;
   const half = LONGEST_MESSAGE / 2;
   return `${message.slice(0, half)} … ${message.slice(-half)}`.toWellFormed();

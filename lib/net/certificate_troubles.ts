@@ -2,7 +2,7 @@ import { type Certificate, day, readCertificates } from "./certificates.ts";
 import type { Contents } from "./pem.ts";
 
 /** What is found out about files. */
-export interface Notes {
+export interface KeyNotes {
   readonly now: Date;
   readonly problems: string[];
   readonly warnings: string[];
@@ -63,8 +63,8 @@ export function firstFew(lines: readonly string[], file: string): readonly strin
 
 const MOST_LINES = 3;
 
-/** The certificates of a file. Notes a file without any. */
-export function certificatesOf(source: KeySource, { problems }: Notes): ReturnType<typeof readCertificates> {
+/** The certificates of a file. KeyNotes a file without any. */
+export function certificatesOf(source: KeySource, { problems }: KeyNotes): ReturnType<typeof readCertificates> {
   const found = readCertificates(source.blocks);
   if (found.certificates.length + found.damaged === 0) {
     problems.push(

@@ -5,8 +5,8 @@ import {
   DAMAGED_CERTIFICATE,
   firstFew,
   insteadOf,
+  type KeyNotes,
   type KeySource,
-  type Notes,
   type Trouble,
   troubleOf,
 } from "./certificate_troubles.ts";
@@ -30,7 +30,7 @@ export interface Client {
 }
 
 /** A file may hold several keys and certificates in any order: those two count that fit each other. */
-export function readClient({ key, cert, password }: ClientSources, notes: Notes): Client {
+export function readClient({ key, cert, password }: ClientSources, notes: KeyNotes): Client {
   const secrets = key === null ? null : readKeys(key, password, notes);
   const found = cert === null ? null : certificatesOf(cert, notes);
   if (cert === null || found === null) return { key: secrets?.keys[0]?.pem ?? null, path: [], chain: [] };
@@ -63,7 +63,7 @@ function showable(
   leaf: Certificate,
   all: readonly Certificate[],
   key: KeyObject | undefined,
-  { now, problems, warnings }: Notes,
+  { now, problems, warnings }: KeyNotes,
 ): Pick<Client, "path" | "chain"> {
   const own = troubleWithDates(leaf, now);
   if (own !== null) problems.push(`${certificateName(source, leaf)} ${own.what}: ${own.remedy}`);
@@ -91,8 +91,8 @@ interface Secrets {
   readonly unread: readonly string[];
 }
 
-/** Notes a file without any key that can be used. */
-function readKeys(source: KeySource, password: string | null, { problems }: Notes): Secrets {
+/** KeyNotes a file without any key that can be used. */
+function readKeys(source: KeySource, password: string | null, { problems }: KeyNotes): Secrets {
   const read = source.blocks.filter(isKey).map((block) => readKey(block, password));
   const keys = read.flatMap((one) => "problem" in one ? [] : [one]);
   const unread = read.flatMap((one) => "problem" in one ? [`${source.file}: ${one.problem}`] : []);

@@ -4,8 +4,8 @@ import {
   certificatesOf,
   DAMAGED_CERTIFICATE,
   firstFew,
+  type KeyNotes,
   type KeySource,
-  type Notes,
   someDamaged,
   troubleOf,
 } from "./certificate_troubles.ts";
@@ -61,7 +61,7 @@ export async function loadKeyMaterial(
   files: KeyFiles,
   now: Date = new Date(),
 ): Promise<LoadedKeys | { problems: readonly string[] }> {
-  const notes: Notes = { now, problems: [], warnings: [] };
+  const notes: KeyNotes = { now, problems: [], warnings: [] };
   const sources = await Promise.all([files.caFile, files.keyFile, files.certFile].map((file) => read(file, notes)));
   const [ca, key, cert] = sources as [KeySource | null, KeySource | null, KeySource | null];
   const authorities = ca === null ? null : readAuthorities(ca, notes);
@@ -69,9 +69,9 @@ export async function loadKeyMaterial(
   if (notes.problems.length > 0) return { problems: notes.problems };
   return {
     material: {
-      ...authorities !== null && { ca: textOf(authorities) },
+      ...authorities !== null && { ca: pemOf(authorities) },
       ...client.key !== null && { key: client.key },
-      ...cert !== null && { cert: textOf(client.chain) },
+      ...cert !== null && { cert: pemOf(client.chain) },
     },
     warnings: notes.warnings,
     clientExpiry: firstExpiry(client.path),
@@ -80,7 +80,7 @@ export async function loadKeyMaterial(
 }
 
 /** Null: it is not given, or cannot be used. */
-async function read(file: string | null | undefined, { problems }: Notes): Promise<KeySource | null> {
+async function read(file: string | null | undefined, { problems }: KeyNotes): Promise<KeySource | null> {
   if (file === undefined || file === null) return null;
   try {
     const contents = readContents(await readFile(file));
@@ -108,7 +108,7 @@ function fileFault({ store, cutOff }: Contents): string | null {
   return cutOff === null ? null : `its "${cutOff}" begins and does not end: the file is cut off, copy it again`;
 }
 
-function textOf(certificates: readonly Certificate[]): string {
+function pemOf(certificates: readonly Certificate[]): string {
   return certificates.map(({ pem }) => pem).join("");
 }
 
@@ -122,7 +122,7 @@ function firstExpiry(certificates: readonly Certificate[]): Date | null {
  * expired one never is again, and Deno, which does not look at the dates of what it trusts, would
  * go on with it.
  */
-function readAuthorities(source: KeySource, notes: Notes): readonly Certificate[] {
+function readAuthorities(source: KeySource, notes: KeyNotes): readonly Certificate[] {
   const { certificates, damaged } = certificatesOf(source, notes);
   const troubles = certificates.map((certificate) => troubleOf(certificate, notes.now));
   const said = certificates.flatMap((certificate, at) => {
