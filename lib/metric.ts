@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import * as v from "valibot";
 import { isWritable, parseInstant } from "./config/instant.ts";
 
-/** Longest document that is read as a metric, in bytes. */
+/** The longest document that is read as a metric, in bytes. */
 export const MAX_METRIC_BYTES = 1024 * 1024;
 
 /** Why a check got no whole answer, or none at all (contract: the field `error`). */
@@ -18,10 +18,16 @@ export const CHECK_ERRORS = [
 ] as const;
 export type CheckError = typeof CHECK_ERRORS[number];
 
-/** PostgreSQL's text holds neither U+0000 nor a lone surrogate; postgres.js would silently replace the latter. */
+/**
+ * PostgreSQL's text holds neither U+0000 nor a lone surrogate. postgres.js would silently replace a
+ * lone surrogate.
+ */
 const isStorable = (text: string) => !text.includes("\0") && text.isWellFormed();
 
-/** How a value of each kind is read. Durations are seconds; times are ISO 8601 UTC with milliseconds. */
+/**
+ * How a value of each kind is read. Durations are seconds; times are ISO 8601 UTC with
+ * milliseconds.
+ */
 const KINDS = {
   text: v.pipe(
     v.string(),
@@ -71,7 +77,7 @@ type FieldName = keyof typeof FIELD_KINDS;
 const REQUIRED_FIELDS = ["address", "status_code", "latency", "is_valid"] as const satisfies readonly FieldName[];
 type RequiredField = typeof REQUIRED_FIELDS[number];
 
-/** Null stands for no value: only these three fields always have one. */
+/** These fields always have a value; null in any other stands for no value. */
 type Fact = Exclude<RequiredField, "status_code">;
 type FieldValue<F extends FieldName> = v.InferOutput<typeof KINDS[typeof FIELD_KINDS[F]]>;
 
@@ -105,7 +111,9 @@ export interface MetricOrigin {
   readonly location: string | null;
 }
 
-/** A new metric without a finding: every other field is null, 0 or false. It has an id of its own. */
+/**
+ * A new metric without a finding: every other field is null, 0 or false. It has an id of its own.
+ */
 export function emptyMetric({ address, scheduledAt, checkedAt, location }: MetricOrigin): Metric {
   return {
     address,
@@ -137,20 +145,20 @@ export function isRejection(value: Metric | Rejection): value is Rejection {
   return "reason" in value;
 }
 
-/** A metric as the JSON document that is sent and printed. */
+/** Writes a metric as the JSON document that is sent and printed. */
 export function encodeMetric(metric: Metric): string {
   return JSON.stringify(metric);
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Kafka's word for a record without a time (org.apache.kafka.common.record.RecordBatch). */
+/** Kafka's value for a record without a time. */
 const NO_TIMESTAMP = -1;
 
 /**
- * Reads one message. Never throws: a message that is no metric comes back as the reason why.
- * `receivedAt` (milliseconds since 1970; the record's timestamp) stands in for a missing `checked_at`.
- * `length`: that of the whole document, where `value` is only its beginning.
+ * Reads one message. Never throws: for a message that is no metric it returns the reason.
+ * `receivedAt` is the record's timestamp (milliseconds since 1970). It stands in for a missing
+ * `checked_at`. `length` is the length of the whole document, where `value` is only its beginning.
  */
 export function decodeMetric(
   value: Uint8Array | null,
@@ -163,7 +171,8 @@ export function decodeMetric(
   if ("reason" in parsed) return parsed;
   const metric = readPlain(parsed) ?? readBySchema(parsed);
   if (isRejection(metric) || metric.checked_at !== null) return metric;
-  // A producer may give a record any timestamp, also one that is no time, or none that PostgreSQL reads.
+  // A producer may give a record any timestamp: no time at all, or a time that PostgreSQL cannot
+  // read.
   if (receivedAt === NO_TIMESTAMP || !isWritable(receivedAt)) {
     return { reason: "checked_at: is missing, and the record has no time either" };
   }
@@ -173,7 +182,10 @@ export function decodeMetric(
 /** A document that is a JSON object. */
 interface JsonObject {
   readonly json: Readonly<Record<string, unknown>>;
-  /** True where a text in it may hold anything: U+0000 and lone surrogates can only be written as escapes. */
+  /**
+   * True where a text in it may hold anything: JSON writes U+0000 and lone surrogates as escapes
+   * only.
+   */
   readonly hasEscapes: boolean;
 }
 
@@ -200,15 +212,17 @@ function readBySchema({ json }: JsonObject): Metric | Rejection {
   return result.success ? result.output : { reason: describe(result.issues) };
 }
 
-/** As `toISOString` writes it, on a day that every month has, in a year that PostgreSQL has too. */
+/**
+ * A time as `toISOString` writes it, on a day that every month has, in a year that PostgreSQL has.
+ */
 const PLAIN_INSTANT =
   /^(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
 const PLAIN_UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * What `MetricSchema` would make of a document that our producer wrote, for a fraction of the
- * price; null for any other, which is then the schema's. So nothing is refused here, and nothing is
- * taken that the schema would refuse or change.
+ * Reads a document of our own producer as `MetricSchema` would, at a fraction of the cost. Null for
+ * any other document, which the schema then reads. So it refuses nothing, and takes nothing that
+ * the schema would refuse or change.
  */
 function readPlain({ json, hasEscapes }: JsonObject): Metric | null {
   const { address, status_code, latency, is_valid } = json;
@@ -247,7 +261,7 @@ const isStatusCode = (value: unknown): value is number => isSeconds(value) && Nu
 const isPlainInstant = (value: unknown): value is string => isText(value) && PLAIN_INSTANT.test(value);
 const isPlainUuid = (value: unknown): value is string => isText(value) && PLAIN_UUID.test(value);
 
-/** Every problem at once, as `field: what is wrong`, cut to what a person reads. */
+/** Lists every problem at once, as `field: what is wrong`, cut to a length that a person reads. */
 function describe(issues: readonly v.BaseIssue<unknown>[]): string {
   const problems = issues.map((issue) => {
     const path = v.getDotPath(issue);
@@ -257,8 +271,8 @@ function describe(issues: readonly v.BaseIssue<unknown>[]): string {
 }
 
 /**
- * A reason may quote what came: what PostgreSQL cannot store, or nobody would read to its end, must
- * not get in that way.
+ * Makes a reason storable, which may quote the message: nothing that PostgreSQL cannot store, and
+ * no more than a person reads.
  */
 function storable(reason: string): string {
   return reason.slice(0, 1000).replaceAll("\0", "\\0").toWellFormed();

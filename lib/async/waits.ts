@@ -48,8 +48,8 @@ export async function* until<T>(source: AsyncIterable<T>, signal: AbortSignal): 
 
 /**
  * Waits for the work that `start` begins, or until `signal` aborts. `start` calls `done` once with
- * the outcome; later calls do nothing. On an abort the promise rejects with the signal's reason,
- * and the function that `start` returned is called: it has to close what was opened.
+ * the outcome; later calls do nothing. On an abort the promise rejects with the signal's reason.
+ * The function that `start` returned is called too: it has to close everything that was opened.
  */
 export function wait<T>(signal: AbortSignal, start: (done: (value: T) => void) => () => void): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -70,8 +70,8 @@ export function wait<T>(signal: AbortSignal, start: (done: (value: T) => void) =
 }
 
 /**
- * Calls `work` once the sockets that have data have been served. Deno runs one immediate after
- * another before it looks at a socket; before it runs a timer, even of 0 ms, it has looked.
+ * Calls `work` once the sockets with data have been served. Deno runs one immediate after another
+ * before it looks at a socket. Before it runs a timer, even one of 0 ms, it has looked.
  */
 export const whenSocketsAreServed: (work: () => void) => unknown = "Deno" in globalThis
   ? (work) => setTimeout(work, 0)

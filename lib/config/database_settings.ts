@@ -26,7 +26,7 @@ export function readDatabase(reader: SettingsReader): ServerSettings | EmbeddedS
   return directory === null ? null : { kind: "embedded", directory };
 }
 
-/** Each part from its own flag or variable, else from the URL. */
+/** Each part comes from its own flag or variable, else from the URL. */
 function readServer(reader: SettingsReader): ServerSettings | null {
   const url = reader.optional("dbUrl");
   if (reader.originOf("dbUrl") === "flag" && url?.password != null) {
@@ -34,7 +34,8 @@ function readServer(reader: SettingsReader): ServerSettings | null {
       "--db-url holds a password, which everyone on the machine can see: use DATABASE_URL, or DB_PASSWORD",
     );
   }
-  // A URL that could not be read may have named all of them: to call them missing too would mislead.
+  // A URL that could not be read may have named all of them: calling them missing too would
+  // mislead.
   const isTold = reader.originOf("dbUrl") !== null && url === null;
   const part = <N extends "dbHost" | "dbName" | "dbUser">(name: N, fromUrl: string | null | undefined) => {
     const value = reader.optional(name) ?? fromUrl ?? null;
@@ -61,7 +62,7 @@ const REMEDIES = {
   dbUser: "write the role to log in as",
 } as const;
 
-/** A server on this machine is often set up without TLS; any other is not to be talked to without. */
+/** A server on this machine is often set up without TLS. With any other server TLS is a must. */
 function defaultSslMode(host: string): SslMode {
   if (host.startsWith("/")) return "disable";
   return /^(localhost\.?|127\.[\d.]+|::1)$/i.test(host) ? "prefer" : "require";

@@ -6,15 +6,15 @@ import type { ColourVariables } from "./terminal.ts";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The environment variables that are a program's settings, each read by its name: Deno then needs
- * no right to all the others.
+ * Reads the environment variables that are a program's settings, each by its name. So Deno needs no
+ * permission for the others.
  */
 export function environmentOf(program: ProgramName): Environment {
   const names = optionsOf(program).flatMap(([, { variable }]) => variable === undefined ? [] : [variable]);
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
 }
 
-/** What the environment says of colours; nothing where Deno does not allow to look. */
+/** The environment's wishes for colours; none where Deno does not allow the reading. */
 export function colourVariables(): ColourVariables {
   try {
     const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
@@ -25,8 +25,8 @@ export function colourVariables(): ColourVariables {
 }
 
 /**
- * The file of authorities that Deno trusts beside its own, which it tells nobody; null where there
- * is none or it may not be known.
+ * The file of the authorities that Deno trusts beside its own (DENO_CERT), and that no API lists.
+ * Null where there is none, or where reading it is not allowed.
  */
 export function denoCertificatesFile(): string | null {
   try {

@@ -20,7 +20,7 @@ export function writeHostAndPort(host: string, port: number): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** The host as sockets want it: a URL writes an IPv6 address in brackets. */
+/** The host as sockets take it: a URL writes an IPv6 address in brackets. */
 export function withoutBrackets(host: string): string {
   return host.replace(/^\[(.*)\]$/, "$1");
 }

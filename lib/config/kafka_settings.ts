@@ -7,22 +7,25 @@ export interface KafkaSettings {
   readonly bootstrapServers: readonly string[];
   readonly topic: string;
   readonly client: ClientChoice;
-  /** Enabled without a CA file: the system's CAs are trusted. */
+  /** Where it is enabled without a CA file, the system's CAs are trusted. */
   readonly ssl: {
     readonly enabled: boolean;
     readonly caFile: string | null;
     readonly keyFile: string | null;
     readonly certFile: string | null;
-    /** What the key is encrypted with. */
+    /** The password of the key. */
     readonly keyPassword: string | null;
-    /** The file that it stands in, to be read again with the others. */
+    /** The file of that password, which is read again together with the others. */
     readonly keyPasswordFile: string | null;
   };
-  /** Null: nobody logs in, but for a certificate. */
+  /** Null: there is no login, except by a certificate. */
   readonly sasl: Login | null;
 }
 
-/** The settings of Kafka; null where one is missing or wrong. Without `isNeeded` none is required. */
+/**
+ * Reads the settings of Kafka; null where one is missing or wrong. Without `isNeeded` none is
+ * required.
+ */
 export function readKafka(reader: SettingsReader, isNeeded: boolean): KafkaSettings | null {
   const read = <N extends "bootstrapServers" | "topic">(name: N, remedy: string) =>
     isNeeded ? reader.required(name, remedy) : reader.optional(name);
@@ -54,7 +57,7 @@ function readKafkaSsl(reader: SettingsReader): KafkaSettings["ssl"] {
   return { enabled, caFile, keyFile, certFile, keyPassword, keyPasswordFile };
 }
 
-/** All three parts or none. */
+/** All three parts of a login, or none. */
 function readKafkaSasl(reader: SettingsReader): Login | null {
   const mechanism = reader.optional("kafkaSaslMechanism");
   const username = reader.optional("kafkaSaslUsername");

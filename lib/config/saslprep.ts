@@ -1,8 +1,8 @@
 /**
- * A password, or a name, as SCRAM (RFC 5802) wants it: different ways to type the same characters
- * become one (SASLprep, RFC 4013). As in PostgreSQL, on both sides of the connection, text that
- * SASLprep does not allow stays as it is: a password with an emoji, say, which Unicode 3.2 did not
- * know.
+ * Prepares a password or a name for SCRAM (RFC 5802): different ways to type the same characters
+ * become one (SASLprep, RFC 4013). Text that SASLprep does not allow stays as it is, as in
+ * PostgreSQL on both sides of the connection. An example is a password with an emoji, which Unicode
+ * 3.2 did not know.
  */
 export function saslPrep(text: string): string {
   const mapped = [...text].flatMap((character) => {
@@ -15,7 +15,10 @@ export function saslPrep(text: string): string {
   return mapped.length > 0 && isAllowed && isOneWay(codePoints) ? mapped.join("").normalize("NFKC") : text;
 }
 
-/** RFC 3454, section 6: text with letters from right to left has no others, and begins and ends with them. */
+/**
+ * RFC 3454, section 6: text with letters from right to left has no other letters, and begins and
+ * ends with such letters.
+ */
 function isOneWay(codePoints: readonly number[]): boolean {
   if (!codePoints.some(RIGHT_TO_LEFT)) return true;
   const ends = [codePoints[0] as number, codePoints.at(-1) as number];
@@ -26,8 +29,8 @@ function isOneWay(codePoints: readonly number[]): boolean {
 type CodePoints = (codePoint: number) => boolean;
 
 /**
- * A set of ranges. Each range begins so far behind the end of the range before. Behind a dash stands
- * how many code points follow its first. Both numbers are in base 36.
+ * A set of ranges. Each range begins so far behind the end of the range before. Behind a dash
+ * stands how many code points follow its first. Both numbers are in base 36.
  */
 function setOf(...lines: readonly string[]): CodePoints {
   const [begins, ends]: [number[], number[]] = [[], []];
@@ -43,23 +46,25 @@ function setOf(...lines: readonly string[]): CodePoints {
   };
 }
 
-/** Table B.1: what is left out, such as the soft hyphen. */
+/** Table B.1: characters that are left out, such as the soft hyphen. */
 const MAPPED_TO_NOTHING = setOf(
   "4t iq 43b 5-2 1ku-2 2b 17s0-f 6o",
 );
 
-/** Table C.1.2: what becomes a space. */
+/** Table C.1.2: characters that become a space. */
 const OTHER_SPACES = setOf(
   "4g 4bk 1vk-b 10 1c 335",
 );
 
-/** Tables C.1.2 to C.9: controls, private use, surrogates, what changes the display. */
+/**
+ * Tables C.1.2 to C.9: controls, private use, surrogates, and characters that change the display.
+ */
 const PROHIBITED = setOf(
   "0-v 2o-x io-1 po 1e 31t b2 1ki-f p-7 1c-4 7-5 329-b 5 x6o-6in y9-v 7k 6y-6 15dg-7 96s-1 1ekf-1 1ekf-1 1ekf-1",
   "1ekf-1 1ekf-1 1ekf-1 1ekf-1 1ekf-1 1ekf-1 1ekf-1 1ekf-1 1ekf-1 2 v-2n 1egv-2t4x",
 );
 
-/** Table A.1: what Unicode 3.2 had no character for. */
+/** Table A.1: code points without a character in Unicode 3.2. */
 const UNASSIGNED = setOf(
   "f5 j-r 2n-1 1s-g 29-f h-3 3-3 2-2 2-4 8 2 l 19 14-8 3s 20 13-1 3-5 h-w 13-1 8 14 3-5 i o b-a s-4 6-m 2-d 2-2 2",
   "r-4 n-9 3z-1 g f v-2 s-1g 1f-9a 4 1i-1 j-1 6-2 q-f 4 9-1 3-1 n 8 2-2 5-1 2 8-1 3-1 4-8 2-3 3 6-1 m-6 2-1 7-3",

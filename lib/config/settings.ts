@@ -10,8 +10,8 @@ import { systemTimeZone } from "./time_zone.ts";
 export type { ProgramName };
 
 /**
- * What came of a command line and an environment: settings, a text to print, a program to ask, or
- * everything that is wrong.
+ * The outcome of a command line and an environment: settings, a text to print, a program to ask, or
+ * all problems.
  */
 export type Parsed<T> =
   | { readonly kind: "settings"; readonly settings: T }
@@ -24,9 +24,12 @@ export interface ProducerSettings {
   readonly mode: "run" | "once" | "check";
   /** `-`: standard input. */
   readonly hostsFile: string;
-  /** Of cron expressions: an IANA name. */
+  /** Time zone of cron expressions: an IANA name. */
   readonly timeZone: string;
-  /** Null where metrics do not go to Kafka; `partitions`: creates a missing topic with so many. */
+  /**
+   * Null where metrics do not go to Kafka. With `partitions` a missing topic is created with so
+   * many.
+   */
   readonly kafka: (KafkaSettings & { readonly partitions: number | null; readonly compression: Compression }) | null;
   /** Seconds. */
   readonly timeout: number;
@@ -48,7 +51,7 @@ export interface ConsumerSettings {
   /** Null only with `printSchema`. */
   readonly database: ServerSettings | EmbeddedSettings | null;
   readonly table: TableName;
-  /** What `--query` asks; the program then does nothing else. */
+  /** The query of `--query`; the program then does nothing else. */
   readonly query: string | null;
   readonly printSchema: boolean;
   readonly batchSize: number;
@@ -60,8 +63,8 @@ export interface ConsumerSettings {
 }
 
 /**
- * Reads the producer's command line (what follows the program's name) and environment. Reads secret
- * files, nothing else.
+ * Reads the producer's environment and its command line without the program's name. Reads secret
+ * files, and no other files.
  */
 export function readProducerSettings(args: readonly string[], environment: Environment): Parsed<ProducerSettings> {
   const reader = new SettingsReader("producer", args, environment);
@@ -78,7 +81,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     concurrency: reader.optional("concurrency"),
     location: reader.optional("location"),
     shard: reader.optional("shard"),
-    // To standard output nothing waits.
+    // Metrics for the standard output do not wait.
     spool: stdout ? null : reader.optional("spool"),
     blockPrivateAddresses: reader.has("blockPrivateAddresses") || (reader.optional("blockPrivateAddresses") ?? false),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
@@ -88,8 +91,8 @@ export function readProducerSettings(args: readonly string[], environment: Envir
 }
 
 /**
- * Reads the consumer's command line (what follows the program's name) and environment. Reads secret
- * files, nothing else.
+ * Reads the consumer's environment and its command line without the program's name. Reads secret
+ * files, and no other files.
  */
 export function readConsumerSettings(args: readonly string[], environment: Environment): Parsed<ConsumerSettings> {
   const reader = new SettingsReader("consumer", args, environment);
@@ -117,8 +120,8 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
 }
 
 /**
- * Null where the program is to do its work: --help, --version and --health answer whatever else is
- * on the command line.
+ * The answer to --help, --version and --health, whatever else stands on the command line. Null
+ * where the program is to do its work.
  */
 function tellOnly(reader: SettingsReader, program: ProgramName): Parsed<never> | null {
   if (reader.has("help")) return { kind: "text", text: helpText(program) };
@@ -135,23 +138,23 @@ function tellOnly(reader: SettingsReader, program: ProgramName): Parsed<never> |
 
 const OWN_LISTEN = { producer: "producerListen", consumer: "consumerListen" } as const;
 
-/** How messages name what says where a program listens. */
+/** How messages name the settings of the address where a program listens. */
 export function listenSetting(program: ProgramName): string {
   return `${nameOf(OPTIONS.listen)} or ${nameOf(OPTIONS[OWN_LISTEN[program]])}`;
 }
 
-/** The flag, else the program's own variable, else that of both. */
+/** The value of the flag, else of the program's own variable, else of the variable for both. */
 function readListen(reader: SettingsReader, program: ProgramName): ListenAddress | null {
   const own = OWN_LISTEN[program];
   return reader.has("listen") || reader.originOf(own) === null ? reader.optional("listen") : reader.optional(own);
 }
 
-/** Settings some of which may be null because a problem was noted. */
+/** Settings, some of which may be null because a problem was noted. */
 type Draft<T> = { readonly [K in keyof T]: T[K] | null };
 
 /**
- * Without a problem, a setting that has a default or is required is there: null means a problem, or
- * what T says it means.
+ * Without a problem, a setting that is required or has a default has a value. A null then means
+ * what T says.
  */
 function finish<T>(reader: SettingsReader, draft: Draft<T>): Parsed<T> {
   if (reader.problems.length > 0) return { kind: "problems", problems: reader.problems };
@@ -162,12 +165,12 @@ function flagsOf(program: ProgramName, section: "Kafka" | "PostgreSQL"): OptionN
   return optionsOf(program).filter(([, option]) => option.section === section).map(([name]) => name);
 }
 
-/** What an embedded database has no use for; a table and batches it has too. */
+/** Flags that make no sense for an embedded database. It has a table and batches too. */
 const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) =>
   !["dbTable", "batchSize", "batchInterval"].includes(name)
 );
 
-/** --check needs no Kafka; where it is given all the same, it is read like the rest. */
+/** --check needs no Kafka. Where it is given all the same, it is read like the rest. */
 function readProducerKafka(reader: SettingsReader): ProducerSettings["kafka"] {
   const isNeeded = !reader.has("check");
   const kafka = readKafka(reader, isNeeded);

@@ -16,7 +16,7 @@ import { parseTimeZone } from "./time_zone.ts";
 // Schemas from the text of a setting to its value. Each message completes the sentence `--flag
 // (VARIABLE) is "text": …`.
 
-/** What every schema here is: a text goes in. */
+/** The type of every schema here: its input is a text. */
 export type TextSchema<T = unknown> = v.GenericSchema<string, T>;
 
 function numberFrom(pattern: RegExp, least: number, most: number, message: string): TextSchema<number> {
@@ -35,7 +35,7 @@ export const wholeNumber = (least: number, most: number) =>
 export const seconds = (least: number, most: number) =>
   numberFrom(/^\d+(\.\d+)?$/, least, most, `write seconds, from ${least} to ${most}`);
 
-/** A schema around a function that throws what is wrong with a text. */
+/** Makes a schema of a function that throws an error with the problem of a text. */
 function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
   return v.pipe(
     v.string(),
@@ -50,13 +50,13 @@ function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
   );
 }
 
-/** PostgreSQL and Kafka take neither control characters in a name nor half a character. */
+/** In names, PostgreSQL and Kafka take neither control characters nor half a character. */
 export const anyText: TextSchema<string> = v.pipe(
   v.string(),
   v.check((text) => !/\p{Cc}/u.test(text) && text.isWellFormed(), "leave out the control character in it"),
 );
 
-/** As it is: what a file or a query may be called is for others to judge. */
+/** Any text as it is: the name of a file or a query is not judged here. */
 export const anything: TextSchema<string> = v.string();
 
 const list = (words: readonly string[]) => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
@@ -93,7 +93,7 @@ export const listenAddress: TextSchema<ListenAddress> = parsedBy((text) => {
   return address;
 });
 
-/** Kafka's own rule (org.apache.kafka.common.internals.Topic). */
+/** Kafka's own rule for the name of a topic. */
 export const topic: TextSchema<string> = v.pipe(
   v.string(),
   v.regex(/^(?!\.{1,2}$)[\w.-]{1,249}$/, "write 1 to 249 letters, digits, dots, dashes or underscores"),
@@ -105,14 +105,14 @@ const DAY = /^\d{4}-\d\d-\d\d$/;
 export const start: TextSchema<Start> = parsedBy((text) => {
   if (text === "earliest" || text === "latest") return text;
   const time = parseInstant(DAY.test(text) ? `${text}T00:00:00Z` : text);
-  // To Kafka a negative time is no time but a command.
+  // To Kafka a negative time is a command, not a time.
   if (typeof time !== "number" || time < 0) {
     throw new SyntaxError("write earliest, latest, or a time with its zone, such as 2026-01-31T12:00:00Z");
   }
   return { time };
 });
 
-/** Bytes of a name in PostgreSQL. */
+/** The most bytes of a name in PostgreSQL. */
 const LONGEST_NAME = 63;
 
 /** One part of a name: quoted, where "" stands for a quote, or plain. */
@@ -142,7 +142,7 @@ export function parseTableName(text: string): TableName {
   return { schema, name };
 }
 
-/** PostgreSQL folds the letters A to Z only, where the encoding is UTF-8. */
+/** Where the encoding is UTF-8, PostgreSQL folds the letters A to Z only. */
 function readPart(part: string): string {
   if (part.startsWith('"')) return part.slice(1, -1).replaceAll('""', '"');
   return part.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
@@ -161,7 +161,7 @@ export const shard: TextSchema<{ readonly index: number; readonly count: number 
   return { index, count };
 });
 
-/** Python's logging has other names for two of them, which its users have in their settings. */
+/** Python's logging has other names for two of them, and its users have those in their settings. */
 const LEVELS: ReadonlyMap<string, LogLevel> = new Map([
   ["ERROR", "ERROR"],
   ["CRITICAL", "ERROR"],
