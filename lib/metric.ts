@@ -5,7 +5,7 @@ import { isWritable, parseInstant } from "./config/instant.ts";
 /** The longest document that is read as a metric, in bytes. */
 export const MAX_METRIC_BYTES = 1024 * 1024;
 
-/** Why a check got no whole answer, or none at all (contract: the field `error`). */
+/** Why a check got no whole answer, or none at all (docs/checks.md, "Errors"). */
 export const CHECK_ERRORS = [
   "dns",
   "connect",
@@ -50,8 +50,8 @@ const KINDS = {
 export type FieldKind = keyof typeof KINDS;
 
 /**
- * The fields of a metric in the order of the contract, each with its kind. The type, the schema and
- * the columns of the table come from here.
+ * The fields of a metric in their order (docs/table.md), each with its kind. The type, the schema
+ * and the columns of the table come from here.
  */
 export const FIELD_KINDS = {
   address: "text",
@@ -84,7 +84,7 @@ type FieldValue<F extends FieldName> = v.InferOutput<typeof KINDS[typeof FIELD_K
 /** One check of one host: the value of a Kafka message, and a row of the table. */
 export type Metric = { [F in FieldName]: F extends Fact ? FieldValue<F> : FieldValue<F> | null };
 
-/** The fields of a metric, in the order of the contract; also the columns of the table. */
+/** The fields of a metric in their order; also the columns of the table. */
 export const METRIC_FIELDS = Object.keys(FIELD_KINDS) as FieldName[];
 
 /** Reads a metric from any JSON object. */

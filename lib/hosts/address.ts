@@ -1,10 +1,13 @@
 import { invisibleIn, nameFault } from "./host_name.ts";
 import type { HostsLine } from "./hosts_line.ts";
 
-/** PostgreSQL's index refuses a row of more than 2,700 bytes, and such an address would never have a row. */
+/**
+ * PostgreSQL's index refuses a row of more than 2,700 bytes. A longer address would never have a
+ * row.
+ */
 const LONGEST_ADDRESS = 2000;
 
-/** What a DOMAIN says: the address as metrics name it, and the login that stood in it. */
+/** The parts of a DOMAIN: the address as metrics name it, and the login that stood in it. */
 export interface Target {
   readonly address: string;
   /** Value of the Authorization header; null where the DOMAIN names no user. */
@@ -12,9 +15,9 @@ export interface Target {
 }
 
 /**
- * Addresses that are sure to be right, as nearly all are, known by one look instead of a dozen:
- * with 100,000 hosts the first check comes 0.1 s sooner. What looks like a scheme gone wrong, an
- * odd number or punycode (which Deno checks) is for the dozen to judge.
+ * Addresses that are certainly right, as nearly all are. One look finds them instead of a dozen:
+ * with 100,000 hosts the first check comes 0.1 s sooner. The dozen judges the others: schemes that
+ * look wrong, odd numbers, and punycode (which Deno checks).
  */
 const PLAIN = (() => {
   const byte = String.raw`(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)`;
@@ -23,7 +26,7 @@ const PLAIN = (() => {
   return new RegExp(`^(?:https?://)?(?!${unlike})(?:${name})(?::[1-5]?\\d{1,4})?(?:[/?#][!-~]*)?$`, "i");
 })();
 
-/** Reads the DOMAIN of a line; null where it is wrong, which is then reported. */
+/** Reads the DOMAIN of a line. Null where it is wrong, which is then reported. */
 export function readDomain(line: HostsLine): Target | null {
   const written = line.take();
   if (written.length <= LONGEST_ADDRESS && PLAIN.test(written)) return { address: written, authorization: null };
@@ -61,7 +64,7 @@ function problemOf(address: string, hasScheme: boolean): string | null {
       hide(address) || "the line"
     } names no host: write a DOMAIN such as example.com or https://example.com/health`;
   }
-  // Of long names the runtimes do not think alike.
+  // The two runtimes judge long names differently.
   if (Buffer.byteLength(address) > LONGEST_ADDRESS) {
     return `an address of more than ${LONGEST_ADDRESS} bytes cannot be stored: write a shorter one`;
   }
@@ -101,7 +104,7 @@ export function hasScheme(address: string): boolean {
   return /^https?:\/\//i.test(address);
 }
 
-/** Cuts `user:password@` out of what was written. */
+/** Cuts `user:password@` out of a DOMAIN. */
 function splitCredentials(written: string): { address: string; credentials: string | null } {
   const begin = /^https?:\/\//i.exec(written)?.[0].length ?? 0;
   const length = written.slice(begin).search(/[/\\?#]/);
@@ -111,7 +114,7 @@ function splitCredentials(written: string): { address: string; credentials: stri
   return { address: written.slice(0, begin) + written.slice(begin + at + 1), credentials: authority.slice(0, at) };
 }
 
-/** RFC 7617; percent-encoding lets a password hold any sign. */
+/** RFC 7617. Percent-encoding lets a password hold any character. */
 function basic(credentials: string): string {
   const colon = credentials.indexOf(":");
   const user = colon < 0 ? credentials : credentials.slice(0, colon);
@@ -127,7 +130,7 @@ function decode(text: string): string {
   }
 }
 
-/** Leaves out what may be a password: messages end in logs. */
+/** Leaves out what may be a password: messages end up in logs. */
 export function hide(written: string): string {
   const at = written.lastIndexOf("@");
   if (at >= 0) return `…${written.slice(at)}`;
@@ -136,13 +139,14 @@ export function hide(written: string): string {
 }
 
 /**
- * Where a password may begin: a user:password that lacks its @ looks like a host with a port, but
- * for the letters. -1 where none does.
+ * Where a password may begin; -1 where none does. A user:password without its @ looks like a host
+ * with a port, except for the letters.
  */
 function secretColon(written: string): number {
   let portEnd = 0;
   for (let colon = written.indexOf(":"); colon !== -1; colon = written.indexOf(":", colon + 1)) {
-    // Found once for all colons of a row: looked for from each of them, a line of colons would take minutes.
+    // Found once for all colons of a row. A search from each of them would take minutes for a line
+    // of colons.
     if (portEnd <= colon) portEnd = colon + 1;
     while (portEnd < written.length && /[\d:]/.test(written[portEnd] as string)) portEnd++;
     const isPort = portEnd === written.length || /[\]/?#]/.test(written[portEnd] as string);
@@ -151,11 +155,13 @@ function secretColon(written: string): number {
   return -1;
 }
 
-/** What services call a secret in a query; a key may be another thing, unless it is long. */
+/**
+ * Names that services give to a secret in a query. A key may be something else, unless it is long.
+ */
 const SECRET =
   /[?&;](?:((?:access|auth|id)?[_-]?token|api[_-]?key|(?:client[_-]?)?secret|passw(?:or)?d|pass|pwd|sig|signature)=[^&;#]|(key)=[^&;#]{20})/i;
 
-/** A warning where an address holds a secret, else null. */
+/** A warning where an address holds a secret; null where it holds none. */
 export function openSecret(address: string): string | null {
   const secret = SECRET.exec(address);
   if (secret === null) return null;

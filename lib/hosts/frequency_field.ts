@@ -2,7 +2,7 @@ import { hide } from "./address.ts";
 import { type HostsLine, lengthOfField, skipBlanks } from "./hosts_line.ts";
 import type { Frequency } from "./schedule.ts";
 
-/** Reads the FREQUENCY of a line with `read`; null where it is wrong, which is then reported. */
+/** Reads the FREQUENCY of a line with `read`. Null where it is wrong, which is then reported. */
 export function readFrequencyField(line: HostsLine, read: (text: string) => Frequency): Frequency | null {
   const { rest } = line;
   if (rest === "") {
@@ -36,11 +36,14 @@ function lengthOfQuoted(text: string): number {
 const NAME = "sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec";
 const ITEM = String.raw`(?:[*?]|\d{1,2}|L|${NAME})(?:-(?:\d{1,2}|${NAME}))?(?:/\d+|#\d|L)?`;
 const CRON_FIELD = new RegExp(`^${ITEM}(?:,${ITEM})*$`, "i");
-/** A number with a unit: nothing that cron could hold, so that what follows need not be looked at. */
+/**
+ * A number with a unit. No cron field looks like that, so the rest of the line need not be looked
+ * at.
+ */
 const WITH_UNIT = /^[\d.]+[smhd](?:[ \t]|$)/;
 const QUOTES = /^(?:'([^']*)'|[“”„«]([^“”»]*)[“”»])/;
 
-/** The cron expression that a line's rest begins with, where it stands without its double quotes; else null. */
+/** The cron expression at the beginning of `rest`, where it lacks its double quotes; else null. */
 function forgottenQuotes(rest: string): string | null {
   if (rest.startsWith('"') || WITH_UNIT.test(rest)) return null;
   const quoted = QUOTES.exec(rest);
@@ -48,11 +51,12 @@ function forgottenQuotes(rest: string): string | null {
   const first = rest.slice(0, lengthOfField(rest));
   if (/^@\w+$/.test(first)) return first;
   const fields = leadingCronFields(rest);
-  // Fewer may be a number and a REGEX that begins with numbers, or a slip such as 0,5; only cron begins with * or ?.
+  // Fewer fields may be a number and a REGEX that begins with numbers, or a slip such as 0,5. Only
+  // cron begins with * or ?.
   return fields.length >= 5 || /^[*?]/.test(fields[0] ?? "") ? fields.join(" ") : null;
 }
 
-/** The fields, six at most, with which a text begins and which cron could hold. */
+/** The fields at the beginning of a text that cron could hold, six at most. */
 function leadingCronFields(text: string): string[] {
   const fields: string[] = [];
   for (let rest = text; fields.length < 6 && rest !== ""; rest = rest.slice(skipBlanks(rest, lengthOfField(rest)))) {

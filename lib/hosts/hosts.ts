@@ -8,28 +8,28 @@ import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
 
 /** One line of a hosts file. */
 export interface Host {
-  /** Number of its line, from 1. */
+  /** The number of its line, from 1. */
   readonly line: number;
-  /** As written, without `user:password@`: how metrics name the host. */
+  /** As written, without `user:password@`. Metrics name the host by it. */
   readonly address: string;
   /**
-   * What is asked for: without user, password and fragment. Made anew at each reading: 100,000 of
-   * them would hold 45 MB.
+   * What is asked for: without user, password and fragment. Made anew at each reading: 100,000 URLs
+   * would hold 45 MB.
    */
   readonly url: URL;
-  /** Value of the Authorization header, where the line names a user. */
+  /** The value of the Authorization header, where the line names a user. */
   readonly authorization: string | null;
   readonly frequency: Frequency;
   /** What the body must hold; null: any body is valid. */
   readonly pattern: Pattern | null;
 }
 
-/** Texts are `file:line:column: what is wrong, and what to write instead`. */
+/** Problems and warnings are `file:line:column: what is wrong, and what to write instead`. */
 export interface HostsFile {
   readonly hosts: readonly Host[];
   /** Where there is one, nothing may start. */
   readonly problems: readonly string[];
-  /** What may be meant, though most likely it is not. */
+  /** Doubts: the line may mean what it says, but most likely does not. */
   readonly warnings: readonly string[];
 }
 
@@ -45,8 +45,8 @@ const MOST_WARNINGS = 50;
 const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
 
 /**
- * Reads a hosts file (contract: "Hosts file"). `timeZone` is the one of its cron expressions. Never
- * throws for what the file holds.
+ * Reads a hosts file (README.md, "The hosts file"). `timeZone` is that of its cron expressions.
+ * Never throws for the content of the file.
  */
 export function parseHosts(text: string, fileName: string, timeZone: string): HostsFile {
   const parsing = parseInPieces(text, fileName, timeZone);
@@ -58,7 +58,7 @@ export function parseHosts(text: string, fileName: string, timeZone: string): Ho
 /** Lines that `parseInPieces` reads in one piece, which takes some milliseconds. */
 const PIECE = 500;
 
-/** As `parseHosts`, but stops now and then, so that whoever runs it may let others work. */
+/** As `parseHosts`, but stops now and then, so that the caller can let other work run. */
 export function* parseInPieces(text: string, fileName: string, timeZone: string): Generator<void, HostsFile> {
   const hosts: Host[] = [];
   const [problems, warnings]: [string[], string[]] = [[], []];
@@ -70,7 +70,7 @@ export function* parseInPieces(text: string, fileName: string, timeZone: string)
   };
   for (const [index, content] of text.split("\n").entries()) {
     if (index % PIECE === PIECE - 1) yield;
-    // Files that were put together may have a byte-order mark within.
+    // Files that were joined may have a byte-order mark in the middle.
     const begin = content.startsWith("\uFEFF") ? 1 : 0;
     const end = content.endsWith("\r") ? -1 : undefined;
     const line = new HostsLine(content.slice(begin, end), index + 1, fileName, { problems, warnings });
@@ -91,13 +91,17 @@ function curtail(texts: string[], most: number, rest: (more: number) => string):
   if (more > 0) texts.splice(most, more, rest(more));
 }
 
-/** The hosts of a shard. Each address belongs to one shard, whatever else the file holds; shards are about equal. */
+/**
+ * The hosts of a shard. Each address belongs to one shard, whatever else the file holds. Shards are
+ * about equal.
+ */
 export function shardOf(hosts: readonly Host[], { index, count }: Shard): readonly Host[] {
-  // Salted: with the bare hash, which also sets the phase of an interval, a shard's hosts would be due in step.
+  // Salted: the bare hash also sets the phase of an interval. With it, a shard's hosts would be due
+  // at the same time.
   return count === 1 ? hosts : hosts.filter(({ address }) => hashOf(`shard ${address}`) % count === index - 1);
 }
 
-/** True where both mean the same check: neither blanks nor the place in the file count. */
+/** True where both mean the same check. Neither blanks nor the place in the file count. */
 export function isSameHost(one: Host, other: Host): boolean {
   return one.address === other.address && one.authorization === other.authorization &&
     one.frequency.text === other.frequency.text && one.pattern?.source === other.pattern?.source;
@@ -163,17 +167,17 @@ function noteAddress(line: HostsLine, address: string, { lineOf, checksOf }: Rea
   const page = address.split("#", 1)[0] ?? "";
   let check = checksOf.get(page) ?? 2;
   while (lineOf.has(`${page}#${check}`)) check++;
-  // So that many of one page do not look for a number from the first one on.
+  // So that many checks of one page do not search for a number from the first one on.
   checksOf.set(page, check);
   line.report(
     `${address} is on line ${first} already: remove one, or add a fragment to check the page in two ways (${page}#${check})`,
   );
 }
 
-/** What "5 minutes" leaves behind where it was meant for a FREQUENCY. */
+/** The rest of "5 minutes", where that was meant for a FREQUENCY. */
 const UNIT = /^(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)$/i;
 
-/** Undefined: it is wrong, and has been reported. */
+/** Undefined: the REGEX is wrong, which has been reported. */
 function readPattern(line: HostsLine, reader: Reader): Pattern | null | undefined {
   const source = line.take(line.rest.length);
   if (source === "") return null;

@@ -1,15 +1,18 @@
-/** Longest line that is read, in bytes. */
+/** The longest line that is read, in bytes. */
 const LONGEST_LINE = 64 * 1024;
-/** Longest message about a line, in characters. */
+/** The longest message about a line, in characters. */
 const LONGEST_MESSAGE = 2000;
 
-/** What is noted of lines: `HostsFile` in the making. */
+/** Notes about lines: a `HostsFile` in the making. */
 export interface LineNotes {
   readonly problems: string[];
   readonly warnings: string[];
 }
 
-/** A line and a place in it: gives its fields one after the other, and notes what is wrong with the one given last. */
+/**
+ * A line and a place in it. It gives its fields one after the other, and notes what is wrong with
+ * the last one.
+ */
 export class HostsLine {
   readonly text: string;
   readonly number: number;
@@ -32,7 +35,7 @@ export class HostsLine {
   }
 
   get isTooLong(): boolean {
-    // A sign is a byte at least, and three at most.
+    // A character has one byte at least, and three at most.
     return this.text.length * 3 > LONGEST_LINE && Buffer.byteLength(this.text) > LONGEST_LINE;
   }
 
@@ -42,12 +45,12 @@ export class HostsLine {
     );
   }
 
-  /** What is left of the line, without blanks in front. */
+  /** The rest of the line, without blanks in front. */
   get rest(): string {
     return this.text.slice(this.#next);
   }
 
-  /** The next so many signs, or all up to the next blank. */
+  /** Takes the next `length` characters, or all up to the next blank. */
   take(length: number = lengthOfField(this.rest)): string {
     this.#field = this.#next;
     const end = this.#field + length;
@@ -70,7 +73,7 @@ export class HostsLine {
   }
 }
 
-/** The end of a message says what to write instead. */
+/** Cut in the middle: the end of a message says what to write instead. */
 function curtailed(message: string): string {
   if (message.length <= LONGEST_MESSAGE) return message;
   const half = LONGEST_MESSAGE / 2;
@@ -78,7 +81,7 @@ function curtailed(message: string): string {
 }
 
 /**
- * A message is one line on a terminal; a blank that is neither space nor tab, and so no blank here,
+ * A message is one line on a terminal. A blank that is neither space nor tab is no blank here, and
  * would not be seen.
  */
 function showInvisible(text: string): string {

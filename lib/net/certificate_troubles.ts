@@ -1,7 +1,7 @@
 import { type Certificate, day, readCertificates } from "./certificates.ts";
 import type { Contents } from "./pem.ts";
 
-/** What is found out about files. */
+/** The findings about files. */
 export interface KeyNotes {
   readonly now: Date;
   readonly problems: string[];
@@ -13,16 +13,16 @@ export interface KeySource extends Contents {
   readonly file: string;
 }
 
-/** What keeps a certificate from being used: for good, or until later. */
+/** A reason not to use a certificate: for good, or until later. */
 export interface Trouble {
   readonly what: string;
   readonly remedy: string;
-  /** The same where there are others to use. */
+  /** The remedy where there are other certificates to use. */
   readonly otherwise: string;
   readonly isFinal: boolean;
 }
 
-/** What keeps a certificate from being used at `now`; null where nothing does. */
+/** The reason not to use a certificate at `now`; null where there is none. */
 export function troubleOf({ from, to, isTrusted }: Certificate, now: Date): Trouble | null {
   const leftOut = "it is left out, the others are used";
   if (!isTrusted) {
@@ -53,7 +53,7 @@ export function someDamaged(count: number): string {
   return `${them} cannot be decoded and ${are} left out: copy the file again`;
 }
 
-/** The first lines of many about one file, and how many more there are. */
+/** The first of many lines about one file, and how many more there are. */
 export function firstFew(lines: readonly string[], file: string): readonly string[] {
   const more = lines.length - MOST_LINES;
   return more <= 1
@@ -63,7 +63,7 @@ export function firstFew(lines: readonly string[], file: string): readonly strin
 
 const MOST_LINES = 3;
 
-/** The certificates of a file. KeyNotes a file without any. */
+/** The certificates of a file. Notes a problem where there is none. */
 export function certificatesOf(source: KeySource, { problems }: KeyNotes): ReturnType<typeof readCertificates> {
   const found = readCertificates(source.blocks);
   if (found.certificates.length + found.damaged === 0) {
@@ -74,7 +74,7 @@ export function certificatesOf(source: KeySource, { problems }: KeyNotes): Retur
   return found;
 }
 
-/** What a file holds in place of what was looked for. */
+/** Says what a file holds instead. */
 export function insteadOf({ blocks: [block] }: KeySource): string {
   if (block === undefined) return "";
   const remedy = block.label === "PKCS7" ? ": openssl pkcs7 -in OLD -print_certs -out NEW writes it as PEM" : "";

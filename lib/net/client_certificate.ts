@@ -20,21 +20,24 @@ interface ClientSources {
   readonly password: string | null;
 }
 
-/** The client's certificate, and what it needs beside. */
+/** The client's certificate, with its key and its chain. */
 export interface Client {
   readonly key: string | null;
   /** From the client's certificate towards its authority. */
   readonly path: readonly Certificate[];
-  /** `path`, and what else is to be shown with it. */
+  /** `path`, and the other certificates to show. */
   readonly chain: readonly Certificate[];
 }
 
-/** A file may hold several keys and certificates in any order: those two count that fit each other. */
+/**
+ * Reads the key and the certificate of a client. A file may hold several in any order: the two that
+ * fit each other count.
+ */
 export function readClient({ key, cert, password }: ClientSources, notes: KeyNotes): Client {
   const secrets = key === null ? null : readKeys(key, password, notes);
   const found = cert === null ? null : certificatesOf(cert, notes);
   if (cert === null || found === null) return { key: secrets?.keys[0]?.pem ?? null, path: [], chain: [] };
-  // Half a chain would be refused by some brokers and not by others.
+  // Some brokers would refuse half a chain, and others would not.
   if (found.damaged > 0) notes.problems.push(`${cert.file}: ${DAMAGED_CERTIFICATE}`);
   const { certificates } = found;
   const pairs = (secrets?.keys ?? []).flatMap((secret) =>
@@ -42,7 +45,7 @@ export function readClient({ key, cert, password }: ClientSources, notes: KeyNot
   );
   const pair = pairs.find(({ leaf }) => troubleWithDates(leaf, notes.now) === null) ?? pairs[0];
   if (pair === undefined && key !== null && secrets !== null && certificates.length > 0) {
-    // One of the keys that could not be read may be the one.
+    // One of the keys that could not be read may be the right one.
     if (secrets.keys.length > 0) {
       notes.problems.push(...secrets.unread.length > 0 ? secrets.unread : [misfit(key, cert)]);
     }
@@ -57,7 +60,10 @@ function troubleWithDates(certificate: Certificate, now: Date): Trouble | null {
   return troubleOf({ ...certificate, isTrusted: true }, now);
 }
 
-/** What to show to a broker: an expired certificate is on no way to an authority that anybody could believe. */
+/**
+ * The certificates to show to a broker. An expired certificate is on no path to an authority that
+ * anybody could believe.
+ */
 function showable(
   source: KeySource,
   leaf: Certificate,
@@ -85,13 +91,13 @@ function showable(
 const MISSED =
   "it is left out; where brokers refuse the client's certificate then, put the one that replaced it into the file";
 
-/** Keys that can be used, and what is wrong with the others. */
+/** Keys that can be used, and the problems of the others. */
 interface Secrets {
   readonly keys: readonly { readonly key: KeyObject; readonly pem: string; readonly wasEncrypted: boolean }[];
   readonly unread: readonly string[];
 }
 
-/** KeyNotes a file without any key that can be used. */
+/** The keys of a file. Notes a problem where none can be used. */
 function readKeys(source: KeySource, password: string | null, { problems }: KeyNotes): Secrets {
   const read = source.blocks.filter(isKey).map((block) => readKey(block, password));
   const keys = read.flatMap((one) => "problem" in one ? [] : [one]);

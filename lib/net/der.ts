@@ -28,7 +28,7 @@ export function readElement(bytes: Uint8Array): DerElement {
   const tag = buffer.readUInt8(0);
   const first = buffer.readUInt8(1);
   const more = first < 0x80 ? 0 : first & 0x7f;
-  // No certificate is so long that its length takes more than 4 bytes, and DER knows no open end.
+  // No certificate is so long that its length takes more than 4 bytes, and DER has no open end.
   if (first === 0x80 || more > 4) throw new RangeError("This length is not DER");
   const length = more === 0 ? first : buffer.readUIntBE(2, more);
   const end = 2 + more + length;
@@ -36,7 +36,10 @@ export function readElement(bytes: Uint8Array): DerElement {
   return { tag, contents: buffer.subarray(2 + more, end), whole: buffer.subarray(0, end) };
 }
 
-/** The elements that stand one after the other in `bytes`. Throws a RangeError where the last is not whole. */
+/**
+ * The elements that stand one after the other in `bytes`. Throws a RangeError where the last one is
+ * not whole.
+ */
 export function readElements(bytes: Uint8Array): DerElement[] {
   const elements: DerElement[] = [];
   for (let rest = bytes; rest.length > 0;) {
@@ -81,7 +84,10 @@ export function smallNumber(element: DerElement | undefined): number {
   return element.contents.reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
-/** A UTCTime or GeneralizedTime as milliseconds (RFC 5280, section 4.1.2.5); NaN where it is neither. */
+/**
+ * A UTCTime or GeneralizedTime as milliseconds (RFC 5280, section 4.1.2.5); NaN where it is
+ * neither.
+ */
 export function readTime({ tag, contents }: DerElement): number {
   const text = contents.toString("latin1");
   const isShort = tag === TAG.utcTime;

@@ -2,10 +2,10 @@ import { BlockList, isIPv4 } from "node:net";
 import { withoutBrackets } from "../config/host_and_port.ts";
 
 /**
- * IPv4 that no public site has (IANA's registry of special-purpose addresses, RFC 6890): this
- * network, private, shared (RFC 6598), loopback, link-local (with most clouds' metadata), protocol
- * assignments, documentation, 6to4 relays, benchmarks, multicast, reserved and broadcast.
- * 168.63.129.16 is what Azure puts into every machine.
+ * IPv4 addresses that no public site has (IANA's registry of special-purpose addresses, RFC 6890).
+ * They are: this network, private, shared (RFC 6598), loopback, and link-local (with the metadata
+ * of most clouds). Further: protocol assignments, documentation, 6to4 relays, benchmarks,
+ * multicast, reserved and broadcast. 168.63.129.16 is Azure's address in every machine.
  */
 const PRIVATE_V4 = listOf("ipv4", [
   ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"],
@@ -13,14 +13,14 @@ const PRIVATE_V4 = listOf("ipv4", [
   ...["224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"],
 ]);
 /**
- * IPv6 that sites may have: global unicast, and there not protocol assignments (Teredo among them)
- * and documentation.
+ * IPv6 addresses that sites may have: global unicast, without protocol assignments (Teredo among
+ * them) and documentation.
  */
 const GLOBAL_V6 = listOf("ipv6", ["2000::/3"]);
 const PRIVATE_V6 = listOf("ipv6", ["2001::/23", "2001:db8::/32", "3fff::/20"]);
 /**
- * IPv6 that stands for an IPv4 address, and the 16-bit group at which that one begins: mapped,
- * translated (RFC 6052), 6to4.
+ * IPv6 addresses that stand for an IPv4 address, and the 16-bit group where that one begins:
+ * mapped, translated (RFC 6052), 6to4.
  */
 const EMBEDDING: readonly (readonly [BlockList, group: number])[] = [
   [listOf("ipv6", ["::ffff:0:0/96", "64:ff9b::/96"]), 6],

@@ -14,38 +14,43 @@ import { readClient } from "./client_certificate.ts";
 import { type Contents, readContents } from "./pem.ts";
 
 /**
- * What TLS needs beside the system's own authorities, as PEM texts in one form, whatever the files'
- * was: certificates, each once, and unencrypted PKCS#8. Empty: the system's authorities, no client
- * certificate.
+ * The keys and certificates for TLS, as PEM texts in one form, whatever form the files had: each
+ * certificate once, and keys as unencrypted PKCS#8. Without any, the system's authorities are
+ * trusted, and no client certificate is sent.
  */
 export interface KeyMaterial {
   /** One or more authorities to trust, instead of the system's. */
   readonly ca?: string;
-  /** The client's private key and its certificate (with the chain above it, if any): both or none. */
+  /**
+   * The client's private key and its certificate (with the chain above it, if any): both or none.
+   */
   readonly key?: string;
   readonly cert?: string;
 }
 
-/** Key material that may be replaced at any time: whoever connects reads it then, and no earlier. */
+/** Key material that may be replaced at any time: read it anew for each connection. */
 export interface LiveKeyMaterial extends KeyMaterial {
-  /** Aborts when what was read until now is no longer the newest. None: it stays as it is. */
+  /** Aborts when the material read so far is no longer the newest. None: it never changes. */
   readonly replaced?: AbortSignal;
 }
 
-/** Where the files are; null: not given. */
+/** The paths of the files; null: not given. */
 export interface KeyFiles {
   readonly caFile?: string | null | undefined;
   readonly keyFile?: string | null | undefined;
   readonly certFile?: string | null | undefined;
-  /** What the key is encrypted with. */
+  /** The password of the key. */
   readonly keyPassword?: string | null | undefined;
 }
 
-/** Files that can be used, and what a person should know of them all the same. */
+/** Files that can be used, and the warnings about them. */
 export interface LoadedKeys {
   readonly material: KeyMaterial;
   readonly warnings: readonly string[];
-  /** When the client's certificate expires, or one between it and its authority; null: there is none. */
+  /**
+   * When the client's certificate expires, or one between it and its authority; null: there is
+   * none.
+   */
   readonly clientExpiry: Date | null;
   /** When the first of the authorities expires; null: there are none. */
   readonly authorityExpiry: Date | null;
@@ -53,9 +58,9 @@ export interface LoadedKeys {
 
 /**
  * Reads files with keys and certificates and checks them: readable, of the right kind, in date at
- * `now`, and the key fits the certificate. Gives every problem at once, each with its file and what
- * to do about it. A certificate that is no good beside others that are is left out with a warning;
- * not so the client's own.
+ * `now`, and a key that fits its certificate. Gives every problem at once, each with its file and
+ * its remedy. A bad certificate beside good ones is left out with a warning, unless it is the
+ * client's own.
  */
 export async function loadKeyMaterial(
   files: KeyFiles,
@@ -79,7 +84,7 @@ export async function loadKeyMaterial(
   };
 }
 
-/** Null: it is not given, or cannot be used. */
+/** Null: the file is not given, or cannot be used. */
 async function read(file: string | null | undefined, { problems }: KeyNotes): Promise<KeySource | null> {
   if (file === undefined || file === null) return null;
   try {
@@ -88,7 +93,7 @@ async function read(file: string | null | undefined, { problems }: KeyNotes): Pr
     if (problem === null) return { file, ...contents };
     problems.push(`${file}: ${problem}`);
   } catch (error) {
-    // Deno's refusal to read is not the file's fault.
+    // A refusal by Deno is not the fault of the file.
     if ((error as Error).name === "NotCapable") throw error;
     const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     problems.push(`${file}: cannot be read (${code}): check the path and the rights of the file`);
@@ -96,7 +101,10 @@ async function read(file: string | null | undefined, { problems }: KeyNotes): Pr
   return null;
 }
 
-/** What is wrong with a file as a whole, or null. Half a file is refused: it may lack what is in use. */
+/**
+ * The problem of a file as a whole, or null. Half a file is refused: the other half may hold what
+ * is in use.
+ */
 function fileFault({ store, cutOff }: Contents): string | null {
   if (store === "PKCS#12") {
     return "is a PKCS#12 store: openssl pkcs12 -in STORE -out FILE writes what is in it as PEM, key and certificates in one file";
@@ -118,9 +126,9 @@ function firstExpiry(certificates: readonly Certificate[]): Date | null {
 }
 
 /**
- * The authorities to trust. Those that are not valid yet are kept, since they may be in time; an
- * expired one never is again, and Deno, which does not look at the dates of what it trusts, would
- * go on with it.
+ * The authorities to trust. Those that are not valid yet are kept, since they may become valid. An
+ * expired one never does. Deno does not look at the dates of what it trusts, and would go on with
+ * it.
  */
 function readAuthorities(source: KeySource, notes: KeyNotes): readonly Certificate[] {
   const { certificates, damaged } = certificatesOf(source, notes);
