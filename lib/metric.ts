@@ -271,8 +271,8 @@ function describe(issues: readonly v.BaseIssue<unknown>[]): string {
 }
 
 /**
- * Makes a reason storable, which may quote the message: nothing that PostgreSQL cannot store, and
- * no more than a person reads.
+ * Makes a reason storable, which may quote the message. It keeps nothing that PostgreSQL cannot
+ * store, and no more than a person reads.
  */
 function storable(reason: string): string {
   return reason.slice(0, 1000).replaceAll("\0", "\\0").toWellFormed();

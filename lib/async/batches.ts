@@ -1,7 +1,4 @@
-/**
- * When a batch is full: at a number of values, or at an age of its oldest value in seconds,
- * whichever comes first.
- */
+/** When a batch is full: at a number of values, or at an age of its oldest value in seconds. */
 export interface BatchLimits {
   readonly size: number;
   readonly interval: number;
@@ -20,13 +17,13 @@ export interface Measure<T> {
 }
 
 /**
- * Groups the values of `source`. A batch is given out when it has `size` values, when its oldest
- * value has waited for `interval` seconds, or when the source ends. A source that fails loses
- * nothing: the waiting values are given out, then the failure is thrown.
+ * Groups the values of `source`. A batch is given out at `size` values, at the `interval` of its
+ * oldest value, or at the end of the source. A source that fails loses nothing: the waiting values
+ * are given out, then the failure is thrown.
  *
- * While the caller works on a batch, the next one is read: up to `size` values, or up to the limit
- * of `measure`. So a caller who is behind gets larger batches. Leaving the loop early closes the
- * source. `onBatch` is called with the cause before each batch is given out.
+ * While the caller works on a batch, the next one is read: `size` values, or as `measure` allows.
+ * So a caller who is behind gets larger batches. Leaving the loop early closes the source.
+ * `onBatch` is called with the cause before each batch is given out.
  */
 export async function* batches<T>(
   source: AsyncIterable<T>,
@@ -34,19 +31,19 @@ export async function* batches<T>(
   measure: Measure<T> = { count: () => 1, weigh: () => 1, most: limits.size },
   onBatch: (cause: BatchCause) => void = () => {},
 ): AsyncGenerator<T[], void> {
-  const basin = new Basin(source[Symbol.asyncIterator](), limits, measure);
+  const buffer = new BatchBuffer(source[Symbol.asyncIterator](), limits, measure);
   try {
-    while (await basin.isDue()) {
-      onBatch(basin.cause);
-      yield basin.take();
+    while (await buffer.isDue()) {
+      onBatch(buffer.cause);
+      yield buffer.take();
     }
   } finally {
-    basin.close();
+    buffer.close();
   }
 }
 
 /** Fills itself with the values of a source until it is full. Goes on once it has been emptied. */
-class Basin<T> {
+class BatchBuffer<T> {
   readonly #source: AsyncIterator<T>;
   readonly #limits: BatchLimits;
   readonly #measure: Measure<T>;

@@ -12,17 +12,17 @@ import type { ConnectOptions } from "./resolve.ts";
 import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
 
-/** How every check is made. */
+/** How each check is made. */
 export interface CheckOptions extends ConnectOptions {
   /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
   readonly timeout: number;
-  /** Where the checks are made from, for the metric. */
+  /** The place that the checks are made from, for the metric. */
   readonly location: string | null;
   readonly userAgent: string;
   readonly matcher: Matcher;
 }
 
-/** What a check has found out so far: it may end at any moment. */
+/** The findings of a check so far: it may end at any moment. */
 interface Findings {
   readonly timings: Timings;
   status: number | null;
@@ -32,10 +32,9 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that
- * is in the metric, which is `missed` where this machine lacked what the check takes. Rejects only
- * with
- * `signal`'s reason when it aborts; the check is given up then.
+ * Checks `host` once, on a fresh connection for every hop. Never throws for the host's behaviour:
+ * that is in the metric. The metric is `missed` where this machine lacked something for the check.
+ * Rejects only when `signal` aborts, with its reason. The check is given up then.
  */
 export async function check(
   host: Host,
@@ -60,19 +59,19 @@ export async function check(
     if (!(reason instanceof Failure)) throw reason;
     return reason;
   });
-  // The host is not to blame for the time that matching takes, nor for how long it has to wait.
+  // The host is not to blame for the time of matching, nor for the wait before it.
   findings.timings.stop();
   if (page instanceof Failure) findings.failure = page;
   else await judge(host, page, options, findings, signal);
   return toMetric(host, scheduledAt, checkedAt, options, findings);
 }
 
-/** The last answer that a host leads to, with its body. */
+/** The last answer of a host, with its body. */
 interface LastPage extends Body {
   readonly contentType: string | null;
 }
 
-/** Follows `host` to its last answer and reads that. */
+/** Follows `host` to its last answer and reads it. */
 async function visit(
   host: Host,
   options: CheckOptions,
@@ -95,7 +94,7 @@ async function visit(
   }
 }
 
-/** Says where the `https://` comes from that nobody wrote and the server does not speak. */
+/** Explains the `https://` that nobody wrote, where the server does not speak TLS. */
 function withHint(failure: Failure, { address }: Host): Failure {
   if (failure.detail !== NOT_TLS || hasScheme(address)) return failure;
   return new Failure(
@@ -143,8 +142,8 @@ async function judge(
 }
 
 /**
- * Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or
- * when `signal` does.
+ * Does `work` with a signal of its own. It aborts after `timeout` seconds, with a Failure for its
+ * reason, or together with `signal`.
  */
 async function withDeadline<T>(
   timings: Timings,
@@ -189,7 +188,8 @@ function toMetric(
     error: failure?.error ?? null,
     error_detail: failure === null ? null : oneLine(failure.detail),
   };
-  // A check that could not be tried to its end, for want of something here, found out nothing (contract: "Metric").
+  // A check that ended early, because this machine lacked something, found out nothing
+  // (docs/checks.md, "Errors").
   if (failure?.error === "missed") return metric;
   const { total, phases } = timings.laps();
   return {
@@ -206,8 +206,8 @@ function toMetric(
 }
 
 /**
- * A detail may quote what came (a certificate's names, say): one line, of a length to read, and
- * nothing PostgreSQL refuses.
+ * Makes a detail storable, which may quote the server, such as the names of a certificate. It
+ * becomes one line of a readable length, without a character that PostgreSQL refuses.
  */
 function oneLine(detail: string): string {
   // deno-lint-ignore no-control-regex -- those are what has to go

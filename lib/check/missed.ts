@@ -11,7 +11,9 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
 };
 
-/** The metrics that a loss is told by: one for each due time, or one for all (contract: "Metric", `missed`). */
+/**
+ * The metrics that report a loss: one for each due time, or one for all (docs/checks.md, "When").
+ */
 export function* missedMetrics(missed: MissedRun, location: string | null): Generator<Metric, void> {
   const { host, first, count, summary } = missed;
   const why = CAUSES[missed.cause];

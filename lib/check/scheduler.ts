@@ -16,8 +16,8 @@ export interface Changes {
 }
 
 /**
- * Milliseconds from one early check to the next: 50 a second, so that a program that restarts over
- * and over floods nobody.
+ * Milliseconds from one early check to the next. At 50 a second, a program that restarts over and
+ * over floods nobody.
  */
 const EARLY_STEP = 20;
 
@@ -25,8 +25,8 @@ const EARLY_STEP = 20;
 export type Recall = (address: string) => Standing;
 
 /**
- * Decides whose turn it is: the rule, without a clock or a timer of its own. Each host is due at its
- * due times, and holds one of a limited number of slots while it is checked. No host is checked
+ * Decides whose turn it is: the rule, without a clock or a timer of its own. Each host is due at
+ * its due times. It holds one of a limited number of slots while it is checked. No host is checked
  * twice at a time. A due time that passes without a check is a loss.
  *
  * The caller calls `advance` when `next` or `nextToGiveWay` has come, and at least once a second.
@@ -65,18 +65,27 @@ export class Scheduler {
     return scheduler;
   }
 
-  /** When `advance` has something to do next, in milliseconds since 1970; Infinity where there is nothing. */
+  /**
+   * When `advance` has something to do next, in milliseconds since 1970; Infinity where there is
+   * nothing.
+   */
   get next(): number {
     return this.#upcoming.peek()?.next ?? Infinity;
   }
 
-  /** When `giveWay` may have something next, in milliseconds since 1970; Infinity where there is nothing. */
+  /**
+   * When `giveWay` may have something next, in milliseconds since 1970; Infinity where there is
+   * nothing.
+   */
   get nextToGiveWay(): number {
     const { wall, steady } = this.#clock.now;
     return this.#isOnce ? Infinity : wall + this.#slots.nextToGiveWay - steady;
   }
 
-  /** How many hosts there are. A host that is gone does not count, though its last check may still run. */
+  /**
+   * How many hosts there are. A host that is gone does not count, though its last check may still
+   * run.
+   */
   get size(): number {
     return this.#size;
   }
@@ -105,7 +114,10 @@ export class Scheduler {
     }
   }
 
-  /** Gives a slot to the host that has waited longest; undefined where none waits, or none may have one. */
+  /**
+   * Gives a slot to the host that has waited longest; undefined where none waits, or none may have
+   * one.
+   */
   take(): ScheduledRun | undefined {
     const slot = this.#slots.take(this.#clock.now.steady);
     if (slot === undefined) return undefined;
@@ -119,9 +131,9 @@ export class Scheduler {
   }
 
   /**
-   * Ends a turn early, where `take` has nobody: its check has taken long, and another host waits
+   * Ends a turn early, where `take` has nobody. Its check has taken long, and another host waits
    * that is no suspect. The caller gives the check up at once, and does not release it. From now on
-   * its host counts as a suspect, and its due time goes on waiting.
+   * its host counts as a suspect. Its due time goes on waiting.
    */
   giveWay(): ScheduledRun | undefined {
     const run = this.#isOnce ? undefined : this.#slots.giveWay(this.#clock.now.steady)?.who.running ?? undefined;
@@ -165,8 +177,8 @@ export class Scheduler {
 
   /**
    * Takes other hosts instead. A host with the same line keeps everything: due times, place in the
-   * line, running check. A running check always runs on. Where its address has another line or comes
-   * back, the new check waits for the end of the old one.
+   * line, running check. A running check always runs on. Where its address has another line or
+   * comes back, the new check waits for the end of the old one.
    */
   replace(hosts: readonly Host[], now: Moment): Changes {
     this.advance(now);
@@ -204,7 +216,10 @@ export class Scheduler {
     return missed;
   }
 
-  /** Gives no more turns, and lets no more due times come. A due time that has come and waits is lost. */
+  /**
+   * Gives no more turns, and lets no more due times come. A due time that has come and waits is
+   * lost.
+   */
   close(): void {
     this.#isClosed = true;
     this.#upcoming = new Heap((entry) => entry.next);
@@ -248,7 +263,7 @@ export class Scheduler {
     const { wall } = this.#clock.now;
     this.#loseDue(entry);
     if (entry.isEarly) {
-      // Not one of the grid's: counting goes on from the first due time that is.
+      // The early check is no due time of the frequency: counting goes on from the first one.
       this.#lose(entry, entry.next, 1, "asleep");
       entry.move(entry.next);
       if (entry.next > wall) return;
@@ -262,7 +277,10 @@ export class Scheduler {
     this.#slots.join(entry, since);
   }
 
-  /** The check of `entry` has ended after the next due time: that is checked now, where it is not too late. */
+  /**
+   * The check of `entry` has ended after the next due time. That is checked now, where it is not
+   * too late.
+   */
   #lineLate(entry: ScheduledHost, due: number): void {
     if (entry.isInTime(due, this.#clock.now.wall)) return this.#line(entry, due);
     this.#lose(entry, due, 1, "running");

@@ -15,11 +15,11 @@ const LATEST = Date.parse("9999-12-31T23:59:59.999Z");
 
 /**
  * Reads a time as RFC 3339 writes it, in milliseconds since 1970. Finer fractions are cut off. It
- * also takes forms of ISO 8601 that can mean nothing else: no seconds, 24:00 for the end of a day,
- * a zone without its colon or its minutes.
+ * also takes forms of ISO 8601 that can mean nothing else. A time may lack its seconds, and its
+ * zone the colon or the minutes. 24:00 is the end of a day.
  *
- * It refuses a time that cannot be kept as it is written: 30 February, a leap second, a year that
- * has not four digits in UTC. `Date.parse` would take 30 February for 2 March.
+ * It refuses a time that cannot be kept as it is written. Examples are 30 February, a leap second,
+ * and a year that has not four digits in UTC. `Date.parse` would take 30 February for 2 March.
  */
 export function parseInstant(text: string): number | InstantProblem {
   const match = FORM.exec(text);

@@ -1,6 +1,6 @@
 /**
- * Prepares a password or a name for SCRAM (RFC 5802): different ways to type the same characters
- * become one (SASLprep, RFC 4013). Text that SASLprep does not allow stays as it is, as in
+ * Prepares a password or a name for SCRAM (RFC 5802) by SASLprep (RFC 4013). Different ways to type
+ * the same characters become one. Text that SASLprep does not allow stays as it is, as in
  * PostgreSQL on both sides of the connection. An example is a password with an emoji, which Unicode
  * 3.2 did not know.
  */
@@ -16,8 +16,8 @@ export function saslPrep(text: string): string {
 }
 
 /**
- * RFC 3454, section 6: text with letters from right to left has no other letters, and begins and
- * ends with such letters.
+ * RFC 3454, section 6: text with letters from right to left begins and ends with such letters. It
+ * has no letters from left to right.
  */
 function isOneWay(codePoints: readonly number[]): boolean {
   if (!codePoints.some(RIGHT_TO_LEFT)) return true;

@@ -11,7 +11,7 @@ export type { ProgramName };
 
 /**
  * The outcome of a command line and an environment: settings, a text to print, a program to ask, or
- * all problems.
+ * problems.
  */
 export type Parsed<T> =
   | { readonly kind: "settings"; readonly settings: T }

@@ -14,8 +14,8 @@ const REMEDY = "write a name such as Europe/Berlin or UTC";
 
 /**
  * Reads a TZ as tzset(3) does, except for rules that are written out. TZ is an IANA name, or the
- * path of a time zone's file; a colon may stand in front of both. Gives the IANA name. Throws a
- * SyntaxError that says what to write instead.
+ * path of a time zone's file. A colon may stand in front. Gives the IANA name. Throws a SyntaxError
+ * that says what to write instead.
  */
 export function parseTimeZone(text: string): string {
   const name = text.replace(/^:/, "");

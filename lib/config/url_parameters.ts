@@ -71,9 +71,9 @@ export interface Destination {
 }
 
 /**
- * Judges a parameter without a setting. Null where it changes nothing here, a remedy where it
- * cannot be obeyed as it stands, undefined where the name is not known. No value is quoted: it may
- * hold a secret.
+ * Judges a parameter without a setting. Null: it changes nothing here. A text: it cannot be obeyed
+ * as it stands, and this is the remedy. Undefined: its name is not known. No value is quoted: it
+ * may hold a secret.
  */
 export function judgeParameter(name: string, value: string, destination: Destination): string | null | undefined {
   if (HARMLESS.has(name)) return null;

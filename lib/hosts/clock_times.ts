@@ -10,15 +10,15 @@ export interface ClockFields {
   readonly hours: readonly number[];
   readonly months: readonly number[];
   /**
-   * Whether a day matches, by its day of the month (from 1), its weekday (0: Sunday) and the length
-   * of its month.
+   * Whether a day matches: its day of the month (from 1), its weekday (0: Sunday), the length of
+   * its month.
    */
   isDay(day: number, weekday: number, length: number): boolean;
 }
 
 /**
  * The times of a clock that is never changed, as milliseconds of UTC. They are found and counted by
- * arithmetic, a month at a time: a machine that slept may have missed millions of them.
+ * arithmetic, a month at a time. A machine that slept may have missed millions of them.
  */
 export class ClockTimes {
   readonly #fields: ClockFields;

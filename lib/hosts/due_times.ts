@@ -7,8 +7,8 @@ const TIMES = 3;
 const PIECE = 1000;
 
 /**
- * The output of `--check`: each host with its frequency, its REGEX and its next due times after
- * `now` (milliseconds since 1970), in UTC.
+ * The output of `--check`: each host with its frequency, its REGEX and its next due times in UTC.
+ * These come after `now` (milliseconds since 1970).
  */
 export function* dueTimes(hosts: readonly Host[], now: number): Generator<string, void> {
   const width = Math.min(60, hosts.reduce((widest, { address }) => Math.max(widest, address.length), 0));

@@ -15,9 +15,8 @@ const UNITS = { s: SECOND, m: 60 * SECOND, h: 3600 * SECOND, d: 86_400 * SECOND 
 const MOST_DAYS = 36_500;
 
 /**
- * Reads a FREQUENCY of a hosts file. It is a number of minutes in plain decimal digits, a number
- * with a unit, or a cron expression in its double quotes. Throws a SyntaxError or RangeError whose
- * message says what to write instead.
+ * Reads a FREQUENCY: minutes in plain decimal digits, a number with a unit, or a quoted cron
+ * expression. Throws a SyntaxError or RangeError whose message says what to write instead.
  */
 export function parseFrequency(text: string, timeZone: string): Frequency {
   return frequencyReader(timeZone)(text);

@@ -26,21 +26,22 @@ export interface CertificateStoreFollower {
  * Follows the files of each store until the program stops, see `CertificateStore.follow`. A failure
  * is reported, and ends the following of that store only.
  */
-export function followKeys(rings: readonly (CertificateStore | null)[], { log, stop }: CertificateStoreFollower): void {
-  for (const certificates of rings) {
-    certificates?.follow(log, stop).catch((error: Error) =>
-      log.warn(`Certificates are not read again: ${error.message}`)
-    );
+export function followKeys(
+  stores: readonly (CertificateStore | null)[],
+  { log, stop }: CertificateStoreFollower,
+): void {
+  for (const store of stores) {
+    store?.follow(log, stop).catch((error: Error) => log.warn(`Certificates are not read again: ${error.message}`));
   }
 }
 
 /** Reports the warnings about files that can be used all the same. `followKeys` does so too. */
-export function warnOfKeys(rings: readonly (CertificateStore | null)[], { warn }: CertificateStoreEvents): void {
-  for (const warning of rings.flatMap((certificates) => certificates?.warnings ?? [])) warn(warning);
+export function warnOfKeys(stores: readonly (CertificateStore | null)[], { warn }: CertificateStoreEvents): void {
+  for (const warning of stores.flatMap((store) => store?.warnings ?? [])) warn(warning);
 }
 
 /** The files of a store. */
-export interface RingFiles extends KeyFiles {
+export interface CertificateFiles extends KeyFiles {
   /** The file of `keyPassword`. It is read again together with the others. */
   readonly keyPasswordFile?: string | null | undefined;
 }
@@ -48,12 +49,12 @@ export interface RingFiles extends KeyFiles {
 /** The files for connections to one service, with their last content that was right. */
 export class CertificateStore implements LiveKeyMaterial {
   readonly #service: string;
-  readonly #files: RingFiles;
+  readonly #files: CertificateFiles;
   readonly #authorities: string | null;
   #loaded: LoadedKeys;
   #replacement = new AbortController();
 
-  private constructor(service: string, files: RingFiles, authorities: string | null, loaded: LoadedKeys) {
+  private constructor(service: string, files: CertificateFiles, authorities: string | null, loaded: LoadedKeys) {
     this.#service = service;
     this.#files = files;
     this.#authorities = authorities;
@@ -66,7 +67,7 @@ export class CertificateStore implements LiveKeyMaterial {
    */
   static async load(
     service: string,
-    files: RingFiles,
+    files: CertificateFiles,
     authorities: string | null = null,
   ): Promise<CertificateStore | { problems: readonly string[] }> {
     const loaded = await loadKeyMaterial(files);

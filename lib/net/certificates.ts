@@ -94,8 +94,8 @@ function digestFor({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): stri
 const FOR_SERVERS: ReadonlySet<string> = new Set(["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"]);
 
 /**
- * OpenSSL writes trust behind a certificate (X509_CERT_AUX): the uses that it is trusted for and,
- * in [0], the uses that it is not.
+ * OpenSSL writes trust behind a certificate (X509_CERT_AUX): the uses it is trusted for and, in
+ * [0], those it is not.
  */
 function isForServers(behind: Uint8Array): boolean {
   const [outer] = elementsWithin(behind);

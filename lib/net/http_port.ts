@@ -19,7 +19,7 @@ export interface HttpPort extends AsyncDisposable {
 }
 
 /**
- * Connections at the same time. Beyond this the oldest one is closed: one client with many open
+ * Connections at the same time. Beyond this the oldest one is closed. One client with many open
  * connections must not keep others out, nor take all files.
  */
 const MOST_CONNECTIONS = 64;
@@ -94,9 +94,9 @@ function ownName(): string {
 const PRIVATE_NAME = /(?:^|\.)(?:localhost|local|internal|svc|home\.arpa)$/;
 
 /**
- * True where a Host may be this server's. A page on the web can make a browser ask here under a
- * name of its own that leads to this address, and read the answer ("DNS rebinding"). It cannot do
- * so by an address, nor by a name without a dot.
+ * True where a Host may be this server's. A page on the web can give itself a name that leads to
+ * this address ("DNS rebinding"). It can then make a browser ask here, and read the answer. It
+ * cannot do so by an address, nor by a name without a dot.
  */
 function isOurs(field: string | undefined, names: ReadonlySet<string>): boolean {
   if (field === undefined) return true;

@@ -19,8 +19,8 @@ const PRIVATE_V4 = listOf("ipv4", [
 const GLOBAL_V6 = listOf("ipv6", ["2000::/3"]);
 const PRIVATE_V6 = listOf("ipv6", ["2001::/23", "2001:db8::/32", "3fff::/20"]);
 /**
- * IPv6 addresses that stand for an IPv4 address, and the 16-bit group where that one begins:
- * mapped, translated (RFC 6052), 6to4.
+ * IPv6 addresses that stand for an IPv4 address, and the 16-bit group where that begins: mapped,
+ * translated (RFC 6052), 6to4.
  */
 const EMBEDDING: readonly (readonly [BlockList, group: number])[] = [
   [listOf("ipv6", ["::ffff:0:0/96", "64:ff9b::/96"]), 6],

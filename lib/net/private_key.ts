@@ -4,8 +4,8 @@ import { legacyScheme, type Scheme, schemeOf } from "./key_encryption.ts";
 import { type Block, labelOf, toPem } from "./pem.ts";
 
 /**
- * A private key that can be used here, or its problem: the end of a sentence that begins with the
- * file's name.
+ * A private key that can be used here, or its problem. The problem ends a sentence that begins with
+ * the file's name.
  */
 export type ReadKey =
   | { readonly key: KeyObject; readonly pem: string; readonly wasEncrypted: boolean }
@@ -31,9 +31,9 @@ export function isKey({ label }: Block): boolean {
 }
 
 /**
- * Decodes a private key in any of its forms: PKCS#8 (RFC 5958), PKCS#1 (RFC 8017), SEC 1 (RFC
- * 5915), encrypted or not. Gives it as unencrypted PKCS#8. The TLS libraries of both runtimes and
- * of librdkafka take that.
+ * Decodes a private key: PKCS#8 (RFC 5958), PKCS#1 (RFC 8017) or SEC 1 (RFC 5915), encrypted or
+ * not. Gives it as unencrypted PKCS#8. The TLS libraries of both runtimes and of librdkafka take
+ * that.
  */
 export function readKey(block: Block, password: string | null): ReadKey {
   const { label, bytes } = block;

@@ -14,9 +14,9 @@ import { readClient } from "./client_certificate.ts";
 import { type Contents, readContents } from "./pem.ts";
 
 /**
- * The keys and certificates for TLS, as PEM texts in one form, whatever form the files had: each
- * certificate once, and keys as unencrypted PKCS#8. Without any, the system's authorities are
- * trusted, and no client certificate is sent.
+ * The keys and certificates for TLS, as PEM texts in one form, whatever form the files had. Each
+ * certificate stands there once, and a key is unencrypted PKCS#8. Without any, the system's
+ * authorities are trusted, and no client certificate is sent.
  */
 export interface KeyMaterial {
   /** One or more authorities to trust, instead of the system's. */
@@ -57,10 +57,10 @@ export interface LoadedKeys {
 }
 
 /**
- * Reads files with keys and certificates and checks them: readable, of the right kind, in date at
- * `now`, and a key that fits its certificate. Gives every problem at once, each with its file and
- * its remedy. A bad certificate beside good ones is left out with a warning, unless it is the
- * client's own.
+ * Reads files with keys and certificates and checks them. Each must be readable, of the right kind
+ * and in date at `now`, and the key must fit its certificate. Gives every problem at once, each
+ * with its file and its remedy. A bad certificate beside good ones is left out with a warning,
+ * unless it is the client's own.
  */
 export async function loadKeyMaterial(
   files: KeyFiles,

@@ -11,7 +11,7 @@ const SMALL_STEP = 1000;
 
 /**
  * Milliseconds. A due time that is seen later than this is lost, with all others that have passed
- * by then: a program that slept so long must not wake up with a burst of checks.
+ * by then. A program that slept so long must not wake up with a burst of checks.
  */
 const LONGEST_STALL = 5000;
 
@@ -33,7 +33,10 @@ export class Clock {
     return this.#sleeps;
   }
 
-  /** Goes on to `now`. Gives the milliseconds by which the wall clock was set back; 0 where it was not. */
+  /**
+   * Goes on to `now`. Gives the milliseconds by which the wall clock was set back; 0 where it was
+   * not.
+   */
   advance(now: Moment): number {
     const before = this.#now;
     const wall = now.wall - before.wall;

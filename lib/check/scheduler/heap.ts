@@ -1,4 +1,7 @@
-/** A binary heap: gives back the value with the smallest key first. Adding and taking cost O(log n). */
+/**
+ * A binary heap. It gives back the value with the smallest key first. Adding and taking cost O(log
+ * n).
+ */
 export class Heap<T> {
   readonly #values: T[] = [];
   readonly #keyOf: (value: T) => number;

@@ -14,15 +14,15 @@ export interface ScheduledRun {
 }
 
 /**
- * A host that waits longer than this for its first due time, in milliseconds, is also checked soon
+ * Milliseconds. A host that waits longer than this for its first due time is also checked soon
  * after the start.
  */
 const PATIENCE = 30_000;
 
 /**
- * A due time is not lost where the check before it ends so soon after it: milliseconds, and part of
- * the time to the next one. Otherwise a host that is down would lose every other due time, where
- * its timeout is as long as its interval.
+ * A due time is not lost where the check before it ends soon enough after it. `GRACE` is in
+ * milliseconds, `GRACE_PART` is a part of the time to the next due time. Otherwise a host that is
+ * down, with a timeout as long as its interval, would lose every other due time.
  */
 const GRACE = 1000;
 const GRACE_PART = 0.1;
@@ -49,7 +49,10 @@ export class ScheduledHost {
     this.standing = standing;
   }
 
-  /** Plans the first check of a line that is new. True where it comes at `early`, before the first due time. */
+  /**
+   * Plans the first check of a line that is new. True where it comes at `early`, before the first
+   * due time.
+   */
   plan(host: Host, wall: number, early: number): boolean {
     this.host = host;
     this.isGone = false;
@@ -72,7 +75,7 @@ export class ScheduledHost {
     if (this.due !== null) this.due = Math.min(this.due, wall);
   }
 
-  /** True where it is not too late for a due time that waited for the end of the check before it. */
+  /** True where `due`, which waited for the end of the check before it, is not too late. */
   isInTime(due: number, wall: number): boolean {
     return wall - due <= Math.min(GRACE, (this.next - due) * GRACE_PART);
   }
