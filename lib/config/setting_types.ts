@@ -12,8 +12,8 @@ export const COMPRESSIONS = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
 export type Compression = typeof COMPRESSIONS[number];
 
 /**
- * Where a topic is read from while there is no mark for its name. A time is in milliseconds since
- * 1970.
+ * Where a topic is read from while there is no mark for its name. `earliest` is each partition's
+ * first message, `latest` its end, a time is in milliseconds since 1970.
  */
 export type Start = "earliest" | "latest" | { readonly time: number };
 

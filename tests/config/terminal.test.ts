@@ -11,12 +11,12 @@ import { run, RUNTIMES } from "../support/programs.ts";
 import { openSite } from "../support/site.ts";
 
 /**
- * What a terminal obeys: it clears the screen, goes back in the line, writes a title, turns the
- * text around, ends the line.
+ * Commands to a terminal: clear the screen, go back in the line, write a title, turn the text
+ * around, end the line.
  */
 const HOSTILE = "a\x1b[2J\rb\x9b31mc\x07d\x7fe\u202ef\u2066g\u2069h\u2028i\u200ej\0k\x1b]0;title\x07";
 const ENTRY = { time: new Date(), level: "WARN", program: "producer", message: HOSTILE } as const;
-/** None of it is left. */
+/** None of them is left. */
 const COMMAND = /(?!\n)[\p{Cc}\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069]/u;
 
 it("printable shows what a terminal would obey, and leaves everything else", () => {
