@@ -24,7 +24,7 @@ export function contextTag(number: number, isBuilt: boolean): number {
 
 /** The element at the start of `bytes`. Throws a RangeError where there is no whole one. */
 export function readElement(bytes: Uint8Array): DerElement {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const tag = buffer.readUInt8(0);
   const first = buffer.readUInt8(1);
   const more = first < 0x80 ? 0 : first & 0x7f;
