@@ -10,10 +10,6 @@ export class Heap<T> {
     this.#keyOf = keyOf;
   }
 
-  get size(): number {
-    return this.#values.length;
-  }
-
   /** The value with the smallest key, which stays in the heap. */
   peek(): T | undefined {
     return this.#values[0];
