@@ -8,6 +8,7 @@ import { UsageError } from "../../lib/config/usage_error.ts";
 import { Spool, type SpoolOptions } from "../../lib/delivery/spool.ts";
 import { SpoolFile, SpoolFileError } from "../../lib/delivery/spool/spool_file.ts";
 import { decodeMetric, type Metric } from "../../lib/metric.ts";
+import { eventually } from "../support/eventually.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "test-spool-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -264,9 +265,11 @@ describe("Spool", () => {
     await using spool = await open(directory, { events: { error, warn: error } });
     // Something stands where the new file would.
     mkdirSync(join(directory, "spool.sqlite.new", "in the way"), { recursive: true });
-    const later = metric(500);
-    spool.push(later);
-    expect((await take(read(spool), 1)).map(({ address }) => address)).toEqual(["a500"]);
+    const taken = take(read(spool), 1);
+    // What is written before the damage is found waits in the old file for the next start.
+    await eventually(() => error.mock.calls.length > 0, () => "Nothing is said of the damage");
+    spool.push(metric(500));
+    expect((await taken).map(({ address }) => address)).toEqual(["a500"]);
     expect(error).toHaveBeenCalledOnce();
     expect(error.mock.calls[0]?.[0]).toMatch(
       /is out of use \(database disk image is malformed, and a new file .* cannot be made: .*\): metrics are in memory only/,
