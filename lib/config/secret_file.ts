@@ -31,5 +31,5 @@ function secretIn(text: string): Secret {
 function unread(error: unknown): Secret {
   // Deno's refusal to read is not the file's fault.
   if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") throw error;
-  return { problem: `that file cannot be read (${error.code})` };
+  return { problem: `that file cannot be read (${error.code}): check the path and the rights of the file` };
 }
