@@ -57,7 +57,7 @@ try {
     `  ${commandLine("producer", "--stdout hosts.txt")} | ${commandLine("consumer", "--stdin --embedded data")}`,
   );
   console.log(
-    `  ${commandLine("consumer", `--embedded data --query "select address, up, error from host_metrics_now"`)}`,
+    `  ${commandLine("consumer", `--embedded data --query "select address, up, reason from host_metrics_now"`)}`,
   );
 } finally {
   await rm(folder, { recursive: true, force: true });
