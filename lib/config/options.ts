@@ -2,6 +2,7 @@ import type * as v from "valibot";
 import {
   anyText,
   anything,
+  databaseHost,
   databaseUrl,
   listenAddress,
   logLevel,
@@ -227,7 +228,7 @@ export const OPTIONS = {
     placeholder: "HOST",
     help: "the server, or the folder of its Unix socket",
     otherwise: "required",
-    schema: anyText,
+    schema: databaseHost,
   },
   dbPort: {
     section: "PostgreSQL",

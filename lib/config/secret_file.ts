@@ -31,5 +31,5 @@ function secretIn(text: string): Secret {
 function unread(error: unknown): Secret {
   // A refusal by Deno is not the fault of the file.
   if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") throw error;
-  return { problem: `that file cannot be read (${error.code})` };
+  return { problem: `that file cannot be read (${error.code}): check the path and the rights of the file` };
 }

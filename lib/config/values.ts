@@ -56,6 +56,15 @@ export const anyText: TextSchema<string> = v.pipe(
   v.check((text) => !/\p{Cc}/u.test(text) && text.isWellFormed(), "leave out the control character in it"),
 );
 
+/** A host's name or address, or a folder. A port behind it is told apart from an IPv6 address. */
+export const databaseHost: TextSchema<string> = v.pipe(
+  anyText,
+  v.check(
+    (text) => !/^(?:[^/:]+|\[.*\]):\d*$/.test(text),
+    "write the host alone, and the port in DB_PORT (--db-port)",
+  ),
+);
+
 /** Any text as it is: the name of a file or a query is not judged here. */
 export const anything: TextSchema<string> = v.string();
 

@@ -58,6 +58,15 @@ export function refusedTls(detail: string, advice = ALL_OF_TLS): RefusedTlsError
   return new RefusedTlsError(`TLS with the Kafka broker failed (${detail}): ${advice}`);
 }
 
+/** The broker speaks TLS, and no setting turns it on here. */
+export function missingTls(): RefusedTlsError {
+  return refusedTls(
+    "the broker wants TLS, and none is set",
+    "name its CA in --kafka-ssl-ca-file (KAFKA_SSL_CA_FILE), or set --kafka-ssl (KAFKA_SSL) to true where a public CA " +
+      "signed its certificate",
+  );
+}
+
 /** The brokers do not believe who asks. */
 export class RefusedLoginError extends KafkaSetupError {}
 

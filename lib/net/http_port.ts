@@ -64,7 +64,8 @@ export async function openHttpPort(
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException;
     if (name === "NotCapable") throw error;
-    throw new UsageError([`${setting} is "${host}:${port}": cannot listen there (${code ?? message})`]);
+    const advice = code === "EADDRINUSE" ? ": another program has this port, so stop it or write another port" : "";
+    throw new UsageError([`${setting} is "${host}:${port}": cannot listen there (${code ?? message})${advice}`]);
   }
   return {
     port: (server.address() as AddressInfo).port,

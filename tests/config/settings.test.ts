@@ -256,6 +256,8 @@ it.each<readonly [OptionName, string, string]>([
   ["kafkaSsl", "yes", "write true or false"],
   ["kafkaClient", "kafkajs", "write auto, librdkafka or javascript"],
   ["dbHost", "a\n", "leave out the control character in it"],
+  ["dbHost", "db.example:5432", "write the host alone, and the port in DB_PORT (--db-port)"],
+  ["dbHost", "[::1]:5432", "write the host alone, and the port in DB_PORT (--db-port)"],
   ["dbPort", "65536", "write a whole number from 1 to 65535"],
   ["dbName", "\u007F", "leave out the control character in it"],
   ["dbUser", "\uD800", "leave out the control character in it"],
@@ -344,6 +346,7 @@ it("readProducerSettings takes the system's time zone where TZ is empty", () => 
 const NO_SERVERS =
   "--kafka-bootstrap-servers (KAFKA_BOOTSTRAP_SERVERS) is missing: write the brokers, such as localhost:9092";
 const NO_TOPIC = "--kafka-topic (KAFKA_TOPIC) is missing: write the name of the topic";
+const UNREADABLE = "that file cannot be read (ENOENT): check the path and the rights of the file";
 const NO_HOST = "--db-host (DB_HOST) is missing: write the server's name, or set DATABASE_URL";
 const NO_NAME = "--db-name (DB_NAME) is missing: write the database's name, or set DATABASE_URL";
 const NO_USER = "--db-user (DB_USER) is missing: write the role to log in as, or set DATABASE_URL";
@@ -550,7 +553,7 @@ describe("TLS to Kafka", () => {
     ],
     [
       { ...KEY, ...CERT, KAFKA_SSL_KEY_PASSWORD_FILE: "/nowhere" },
-      ['--kafka-ssl-key-password-file (KAFKA_SSL_KEY_PASSWORD_FILE) is "/nowhere": that file cannot be read (ENOENT)'],
+      [`--kafka-ssl-key-password-file (KAFKA_SSL_KEY_PASSWORD_FILE) is "/nowhere": ${UNREADABLE}`],
     ],
     [PASSWORD, ["--kafka-ssl-key-file (KAFKA_SSL_KEY_FILE) is missing: a password for a key needs the key"]],
   ])("readConsumerSettings refuses a key's password in %j: %j", (environment, want) => {
@@ -595,8 +598,10 @@ describe("the password", () => {
   it("readConsumerSettings refuses a password file that is missing, a folder or empty", () => {
     const said = (path: string) => problems("consumer", { ...ENOUGH, DB_PASSWORD_FILE: path });
     const name = "--db-password-file (DB_PASSWORD_FILE) is";
-    expect(said("/nowhere/at/all")).toEqual([`${name} "/nowhere/at/all": that file cannot be read (ENOENT)`]);
-    expect(said(directory)).toEqual([`${name} ${JSON.stringify(directory)}: that file cannot be read (EISDIR)`]);
+    expect(said("/nowhere/at/all")).toEqual([`${name} "/nowhere/at/all": ${UNREADABLE}`]);
+    expect(said(directory)).toEqual([
+      `${name} ${JSON.stringify(directory)}: ${UNREADABLE.replace("ENOENT", "EISDIR")}`,
+    ]);
     const path = file("empty", "\n");
     expect(said(path)).toEqual([`${name} ${JSON.stringify(path)}: that file is empty`]);
   });

@@ -87,7 +87,10 @@ describe("openHttpPort", () => {
   it("openHttpPort says where it cannot listen", async () => {
     const taken = openHttpPort({ host: "127.0.0.1", port: port.port }, "--listen", {});
     await expect(taken).rejects.toThrow(
-      new UsageError([`--listen is "127.0.0.1:${port.port}": cannot listen there (EADDRINUSE)`]),
+      new UsageError([
+        `--listen is "127.0.0.1:${port.port}": cannot listen there (EADDRINUSE): another program has this port, ` +
+        "so stop it or write another port",
+      ]),
     );
   });
 

@@ -394,6 +394,7 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
     const { remedy, explanation } = await failureOf(settingsFor(mode, situation, "localhost"));
     expect(remedy).toBe("setup");
     for (const part of parts) expect(explanation).toContain(part);
+    expect(explanation).not.toContain("Node.js");
   });
 
   it("planDatabase trusts what the CA file holds when it connects, not what it held at the start", async () => {

@@ -12,6 +12,7 @@ import { lockFolder, unusable } from "../../lib/config/folder_lock.ts";
 import { UsageError } from "../../lib/config/usage_error.ts";
 import { SetupError } from "../../lib/postgres/database.ts";
 import { openEmbedded, openExisting } from "../../lib/postgres/database/embedded.ts";
+import { splitStatements } from "../../lib/postgres/query/statements.ts";
 import type { Stored } from "../support/database_runner.ts";
 import { COMMANDS, runScript, startScript } from "../support/runtimes.ts";
 
@@ -72,6 +73,35 @@ it("openEmbedded keeps what was stored, and begins anew where an earlier start w
   await using database = await openEmbedded(directory);
   expect(await database.query("select a from kept")).toEqual([{ a: 1 }]);
   await expect(openEmbedded(directory)).rejects.toThrow(new SetupError(inUse(directory)));
+});
+
+describe("statements that follow one another", () => {
+  it("are not held up by a query between each two", async () => {
+    await using database = await openEmbedded(join(folder, "series"));
+    const order: string[] = [];
+    const store = async () => {
+      for (const name of ["first", "second", "third"]) {
+        await database.query("select 1");
+        order.push(name);
+      }
+    };
+    const ask = async () => {
+      const handOver = () => Promise.resolve();
+      await database.inquire(splitStatements("select 2"), handOver, { signal: new AbortController().signal });
+      order.push("asked");
+    };
+    await Promise.all([store(), ask()]);
+    await Promise.all([store(), database.lend(() => Promise.resolve(void order.push("lent")))]);
+    expect(order).toEqual(["first", "second", "third", "asked", "first", "second", "third", "lent"]);
+  });
+
+  it("hold up a query for a while only", async () => {
+    await using database = await openEmbedded(join(folder, "series"));
+    let lent = false;
+    const lending = database.lend(() => Promise.resolve(void (lent = true)));
+    while (!lent) await database.query("select 1");
+    await lending;
+  });
 });
 
 it("openExisting says that a folder holds no embedded database, and makes none", async () => {

@@ -93,7 +93,8 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
       const listen = `127.0.0.1:${site.port}`;
       expect(await run(runtime, "consumer", ["--stdin", "--embedded", newPath(), "--listen", listen])).toMatchObject({
         code: 2,
-        stderr: `--listen (LISTEN) or CONSUMER_LISTEN is "${listen}": cannot listen there (EADDRINUSE)\n`,
+        stderr: `--listen (LISTEN) or CONSUMER_LISTEN is "${listen}": cannot listen there (EADDRINUSE): another ` +
+          "program has this port, so stop it or write another port\n",
       });
     });
   },

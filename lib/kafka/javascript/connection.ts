@@ -9,6 +9,7 @@ import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import {
   CLIENT_ID,
   isPassing,
+  missingTls,
   missingTopic,
   MissingTopicError,
   refusedLogin,
@@ -101,7 +102,9 @@ export function rethrow(topic: string): (error: unknown) => never {
 
 /** What the library says of TLS where that is what failed, or null. */
 export function asRefusedTls(error: unknown): RefusedTlsError | null {
-  const tls = leaves(error).find(({ code = "", message }) => TLS_CODE.test(code) || TLS_WORDS.test(message));
+  const all = leaves(error);
+  if (all.some(({ message }) => message === "Broker requires TLS.")) return missingTls();
+  const tls = all.find(({ code = "", message }) => TLS_CODE.test(code) || TLS_WORDS.test(message));
   return tls === undefined ? null : refusedTls(tls.message);
 }
 
@@ -123,14 +126,17 @@ export function asSetupError(error: unknown, topic: string): KafkaSetupError | n
  * failed so many times.
  */
 export function reason(error: unknown): string {
-  return leaves(error).at(-1)?.message ?? String(error);
+  const message = leaves(error).at(-1)?.message ?? String(error);
+  return message === NO_TLS ? "the broker ended the connection before TLS began: is that port one for TLS?" : message;
 }
 
 const LOGIN_IDS = new Set(["SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "ILLEGAL_SASL_STATE"]);
 
 // What node:tls says on Node (codes) and on Deno (words of its TLS library).
 const TLS_CODE = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|EPROTO)/;
-const TLS_WORDS = /certificate|requires TLS|received fatal alert/i;
+const TLS_WORDS = /certificate|received fatal alert/i;
+/** How node:tls calls a connection that ends before TLS begins. */
+const NO_TLS = "Client network socket disconnected before secure TLS connection was established";
 
 interface Leaf {
   readonly message: string;

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { delay, unlessAborted } from "../../async/waits.ts";
 import { FolderInUse, requireFree, takeFolder, unusable } from "../../config/folder_lock.ts";
 import { UsageError } from "../../config/usage_error.ts";
@@ -119,6 +120,9 @@ export interface InquiryOptions {
 /** Bytes that PGlite may keep after a query. It begins with fewer than half of them. */
 const MOST_MEMORY = 512 * 1024 * 1024;
 
+/** Milliseconds that statements which follow one another hold up a query. */
+const LONGEST_SERIES = 2_000;
+
 /** An open embedded database. */
 export class EmbeddedDatabase implements Database {
   readonly #directory: string;
@@ -157,6 +161,8 @@ export class EmbeddedDatabase implements Database {
     { signal, limit }: InquiryOptions,
   ): Promise<void> {
     if (statements.length === 0) throw new QueryError("--query holds no statement");
+    await this.#rest();
+    signal.throwIfAborted();
     await this.#inTurn(async (thread) => {
       const late = limit === undefined ? null : AbortSignal.timeout(limit * 1000);
       const ended = late === null ? signal : AbortSignal.any([signal, late]);
@@ -184,6 +190,7 @@ export class EmbeddedDatabase implements Database {
 
   /** Lets go of the folder until `work` is done, for another program to open it meanwhile; everything else waits. */
   async lend(work: () => Promise<void>): Promise<void> {
+    await this.#rest();
     await this.#inTurn(async (thread) => {
       await thread.call("close");
       await thread.end();
@@ -195,6 +202,21 @@ export class EmbeddedDatabase implements Database {
         await this.#startAgain();
       }
     });
+  }
+
+  /**
+   * Waits until nobody asks for a further statement, at most for `LONGEST_SERIES`. Opening a store
+   * takes many statements, and each would have to wait for a query otherwise.
+   */
+  async #rest(): Promise<void> {
+    const end = performance.now() + LONGEST_SERIES;
+    for (;;) {
+      const last = this.#last;
+      await last;
+      // Whoever got that answer has asked for the next statement by then.
+      await nextTurn();
+      if (last === this.#last || performance.now() > end) return;
+    }
   }
 
   /** One after the other, in the order in which they were asked for. */

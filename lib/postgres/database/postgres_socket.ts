@@ -140,6 +140,8 @@ function refused(error: unknown, { host, port, sslMode }: PostgresAddress): Setu
   const advice = code === "ERR_TLS_CERT_ALTNAME_INVALID"
     ? "connect by a name that the certificate holds (DB_HOST), or set DB_SSL_MODE to verify-ca"
     : "name the CA that signed it in DB_SSL_CA_FILE (--db-ssl-ca-file)";
-  const text = `The certificate of PostgreSQL at ${host}:${port} is refused (DB_SSL_MODE is ${sslMode}): ${message}`;
+  // Node adds a flag to start it with, which is not the remedy here.
+  const [why] = message.split("; if the root CA is installed locally");
+  const text = `The certificate of PostgreSQL at ${host}:${port} is refused (DB_SSL_MODE is ${sslMode}): ${why}`;
   return new SetupError(`${text}; ${advice}`, { cause: error });
 }
