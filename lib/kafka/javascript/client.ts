@@ -3,7 +3,6 @@ import { unlessAborted } from "../../async/waits.ts";
 import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { findRefusal } from "../handshake.ts";
 import { type KafkaClient, type KafkaOptions } from "../kafka.ts";
-import { inEitherForm } from "../login.ts";
 import {
   ANSWER_LIMIT,
   CLIENT_ID,
@@ -32,7 +31,7 @@ export { TopicLog } from "./topic_log.ts";
 export { asSetupError as asFetchSetupError, reason as fetchReason } from "./connection.ts";
 
 /** The client in plain TypeScript: it runs on every runtime. */
-export const client: KafkaClient = inEitherForm({
+export const client: KafkaClient = {
   name: "javascript",
   compressions: COMPRESSIONS,
 
@@ -52,7 +51,7 @@ export const client: KafkaClient = inEitherForm({
     await waitForTopic(options, identifyTopic, status, signal);
     return new JavascriptConsumer(options, status);
   },
-});
+};
 
 /**
  * Waits for a broker, and for what `look` wants of the topic; throws `KafkaSetupError` where there

@@ -1,6 +1,5 @@
 import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { type KafkaClient, type ProducerOptions } from "../kafka.ts";
-import { inEitherForm } from "../login.ts";
 import { isPassing, isPassingLater, StatusReporter } from "../setup.ts";
 import { connected, ensureTopic, findTopic, type Patience } from "./connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./consumer.ts";
@@ -28,7 +27,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
     // In silence: of a broker that is away the client tells that is in use.
     open: (signal) => connectProducer(options, { status: new StatusReporter(() => {}), isPassing, signal }),
   });
-  return inEitherForm({
+  return {
     name: "librdkafka",
     compressions: COMPRESSIONS.filter((name) => name === "none" || library.features.includes(name)),
 
@@ -66,5 +65,5 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       const renewalsOf = (edition: Edition, until: AbortSignal) => renewals(renewing(options, status), edition, until);
       return new LibrdkafkaConsumer(library, options, status, { connect, renewals: renewalsOf });
     },
-  });
+  };
 }
