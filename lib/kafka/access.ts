@@ -6,7 +6,7 @@ import { UsageError } from "../config/usage_error.ts";
 import { CertificateStore } from "../net/certificate_store.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
 import type { KafkaClient, KafkaOptions, Listener } from "./kafka.ts";
-import { RefusedLoginError } from "./setup.ts";
+import { RefusedLoginError } from "./setup_errors.ts";
 
 /** A client that this runtime can load, and how it reaches the topic. */
 export interface KafkaAccess {

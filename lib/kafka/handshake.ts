@@ -4,7 +4,7 @@ import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLS
 import { day } from "../net/certificates.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
 import type { KafkaOptions } from "./kafka.ts";
-import { refusedTls, type RefusedTlsError } from "./setup.ts";
+import { refusedTls, type RefusedTlsError } from "./setup_errors.ts";
 
 /** Milliseconds that a broker may take for a handshake and a first answer. */
 const LIMIT = 5_000;

@@ -11,7 +11,8 @@ import type {
   Position,
   Positions,
 } from "./kafka.ts";
-import { isPassing, type StatusReporter } from "./setup.ts";
+import { isPassing } from "./setup_errors.ts";
+import { GIVING, notGiving, type StatusReporter } from "./status_reporter.ts";
 
 /** A share of the group with all that is known of its partitions. */
 export interface Described {
@@ -175,7 +176,7 @@ async function waitForShare<D extends Described>(
 }
 
 function report(group: Pick<Group<Described>, "reason">, status: StatusReporter, error: unknown): void {
-  status.report(`Kafka gives no messages (${group.reason(error)}): trying again`);
+  status.report(notGiving(group.reason(error)));
 }
 
 /**
@@ -259,7 +260,7 @@ class Read {
   async *messages(): AsyncGenerator<readonly IncomingMessage[], void> {
     try {
       for await (const messages of this.#messages) {
-        this.#status.settle("Kafka gives messages again");
+        this.#status.settle(GIVING);
         this.succeeded = true;
         yield messages;
       }

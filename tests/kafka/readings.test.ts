@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Position, Positions } from "../../lib/kafka/kafka.ts";
 import { bounds, type Described, type Group, readings, startOffsets } from "../../lib/kafka/readings.ts";
-import { StatusReporter } from "../../lib/kafka/setup.ts";
+import { StatusReporter } from "../../lib/kafka/status_reporter.ts";
 
 // What brokers do at moments that real ones cannot be made to hit.
 

@@ -3,15 +3,9 @@ import { unlessAborted } from "../../async/waits.ts";
 import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { findRefusal } from "../handshake.ts";
 import { type KafkaClient, type KafkaOptions } from "../kafka.ts";
-import {
-  ANSWER_LIMIT,
-  CLIENT_ID,
-  CLOSE_LIMIT,
-  isPassing,
-  MissingTopicError,
-  StatusReporter,
-  within,
-} from "../setup.ts";
+import { ANSWER_LIMIT, CLIENT_ID, closedInTime } from "../client_settings.ts";
+import { isPassing, MissingTopicError } from "../setup_errors.ts";
+import { ANSWERING, notAnswering, StatusReporter } from "../status_reporter.ts";
 import {
   asRefusedTls,
   connectionOptions,
@@ -66,8 +60,8 @@ async function waitForTopic(
   const waits = {
     signal,
     isPassing,
-    onWait: (error: unknown) => status.report(`Kafka does not answer (${reason(error)}): trying again`),
-    onRecovery: () => status.settle("Kafka answers"),
+    onWait: (error: unknown) => status.report(notAnswering(reason(error))),
+    onRecovery: () => status.settle(ANSWERING),
   };
   await retry(async () => {
     try {
@@ -90,6 +84,6 @@ async function lookForTopic(options: KafkaOptions, look: typeof identifyTopic): 
   try {
     await look(probe, options.topic);
   } finally {
-    await within(CLOSE_LIMIT, probe.close(true));
+    await closedInTime(probe.close(true));
   }
 }

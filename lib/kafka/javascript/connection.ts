@@ -6,8 +6,8 @@ import { systemAuthorities } from "../../net/system_authorities.ts";
 import type { LiveKeyMaterial } from "../../net/tls.ts";
 import type { DescribedTopic } from "../topic_snapshot.ts";
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
+import { CLIENT_ID } from "../client_settings.ts";
 import {
-  CLIENT_ID,
   isPassing,
   missingTopic,
   MissingTopicError,
@@ -15,7 +15,7 @@ import {
   refusedRight,
   refusedTls,
   type RefusedTlsError,
-} from "../setup.ts";
+} from "../setup_errors.ts";
 
 /** What every client of the library is opened with. */
 export function connectionOptions({ bootstrapServers, tls, sasl }: KafkaOptions): BaseOptions {

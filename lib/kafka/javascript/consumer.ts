@@ -17,7 +17,8 @@ import type {
 } from "../kafka.ts";
 import { Membership } from "../membership.ts";
 import { bounds, type Described, type Find, type Group, readings, startOffsets } from "../readings.ts";
-import { CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type StatusReporter, within } from "../setup.ts";
+import { closedInTime, HEARTBEAT_EVERY, SESSION_LIMIT } from "../client_settings.ts";
+import type { StatusReporter } from "../status_reporter.ts";
 import { topicIdHex } from "../topic_id.ts";
 import { asSetupError, connectionOptions, identifyTopic, reason, type TopicDescription } from "./connection.ts";
 import { LogConsumer, RETRIES } from "./log_consumer.ts";
@@ -157,7 +158,7 @@ export class JavascriptConsumer implements KafkaConsumer, Group<Share> {
     this.#member = undefined;
     if (member === undefined) return;
     member.membership.fail(new Error("The consumer was closed"));
-    await within(CLOSE_LIMIT, member.consumer.close(true));
+    await closedInTime(member.consumer.close(true));
   }
 
   /** By partition: the first offset at a time or later, below 0 if there is none. */

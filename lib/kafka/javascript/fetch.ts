@@ -5,11 +5,11 @@ import { OutdatedAssignment } from "../topic_snapshot.ts";
 import type { Epochs } from "../epochs.ts";
 import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
 import { exactly } from "../readings.ts";
-import { CLIENT_ID, FETCH_BYTES } from "../setup.ts";
+import { CLIENT_ID } from "../client_settings.ts";
 import { topicIdHex } from "../topic_id.ts";
 import { judge, type JudgedBatch } from "./batches.ts";
 import { connectionOptions } from "./connection.ts";
-import { fetchFrom } from "./log_consumer.ts";
+import { FETCH_BYTES, fetchFrom } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
 import { type BatchMessage, bytesOfBatch, type RecordBatch } from "./record_batches.ts";
 

@@ -1,7 +1,10 @@
 import { type API, type Callback, Consumer, kGetApi } from "@platformatic/kafka";
 import type { ConsumerOptions } from "../kafka.ts";
-import { PARTITION_BYTES } from "../setup.ts";
 import { connectionOptions, leaves } from "./connection.ts";
+
+/** Bytes of one answer, and of one partition in it: a consumer holds them in memory beside the batch being stored. */
+export const FETCH_BYTES = 1024 * 1024;
+export const PARTITION_BYTES = 128 * 1024;
 
 /** Where to read a partition from. `epoch`: the leader's under which the message before `offset` was written, or -1. */
 export interface Place {

@@ -21,7 +21,7 @@ import {
 } from "@platformatic/kafka";
 import type { Compression } from "../../config/setting_types.ts";
 import type { ProducerOptions } from "../kafka.ts";
-import { missingTopic } from "../setup.ts";
+import { missingTopic } from "../setup_errors.ts";
 import { connectionOptions } from "./connection.ts";
 
 /** Milliseconds that a broker may wait for its replicas, and that its answer may take in all. */

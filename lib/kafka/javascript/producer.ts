@@ -3,13 +3,20 @@ import { pause } from "../../async/retry.ts";
 import { unlessAborted } from "../../async/waits.ts";
 import type { KafkaProducer, OutgoingMessage, ProducerOptions } from "../kafka.ts";
 import { describeError, DUPLICATE_SEQUENCE_NUMBER, type ProduceError, produceError } from "../produce_errors.ts";
-import { CLOSE_LIMIT, MISSING_LIMIT, MissingTopicError, type StatusReporter, within } from "../setup.ts";
-import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../undelivered.ts";
+import { closedInTime } from "../client_settings.ts";
+import { MissingTopicError } from "../setup_errors.ts";
+import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
+import { tellingWhereSlow, undelivered } from "../undelivered.ts";
 import { asSetupError, reason } from "./connection.ts";
 import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
 
 /** Bytes of one request: all of it may be of one partition, and a broker takes 1 MiB of that by default. */
 const REQUEST_BYTES = 512 * 1024;
+/**
+ * Milliseconds that a running producer waits for a topic that brokers no longer know: one that
+ * starts may learn of it late.
+ */
+const MISSING_LIMIT = 30_000;
 /** A larger one begins at 0 again: Kafka's numbers of messages have 31 bits. */
 const LAST_SEQUENCE = 2 ** 31 - 1;
 
@@ -54,7 +61,7 @@ export class JavascriptProducer implements KafkaProducer {
       await tellingWhereSlow(this.#sendChunk(chunk, errors), this.#status);
     }
     if (errors.size > 0) throw undelivered(errors, this.#status);
-    this.#status.settle(TAKEN);
+    this.#status.settle(TAKING);
   }
 
   /** Sends what fits one request, until there is an answer for all of it; notes in `errors` what is refused. */
@@ -137,7 +144,7 @@ export class JavascriptProducer implements KafkaProducer {
       return true;
     }
     const error = produceError(answer.code, answer.detail);
-    if (error.remedy === "wait") this.#status.report(notTaken(describeError(error)));
+    if (error.remedy === "wait") this.#status.report(notTaking(describeError(error)));
     else if (error.remedy === "renew") this.#renumber(partition);
     else note(errors, waiting, error);
     return error.remedy !== "wait" && error.remedy !== "renew";
@@ -156,12 +163,12 @@ export class JavascriptProducer implements KafkaProducer {
       this.#missingSince ??= performance.now();
       if (performance.now() - this.#missingSince > MISSING_LIMIT) throw setup;
     } else if (setup !== null) throw setup;
-    this.#status.report(notTaken(reason(error)));
+    this.#status.report(notTaking(reason(error)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the producer was closed"));
-    await within(CLOSE_LIMIT, this.#requests.close());
+    await closedInTime(this.#requests.close());
   }
 }
 

@@ -1,9 +1,9 @@
 import type { KafkaOptions } from "../kafka.ts";
-import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, PARTITION_BYTES, within } from "../setup.ts";
+import { ANSWER_LIMIT, CLIENT_ID, closedInTime } from "../client_settings.ts";
 import { topicIdHex } from "../topic_id.ts";
 import { judge, type JudgedBatch } from "./batches.ts";
 import { connectionOptions } from "./connection.ts";
-import { fetchFrom, LogConsumer } from "./log_consumer.ts";
+import { fetchFrom, LogConsumer, PARTITION_BYTES } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
 import type { BatchMessage } from "./record_batches.ts";
 
@@ -92,7 +92,7 @@ export class SecondLook implements AsyncDisposable {
     this.#connected = undefined;
     if (connected === undefined) return;
     const { consumer, connections } = connected;
-    await within(CLOSE_LIMIT, Promise.all([consumer.close(true), connections.close()]));
+    await closedInTime(Promise.all([consumer.close(true), connections.close()]));
   }
 }
 

@@ -1,6 +1,7 @@
 import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { type KafkaClient, type ProducerOptions } from "../kafka.ts";
-import { isPassing, isPassingLater, StatusReporter } from "../setup.ts";
+import { isPassing, isPassingLater } from "../setup_errors.ts";
+import { StatusReporter } from "../status_reporter.ts";
 import { connected, ensureTopic, findTopic, type Patience } from "./connection.ts";
 import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./consumer.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./library.ts";

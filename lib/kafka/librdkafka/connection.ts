@@ -2,9 +2,8 @@ import { retry } from "../../async/retry.ts";
 import type { DescribedTopic } from "../topic_snapshot.ts";
 import { findRefusal } from "../handshake.ts";
 import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
+import { ANSWER_LIMIT, CLIENT_ID } from "../client_settings.ts";
 import {
-  ANSWER_LIMIT,
-  CLIENT_ID,
   isPassing,
   missingTopic,
   MissingTopicError,
@@ -12,8 +11,8 @@ import {
   refusedRight,
   refusedTls,
   RefusedTlsError,
-  type StatusReporter,
-} from "../setup.ts";
+} from "../setup_errors.ts";
+import { ANSWERING, notAnswering, type StatusReporter } from "../status_reporter.ts";
 import { topicIdHex } from "../topic_id.ts";
 import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError, Settings } from "./library.ts";
 
@@ -91,7 +90,7 @@ export async function connected<C extends NativeClient>(
   options: KafkaOptions,
   { status, isPassing, signal }: Patience,
 ): Promise<C> {
-  const onWait = (error: unknown) => status.report(`Kafka does not answer (${reason(error)}): trying again`);
+  const onWait = (error: unknown) => status.report(notAnswering(reason(error)));
   let limit = CONNECT_LIMIT;
   const connect = async () => {
     const client = make();
@@ -116,7 +115,7 @@ export async function connected<C extends NativeClient>(
       clearInterval(serving);
     }
   };
-  return await retry(connect, { signal, isPassing, onWait, onRecovery: () => status.settle("Kafka answers") });
+  return await retry(connect, { signal, isPassing, onWait, onRecovery: () => status.settle(ANSWERING) });
 }
 
 interface Look {

@@ -12,7 +12,8 @@ import type {
 } from "../kafka.ts";
 import { Membership } from "../membership.ts";
 import { bounds, type Described, type Find, type Group, LATEST, readings, startOffsets } from "../readings.ts";
-import { ANSWER_LIMIT, CLOSE_LIMIT, HEARTBEAT_EVERY, SESSION_LIMIT, type StatusReporter, within } from "../setup.ts";
+import { ANSWER_LIMIT, closedInTime, HEARTBEAT_EVERY, SESSION_LIMIT } from "../client_settings.ts";
+import { notGiving, type StatusReporter } from "../status_reporter.ts";
 import { AdminQueue } from "./admin_queue.ts";
 import { Commits } from "./commits.ts";
 import { asSetupError, connectionSettings, identifyTopic, isFatal, promised, reason } from "./connection.ts";
@@ -228,7 +229,7 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
   #hear(error: NativeError, membership: Membership): void {
     const setup = this.asSetupError(error);
     if (setup !== null || isFatal(error)) membership.fail(setup ?? error);
-    else this.#status.report(`Kafka gives no messages (${reason(error)}): trying again`);
+    else this.#status.report(notGiving(reason(error)));
   }
 
   /**
@@ -242,12 +243,12 @@ export class LibrdkafkaConsumer implements KafkaConsumer, Group<Share> {
     if (member === undefined) return;
     member.membership.fail(new Error("The consumer was closed"));
     member.left.abort();
-    void within(CLOSE_LIMIT, member.fetching.close(true));
+    void closedInTime(member.fetching.close(true));
     // Its troubles are nobody's any more, and it may have some for as long as the process runs.
     for (const event of ["event.error", "event.log"] as const) member.client.removeAllListeners(event);
     // Not before every call has come back; whoever leaves does not wait for it.
     const quiet = Promise.all([member.pollLoop.stop(member.commits), member.topics.close(), member.offsets.close()]);
-    if (await within(CLOSE_LIMIT, quiet)) await closeConsumer(member.client);
+    if (await closedInTime(quiet)) await closeConsumer(member.client);
     else if (!isLast) void quiet.then(() => closeConsumer(member.client));
   }
 
@@ -330,7 +331,7 @@ export function newConsumer(
 /** Leaves the group and ends a client. */
 export async function closeConsumer(client: NativeConsumer): Promise<void> {
   if (!client.isConnected()) return;
-  await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(closed)));
+  await closedInTime(new Promise((closed) => client.disconnect(closed)));
 }
 
 /** Answers the group at once, with nothing to read: looking up the marks may take long, and the others would wait. */

@@ -1,7 +1,9 @@
 import { type KafkaProducer, KafkaSetupError, type OutgoingMessage, type ProducerOptions } from "../kafka.ts";
 import { type ProduceError, produceError } from "../produce_errors.ts";
-import { CLOSE_LIMIT, missingTopic, type StatusReporter, within } from "../setup.ts";
-import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../undelivered.ts";
+import { closedInTime } from "../client_settings.ts";
+import { missingTopic } from "../setup_errors.ts";
+import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
+import { tellingWhereSlow, undelivered } from "../undelivered.ts";
 import { asSetupError, connectionSettings, isFatal, reason } from "./connection.ts";
 import type { Librdkafka, NativeError, NativeProducer } from "./library.ts";
 
@@ -48,7 +50,7 @@ export function pollProducer(client: NativeProducer): void {
 /** Ends a client; what it has not yet sent is dropped, since nobody waits for it. */
 export async function closeProducer(client: NativeProducer): Promise<void> {
   if (!client.isConnected()) return;
-  await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(1, closed)));
+  await closedInTime(new Promise((closed) => client.disconnect(1, closed)));
 }
 
 /** The messages of one call that the library has been given. */
@@ -122,7 +124,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
       const delivery = await tellingWhereSlow(this.#deliver(chunk), this.#status);
       for (const [message, error] of delivery.errors) errors.set(message, error);
     }
-    if (errors.size === 0) return this.#status.settle(TAKEN);
+    if (errors.size === 0) return this.#status.settle(TAKING);
     this.#closing.signal.throwIfAborted();
     if ([...errors.values()].some(({ name }) => name === "_UNKNOWN_TOPIC")) throw missingTopic(this.#topic);
     throw undelivered(inOrder(messages, errors), this.#status);
@@ -169,7 +171,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     const setup = asSetupError(error, this.#topic);
     if (setup !== null) this.#delivery?.giveUp(setup);
     else if (isFatal(error)) this.#abandon(error);
-    else this.#status.report(notTaken(reason(error)));
+    else this.#status.report(notTaking(reason(error)));
   }
 
   /** Leaves the client: what it has not confirmed by now the next one sends, as messages that no broker can know. */

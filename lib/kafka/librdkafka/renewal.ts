@@ -1,6 +1,6 @@
 import { retry } from "../../async/retry.ts";
 import type { LiveKeyMaterial } from "../../net/tls.ts";
-import type { StatusReporter } from "../setup.ts";
+import type { StatusReporter } from "../status_reporter.ts";
 import type { NativeProducer } from "./library.ts";
 
 /** Key material as it was at some moment: aborts when it is outdated; undefined: it stays as it is. */
