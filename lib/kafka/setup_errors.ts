@@ -56,3 +56,16 @@ export function isPassing(error: unknown): boolean {
 export function isPassingLater(error: unknown): boolean {
   return isPassing(error) || error instanceof RefusedTlsError;
 }
+
+/** How to read the errors of one library. */
+export interface ErrorReader {
+  /** An error as one that no waiting mends, whenever it comes, or null. */
+  setupError(error: unknown, topic: string): KafkaSetupError | null;
+  /** What went wrong, for a person. */
+  reason(error: unknown): string;
+}
+
+/** An error of a library for a caller who does not know the library: its message says what went wrong. */
+export function explained(error: unknown, topic: string, { setupError, reason }: ErrorReader): Error {
+  return setupError(error, topic) ?? new Error(reason(error), { cause: error });
+}

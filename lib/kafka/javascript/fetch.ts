@@ -1,12 +1,12 @@
 import type { ClusterMetadata, Consumer } from "@platformatic/kafka";
 import { Queue } from "../../async/queue.ts";
 import { unlessAborted } from "../../async/waits.ts";
-import { OutdatedAssignment } from "../topic_snapshot.ts";
+import { OutdatedAssignment } from "../group_member.ts";
 import type { Epochs } from "../epochs.ts";
 import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
-import { exactly } from "../readings.ts";
+import { exactly } from "../offsets.ts";
 import { CLIENT_ID } from "../client_settings.ts";
-import { topicIdHex } from "../topic_id.ts";
+import { topicIdHex } from "../topic.ts";
 import { judge, type JudgedBatch } from "./batches.ts";
 import { connectionOptions } from "./connection.ts";
 import { FETCH_BYTES, fetchFrom } from "./log_consumer.ts";

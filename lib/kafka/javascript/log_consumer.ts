@@ -1,6 +1,7 @@
 import { type API, type Callback, Consumer, kGetApi } from "@platformatic/kafka";
 import type { ConsumerOptions } from "../kafka.ts";
-import { connectionOptions, leaves } from "./connection.ts";
+import { connectionOptions } from "./connection.ts";
+import { leaves } from "./errors.ts";
 
 /** Bytes of one answer, and of one partition in it: a consumer holds them in memory beside the batch being stored. */
 export const FETCH_BYTES = 1024 * 1024;

@@ -7,7 +7,7 @@ import { closedInTime } from "../client_settings.ts";
 import { MissingTopicError } from "../setup_errors.ts";
 import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
 import { tellingWhereSlow, undelivered } from "../undelivered.ts";
-import { asSetupError, reason } from "./connection.ts";
+import { javascriptErrors } from "./errors.ts";
 import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
 
 /** Bytes of one request: all of it may be of one partition, and a broker takes 1 MiB of that by default. */
@@ -158,12 +158,12 @@ export class JavascriptProducer implements KafkaProducer {
 
   /** Tells why there is no answer. Throws what no waiting mends. */
   #consider(error: unknown): void {
-    const setup = asSetupError(error, this.#topic);
+    const setup = javascriptErrors.setupError(error, this.#topic);
     if (setup instanceof MissingTopicError) {
       this.#missingSince ??= performance.now();
       if (performance.now() - this.#missingSince > MISSING_LIMIT) throw setup;
     } else if (setup !== null) throw setup;
-    this.#status.report(notTaking(reason(error)));
+    this.#status.report(notTaking(javascriptErrors.reason(error)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,6 @@
 import type { KafkaOptions } from "../kafka.ts";
 import { ANSWER_LIMIT, CLIENT_ID, closedInTime } from "../client_settings.ts";
-import { topicIdHex } from "../topic_id.ts";
+import { topicIdHex } from "../topic.ts";
 import { judge, type JudgedBatch } from "./batches.ts";
 import { connectionOptions } from "./connection.ts";
 import { fetchFrom, LogConsumer, PARTITION_BYTES } from "./log_consumer.ts";

@@ -63,7 +63,7 @@ export interface NativeAdmin {
   createTopic(topic: NewTopic, timeout: number, done: Callback<unknown>): void;
   describeTopics(topics: string[], options: { timeout: number }, done: Callback<readonly Description[]>): void;
   listOffsets(
-    partitions: readonly (NativePartition & { readonly offset: unknown })[],
+    partitions: readonly { readonly topic: string; readonly partition: number; readonly offset: object }[],
     options: { timeout: number; isolationLevel: number },
     done: Callback<
       readonly {

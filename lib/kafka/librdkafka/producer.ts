@@ -1,17 +1,15 @@
-import { type KafkaProducer, KafkaSetupError, type OutgoingMessage, type ProducerOptions } from "../kafka.ts";
+import { type KafkaProducer, KafkaSetupError, type OutgoingMessage } from "../kafka.ts";
 import { type ProduceError, produceError } from "../produce_errors.ts";
-import { closedInTime } from "../client_settings.ts";
 import { missingTopic } from "../setup_errors.ts";
 import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
 import { tellingWhereSlow, undelivered } from "../undelivered.ts";
-import { asSetupError, connectionSettings, isFatal, reason } from "./connection.ts";
-import type { Librdkafka, NativeError, NativeProducer } from "./library.ts";
+import { isFatal, librdkafkaErrors } from "./errors.ts";
+import type { NativeError, NativeProducer } from "./library.ts";
+import { closeProducer } from "./native_clients.ts";
 
 /** Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and 64 MiB. */
 const CHUNK = 10_000;
 const CHUNK_CHARACTERS = 8 * 1024 * 1024;
-/** Bytes of a message that the library takes: more than a metric can have, so that only the broker refuses one. */
-const MESSAGE_BYTES = 16 * 1024 * 1024;
 /**
  * Milliseconds that messages under way have left to be confirmed once a client with new
  * certificates has reached a broker.
@@ -20,38 +18,6 @@ const SUCCESSION_LIMIT = 30_000;
 /** Milliseconds between two looks for delivery reports, while some are awaited and while none are. */
 const POLL_EVERY = 10;
 const POLL_IDLE = 500;
-
-/** A client that is idempotent and reports on every message. Not yet connected. */
-export function newProducer(
-  library: Librdkafka,
-  options: Omit<ProducerOptions, "partitions">,
-): NativeProducer {
-  return new library.Producer({
-    ...connectionSettings(options),
-    "enable.idempotence": true,
-    "acks": -1,
-    "compression.codec": options.compression ?? "lz4",
-    // Java's default, so that every producer puts an address into the same partition.
-    "partitioner": "murmur2_random",
-    "linger.ms": 5,
-    // None: what it gives up, another client would have to send, of which a broker cannot know that it has it already.
-    "message.timeout.ms": 0,
-    "message.max.bytes": MESSAGE_BYTES,
-    "queue.buffering.max.kbytes": 65_536,
-    "dr_cb": true,
-  });
-}
-
-/** Lets a client deliver its events. */
-export function pollProducer(client: NativeProducer): void {
-  client.poll();
-}
-
-/** Ends a client; what it has not yet sent is dropped, since nobody waits for it. */
-export async function closeProducer(client: NativeProducer): Promise<void> {
-  if (!client.isConnected()) return;
-  await closedInTime(new Promise((closed) => client.disconnect(1, closed)));
-}
 
 /** The messages of one call that the library has been given. */
 class Delivery {
@@ -168,10 +134,10 @@ export class LibrdkafkaProducer implements KafkaProducer {
   }
 
   #hear(error: NativeError): void {
-    const setup = asSetupError(error, this.#topic);
+    const setup = librdkafkaErrors.setupError(error, this.#topic);
     if (setup !== null) this.#delivery?.giveUp(setup);
     else if (isFatal(error)) this.#abandon(error);
-    else this.#status.report(notTaking(reason(error)));
+    else this.#status.report(notTaking(librdkafkaErrors.reason(error)));
   }
 
   /** Leaves the client: what it has not confirmed by now the next one sends, as messages that no broker can know. */
@@ -248,5 +214,5 @@ function inOrder<T>(messages: readonly OutgoingMessage[], errors: ReadonlyMap<Ou
 
 function asProduceError(error: unknown): ProduceError {
   const { code } = Object(error) as Partial<NativeError>;
-  return produceError(typeof code === "number" ? code : undefined, reason(error));
+  return produceError(typeof code === "number" ? code : undefined, librdkafkaErrors.reason(error));
 }
