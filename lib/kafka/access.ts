@@ -12,13 +12,13 @@ import { RefusedLoginError } from "./setup_errors.ts";
 export interface KafkaAccess {
   readonly client: KafkaClient;
   readonly options: KafkaOptions;
-  /** What `options` has for TLS, to be followed; null: without TLS. */
+  /** The certificates in `options`, which may be replaced; null: without TLS. */
   readonly certificateStore: CertificateStore | null;
 }
 
 /**
- * Makes of the settings what the clients take; connects to nothing. Throws a `UsageError` with
- * every problem of files and client.
+ * Loads the client and the files that the settings name; connects to nothing. Throws a `UsageError`
+ * with every problem of them.
  */
 export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess> {
   const { bootstrapServers, topic, ssl, sasl } = settings;
@@ -55,7 +55,7 @@ const MANY_COMMAS =
   "--kafka-sasl-username (KAFKA_SASL_USERNAME) has more than one comma, which the javascript client cannot send: take " +
   "another name, or under Node --kafka-client librdkafka (KAFKA_CLIENT)";
 
-/** Where metrics go or come from, for a person. */
+/** The topic and the way to it, for a person. */
 export function describeTopic({ client, options }: KafkaAccess): string {
   const { topic, bootstrapServers, tls, sasl } = options;
   const way = tls === undefined ? "without TLS" : tls.cert === undefined ? "TLS" : "mutual TLS";
@@ -123,7 +123,10 @@ function preparedLogin(login: Login | undefined): Login | null {
 /** What the health calls Kafka. */
 const PART = "Kafka";
 
-/** Calls `open` with a listener that notes in `health` whether Kafka can be reached, and passes on what it hears. */
+/**
+ * Calls `open` with a listener that notes in `health` whether Kafka can be reached, and passes on
+ * what it hears.
+ */
 export async function openHealthily<T>(
   open: (listener: Listener) => Promise<T>,
   listener: Listener,

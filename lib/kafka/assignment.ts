@@ -1,7 +1,11 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type GroupMember, OutdatedAssignment, UnknownPartitionError } from "./group_member.ts";
 import type { Assignment, ConsumerOptions, Positions } from "./kafka.ts";
 import { bounds, type FindOffsets, startOffsets } from "./offsets.ts";
 import type { TopicDescription } from "./topic.ts";
+
+/** Milliseconds between two looks whether a partition that had no leader has one. */
+const LEADER_EVERY = 2_000;
 
 /** An assignment, and what else is known of its partitions. */
 export interface DescribedAssignment {
@@ -10,7 +14,10 @@ export interface DescribedAssignment {
   readonly member: GroupMember;
   /** Aborts when the group takes the partitions away. */
   readonly changed: AbortSignal;
-  /** Partitions that the group assigned and that have no leader for the moment: the assignment leaves them out. */
+  /**
+   * Partitions that the group assigned and that have no leader for the moment: the assignment
+   * leaves them out.
+   */
   readonly leaderless: readonly number[];
   /** How many partitions the whole topic has. */
   readonly partitions: number;
@@ -32,7 +39,8 @@ export async function describeAssignment(
   if (changed.aborted) return null;
   if (membership.isOutdated(partitions, now)) {
     // A member that leaves makes the group assign anew. One that joins once more does not: the broker
-    // heeds that of the group's leader alone. And the next client does not ask for a topic that is gone.
+    // heeds that of the group's leader alone. And the next client does not ask for a topic that is
+    // gone.
     membership.fail(hasChanged(options.topic));
     return null;
   }
@@ -43,7 +51,8 @@ export async function describeAssignment(
     if (error instanceof UnknownPartitionError) membership.fail(error);
     throw error;
   });
-  // The bounds were asked for by the topic's name. They are of this topic only if it is still the same one.
+  // The bounds were asked for by the topic's name. They are of this topic only if it is still the
+  // same one.
   const isSame = (await member.identifyTopic()).id === now.id;
   if (changed.aborted || !isSame) return null;
   const firstStarts = firstStartsOf(member, options, now);
@@ -56,7 +65,9 @@ export function offsetsOf(member: GroupMember): FindOffsets {
   return async (partitions, time) => partitions.length === 0 ? new Map() : await member.findOffsets(partitions, time);
 }
 
-/** Where all partitions of the topic begin that have a leader, if that is not their first message. */
+/**
+ * Where all partitions of the topic begin that have a leader, if that is not their first message.
+ */
 function firstStartsOf(
   member: GroupMember,
   { start, topic }: ConsumerOptions,
@@ -74,4 +85,20 @@ function firstStartsOf(
 
 function hasChanged(topic: string): OutdatedAssignment {
   return new OutdatedAssignment(`The topic ${topic} has changed`);
+}
+
+/** Ends a reading as soon as one of the partitions that it left out can be read. */
+export async function awaitLeader(
+  { member, leaderless }: DescribedAssignment,
+  left: AbortController,
+  stop: AbortSignal,
+): Promise<void> {
+  const hasLeader = async () => {
+    const now = await member.identifyTopic();
+    return leaderless.some((partition) => !now.leaderless.includes(partition));
+  };
+  while (!stop.aborted) {
+    await delay(LEADER_EVERY, undefined, { signal: stop }).catch(() => {});
+    if (!stop.aborted && await hasLeader().catch(() => false)) left.abort();
+  }
 }

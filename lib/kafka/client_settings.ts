@@ -11,7 +11,10 @@ export const HEARTBEAT_EVERY = 3_000;
 /** Milliseconds for one question to the brokers. */
 export const ANSWER_LIMIT = 5_000;
 
-/** Milliseconds that closing a client may take. The brokers' timeouts make up for what it could not say by then. */
+/**
+ * Milliseconds that closing a client may take. The brokers' timeouts make up for what it could not
+ * say by then.
+ */
 const CLOSE_LIMIT = 3_000;
 
 /**

@@ -1,12 +1,10 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { pause, retry } from "../async/retry.ts";
 import { unlessAborted } from "../async/waits.ts";
-import { describeAssignment, type DescribedAssignment, offsetsOf } from "./assignment.ts";
+import { awaitLeader, describeAssignment, type DescribedAssignment, offsetsOf } from "./assignment.ts";
 import { type GroupMember, type JoinGroup, OutdatedAssignment } from "./group_member.ts";
 import { javascriptErrors } from "./javascript/errors.ts";
 import type { TopicLog } from "./javascript/topic_log.ts";
 import {
-  type Assignment,
   type ConsumerOptions,
   type ConsumerSession,
   type IncomingMessage,
@@ -16,17 +14,18 @@ import {
   type Positions,
 } from "./kafka.ts";
 import { LATEST } from "./offsets.ts";
+import { startPositions } from "./start_positions.ts";
 import { explained, isPassing } from "./setup_errors.ts";
 import { GIVING, notGiving, type StatusReporter } from "./status_reporter.ts";
-
-/** Milliseconds between two looks whether a partition that had no leader has one. */
-const LEADER_EVERY = 2_000;
 
 /** The way to a group and a log. */
 export interface ConsumerParts {
   /** Joins the group with one of the two libraries. */
   readonly join: JoinGroup;
-  /** Reads the topic's log. Not through librdkafka, which unpacks all it fetches: a kilobyte may become gigabytes. */
+  /**
+   * Reads the topic's log. Not through librdkafka, which unpacks all it fetches: a kilobyte may
+   * become gigabytes.
+   */
   readonly log: Pick<TopicLog, "messages" | "cuts" | "isHole" | "epochBefore"> & AsyncDisposable;
 }
 
@@ -36,7 +35,10 @@ interface Outcome {
   succeeded: boolean;
 }
 
-/** The consumer of both clients: one reading after the other, whatever happens to the group or the brokers. */
+/**
+ * The consumer of both clients: one reading after the other, whatever happens to the group or the
+ * brokers.
+ */
 export class ConsumerLoop implements KafkaConsumer {
   readonly #options: ConsumerOptions;
   readonly #status: StatusReporter;
@@ -60,7 +62,7 @@ export class ConsumerLoop implements KafkaConsumer {
       const described = await this.#waitForAssignment(end);
       if (described === null) return;
       const { member, changed, leaderless } = described;
-      const found = await this.#lookUp(described, position, end);
+      const found = await startPositions(described, position, this.#log, end);
       // The look may have taken long: a partition that is no longer this member's must not be read.
       if (changed.aborted || end.aborted) continue;
       if ("failure" in found) {
@@ -96,7 +98,8 @@ export class ConsumerLoop implements KafkaConsumer {
   async commit(positions: Positions): Promise<void> {
     if (positions.size === 0) return;
     const offsets = Array.from(positions, ([partition, offset]) => {
-      // With its epoch, a member that goes on here hears of messages that the broker has lost meanwhile.
+      // With its epoch, a member that goes on here hears of messages that the broker has lost
+      // meanwhile.
       return { partition, offset, leaderEpoch: this.#log.epochBefore(partition, offset) };
     });
     await this.#member?.commit(offsets);
@@ -151,40 +154,6 @@ export class ConsumerLoop implements KafkaConsumer {
     await member.leave(isLast);
   }
 
-  /** Where to read each partition from, or how Kafka failed meanwhile. Throws what `position` throws. */
-  async #lookUp(
-    { assignment: described, member }: DescribedAssignment,
-    position: Position,
-    signal: AbortSignal,
-  ): Promise<{ assignment: Assignment; positions: Positions } | { failure: unknown }> {
-    let failed: { readonly failure: unknown } | undefined;
-    const { firstStarts, ...rest } = described;
-    const asked = async (ask: () => Promise<Positions>) => {
-      try {
-        return await unlessAborted(ask(), signal);
-      } catch (failure) {
-        failed = { failure };
-        throw failure;
-      }
-    };
-    const assignment = firstStarts === undefined ? rest : { ...rest, firstStarts: () => asked(firstStarts) };
-    try {
-      const positions = await position(assignment);
-      // What cannot be asked now shows in the reading, or before the next one.
-      const cutting = unlessAborted(this.#log.cuts(member.fetching, assignment.topicId, positions), signal);
-      const cuts = await cutting.catch(() => new Map<number, number>());
-      if (cuts.size === 0) return { assignment, positions };
-      const partitions = assignment.partitions.map((one) => {
-        const cutAt = cuts.get(one.partition);
-        return cutAt === undefined ? one : { ...one, cutAt };
-      });
-      return { assignment, positions: await position({ ...assignment, partitions }) };
-    } catch (error) {
-      if (failed === undefined || failed.failure !== error) throw error;
-      return failed;
-    }
-  }
-
   /** The messages of a reading. It just ends for the reader; `outcome` keeps why it ended. */
   async *#messages(
     described: DescribedAssignment,
@@ -214,21 +183,5 @@ export class ConsumerLoop implements KafkaConsumer {
 
   #report(error: unknown): void {
     this.#status.report(notGiving(error instanceof Error ? error.message : String(error)));
-  }
-}
-
-/** Ends a reading as soon as one of the partitions that it left out can be read. */
-async function awaitLeader(
-  { member, leaderless }: DescribedAssignment,
-  left: AbortController,
-  stop: AbortSignal,
-): Promise<void> {
-  const hasLeader = async () => {
-    const now = await member.identifyTopic();
-    return leaderless.some((partition) => !now.leaderless.includes(partition));
-  };
-  while (!stop.aborted) {
-    await delay(LEADER_EVERY, undefined, { signal: stop }).catch(() => {});
-    if (!stop.aborted && await hasLeader().catch(() => false)) left.abort();
   }
 }

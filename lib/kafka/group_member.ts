@@ -22,7 +22,9 @@ export interface GroupMember {
   findOffsets(partitions: readonly number[], time: number): Promise<Positions>;
   /** Tells the group how far it is. Never rejects. */
   commit(offsets: readonly CommitOffset[]): Promise<void>;
-  /** Leaves the group and ends the clients. `isLast`: the process is about to end. Never rejects. */
+  /**
+   * Leaves the group and ends the clients. `isLast`: the process is about to end. Never rejects.
+   */
   leave(isLast: boolean): Promise<void>;
 }
 
@@ -40,19 +42,28 @@ export interface HeldPartitions {
   readonly changed: AbortSignal;
 }
 
-/** The topic is another one, or has other partitions, than when the group assigned them: it must assign them anew. */
+/**
+ * The topic is another one, or has other partitions, than when the group assigned them: it must
+ * assign them anew.
+ */
 export class OutdatedAssignment extends Error {
   override name = "OutdatedAssignment";
 }
 
-/** A client does not know a partition that the topic has. It would say so again and again; a new client would not. */
+/**
+ * A client does not know a partition that the topic has. It would say so again and again; a new
+ * client would not.
+ */
 export class UnknownPartitionError extends Error {
   override name = "UnknownPartitionError";
 }
 
 /** The topic of the group's present assignments, as far as a member knows. */
 export interface TopicSnapshot {
-  /** How many partitions it assigned as the group's leader: its knowledge may have been some seconds old. */
+  /**
+   * How many partitions it assigned as the group's leader: its knowledge may have been some seconds
+   * old.
+   */
   assigned: number | null;
   /** The topic's id when this member first looked at it. */
   id: string | null;
@@ -60,7 +71,10 @@ export interface TopicSnapshot {
   partitions: number | null;
 }
 
-/** What a member holds and knows of the topic, from joining to leaving. A client's callbacks write it. */
+/**
+ * What a member holds and knows of the topic, from joining to leaving. A client's callbacks write
+ * it.
+ */
 export class Membership {
   readonly snapshot: TopicSnapshot = { assigned: null, id: null, partitions: null };
   #held: HeldPartitions | undefined;
@@ -94,7 +108,10 @@ export class Membership {
     this.#wake();
   }
 
-  /** The partitions, as soon as there are some. Rejects with what ended the membership, or when `signal` aborts. */
+  /**
+   * The partitions, as soon as there are some. Rejects with what ended the membership, or when
+   * `signal` aborts.
+   */
   async held(signal: AbortSignal): Promise<HeldPartitions> {
     while (this.#held === undefined) {
       if (this.#failure !== undefined) throw this.#failure;
@@ -117,7 +134,10 @@ export class Membership {
     this.snapshot.partitions ??= now.partitions;
   }
 
-  /** True where some partition of the topic as it is now belongs to no member, or one of `partitions` does not exist. */
+  /**
+   * True where some partition of the topic as it is now belongs to no member, or one of
+   * `partitions` does not exist.
+   */
   isOutdated(partitions: readonly number[], now: TopicDescription): boolean {
     if (partitions.some((partition) => partition >= now.partitions)) return true;
     const { id, partitions: known, assigned } = this.snapshot;

@@ -1,20 +1,26 @@
 import type { Start } from "../config/setting_types.ts";
 import type { AssignedPartition, Assignment, Positions } from "./kafka.ts";
 
-/** Finds the first offset at a time or later in each of some partitions; below 0 if there is none. */
+/**
+ * Finds the first offset at a time or later in each of some partitions; below 0 if there is none.
+ */
 export type FindOffsets = (partitions: readonly number[], time: number) => Promise<Positions>;
 
 /** Times that mean the first offset and the end of a log: Kafka's protocol. */
 const EARLIEST = -2;
 export const LATEST = -1;
 
-/** Where `--kafka-start` says to begin in each of these partitions, where that is not their first message. */
+/**
+ * Where `--kafka-start` says to begin in each of these partitions, where that is not their first
+ * message.
+ */
 export async function startOffsets(
   start: Exclude<Start, "earliest">,
   partitions: readonly number[],
   find: FindOffsets,
 ): Promise<Positions> {
-  // The ends first: a message written between the two questions is found by its time, or is behind the end.
+  // The ends first: a message written between the two questions is found by its time, or is behind
+  // the end.
   const ends = await find(partitions, LATEST);
   if (start === "latest") return new Map(partitions.map((partition) => [partition, offsetOf(partition, ends)]));
   const times = await find(partitions, start.time);
@@ -22,7 +28,8 @@ export async function startOffsets(
     const offset = offsetOf(partition, times);
     return [partition, offset < 0 ? offsetOf(partition, ends) : offset];
   }));
-  // A start beyond the end would lose messages: a broker may speak of an earlier topic of this name.
+  // A start beyond the end would lose messages: a broker may speak of an earlier topic of this
+  // name.
   const later = await find(partitions, LATEST);
   for (const [partition, offset] of starts) if (offset > offsetOf(partition, later)) throw unknownLog(partition);
   return starts;

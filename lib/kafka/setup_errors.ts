@@ -65,7 +65,10 @@ export interface ErrorReader {
   reason(error: unknown): string;
 }
 
-/** An error of a library for a caller who does not know the library: its message says what went wrong. */
+/**
+ * An error of a library for a caller who does not know the library: its message says what went
+ * wrong.
+ */
 export function explained(error: unknown, topic: string, { setupError, reason }: ErrorReader): Error {
   return setupError(error, topic) ?? new Error(reason(error), { cause: error });
 }

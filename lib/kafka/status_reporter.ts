@@ -26,7 +26,10 @@ export class StatusReporter {
     this.#listener(what, true);
   }
 
-  /** Something is not as it should be, and it works all the same. Says nothing where it does not work. */
+  /**
+   * Something is not as it should be, and it works all the same. Says nothing where it does not
+   * work.
+   */
   remark(what: string): void {
     if (!this.#said) this.#listener(what, false);
   }

@@ -14,7 +14,9 @@ export interface TopicDescription {
   readonly leaderless: readonly number[];
 }
 
-/** The questions about a topic, through either library. Their errors are explained (`ErrorReader`). */
+/**
+ * The questions about a topic, through either library. Their errors are explained (`ErrorReader`).
+ */
 export interface TopicQuestions {
   /** Rejects with a `MissingTopicError` where the topic does not exist. */
   identifyTopic(): Promise<TopicDescription>;
@@ -22,7 +24,10 @@ export interface TopicQuestions {
   createTopic(partitions: number): Promise<void>;
 }
 
-/** Makes sure that a producer's topic exists and can be written to. Creates it where `partitions` says how. */
+/**
+ * Makes sure that a producer's topic exists and can be written to. Creates it where `partitions`
+ * says how.
+ */
 export async function ensureTopic(
   questions: TopicQuestions,
   topic: string,

@@ -4,8 +4,8 @@ import { refusedLogin, refusedRight } from "./setup_errors.ts";
 import { notTaking, type StatusReporter, TAKING } from "./status_reporter.ts";
 
 /**
- * What a producer sends is not taken, however long it waits: what is wrong, by the broker's name,
- * and what mends it.
+ * The brokers will never take this producer's messages: the cause by the broker's name, and what
+ * mends it.
  */
 export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "detail">): KafkaSetupError {
   const said = describeError({ name, detail });
@@ -29,8 +29,8 @@ export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "de
 }
 
 /**
- * Makes of what was not delivered, and why, the error that `send` rejects with; tells of what is to
- * wait. `errors` holds the messages in their order.
+ * The error that `send` rejects with, made of the errors of its messages, in their order. Tells of
+ * messages that must wait.
  */
 export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, status: StatusReporter): Error {
   const all = [...errors.values()];
@@ -54,8 +54,7 @@ function isRefusal(remedy: ProduceRemedy): remedy is Refusal["remedy"] {
 const SLOW_DELIVERY = 10_000;
 
 /**
- * Waits for a confirmation, and tells where it takes so long that somebody should look: a library
- * that tries again says nothing.
+ * Waits for a confirmation, and tells of one that is slow: a library that tries again says nothing.
  */
 export async function tellingWhereSlow<T>(confirmation: Promise<T>, status: StatusReporter): Promise<T> {
   const seconds = SLOW_DELIVERY / 1000;

@@ -56,7 +56,8 @@ function questions(options: KafkaOptions, signal: AbortSignal): TopicQuestions {
         return await unlessAborted(lookForTopic(options).catch(explain), signal);
       } catch (error) {
         const refusal = asRefusedTls(error);
-        // Of what a broker says after the handshake the library tells only that it ended the connection.
+        // Of what a broker says after the handshake the library tells only that it ended the
+        // connection.
         const isUnclear = refusal !== null || javascriptErrors.reason(error) === CLOSED;
         const found = isUnclear ? await findRefusal(options, signal) : null;
         throw found ?? refusal ?? error;

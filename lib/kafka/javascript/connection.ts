@@ -18,13 +18,13 @@ export function connectionOptions({ bootstrapServers, tls, sasl }: KafkaOptions)
     ...sasl !== undefined && { sasl: { ...sasl, mechanism: MECHANISMS[sasl.mechanism] } },
   };
   if (tls === undefined) return base;
-  // The certificate's name is checked with or without; the name is sent along (SNI) where there is
-  // one: an address must not be.
+  // This sends the broker's name along (SNI), where it is no address. The certificate's name is
+  // checked in any case.
   const named = !bootstrapServers.some((server) => isIP(server.replace(/:\d*$/, "").replace(/^\[|\]$/g, "")) !== 0);
   return { ...base, tls: atEachConnection(tls), ...named && { tlsServerName: true } };
 }
 
-/** The library copies what it is given for TLS whenever it connects, and gets what is the newest then. */
+/** Key material for TLS: the library copies it whenever it connects, and gets the newest then. */
 function atEachConnection(tls: LiveKeyMaterial): ConnectionOptions {
   return {
     get ca() {
@@ -41,9 +41,12 @@ function atEachConnection(tls: LiveKeyMaterial): ConnectionOptions {
 
 const MECHANISMS = { "plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512" } as const;
 
-/** Asks a client of the library about a topic. Throws a `MissingTopicError` where it does not exist. */
+/**
+ * Asks a client of the library about a topic. Throws a `MissingTopicError` where it does not exist.
+ */
 export async function identifyTopic(client: Base, topic: string): Promise<TopicDescription> {
-  // Asked anew: a cached answer may be from before the topic was made, or from an earlier topic of this name.
+  // Asked anew: a cached answer may be from before the topic was made, or from an earlier topic of
+  // this name.
   const { id: cluster, topics } = await client.metadata({ topics: [topic], forceUpdate: true });
   const found = topics.get(topic);
   if (found === undefined || found.partitionsCount === 0) throw missingTopic(topic);

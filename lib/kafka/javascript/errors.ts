@@ -28,7 +28,8 @@ export const javascriptErrors: ErrorReader = {
     return all.some(({ message }) => /^Unknown topic /.test(message)) ? missingTopic(topic) : null;
   },
 
-  // The last thing that went wrong: the library's outer errors say only that something failed so many times.
+  // The last thing that went wrong: the library's outer errors say only that something failed so
+  // many times.
   reason: (error) => leaves(error).at(-1)?.message ?? String(error),
 };
 

@@ -61,7 +61,8 @@ export class JavascriptMember implements GroupMember {
     const answer = await this.fetching.listOffsets(question).catch((error) => {
       throw this.#explained(error);
     });
-    // The library gives an array with a place for each partition of the topic; those that were not asked for are empty.
+    // The library gives an array with a place for each partition of the topic; those that were not
+    // asked for are empty.
     const found = answer.get(topic) ?? [];
     return new Map(partitions.flatMap((partition) => {
       const offset = found[partition];
@@ -113,7 +114,8 @@ function newConsumer(options: ConsumerOptions, membership: Membership): LogConsu
     membership.lose();
   });
   consumer.on("consumer:group:join", () => {
-    // The next look is at the topic of this assignment. Whatever came before, it is asked for by its id.
+    // The next look is at the topic of this assignment. Whatever came before, it is asked for by
+    // its id.
     snapshot.id = snapshot.partitions = null;
     membership.gain(consumer.assignments?.find((one) => one.topic === topic)?.partitions ?? []);
   });

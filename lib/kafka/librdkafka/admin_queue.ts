@@ -11,7 +11,9 @@ import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError } fro
 const UNKNOWN_PARTITION = -190;
 const TOPIC_EXISTS = 36;
 
-/** The isolation level of the Kafka protocol with the messages of transactions that are still open. */
+/**
+ * The isolation level of the Kafka protocol with the messages of transactions that are still open.
+ */
 const ALL = 0;
 
 type Description = Parameters<Parameters<NativeAdmin["describeTopics"]>[2]>[1][number];

@@ -8,22 +8,25 @@ import { librdkafkaErrors, LOGIN_FAILURE } from "./errors.ts";
 import type { Callback, NativeClient } from "./library.ts";
 
 /**
- * Milliseconds for the first try to connect, and for one after a try that got no word at all. While
- * it lasts the process cannot end: Node waits for its threads. Where nobody listens a longer try
- * would change nothing; on a slow way it may.
+ * Milliseconds for the first try to connect, and for a try after one that brought no answer at all.
+ * The process cannot end during a try: Node waits for its threads. A longer try changes nothing
+ * where nobody listens, but may help on a slow network.
  */
 const CONNECT_LIMIT = 1_000;
 const LONG_CONNECT_LIMIT = 3_000;
 
-/** Milliseconds between two looks for events of a client that is connecting: errors of TLS are told there only. */
+/**
+ * Milliseconds between two looks for the events of a client that connects: only they tell errors of
+ * TLS.
+ */
 const SERVE_EVERY = 50;
 
 /** The words of the log for a certificate that either side refused. */
 const TLS_FAILURE = /certificate|SSL alert/i;
 
 /**
- * How a kind of client is made, and ended where it failed to connect; `serve` lets it deliver
- * events while it tries.
+ * How a kind of client is made, and ended where it cannot connect. `serve` lets it deliver events
+ * meanwhile.
  */
 export interface Opening<C> {
   make(): C;
@@ -44,8 +47,8 @@ export interface Patience {
 }
 
 /**
- * A client that has reached a broker. Waits for one, with back-off. Rejects with what is not
- * passing, and with the last failure when `signal` aborts.
+ * A client that has reached a broker. Waits for a broker, with back-off. Rejects with an error that
+ * is not passing, and with the last error when `signal` aborts.
  */
 export async function connected<C extends NativeClient>(
   { make, serve, close }: Opening<C>,
@@ -69,8 +72,8 @@ export async function connected<C extends NativeClient>(
       return client;
     } catch (error) {
       // Deliberately not awaited: the library takes its time, and nobody needs this client any
-      // more. Not before its answer either: closing waits for that on another of the few threads on
-      // which Node resolves names.
+      // more.
+      // The answer comes first, since closing would wait for it on another of Node's few threads.
       void connecting.then(() => close(client), () => {});
       throw error instanceof RefusedTlsError ? await findRefusal(options, signal) ?? error : error;
     } finally {
@@ -82,19 +85,22 @@ export async function connected<C extends NativeClient>(
 
 interface Look {
   readonly topic: string;
-  /** Told of each try that failed: the library itself tries again until its time is up. */
+  /** Hears of each try that failed: the library itself tries again until its time is up. */
   readonly onFailure: (error: Error) => void;
   readonly signal: AbortSignal;
 }
 
-/** Connects. The add-on cannot be called off: this settles when its time is up, whatever happened. */
+/**
+ * Connects. The add-on cannot stop a try: the promise settles when its time is up, whatever
+ * happened.
+ */
 function begin(client: NativeClient, timeout: number): Promise<unknown> {
   return promised((done) => client.connect({ timeout, allTopics: false }, done));
 }
 
 /**
- * Waits for `connecting`, but rejects at once where an event says that no waiting helps: `connect`
- * itself tells only that time is up.
+ * Waits for `connecting`, but rejects at once where an event says that no waiting helps. `connect`
+ * itself says only that time is up.
  */
 async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, look: Look): Promise<void> {
   const { setupError, reason } = librdkafkaErrors;
@@ -106,11 +112,11 @@ async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, l
     const setup = setupError(error, topic);
     if (setup !== null) reject(setup);
   });
-  // What is wrong with TLS is in the log only; the error is "broker transport failure", whatever it was.
+  // Only the log tells an error of TLS; the event says "broker transport failure" for any cause.
   client.on("event.log", ({ fac, message }) => {
     if (fac !== "FAIL") return;
     last = new Error(reason(message));
-    // Later, certificates may be about to change, and the library tries on by itself.
+    // Later, somebody may be replacing certificates, and the library goes on trying by itself.
     if (isSettled) onFailure(last);
     else if (TLS_FAILURE.test(message)) reject(refusedTls(last.message));
     else if (LOGIN_FAILURE.test(last.message)) reject(refusedLogin(last.message, last));

@@ -30,7 +30,10 @@ export const librdkafkaErrors: ErrorReader = {
   },
 };
 
-/** True where the library says that a client will not work again. Events come without their code, but in words. */
+/**
+ * True where the library says that a client will not work again. Events come without their code,
+ * but in words.
+ */
 export function isFatal(error: NativeError): boolean {
   return error.isFatal === true || /fatal error/i.test(error.message);
 }

@@ -19,7 +19,10 @@ const ASSIGN = -175;
 export interface ConsumerClients {
   /** A new one, made by `newConsumer`. */
   connect(listeners: Listeners, signal: AbortSignal): Promise<NativeConsumer>;
-  /** One that only shows that brokers take new certificates, whenever those of `edition` are outdated. */
+  /**
+   * One that only shows that brokers take new certificates, whenever those of `edition` are
+   * outdated.
+   */
   renewals(edition: Edition, signal: AbortSignal): AsyncIterable<NativeProducer>;
 }
 
@@ -31,7 +34,9 @@ export interface MemberParts {
   readonly clients: ConsumerClients;
 }
 
-/** A member of the group with librdkafka, which keeps the membership alive on a thread of its own. */
+/**
+ * A member of the group with librdkafka, which keeps the membership alive on a thread of its own.
+ */
 export class LibrdkafkaMember implements GroupMember {
   readonly membership: Membership;
   readonly fetching: LogConsumer;
@@ -40,7 +45,10 @@ export class LibrdkafkaMember implements GroupMember {
   readonly #client: NativeConsumer;
   readonly #commits: Commits;
   readonly #pollLoop: PollLoop;
-  /** Two queues: a leader that is away, and does not tell where its logs end, must hold up nothing else. */
+  /**
+   * Two queues: a leader that is away, and does not tell where its logs end, must hold up nothing
+   * else.
+   */
   readonly #topics: AdminQueue;
   readonly #offsets: AdminQueue;
   readonly #left = new AbortController();
@@ -139,7 +147,10 @@ export class LibrdkafkaMember implements GroupMember {
   }
 }
 
-/** Answers the group at once, with nothing to read: looking up the marks may take long, and the others would wait. */
+/**
+ * Answers the group at once, with nothing to read: looking up the marks may take long, and the
+ * others would wait.
+ */
 function onRebalance(
   { client, membership, topic }: {
     readonly client: NativeConsumer;

@@ -3,9 +3,15 @@ import type { ConsumerOptions, KafkaOptions, ProducerOptions } from "../kafka.ts
 import type { Librdkafka, NativeConsumer, NativePartition, NativeProducer, Settings } from "./library.ts";
 import { PULL_WAIT } from "./poll_loop.ts";
 
-/** Bytes of a message that the library takes: more than a metric can have, so that only the broker refuses one. */
+/**
+ * Bytes of a message that the library takes: more than any metric has, so that only the broker
+ * refuses one.
+ */
 const MESSAGE_BYTES = 16 * 1024 * 1024;
-/** The longest there is: a consumer that waits for its database is no dead one. */
+/**
+ * The longest time that the library allows between two pulls: a consumer that waits for its
+ * database is not dead.
+ */
 const LONGEST_WORK = 86_400_000;
 
 /** What every client of the library is opened with. */
@@ -22,7 +28,7 @@ function connectionSettings({ bootstrapServers, tls, sasl }: KafkaOptions): Sett
       "sasl.password": sasl.password,
     },
     ...tls === undefined ? {} : {
-      // The certificate's chain is verified by default; its name only with this.
+      // By default the library verifies a certificate's chain, but not its name.
       "ssl.endpoint.identification.algorithm": "https",
       ...tls.ca === undefined ? { "ssl.ca.location": "probe" } : { "ssl.ca.pem": tls.ca },
       ...tls.key === undefined ? {} : { "ssl.key.pem": tls.key, "ssl.certificate.pem": tls.cert },
@@ -30,7 +36,7 @@ function connectionSettings({ bootstrapServers, tls, sasl }: KafkaOptions): Sett
   };
 }
 
-/** A client that is idempotent and reports on every message. Not yet connected. */
+/** An idempotent producer that reports on every message. Not yet connected. */
 export function newProducer(
   library: Librdkafka,
   options: Omit<ProducerOptions, "partitions">,
@@ -43,7 +49,8 @@ export function newProducer(
     // Java's default, so that every producer puts an address into the same partition.
     "partitioner": "murmur2_random",
     "linger.ms": 5,
-    // None: what it gives up, another client would have to send, of which a broker cannot know that it has it already.
+    // No limit: another client would send what this one gives up, and a broker could not tell that
+    // it has it.
     "message.timeout.ms": 0,
     "message.max.bytes": MESSAGE_BYTES,
     "queue.buffering.max.kbytes": 65_536,
@@ -56,19 +63,19 @@ export function pollProducer(client: NativeProducer): void {
   client.poll();
 }
 
-/** Ends a client; what it has not yet sent is dropped, since nobody waits for it. */
+/** Ends a client. It drops messages that it has not yet sent: nobody waits for them. */
 export async function closeProducer(client: NativeProducer): Promise<void> {
   if (!client.isConnected()) return;
   await closedInTime(new Promise((closed) => client.disconnect(1, closed)));
 }
 
-/** Called on a change of the share, with why and with the partitions given or taken. */
+/** Called when the group gives or takes partitions; the error tells which of the two. */
 export type RebalanceListener = (
   error: { readonly code: number } | undefined,
   partitions: readonly NativePartition[],
 ) => void;
 
-/** What a client tells; it is served by pulls only. */
+/** The callbacks of a client, which it makes during pulls only. */
 export interface Listeners {
   readonly onRebalance: RebalanceListener;
   /** A commit was answered, or has failed. */

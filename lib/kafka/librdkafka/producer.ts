@@ -7,15 +7,21 @@ import { isFatal, librdkafkaErrors } from "./errors.ts";
 import type { NativeError, NativeProducer } from "./library.ts";
 import { closeProducer } from "./native_clients.ts";
 
-/** Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and 64 MiB. */
+/**
+ * Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and
+ * 64 MiB.
+ */
 const CHUNK = 10_000;
 const CHUNK_CHARACTERS = 8 * 1024 * 1024;
 /**
- * Milliseconds that messages under way have left to be confirmed once a client with new
- * certificates has reached a broker.
+ * Milliseconds that brokers have to confirm messages of a client with old certificates, once one
+ * with new certificates has reached a broker.
  */
 const SUCCESSION_LIMIT = 30_000;
-/** Milliseconds between two looks for delivery reports, while some are awaited and while none are. */
+/**
+ * Milliseconds between two looks for delivery reports, while messages wait for some and while none
+ * does.
+ */
 const POLL_EVERY = 10;
 const POLL_IDLE = 500;
 
@@ -23,7 +29,7 @@ const POLL_IDLE = 500;
 class Delivery {
   readonly #waiting: Set<OutgoingMessage>;
   readonly #done = Promise.withResolvers<void>();
-  /** What no broker has confirmed, and why. */
+  /** The messages that no broker has confirmed, and why. */
   readonly errors = new Map<OutgoingMessage, ProduceError>();
 
   constructor(messages: readonly OutgoingMessage[]) {
@@ -41,7 +47,7 @@ class Delivery {
     if (this.#waiting.size === 0) this.#done.resolve();
   }
 
-  /** Waits no longer. */
+  /** Ends the waiting for reports. */
   giveUp(error: unknown): void {
     const left = asProduceError(error);
     for (const message of this.#waiting) this.errors.set(message, left);
@@ -51,11 +57,11 @@ class Delivery {
   }
 }
 
-/** Where new clients come from, connected. Both end when `signal` aborts. */
+/** Where new connected clients come from. Both end when `signal` aborts. */
 export interface ProducerClients {
-  /** For one that the library calls broken. */
+  /** For a client that the library calls broken. */
   replacement(signal: AbortSignal): Promise<NativeProducer>;
-  /** For one whose certificates are outdated, whenever they are. */
+  /** For a client with outdated certificates, each time that they are replaced. */
   renewals(signal: AbortSignal): AsyncIterable<NativeProducer>;
 }
 
@@ -101,7 +107,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     const client = this.#client;
     const delivery = this.#delivery = new Delivery(chunk);
     for (const message of chunk) this.#hand(client, message, delivery);
-    // Ours, beside the library's own, which does not keep the program alive.
+    // Beside the library's own timer, which does not keep the program alive.
     const poll = setInterval(() => client.isConnected() && client.poll(), POLL_EVERY);
     try {
       await delivery.done;
@@ -140,7 +146,9 @@ export class LibrdkafkaProducer implements KafkaProducer {
     else this.#status.report(notTaking(librdkafkaErrors.reason(error)));
   }
 
-  /** Leaves the client: what it has not confirmed by now the next one sends, as messages that no broker can know. */
+  /**
+   * Gives up the client. The next one sends its unconfirmed messages, and no broker can know them.
+   */
   #abandon(reason: Error): void {
     this.#broken = true;
     this.#delivery?.giveUp(reason);
@@ -164,7 +172,10 @@ export class LibrdkafkaProducer implements KafkaProducer {
     }
   }
 
-  /** Each delivery waits for the report on its last message: between two of them the old client holds nothing. */
+  /**
+   * Changes clients between two deliveries: each waits for its last report, so the old client holds
+   * no message.
+   */
   #succeed(): void {
     const [old, successor] = [this.#client, this.#successor];
     if (successor === undefined || this.#broken) return;
@@ -172,11 +183,14 @@ export class LibrdkafkaProducer implements KafkaProducer {
     this.#successor = undefined;
     this.#client = successor;
     this.#listen(successor);
-    // Deliberately not awaited: it takes its time, and nobody waits for it.
+    // Deliberately not awaited: closing takes time, and nobody waits for it.
     void closeProducer(old);
   }
 
-  /** With its old certificates a client may wait in vain, and it does so without an end. */
+  /**
+   * Gives a delivery a time to end: with old certificates, a client may wait in vain and without
+   * end.
+   */
   #expectEnd(delivery: Delivery): void {
     clearTimeout(this.#succession);
     this.#succession = setTimeout(() => {
@@ -193,7 +207,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
   }
 }
 
-/** The messages from `start` on that the library's queue has room for: at least one. */
+/** The messages from `start` on that fit the library's queue: at least one. */
 function nextChunk(messages: readonly OutgoingMessage[], start: number): readonly OutgoingMessage[] {
   let characters = 0;
   let end = start;
@@ -204,7 +218,7 @@ function nextChunk(messages: readonly OutgoingMessage[], start: number): readonl
   return messages.slice(start, end);
 }
 
-/** Reports come in the order of answers. */
+/** Errors in the order of their messages: reports come in the order of answers. */
 function inOrder<T>(messages: readonly OutgoingMessage[], errors: ReadonlyMap<OutgoingMessage, T>) {
   return new Map(messages.flatMap((message) => {
     const error = errors.get(message);
