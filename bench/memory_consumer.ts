@@ -6,7 +6,7 @@
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { loadClient } from "../lib/kafka/load_client.ts";
+import { loadClient } from "../lib/kafka/access.ts";
 import { onStopSignal } from "../lib/program/stop_signals.ts";
 import { type Arena, newTable, openArena, PARTITIONS } from "./consumer/arena.ts";
 import { makeMetric, toMessage } from "./consumer/metrics.ts";

@@ -39,7 +39,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: "hosts net config async metric",
     doors: "authorities check_runner judgement matching open_files standings_file",
   },
-  kafka: { uses: "net config async", doors: "access kafka open_healthily" },
+  kafka: { uses: "net config async", doors: "access kafka" },
   postgres: {
     uses: "net config async metric",
     doors: "database database_plan query schema schema_text store up",

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { TableName } from "../../lib/config/setting_types.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { creation, quoteTables } from "../../lib/postgres/schema.ts";
 import { canRunKafka, temporaryKafka } from "../../tests/support/kafka.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "../../tests/support/postgres.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { type Arena, dropTables, newTable, PARTITIONS } from "./arena.ts";
 import { quantile } from "./contest.ts";
 import { makeMetric, toMessage } from "./metrics.ts";

@@ -1,9 +1,8 @@
 import type { Health } from "../async/health.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { describeTopic, kafkaAccess } from "../kafka/access.ts";
+import { describeTopic, kafkaAccess, openHealthily } from "../kafka/access.ts";
 import type { Listener } from "../kafka/kafka.ts";
-import { openHealthily } from "../kafka/open_healthily.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Sink } from "./delivery.ts";
 import { LineSink } from "./line_sink.ts";

@@ -1,28 +1,32 @@
 import { X509Certificate } from "node:crypto";
+import { addAbortListener } from "node:events";
 import { isIP } from "node:net";
 import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
 import { day } from "../net/certificates.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
 import type { KafkaOptions } from "./kafka.ts";
-import { refusedTls, type RefusedTlsError } from "./setup.ts";
+import { refusedTls, type RefusedTlsError } from "./setup_errors.ts";
 
 /** Milliseconds that a broker may take for a handshake and a first answer. */
 const LIMIT = 5_000;
 
-/** "Which versions do you speak?" (key 18, version 0), which a broker answers before anybody has logged in. */
+/**
+ * "Which versions do you speak?" (key 18, version 0), which a broker answers before anybody has
+ * logged in.
+ */
 const QUESTION = Uint8Array.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 255, 255);
 
-/** What one handshake came to: what is wrong, and what to look at. */
+/** Why a handshake failed, and what to look at. */
 interface Refusal {
   readonly detail: string;
   readonly advice?: string;
 }
 
 /**
- * Why TLS with a broker cannot be agreed on, or null where nothing speaks against it. The clients'
- * libraries tell it each in other words, one of them the same words for everything, the other
- * nothing of what a broker says after the handshake, as TLS 1.3 has it; so this shakes hands once
- * more, with the same certificates, and looks for itself.
+ * Why TLS with a broker cannot be agreed on, or null where nothing speaks against it. It makes a
+ * handshake of its own with the same certificates, since the libraries do not tell the cause. One
+ * has the same words for everything. The other says nothing of alerts that come after the
+ * handshake, as in TLS 1.3.
  */
 export async function findRefusal(options: KafkaOptions, signal: AbortSignal): Promise<RefusedTlsError | null> {
   const { tls, bootstrapServers } = options;
@@ -37,24 +41,19 @@ export async function findRefusal(options: KafkaOptions, signal: AbortSignal): P
   return refusedTls(`${bootstrapServers[at]}: ${refusal.detail}`, refusal.advice);
 }
 
-/**
- * Lets the handshake through whatever certificate comes, so that it can be looked at; nothing is
- * said to a stranger after it.
- */
+/** Accepts any certificate in the handshake, to look at it. A stranger hears nothing more. */
 function shakeHands(server: string, material: ConnectionOptions, signal: AbortSignal): Promise<Refusal | null> {
   const { hostname, port } = new URL(`kafka://${server}`);
   const host = hostname.replace(/^\[|\]$/g, "");
   const name = isIP(host) === 0 ? { servername: host } : {};
   const socket = connect({ ...material, ...name, host, port: Number(port), rejectUnauthorized: false });
   return new Promise((resolve) => {
+    const listener = addAbortListener(signal, () => end(null));
     const end = (refusal: Refusal | null) => {
-      signal.removeEventListener("abort", abort);
+      listener[Symbol.dispose]();
       socket.destroy();
       resolve(refusal);
     };
-    const abort = () => end(null);
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) abort();
     socket.once("secureConnect", () => {
       if (socket.authorized) socket.write(QUESTION);
       else end(judge(socket, host, String(material.ca)));
@@ -66,9 +65,9 @@ function shakeHands(server: string, material: ConnectionOptions, signal: AbortSi
 }
 
 /**
- * What is wrong with the broker's certificate, which a client's library has refused; its dates
- * first, for which Deno has no code of its own. The judge of checks is not asked: it refuses what
- * these libraries take, such as a common name for a name, and so would blame what is not to blame.
+ * What is wrong with a broker's certificate that a client's library has refused. The dates come
+ * first, since Deno has no code of its own for them. The judge of checks would not do: it refuses
+ * certificates that these libraries take, such as one with a common name only.
  */
 function judge(socket: TLSSocket, host: string, ca: string): Refusal {
   const code = String(socket.authorizationError);
@@ -88,12 +87,12 @@ function judge(socket: TLSSocket, host: string, ca: string): Refusal {
     : { detail: "its certificate is of another CA than those that are trusted here", advice: AUTHORITY };
 }
 
-/** True where one of the authorities in `ca` (PEM) has signed what a broker sent. */
+/** True where one of the authorities in `ca` (PEM) has signed a certificate of the chain. */
 function isSignedByOne(chain: readonly DetailedPeerCertificate[], ca: string): boolean {
   const authorities = ca.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   try {
     const sent = chain.map(({ raw }) => new X509Certificate(raw));
-    // Deno puts an authority behind what was sent that merely has the name.
+    // Deno adds an authority to the chain that merely has the issuer's name.
     const hasSigned = (authority: X509Certificate) =>
       sent.some((one) =>
         !one.raw.equals(authority.raw) && one.checkIssued(authority) && one.verify(authority.publicKey)
@@ -105,7 +104,7 @@ function isSignedByOne(chain: readonly DetailedPeerCertificate[], ca: string): b
   }
 }
 
-/** Empty where the runtime cannot read one of them. */
+/** The certificates that the broker sent; none where the runtime cannot read one of them. */
 function sentChain(socket: TLSSocket): readonly DetailedPeerCertificate[] {
   const chain = new Set<DetailedPeerCertificate>();
   try {
@@ -116,18 +115,21 @@ function sentChain(socket: TLSSocket): readonly DetailedPeerCertificate[] {
       next = next.issuerCertificate
     ) chain.add(next);
   } catch {
-    // Deno throws; behind an event that would end the process.
+    // Deno throws. In a listener of an event that would end the process.
   }
   return [...chain];
 }
 
-/** What a broker says of our certificate; null for all that is no TLS, such as a broker that is just ending. */
+/**
+ * What a broker says of our certificate; null for an error that is not of TLS: a broker that ends,
+ * say.
+ */
 function alertOf(error: NodeJS.ErrnoException, hasCertificate: boolean): Refusal | null {
   const { code = "", message } = error;
   if (!/^(?:ERR_SSL_|EPROTO)/.test(code) && !/received fatal alert/.test(message)) return null;
-  // Which version of the protocol had such an alert first, each runtime says otherwise.
+  // The runtimes name another version of the protocol with the same alert.
   const said = /^ERR_SSL_(?:.*_ALERT_)?(.+)$/.exec(code)?.[1]?.toLowerCase().replaceAll("_", " ") ?? message;
-  // Java says only "bad certificate" or "handshake failure" under TLS 1.2 where it got none.
+  // Without a certificate Java says only "bad certificate" or, under TLS 1.2, "handshake failure".
   if (!hasCertificate && /certificate|handshake.?failure/i.test(said)) {
     return { detail: "it wants a client certificate", advice: OWN };
   }

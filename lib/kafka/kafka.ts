@@ -8,7 +8,7 @@ export interface KafkaOptions {
   readonly topic: string;
   /** None: plain TCP. An empty object: TLS with the system's CAs. */
   readonly tls?: LiveKeyMaterial;
-  /** None: nobody logs in, but for a certificate. */
+  /** None: no login, but for a certificate. */
   readonly sasl?: Login;
 }
 
@@ -35,11 +35,11 @@ export interface OutgoingMessage {
 
 export interface KafkaProducer extends AsyncDisposable {
   /**
-   * Sends messages in order, but for those of a batch that is refused; resolves when every in-sync
-   * replica has all of them. Waits, without a bound, where waiting helps: a message stays with the
-   * client that has sent it, which makes no second one of it. Rejects with `DeliveryError`, which
-   * holds those the broker has not confirmed, where it refuses them or the client can go on no
-   * longer; or with `KafkaSetupError` where only a person can help. One call at a time.
+   * Sends messages in order, but for those of a batch that is refused. Resolves when every in-sync
+   * replica has all of them. Waits without a bound where waiting helps: the client that has sent a
+   * message keeps it, and makes no second one of it. Rejects with a `DeliveryError`, which holds
+   * the messages that the broker has not confirmed: it refuses them, or the client cannot go on.
+   * Rejects with a `KafkaSetupError` where only a person can help. One call at a time.
    */
   send(messages: readonly OutgoingMessage[]): Promise<void>;
 }
@@ -52,24 +52,30 @@ export interface IncomingMessage {
   /** Milliseconds since 1970. */
   readonly timestamp: number;
   /**
-   * The client knows from the log itself that there is no message from here to this one. Absent: it
-   * knows of none before it.
+   * The log itself shows that there is no message from this offset to the message. Absent: it shows
+   * no such hole.
    */
   readonly since?: number;
   /**
-   * How many bytes key and value have in the topic, where they have more than `KEPT_BYTES` and the
-   * beginning is here.
+   * How many bytes key and value have in the topic, if that is more than `KEPT_BYTES`: the message
+   * has only their beginning then.
    */
   readonly keyLength?: number;
   readonly valueLength?: number;
-  /** Present where this stands for messages that could not be read: `offset` is that of the last of them. */
+  /**
+   * Present where this stands for messages that could not be read: `offset` is that of the last of
+   * them.
+   */
   readonly unreadable?: Unreadable;
 }
 
-/** Bytes of a key, and of a value, that a consumer keeps: as much as the longest document that can be a metric. */
+/**
+ * Bytes of a key, and of a value, that a consumer keeps: as much as the longest document that can
+ * be a metric.
+ */
 export const KEPT_BYTES = 1024 * 1024;
 
-/** Messages of a batch that nobody could read. */
+/** Messages of a batch that could not be read. */
 export interface Unreadable {
   /** The offset of the first of them. */
   readonly first: number;
@@ -77,7 +83,9 @@ export interface Unreadable {
   readonly why: string;
 }
 
-/** The partitions that the group gave to this consumer. Offsets are those of the log when it was given them. */
+/**
+ * The partitions that the group gave to this consumer. Offsets are those of the log at that time.
+ */
 export interface Assignment {
   readonly topic: string;
   /**
@@ -87,9 +95,9 @@ export interface Assignment {
   readonly topicId: string;
   readonly partitions: readonly AssignedPartition[];
   /**
-   * Where `--kafka-start` says to begin in ALL partitions of the topic: for a topic whose name has
-   * no mark, and only then. Absent where it says the first message, as for every other partition.
-   * May reject; the reading is then tried again.
+   * Where `--kafka-start` says to begin in ALL partitions of the topic. It counts only for a topic
+   * whose name has no mark; any other partition begins at its first message. Absent where the
+   * setting says the first message. May reject; the reading is then tried again.
    */
   readonly firstStarts?: () => Promise<Positions>;
 }
@@ -101,8 +109,8 @@ export interface AssignedPartition {
   /** The offset that the next message written will get. */
   readonly logEnd: number;
   /**
-   * Where the log was cut since it was last read, if it was: what was above is no more, and what is there now is other
-   * messages. Told only of marks that are above.
+   * Where the log was cut since it was last read, if it was. The messages above are gone, and the
+   * log may hold other ones there now. Told only to a reader whose mark is above.
    */
   readonly cutAt?: number;
 }
@@ -120,23 +128,25 @@ export interface ConsumerSession {
   readonly assignment: Assignment;
   readonly positions: Positions;
   /**
-   * Message by message it would take as long to hand them over as to decode them: they come as they
-   * arrive, several at a time.
+   * They come as they arrive, several at a time: handed over one by one, they would take as long as
+   * to decode.
    */
   readonly messages: AsyncIterable<readonly IncomingMessage[]>;
   /** Where the log of each partition ends now, for how much is left to read. */
   readonly logEnds?: () => Promise<Positions>;
-  /** True where holes between offsets mean nothing (lines of a text, of which blank ones are left out). */
+  /** True where holes between offsets mean nothing: lines of a text, without the blank ones. */
   readonly sparse?: boolean;
   /**
-   * Asks the brokers once more, by another way than the messages came, whether there is no message
-   * from offset `from` to
-   * `to` (not included). Rejects where they cannot be asked. Absent: nobody can.
+   * Asks the brokers once more, in another way than the messages came, whether there is no message
+   * from offset `from` to `to` (not included). Rejects where they cannot be asked. Absent: there is
+   * no other way.
    */
   readonly isHole?: (partition: number, from: number, to: number) => Promise<boolean>;
 }
 
-/** Asked for each assignment, before anything is read: where to read each of its partitions from. */
+/**
+ * Asked for each assignment, before anything is read: where to read each of its partitions from.
+ */
 export type Position = (assignment: Assignment) => Promise<Positions>;
 
 export interface KafkaConsumer extends AsyncDisposable {
@@ -146,38 +156,52 @@ export interface KafkaConsumer extends AsyncDisposable {
    * `KafkaSetupError` for what waiting cannot mend, and whatever `position` throws.
    */
   readings(position: Position, signal: AbortSignal): AsyncIterable<ConsumerSession>;
-  /** Tells the group how far it is, as a hint for people and tools: the marks in the database decide. Never throws. */
+  /**
+   * Tells the group how far it is, as a hint for people and tools: the marks in the database
+   * decide. Never throws.
+   */
   commit(positions: Positions): Promise<void>;
 }
 
-/** The client of one library. Opening waits for a broker that is away; it rejects when `signal` aborts first. */
+/**
+ * The client of one library. Opening waits for a broker that is away, and rejects when `signal`
+ * aborts first.
+ */
 export interface KafkaClient {
   readonly name: "librdkafka" | "javascript";
-  /** Those that it was built with. */
+  /** The ones that it was built with. */
   readonly compressions: readonly Compression[];
   openProducer(options: ProducerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaProducer>;
   openConsumer(options: ConsumerOptions, listener: Listener, signal: AbortSignal): Promise<KafkaConsumer>;
 }
 
 /**
- * Told what a person wants to know while the client waits or mends itself: one line, no secret. Said once per cause;
- * `isTrouble` is false where the line says that it works again.
+ * Hears what a person wants to know while the client waits or mends itself: one line, without a
+ * secret, once per cause. `isTrouble` is false where the line says that it works again.
  */
 export type Listener = (event: string, isTrouble: boolean) => void;
 
-/** Something that no waiting mends: a missing topic, a refused certificate, a missing right. Says what to look at. */
+/**
+ * No waiting mends this: a missing topic, a refused certificate, a missing right. It says what to
+ * look at.
+ */
 export class KafkaSetupError extends Error {
   override name = "KafkaSetupError";
 }
 
-/** Why a broker does not take a message as it is, or as one of its batch. It is not in the topic. */
+/**
+ * Why a broker does not take a message as it is, or as one of its batch. It is not in the topic.
+ */
 export interface Refusal {
   /** The broker's name for it, such as MESSAGE_TOO_LARGE. */
   readonly name: string;
   readonly remedy: "split" | "retime" | "drop";
 }
 
-/** Messages that no broker has confirmed. They may or may not be in the topic, but for those that are `refused`. */
+/**
+ * Messages that no broker has confirmed. They may be in the topic or not; the `refused` ones are
+ * not.
+ */
 export class DeliveryError extends Error {
   override name = "DeliveryError";
   readonly undelivered: readonly OutgoingMessage[];

@@ -1,10 +1,10 @@
 import type { Refusal } from "./kafka.ts";
 
 /**
- * What to do with messages that a broker, or the client's library, did not take.
- * `wait`: send them again as they are. `renew`: the same, under a new producer id. `split`: send them in smaller batches, and
- * a message that is alone as one that is too large. `retime`: send them with another time. `drop`: find the one that is
- * refused, and leave it out. `stop`: only a person can mend it.
+ * What to do with messages that a broker, or the client's library, did not take. `wait`: send them
+ * again as they are. `renew`: the same, under a new producer id. `split`: send them in smaller
+ * batches; a message that is alone is too large. `retime`: send them with another time. `drop`:
+ * find the message that is refused, and leave it out. `stop`: only a person can mend it.
  */
 export type ProduceRemedy = "wait" | "renew" | "stop" | Refusal["remedy"];
 
@@ -12,14 +12,14 @@ export type ProduceRemedy = "wait" | "renew" | "stop" | Refusal["remedy"];
 export interface ProduceError {
   readonly name: string;
   readonly remedy: ProduceRemedy;
-  /** What else was said, for a person. */
+  /** The rest of what the broker or the library said, for a person. */
   readonly detail: string;
 }
 
 /**
  * The errors that a produce request may get:
  * https://kafka.apache.org/protocol.html#protocol_error_codes. The negative ones below -1 are
- * librdkafka's own (`rd_kafka_resp_err_t`). One that is not here is waited for, and told.
+ * librdkafka's own (`rd_kafka_resp_err_t`). An error that is not here waits, and is told.
  */
 export const PRODUCE_ERRORS: Readonly<Record<string, readonly [code: number, remedy: ProduceRemedy]>> = {
   // The broker is about to change, or to come back.
@@ -71,7 +71,8 @@ export const PRODUCE_ERRORS: Readonly<Record<string, readonly [code: number, rem
   SECURITY_DISABLED: [54, "stop"],
   SASL_AUTHENTICATION_FAILED: [58, "stop"],
   UNSUPPORTED_COMPRESSION_TYPE: [76, "stop"],
-  // librdkafka: its queues, its time, its connections. What it gives up is sent by another client.
+  // librdkafka: its queues, its time, its connections. Another client sends the messages that it
+  // gives up.
   _BAD_MSG: [-199, "wait"],
   _BAD_COMPRESSION: [-198, "stop"],
   _DESTROY: [-197, "wait"],
@@ -95,19 +96,19 @@ export const PRODUCE_ERRORS: Readonly<Record<string, readonly [code: number, rem
   _FENCED: [-144, "renew"],
 };
 
-/** A batch that the broker has already, by its number: the answer to the first request was lost. */
+/** The broker has this batch already, by its number: the answer to the first request was lost. */
 export const DUPLICATE_SEQUENCE_NUMBER = 46;
 
 const BY_CODE = new Map(Object.entries(PRODUCE_ERRORS).map(([name, [code, remedy]]) => [code, { name, remedy }]));
 
-/** An error by its code. One that nobody knows, or that has none, is waited for. */
+/** An error by its code. An unknown code, or none, waits. */
 export function produceError(code: number | undefined, detail: string): ProduceError {
   const known = code === undefined ? undefined : BY_CODE.get(code);
   const name = code === undefined ? "" : `error ${code}`;
   return { ...known ?? { name, remedy: "wait" as const }, detail };
 }
 
-/** As a person reads it: the name, and what else was said where that is more. */
+/** An error for a person: its name, and the detail where that says more. */
 export function describeError({ name, detail }: Pick<ProduceError, "name" | "detail">): string {
   return name === "" || detail === "" || detail.includes(name) ? detail || name : `${name}: ${detail}`;
 }

@@ -1,10 +1,11 @@
 import { DeliveryError, KafkaSetupError, type OutgoingMessage, type Refusal } from "./kafka.ts";
 import { describeError, type ProduceError, type ProduceRemedy } from "./produce_errors.ts";
-import { refusedLogin, refusedRight, SLOW_DELIVERY, type StatusReporter } from "./setup.ts";
+import { refusedLogin, refusedRight } from "./setup_errors.ts";
+import { notTaking, type StatusReporter, TAKING } from "./status_reporter.ts";
 
 /**
- * What a producer sends is not taken, however long it waits: what is wrong, by the broker's name,
- * and what mends it.
+ * The brokers will never take this producer's messages: the cause by the broker's name, and what
+ * mends it.
  */
 export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "detail">): KafkaSetupError {
   const said = describeError({ name, detail });
@@ -28,8 +29,8 @@ export function refusedProduce({ name, detail }: Pick<ProduceError, "name" | "de
 }
 
 /**
- * Makes of what was not delivered, and why, the error that `send` rejects with; tells of what is to
- * wait. `errors` holds the messages in their order.
+ * The error that `send` rejects with, made of the errors of its messages, in their order. Tells of
+ * messages that must wait.
  */
 export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, status: StatusReporter): Error {
   const all = [...errors.values()];
@@ -38,8 +39,8 @@ export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, 
   const refused = new Map<OutgoingMessage, Refusal>();
   for (const [message, { name, remedy }] of errors) if (isRefusal(remedy)) refused.set(message, { name, remedy });
   const waiting = all.find(({ remedy }) => !isRefusal(remedy));
-  if (waiting !== undefined) status.report(notTaken(describeError(waiting)));
-  else status.settle(TAKEN);
+  if (waiting !== undefined) status.report(notTaking(describeError(waiting)));
+  else status.settle(TAKING);
   const reason = describeError(waiting ?? all[0] ?? { name: "", detail: "" });
   const text = `${errors.size} messages were not confirmed by Kafka: ${reason}`;
   return new DeliveryError(text, [...errors.keys()], { refused });
@@ -49,19 +50,15 @@ function isRefusal(remedy: ProduceRemedy): remedy is Refusal["remedy"] {
   return remedy === "split" || remedy === "retime" || remedy === "drop";
 }
 
-/** What a person reads of messages that wait, and when they no longer do. */
-export function notTaken(why: string): string {
-  return `Kafka does not take messages (${why}): trying again`;
-}
-export const TAKEN = "Kafka takes messages again";
+/** Milliseconds without a confirmation until that is told; nothing else happens then. */
+const SLOW_DELIVERY = 10_000;
 
 /**
- * Waits for a confirmation, and tells where it takes so long that somebody should look: a library
- * that tries again says nothing.
+ * Waits for a confirmation, and tells of one that is slow: a library that tries again says nothing.
  */
 export async function tellingWhereSlow<T>(confirmation: Promise<T>, status: StatusReporter): Promise<T> {
   const seconds = SLOW_DELIVERY / 1000;
-  const tell = () => status.report(notTaken(`no confirmation for ${seconds} s`));
+  const tell = () => status.report(notTaking(`no confirmation for ${seconds} s`));
   const timer = setTimeout(tell, SLOW_DELIVERY);
   try {
     return await confirmation;

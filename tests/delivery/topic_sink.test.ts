@@ -12,7 +12,7 @@ import {
 } from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
 import { PRODUCE_ERRORS, produceError, type ProduceRemedy } from "../../lib/kafka/produce_errors.ts";
-import { StatusReporter } from "../../lib/kafka/setup.ts";
+import { StatusReporter } from "../../lib/kafka/status_reporter.ts";
 import { undelivered } from "../../lib/kafka/undelivered.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { skipped } from "../support/kafka.ts";

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ClientChoice } from "../../lib/config/setting_types.ts";
 import { TopicSink } from "../../lib/delivery/topic_sink.ts";
 import { DeliveryError, type KafkaProducer, type OutgoingMessage } from "../../lib/kafka/kafka.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { badMessageOf, isBad, metricOf } from "./numbers.ts";
 import { say } from "./say.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Epochs } from "../../lib/kafka/epochs.ts";
+import { Epochs } from "../../lib/kafka/javascript/epochs.ts";
 import { CutLog, Fetcher, type FetchingClient } from "../../lib/kafka/javascript/fetch.ts";
 import type { FetchAnswer, PartitionAnswer } from "../../lib/kafka/javascript/raw_fetch.ts";
 import { readBatches } from "../../lib/kafka/javascript/record_batches.ts";

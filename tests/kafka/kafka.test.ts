@@ -12,7 +12,7 @@ import type {
   Position,
 } from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { type KeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { each } from "../support/each.ts";

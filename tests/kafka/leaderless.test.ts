@@ -5,7 +5,7 @@ import { Producer } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { KafkaClient, Position } from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { Topic } from "../faults/topic.ts";
 import { each } from "../support/each.ts";

@@ -9,7 +9,7 @@ import { transfer } from "../../lib/ingest/transfer.ts";
 import { SecondLook } from "../../lib/kafka/javascript/second_look.ts";
 import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer } from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import type { Database } from "../../lib/postgres/database.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";

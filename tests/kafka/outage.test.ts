@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TopicSink } from "../../lib/delivery/topic_sink.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";
 import { type KafkaServer, startKafka } from "../../tools/kafka/kafka.ts";

@@ -4,7 +4,7 @@ import type { Compression } from "../../lib/config/setting_types.ts";
 import { TopicSink } from "../../lib/delivery/topic_sink.ts";
 import type { KafkaClient } from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { encodeMetric, type Metric } from "../../lib/metric.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { KafkaClient, Position } from "../../lib/kafka/kafka.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeClient } from "../../lib/kafka/librdkafka/library.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { type KeyMaterial, type LiveKeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
 import { type Certificates, makeCertificates } from "../../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";

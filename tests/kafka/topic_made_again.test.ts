@@ -5,7 +5,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { Topic } from "../faults/topic.ts";
 import { eventually } from "../support/eventually.ts";

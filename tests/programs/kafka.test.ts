@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OutgoingMessage } from "../../lib/kafka/kafka.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";
 import { makeCertificates } from "../../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";

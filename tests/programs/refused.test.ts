@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { COMPRESSIONS } from "../../lib/config/setting_types.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { canRunKafka, temporaryKafka } from "../support/kafka.ts";

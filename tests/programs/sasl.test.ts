@@ -36,7 +36,7 @@ describe.runIf(canRunKafka())("SASL", () => {
     await broker?.[Symbol.asyncDispose]();
   }, 30_000);
 
-  /** Denies a user to write to any topic. */
+  /** Denies a user to write to any topic, and to create one. */
   async function forbid(user: string): Promise<void> {
     const admin = new Admin({ clientId: "tests", bootstrapBrokers: [broker.plain] });
     await admin.createTopics({ topics: ["sasl"], partitions: 1, replicas: 1 });
@@ -45,10 +45,19 @@ describe.runIf(canRunKafka())("SASL", () => {
       resourceName: "*",
       resourcePatternType: ResourcePatternTypes.LITERAL,
     };
+    const cluster = { ...topics, resourceType: ResourceTypes.CLUSTER, resourceName: "kafka-cluster" };
     const everyone = { principal: "User:*", operation: AclOperations.ALL, permissionType: AclPermissionTypes.ALLOW };
-    const one = { principal: `User:${user}`, operation: AclOperations.WRITE, permissionType: AclPermissionTypes.DENY };
+    const write = {
+      principal: `User:${user}`,
+      operation: AclOperations.WRITE,
+      permissionType: AclPermissionTypes.DENY,
+    };
+    // Whoever may create topics in the cluster may do so whatever a rule says of topics.
+    const create = { ...write, operation: AclOperations.CREATE };
     // Where there is any rule, what no rule allows is forbidden.
-    await admin.createAcls({ creations: [everyone, one].map((rule) => ({ ...topics, ...rule, host: "*" })) });
+    const ofTopics = [everyone, write, create].map((rule) => ({ ...topics, ...rule }));
+    const ofCluster = [everyone, create].map((rule) => ({ ...cluster, ...rule }));
+    await admin.createAcls({ creations: [...ofTopics, ...ofCluster].map((rule) => ({ ...rule, host: "*" })) });
     await admin.close();
   }
 
@@ -156,6 +165,14 @@ describe.runIf(canRunKafka())("SASL", () => {
     it("says that a user may not write to the topic", async () => {
       const login = { KAFKA_SASL_USERNAME: "blocked", KAFKA_SASL_PASSWORD: USERS.blocked };
       const ended = await produce({ KAFKA_SASL_MECHANISM: "scram-sha-512", ...login });
+      expect(ended.stderr).toMatch(/Kafka does not allow this \(.+\): ask for the right on the topic in --kafka-topic/);
+      expect(ended.code).toBe(1);
+    }, 30_000);
+
+    it("says that a user may not create the topic", async () => {
+      const login = { KAFKA_SASL_USERNAME: "blocked", KAFKA_SASL_PASSWORD: USERS.blocked };
+      const topic = { KAFKA_TOPIC: "sasl-missing", KAFKA_PARTITIONS: "1" };
+      const ended = await produce({ KAFKA_SASL_MECHANISM: "scram-sha-512", ...login, ...topic });
       expect(ended.stderr).toMatch(/Kafka does not allow this \(.+\): ask for the right on the topic in --kafka-topic/);
       expect(ended.code).toBe(1);
     }, 30_000);

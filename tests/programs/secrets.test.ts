@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";
 import { type KafkaServer, USERS } from "../../tools/kafka/kafka.ts";
 import { each } from "../support/each.ts";

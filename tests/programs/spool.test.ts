@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SpoolFile } from "../../lib/delivery/spool/spool_file.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";

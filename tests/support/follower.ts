@@ -3,7 +3,7 @@
 import process from "node:process";
 import type { ClientChoice } from "../../lib/config/setting_types.ts";
 import { type Assignment, KafkaSetupError, type Position } from "../../lib/kafka/kafka.ts";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { each } from "./each.ts";
 
 /** What the follower is told, as JSON in its only argument. */

@@ -1,6 +1,6 @@
 // Sends messages and reads them back with the client that KAFKA_CLIENT names: run by a test on another runtime.
 import process from "node:process";
-import { loadClient } from "../../lib/kafka/load_client.ts";
+import { loadClient } from "../../lib/kafka/access.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";
 
 import { each } from "./each.ts";

@@ -84,7 +84,7 @@ async function shakeHands(port: number, material: ConnectionOptions): Promise<st
 /** Nobody listens where it is sent: what it makes of key and certificates it says before. */
 async function refusalOfLibrdkafka(tls: KeyMaterial): Promise<string | null> {
   const { loadLibrdkafka } = await import("../../lib/kafka/librdkafka/library.ts");
-  const { closeProducer, newProducer } = await import("../../lib/kafka/librdkafka/producer.ts");
+  const { closeProducer, newProducer } = await import("../../lib/kafka/librdkafka/native_clients.ts");
   const library = loadLibrdkafka();
   if ("missing" in library) return null;
   const client = newProducer(library, { bootstrapServers: ["127.0.0.1:1"], topic: "none", tls });

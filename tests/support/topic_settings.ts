@@ -1,5 +1,5 @@
 import { Admin } from "@platformatic/kafka";
-import { CLIENT_ID } from "../../lib/kafka/setup.ts";
+import { CLIENT_ID } from "../../lib/kafka/client_settings.ts";
 
 /** Makes a topic with settings of its own at a broker without TLS, and waits until the broker leads its partitions. */
 export async function makeTopic(

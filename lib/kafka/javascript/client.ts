@@ -1,96 +1,92 @@
-import { retry } from "../../async/retry.ts";
+import { Admin } from "@platformatic/kafka";
+import { retry, type RetryOptions } from "../../async/retry.ts";
 import { unlessAborted } from "../../async/waits.ts";
 import { COMPRESSIONS } from "../../config/setting_types.ts";
+import { ANSWER_LIMIT, CLIENT_ID, closedInTime } from "../client_settings.ts";
+import { ConsumerLoop } from "../consumer_loop.ts";
 import { findRefusal } from "../handshake.ts";
-import { type KafkaClient, type KafkaOptions } from "../kafka.ts";
-import { inEitherForm } from "../login.ts";
-import {
-  ANSWER_LIMIT,
-  CLIENT_ID,
-  CLOSE_LIMIT,
-  isPassing,
-  MissingTopicError,
-  StatusReporter,
-  within,
-} from "../setup.ts";
-import {
-  asRefusedTls,
-  connectionOptions,
-  createTopic,
-  describeTopic,
-  identifyTopic,
-  reason,
-  rethrow,
-} from "./connection.ts";
-import { JavascriptConsumer } from "./consumer.ts";
+import type { KafkaClient, KafkaOptions } from "../kafka.ts";
+import { explained, isPassing } from "../setup_errors.ts";
+import { ANSWERING, notAnswering, StatusReporter } from "../status_reporter.ts";
+import { ensureTopic, type TopicDescription, type TopicQuestions } from "../topic.ts";
+import { connectionOptions, identifyTopic } from "./connection.ts";
+import { asRefusedTls, javascriptErrors, leaves } from "./errors.ts";
 import { LogConsumer } from "./log_consumer.ts";
+import { JavascriptMember } from "./member.ts";
 import { JavascriptProducer } from "./producer.ts";
-
-/** For a consumer that is a member of its group by other means. */
-export { fetchingClient, type LogConsumer } from "./log_consumer.ts";
-export { TopicLog } from "./topic_log.ts";
-export { asSetupError as asFetchSetupError, reason as fetchReason } from "./connection.ts";
+import { TopicLog } from "./topic_log.ts";
 
 /** The client in plain TypeScript: it runs on every runtime. */
-export const client: KafkaClient = inEitherForm({
+export const client: KafkaClient = {
   name: "javascript",
   compressions: COMPRESSIONS,
 
   async openProducer(options, listener, signal) {
     const status = new StatusReporter(listener);
-    try {
-      await waitForTopic(options, describeTopic, status, signal);
-    } catch (error) {
-      if (!(error instanceof MissingTopicError) || options.partitions === null) throw error;
-      await unlessAborted(createTopic(options, options.partitions, signal), signal);
-    }
+    await ensureTopic(questions(options, signal), options.topic, options.partitions, waits(status, signal));
     return new JavascriptProducer(options, status);
   },
 
   async openConsumer(options, listener, signal) {
     const status = new StatusReporter(listener);
-    await waitForTopic(options, identifyTopic, status, signal);
-    return new JavascriptConsumer(options, status);
+    await retry(questions(options, signal).identifyTopic, waits(status, signal));
+    const join = (until: AbortSignal) => JavascriptMember.join(options, until);
+    return new ConsumerLoop(options, status, { join, log: new TopicLog(options) });
   },
-});
+};
 
-/**
- * Waits for a broker, and for what `look` wants of the topic; throws `KafkaSetupError` where there
- * is none, or nobody is let in.
- */
-async function waitForTopic(
-  options: KafkaOptions,
-  look: typeof identifyTopic,
-  status: StatusReporter,
-  signal: AbortSignal,
-): Promise<void> {
-  const waits = {
+/** Waits for a broker that is away, and tells of it. */
+function waits(status: StatusReporter, signal: AbortSignal): RetryOptions {
+  return {
     signal,
     isPassing,
-    onWait: (error: unknown) => status.report(`Kafka does not answer (${reason(error)}): trying again`),
-    onRecovery: () => status.settle("Kafka answers"),
+    onWait: (error) => status.report(notAnswering((error as Error).message)),
+    onRecovery: () => status.settle(ANSWERING),
   };
-  await retry(async () => {
-    try {
-      await unlessAborted(lookForTopic(options, look).catch(rethrow(options.topic)), signal);
-    } catch (error) {
-      const refusal = asRefusedTls(error);
-      // Of what a broker says after the handshake the library tells only that it ended the connection.
-      const found = refusal !== null || reason(error) === CLOSED ? await findRefusal(options, signal) : null;
-      throw found ?? refusal ?? error;
-    }
-  }, waits);
+}
+
+/** Asked before there is a producer or a consumer, each through a client of its own. */
+function questions(options: KafkaOptions, signal: AbortSignal): TopicQuestions {
+  const explain = (error: unknown): never => {
+    throw explained(error, options.topic, javascriptErrors);
+  };
+  return {
+    async identifyTopic() {
+      try {
+        return await unlessAborted(lookForTopic(options).catch(explain), signal);
+      } catch (error) {
+        const refusal = asRefusedTls(error);
+        // Of what a broker says after the handshake the library tells only that it ended the
+        // connection.
+        const isUnclear = refusal !== null || javascriptErrors.reason(error) === CLOSED;
+        const found = isUnclear ? await findRefusal(options, signal) : null;
+        throw found ?? refusal ?? error;
+      }
+    },
+    createTopic: (partitions) => unlessAborted(createTopic(options, partitions).catch(explain), signal),
+  };
 }
 
 /** The library's words for a connection that the other side ended. */
 const CLOSED = "Connection closed";
 
-async function lookForTopic(options: KafkaOptions, look: typeof identifyTopic): Promise<void> {
+async function lookForTopic(options: KafkaOptions): Promise<TopicDescription> {
   const settings = { ...connectionOptions(options), groupId: CLIENT_ID, retries: 0, requestTimeout: ANSWER_LIMIT };
   const probe = new LogConsumer(settings);
   try {
-    await look(probe, options.topic);
+    return await identifyTopic(probe, options.topic);
   } finally {
-    await within(CLOSE_LIMIT, probe.close(true));
+    await closedInTime(probe.close(true));
+  }
+}
+
+async function createTopic(options: KafkaOptions, partitions: number): Promise<void> {
+  const admin = new Admin({ ...connectionOptions(options), retries: 3 });
+  try {
+    await admin.createTopics({ topics: [options.topic], partitions, replicas: -1 });
+  } catch (error) {
+    if (!leaves(error).some(({ apiId }) => apiId === "TOPIC_ALREADY_EXISTS")) throw error;
+  } finally {
+    await admin.close().catch(() => {});
   }
 }

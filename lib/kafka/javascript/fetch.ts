@@ -1,25 +1,30 @@
+import { addAbortListener } from "node:events";
 import type { ClusterMetadata, Consumer } from "@platformatic/kafka";
 import { Queue } from "../../async/queue.ts";
 import { unlessAborted } from "../../async/waits.ts";
-import { OutdatedAssignment } from "../topic_snapshot.ts";
-import type { Epochs } from "../epochs.ts";
+import type { DescribedAssignment } from "../assignment.ts";
+import { OutdatedAssignment } from "../group_member.ts";
+import type { Epochs } from "./epochs.ts";
 import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
-import { exactly } from "../readings.ts";
-import { CLIENT_ID, FETCH_BYTES } from "../setup.ts";
-import { topicIdHex } from "../topic_id.ts";
-import { judge, type JudgedBatch } from "./batches.ts";
+import { exactly } from "../offsets.ts";
+import { CLIENT_ID } from "../client_settings.ts";
+import { topicIdHex } from "../topic.ts";
+import { judge, type JudgedBatch } from "./transactions.ts";
 import { connectionOptions } from "./connection.ts";
-import { fetchFrom } from "./log_consumer.ts";
+import { FETCH_BYTES, fetchFrom } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
 import { type BatchMessage, bytesOfBatch, type RecordBatch } from "./record_batches.ts";
 
-/** Milliseconds that a broker holds a question to which it has no new messages. */
+/** Milliseconds that a broker holds a question when it has no new messages. */
 const LONGEST_POLL = 500;
-/** An answer may hold many thousand messages: decoded in one go they would keep everything else waiting. */
+/**
+ * An answer may hold many thousand messages: decoded in one go they would keep everything else
+ * waiting.
+ */
 const MESSAGES_AT_ONCE = 1000;
-/** Nor may long ones be together. */
+/** The same for long messages. */
 const BYTES_AT_ONCE = KEPT_BYTES;
-/** The isolation level that leaves out what was never committed: Kafka's protocol. */
+/** The isolation level without messages that were never committed: Kafka's protocol. */
 const READ_COMMITTED = 1;
 
 /** An answer of one broker, or why there is none. */
@@ -27,19 +32,15 @@ type Arrival = { readonly node: number; readonly response: FetchAnswer } | { rea
 
 type Leader = NonNullable<ReturnType<ClusterMetadata["topics"]["get"]>>["partitions"][number];
 
-/** What is fetched. */
-export interface FetchingShare {
-  readonly assignment: Assignment;
-  /** How many the whole topic had when the group shared them out. */
-  readonly partitions: number;
-}
+/** The part of an assignment that a fetcher needs. */
+export type FetchedAssignment = Pick<DescribedAssignment, "assignment" | "partitions">;
 
-/** What the fetcher needs of the library's client. */
+/** The part of the library's client that a fetcher needs. */
 export type FetchingClient = Pick<Consumer, "metadata" | "fetch">;
 
 /**
- * The log was cut below what was read of it, and may have grown again: the same offsets are those
- * of other messages now.
+ * The log was cut below the messages that were read, and may have grown again: the same offsets may
+ * be those of other messages now.
  */
 export class CutLog extends Error {
   override name = "CutLog";
@@ -56,37 +57,37 @@ export class CutLog extends Error {
 interface Portion extends JudgedBatch {
   readonly partition: number;
   readonly position: number;
-  /** True where it does not begin where the one before it ends. */
+  /** True where it begins behind the end of the batch before it. */
   readonly isBehindHole: boolean;
 }
 
 /**
  * The messages of exactly the assigned partitions from exactly the given positions, of committed
- * transactions only. Ends when `signal` aborts, also while it waits; throws when a broker fails or
- * an offset is out of range. Deliberately not the library's own stream: that one starts unknown
- * partitions at their end, keeps messages of partitions that are gone, and lets aborted
- * transactions through that are longer than one answer.
+ * transactions only. Ends when `signal` aborts, also while it waits. Throws when a broker fails or
+ * an offset is out of range. Deliberately not the library's own stream: it starts unknown
+ * partitions at their end, and keeps messages of partitions that are gone. And it gives messages of
+ * aborted transactions that are longer than one answer.
  */
 export class Fetcher {
   readonly #consumer: FetchingClient;
   readonly #assignment: Assignment;
   readonly #offsets: Map<number, number>;
-  /** By partition: from where on there is no further message before the next one, as the log itself shows. */
+  /** By partition: the offset from which the log itself shows no message before the next one. */
   readonly #since: Map<number, number>;
   readonly #epochs: Epochs;
   readonly #partitions: number;
   readonly #signal: AbortSignal;
-  // Of its own: a broker answers the questions of one connection in turn, so heartbeats would wait for messages.
+  // Its own ones: a broker answers one connection in turn, so heartbeats would wait for messages.
   readonly #connections: RawFetchConnections;
   readonly #arrivals = new Queue<Arrival>();
   readonly #asked = new Set<number>();
-  /** Partition → the offset of a batch that came damaged. It may have been so on the way only. */
+  /** Partition → the offset of a batch that came damaged, perhaps on the way only. */
   readonly #doubted = new Map<number, number>();
 
   constructor(
     consumer: FetchingClient,
     options: KafkaOptions,
-    { assignment, partitions }: FetchingShare,
+    { assignment, partitions }: FetchedAssignment,
     positions: Positions,
     epochs: Epochs,
     signal: AbortSignal,
@@ -102,8 +103,7 @@ export class Fetcher {
   }
 
   async *messages(): AsyncGenerator<readonly IncomingMessage[], void> {
-    const end = () => this.#arrivals.end();
-    this.#signal.addEventListener("abort", end, { once: true });
+    using _listener = addAbortListener(this.#signal, () => this.#arrivals.end());
     try {
       if (this.#signal.aborted) return;
       await this.#ask();
@@ -111,7 +111,7 @@ export class Fetcher {
         if ("error" in arrival) throw arrival.error;
         this.#asked.delete(arrival.node);
         const portions = this.#take(arrival.response);
-        // Before the messages are given out: the broker answers while they are worked on.
+        // Asked first: the broker answers while the caller works on these messages.
         await this.#ask();
         for await (const messages of this.#unpack(portions)) {
           if (this.#signal.aborted) return;
@@ -121,13 +121,12 @@ export class Fetcher {
     } catch (error) {
       if (!this.#signal.aborted) throw error;
     } finally {
-      this.#signal.removeEventListener("abort", end);
-      // Deliberately not awaited: a question under way would hold up whoever ends the reading.
+      // Deliberately not awaited: a question under way would hold up the end of the reading.
       void this.#connections.close().catch(() => {});
     }
   }
 
-  /** Asks each broker for the partitions it leads, unless it has not yet answered. */
+  /** Asks each broker for the partitions it leads, unless it still owes an answer. */
   async #ask(): Promise<void> {
     if (this.#offsets.size === 0 || this.#signal.aborted) return;
     const { topic, topicId } = this.#assignment;
@@ -136,12 +135,12 @@ export class Fetcher {
     const count = found?.partitionsCount ?? 0;
     if (count !== this.#partitions) throw new OutdatedAssignment(`The topic ${topic} has ${count} partitions now`);
     const id = topicIdHex(found?.id ?? "");
-    // Offsets of one topic mean nothing in another of the same name, though they may well be in its range.
+    // Offsets of one topic mean nothing in another of the same name, even where they are in range.
     if (id !== null && id !== topicId) throw new OutdatedAssignment(`The topic ${topic} was deleted and made again`);
     const leaders = found?.partitions ?? [];
     const byLeader = Map.groupBy(this.#offsets.keys(), (partition) => leaders[partition]?.leader ?? -1);
     for (const [node, partitions] of byLeader) {
-      // The reading that begins then is of the others.
+      // The next reading leaves such partitions out.
       if (node < 0) throw new Error(`Nobody leads partition ${partitions.join(", ")}`);
       if (!this.#asked.has(node)) this.#askOne(node, found?.id ?? "", partitions, leaders);
     }
@@ -156,7 +155,7 @@ export class Fetcher {
     });
     const limits = { maxWaitTime: LONGEST_POLL, minBytes: 1, maxBytes: FETCH_BYTES, isolationLevel: READ_COMMITTED };
     this.#consumer.fetch({ node, topics, connectionPool: this.#connections, ...limits }).then(
-      // Another one than the library says: what its connections read is ours.
+      // Another type than the library says: our connections read answers in their own way.
       (response) => this.#arrive({ node, response: response as unknown as FetchAnswer }),
       (error) => this.#arrive({ error }),
     );
@@ -192,8 +191,8 @@ export class Fetcher {
   }
 
   /**
-   * The batches before the first that is damaged, and also that one where it was damaged before: it
-   * is asked for twice.
+   * The batches before the first damaged one. A batch that was damaged before counts too: it is
+   * asked for twice only.
    */
   #believed(partition: number, batches: readonly RecordBatch[]): readonly RecordBatch[] {
     const at = batches.findIndex(({ isIntact, firstOffset }) =>
@@ -206,15 +205,16 @@ export class Fetcher {
   }
 
   /**
-   * The messages of batches, in order, not too many at once. Small batches are joined, a large one
-   * comes bit by bit.
+   * The messages of batches, in order, not too many at once: small batches together, a large one
+   * bit by bit.
    */
   async *#unpack(portions: readonly Portion[]): AsyncGenerator<readonly IncomingMessage[], void> {
     let messages: IncomingMessage[] = [];
     let bytes = 0;
     for (const portion of portions) {
       const { partition, batch, counts, isBehindHole } = portion;
-      // Between two batches the log shows nothing: compaction takes out whole ones, and a reader may lose one.
+      // Between batches the log shows nothing: compaction removes whole ones, and a reader may lose
+      // one.
       if (isBehindHole) this.#since.set(partition, batch.firstOffset);
       if (!counts) continue;
       const whole = batch.whole();
@@ -237,7 +237,7 @@ export class Fetcher {
     if (messages.length > 0) yield messages;
   }
 
-  /** Without those that are known: a batch is sent whole, also where its middle was asked for. */
+  /** The messages that are not yet known: a broker sends a batch whole, from its beginning. */
   #incoming({ partition, position }: Portion, messages: readonly BatchMessage[]): IncomingMessage[] {
     const incoming: IncomingMessage[] = [];
     let since = this.#since.get(partition) ?? position;

@@ -1,9 +1,19 @@
 import { type API, type Callback, Consumer, kGetApi } from "@platformatic/kafka";
 import type { ConsumerOptions } from "../kafka.ts";
-import { PARTITION_BYTES } from "../setup.ts";
-import { connectionOptions, leaves } from "./connection.ts";
+import { connectionOptions } from "./connection.ts";
+import { leaves } from "./errors.ts";
 
-/** Where to read a partition from. `epoch`: the leader's under which the message before `offset` was written, or -1. */
+/**
+ * Bytes of one answer, and of one partition in it: a consumer holds them in memory beside the batch
+ * being stored.
+ */
+export const FETCH_BYTES = 1024 * 1024;
+export const PARTITION_BYTES = 128 * 1024;
+
+/**
+ * Where to read a partition from. `epoch`: the leader's under which the message before `offset` was
+ * written, or -1.
+ */
 export interface Place {
   readonly partition: number;
   readonly offset: number;
@@ -11,8 +21,8 @@ export interface Place {
 }
 
 /**
- * A partition of a fetch request. The library sets its epochs to -1 where it tries again: that of
- * what was read must stay.
+ * A partition of a fetch request. Where the library tries again it sets the epochs to -1. The epoch
+ * of the last message read must stay.
  */
 export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoch: number) {
   return {
@@ -29,17 +39,17 @@ export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoc
   };
 }
 
-/** How often the library tries a request before it tells: a new reading is cheap. */
+/** How often the library tries a request before it fails: a new reading is cheap. */
 export const RETRIES = 3;
 
 /**
- * The library's consumer, but for two answers. A topic of which one partition has no leader is no
- * failure: the others can be read. And of a committed offset the leader's epoch is told too.
+ * The library's consumer with two answers changed. A topic with a partition that has no leader is
+ * no failure: the others can be read. And a committed offset comes with its leader's epoch.
  */
 export class LogConsumer extends Consumer {
   /**
-   * Told of each committed offset that a broker gave, with the leader's epoch of what is before it;
-   * below 0 if unknown.
+   * Hears of each committed offset that a broker gave, with the leader's epoch of the message
+   * before it; below 0 if unknown.
    */
   onCommitted: (partition: number, offset: number, epoch: number) => void = () => {};
 
@@ -59,7 +69,9 @@ export class LogConsumer extends Consumer {
   };
 }
 
-/** A client that is a member of no group; of the one in `options` it asks for the offsets, no more. */
+/**
+ * A client that joins no group. It only asks for the committed offsets of the group in `options`.
+ */
 export function fetchingClient(options: ConsumerOptions): LogConsumer {
   const client = new LogConsumer({
     ...connectionOptions(options),
@@ -68,12 +80,12 @@ export function fetchingClient(options: ConsumerOptions): LogConsumer {
     retries: RETRIES,
   });
   client.topics.track(options.topic);
-  // Who asks hears of it as well; without a listener it would end the process.
+  // Whoever asks hears of an error. Without a listener it would end the process.
   client.on("error", () => {});
   return client;
 }
 
-/** What `OffsetFetch` answers, as far as it is of use here. */
+/** The answer to `OffsetFetch`, as far as it is of use here. */
 interface Committed {
   readonly groups?: readonly { readonly topics: readonly { readonly partitions: readonly CommittedPartition[] }[] }[];
 }
@@ -84,7 +96,7 @@ interface CommittedPartition {
   readonly committedLeaderEpoch: number;
 }
 
-/** What is made of an answer, or of an error. */
+/** Changes an answer, or an error. */
 type Change = (error: Error | null, response: unknown) => [error: Error | null, response: unknown];
 
 const CHANGES: Readonly<Record<string, Change | undefined>> = { Metadata: forgiveLeaderless };
@@ -102,7 +114,7 @@ function changed<Request extends unknown[], Response>(
   return Object.assign(ask, { async, key, version }) as unknown as API<Request, Response>;
 }
 
-/** An error that speaks of single partitions only: the answer says which of them have no leader. */
+/** Takes an error of single partitions for an answer, which says which of them have no leader. */
 function forgiveLeaderless(error: Error | null, response: unknown): ReturnType<Change> {
   const found = response ?? (error as { readonly response?: unknown } | null)?.response;
   const isOfPartitions = error !== null && found !== undefined &&

@@ -21,22 +21,25 @@ import {
 } from "@platformatic/kafka";
 import type { Compression } from "../../config/setting_types.ts";
 import type { ProducerOptions } from "../kafka.ts";
-import { missingTopic } from "../setup.ts";
+import { missingTopic } from "../setup_errors.ts";
 import { connectionOptions } from "./connection.ts";
 
-/** Milliseconds that a broker may wait for its replicas, and that its answer may take in all. */
+/** Milliseconds that a broker may wait for its replicas, and that an answer may take in all. */
 const REPLICAS_LIMIT = 10_000;
 const REQUEST_LIMIT = 15_000;
 /** Kafka's sign for "every in-sync replica". */
 const ALL_REPLICAS = -1;
 
-/** A producer as the brokers know it: batches under one id are told apart by the numbers of their messages. */
+/**
+ * A producer as the brokers know it. They tell batches of one id apart by the numbers of their
+ * messages.
+ */
 export interface Identity {
   readonly id: bigint;
   readonly epoch: number;
 }
 
-/** The messages of one partition that go in one batch, under the number of the first. */
+/** Messages of one partition in one batch, with the number of the first. */
 export interface Batch {
   readonly partition: number;
   readonly records: MessageRecord[];
@@ -44,13 +47,13 @@ export interface Batch {
   readonly sequence: number;
 }
 
-/** What a broker says of one batch; 0: it has it. */
+/** A broker's answer for one batch. Code 0: the batch is in the topic. */
 export interface ProduceAnswer {
   readonly code: number;
   readonly detail: string;
 }
 
-/** Where a topic's partitions are: the node of each leader, undefined where there is none. */
+/** The node of each partition's leader, undefined where there is none. */
 export type Leaders = readonly (number | undefined)[];
 
 type ProduceApi = typeof produceV3.api | typeof produceV9.api | typeof produceV11.api;
@@ -76,8 +79,8 @@ const INIT_PRODUCER_ID = [
 
 /**
  * The requests of a producer, each made once. Deliberately not the library's own producer: after a
- * failure that one takes another id, under which the broker takes what it has already once more;
- * and it repeats a request to the leader of its first partition, whoever leads the others by then.
+ * failure it takes another id, under which the broker takes the same messages once more. And it
+ * repeats a request to the leader of its first partition, whatever node leads the others by then.
  */
 export class ProduceRequests {
   readonly #client: Base;
@@ -92,7 +95,7 @@ export class ProduceRequests {
   }
 
   /**
-   * Throws `MissingTopicError` where no broker knows the topic. `fresh`: asks, also where a recent
+   * Throws a `MissingTopicError` where no broker knows the topic. `fresh`: asks even where a recent
    * answer is at hand.
    */
   async leaders(fresh: boolean): Promise<Leaders> {
@@ -105,16 +108,19 @@ export class ProduceRequests {
   async newIdentity(): Promise<Identity> {
     const api = await this.#newest("InitProducerId", INIT_PRODUCER_ID);
     const connection = await this.#client.connections.getFirstAvailable(await this.#brokers());
-    // Without transactions their limit means nothing, but it must be one.
+    // Without transactions their time limit means nothing, but it must be valid.
     const { producerId, producerEpoch } = await api.async(connection, null, REQUEST_LIMIT, -1n, -1);
     return { id: producerId, epoch: producerEpoch };
   }
 
-  /** Sends batches of one identity to the leader of their partitions, and gives its answer for each partition. */
+  /**
+   * Sends batches of one identity to the leader of their partitions, and gives its answer for each
+   * partition.
+   */
   async produce(node: number, batches: readonly Batch[]): Promise<ReadonlyMap<number, ProduceAnswer>> {
     const { brokers } = await this.#client.metadata({ topics: [this.#topic] });
     const api = await this.#newest("Produce", PRODUCE);
-    // A node that has just left is no broker: the library says so.
+    // The library throws for a node that has just left.
     const connection = await this.#client.connections.get(brokers.get(node) as { host: string; port: number });
     return answers(await this.#request(api, connection, batches));
   }
@@ -129,7 +135,7 @@ export class ProduceRequests {
     try {
       return await api.async(connection, ALL_REPLICAS, REPLICAS_LIMIT, records, options);
     } catch (error) {
-      // An error of one partition makes one of the whole answer.
+      // The library makes an error of the whole answer where one partition has one.
       const { response } = Object(error) as { readonly response?: unknown };
       if (response === undefined) throw error;
       return response;
@@ -150,7 +156,7 @@ export class ProduceRequests {
     return [...brokers.values()];
   }
 
-  /** Ends the connections; what is under way fails. */
+  /** Ends the connections. Requests under way fail. */
   async close(): Promise<void> {
     await this.#client.close();
   }

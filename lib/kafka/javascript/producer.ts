@@ -3,33 +3,42 @@ import { pause } from "../../async/retry.ts";
 import { unlessAborted } from "../../async/waits.ts";
 import type { KafkaProducer, OutgoingMessage, ProducerOptions } from "../kafka.ts";
 import { describeError, DUPLICATE_SEQUENCE_NUMBER, type ProduceError, produceError } from "../produce_errors.ts";
-import { CLOSE_LIMIT, MISSING_LIMIT, MissingTopicError, type StatusReporter, within } from "../setup.ts";
-import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../undelivered.ts";
-import { asSetupError, reason } from "./connection.ts";
+import { closedInTime } from "../client_settings.ts";
+import { MissingTopicError } from "../setup_errors.ts";
+import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
+import { tellingWhereSlow, undelivered } from "../undelivered.ts";
+import { javascriptErrors } from "./errors.ts";
 import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
 
-/** Bytes of one request: all of it may be of one partition, and a broker takes 1 MiB of that by default. */
+/**
+ * Bytes of one request: all may be for one partition, and by default a broker takes 1 MiB for each.
+ */
 const REQUEST_BYTES = 512 * 1024;
-/** A larger one begins at 0 again: Kafka's numbers of messages have 31 bits. */
+/**
+ * Milliseconds that a running producer waits for a topic that a broker does not know: a broker that
+ * starts may learn of it late.
+ */
+const MISSING_LIMIT = 30_000;
+/** The number after this one is 0: Kafka's numbers of messages have 31 bits. */
 const LAST_SEQUENCE = 2 ** 31 - 1;
 
-/** What of one partition waits for its broker's answer. */
+/** Messages of one partition that wait for their broker's answer. */
 interface Waiting {
   readonly partition: number;
   readonly messages: readonly OutgoingMessage[];
   readonly records: MessageRecord[];
 }
 
-/** Under which id, and from which number on, messages of a partition are sent. */
+/** The id for messages of a partition, and the number of the next message. */
 interface Numbering {
   readonly identity: Identity;
   readonly next: number;
 }
 
 /**
- * Sends with Kafka's idempotent protocol, one batch a partition at a time: that keeps the order. A
- * batch whose answer was lost is sent again under the same id and number until there is one, so
- * that the broker recognises it.
+ * Sends with Kafka's idempotent protocol, one batch a partition at a time, which keeps the order. A
+ * batch whose answer was lost goes again under the same id and number until an answer comes: the
+ * broker recognises it.
  */
 export class JavascriptProducer implements KafkaProducer {
   readonly #topic: string;
@@ -54,10 +63,10 @@ export class JavascriptProducer implements KafkaProducer {
       await tellingWhereSlow(this.#sendChunk(chunk, errors), this.#status);
     }
     if (errors.size > 0) throw undelivered(errors, this.#status);
-    this.#status.settle(TAKEN);
+    this.#status.settle(TAKING);
   }
 
-  /** Sends what fits one request, until there is an answer for all of it; notes in `errors` what is refused. */
+  /** Sends the messages of one request until all have an answer; notes refused ones in `errors`. */
   async #sendChunk(chunk: readonly OutgoingMessage[], errors: Map<OutgoingMessage, ProduceError>): Promise<void> {
     const { signal } = this.#closing;
     let waiting: readonly Waiting[] | undefined;
@@ -84,7 +93,7 @@ export class JavascriptProducer implements KafkaProducer {
     });
   }
 
-  /** Asks each leader once; gives what has no answer that settles it. */
+  /** Sends to each leader once; gives the messages that no answer has settled. */
   async #sendOnce(
     waiting: readonly Waiting[],
     leaders: Leaders,
@@ -92,7 +101,7 @@ export class JavascriptProducer implements KafkaProducer {
   ): Promise<readonly Waiting[]> {
     const batches = new Map<Batch, Waiting>();
     for (const one of waiting) {
-      // A topic that was made again with fewer partitions: the messages belong into others now.
+      // The topic was made again with fewer partitions: the messages belong into others now.
       if (one.partition >= leaders.length) note(errors, one, produceError(3, "the partition is gone"));
       else batches.set(await this.#batch(one), one);
     }
@@ -113,7 +122,7 @@ export class JavascriptProducer implements KafkaProducer {
     return { partition, records, identity, sequence: next };
   }
 
-  /** The answers of one leader; none where it gave none, which is told. */
+  /** The answers of one leader. Tells of a leader that gives none. */
   async #ask(leader: number | undefined, batches: readonly Batch[]): Promise<ReadonlyMap<number, ProduceAnswer>> {
     try {
       if (leader === undefined) throw new Error(`nobody leads partition ${batches[0]?.partition}`);
@@ -124,7 +133,7 @@ export class JavascriptProducer implements KafkaProducer {
     }
   }
 
-  /** True where nothing is left to do for a batch: it is in the topic, or refused. */
+  /** True where a batch is done: it is in the topic, or refused. */
   #isSettled(
     { partition, identity, sequence, records }: Batch,
     waiting: Waiting,
@@ -137,31 +146,34 @@ export class JavascriptProducer implements KafkaProducer {
       return true;
     }
     const error = produceError(answer.code, answer.detail);
-    if (error.remedy === "wait") this.#status.report(notTaken(describeError(error)));
+    if (error.remedy === "wait") this.#status.report(notTaking(describeError(error)));
     else if (error.remedy === "renew") this.#renumber(partition);
     else note(errors, waiting, error);
     return error.remedy !== "wait" && error.remedy !== "renew";
   }
 
-  /** The next try has a new id. The other partitions keep theirs: what is on its way there must not come twice. */
+  /**
+   * The next try has a new id. Other partitions keep theirs: messages on their way there must not
+   * come twice.
+   */
   #renumber(partition: number): void {
     this.#numberings.delete(partition);
     this.#identity = undefined;
   }
 
-  /** Tells why there is no answer. Throws what no waiting mends. */
+  /** Tells why there is no answer. Throws an error that no waiting mends. */
   #consider(error: unknown): void {
-    const setup = asSetupError(error, this.#topic);
+    const setup = javascriptErrors.setupError(error, this.#topic);
     if (setup instanceof MissingTopicError) {
       this.#missingSince ??= performance.now();
       if (performance.now() - this.#missingSince > MISSING_LIMIT) throw setup;
     } else if (setup !== null) throw setup;
-    this.#status.report(notTaken(reason(error)));
+    this.#status.report(notTaking(javascriptErrors.reason(error)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the producer was closed"));
-    await within(CLOSE_LIMIT, this.#requests.close());
+    await closedInTime(this.#requests.close());
   }
 }
 
@@ -171,7 +183,8 @@ function nextChunk(messages: readonly OutgoingMessage[], start: number): readonl
   let end = start;
   while (end < messages.length && (end === start || bytes < REQUEST_BYTES)) {
     const { key, value } = messages[end++] as OutgoingMessage;
-    // At most three bytes a UTF-16 unit; what a record costs beside its content is far below the slack.
+    // At most three bytes a UTF-16 unit. The rest of a record is far smaller than the room that is
+    // left.
     bytes += (key.length + value.length) * 3;
   }
   return messages.slice(start, end);
@@ -182,7 +195,10 @@ function record(topic: string, partition: number, { key, value, timestamp }: Out
   return { topic, partition, key: Buffer.from(key), value: Buffer.from(value), timestamp: BigInt(timestamp), headers };
 }
 
-/** Java's default, and librdkafka's murmur2_random: the library's own default differs where the hash is negative. */
+/**
+ * As Java by default, and librdkafka's murmur2_random. The library's own default differs for a
+ * negative hash.
+ */
 function partitionOf(key: string, partitions: number): number {
   const bytes = Buffer.from(key);
   return compatibilityPartitioner({ topic: "", key: bytes, value: bytes }, bytes) % partitions;

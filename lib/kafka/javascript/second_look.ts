@@ -1,15 +1,15 @@
 import type { KafkaOptions } from "../kafka.ts";
-import { ANSWER_LIMIT, CLIENT_ID, CLOSE_LIMIT, PARTITION_BYTES, within } from "../setup.ts";
-import { topicIdHex } from "../topic_id.ts";
-import { judge, type JudgedBatch } from "./batches.ts";
+import { ANSWER_LIMIT, CLIENT_ID, closedInTime } from "../client_settings.ts";
+import { topicIdHex } from "../topic.ts";
+import { judge, type JudgedBatch } from "./transactions.ts";
 import { connectionOptions } from "./connection.ts";
-import { fetchFrom, LogConsumer } from "./log_consumer.ts";
+import { fetchFrom, LogConsumer, PARTITION_BYTES } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
 import type { BatchMessage } from "./record_batches.ts";
 
 /** Milliseconds that a broker may wait for messages that are not there yet. */
 const LONGEST_POLL = 100;
-/** Holes that are remembered of one answer: a batch may unpack to millions. */
+/** The most holes to remember of one answer: a batch may unpack to millions. */
 const MOST_HOLES = 10_000;
 /** `read_committed`: Kafka's protocol. */
 const READ_COMMITTED = 1;
@@ -20,7 +20,7 @@ interface Range {
   readonly to: number;
 }
 
-/** What one answer showed of a partition: its bounds, and the holes between the messages in it. */
+/** The part of a log that one answer showed: its bounds, and the holes between its messages. */
 interface View extends Range {
   readonly topicId: string;
   readonly partition: number;
@@ -28,9 +28,9 @@ interface View extends Range {
 }
 
 /**
- * Looks at logs a second time, over connections of its own and without a group, for what a first
- * reading left open. One answer holds many holes, and is kept until the next one is asked for: a
- * log full of holes is read twice, not anew for each.
+ * Looks at logs a second time, over connections of its own and without a group, for holes that a
+ * reading met. It keeps one answer, which shows many holes, until it needs another: a log full of
+ * holes is read twice, and not anew for each.
  */
 export class SecondLook implements AsyncDisposable {
   readonly #options: KafkaOptions;
@@ -44,7 +44,7 @@ export class SecondLook implements AsyncDisposable {
 
   /**
    * True where the log holds no message that counts from offset `from` to `to` (not included).
-   * Rejects where nobody can say.
+   * Rejects where no broker can say.
    */
   async isHole(topicId: string, partition: number, from: number, to: number): Promise<boolean> {
     for (let at = from; at < to;) {
@@ -81,7 +81,7 @@ export class SecondLook implements AsyncDisposable {
       maxBytes: PARTITION_BYTES,
       isolationLevel: READ_COMMITTED,
     });
-    // Another one than the library says: what these connections read is ours.
+    // Another type than the library says: these connections read answers in their own way.
     const { responses } = response as unknown as FetchAnswer;
     return responses.flatMap(({ partitions }) => partitions).find((one) => one.partitionIndex === partition);
   }
@@ -92,13 +92,13 @@ export class SecondLook implements AsyncDisposable {
     this.#connected = undefined;
     if (connected === undefined) return;
     const { consumer, connections } = connected;
-    await within(CLOSE_LIMIT, Promise.all([consumer.close(true), connections.close()]));
+    await closedInTime(Promise.all([consumer.close(true), connections.close()]));
   }
 }
 
 /**
- * A client, and the connections on which it gets batches as they are: unpacked by the library they
- * could be of any size.
+ * A client, and connections that give it batches as they are: the library would unpack them, to any
+ * size.
  */
 interface Connected {
   readonly consumer: LogConsumer;
@@ -114,8 +114,8 @@ function connect(options: KafkaOptions): Connected {
 }
 
 /**
- * The holes that an answer shows from offset `at` on: nothing else may be said of what lies outside
- * of it. Ends early with `signal`.
+ * The holes that an answer shows from offset `at` on. It says nothing of the log outside its
+ * bounds. Ends early with `signal`.
  */
 async function holesFrom(
   at: number,
@@ -130,7 +130,7 @@ async function holesFrom(
   };
   for (const judged of answer === undefined ? [] : judge(answer, answer.batches)) {
     for await (const messages of messagesOf(judged, signal)) {
-      // Of what cannot be read nobody may say that it is not there.
+      // A message that cannot be read is there all the same.
       for (const { offset, unreadable } of messages) if (offset >= at) pass(unreadable?.first ?? offset, offset + 1);
       if (holes.length > MOST_HOLES) return { from: at, to: next, holes };
     }

@@ -1,12 +1,12 @@
-import { Epochs } from "../epochs.ts";
+import { Epochs } from "./epochs.ts";
 import type { ConsumerOptions, IncomingMessage, Positions } from "../kafka.ts";
-import { CutLog, Fetcher, type FetchingShare } from "./fetch.ts";
+import { CutLog, type FetchedAssignment, Fetcher } from "./fetch.ts";
 import type { LogConsumer } from "./log_consumer.ts";
 import { SecondLook } from "./second_look.ts";
 
 /**
- * The log of a topic as a consumer reads it, whichever client keeps its membership: the messages,
- * and what is known of the log from them.
+ * The log of a topic as a consumer of either client reads it: the messages, and the knowledge of
+ * the log that they give.
  */
 export class TopicLog implements AsyncDisposable {
   readonly #options: ConsumerOptions;
@@ -19,29 +19,35 @@ export class TopicLog implements AsyncDisposable {
     this.#look = new SecondLook(options);
   }
 
-  /** The messages of a share from exactly these positions, until `stop` aborts. Throws where it cannot go on. */
+  /**
+   * The messages of an assignment from exactly these positions, until `stop` aborts. Throws where
+   * it cannot go on.
+   */
   async *messages(
     client: LogConsumer,
-    share: FetchingShare,
+    fetched: FetchedAssignment,
     positions: Positions,
     stop: AbortSignal,
   ): AsyncGenerator<readonly IncomingMessage[], void> {
-    const { topicId } = share.assignment;
+    const { topicId } = fetched.assignment;
     this.#epochs.begin(topicId);
     try {
-      yield* new Fetcher(client, this.#options, share, positions, this.#epochs, stop).messages();
+      yield* new Fetcher(client, this.#options, fetched, positions, this.#epochs, stop).messages();
     } catch (error) {
       if (error instanceof CutLog) this.#cut = { topicId, partition: error.partition, at: error.at };
       throw error;
     }
   }
 
-  /** As `Reading.isHole` says. */
+  /** As `ConsumerSession.isHole` says. */
   isHole(topicId: string, partition: number, from: number, to: number): Promise<boolean> {
     return this.#look.isHole(topicId, partition, from, to);
   }
 
-  /** Where logs were cut below these positions, as the broker said to the last reading. Asked before each one. */
+  /**
+   * Where logs were cut below these positions, as the last reading heard. Called before each
+   * reading.
+   */
   async cuts(client: LogConsumer, topicId: string, positions: Positions): Promise<Positions> {
     this.#epochs.begin(topicId);
     await this.#learnEpochs(client, positions);
@@ -56,7 +62,7 @@ export class TopicLog implements AsyncDisposable {
     return this.#epochs.before(partition, next);
   }
 
-  /** What another member, or this one in an earlier life, read last, it has committed with the epoch. */
+  /** Learns epochs from commits, by another member or by this one in an earlier life. */
   async #learnEpochs(client: LogConsumer, positions: Positions): Promise<void> {
     const unknown = this.#epochs.unknown(positions);
     if (unknown.length === 0) return;

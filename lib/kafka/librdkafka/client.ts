@@ -1,12 +1,18 @@
+import { retry } from "../../async/retry.ts";
 import { COMPRESSIONS } from "../../config/setting_types.ts";
-import { type KafkaClient, type ProducerOptions } from "../kafka.ts";
-import { inEitherForm } from "../login.ts";
-import { isPassing, isPassingLater, StatusReporter } from "../setup.ts";
-import { connected, ensureTopic, findTopic, type Patience } from "./connection.ts";
-import { closeConsumer, LibrdkafkaConsumer, type Listeners, newConsumer } from "./consumer.ts";
+import { ConsumerLoop } from "../consumer_loop.ts";
+import { TopicLog } from "../javascript/topic_log.ts";
+import type { KafkaClient, ProducerOptions } from "../kafka.ts";
+import { isPassing, isPassingLater } from "../setup_errors.ts";
+import { StatusReporter } from "../status_reporter.ts";
+import { ensureTopic } from "../topic.ts";
+import { AdminQueue } from "./admin_queue.ts";
+import { connected, type Patience } from "./connection.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeProducer } from "./library.ts";
-import { closeProducer, LibrdkafkaProducer, newProducer, pollProducer } from "./producer.ts";
-import { type Edition, renewals, type Renewing } from "./renewal.ts";
+import { type ConsumerClients, LibrdkafkaMember } from "./member.ts";
+import { closeConsumer, closeProducer, newConsumer, newProducer, pollProducer } from "./native_clients.ts";
+import { LibrdkafkaProducer } from "./producer.ts";
+import { renewals, type Renewing } from "./renewal.ts";
 
 /** What a producer's client is made with; a consumer looks at its set-up with one. */
 type ClientOptions = Omit<ProducerOptions, "partitions">;
@@ -25,19 +31,20 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
   const renewing = (options: ClientOptions, status: StatusReporter): Renewing => ({
     tls: options.tls,
     status,
-    // In silence: of a broker that is away the client tells that is in use.
+    // Tells nothing: the client in use already tells of a broker that is away.
     open: (signal) => connectProducer(options, { status: new StatusReporter(() => {}), isPassing, signal }),
   });
-  return inEitherForm({
+  return {
     name: "librdkafka",
     compressions: COMPRESSIONS.filter((name) => name === "none" || library.features.includes(name)),
 
     async openProducer(options, listener, signal) {
+      const { topic, partitions } = options;
       const status = new StatusReporter(listener);
       const edition = options.tls?.replaced;
       const client = await connectProducer(options, { status, isPassing, signal });
       try {
-        await ensureTopic(library, client, options.topic, options.partitions, signal);
+        await ensureTopic(new AdminQueue(library, client, topic), topic, partitions, { signal, isPassing });
       } catch (error) {
         await closeProducer(client);
         throw error;
@@ -47,7 +54,7 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
           connectProducer(options, { status, isPassing: isPassingLater, signal: until }),
         renewals: (until: AbortSignal) => renewals(renewing(options, status), edition, until),
       };
-      return new LibrdkafkaProducer(client, clients, options.topic, status);
+      return new LibrdkafkaProducer(client, clients, topic, status);
     },
 
     async openConsumer(options, listener, signal) {
@@ -55,16 +62,20 @@ function librdkafkaClient(library: Librdkafka): KafkaClient {
       // Looked at with a producer: that one tells what is wrong with TLS before it is connected.
       const probe = await connectProducer(options, { status, isPassing, signal });
       try {
-        await findTopic(library, probe, options.topic, signal);
+        const questions = new AdminQueue(library, probe, options.topic);
+        await retry(() => questions.identifyTopic(), { signal, isPassing });
       } finally {
         await closeProducer(probe);
       }
-      const connect = (listeners: Listeners, until: AbortSignal) => {
-        const opening = { make: () => newConsumer(library, options, listeners), close: closeConsumer };
-        return connected(opening, options, { status, isPassing: isPassingLater, signal: until });
+      const clients: ConsumerClients = {
+        connect(listeners, until) {
+          const opening = { make: () => newConsumer(library, options, listeners), close: closeConsumer };
+          return connected(opening, options, { status, isPassing: isPassingLater, signal: until });
+        },
+        renewals: (edition, until) => renewals(renewing(options, status), edition, until),
       };
-      const renewalsOf = (edition: Edition, until: AbortSignal) => renewals(renewing(options, status), edition, until);
-      return new LibrdkafkaConsumer(library, options, status, { connect, renewals: renewalsOf });
+      const join = (until: AbortSignal) => LibrdkafkaMember.join({ library, options, status, clients }, until);
+      return new ConsumerLoop(options, status, { join, log: new TopicLog(options) });
     },
-  });
+  };
 }

@@ -1,68 +1,32 @@
+import { addAbortListener } from "node:events";
 import { retry } from "../../async/retry.ts";
-import type { DescribedTopic } from "../topic_snapshot.ts";
 import { findRefusal } from "../handshake.ts";
-import { type KafkaOptions, KafkaSetupError } from "../kafka.ts";
-import {
-  ANSWER_LIMIT,
-  CLIENT_ID,
-  isPassing,
-  missingTopic,
-  MissingTopicError,
-  refusedLogin,
-  refusedRight,
-  refusedTls,
-  RefusedTlsError,
-  type StatusReporter,
-} from "../setup.ts";
-import { topicIdHex } from "../topic_id.ts";
-import type { Callback, Librdkafka, NativeAdmin, NativeClient, NativeError, Settings } from "./library.ts";
+import type { KafkaOptions } from "../kafka.ts";
+import { refusedLogin, refusedTls, RefusedTlsError } from "../setup_errors.ts";
+import { ANSWERING, notAnswering, type StatusReporter } from "../status_reporter.ts";
+import { librdkafkaErrors, LOGIN_FAILURE } from "./errors.ts";
+import type { Callback, NativeClient } from "./library.ts";
 
 /**
- * Milliseconds for the first try to connect, and for one after a try that got no word at all. While
- * it lasts the process cannot end: Node waits for its threads. Where nobody listens a longer try
- * would change nothing; on a slow way it may.
+ * Milliseconds for the first try to connect, and for a try after one that brought no answer at all.
+ * The process cannot end during a try: Node waits for its threads. A longer try changes nothing
+ * where nobody listens, but may help on a slow network.
  */
 const CONNECT_LIMIT = 1_000;
 const LONG_CONNECT_LIMIT = 3_000;
 
-/** Milliseconds between two looks for events of a client that is connecting: errors of TLS are told there only. */
+/**
+ * Milliseconds between two looks for the events of a client that connects: only they tell errors of
+ * TLS.
+ */
 const SERVE_EVERY = 50;
 
-/** Error codes: of librdkafka below 0, of the Kafka protocol above. */
-const AUTHENTICATION = -169;
-/** How the log says that a certificate was refused, by either side. */
+/** The words of the log for a certificate that either side refused. */
 const TLS_FAILURE = /certificate|SSL alert/i;
-/** The same for a login. */
-const LOGIN_FAILURE = /^SASL |SASL authentication error|sasl mechanism/i;
-const UNKNOWN_TOPIC = new Set([-188, 3]);
-const UNAUTHORIZED = new Set([29, 30, 31]);
-const TOPIC_EXISTS = 36;
-
-/** What every client of the library is opened with. */
-export function connectionSettings({ bootstrapServers, tls, sasl }: KafkaOptions): Settings {
-  return {
-    "client.id": CLIENT_ID,
-    "bootstrap.servers": bootstrapServers.join(","),
-    "reconnect.backoff.max.ms": 2000,
-    "topic.metadata.refresh.interval.ms": 30_000,
-    "security.protocol": `${sasl === undefined ? "" : "sasl_"}${tls === undefined ? "plaintext" : "ssl"}`,
-    ...sasl === undefined ? {} : {
-      "sasl.mechanisms": sasl.mechanism.toUpperCase(),
-      "sasl.username": sasl.username,
-      "sasl.password": sasl.password,
-    },
-    ...tls === undefined ? {} : {
-      // The certificate's chain is verified by default; its name only with this.
-      "ssl.endpoint.identification.algorithm": "https",
-      ...tls.ca === undefined ? { "ssl.ca.location": "probe" } : { "ssl.ca.pem": tls.ca },
-      ...tls.key === undefined ? {} : { "ssl.key.pem": tls.key, "ssl.certificate.pem": tls.cert },
-    },
-  };
-}
 
 /**
- * How a kind of client is made, and ended where it failed to connect; `serve` lets it deliver
- * events while it tries.
+ * How a kind of client is made, and ended where it cannot connect. `serve` lets it deliver events
+ * meanwhile.
  */
 export interface Opening<C> {
   make(): C;
@@ -83,15 +47,15 @@ export interface Patience {
 }
 
 /**
- * A client that has reached a broker. Waits for one, with back-off. Rejects with what is not
- * passing, and with the last failure when `signal` aborts.
+ * A client that has reached a broker. Waits for a broker, with back-off. Rejects with an error that
+ * is not passing, and with the last error when `signal` aborts.
  */
 export async function connected<C extends NativeClient>(
   { make, serve, close }: Opening<C>,
   options: KafkaOptions,
   { status, isPassing, signal }: Patience,
 ): Promise<C> {
-  const onWait = (error: unknown) => status.report(`Kafka does not answer (${reason(error)}): trying again`);
+  const onWait = (error: unknown) => status.report(notAnswering(librdkafkaErrors.reason(error)));
   let limit = CONNECT_LIMIT;
   const connect = async () => {
     const client = make();
@@ -108,160 +72,61 @@ export async function connected<C extends NativeClient>(
       return client;
     } catch (error) {
       // Deliberately not awaited: the library takes its time, and nobody needs this client any
-      // more. Not before its answer either: closing waits for that on another of the few threads on
-      // which Node resolves names.
+      // more.
+      // The answer comes first, since closing would wait for it on another of Node's few threads.
       void connecting.then(() => close(client), () => {});
       throw error instanceof RefusedTlsError ? await findRefusal(options, signal) ?? error : error;
     } finally {
       clearInterval(serving);
     }
   };
-  return await retry(connect, { signal, isPassing, onWait, onRecovery: () => status.settle("Kafka answers") });
+  return await retry(connect, { signal, isPassing, onWait, onRecovery: () => status.settle(ANSWERING) });
 }
 
 interface Look {
   readonly topic: string;
-  /** Told of each try that failed: the library itself tries again until its time is up. */
+  /** Hears of each try that failed: the library itself tries again until its time is up. */
   readonly onFailure: (error: Error) => void;
   readonly signal: AbortSignal;
 }
 
-/** Connects. The add-on cannot be called off: this settles when its time is up, whatever happened. */
+/**
+ * Connects. The add-on cannot stop a try: the promise settles when its time is up, whatever
+ * happened.
+ */
 function begin(client: NativeClient, timeout: number): Promise<unknown> {
   return promised((done) => client.connect({ timeout, allTopics: false }, done));
 }
 
 /**
- * Waits for `connecting`, but rejects at once where an event says that no waiting helps: `connect`
- * itself tells only that time is up.
+ * Waits for `connecting`, but rejects at once where an event says that no waiting helps. `connect`
+ * itself says only that time is up.
  */
 async function firstAnswer(client: NativeClient, connecting: Promise<unknown>, look: Look): Promise<void> {
+  const { setupError, reason } = librdkafkaErrors;
   const { topic, onFailure, signal } = look;
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   let last: Error | undefined;
   let isSettled = false;
   client.on("event.error", (error) => {
-    const setup = asSetupError(error, topic);
+    const setup = setupError(error, topic);
     if (setup !== null) reject(setup);
   });
-  // What is wrong with TLS is in the log only; the error is "broker transport failure", whatever it was.
+  // Only the log tells an error of TLS; the event says "broker transport failure" for any cause.
   client.on("event.log", ({ fac, message }) => {
     if (fac !== "FAIL") return;
     last = new Error(reason(message));
-    // Later, certificates may be about to change, and the library tries on by itself.
+    // Later, somebody may be replacing certificates, and the library goes on trying by itself.
     if (isSettled) onFailure(last);
     else if (TLS_FAILURE.test(message)) reject(refusedTls(last.message));
     else if (LOGIN_FAILURE.test(last.message)) reject(refusedLogin(last.message, last));
     else onFailure(last);
   });
-  const abort = () => reject(last ?? signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
+  using _listener = addAbortListener(signal, () => reject(last ?? signal.reason));
   connecting.then(resolve, (error) => reject(last ?? error));
   try {
     await promise;
   } finally {
     isSettled = true;
-    signal.removeEventListener("abort", abort);
   }
-}
-
-/** The partitions and the id of a topic that can be read in full. Throws `KafkaSetupError` where it does not exist. */
-export async function describeTopic(admin: Questions, topic: string): Promise<DescribedTopic> {
-  const { leaderless, ...described } = await identifyTopic(admin, topic);
-  if (leaderless.length > 0) throw new Error(`A partition of ${topic} has no leader`);
-  return described;
-}
-
-/** The same of one that may have partitions that nobody leads for the moment. */
-export async function identifyTopic(
-  admin: Questions,
-  topic: string,
-): Promise<DescribedTopic & { readonly leaderless: readonly number[] }> {
-  const [found] = await promised<readonly Described[]>((done) => {
-    admin.describeTopics([topic], { timeout: ANSWER_LIMIT }, done as never);
-  });
-  if (found === undefined || found.error) throw found?.error ?? missingTopic(topic);
-  if (found.partitions.length === 0) throw missingTopic(topic);
-  const id = topicIdHex(found.topicId);
-  // The other client would name the cluster instead, which this one is not told.
-  if (id === null) {
-    throw new KafkaSetupError("This Kafka is older than 2.8: use --kafka-client javascript (KAFKA_CLIENT)");
-  }
-  const leaderless = found.partitions.filter(({ leader }) => leader === null).map(({ partition }) => partition);
-  return { id, partitions: found.partitions.length, leaderless };
-}
-
-type Questions = Pick<NativeAdmin, "describeTopics">;
-type Described = Parameters<Parameters<NativeAdmin["describeTopics"]>[2]>[1][number];
-
-/**
- * Waits until a broker knows a consumer's topic, of which some partitions may have no leader.
- * Throws `KafkaSetupError` where none does.
- */
-export async function findTopic(
-  library: Librdkafka,
-  client: NativeClient,
-  topic: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const admin = library.AdminClient.createFrom(client);
-  await retry(() => identifyTopic(admin, topic).catch(rethrow(topic)), { signal, isPassing });
-}
-
-/** Sees to it that a producer's topic exists: makes it where it is missing and `partitions` says how. */
-export async function ensureTopic(
-  library: Librdkafka,
-  client: NativeClient,
-  topic: string,
-  partitions: number | null,
-  signal: AbortSignal,
-): Promise<void> {
-  const admin = library.AdminClient.createFrom(client);
-  const look = () => describeTopic(admin, topic).catch(rethrow(topic));
-  try {
-    await retry(look, { signal, isPassing });
-  } catch (error) {
-    if (!(error instanceof MissingTopicError) || partitions === null) throw error;
-    await createTopic(admin, topic, partitions);
-    // Its absence passes now: one broker made it, and the others will hear of it.
-    await retry(look, { signal, isPassing: (error) => error instanceof MissingTopicError || isPassing(error) });
-  }
-}
-
-async function createTopic(admin: NativeAdmin, topic: string, partitions: number): Promise<void> {
-  const wanted = { topic, num_partitions: partitions, replication_factor: -1 };
-  try {
-    await promised((done) => admin.createTopic(wanted, ANSWER_LIMIT, done));
-  } catch (error) {
-    if ((error as NativeError).code !== TOPIC_EXISTS) rethrow(topic)(error);
-  }
-}
-
-/** For `catch`: throws what a person can do something about instead of an error that tells only what happened. */
-export function rethrow(topic: string): (error: unknown) => never {
-  return (error) => {
-    throw asSetupError(error, topic) ?? error;
-  };
-}
-
-/** An error of the library as something that no waiting mends, whenever it comes, or null. */
-export function asSetupError(error: unknown, topic: string): KafkaSetupError | null {
-  if (error instanceof KafkaSetupError) return error;
-  const { code, message } = Object(error) as NativeError;
-  if (UNKNOWN_TOPIC.has(code)) return missingTopic(topic);
-  // Events come without their code.
-  if (UNAUTHORIZED.has(code) || / authorization failed$/i.test(message ?? "")) return refusedRight(message, error);
-  const isLogin = code === AUTHENTICATION || LOGIN_FAILURE.test(message ?? "");
-  return isLogin ? refusedLogin(reason(error), error) : null;
-}
-
-/** What went wrong, for a person: without "[thrd:…]", "(after 5ms in state CONNECT)" and counts of repetitions. */
-export function reason(error: unknown): string {
-  const text = typeof error === "string" ? error : (error as Error | null)?.message ?? String(error);
-  return text.replace(/^\[thrd:[^\]]*\]: /, "").replace(/ \(after \d+ms.*$/s, "");
-}
-
-/** True where the library says that this client will not work again. Events come without their code, but in words. */
-export function isFatal(error: NativeError): boolean {
-  return error.isFatal === true || /fatal error/i.test(error.message);
 }

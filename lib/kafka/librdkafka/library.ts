@@ -2,11 +2,11 @@ import { createRequire } from "node:module";
 import process from "node:process";
 
 /**
- * What we use of `@confluentinc/kafka-javascript`. Its own types are deliberately not imported: it is an optional
- * dependency, and where its add-on could not be built there are none.
+ * The part of `@confluentinc/kafka-javascript` that is in use. Its own types are deliberately not
+ * imported: it is an optional dependency, and without its add-on there are none.
  */
 export interface Librdkafka {
-  /** What it was built with, such as `zstd`. */
+  /** The parts that it was built with, such as `zstd`. */
   readonly features: readonly string[];
   readonly Producer: new (settings: Settings) => NativeProducer;
   readonly KafkaConsumer: new (settings: Settings) => NativeConsumer;
@@ -55,7 +55,7 @@ export interface NativePartition {
   readonly topic: string;
   readonly partition: number;
   readonly offset?: number;
-  /** The leader's epoch of the message before the offset: goes with a commit. */
+  /** The leader's epoch of the message before the offset, for a commit. */
   readonly leaderEpoch?: number;
 }
 
@@ -63,7 +63,7 @@ export interface NativeAdmin {
   createTopic(topic: NewTopic, timeout: number, done: Callback<unknown>): void;
   describeTopics(topics: string[], options: { timeout: number }, done: Callback<readonly Description[]>): void;
   listOffsets(
-    partitions: readonly (NativePartition & { readonly offset: unknown })[],
+    partitions: readonly { readonly topic: string; readonly partition: number; readonly offset: object }[],
     options: { timeout: number; isolationLevel: number },
     done: Callback<
       readonly {
@@ -89,7 +89,7 @@ interface Description {
 
 /** The add-on, or why it cannot be loaded here. */
 export function loadLibrdkafka(): Librdkafka | { readonly missing: string } {
-  // Not even tried there: it would ask for rights, and fail.
+  // Not tried under Deno: it would ask for rights, and fail.
   if ("Deno" in globalThis) return { missing: "Deno cannot load the add-on, which is built for Node" };
   try {
     return createRequire(import.meta.url)("@confluentinc/kafka-javascript") as Librdkafka;

@@ -1,28 +1,30 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Commits } from "./commits.ts";
 import { promised } from "./connection.ts";
-import type { NativeConsumer, NativeError } from "./library.ts";
+import type { NativeConsumer, NativeError, NativePartition } from "./library.ts";
 
-/** Milliseconds that a pull waits: also the longest delay of a stop. */
+/** Milliseconds that a pull waits, and so the longest delay of a stop. */
 export const PULL_WAIT = 200;
 /** Milliseconds between two pulls: the group's changes come with pulls only. */
 const SERVE_EVERY = 300;
 /** Milliseconds between two looks for the answers to the last commits. */
 const LOOK_EVERY = 50;
 
-/** Serves a client, one pull at a time. Nothing is assigned to it, so a pull brings only the group's news. */
+/**
+ * Pulls from a client, one pull at a time. The client has no partitions: a pull brings only the
+ * group's news.
+ */
 export class PollLoop {
   readonly #client: NativeConsumer;
   readonly #timer: ReturnType<typeof setInterval>;
   #underWay: Promise<unknown> | undefined;
 
-  /** `onError`: of the membership, while nobody waits for its news. */
+  /** `onError` hears of errors while nobody waits for the group's news. */
   constructor(client: NativeConsumer, onError: (error: NativeError) => void) {
     this.#client = client;
     this.#timer = setInterval(() => void (this.#underWay ?? this.#pull(onError)), SERVE_EVERY);
   }
 
-  /** Waits for `work`, which the group's news bring about, and asks for them all the time. */
+  /** Waits for `work`, which the group's news will end, and pulls without a pause. */
   async bring<T>(work: Promise<T>): Promise<T> {
     let isWaiting = true;
     const settle = () => void (isWaiting = false);
@@ -32,8 +34,8 @@ export class PollLoop {
   }
 
   /**
-   * Serves until the commits are answered, and resolves when no call is under way; this may be
-   * never, or not while a broker is away.
+   * Pulls until the commits are answered, and resolves when no call is under way. While a broker is
+   * away, this may not happen.
    */
   async stop(commits: Pick<Commits, "areAnswered">): Promise<void> {
     clearInterval(this.#timer);
@@ -53,8 +55,41 @@ export class PollLoop {
     this.#underWay = undefined;
   }
 
-  /** Resolves when no call is under way. One that waited as well may have begun the next call first. */
+  /** Resolves when no call is under way. Another waiter may have begun the next call first. */
   async #settled(): Promise<void> {
     while (this.#underWay !== undefined) await this.#underWay;
+  }
+}
+
+/**
+ * The commits of one client, and whether all are answered. When the library leaves the group it
+ * waits for the answers, without end where no broker gives them. A thread of the process would wait
+ * too, and the process could not end.
+ */
+export class Commits {
+  #unanswered = 0;
+
+  /**
+   * For the client's setting `offset_commit_cb`: a pull calls it once for each commit, failed or
+   * not.
+   */
+  readonly answered = (): void => {
+    this.#unanswered--;
+  };
+
+  get areAnswered(): boolean {
+    return this.#unanswered === 0;
+  }
+
+  /**
+   * Sends offsets in the background. They are a hint only: a commit that fails is not sent again.
+   */
+  send(client: Pick<NativeConsumer, "commit">, offsets: NativePartition[]): void {
+    try {
+      client.commit(offsets);
+      this.#unanswered++;
+    } catch {
+      // The next commit tells more.
+    }
   }
 }

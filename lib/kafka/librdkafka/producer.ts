@@ -1,61 +1,35 @@
-import { type KafkaProducer, KafkaSetupError, type OutgoingMessage, type ProducerOptions } from "../kafka.ts";
+import { type KafkaProducer, KafkaSetupError, type OutgoingMessage } from "../kafka.ts";
 import { type ProduceError, produceError } from "../produce_errors.ts";
-import { CLOSE_LIMIT, missingTopic, type StatusReporter, within } from "../setup.ts";
-import { notTaken, TAKEN, tellingWhereSlow, undelivered } from "../undelivered.ts";
-import { asSetupError, connectionSettings, isFatal, reason } from "./connection.ts";
-import type { Librdkafka, NativeError, NativeProducer } from "./library.ts";
+import { missingTopic } from "../setup_errors.ts";
+import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
+import { tellingWhereSlow, undelivered } from "../undelivered.ts";
+import { isFatal, librdkafkaErrors } from "./errors.ts";
+import type { NativeError, NativeProducer } from "./library.ts";
+import { closeProducer } from "./native_clients.ts";
 
-/** Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and 64 MiB. */
+/**
+ * Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and
+ * 64 MiB.
+ */
 const CHUNK = 10_000;
 const CHUNK_CHARACTERS = 8 * 1024 * 1024;
-/** Bytes of a message that the library takes: more than a metric can have, so that only the broker refuses one. */
-const MESSAGE_BYTES = 16 * 1024 * 1024;
 /**
- * Milliseconds that messages under way have left to be confirmed once a client with new
- * certificates has reached a broker.
+ * Milliseconds that brokers have to confirm messages of a client with old certificates, once one
+ * with new certificates has reached a broker.
  */
 const SUCCESSION_LIMIT = 30_000;
-/** Milliseconds between two looks for delivery reports, while some are awaited and while none are. */
+/**
+ * Milliseconds between two looks for delivery reports, while messages wait for some and while none
+ * does.
+ */
 const POLL_EVERY = 10;
 const POLL_IDLE = 500;
-
-/** A client that is idempotent and reports on every message. Not yet connected. */
-export function newProducer(
-  library: Librdkafka,
-  options: Omit<ProducerOptions, "partitions">,
-): NativeProducer {
-  return new library.Producer({
-    ...connectionSettings(options),
-    "enable.idempotence": true,
-    "acks": -1,
-    "compression.codec": options.compression ?? "lz4",
-    // Java's default, so that every producer puts an address into the same partition.
-    "partitioner": "murmur2_random",
-    "linger.ms": 5,
-    // None: what it gives up, another client would have to send, of which a broker cannot know that it has it already.
-    "message.timeout.ms": 0,
-    "message.max.bytes": MESSAGE_BYTES,
-    "queue.buffering.max.kbytes": 65_536,
-    "dr_cb": true,
-  });
-}
-
-/** Lets a client deliver its events. */
-export function pollProducer(client: NativeProducer): void {
-  client.poll();
-}
-
-/** Ends a client; what it has not yet sent is dropped, since nobody waits for it. */
-export async function closeProducer(client: NativeProducer): Promise<void> {
-  if (!client.isConnected()) return;
-  await within(CLOSE_LIMIT, new Promise((closed) => client.disconnect(1, closed)));
-}
 
 /** The messages of one call that the library has been given. */
 class Delivery {
   readonly #waiting: Set<OutgoingMessage>;
   readonly #done = Promise.withResolvers<void>();
-  /** What no broker has confirmed, and why. */
+  /** The messages that no broker has confirmed, and why. */
   readonly errors = new Map<OutgoingMessage, ProduceError>();
 
   constructor(messages: readonly OutgoingMessage[]) {
@@ -73,7 +47,7 @@ class Delivery {
     if (this.#waiting.size === 0) this.#done.resolve();
   }
 
-  /** Waits no longer. */
+  /** Ends the waiting for reports. */
   giveUp(error: unknown): void {
     const left = asProduceError(error);
     for (const message of this.#waiting) this.errors.set(message, left);
@@ -83,11 +57,11 @@ class Delivery {
   }
 }
 
-/** Where new clients come from, connected. Both end when `signal` aborts. */
+/** Where new connected clients come from. Both end when `signal` aborts. */
 export interface ProducerClients {
-  /** For one that the library calls broken. */
+  /** For a client that the library calls broken. */
   replacement(signal: AbortSignal): Promise<NativeProducer>;
-  /** For one whose certificates are outdated, whenever they are. */
+  /** For a client with outdated certificates, each time that they are replaced. */
   renewals(signal: AbortSignal): AsyncIterable<NativeProducer>;
 }
 
@@ -122,7 +96,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
       const delivery = await tellingWhereSlow(this.#deliver(chunk), this.#status);
       for (const [message, error] of delivery.errors) errors.set(message, error);
     }
-    if (errors.size === 0) return this.#status.settle(TAKEN);
+    if (errors.size === 0) return this.#status.settle(TAKING);
     this.#closing.signal.throwIfAborted();
     if ([...errors.values()].some(({ name }) => name === "_UNKNOWN_TOPIC")) throw missingTopic(this.#topic);
     throw undelivered(inOrder(messages, errors), this.#status);
@@ -133,7 +107,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     const client = this.#client;
     const delivery = this.#delivery = new Delivery(chunk);
     for (const message of chunk) this.#hand(client, message, delivery);
-    // Ours, beside the library's own, which does not keep the program alive.
+    // Beside the library's own timer, which does not keep the program alive.
     const poll = setInterval(() => client.isConnected() && client.poll(), POLL_EVERY);
     try {
       await delivery.done;
@@ -166,13 +140,15 @@ export class LibrdkafkaProducer implements KafkaProducer {
   }
 
   #hear(error: NativeError): void {
-    const setup = asSetupError(error, this.#topic);
+    const setup = librdkafkaErrors.setupError(error, this.#topic);
     if (setup !== null) this.#delivery?.giveUp(setup);
     else if (isFatal(error)) this.#abandon(error);
-    else this.#status.report(notTaken(reason(error)));
+    else this.#status.report(notTaking(librdkafkaErrors.reason(error)));
   }
 
-  /** Leaves the client: what it has not confirmed by now the next one sends, as messages that no broker can know. */
+  /**
+   * Gives up the client. The next one sends its unconfirmed messages, and no broker can know them.
+   */
   #abandon(reason: Error): void {
     this.#broken = true;
     this.#delivery?.giveUp(reason);
@@ -196,7 +172,10 @@ export class LibrdkafkaProducer implements KafkaProducer {
     }
   }
 
-  /** Each delivery waits for the report on its last message: between two of them the old client holds nothing. */
+  /**
+   * Changes clients between two deliveries: each waits for its last report, so the old client holds
+   * no message.
+   */
   #succeed(): void {
     const [old, successor] = [this.#client, this.#successor];
     if (successor === undefined || this.#broken) return;
@@ -204,11 +183,14 @@ export class LibrdkafkaProducer implements KafkaProducer {
     this.#successor = undefined;
     this.#client = successor;
     this.#listen(successor);
-    // Deliberately not awaited: it takes its time, and nobody waits for it.
+    // Deliberately not awaited: closing takes time, and nobody waits for it.
     void closeProducer(old);
   }
 
-  /** With its old certificates a client may wait in vain, and it does so without an end. */
+  /**
+   * Gives a delivery a time to end: with old certificates, a client may wait in vain and without
+   * end.
+   */
   #expectEnd(delivery: Delivery): void {
     clearTimeout(this.#succession);
     this.#succession = setTimeout(() => {
@@ -225,7 +207,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
   }
 }
 
-/** The messages from `start` on that the library's queue has room for: at least one. */
+/** The messages from `start` on that fit the library's queue: at least one. */
 function nextChunk(messages: readonly OutgoingMessage[], start: number): readonly OutgoingMessage[] {
   let characters = 0;
   let end = start;
@@ -236,7 +218,7 @@ function nextChunk(messages: readonly OutgoingMessage[], start: number): readonl
   return messages.slice(start, end);
 }
 
-/** Reports come in the order of answers. */
+/** Errors in the order of their messages: reports come in the order of answers. */
 function inOrder<T>(messages: readonly OutgoingMessage[], errors: ReadonlyMap<OutgoingMessage, T>) {
   return new Map(messages.flatMap((message) => {
     const error = errors.get(message);
@@ -246,5 +228,5 @@ function inOrder<T>(messages: readonly OutgoingMessage[], errors: ReadonlyMap<Ou
 
 function asProduceError(error: unknown): ProduceError {
   const { code } = Object(error) as Partial<NativeError>;
-  return produceError(typeof code === "number" ? code : undefined, reason(error));
+  return produceError(typeof code === "number" ? code : undefined, librdkafkaErrors.reason(error));
 }

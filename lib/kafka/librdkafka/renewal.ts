@@ -1,24 +1,28 @@
+import { addAbortListener } from "node:events";
 import { retry } from "../../async/retry.ts";
 import type { LiveKeyMaterial } from "../../net/tls.ts";
-import type { StatusReporter } from "../setup.ts";
+import type { StatusReporter } from "../status_reporter.ts";
 import type { NativeProducer } from "./library.ts";
 
-/** Key material as it was at some moment: aborts when it is outdated; undefined: it stays as it is. */
+/** Key material of some moment: aborts when it is outdated. Undefined: it will not change. */
 export type Edition = LiveKeyMaterial["replaced"];
 
 /** How a client with new key material is opened. */
 export interface Renewing {
   readonly tls: LiveKeyMaterial | undefined;
-  /** A producer's client with the key material of now, which has reached a broker; waits for one that is away. */
+  /**
+   * A producer's client with the present key material that has reached a broker. Waits for a
+   * broker.
+   */
   open(signal: AbortSignal): Promise<NativeProducer>;
   readonly status: StatusReporter;
 }
 
 /**
- * A client with the new key material, each time that this is replaced; librdkafka reads it only
- * when a client is made. The old client is to go on until then: the brokers may not know the new
- * certificates yet, which is said, and tried again.
- * `edition` is that of the present client, taken before it was made. Ends when `signal` aborts.
+ * A client with the new key material, each time that it is replaced: librdkafka reads it only when
+ * a client is made. The old client goes on until then. The brokers may not know the new
+ * certificates yet: this tells of it, and tries again. `edition` is that of the present client,
+ * taken before it was made. Ends when `signal` aborts.
  */
 export async function* renewals(
   { tls, open, status }: Renewing,
@@ -39,10 +43,9 @@ export async function* renewals(
   }
 }
 
-async function firstAbort(...signals: readonly AbortSignal[]): Promise<void> {
+async function firstAbort(one: AbortSignal, other: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const wake = () => resolve();
-  for (const signal of signals) signal.addEventListener("abort", wake);
-  if (!signals.some(({ aborted }) => aborted)) await promise;
-  for (const signal of signals) signal.removeEventListener("abort", wake);
+  using _one = addAbortListener(one, () => resolve());
+  using _other = addAbortListener(other, () => resolve());
+  await promise;
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type IdHalves, topicIdHex } from "../../lib/kafka/topic_id.ts";
+import { type IdHalves, topicIdHex } from "../../lib/kafka/topic.ts";
 
 const halves = (mostSignificantBits: bigint, leastSignificantBits: bigint): IdHalves => {
   return { mostSignificantBits, leastSignificantBits };

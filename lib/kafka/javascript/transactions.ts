@@ -1,7 +1,10 @@
 import type { PartitionAnswer } from "./raw_fetch.ts";
 import type { RecordBatch } from "./record_batches.ts";
 
-/** A batch of a log, and whether its messages count: not the marks of transactions, nor what an aborted one wrote. */
+/**
+ * A batch of a log, and whether its messages count. Marks of transactions, and aborted messages, do
+ * not.
+ */
 export interface JudgedBatch {
   readonly batch: RecordBatch;
   readonly counts: boolean;
@@ -25,8 +28,7 @@ export function* judge(
 }
 
 /**
- * True for a mark that ends an aborted transaction. Version, then type, two bytes each: 0 is that,
- * 1 a committed one.
+ * True for a mark that ends an aborted transaction: version and type, two bytes each, with type 0.
  */
 function endsAborted(mark: RecordBatch): boolean {
   const key = mark.whole()?.[0]?.key;

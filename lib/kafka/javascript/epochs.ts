@@ -1,29 +1,28 @@
-/** Messages from one offset to another (not included) that were written under one leader. */
+/** Messages from one offset to another (not included) that one leader wrote. */
 interface Stretch {
   readonly from: number;
   to: number;
   readonly epoch: number;
 }
 
-/** Stretches of a partition that are remembered: a new one begins when the leader changes. */
+/** The most stretches to remember of a partition: a new one begins when the leader changes. */
 const MOST_STRETCHES = 16;
 
 /**
- * Under which leader's epoch messages were written, as far as they were read. A reading that begins
- * behind them tells the broker, which then notices where it has lost what was read (KIP-320). Of
- * one topic id at a time.
+ * The leaders' epochs of the messages that were read, of one topic id at a time. A reading that
+ * begins behind them tells the broker, which then notices where it has lost some (KIP-320).
  */
 export class Epochs {
   #topicId = "";
   readonly #read = new Map<number, Stretch[]>();
 
-  /** From now on of this topic; what is known of another one is forgotten. */
+  /** Begins with this topic, and forgets any other one. */
   begin(topicId: string): void {
     if (topicId !== this.#topicId) this.#read.clear();
     this.#topicId = topicId;
   }
 
-  /** Takes down under which epoch the message at `offset` was written; below 0 where that is not known. */
+  /** Takes down the epoch of the message at `offset`; below 0 where it is not known. */
   note(partition: number, offset: number, epoch: number): void {
     if (epoch < 0 || offset < 0) return;
     const stretches = this.#read.get(partition) ?? [];
@@ -36,14 +35,14 @@ export class Epochs {
     this.#read.set(partition, [...before, { from: offset, to: offset + 1, epoch }]);
   }
 
-  /** Partitions that were read to these positions under an epoch that is not known. */
+  /** Partitions that were read to these positions, with no epoch known. */
   unknown(positions: ReadonlyMap<number, number>): number[] {
     return [...positions].filter(([partition, next]) => next > 0 && this.before(partition, next) < 0).map(([one]) =>
       one
     );
   }
 
-  /** The epoch of what was read last before `next`; -1 where that is not known. */
+  /** The epoch of the last message before `next`; -1 where it is not known. */
   before(partition: number, next: number): number {
     return this.#read.get(partition)?.findLast(({ from, to }) => from < next && next <= to)?.epoch ?? -1;
   }

@@ -1,0 +1,123 @@
+import { type GroupPartitionsAssigner, roundRobinAssigner } from "@platformatic/kafka";
+import { unlessAborted } from "../../async/waits.ts";
+import { closedInTime, HEARTBEAT_EVERY, SESSION_LIMIT } from "../client_settings.ts";
+import { type CommitOffset, type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
+import type { ConsumerOptions, Positions } from "../kafka.ts";
+import { explained } from "../setup_errors.ts";
+import type { TopicDescription } from "../topic.ts";
+import { connectionOptions, identifyTopic } from "./connection.ts";
+import { javascriptErrors } from "./errors.ts";
+import { LogConsumer, RETRIES } from "./log_consumer.ts";
+
+/**
+ * Milliseconds that the group waits for this member to join again; the library does so by itself
+ * within a heartbeat.
+ */
+const REBALANCE_LIMIT = 30_000;
+
+/** A member of the group through the library's consumer, which also fetches. */
+export class JavascriptMember implements GroupMember {
+  readonly membership = new Membership();
+  readonly fetching: LogConsumer;
+  readonly #topic: string;
+
+  static async join(options: ConsumerOptions, signal: AbortSignal): Promise<JavascriptMember> {
+    const member = new JavascriptMember(options);
+    try {
+      await unlessAborted(member.fetching.joinGroup({}), signal);
+      return member;
+    } catch (error) {
+      await member.leave();
+      throw member.#explained(error);
+    }
+  }
+
+  /** Not yet a member. */
+  constructor(options: ConsumerOptions) {
+    const { topic } = options;
+    this.#topic = topic;
+    this.fetching = newConsumer(options, this.membership);
+    // A failed joining after a heartbeat ends up here; without a listener it would end the process.
+    this.fetching.on("error", (error: unknown) => this.membership.fail(this.#explained(error)));
+  }
+
+  held(signal: AbortSignal): Promise<HeldPartitions> {
+    return this.membership.held(signal);
+  }
+
+  async identifyTopic(): Promise<TopicDescription> {
+    try {
+      return await identifyTopic(this.fetching, this.#topic);
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  async findOffsets(partitions: readonly number[], time: number): Promise<Positions> {
+    const topic = this.#topic;
+    const asked = { topics: [topic], partitions: { [topic]: [...partitions] } };
+    // 0: of all messages, also those of transactions that are still open.
+    const question = { ...asked, timestamp: BigInt(time), isolationLevel: 0 };
+    const answer = await this.fetching.listOffsets(question).catch((error) => {
+      throw this.#explained(error);
+    });
+    // The library gives an array with a place for each partition of the topic; those that were not
+    // asked for are empty.
+    const found = answer.get(topic) ?? [];
+    return new Map(partitions.flatMap((partition) => {
+      const offset = found[partition];
+      return offset === undefined ? [] : [[partition, Number(offset)] as const];
+    }));
+  }
+
+  async commit(offsets: readonly CommitOffset[]): Promise<void> {
+    if (this.membership.failed) return;
+    const topic = this.#topic;
+    const all = offsets.map(({ partition, offset, leaderEpoch }) => {
+      return { topic, partition, offset: BigInt(offset), leaderEpoch };
+    });
+    await this.fetching.commit({ offsets: all }).catch(() => {});
+  }
+
+  async leave(): Promise<void> {
+    await closedInTime(this.fetching.close(true));
+  }
+
+  #explained(error: unknown): Error {
+    return explained(error, this.#topic, javascriptErrors);
+  }
+}
+
+/** A consumer that tells `membership` what the group gives it. */
+function newConsumer(options: ConsumerOptions, membership: Membership): LogConsumer {
+  const { topic, group } = options;
+  const { snapshot } = membership;
+  const partitionAssigner: GroupPartitionsAssigner = (self, members, topics, metadata) => {
+    snapshot.assigned = metadata.topics.get(topic)?.partitionsCount ?? null;
+    return roundRobinAssigner(self, members, topics, metadata);
+  };
+  const consumer = new LogConsumer({
+    ...connectionOptions(options),
+    groupId: group,
+    autocommit: false,
+    sessionTimeout: SESSION_LIMIT,
+    heartbeatInterval: HEARTBEAT_EVERY,
+    rebalanceTimeout: REBALANCE_LIMIT,
+    // Known to librdkafka too: members with either client can share a group.
+    protocols: [{ name: "roundrobin", version: 1 }],
+    partitionAssigner,
+    retries: RETRIES,
+  });
+  consumer.topics.track(topic);
+  consumer.on("consumer:group:rebalance", () => {
+    snapshot.assigned = null;
+    membership.lose();
+  });
+  consumer.on("consumer:group:join", () => {
+    // The next look is at the topic of this assignment. Whatever came before, it is asked for by
+    // its id.
+    snapshot.id = snapshot.partitions = null;
+    membership.gain(consumer.assignments?.find((one) => one.topic === topic)?.partitions ?? []);
+  });
+  return consumer;
+}

@@ -1,0 +1,60 @@
+import type { Listener } from "./kafka.ts";
+
+/** How either library says that certificates are the cause. */
+const CERTIFICATES = /certificate|SSL alert|fatal alert/i;
+
+/**
+ * Tells a listener of each trouble once, and again only after it worked in between. One trouble is
+ * told in any case: a broker that was away is back, and refuses certificates, which a person has to
+ * mend.
+ */
+export class StatusReporter {
+  readonly #listener: Listener;
+  #said = false;
+  #saidCertificates = false;
+
+  constructor(listener: Listener) {
+    this.#listener = listener;
+  }
+
+  /** Something does not work. Says nothing where something already did not. */
+  report(what: string): void {
+    const isNews = CERTIFICATES.test(what) && !this.#saidCertificates;
+    if (this.#said && !isNews) return;
+    this.#said = true;
+    this.#saidCertificates ||= isNews;
+    this.#listener(what, true);
+  }
+
+  /**
+   * Something is not as it should be, and it works all the same. Says nothing where it does not
+   * work.
+   */
+  remark(what: string): void {
+    if (!this.#said) this.#listener(what, false);
+  }
+
+  /** It works. */
+  settle(what: string): void {
+    if (this.#said) this.#listener(what, false);
+    this.#said = this.#saidCertificates = false;
+  }
+}
+
+/** Why no broker answers, for a person; and the end of that. */
+export function notAnswering(why: string): string {
+  return `Kafka does not answer (${why}): trying again`;
+}
+export const ANSWERING = "Kafka answers";
+
+/** Why no messages come. */
+export function notGiving(why: string): string {
+  return `Kafka gives no messages (${why}): trying again`;
+}
+export const GIVING = "Kafka gives messages again";
+
+/** Why messages wait. */
+export function notTaking(why: string): string {
+  return `Kafka does not take messages (${why}): trying again`;
+}
+export const TAKING = "Kafka takes messages again";
