@@ -91,9 +91,10 @@ function openUdp(
     if (isOpen) broken(error);
   };
   socket.on("error", fail);
+  const expected = canonical(server.address);
   socket.on("message", (bytes, { address, port }) => {
-    // One IPv6 address can be written in several ways.
-    if (port !== server.port || (!isV6 && address !== server.address)) return;
+    // Deno passes on datagrams from any address.
+    if (port !== server.port || canonical(address) !== expected) return;
     questions.forEach((question, index) => {
       const reply = isOpen ? decodeReply(bytes, question) : null;
       if (reply !== null) hear(index, reply);
@@ -111,6 +112,11 @@ function openUdp(
       isOpen = false;
     },
   };
+}
+
+/** One spelling of an address: IPv6 has several. The zone of a link-local address is left out. */
+function canonical(address: string): string {
+  return isIP(address) === 6 ? new URL(`http://[${address.replace(/%.*/, "")}]`).hostname : address;
 }
 
 /** DNS over TCP: each message behind its length (RFC 1035, section 4.2.2). */
