@@ -4,22 +4,22 @@ import { NoAddress, type Resolver } from "../net/resolver.ts";
 import { Failure, ownFailure } from "./failure.ts";
 import type { CertificateJudge } from "./judgement.ts";
 
-/** How addresses of a host are found, and which of them may be dialed. */
+/** How to find addresses of a host, and which of them to dial. */
 export interface ConnectOptions {
   readonly resolver: Resolver;
-  /** Which addresses are not to be dialed; null: all may be. */
+  /** True for an address that must not be dialed; null: all may be. */
   readonly isBlocked: ((address: string) => boolean) | null;
   readonly certificates: CertificateJudge;
 }
 
-/** The address that a URL's host name already is, or undefined where it is a name. */
+/** The address that a URL has as its host, or undefined where that is a name. */
 export function literalAddress(hostname: string): LookupAddress | undefined {
   const address = hostname.replace(/^\[(.*)\]$/, "$1");
   const family = isIP(address);
   return family === 0 ? undefined : { address, family };
 }
 
-/** All addresses of a name, in the order in which to try them. */
+/** All addresses of a name, in the order in which to try them, or the failure of the check. */
 export async function resolve(
   name: string,
   resolver: Resolver,
@@ -37,9 +37,8 @@ export async function resolve(
 }
 
 /**
- * Those of `addresses` that may be dialed. Whoever dials them asks no resolver again: a name that
- * stands for a public address when it is judged, and for a private one a moment later, gains
- * nothing.
+ * Keeps the `addresses` that may be dialed. The dialer asks no resolver again: a name cannot stand
+ * for a public address here, and for a private one a moment later.
  */
 export function permitted(
   addresses: readonly LookupAddress[],
