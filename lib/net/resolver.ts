@@ -110,9 +110,9 @@ const FRESH = 30_000;
 const GLOBAL = /^[23]/;
 
 /**
- * Puts one family first: IPv6 where this machine has a global IPv6 address, else IPv4. Without such
- * an address every first attempt would fail, or wait for Happy Eyeballs. RFC 6724, section 6, rules
- * 2 and 5, come to the same.
+ * Puts one family first: IPv6 for loopback, and where this machine has a global IPv6 address; else
+ * IPv4. Without such an address every first attempt would fail, or wait for Happy Eyeballs. RFC
+ * 6724, section 6, rules 2 and 5, come to the same.
  */
 class Preference {
   #isV6 = true;
@@ -120,8 +120,8 @@ class Preference {
 
   sort(addresses: readonly LookupAddress[]): readonly LookupAddress[] {
     if (new Set(addresses.map(({ family }) => family)).size < 2) return addresses;
-    const isFirst = ({ address, family }: LookupAddress) => family === 6 && (address === "::1" || this.#prefersV6());
-    return [...addresses.filter(isFirst), ...addresses.filter((address) => !isFirst(address))];
+    const first = addresses.some(({ address }) => address === "::1") || this.#prefersV6() ? 6 : 4;
+    return addresses.toSorted((a, b) => Number(b.family === first) - Number(a.family === first));
   }
 
   #prefersV6(): boolean {

@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { NoAddress, type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
@@ -139,6 +140,11 @@ it.each([
 
 const only = (name: string, address: string): Zone => (asked) =>
   asked === name ? { addresses: [address] } : { code: 3 };
+
+function hasGlobalV6(): boolean {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return own.some(({ family, address }) => family === "IPv6" && /^[23]/.test(address));
+}
 
 /** Under Node in this process, under Deno in one of its own. */
 describe.each(COMMANDS.filter(({ missing }) => missing === null))("under $runtime", ({ runtime, command }) => {
@@ -313,6 +319,38 @@ describe.each(COMMANDS.filter(({ missing }) => missing === null))("under $runtim
       expect(found).toEqual([v4("10.0.0.1")]);
     },
   );
+
+  it.each(["2001:db8::1", "::1", "2001:db8:0:1:1:1:1:1", "2001:db8::1:0:0:1"])(
+    "systemResolver reads the IPv6 address %s behind an alias",
+    async (address) => {
+      const { found } = await resolveWith("a.test", () => ({ addresses: [address], alias: "long.name.b.test" }));
+      expect(found).toEqual([v6(address)]);
+    },
+  );
+
+  it("systemResolver puts IPv6 first for loopback, and else where this machine has a global address of it", async () => {
+    const resolve = async (address: string) =>
+      (await resolveWith("a.test", () => ({ addresses: ["10.0.0.1", address] }))).found;
+    expect(await resolve("::1")).toEqual([v6("::1"), v4("10.0.0.1")]);
+    const both = [v4("10.0.0.1"), v6("2001:db8::1")];
+    expect(await resolve("2001:db8::1")).toEqual(hasGlobalV6() ? both.toReversed() : both);
+  });
+
+  it("systemResolver says so where the system knows no such name either", async () => {
+    const { found } = await resolveWith(`${"x".repeat(64)}.test`, () => null, { sources: "hosts: files dns mdns4\n" });
+    expect(found).toEqual(new NoAddress("no such name"));
+  });
+
+  it("systemResolver asks nobody where it was given up before", async () => {
+    await using server = await openNameServer(() => null);
+    using folder = namesFolder({});
+    const resolving = openResolver({ ...folder.paths, port: server.port }).resolve(
+      "a.test",
+      AbortSignal.abort(new Error("late")),
+    );
+    await expect(resolving).rejects.toThrow("late");
+    expect(server.questions).toEqual([]);
+  });
 
   it("systemResolver puts what files and DNS do not know to the system where it has further sources", async () => {
     const zone: Zone = () => ({ code: 3 });

@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { addAbortListener, once } from "node:events";
+import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { NoAddress, type Resolver, type ResolverOptions } from "../../lib/net/resolver.ts";
 import type { LookedUp, LookupOrder } from "./resolver_runner.ts";
@@ -26,11 +26,14 @@ export class RemoteResolvers implements AsyncDisposable {
     return {
       resolve: async (name, signal) => {
         const id = this.#next++;
-        using _abort = addAbortListener(signal, () => this.#send({ id, givenUp: (signal.reason as Error).message }));
+        const giveUp = () => this.#send({ id, givenUp: (signal.reason as Error).message });
+        if (signal.aborted) giveUp();
+        signal.addEventListener("abort", giveUp, { once: true });
         const { promise, resolve } = Promise.withResolvers<LookedUp>();
         this.#waiting.set(id, resolve);
         this.#send({ id, name, options });
         const { addresses, reason, error } = await promise;
+        signal.removeEventListener("abort", giveUp);
         if (error !== undefined) throw new Error(error);
         return addresses ?? new NoAddress(reason ?? "");
       },

@@ -22,7 +22,13 @@ export interface LookedUp {
 
 /** One for all lookups with the same options: it counts turns, and keeps what it read of files. */
 const resolvers = new Map<string, Resolver>();
-const underWay = new Map<number, AbortController>();
+const aborters = new Map<number, AbortController>();
+
+function aborterOf(id: number): AbortController {
+  const aborter = aborters.get(id) ?? new AbortController();
+  aborters.set(id, aborter);
+  return aborter;
+}
 
 function resolverOf(options: ResolverOptions): Resolver {
   const key = JSON.stringify(options);
@@ -42,12 +48,10 @@ async function lookUp(name: string, options: ResolverOptions, signal: AbortSigna
 
 for await (const line of createInterface({ input: stdin })) {
   const order = JSON.parse(line) as LookupOrder;
-  if ("givenUp" in order) underWay.get(order.id)?.abort(new Error(order.givenUp));
+  if ("givenUp" in order) aborterOf(order.id).abort(new Error(order.givenUp));
   else {
     const { id, name, options } = order;
-    const aborter = new AbortController();
-    underWay.set(id, aborter);
-    void lookUp(name, options, aborter.signal).then((found) => {
+    void lookUp(name, options, aborterOf(id).signal).then((found) => {
       stdout.write(`${JSON.stringify({ id, ...found } satisfies LookedUp)}\n`);
     });
   }
