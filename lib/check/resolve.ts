@@ -16,14 +16,14 @@ export interface ConnectOptions {
   readonly certificates: CertificateJudge;
 }
 
-/** The address that a URL's host name is; undefined where it is a name. */
+/** The address that a URL has as its host, or undefined where that is a name. */
 export function literalAddress(hostname: string): LookupAddress | undefined {
   const address = withoutBrackets(hostname);
   const family = isIP(address);
   return family === 0 ? undefined : { address, family };
 }
 
-/** All addresses of a name, in the order to try them. */
+/** All addresses of a name, in the order in which to try them, or the failure of the check. */
 export async function resolve(
   name: string,
   resolver: Resolver,
@@ -41,8 +41,8 @@ export async function resolve(
 }
 
 /**
- * The addresses that may be dialed. The caller dials these, and does not ask a resolver again. So a
- * name gains nothing by a private address that follows a public one.
+ * Keeps the `addresses` that may be dialed. The dialer asks no resolver again: a name cannot stand
+ * for a public address here, and for a private one a moment later.
  */
 export function permitted(
   addresses: readonly LookupAddress[],

@@ -7,12 +7,12 @@ import { askServers } from "./resolver/stub.ts";
 import { WatchedFile } from "./resolver/watched_file.ts";
 import { isResourceExhausted } from "./exhausted_resource.ts";
 
-/** Addresses of names, asked for anew every time. */
+/** Finds addresses of names, and asks anew every time. */
 export interface Resolver {
   /**
-   * All addresses of a name, in the order in which to try them, or why there are none. Rejects with
-   * `signal`'s reason when it aborts, and with the system's error where this machine lacks what
-   * asking takes.
+   * Gives all addresses of a name, in the order in which to try them, or why there are none.
+   * Rejects with `signal`'s reason when it aborts, and with the system's error where this machine
+   * lacks files or memory.
    */
   resolve(name: string, signal: AbortSignal): Promise<readonly LookupAddress[] | NoAddress>;
 }
@@ -26,27 +26,28 @@ export class NoAddress {
   }
 }
 
-/** Where the system keeps what it knows of names; for tests. */
+/** The system's files about names; only tests need others. */
 export interface ResolverOptions {
   readonly hosts?: string;
   readonly resolver?: string;
   readonly sources?: string;
-  /** Of the name servers. */
+  /** The name servers' port. */
   readonly port?: number;
 }
 
 /**
- * Resolves names as the system does, but without its `getaddrinfo`, which occupies a thread for as
- * long as a lookup takes: Node has two for that (half of UV_THREADPOOL_SIZE, which is fixed before
- * a program starts), and two names whose servers do not answer keep all others waiting. It cannot
- * be called off either. So this goes the way that Go's resolver goes: it reads /etc/hosts and
- * /etc/resolv.conf (name servers, search domains, ndots, timeout, attempts) and asks the servers
- * itself, over sockets, of which there can be any number. What it does not know of is the system's
- * again: where nsswitch.conf or resolv.conf say what is not understood here, and where there is no
- * resolv.conf, as on Windows, or it is not what counts, as on macOS; and, for names that neither
- * files nor DNS know, where nsswitch.conf names further sources (mDNS, LDAP). Nothing is cached:
- * the time that a visitor would wait is what is measured. (c-ares, which Node has built in, knows
- * no search domains, and what Deno has in its place retries otherwise.)
+ * Resolves names as the system does, but without its `getaddrinfo`. That occupies a thread for the
+ * whole lookup, and cannot be cancelled. Node has two threads for it (half of UV_THREADPOOL_SIZE,
+ * which is fixed before a program starts): two silent name servers would keep all names waiting.
+ *
+ * So it does what Go's resolver does. It reads /etc/hosts and /etc/resolv.conf (name servers,
+ * search domains, ndots, timeout, attempts), and asks the servers over sockets, which have no such
+ * limit. It leaves every name to the system outside Linux, where resolv.conf is not the whole
+ * truth. It does so, too, without a resolv.conf, or where that or nsswitch.conf is not understood.
+ * A name that neither files nor DNS know goes to the system where nsswitch.conf has further sources
+ * (mDNS, LDAP).
+ *
+ * It caches nothing: a check measures the time that a visitor would wait.
  */
 export function systemResolver(options: ResolverOptions = {}): Resolver {
   const hosts = new WatchedFile(options.hosts ?? "/etc/hosts", parseHostsTable);
@@ -73,7 +74,7 @@ export function systemResolver(options: ResolverOptions = {}): Resolver {
   };
 }
 
-/** What `getaddrinfo` says, for a person. */
+/** The codes of `getaddrinfo`, for a person. */
 const REASONS: Readonly<Record<string, string>> = {
   ENOTFOUND: "no such name",
   ENODATA: "the name has no address",
@@ -81,7 +82,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EAI_FAIL: "the name server failed",
 };
 
-/** The system's own way; it cannot be called off, so what it says after `signal` is dropped. */
+/** Asks the system. That cannot be cancelled: an answer after `signal` has aborted is dropped. */
 function askSystem(name: string, signal: AbortSignal): Promise<readonly LookupAddress[] | NoAddress> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
@@ -96,22 +97,22 @@ function askSystem(name: string, signal: AbortSignal): Promise<readonly LookupAd
   });
 }
 
-/** What stands behind this machine's own name: glibc searches it where resolv.conf names nothing. */
+/** The domain of this machine's own name: glibc searches it where resolv.conf names none. */
 function ownDomain(): string {
   const name = allowed(hostname, "");
   const dot = name.indexOf(".");
   return dot === -1 ? "" : name.slice(dot + 1);
 }
 
-/** Milliseconds for which the machine's own addresses are taken to be what they were. */
+/** Milliseconds until the machine's own addresses are read again. */
 const FRESH = 30_000;
-/** Global unicast, without the private fd00::/8, from which the Internet is seldom reached. */
+/** Global unicast addresses. The private fd00::/8 seldom reaches the Internet. */
 const GLOBAL = /^[23]/;
 
 /**
- * Which family goes first: IPv6 where this machine has a global address of its own, else IPv4 (RFC
- * 6724, section 6, rules 2 and 5, for what they come to): without one, every first attempt would
- * fail, or wait for Happy Eyeballs.
+ * Puts one family first: IPv6 for loopback, and where this machine has a global IPv6 address; else
+ * IPv4. Without such an address every first attempt would fail, or wait for Happy Eyeballs. RFC
+ * 6724, section 6, rules 2 and 5, come to the same.
  */
 class Preference {
   #isV6 = true;
@@ -119,8 +120,8 @@ class Preference {
 
   sort(addresses: readonly LookupAddress[]): readonly LookupAddress[] {
     if (new Set(addresses.map(({ family }) => family)).size < 2) return addresses;
-    const isFirst = ({ address, family }: LookupAddress) => family === 6 && (address === "::1" || this.#prefersV6());
-    return [...addresses.filter(isFirst), ...addresses.filter((address) => !isFirst(address))];
+    const first = addresses.some(({ address }) => address === "::1") || this.#prefersV6() ? 6 : 4;
+    return addresses.toSorted((a, b) => Number(b.family === first) - Number(a.family === first));
   }
 
   #prefersV6(): boolean {
@@ -138,7 +139,7 @@ function hasGlobalV6(): boolean {
   return own.some(({ family, address }) => family === "IPv6" && GLOBAL.test(address));
 }
 
-/** What the system says of itself, or what is assumed where Deno was not allowed to ask. */
+/** A fact about this machine, or `assumed` where Deno is not allowed to read it. */
 function allowed<T>(read: () => T, assumed: T): T {
   try {
     return read();

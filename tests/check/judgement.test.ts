@@ -32,6 +32,26 @@ describe("the judge of certificates", () => {
     );
   });
 
+  it.each<[string, number, string | null]>([
+    ["nameConstraints = permitted;DNS:localhost, permitted;IP:127.0.0.0/255.0.0.0, permitted;IP:::1/FFFF::", 0, null],
+    ["nameConstraints = permitted;IP:10.0.0.0/255.0.0.0", 0, "may not sign for 127.0.0.1 (by its name constraints)"],
+    ["nameConstraints = permitted;IP:127.0.0.0/255.0.0.0", 0, "may not sign for ::1 (by its name constraints)"],
+    [
+      "nameConstraints = excluded;IP:127.0.0.0/255.255.255.0",
+      0,
+      "may not sign for 127.0.0.1 (by its name constraints)",
+    ],
+    ["nameConstraints = excluded;DNS:localhost", 0, "may not sign for localhost (by its name constraints)"],
+    ["keyUsage = cRLSign", 0, "is not for signing certificates (by its key usage)"],
+    ["basicConstraints = critical, CA:TRUE, pathlen:0", 0, null],
+    ["basicConstraints = critical, CA:TRUE, pathlen:0", 1, "allows fewer intermediates below it"],
+  ])("judges an authority with %s above %i more", (extension, levels, fault) => {
+    const basic = extension.startsWith("basic") ? [] : ["basicConstraints = critical, CA:TRUE"];
+    const chain = rawsOf(certificates.belowOne([...basic, extension], levels));
+    const { reason } = judge.judge(chain, "localhost", TRUSTED);
+    expect(reason).toEqual(fault && expect.stringContaining(fault));
+  });
+
   it("takes no path for good that the runtime refuses, nor one of its own that nobody verified", () => {
     expect(judge.judge(good, "localhost", REFUSED).reason).toBe("certificate is refused (SOME_CODE)");
     expect(new CertificateJudge(stranger).judge(good, "localhost", REFUSED).reason).toBe(

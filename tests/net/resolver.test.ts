@@ -1,9 +1,12 @@
-import { describe, expect, it, vi } from "vitest";
-import { NoAddress, systemResolver } from "../../lib/net/resolver.ts";
+import { networkInterfaces } from "node:os";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { NoAddress, type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
 import { decodeReply, encodeQuestion, isAskable, RCODES, TYPES } from "../../lib/net/resolver/packet.ts";
 import { openNameServer, type Zone } from "../support/name_server.ts";
+import { RemoteResolvers } from "../support/remote_resolver.ts";
 import { namesFolder } from "../support/resolver_folder.ts";
+import { COMMANDS } from "../support/runtimes.ts";
 
 const never = new AbortController().signal;
 const v4 = (address: string) => ({ address, family: 4 });
@@ -135,19 +138,29 @@ it.each([
   expect(isAskable(name)).toBe(expected);
 });
 
-/** Resolves `name` with a real name server that knows `zone`, and files as `texts` has them. */
-async function resolveWith(name: string, zone: Zone, texts: Parameters<typeof namesFolder>[0] = {}) {
-  await using server = await openNameServer(zone);
-  using folder = namesFolder(texts);
-  const found = await systemResolver({ ...folder.paths, port: server.port }).resolve(name, never);
-  return { found, questions: [...new Set(server.questions)].sort() };
-}
-
 const only = (name: string, address: string): Zone => (asked) =>
   asked === name ? { addresses: [address] } : { code: 3 };
 
-describe("systemNames", () => {
-  it("systemNames asks nobody for a name that the hosts file has", async () => {
+function hasGlobalV6(): boolean {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return own.some(({ family, address }) => family === "IPv6" && /^[23]/.test(address));
+}
+
+/** Under Node in this process, under Deno in one of its own. */
+describe.each(COMMANDS.filter(({ missing }) => missing === null))("under $runtime", ({ runtime, command }) => {
+  const remote = runtime === "Node" ? null : new RemoteResolvers(command);
+  afterAll(() => remote?.[Symbol.asyncDispose]());
+  const openResolver = (options: ResolverOptions) => remote?.open(options) ?? systemResolver(options);
+
+  /** Resolves `name` with a real name server that knows `zone`, and files as `texts` has them. */
+  async function resolveWith(name: string, zone: Zone, texts: Parameters<typeof namesFolder>[0] = {}) {
+    await using server = await openNameServer(zone);
+    using folder = namesFolder(texts);
+    const found = await openResolver({ ...folder.paths, port: server.port }).resolve(name, never);
+    return { found, questions: [...new Set(server.questions)].sort() };
+  }
+
+  it("systemResolver asks nobody for a name that the hosts file has", async () => {
     const { found, questions } = await resolveWith("A.test.", () => null, { hosts: "10.0.0.1 a.test\n" });
     expect(found).toEqual([v4("10.0.0.1")]);
     expect(questions).toEqual([]);
@@ -161,7 +174,7 @@ describe("systemNames", () => {
       "a.test.s.test A",
       "a.test.s.test AAAA",
     ]],
-  ])("systemNames asks for a name %s", async (_how, name, options, expected) => {
+  ])("systemResolver asks for a name %s", async (_how, name, options, expected) => {
     const { found, questions } = await resolveWith(name, only("a.test", "10.0.0.1"), {
       resolver: `nameserver 127.0.0.1\nsearch s.test\n${options}\n`,
     });
@@ -169,7 +182,7 @@ describe("systemNames", () => {
     expect(questions).toEqual(expected);
   });
 
-  it("systemNames goes on where the servers of a searched domain fail", async () => {
+  it("systemResolver goes on where the servers of a searched domain fail", async () => {
     const zone: Zone = (name) => name === "a.test" ? { addresses: ["10.0.0.1"] } : { code: 2 };
     const { found } = await resolveWith("a.test", zone, {
       resolver: "nameserver 127.0.0.1\nsearch s.test\noptions ndots:5 attempts:1\n",
@@ -205,7 +218,7 @@ describe("systemNames", () => {
       () => ({ addresses: ["10.0.0.1"], isTruncated: true, closes: true }),
       "the name server's answer is cut off, and it does not answer over TCP",
     ],
-  ])("systemNames says so where the answer is %s", async (_name, zone, reason) => {
+  ])("systemResolver says so where the answer is %s", async (_name, zone, reason) => {
     const { found } = await resolveWith("a.test", zone, {
       resolver: "nameserver 127.0.0.1\noptions timeout:1 attempts:1",
     });
@@ -215,29 +228,29 @@ describe("systemNames", () => {
   it.each([
     ["does not listen", "127.0.0.9"],
     ["cannot be reached", "255.255.255.255"],
-  ])("systemNames asks the next server where one %s", async (_what, first) => {
+  ])("systemResolver asks the next server where one %s", async (_what, first) => {
     const { found } = await resolveWith("a.test", only("a.test", "10.0.0.1"), {
       resolver: `nameserver ${first}\nnameserver 127.0.0.1\noptions timeout:1\n`,
     });
     expect(found).toEqual([v4("10.0.0.1")]);
   });
 
-  it("systemNames asks over IPv6, and the servers in turn where resolv.conf says so", async () => {
+  it("systemResolver asks over IPv6, and the servers in turn where resolv.conf says so", async () => {
     await using first = await openNameServer(only("a.test", "10.0.0.1"));
     await using second = await openNameServer(only("a.test", "10.0.0.2"), "::1", first.port);
     using folder = namesFolder({ resolver: "nameserver 127.0.0.1\nnameserver ::1\noptions rotate\n" });
-    const resolver = systemResolver({ ...folder.paths, port: second.port });
+    const resolver = openResolver({ ...folder.paths, port: second.port });
     const found = [await resolver.resolve("a.test", never), await resolver.resolve("a.test", never)];
     expect(found).toEqual([[v4("10.0.0.1")], [v4("10.0.0.2")]]);
   });
 
-  it("systemNames leaves all to the system where there is no resolv.conf", async () => {
+  it("systemResolver leaves all to the system where there is no resolv.conf", async () => {
     using folder = namesFolder({ hosts: "10.0.0.1 localhost\n" });
-    const resolver = systemResolver({ ...folder.paths, resolver: `${folder.paths.resolver}.gone` });
+    const resolver = openResolver({ ...folder.paths, resolver: `${folder.paths.resolver}.gone` });
     expect(await resolver.resolve("localhost", never)).toContainEqual(v4("127.0.0.1"));
   });
 
-  it("systemNames asks again where a server refuses for the moment", async () => {
+  it("systemResolver asks again where a server refuses for the moment", async () => {
     const seen = new Map<string, number>();
     const { found } = await resolveWith("a.test", (_name, type) => {
       seen.set(type, (seen.get(type) ?? 0) + 1);
@@ -246,7 +259,7 @@ describe("systemNames", () => {
     expect(found).toEqual([v4("10.0.0.1")]);
   });
 
-  it("systemNames asks over TCP for what a datagram does not hold, and from the start where resolv.conf says so", async () => {
+  it("systemResolver asks over TCP for what a datagram does not hold, and from the start where resolv.conf says so", async () => {
     const addresses = Array.from({ length: 100 }, (_, index) => `10.0.0.${index}`);
     const many: Zone = () => ({ addresses, isTruncated: true });
     expect((await resolveWith("a.test", many)).found).toHaveLength(100);
@@ -257,7 +270,7 @@ describe("systemNames", () => {
     expect(questions).toEqual(["a.test A tcp", "a.test AAAA tcp"]);
   });
 
-  it("systemNames takes the addresses of an answer over TCP though it says that there are more", async () => {
+  it("systemResolver takes the addresses of an answer over TCP though it says that there are more", async () => {
     const zone: Zone = (_name, type) => ({
       addresses: type === "A" ? ["10.0.0.1", "10.0.0.2"] : [],
       isTruncated: true,
@@ -266,7 +279,7 @@ describe("systemNames", () => {
     expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
   });
 
-  it("systemNames asks over TCP where a datagram is cut off within a record, also behind one that cannot be read", async () => {
+  it("systemResolver asks over TCP where a datagram is cut off within a record, also behind one that cannot be read", async () => {
     const cut = (answer: Buffer) => answer.subarray(0, -1);
     const broken = (query: Buffer) => Buffer.concat([query.subarray(0, 2), Buffer.from([0x81, 0x80]), Buffer.alloc(8)]);
     const zone: Zone = (_name, type, isTcp) => ({
@@ -276,14 +289,14 @@ describe("systemNames", () => {
     expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1")]);
   });
 
-  it("systemNames takes what a datagram held where the server does not answer over TCP", async () => {
+  it("systemResolver takes what a datagram held where the server does not answer over TCP", async () => {
     const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
     const zone: Zone = (_name, type) =>
       type === "A" ? { addresses, isTruncated: true, inDatagram: 2, closes: true } : {};
     expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1"), v4("10.0.0.2")]);
   });
 
-  it("systemNames takes no answer that is not to its question", async () => {
+  it("systemResolver takes no answer that is not to its question", async () => {
     const forge = (query: Buffer) => {
       const bytes = Buffer.concat([query, Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 6, 6, 6, 6])]);
       bytes.writeUInt16BE(query.readUInt16BE(0) ^ 1, 0);
@@ -298,7 +311,48 @@ describe("systemNames", () => {
     expect((await resolveWith("a.test", zone)).found).toEqual([v4("10.0.0.1")]);
   });
 
-  it("systemNames puts what files and DNS do not know to the system where it has further sources", async () => {
+  it.each(["127.0.0.1", "::ffff:127.0.0.1", "0::FFFF:127.0.0.1"])(
+    "systemResolver takes no answer of another address than %s where it asked that",
+    async (address) => {
+      const zone: Zone = (_name, type) => type === "A" ? { addresses: ["10.0.0.1"], forged: ["6.6.6.6"] } : {};
+      const { found } = await resolveWith("a.test", zone, { resolver: `nameserver ${address}\n` });
+      expect(found).toEqual([v4("10.0.0.1")]);
+    },
+  );
+
+  it.each(["2001:db8::1", "::1", "2001:db8:0:1:1:1:1:1", "2001:db8::1:0:0:1"])(
+    "systemResolver reads the IPv6 address %s behind an alias",
+    async (address) => {
+      const { found } = await resolveWith("a.test", () => ({ addresses: [address], alias: "long.name.b.test" }));
+      expect(found).toEqual([v6(address)]);
+    },
+  );
+
+  it("systemResolver puts IPv6 first for loopback, and else where this machine has a global address of it", async () => {
+    const resolve = async (address: string) =>
+      (await resolveWith("a.test", () => ({ addresses: ["10.0.0.1", address] }))).found;
+    expect(await resolve("::1")).toEqual([v6("::1"), v4("10.0.0.1")]);
+    const both = [v4("10.0.0.1"), v6("2001:db8::1")];
+    expect(await resolve("2001:db8::1")).toEqual(hasGlobalV6() ? both.toReversed() : both);
+  });
+
+  it("systemResolver says so where the system knows no such name either", async () => {
+    const { found } = await resolveWith(`${"x".repeat(64)}.test`, () => null, { sources: "hosts: files dns mdns4\n" });
+    expect(found).toEqual(new NoAddress("no such name"));
+  });
+
+  it("systemResolver asks nobody where it was given up before", async () => {
+    await using server = await openNameServer(() => null);
+    using folder = namesFolder({});
+    const resolving = openResolver({ ...folder.paths, port: server.port }).resolve(
+      "a.test",
+      AbortSignal.abort(new Error("late")),
+    );
+    await expect(resolving).rejects.toThrow("late");
+    expect(server.questions).toEqual([]);
+  });
+
+  it("systemResolver puts what files and DNS do not know to the system where it has further sources", async () => {
     const zone: Zone = () => ({ code: 3 });
     const hosts = "10.0.0.1 other.test\n";
     const asked = await resolveWith("localhost", zone, { hosts, sources: "hosts: files dns mdns4\n" });
@@ -310,7 +364,7 @@ describe("systemNames", () => {
   it.each([
     ["nsswitch.conf", { sources: "hosts: dns files\n" }],
     ["resolv.conf", { resolver: "nameserver 127.0.0.1\noptions inet6\n" }],
-  ])("systemNames leaves all to the system where it does not understand %s", async (_file, texts) => {
+  ])("systemResolver leaves all to the system where it does not understand %s", async (_file, texts) => {
     const { found, questions } = await resolveWith("localhost", () => null, {
       hosts: "10.0.0.1 localhost\n",
       ...texts,
@@ -319,22 +373,22 @@ describe("systemNames", () => {
     expect(questions).toEqual([]);
   });
 
-  it("systemNames stops asking when it is given up", async () => {
+  it("systemResolver stops asking when it is given up", async () => {
     const asked = vi.fn(() => null);
     await using server = await openNameServer(asked);
     using folder = namesFolder({});
     const givenUp = new AbortController();
-    const resolving = systemResolver({ ...folder.paths, port: server.port }).resolve("a.test", givenUp.signal);
+    const resolving = openResolver({ ...folder.paths, port: server.port }).resolve("a.test", givenUp.signal);
     await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(2));
     givenUp.abort(new Error("given up"));
     await expect(resolving).rejects.toThrow("given up");
   });
 
-  it("systemNames asks anew every time", async () => {
+  it("systemResolver asks anew every time", async () => {
     let next = 1;
     await using server = await openNameServer((_name, type) => type === "A" ? { addresses: [`10.0.0.${next++}`] } : {});
     using folder = namesFolder({});
-    const resolver = systemResolver({ ...folder.paths, port: server.port });
+    const resolver = openResolver({ ...folder.paths, port: server.port });
     expect(await resolver.resolve("a.test", never)).toEqual([v4("10.0.0.1")]);
     expect(await resolver.resolve("a.test", never)).toEqual([v4("10.0.0.2")]);
   });

@@ -184,6 +184,18 @@ export class Certificates implements Disposable {
   get outsideConstraints(): Identity {
     return this.#below("elsewhere-intermediate");
   }
+  /** Below an intermediate with these extensions, and below `levels` more authorities in between. */
+  belowOne(extensions: readonly string[], levels = 0): Identity {
+    const made = { extensions, subject: "intermediate.example", key: "intermediate", days: LIFE.intermediate };
+    this.#make("one-intermediate", "authority", made);
+    const chain = ["one-intermediate"];
+    for (let level = 0; level < levels; level++) {
+      const lower = { extensions: [AUTHORITY], subject: `level-${level}.example`, key: "intermediate" };
+      this.#make(`level-${level}`, chain[0], lower, "intermediate");
+      chain.unshift(`level-${level}`);
+    }
+    return this.#identity("below-one", chain[0] as string, {}, chain, "intermediate");
+  }
   get strangeExtension(): Identity {
     return this.#identity("strange", "authority", { extensions: [LOOPBACK_NAMES, "1.2.3.4 = critical, ASN1:NULL"] });
   }

@@ -20,6 +20,8 @@ export interface Answer {
   readonly closes?: boolean;
   /** Sends these bytes in front, over UDP: what somebody else might send. */
   readonly before?: readonly ((query: Buffer) => Buffer)[];
+  /** Sends an answer with these addresses in front, over UDP, from this port of 127.0.0.2. */
+  readonly forged?: readonly string[];
   /** What is sent is not the answer itself, but made of it. */
   readonly changed?: (answer: Buffer) => Buffer;
 }
@@ -40,12 +42,13 @@ const same = (answer: Buffer) => answer;
 
 export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0): Promise<NameServer> {
   const questions: string[] = [];
-  const reply = async (query: Buffer, isTcp: boolean): Promise<Buffer[]> => {
+  const reply = async (query: Buffer, isTcp: boolean, forge: (bytes: Buffer) => Promise<void>): Promise<Buffer[]> => {
     const { name, type } = questionOf(query);
     questions.push(`${name} ${type}${isTcp ? " tcp" : ""}`);
     const answer = await zone(name, type, isTcp);
     if (answer === null) return [];
     if (isTcp && answer.closes) return [CLOSE];
+    if (answer.forged !== undefined) await forge(encode(query, { addresses: answer.forged }, isTcp));
     return [
       ...(answer.before ?? []).map((make) => make(query)),
       (answer.changed ?? same)(encode(query, answer, isTcp)),
@@ -54,14 +57,15 @@ export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0
   const { udp, tcp } = await bind(address, port);
   udp.on("message", async (query, { port, address }) => {
     // The asker may be gone by now.
-    for (const bytes of await reply(query, false)) udp.send(bytes, port, address, () => {});
+    const forge = (bytes: Buffer) => sendFrom("127.0.0.2", udp.address().port, bytes, port, address);
+    for (const bytes of await reply(query, false, forge)) udp.send(bytes, port, address, () => {});
   });
   const sockets = new Set<Socket>();
   tcp.on("connection", (socket) => {
     sockets.add(socket);
     socket.on("error", () => {}).on("close", () => sockets.delete(socket));
     socket.on("data", async (chunk) => {
-      for (const bytes of await reply(chunk.subarray(2), true)) {
+      for (const bytes of await reply(chunk.subarray(2), true, async () => {})) {
         if (bytes === CLOSE) return void socket.end();
         const length = Buffer.from([bytes.length >> 8, bytes.length & 0xff]);
         // In pieces, as a network may bring them.
@@ -94,6 +98,14 @@ async function bind(address: string, port: number): Promise<{ udp: UdpSocket; tc
     if (port !== 0) throw error;
     return await bind(address, port);
   }
+}
+
+async function sendFrom(from: string, fromPort: number, bytes: Buffer, port: number, address: string): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.bind(fromPort, from);
+  await once(socket, "listening");
+  await new Promise<void>((resolve) => socket.send(bytes, port, address, () => resolve()));
+  socket.close();
 }
 
 function questionOf(query: Buffer): { name: string; type: RecordType } {

@@ -38,7 +38,10 @@ const BUNDLED: Record<Runtime, (program: ProgramName, folder: string) => string[
 };
 
 /** What a program inherits of the tests' environment: nothing that could be a setting. */
-const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"];
+const INHERITED = [
+  ...["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"],
+  ...["NODE_V8_COVERAGE", "DENO_COVERAGE_DIR"],
+];
 
 export interface Ended {
   readonly code: number | null;

@@ -1,4 +1,5 @@
 import { createSocket } from "node:dgram";
+import { addAbortListener } from "node:events";
 import { connect, isIP } from "node:net";
 import { isResourceExhausted } from "../exhausted_resource.ts";
 import { decodeReply, type DnsQuestion, encodeQuestion, RCODES, type Reply } from "./packet.ts";
@@ -9,15 +10,20 @@ export interface Server {
   readonly port: number;
 }
 
-/** Milliseconds that the second family is waited for where the first has brought an address (RFC 8305, section 3). */
+/** Milliseconds for the second family once the first has an address (RFC 8305, section 3). */
 const RESOLUTION_DELAY = 50;
 
 /**
- * Asks one server all `questions` at once, and gives the reply to each, in their order: what a
- * datagram had room for where the server then does not answer over TCP, and undefined where nothing
- * came within `timeout` seconds. Where one reply has brought an address, the others have 50 ms
- * left: some servers never answer for IPv6. Rejects with the signal's reason when it aborts, and
- * with the system's error where this machine lacks what asking takes.
+ * Asks one server all `questions` at once, and gives their replies in the same order. A question
+ * that nothing answers within `timeout` seconds has undefined. Once one reply has an address, the
+ * others have 50 ms left: some servers never answer for IPv6. A datagram that was cut off counts
+ * where the server does not answer over TCP. Rejects with the signal's reason when it aborts, and
+ * with the system's error where this machine lacks files or memory.
+ *
+ * `Resolver` of node:dns was tried in place of this and of `packet.ts`. Deno's calls a failure, a
+ * refusal and a name without an address all ENOTFOUND: nobody could tell when to ask the next
+ * server. Node's gives up at a stray datagram, and drops its addresses where TCP fails. Neither can
+ * ask over TCP from the start, and neither costs less.
  */
 export function ask(
   server: Server,
@@ -26,58 +32,50 @@ export function ask(
   timeout: number,
   signal: AbortSignal,
 ): Promise<readonly (Reply | undefined)[]> {
-  return new Promise((resolve, reject) => {
-    const replies: (Reply | undefined)[] = questions.map(() => undefined);
-    // What is better than nothing.
-    const scraps: (Reply | undefined)[] = [];
-    const channels: Disposable[] = [];
-    let hurry: ReturnType<typeof setTimeout> | undefined;
-    const close = () => {
-      clearTimeout(timer);
-      clearTimeout(hurry);
-      signal.removeEventListener("abort", abort);
-      for (const channel of channels) channel[Symbol.dispose]();
-    };
-    const end = () => {
-      close();
-      resolve(replies.map((reply, index) => reply ?? scraps[index]));
-    };
-    const abort = () => {
-      close();
-      reject(signal.reason);
-    };
-    const fail = (error?: Error) => {
-      if (!isResourceExhausted(error)) return end();
-      close();
-      reject(error);
-    };
-    const accept = (index: number, reply: Reply) => {
-      replies[index] ??= reply;
-      if (replies.every((reply) => reply !== undefined)) end();
-      else if (reply.addresses.length > 0) hurry ??= setTimeout(end, RESOLUTION_DELAY);
-    };
-    const askOverTcp = (index: number, broken: (error?: Error) => void) => {
-      channels.push(openTcp(server, questions[index] as DnsQuestion, (reply) => accept(index, reply), broken));
-    };
-    const timer = setTimeout(end, timeout * 1000);
-    signal.addEventListener("abort", abort, { once: true });
-    if (signal.aborted) return abort();
-    if (overTcp) questions.forEach((_, index) => askOverTcp(index, fail));
-    else {
-      channels.push(openUdp(server, questions, (index, reply) => {
-        if (reply.code === RCODES.unreadable) scraps[index] ??= reply;
-        else if (!reply.isTruncated) accept(index, reply);
-        else if (scraps[index]?.isTruncated !== true) {
-          scraps[index] = reply;
-          // A server that does not answer over TCP has still said something.
-          askOverTcp(index, (error) => isResourceExhausted(error) ? fail(error) : accept(index, reply));
-        }
-      }, fail));
+  const { promise, resolve, reject } = Promise.withResolvers<readonly (Reply | undefined)[]>();
+  const replies: (Reply | undefined)[] = questions.map(() => undefined);
+  const open = new Set(questions.keys());
+  const stack = new DisposableStack();
+  // Closes before the promise settles: Deno would begin another read of the socket otherwise.
+  const end = () => {
+    stack.dispose();
+    resolve(replies);
+  };
+  const abort = (reason: unknown) => {
+    stack.dispose();
+    reject(reason);
+  };
+  const fail = (error?: Error) => isResourceExhausted(error) ? abort(error) : end();
+  const endIn = (milliseconds: number) => stack.adopt(setTimeout(end, milliseconds), clearTimeout);
+  const accept = (index: number, reply: Reply) => {
+    if (!open.delete(index)) return;
+    replies[index] = reply;
+    if (open.size === 0) end();
+    else if (reply.addresses.length > 0) endIn(RESOLUTION_DELAY);
+  };
+  const askOverTcp = (index: number, broken: (error?: Error) => void) => {
+    stack.use(openTcp(server, questions[index] as DnsQuestion, (reply) => accept(index, reply), broken));
+  };
+  const hear = (index: number, reply: Reply) => {
+    if (!open.has(index)) return;
+    if (reply.code === RCODES.unreadable) replies[index] ??= reply;
+    else if (!reply.isTruncated) accept(index, reply);
+    else if (replies[index]?.isTruncated !== true) {
+      replies[index] = reply;
+      askOverTcp(index, (error) => isResourceExhausted(error) ? fail(error) : accept(index, reply));
     }
-  });
+  };
+  stack.use(addAbortListener(signal, () => abort(signal.reason)));
+  endIn(timeout * 1000);
+  if (overTcp) { for (const index of open) askOverTcp(index, fail); }
+  else stack.use(openUdp(server, questions, hear, fail));
+  return promise;
 }
 
-/** A socket of its own, and so a port of its own: with the questions' ids that makes forged answers hard (RFC 5452). */
+/**
+ * Asks over a socket of its own, which has a random port: together with the questions' ids that
+ * makes answers hard to forge (RFC 5452).
+ */
 function openUdp(
   server: Server,
   questions: readonly DnsQuestion[],
@@ -91,15 +89,16 @@ function openUdp(
     if (isOpen) broken(error);
   };
   socket.on("error", fail);
+  const expected = canonical(server.address);
   socket.on("message", (bytes, { address, port }) => {
-    // One IPv6 address can be written in several ways.
-    if (port !== server.port || (!isV6 && address !== server.address)) return;
+    // Deno passes on datagrams from any address.
+    if (port !== server.port || canonical(address) !== expected) return;
     questions.forEach((question, index) => {
       const reply = isOpen ? decodeReply(bytes, question) : null;
       if (reply !== null) hear(index, reply);
     });
   });
-  // Connected, Node's socket takes datagrams of this server only, and hears at once when nobody listens there.
+  // A connected socket of Node's hears at once that nobody listens there.
   socket.connect(server.port, server.address, (error?: Error) => {
     if (!isOpen) return;
     if (error !== undefined) return fail(error);
@@ -111,6 +110,11 @@ function openUdp(
       isOpen = false;
     },
   };
+}
+
+/** One spelling of an address: IPv6 has several. The zone of a link-local address is left out. */
+function canonical(address: string): string {
+  return isIP(address) === 6 ? new URL(`http://[${address.replace(/%.*/, "")}]`).hostname : address;
 }
 
 /** DNS over TCP: each message behind its length (RFC 1035, section 4.2.2). */

@@ -1,11 +1,12 @@
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
 
-// What the system's files say of names. Pure: from text to values.
+// Parses the system's files about names: from text to values, without any reading.
 
-/** /etc/hosts: the addresses of names, which are in lower case. */
+/** /etc/hosts: addresses by name, in lower case. */
 export type HostsTable = ReadonlyMap<string, readonly LookupAddress[]>;
 
+/** Parses /etc/hosts; a line without an address says nothing. */
 export function parseHostsTable(text: string): HostsTable {
   const table = new Map<string, LookupAddress[]>();
   for (const line of text.split("\n")) {
@@ -21,31 +22,32 @@ export function parseHostsTable(text: string): HostsTable {
   return table;
 }
 
-/** /etc/resolv.conf: whom to ask, and how (resolv.conf(5)). */
+/** /etc/resolv.conf: the name servers, and how to ask them (resolv.conf(5)). */
 export interface ResolverConfig {
   /** Addresses. */
   readonly servers: readonly string[];
-  /** What is put behind a name that is not found as it is, or has few dots. */
+  /** Suffixes for a name that is not found as it is, or has few dots. */
   readonly search: readonly string[];
   /** A name with fewer dots is tried with `search` first. */
   readonly ndots: number;
   /** Seconds until the next server is asked. */
   readonly timeout: number;
-  /** How often the servers are gone through. */
+  /** How often each server is asked. */
   readonly attempts: number;
-  /** Begins with another server every time. */
+  /** Each lookup begins with another server. */
   readonly rotate: boolean;
+  /** Asks over TCP from the start. */
   readonly overTcp: boolean;
-  /** False where an option is not known here: the system is asked then. */
+  /** False where an option is not known here: the system has to be asked. */
   readonly isUnderstood: boolean;
 }
 
-/** Options that change nothing here. */
+/** Options without a meaning here. */
 const HARMLESS = /^(edns0|trust-ad|no-reload|single-request|single-request-reopen|insecure1|insecure2|debug)$/;
-/** glibc's own limits: resolv.h. */
+/** The limits of glibc (resolv.h). */
 const MOST = { servers: 3, ndots: 15, timeout: 30, attempts: 5 };
 
-/** `domain` is this machine's own, which is searched where the file does not say what else. */
+/** Parses /etc/resolv.conf; where that has no suffixes, `domain`, this machine's own, is one. */
 export function parseResolverConfig(text: string, domain: string): ResolverConfig {
   const servers: string[] = [];
   const config = { ndots: 1, timeout: 5, attempts: 2, rotate: false, overTcp: false, isUnderstood: true };
@@ -78,19 +80,20 @@ function readOption(option: string, config: Options): void {
   else if (!HARMLESS.test(option)) config.isUnderstood = false;
 }
 
-/** /etc/nsswitch.conf: where names are looked for (nsswitch.conf(5)). */
+/** /etc/nsswitch.conf: the sources of names (nsswitch.conf(5)). */
 export interface Sources {
-  /** False where files and then DNS are not what is asked: the system is asked for every name then. */
+  /** False where files do not come before DNS: the system has to be asked for every name. */
   readonly isUnderstood: boolean;
-  /** True where there are others (mDNS, say): the system is asked for names that neither files nor DNS know. */
+  /** True where there are others (mDNS, say): the system may know more names. */
   readonly hasOthers: boolean;
 }
 
+/** Parses /etc/nsswitch.conf; without a line for hosts, files and DNS are the sources. */
 export function parseSources(text: string): Sources {
   const line = /^[ \t]*hosts:(.*)$/m.exec(text)?.[1] ?? "files dns";
   const sources = line.replace(/#.*/, "").replaceAll(/\[[^\]]*\]/g, " ").trim().split(/\s+/);
   const files = sources.indexOf("files");
-  // systemd-resolved ("resolve") is what resolv.conf names where it is used.
+  // Where systemd-resolved ("resolve") is used, resolv.conf has its address.
   const dns = sources.findIndex((source) => source === "dns" || source === "resolve");
   return {
     isUnderstood: files !== -1 && files < dns,
@@ -98,7 +101,7 @@ export function parseSources(text: string): Sources {
   };
 }
 
-/** What a name may stand for, in the order in which glibc tries it. */
+/** The full names that a name may stand for, in the order in which glibc tries them. */
 export function candidates(name: string, { search, ndots }: ResolverConfig): readonly string[] {
   if (name.endsWith(".")) return [name.slice(0, -1)];
   const suffixed = search.map((suffix) => `${name}.${suffix}`);

@@ -3,26 +3,26 @@ import type { LookupAddress } from "node:dns";
 /** Record types (RFC 1035, section 3.2.2; RFC 3596, section 2.1). */
 export const TYPES = { A: 1, AAAA: 28 } as const;
 /**
- * Response codes (RFC 1035, section 4.1.1), and one for what is no answer, though it comes from the
- * server and to the question.
+ * Response codes (RFC 1035, section 4.1.1), and one more: the server answered the question, and
+ * nobody can read its answer.
  */
 export const RCODES = { noError: 0, noSuchName: 3, unreadable: -1 } as const;
 
-/** What is asked of a name server. */
+/** A question to a name server. */
 export interface DnsQuestion {
-  /** 16 random bits: an answer has to repeat them. */
+  /** 16 random bits, which the answer has to repeat. */
   readonly id: number;
-  /** Without a dot at its end. */
+  /** It has no dot at its end. */
   readonly name: string;
   readonly type: number;
 }
 
-/** What it said. */
+/** A name server's answer. */
 export interface Reply {
   readonly code: number;
   /**
-   * There is more than a datagram holds: ask again over TCP. (Some servers say so over TCP too,
-   * where it means nothing.)
+   * The datagram does not hold all: the question has to be asked again over TCP. Some servers set
+   * this over TCP too, where it means nothing.
    */
   readonly isTruncated: boolean;
   readonly addresses: readonly LookupAddress[];
@@ -34,12 +34,12 @@ const IS_TRUNCATED = 0x0200;
 const RECURSION_DESIRED = 0x0100;
 const INTERNET = 1;
 
-/** True where DNS can ask for a name at all (RFC 1035, section 2.3.4). */
+/** True where a question can hold the name (RFC 1035, section 2.3.4). */
 export function isAskable(name: string): boolean {
   return name.length <= 253 && name.split(".").every((label) => label.length > 0 && label.length <= 63);
 }
 
-/** The bytes of a question (RFC 1035, section 4.1); its name has to be askable. */
+/** Writes a question as bytes (RFC 1035, section 4.1); its name has to be askable. */
 export function encodeQuestion({ id, name, type }: DnsQuestion): Buffer {
   const labels = name.split(".").flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, "latin1")]);
   const head = Buffer.alloc(HEADER_BYTES);
@@ -50,8 +50,8 @@ export function encodeQuestion({ id, name, type }: DnsQuestion): Buffer {
 }
 
 /**
- * The reply in `bytes`; null where they are no answer to `question`: whoever sent them, the true
- * answer may still come.
+ * Reads the reply in `bytes`, or gives null where they do not answer `question`: the true answer
+ * may still come.
  */
 export function decodeReply(bytes: Buffer, question: DnsQuestion): Reply | null {
   if (bytes.length < HEADER_BYTES) return null;
@@ -60,10 +60,10 @@ export function decodeReply(bytes: Buffer, question: DnsQuestion): Reply | null 
   if (bytes.readUInt16BE(0) !== question.id || (flags & IS_RESPONSE) === 0) return null;
   const asked = encodeQuestion(question).subarray(HEADER_BYTES);
   const start = HEADER_BYTES + asked.length;
-  // A server may repeat the name in another case; one that does not understand the question, not at all.
+  // A server may repeat the name in another case, or nothing where it cannot read the question.
   const repeated = bytes.toString("latin1", HEADER_BYTES, start).toLowerCase();
   if (questions !== 0 && !(questions === 1 && repeated === asked.toString("latin1").toLowerCase())) return null;
-  // What stands beside an error does not count.
+  // Addresses beside an error do not count.
   if (code !== RCODES.noError) return { code, isTruncated: false, addresses: [] };
   const reply = { code, isTruncated: (flags & IS_TRUNCATED) !== 0, addresses: [] };
   const unreadable = { code: RCODES.unreadable, isTruncated: false, addresses: [] };
@@ -71,13 +71,13 @@ export function decodeReply(bytes: Buffer, question: DnsQuestion): Reply | null 
   try {
     return { ...reply, addresses: readAddresses(bytes, start, question.type) };
   } catch (error) {
-    // Shorter than it says: where there is more, it was cut off.
+    // The bytes end early. Where the server says that there is more, it cut them off itself.
     if (error instanceof RangeError) return reply.isTruncated ? reply : unreadable;
     throw error;
   }
 }
 
-/** The addresses among the answers; aliases on the way to them (CNAME) were followed by the server. */
+/** Reads the addresses among the answers. The server has followed the aliases (CNAME) to them. */
 function readAddresses(bytes: Buffer, start: number, type: number): LookupAddress[] {
   const found: LookupAddress[] = [];
   let at = start;
@@ -95,7 +95,7 @@ function readAddresses(bytes: Buffer, start: number, type: number): LookupAddres
   return found;
 }
 
-/** A name ends with an empty label, or with a pointer to an earlier one, which need not be followed. */
+/** Where a name ends: behind an empty label, or behind a pointer to an earlier name. */
 function skipName(bytes: Buffer, start: number): number {
   let at = start;
   for (let length = bytes.readUInt8(at); length > 0; length = bytes.readUInt8(at)) {
@@ -105,7 +105,7 @@ function skipName(bytes: Buffer, start: number): number {
   return at + 1;
 }
 
-/** In its shortest form (RFC 5952), which URL makes. */
+/** Writes an IPv6 address in its shortest form (RFC 5952), as URL does. */
 function ipv6Of(data: Buffer): string {
   const groups = data.toString("hex").match(/.{4}/g) ?? [];
   return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);

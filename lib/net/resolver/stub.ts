@@ -5,7 +5,7 @@ import { ask, type Server } from "./ask.ts";
 import { candidates, type ResolverConfig } from "./files.ts";
 import { isAskable, RCODES, type Reply, TYPES } from "./packet.ts";
 
-/** What the name servers say of a name: its addresses, or why there are none, and whether they are sure of that. */
+/** A name's addresses, or why the name servers have none, and whether that is certain. */
 export type Found =
   | { readonly addresses: readonly LookupAddress[] }
   | { readonly addresses: null; readonly reason: string; readonly isCertain: boolean };
@@ -13,13 +13,13 @@ export type Found =
 const NO_SUCH_NAME: Found = { addresses: null, reason: "no such name", isCertain: true };
 const NO_ADDRESS: Found = { addresses: null, reason: "the name has no address", isCertain: true };
 
-/** What a name server can say instead of an answer (RFC 1035, section 4.1.1). */
+/** Names of the codes for a failure (RFC 1035, section 4.1.1). */
 const CODES: Readonly<Record<number, string>> = { 1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED" };
 
 /**
- * Asks the name servers of `config`, at `port`, for IPv4 and IPv6 at once: first for the name as it
- * is or with what is searched, as its dots decide, then for the other. `turn` counts lookups, for
- * the rotation.
+ * Asks the name servers of `config`, at `port`, for IPv4 and IPv6 at once. The dots of the name
+ * decide whether it is tried alone or with a suffix first. `turn` counts lookups, for the rotation.
+ * Rejects as `ask` does.
  */
 export async function askServers(
   name: string,
@@ -34,8 +34,8 @@ export async function askServers(
     if (!isAskable(candidate)) continue;
     const found = await askFor(candidate, config, port, turn, signal);
     if (found.addresses !== null) return found;
-    // A suffix whose servers fail must not hide the name itself (so does glibc); where nobody
-    // answers, they would not answer again.
+    // A suffix whose servers fail must not hide the name itself; glibc goes on, too. Servers that
+    // answered nothing would answer nothing again.
     if (!found.isCertain) failure ??= found;
     if (found === UNANSWERED) break;
     if (found === NO_ADDRESS) negative = found;
@@ -52,14 +52,14 @@ const UNANSWERED: Found = { addresses: null, reason: "the name server does not a
 const UNREADABLE = unsure("the name server's answer cannot be read");
 const CUT = unsure("the name server's answer is cut off, and it does not answer over TCP");
 
-/** Milliseconds. */
+/** Milliseconds between two rounds over all servers. */
 const ROUND_PAUSE = 250;
 
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await setTimeout(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
-/** One name, from server to server until one knows. */
+/** Asks for one full name, server after server, until one of them knows. */
 async function askFor(
   name: string,
   config: ResolverConfig,
@@ -69,7 +69,7 @@ async function askFor(
 ): Promise<Found> {
   let failure: Found = UNANSWERED;
   for (const [index, server] of order(config, port, turn).entries()) {
-    // All have failed, and at once: dnsmasq, for one, refuses for a moment what is beyond 150 names at a time.
+    // All have failed, and at once: dnsmasq, for one, refuses more than 150 names at a time.
     if (index > 0 && index % config.servers.length === 0 && failure !== UNANSWERED) await pause(ROUND_PAUSE, signal);
     const questions = [TYPES.AAAA, TYPES.A].map((type) => ({ id: randomInt(65_536), name, type }));
     const replies = await ask(server, questions, config.overTcp, config.timeout, signal);
@@ -83,7 +83,7 @@ async function askFor(
 function judge(replies: readonly (Reply | undefined)[]): Found {
   const addresses = replies.flatMap((reply) => reply?.addresses ?? []);
   if (addresses.length > 0) return { addresses };
-  // Of one type or another: a name that is not there has none.
+  // For either type: a name that does not exist has neither.
   if (replies.some((reply) => reply?.code === RCODES.noSuchName)) return NO_SUCH_NAME;
   if (replies.some((reply) => reply?.isTruncated)) return CUT;
   if (replies.every((reply) => reply?.code === RCODES.noError)) return NO_ADDRESS;
@@ -99,7 +99,7 @@ function judge(replies: readonly (Reply | undefined)[]): Found {
   );
 }
 
-/** The servers as they are to be asked. */
+/** The servers in the order in which to ask them, over all attempts. */
 function order({ servers, attempts, rotate }: ResolverConfig, port: number, turn: number): readonly Server[] {
   const first = rotate ? turn % servers.length : 0;
   const round = [...servers.slice(first), ...servers.slice(0, first)].map((address) => ({ address, port }));

@@ -1,10 +1,10 @@
 import { readFileSync, statSync } from "node:fs";
 import { isResourceExhausted } from "../exhausted_resource.ts";
 
-/** Milliseconds for which a file is taken to be what it was, as in Go's resolver. */
+/** Milliseconds until a file is looked at again, as in Go's resolver. */
 const FRESH = 5000;
 
-/** A file of settings that may change at any time. One that cannot be read is null. */
+/** A file of settings that may change at any time; null while it cannot be read. */
 export class WatchedFile<T> {
   readonly #path: string;
   readonly #parse: (text: string) => T;
@@ -18,8 +18,8 @@ export class WatchedFile<T> {
   }
 
   /**
-   * What the file said, at most 5 s ago. Throws only where this machine lacks what reading takes,
-   * and the file was never read.
+   * Gives the file's value, which is at most 5 s old. Throws only where this machine lacks open
+   * files or memory, and the file was never read.
    */
   read(): T | null {
     const now = performance.now();
@@ -36,7 +36,7 @@ export class WatchedFile<T> {
         if (this.#version === "") throw error;
         return this.#value;
       }
-      // Not there, or not for us to read: that is no reason to check nothing.
+      // A file that is missing or forbidden does not end the checks.
       this.#version = "";
       this.#value = null;
     }
