@@ -6,7 +6,7 @@ import type { Sink } from "./delivery.ts";
 export class LineSink implements Sink {
   readonly #print: (text: string) => Promise<void>;
 
-  /** `print` resolves when the text is written; it rejects when nobody reads any more. */
+  /** `print` resolves when the text is written. It rejects if nobody reads any more. */
   constructor(print: (text: string) => Promise<void>) {
     this.#print = print;
   }

@@ -3,19 +3,19 @@ import { encodeMetric, type Metric } from "../metric.ts";
 import type { Figures, Outbox } from "./delivery.ts";
 
 /**
- * So many wait as they are; the others as text: less room (0.5 instead of 0.85 KB), and one thing
- * instead of many to collect.
+ * So many metrics wait as objects, the others as text. A text takes less room (0.5 instead of 0.85
+ * KB), and is one object to collect instead of many.
  */
 const FEW = 5_000;
 
-/** Keeps metrics in memory only: what waits when the program ends is lost. */
+/** Keeps metrics in memory only. Metrics that wait when the program ends are lost. */
 export class MemoryOutbox implements Outbox {
   readonly #queue: Queue<Metric | string>;
   #made = 0;
   #delivered = 0;
   #refused = 0;
 
-  /** Beyond `limit` waiting metrics the oldest that is not on its way gives way. */
+  /** Beyond `limit` waiting metrics, the oldest that is not on its way gives way. */
   constructor(limit: number) {
     this.#queue = new Queue(limit);
   }

@@ -11,7 +11,10 @@ export interface OutboxOptions {
   readonly events: SpoolEvents & { info(text: string): void };
 }
 
-/** The outbox that the settings ask for: on disk, or in memory only. Throws what `Spool.open` throws. */
+/**
+ * Opens the outbox that the settings ask for: on disk, or in memory only. Throws as `Spool.open`
+ * does.
+ */
 export async function openOutbox(
   { kafka, spool }: ProducerSettings,
   options: OutboxOptions,

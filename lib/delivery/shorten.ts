@@ -1,19 +1,19 @@
 import type { Metric } from "../metric.ts";
 
-/** Texts of a metric that may be cut where it is too large for the topic, the least needed first. */
+/** Texts of a metric that may be cut if it is too large for the topic, the least needed first. */
 const TEXTS = ["error_detail", "location"] as const;
-/** Characters that are left of one at the first try, and at the second. */
+/** Characters that are left of a text at the first try, and at the second. */
 const LENGTHS = [200, 20] as const;
-/** Follows what is left; ASCII, so that any database can store it. */
+/** Stands behind the rest of a cut text. ASCII, so that any database can store it. */
 const MARK = "... (cut)";
 
-/** A metric with a text cut, and which. */
+/** A metric with a cut text, and the name of that text. */
 export interface Shortened {
   readonly metric: Metric;
   readonly cut: typeof TEXTS[number];
 }
 
-/** A metric somewhat shorter than the given one; null where all is cut that may be. */
+/** A metric somewhat shorter than the given one; null if all texts are cut already. */
 export function shortened(metric: Metric): Shortened | null {
   for (const cut of TEXTS) {
     const text = metric[cut] ?? "";

@@ -9,22 +9,24 @@ import type { Sink } from "./delivery.ts";
 import { LineSink } from "./line_sink.ts";
 import { TopicSink } from "./topic_sink.ts";
 
-/** What the health calls the topic, beside Kafka itself. */
+/** The topic's name in the health, beside Kafka itself. */
 const TOPIC = "the topic";
 
-/** A sink that can be opened: everything that settings and files can have wrong has been looked at. */
+/** A sink that is ready to open: settings and files have been checked. */
 export interface SinkPlan {
-  /** Where metrics will go, for a person. */
+  /** The destination of the metrics, for a person. */
   readonly description: string;
-  /** The certificates for connections there; null: there are none. */
+  /** The certificates for its connections; null if it has none. */
   readonly certificateStore: CertificateStore | null;
-  /** Begins to connect, without waiting for it; `health` hears whether it can be reached. */
+  /**
+   * Begins to connect, without waiting for the broker. `health` hears whether it can be reached.
+   */
   open(listener: Listener, health: Health): Sink;
 }
 
 /**
- * The sink that the settings name; `print` writes to standard output. Throws a `UsageError` where
- * files or client are no good.
+ * The sink that the settings name. `print` writes to standard output. Throws a `UsageError` if
+ * files or client are unusable.
  */
 export async function planSink(
   { kafka }: ProducerSettings,

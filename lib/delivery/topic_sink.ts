@@ -13,11 +13,20 @@ import { bytesOfMessage, halves, PieceSize } from "./piece_size.ts";
 import { RefusalReport } from "./refusal_report.ts";
 import { shortened } from "./shorten.ts";
 
-/** Kafka's sign for a message without a time: a topic that takes no time that is far from the broker's takes it. */
+/**
+ * Kafka's sign for a message without a time. A topic that refuses times far from the broker's takes
+ * it.
+ */
 const NO_TIME = -1;
-/** Bytes that an ordinary metric stays below: a topic that refuses it for its size is not set up for metrics. */
+/**
+ * Bytes that an ordinary metric stays below. A topic that refuses it for its size is not set up for
+ * metrics.
+ */
 const ORDINARY = 1_024;
-/** Metrics that may be dropped in a row with none taken in between: beyond it is not the metrics that are at fault. */
+/**
+ * Metrics that may be dropped in a row, with none taken in between. Beyond that the metrics are not
+ * at fault.
+ */
 const MOST_IN_A_ROW = 100;
 
 /** A message that was refused by itself, with nothing left to try. */
@@ -27,10 +36,10 @@ interface Unwanted {
 }
 
 /**
- * Sends metrics to a Kafka topic, keyed by their address, so that an address stays in one
- * partition. A metric that had to be sent twice has the same `check_id`, by which it is stored
- * once. What a broker refuses is tried in smaller pieces, with another time, and shortened; a
- * metric that it refuses all the same is left out, which is told.
+ * Sends metrics to a Kafka topic. The key is the address, so that an address stays in one
+ * partition. A metric that was sent twice has the same `check_id`, by which it is stored once. A
+ * refused metric is tried in smaller pieces, with another time, and shortened. If it is still
+ * refused it is left out, and a person is told.
  */
 export class TopicSink implements Sink {
   readonly #closing = new AbortController();
@@ -45,14 +54,14 @@ export class TopicSink implements Sink {
   #inARow = 0;
 
   /**
-   * `open` may take as long as the broker is away, until its signal aborts: checks need not wait for it, only `send` does.
-   * `listener` hears what becomes of metrics that the topic refuses.
+   * `open` may take as long as the broker is away, until its signal aborts. Checks need not wait
+   * for it, only `send` does. `listener` hears what becomes of metrics that the topic refuses.
    */
   constructor(open: (signal: AbortSignal) => Promise<KafkaProducer>, listener: Listener = () => {}) {
     this.#listener = listener;
     this.#report = new RefusalReport((text) => listener(text, false));
     this.#opening = open(this.#closing.signal);
-    // Thrown by `send`; unheeded until then, it would end the process as an unhandled rejection.
+    // `send` throws it. Unheeded until then, it would end the process as an unhandled rejection.
     this.#opening.catch(() => {});
   }
 
@@ -65,7 +74,7 @@ export class TopicSink implements Sink {
     let pieces = this.#size.cut(metrics.map((metric) => this.#message(metric)));
     let dropped = 0;
     for (let attempt = 0;; attempt++) {
-      // What is good goes first: it tells whether the topic takes anything at all.
+      // Good messages go first: they tell whether the topic takes anything at all.
       const unwanted = await this.#sendPieces(producer, pieces, giveUp);
       const kept = unwanted.filter((one) => !this.#drop(one));
       dropped += unwanted.length - kept.length;
@@ -80,7 +89,7 @@ export class TopicSink implements Sink {
     return dropped;
   }
 
-  /** Sends pieces in their order; gives those messages that are refused whatever is tried. */
+  /** Sends pieces in their order. Gives the messages that are refused whatever is tried. */
   async #sendPieces(
     producer: KafkaProducer,
     pieces: readonly OutgoingMessage[][],
@@ -100,7 +109,7 @@ export class TopicSink implements Sink {
     return unwanted;
   }
 
-  /** The pieces to send instead of refused messages; adds those to `unwanted` for which there is none. */
+  /** The pieces to send instead of refused messages. A message without one goes to `unwanted`. */
   #tryOtherwise(refused: ReadonlyMap<OutgoingMessage, Refusal>, unwanted: Unwanted[]): OutgoingMessage[][] {
     const alike = Map.groupBy(refused, ([message, { remedy }]) => {
       return remedy === "retime" && message.timestamp === NO_TIME ? "drop" : remedy;
@@ -124,8 +133,8 @@ export class TopicSink implements Sink {
   }
 
   /**
-   * First the time of now, then none: the clock of this machine may be what is wrong. The metric
-   * itself keeps its times.
+   * Tries the present time first, then none: this machine's clock may be wrong. The metric itself
+   * keeps its times.
    */
   #retime(messages: readonly OutgoingMessage[], refusal: Refusal): OutgoingMessage[][] {
     this.#report.retimes(refusal);
@@ -150,7 +159,7 @@ export class TopicSink implements Sink {
     return other;
   }
 
-  /** Leaves a metric out, where it is the metric that is at fault; false where all are refused alike. */
+  /** Leaves out a metric that is at fault. False if all metrics are refused alike. */
   #drop({ message, refusal }: Unwanted): boolean {
     const size = bytesOfMessage(message);
     const isLarge = refusal.remedy === "split" && size > ORDINARY;
@@ -160,7 +169,7 @@ export class TopicSink implements Sink {
     return true;
   }
 
-  /** Says once that all waits, and once that it no longer does. */
+  /** Says once that all metrics wait, and once that they no longer do. */
   #note(event: string, isWaiting: boolean): void {
     if (this.#isWaiting === isWaiting) return;
     this.#isWaiting = isWaiting;
@@ -179,7 +188,7 @@ export class TopicSink implements Sink {
   }
 }
 
-/** Sends one piece, and waits where waiting helps; gives what is refused of it. */
+/** Sends one piece, and waits as long as waiting helps. Gives the refused messages. */
 async function sendPiece(
   producer: KafkaProducer,
   piece: readonly OutgoingMessage[],

@@ -11,9 +11,9 @@ import { type Line, readLines } from "./lines.ts";
 const FIRST_LINE = 1;
 
 /**
- * Reads metrics from a stream of bytes, one JSON document a line, as if it were a topic of one
- * partition whose offsets are the numbers of the lines. `runId` takes the place of the topic's id:
- * every run is new input, and has marks of its own.
+ * Reads metrics from a stream of bytes, one JSON document a line. It looks like a topic of one
+ * partition whose offsets are the line numbers. `runId` takes the place of the topic's id: every
+ * run is new input, with marks of its own.
  */
 export class LineConsumer implements KafkaConsumer {
   readonly #input: AsyncIterable<Uint8Array>;
@@ -25,7 +25,7 @@ export class LineConsumer implements KafkaConsumer {
     this.assignment = { topic: "stdin", topicId: runId, partitions: [partition] };
   }
 
-  /** Gives a single reading. It ends with the input; whoever wants it to end earlier ends the input. */
+  /** Gives a single session, which ends with the input. To end it earlier, end the input. */
   async *readings(position: Position): AsyncGenerator<ConsumerSession, void> {
     const positions = await position(this.assignment);
     let ended = false;
@@ -43,7 +43,7 @@ export class LineConsumer implements KafkaConsumer {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-/** A line has no timestamp: a metric without `checked_at` gets the time at which it was read. */
+/** A line has no timestamp: a metric without `checked_at` gets the time of reading. */
 function toMessage({ number, bytes, length }: Line): IncomingMessage {
   const message = { partition: 0, offset: number, key: null, value: bytes, timestamp: Date.now() };
   return length > bytes.length ? { ...message, valueLength: length } : message;

@@ -2,16 +2,15 @@
 export interface Line {
   readonly number: number;
   readonly bytes: Uint8Array;
-  /** Of the whole line: `bytes` may be only its beginning. */
+  /** The length of the whole line; `bytes` may be only its beginning. */
   readonly length: number;
 }
 
 const LINE_FEED = 10;
 
 /**
- * Splits a stream of bytes into its lines; lines of blanks only are left out. Of a line longer than
- * `limit` bytes the first
- * `limit` are kept, so that no input, whatever its size, fills the memory.
+ * Splits a stream of bytes into its lines, and leaves out lines of blanks only. Keeps the first
+ * `limit` bytes of a longer line, so that no input fills the memory.
  */
 export async function* readLines(input: AsyncIterable<Uint8Array>, limit: number): AsyncGenerator<Line, void> {
   let number = 0;
@@ -43,7 +42,7 @@ export async function* readLines(input: AsyncIterable<Uint8Array>, limit: number
   if (!isBlank(last.bytes)) yield last;
 }
 
-/** Space, tab and carriage return. */
+/** True for spaces, tabs and carriage returns only. */
 function isBlank(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 32 || byte === 9 || byte === 13);
 }

@@ -1,12 +1,12 @@
 import type { Positions } from "../kafka/kafka.ts";
 import type { OffsetRange } from "../postgres/store.ts";
 
-/** What the offset of a message means: the one expected, one already seen, or one behind a hole. */
+/** The meaning of a message's offset: the expected one, one already seen, or one behind a hole. */
 export type Arrival = "next" | "replay" | "gap";
 
 /**
- * How far one reading is in each of its partitions. Begins at the offsets that were asked for, not
- * at the first message: only so a hole before the first message is seen.
+ * How far a session is in each of its partitions. It begins at the offsets that were asked for, not
+ * at the first message. Only so a hole before the first message is seen.
  */
 export class OffsetTracker {
   readonly #positions: Map<number, number>;
@@ -21,7 +21,7 @@ export class OffsetTracker {
     return this.#positions;
   }
 
-  /** What `offset` is, seen from the position of its partition. A partition that is not of this reading is a gap. */
+  /** Judges `offset` by the position of its partition. A partition of another session is a gap. */
   judge(partition: number, offset: number): Arrival {
     const position = this.#positions.get(partition) ?? -1;
     if (position === offset) return "next";
@@ -36,7 +36,7 @@ export class OffsetTracker {
     this.#positions.set(partition, offset + 1);
   }
 
-  /** What has been passed since the last call: one span for each partition that moved. */
+  /** The ranges passed since the last call: one for each partition that moved. */
   takeSpans(): ReadonlyMap<number, OffsetRange> {
     const spans = this.#spans;
     this.#spans = new Map();

@@ -15,49 +15,55 @@ import type { EncodedBatch, Entry, OffsetRange, Source, Store } from "../postgre
 import { OffsetGaps } from "./offset_gaps.ts";
 import { OffsetTracker } from "./offset_tracker.ts";
 
-/** What a person wants to know of a transfer. */
+/** Events of a transfer that a person wants to know of. */
 export interface TransferEvents {
-  /** The database does not answer; said once, then it is tried again and again. */
+  /** The database does not answer. Said once; the transfer tries again and again. */
   waiting(error: unknown): void;
-  /** It answers again, after so many seconds. */
+  /** The database answers again, after so many seconds. */
   recovered(seconds: number): void;
-  /** Messages are read from now on, from the marks. */
+  /** Messages are read from the marks from now on. */
   began(reading: ConsumerSession): void;
   /** A batch is in the table. */
   stored(batch: StoredBatch): void;
-  /** So many messages came again that were read already, or are below their mark. */
+  /** So many messages came again: they were read already, or are below their mark. */
   replayed(count: number): void;
-  /** Messages that nobody will ever read; a row of the rejected records it. */
+  /** Messages that nobody will ever read. A row of the rejected table records them. */
   lost(what: string): void;
-  /** The marks in the table and the reading do not fit together: it is read again from the marks. */
+  /**
+   * The marks in the table and the session do not fit together: messages are read again from the
+   * marks.
+   */
   reopened(why: string): void;
 }
 
 export interface StoredBatch {
   readonly messages: number;
-  /** Where each partition is stored to. */
+  /** The offset up to which each partition is stored. */
   readonly positions: Positions;
   readonly cause: BatchCause;
-  /** What the database took for it, the waiting for one that is away included. */
+  /** The time that the database took, including the wait for one that is away. */
   readonly seconds: number;
-  /** The newest `checked_at` in it, milliseconds since 1970; NaN where it holds no metric. */
+  /** The newest `checked_at` in it, in milliseconds since 1970; NaN if it holds no metric. */
   readonly newest: number;
 }
 
 export interface TransferOptions {
   readonly limits: BatchLimits;
-  /** Ends the reading; what has been read is still stored. */
+  /** Ends the reading. Messages that were read are still stored. */
   readonly stop: AbortSignal;
-  /** Ends the waiting for a database too; what could not be stored is dropped: Kafka still has it. */
+  /**
+   * Ends the wait for a database too. Messages that could not be stored are dropped: Kafka still
+   * has them.
+   */
   readonly giveUp: AbortSignal;
   readonly events: TransferEvents;
 }
 
 /**
  * Carries every message from `consumer` to `store`, batch by batch, until `stop` aborts or the
- * source ends. The marks in the database decide what is read: each reading begins at them, and one
- * that no longer fits them is begun anew. Throws what waiting cannot mend, and the database's last
- * failure where `giveUp` aborts first.
+ * source ends. The marks in the database decide what is read: each session begins at them. A
+ * session that no longer fits them is begun anew. Throws a failure that waiting cannot mend. Throws
+ * the database's last failure if `giveUp` aborts first.
  */
 export async function transfer(consumer: KafkaConsumer, store: Store, options: TransferOptions): Promise<void> {
   const resume = new Resumption(store, options);
@@ -69,7 +75,7 @@ export async function transfer(consumer: KafkaConsumer, store: Store, options: T
     options.events.reopened(reopened);
     again.times = reopened === again.why ? again.times + 1 : 0;
     again.why = reopened;
-    // A client that leaves the same messages out each time must not be asked without a rest.
+    // A client that leaves out the same messages each time must not be asked without a pause.
     if (again.times > 1) await pause(again.times, options.stop);
   }
 }
@@ -78,21 +84,27 @@ export async function transfer(consumer: KafkaConsumer, store: Store, options: T
 interface Arrival {
   readonly batch: EncodedBatch;
   readonly spans: ReadonlyMap<number, OffsetRange>;
-  /** Why the reading cannot go on behind them. */
+  /** Why the session cannot go on behind them; null if it can. */
   readonly gap: string | null;
 }
 
-/** Bytes of messages that are read while the database is busy, and so the most of one statement: some 2,000 metrics. */
+/**
+ * Bytes of messages that are read while the database is busy: some 2,000 metrics. A statement holds
+ * no more either.
+ */
 const READ_AHEAD = 1024 * 1024;
 
-/** A message weighs more in memory than its bytes; and replays, of which nothing is stored, weigh something too. */
+/**
+ * A message takes more memory than its bytes. Replays take some too, though nothing of them is
+ * stored.
+ */
 const MEASURE: Measure<Arrival> = {
   count: ({ batch }) => batch.entries.length,
   weigh: ({ batch }) => batch.bytes + 100 * (batch.entries.length + 1),
   most: READ_AHEAD,
 };
 
-/** Stores one reading to its end (null), or until it must be begun anew (why). */
+/** Stores one session. Gives null at its end, or the reason why it must be begun anew. */
 async function storeReading(
   reading: ConsumerSession,
   consumer: KafkaConsumer,
@@ -113,23 +125,24 @@ async function storeReading(
       const outcome = await waitFor(() => store.flushSheets(assignment, spans, sheets), options);
       if (outcome === "reopen") return "the marks in the table have moved back or are gone";
       for (const [partition, { next }] of spans) positions.set(partition, next);
-      // Deliberately not awaited: it is a hint only, and the next batch need not wait for it.
+      // Deliberately not awaited: the commit is only a hint, and the next batch need not wait for
+      // it.
       void consumer.commit(positions);
       const messages = sheets.reduce((sum, { entries }) => sum + entries.length, 0);
       const seconds = (performance.now() - began) / 1000;
       options.events.stored({ messages, positions, cause, seconds, newest: newestOf(sheets) });
     }
-    // Looked at even where the batch holds nothing to store: a client that skipped ahead would go
-    // on so to the log's end.
+    // Looked at even if the batch holds nothing to store. If not, a client that skipped ahead would
+    // do so to the log's end.
     const gap = batch.at(-1)?.gap ?? null;
     if (gap !== null) return gap;
   }
   return null;
 }
 
-/** When the newest of the metrics was made, in milliseconds since 1970; NaN where there is none. */
+/** When the newest of the metrics was made, in milliseconds since 1970; NaN if there is none. */
 function newestOf(sheets: readonly EncodedBatch[]): number {
-  // They come in about the order they were made in: the last one will do.
+  // Metrics come in about the order in which they were made: the last one is new enough.
   for (const { entries } of sheets.toReversed()) {
     const last = entries.findLast(({ content }) => !isRejection(content));
     if (last !== undefined && !isRejection(last.content)) return Date.parse(last.content.checked_at ?? "");
@@ -137,7 +150,7 @@ function newestOf(sheets: readonly EncodedBatch[]): number {
   return NaN;
 }
 
-/** Reads messages as metrics, as they come; ends behind the first hole that is not believed. */
+/** Reads messages as metrics, as they come. Ends behind the first hole that is not believed. */
 async function* arrivals(
   reading: ConsumerSession,
   store: Store,
@@ -164,7 +177,7 @@ async function* arrivals(
   }
 }
 
-/** From the first start to the last end of each partition. */
+/** The range of each partition, from its first start to its last end. */
 function joinSpans(batch: readonly Arrival[]): Map<number, OffsetRange> {
   const joined = new Map<number, OffsetRange>();
   for (const [partition, { start, next }] of batch.flatMap(({ spans }) => [...spans])) {
@@ -173,7 +186,7 @@ function joinSpans(batch: readonly Arrival[]): Map<number, OffsetRange> {
   return joined;
 }
 
-/** The messages that are to be stored, up to the first behind a hole that is not lawful. */
+/** The messages to store, up to the first one behind a hole that is not lawful. */
 async function accept(
   messages: readonly IncomingMessage[],
   tracker: OffsetTracker,
@@ -201,7 +214,7 @@ function firstOf({ partition, offset, unreadable }: IncomingMessage, { positions
   return Math.max(unreadable.first, Math.min(positions.get(partition) ?? offset, offset));
 }
 
-/** A message as a metric, or why it is none. */
+/** The metric in a message, or why there is none. */
 function read(message: IncomingMessage, first: number): Metric | Rejection {
   const { offset, value, timestamp, keyLength, valueLength, unreadable } = message;
   if (unreadable !== undefined) return { reason: `offsets ${first} to ${offset} cannot be read: ${unreadable.why}` };
@@ -210,11 +223,14 @@ function read(message: IncomingMessage, first: number): Metric | Rejection {
   return { reason: `${content.reason}; its key has ${keyLength} bytes` };
 }
 
-/** Where to read each partition from: its mark; and what to do where the log no longer has what the mark asks for. */
+/**
+ * Finds where to read each partition from: at its mark. If the log no longer has that offset, moves
+ * the mark.
+ */
 class Resumption {
   readonly #store: Store;
   readonly #options: TransferOptions;
-  /** Partitions whose log ended before the mark when last looked at. */
+  /** Partitions whose log ended before the mark at the last look. */
   readonly #short = new Set<string>();
 
   constructor(store: Store, options: TransferOptions) {
@@ -236,9 +252,9 @@ class Resumption {
   }
 
   /**
-   * Gives all partitions of a topic whose name has no mark their first ones, where `--kafka-start`
-   * says. All at once: what gets none now was not there yet, or nobody could say where it ends, and
-   * is read from its first message.
+   * Gives all partitions of a topic their first marks, at `--kafka-start`, if no topic of this name
+   * has a mark. It gives them all at once. A partition that gets none now was not there yet, or
+   * nobody could say where it ends. It is later read from its first message.
    */
   async #claimFirst(assignment: Assignment): Promise<void> {
     const { firstStarts, partitions } = assignment;
@@ -248,7 +264,7 @@ class Resumption {
     await waitFor(() => this.#store.claimFirst(assignment, starts), this.#options);
   }
 
-  /** Moves the mark to where the log can be read again, and records what is lost; true where it did. */
+  /** Moves the mark to an offset that the log can give, and records the loss. True if it did. */
   async #recordLoss(source: Source, range: AssignedPartition, mark: number): Promise<boolean> {
     const { partition, logStart, logEnd, cutAt = mark } = range;
     if (mark < logStart) {
@@ -268,9 +284,8 @@ class Resumption {
       this.#short.delete(place);
       return false;
     }
-    // A leader that has just been elected may show an end that is too low, so one look is not
-    // enough. Until the second, the mark stays, the client finds it out of range, and comes back
-    // here.
+    // A leader that has just been elected may show an end that is too low: one look is not enough.
+    // Until the second look the mark stays, the client finds it out of range, and comes back here.
     if (!this.#short.has(place)) {
       this.#short.add(place);
       return false;
@@ -286,7 +301,7 @@ class Resumption {
       tries++;
       return this.#store.skip(source, partition, from, to, reason);
     };
-    // The answer to an earlier try may have been lost, and with it that it was done.
+    // The answer to an earlier try may have been lost, though that try succeeded.
     const done = await waitFor(skip, this.#options) ||
       tries > 1 && await waitFor(() => this.#store.hasSkipped(source, partition, from, reason), this.#options);
     if (done) this.#options.events.lost(reason);
@@ -298,7 +313,10 @@ function silence(): Error {
   return Object.assign(new Error("PostgreSQL does not answer"), { code: "ETIMEDOUT" });
 }
 
-/** Tries until the database has answered: for what waiting can mend, and for as long as the program may. */
+/**
+ * Tries until the database has answered. It waits for failures that pass by themselves, and for as
+ * long as the program may.
+ */
 async function waitFor<T>(work: () => Promise<T>, { giveUp, events }: TransferOptions): Promise<T> {
   let failure: unknown;
   const attempt = async () => {
@@ -316,7 +334,7 @@ async function waitFor<T>(work: () => Promise<T>, { giveUp, events }: TransferOp
     onRecovery: (seconds) => events.recovered(seconds),
   });
   try {
-    // A database that has fallen silent is heard of only when its time is up, and nobody waits so long any more.
+    // A silent database is noticed only at its time limit, and nobody waits that long any more.
     return await unlessAborted(tries, giveUp);
   } catch (error) {
     throw giveUp.aborted ? failure ?? silence() : error;

@@ -12,14 +12,14 @@ import { FirstRows } from "./first_rows.ts";
 import type { Log } from "./log.ts";
 import { openProgramPort } from "./program_port.ts";
 
-/** Milliseconds that a broker may take to say where its logs end, for whoever asks at the port. */
+/** Milliseconds that a broker may take to tell the ends of its logs, for a request at the port. */
 const LAG_LIMIT = 2_000;
 const PART = "PostgreSQL";
 
-/** Tells of what is stored: to a person in the log, and to Prometheus where there is a port. */
+/** Tells of stored messages: a person in the log and, if there is a port, Prometheus. */
 export interface ConsumerMonitor extends AsyncDisposable {
   readonly events: TransferEvents & StoreEvents;
-  /** From now on these counters are told of. */
+  /** Tells of these counters from now on. */
   count(counters: () => Counters): void;
 }
 
@@ -27,11 +27,11 @@ export interface MonitoredConsumer {
   readonly health: Health;
   /** The certificates for Kafka. */
   readonly certificateStore: CertificateStore | null;
-  /** True where the consumer is a member of a consumer group. */
+  /** True if the consumer is a member of a consumer group. */
   readonly isMember: boolean;
 }
 
-/** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
+/** Begins to watch. Throws a `UsageError` if it cannot listen at the address. Null: no port. */
 export async function monitorConsumer(
   listen: ListenAddress | null,
   { health, certificateStore, isMember }: MonitoredConsumer,
@@ -47,7 +47,7 @@ export async function monitorConsumer(
   );
   let onBatch = (_: StoredBatch) => {};
   if (listen !== null) {
-    // Loaded only where it is needed: it takes as long as all the rest of the program.
+    // Loaded late, and only for a port: it takes as long as all the rest of the program.
     const { ConsumerTelemetry } = await import("./telemetry.ts");
     const telemetry = new ConsumerTelemetry(async () => {
       const { rows, rejected } = state.counters();
@@ -70,18 +70,18 @@ export async function monitorConsumer(
   };
 }
 
-/** How it stands with a transfer. */
+/** The state of a transfer. */
 class State {
   counters: () => Counters = () => ({ rows: 0, rejected: 0, missedDropped: 0 });
   replayed = 0;
-  /** When the newest metric stored was made, milliseconds since 1970. */
+  /** When the newest stored metric was made, in milliseconds since 1970. */
   newest: number | null = null;
   reading: ConsumerSession | null = null;
-  /** True where a single message takes too long, which is said once. */
+  /** True while a single message takes too long, which is said once. */
   isStuck = false;
   positions: Positions = new Map();
 
-  /** Partition → messages that are not stored yet; nothing where the broker does not say in time. */
+  /** Partition → messages that are not stored yet. Empty if the broker does not answer in time. */
   async lag(): Promise<ReadonlyMap<number, number>> {
     if (this.reading?.logEnds === undefined) return new Map();
     try {

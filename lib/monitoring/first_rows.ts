@@ -2,22 +2,28 @@ import { count } from "../config/count.ts";
 import type { ConsumerSession } from "../kafka/kafka.ts";
 import type { Log } from "./log.ts";
 
-/** Milliseconds after a start until it is asked why nothing is stored: brokers may take 2 s to answer. */
+/**
+ * Milliseconds after a start until the log says why nothing is stored. Brokers may take 2 s to
+ * answer.
+ */
 const ASK_AFTER = 7_000;
 
-/** How far a consumer is that has not stored anything yet. */
+/** The progress of a consumer that has not stored anything yet. */
 export interface StartProgress {
-  /** What Kafka and PostgreSQL are waited for with. */
+  /** Why it waits for Kafka or PostgreSQL, one text for each. */
   readonly troubles: readonly string[];
-  /** True where it is a member of a consumer group, false where it reads standard input. */
+  /** True for a member of a consumer group, false for a reader of standard input. */
   readonly isMember: boolean;
-  /** What it reads; null: nothing yet. */
+  /** The session that it reads; null before the first one. */
   readonly reading: ConsumerSession | null;
-  /** Partition → messages that are not stored yet. Empty where nobody says so. */
+  /** Partition → messages that are not stored yet. Empty if nobody tells. */
   readonly lag: ReadonlyMap<number, number>;
 }
 
-/** Says within 10 s of a start that messages arrive, or why none does; and when they do, later. */
+/**
+ * Says within 10 s of a start that messages arrive, or why none arrives. In the second case it says
+ * later when they do.
+ */
 export class FirstRows implements Disposable {
   readonly #log: Log;
   readonly #timer: ReturnType<typeof setTimeout>;

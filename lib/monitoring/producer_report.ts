@@ -6,7 +6,10 @@ import { Outages } from "./outages.ts";
 
 /** Seconds between two summaries. */
 const PERIOD = 60;
-/** Changes that are said one by one in a period: when the checker's own network fails, all hosts go down at once. */
+/**
+ * Changes that are told one by one in a period: if the checker's own network fails, all hosts go
+ * down at once.
+ */
 const MOST_CHANGES = 50;
 
 /** Metrics on their way to Kafka. */
@@ -15,7 +18,10 @@ export interface ProducerProgress {
   readonly waiting: number;
 }
 
-/** Tells a person of the checks: at once when a host goes down or comes back, and in figures once a minute. */
+/**
+ * Tells a person of the checks. A host that goes down or comes back is told at once, the figures
+ * once a minute.
+ */
 export class ProducerReport implements Disposable {
   readonly #log: Log;
   readonly #progress: () => ProducerProgress;
@@ -46,7 +52,7 @@ export class ProducerReport implements Disposable {
     this.#log.warn(message, fields);
   }
 
-  /** Hosts that are checked no longer. */
+  /** Forgets hosts that are no longer checked. */
   forget(addresses: Iterable<string>): void {
     this.#outages.forget(addresses);
   }
@@ -69,7 +75,7 @@ export class ProducerReport implements Disposable {
   }
 }
 
-/** What was counted since the last summary. */
+/** The counts since the last summary. */
 class Period {
   readonly #states = { up: 0, down: 0, unknown: 0 };
   readonly #reasons = new Map<string, number>();

@@ -6,19 +6,21 @@ import type { Tables } from "./tables.ts";
 
 export type EntryOf<C> = Entry & { readonly content: C };
 
-/** The messages of a sheet by where they go. */
+/** The messages of a slice, by their destination. */
 export interface Parts {
   readonly metrics: readonly EntryOf<Metric>[];
   readonly rejections: readonly EntryOf<Rejection>[];
   readonly missed: readonly Entry[];
 }
 
-/** Messages that were written for the statement beforehand, while the database was busy with others. */
+/**
+ * Messages that were encoded for the statement beforehand, while the database was busy with others.
+ */
 export interface EncodedBatch {
   readonly entries: readonly Entry[];
-  /** None holds more than one statement may. */
+  /** No slice holds more than one statement may. */
   readonly pages: readonly BatchSlice[];
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly bytes: number;
 }
 
@@ -26,9 +28,12 @@ export interface EncodedBatch {
 export interface BatchSlice {
   readonly entries: readonly Entry[];
   readonly parts: Parts;
-  /** The columns of `flushSql` from the rejected messages' partition on, each without the braces around it. */
+  /**
+   * The columns of `flushSql` from the rejected messages' partition on, each without the braces
+   * around it.
+   */
   readonly columns: readonly string[];
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly bytes: number;
 }
 
@@ -43,7 +48,7 @@ export function toPage(entries: readonly Entry[], tables: Tables): BatchSlice {
   return { entries, parts, columns: columnsOf(parts, tables), bytes };
 }
 
-/** The columns of all pages, in order, as arrays for the flush statement. */
+/** The columns of all slices, in order, as arrays for the flush statement. */
 export function joinPages(pages: readonly BatchSlice[]): string[] {
   const [first] = pages;
   if (first === undefined) throw new RangeError("There is no page to store");

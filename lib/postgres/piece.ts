@@ -1,6 +1,6 @@
 import type { Metric, Rejection } from "../metric.ts";
 
-/** Where messages come from: what the marks are kept by, and what a person calls it. */
+/** The origin of messages: the topic's id, by which marks are kept, and its name for a person. */
 export interface Source {
   readonly topic: string;
   readonly topicId: string;
@@ -16,8 +16,8 @@ export interface Entry {
 }
 
 /**
- * The stretch of a partition that a batch covers, `next` excluded. `start` is the offset asked for,
- * not the first message's.
+ * The stretch of a partition that a batch covers, `next` excluded. `start` is the offset that was
+ * asked for, not the first message's.
  */
 export interface OffsetRange {
   readonly start: number;
@@ -27,30 +27,30 @@ export interface OffsetRange {
 export type OffsetRanges = ReadonlyMap<number, OffsetRange>;
 
 /**
- * What goes to the database in one statement: messages in the order they arrived in, and how far
- * each partition gets.
+ * The content of one statement: messages in their order of arrival, and how far each partition
+ * gets.
  */
 export interface Piece {
   readonly spans: OffsetRanges;
   readonly entries: readonly Entry[];
 }
 
-/** The same, with the messages in parts that are already written as the statement takes them. */
+/** The same, with the messages encoded for the statement, in parts. */
 export interface Portion<P> {
   readonly spans: OffsetRanges;
   readonly parts: readonly P[];
 }
 
-/** What a statement may hold, unless a single message is more. */
+/** The most that a statement may hold, unless a single message is more. */
 export interface Most {
   readonly messages: number;
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly bytes: number;
 }
 
 /**
- * Cuts a piece before entry number `at`. Stored one after the other the two have the effect of the
- * whole: the first ends behind its last messages, the second begins there and ends where the whole
+ * Cuts a piece before entry number `at`. Stored one after the other, the two have the effect of the
+ * whole. The first ends behind its last messages. The second begins there, and ends where the whole
  * does.
  */
 export function cut({ spans, entries }: Piece, at: number): [Piece, Piece] {
@@ -59,7 +59,7 @@ export function cut({ spans, entries }: Piece, at: number): [Piece, Piece] {
   return [{ spans: leftSpans, entries: left }, { spans: rightSpans, entries: entries.slice(at) }];
 }
 
-/** Puts together what `cut` has cut. */
+/** Puts two pieces together that `cut` has made. */
 export function join(left: Piece, right: Piece): Piece {
   const spans = new Map(left.spans);
   for (const [partition, { start, next }] of right.spans) {
@@ -83,8 +83,8 @@ function cutSpans(spans: OffsetRanges, left: Iterable<Entry>): [left: OffsetRang
 }
 
 /**
- * Shares parts out to portions that hold no more than `most()`, unless a single part does. It is asked anew for each
- * portion: what became of the one before may have changed it.
+ * Divides parts into portions that hold no more than `most()`, unless a single part does. It is
+ * asked anew for each portion: the one before may have changed it.
  */
 export function* portions<P extends { readonly entries: readonly Entry[]; readonly bytes: number }>(
   { spans, parts }: Portion<P>,
@@ -117,7 +117,7 @@ function fitting(
   return Math.max(count, 1);
 }
 
-/** Shares entries out to runs of at most `most`, unless a single entry is more. */
+/** Divides entries into runs of at most `most`, unless a single entry is more. */
 export function* runs(entries: readonly Entry[], most: Most): Generator<readonly Entry[]> {
   const sized = entries.map((entry) => ({ entries: [entry], bytes: entriesOf(entry) }));
   for (let from = 0, to = 0; from < entries.length; from = to) {

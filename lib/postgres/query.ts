@@ -12,23 +12,25 @@ export { ResultPrinter } from "./query/result_printer.ts";
 export { serveQueries } from "./query/server.ts";
 export type { QueryService } from "./query/server.ts";
 
-/** Milliseconds between two tries, and for how long it is tried. A first start takes seconds until it answers. */
+/**
+ * Milliseconds between two tries, and for how long it is tried. A first start takes seconds until
+ * it answers.
+ */
 const RETRY_EVERY = 200;
 const PATIENCE = 30_000;
 
 export interface AskOptions {
-  /** Ends it; then this rejects with a `QueryError`. */
+  /** Ends the query, which then rejects with a `QueryError`. */
   readonly signal: AbortSignal;
-  /** Told once where another program holds the folder and does not answer yet. */
+  /** Called once if another program holds the folder and does not answer yet. */
   onWait(): void;
   handOver(part: QueryPart): Promise<void>;
 }
 
 /**
- * Runs the statements of a text, which only read, on the embedded database in `directory`, and
- * hands over what they give: asks the program that holds the folder or, where none does, the
- * database itself. Rejects with a `QueryError` in words for a person where the query is at fault,
- * or was ended.
+ * Runs statements that only read on the embedded database in `directory`, and hands over their
+ * results. It asks the program that holds the folder or, if there is none, the database itself.
+ * Rejects with a `QueryError` in words for a person if the query is at fault, or was ended.
  */
 export async function askEmbedded(directory: string, sql: string, options: AskOptions): Promise<void> {
   const { signal, onWait, handOver } = options;
@@ -62,7 +64,10 @@ async function askItself(directory: string, sql: string, { signal, handOver, lim
 
 type AskItself = Pick<AskOptions, "signal" | "handOver"> & { readonly limit?: number };
 
-/** On a folder that another program has lent, which waits: everything is taken before anything is handed over. */
+/**
+ * Asks in a folder that another program has lent, and which waits for it. So everything is taken
+ * before anything is handed over.
+ */
 async function askWhileLent(directory: string, sql: string, signal: AbortSignal): Promise<QueryPart[]> {
   const parts: QueryPart[] = [];
   const handOver = (part: QueryPart) => Promise.resolve(void parts.push(part));

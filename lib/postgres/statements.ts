@@ -5,8 +5,9 @@ import { COLUMNS } from "./schema.ts";
 import type { Tables } from "./tables.ts";
 
 /**
- * Gives partitions that have no mark yet one. $1 topic id, $2 partitions, $3 where to start, $4 topic.
- * In a statement of its own: a mark made in the flush would not be seen by the flush's own lock.
+ * Gives partitions that have no mark yet one. $1 topic id, $2 partitions, $3 where to start, $4
+ * topic. It is a statement of its own: the flush's own lock would not see a mark that the flush
+ * made.
  */
 export function claimSql({ offsets }: Tables): string {
   return `insert into ${offsets} (topic_id, partition, next_offset, topic)
@@ -14,19 +15,19 @@ select $1::text, w.p, w.o, $4::text from unnest($2::int[], $3::bigint[]) w(p, o)
 order by w.p on conflict do nothing`;
 }
 
-/** One row where any topic of the name $1 has a mark, whatever its id. */
+/** Gives one row if any topic of the name $1 has a mark, whatever its id. */
 export function knownSql({ offsets }: Tables): string {
   return `select 1 as known from ${offsets} where topic = $1::text limit 1`;
 }
 
-/** Any number will do, as long as every consumer takes the same. */
+/** Any number will do, but every consumer must take the same. */
 const FIRST_CLAIM_LOCK = 7_236_401_599;
 
 /**
- * A script that gives all partitions of a topic their first marks, at once, unless a topic of this
- * name has a mark. The lock makes the look and the marks one step: of two consumers that begin
- * together the first decides, for all partitions. On the disk at once: marks that a crash took back
- * would be made anew, further on, and what lies between would be lost.
+ * Gives all partitions of a topic their first marks, at once, unless a topic of this name has a
+ * mark. The lock makes the look and the marks one step: of two consumers that begin together, the
+ * first decides for all partitions. It waits for the disk: marks that a crash took back would be
+ * made anew, further on. The messages in between would be lost.
  */
 export function firstClaimScript({ offsets }: Tables, source: Source, starts: ReadonlyMap<number, number>): string {
   const [id, topic] = [quoteLiteral(source.topicId), quoteLiteral(source.topic)];
@@ -44,17 +45,21 @@ export function marksSql({ offsets }: Tables): string {
 where topic_id = $1::text and partition = any($2::int[])`;
 }
 
-/** Number of the first parameter of `flushSql` that holds a metric's field. */
+/** The number of the first parameter of `flushSql` that holds a metric's field. */
 const FIRST_FIELD = 13;
 
 /**
  * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time
- * (exactly-once.md, which also lists the variants that broke: change it only with the test that
- * interleaves two waiting writers). $1 topic id, $2–$4 spans (partition, start, next), $5 topic,
- * $6–$10 rejected messages (partition, offset, key, value, reason), $11–$12 metrics (partition,
- * offset), then one for each column of the table; all but the topic's are arrays as text.
- * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, where an index of it tells.
- * The text is ASCII but for names and defaults of the database's own: an encoding may lack any other character.
+ * (docs/promises.md). Small changes break it: change it only with the test that interleaves two
+ * waiting writers.
+ *
+ * Parameters: $1 topic id, $2–$4 ranges (partition, start, next), $5 topic. $6–$10 are rejected
+ * messages (partition, offset, key, value, reason), $11–$12 metrics (partition, offset). One for
+ * each column of the table follows. All but the topic's are arrays as text.
+ *
+ * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
+ * an index of it tells. The text is ASCII, but for names and defaults of the database's own: an
+ * encoding may lack any other character.
  */
 export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const { main, offsets, rejected, columns } = tables;
@@ -92,7 +97,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
 select partition, mark, start, next from marks order by partition`;
 }
 
-/** A metric's value; where the column refuses null and has a default, that default in its place. */
+/** A metric's value. If the column refuses null and has a default, that default stands for null. */
 function valueSql({ defaults }: Tables, column: keyof Metric): string {
   const standIn = defaults.get(column);
   if (standIn === undefined) return `r.${column}`;
@@ -101,8 +106,8 @@ function valueSql({ defaults }: Tables, column: keyof Metric): string {
 }
 
 /**
- * Moves the mark of partition $2 of topic $1 from $3 to $4 and records why ($6; $5 topic), if it
- * still stands at $3.
+ * Moves the mark of partition $2 of topic $1 from $3 to $4, if it still stands at $3. Records the
+ * reason $6 ($5 topic).
  */
 export function skipSql({ offsets, rejected }: Tables): string {
   return `with moved as (
@@ -116,22 +121,25 @@ export function skipSql({ offsets, rejected }: Tables): string {
 select partition from moved`;
 }
 
-/** One row where `skipSql` has recorded this already: $1 topic id, $2 partition, $3 from, $4 the reason. */
+/**
+ * Gives one row if `skipSql` has recorded this already: $1 topic id, $2 partition, $3 from, $4 the
+ * reason.
+ */
 export function skippedSql({ rejected }: Tables): string {
   return `select 1 as skipped from ${rejected}
 where topic_id = $1::text and partition = $2::text::int and "offset" = $3::text::bigint and reason = $4::text limit 1`;
 }
 
 /**
- * Deletes the marks of topic $1. The commit waits for the disk, and so for all that was written
- * before it: what came through standard input cannot be read again.
+ * Deletes the marks of topic $1. The commit waits for the disk, and so for everything that was
+ * written before it: standard input cannot be read again.
  */
 export function forgetSql({ offsets }: Tables): string {
   return `delete from ${offsets}
 where topic_id = $1::text and set_config('synchronous_commit', 'on', true) is not null`;
 }
 
-/** True where the table can tell a check that was missed from one that was made. */
+/** True if the table can tell a check that was missed from one that was made. */
 export function canHoldMissed(columns: readonly (keyof Metric)[]): boolean {
   return columns.includes("error");
 }

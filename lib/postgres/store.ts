@@ -23,7 +23,10 @@ import { isRefusal, ordinaryMetric, takesCopy, takesMetric } from "./trial.ts";
 export type { Entry, OffsetRange, Source } from "./piece.ts";
 export type { EncodedBatch } from "./encoded_batch.ts";
 
-/** Messages stored by this store since it was opened; what somebody else had stored before is not counted. */
+/**
+ * Messages stored by this store since it was opened; what somebody else had stored before is not
+ * counted.
+ */
 export interface Counters {
   /** In the table; where a metric came again under a new offset, each time. */
   readonly rows: number;
@@ -34,9 +37,15 @@ export interface Counters {
 
 /** What a person wants to know of the storing. */
 export interface StoreEvents {
-  /** So many messages have gone to the rejected, a table of this name; the first of them for this reason. */
+  /**
+   * So many messages have gone to the rejected, a table of this name; the first of them for this
+   * reason.
+   */
   rejected(count: number, reason: string, table: string): void;
-  /** A statement with so many messages was ended after so many seconds; from now on one holds `most`. */
+  /**
+   * A statement with so many messages was ended after so many seconds; from now on one holds
+   * `most`.
+   */
   ended(messages: number, seconds: number, most: number, error: unknown): void;
   /** Statements are as large again as the settings allow. */
   grown(most: number): void;
@@ -48,10 +57,16 @@ export interface StoreOptions {
   readonly events?: StoreEvents;
 }
 
-/** "stored": every message is in the table or among the rejected. "reopen": read again from the marks. */
+/**
+ * "stored": every message is in the table or among the rejected. "reopen": read again from the
+ * marks.
+ */
 export type Outcome = "stored" | "reopen";
 
-/** Bytes of messages in one statement: far below what PostgreSQL takes as one value, and what a text may hold here. */
+/**
+ * Bytes of messages in one statement: far below what PostgreSQL takes as one value, and what a text
+ * may hold here.
+ */
 const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
 /** Messages in one statement, where nobody says. */
 const MAX_STATEMENT_SIZE = 100_000;
@@ -59,7 +74,9 @@ const MAX_REASON_LENGTH = 1000;
 /** Metrics that are made up to find out whether the table takes any, for one batch. */
 const MAX_TRIALS = 3;
 
-/** Milliseconds until a column that refused null is looked up again: of many parts it takes a while. */
+/**
+ * Milliseconds until a column that refused null is looked up again: of many parts it takes a while.
+ */
 const LOOK_INTERVAL = 60_000;
 
 const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {} };
@@ -102,7 +119,10 @@ export class Store {
     return new Store(database, await prepareTables(database, table), options);
   }
 
-  /** What a person should know of the table, one line each: a schema that was created, columns that are left alone. */
+  /**
+   * What a person should know of the table, one line each: a schema that was created, columns that
+   * are left alone.
+   */
   get warnings(): readonly string[] {
     return this.#tables.warnings;
   }
@@ -111,7 +131,10 @@ export class Store {
     return this.#counters;
   }
 
-  /** The marks of these partitions: the offset to read next. A partition without one gets that in `starts` first. */
+  /**
+   * The marks of these partitions: the offset to read next. A partition without one gets that in
+   * `starts` first.
+   */
   async claim(source: Source, starts: ReadonlyMap<number, number>): Promise<Map<number, number>> {
     const partitions = arrayText([...starts.keys()]);
     const offsets = arrayText([...starts.values()]);
@@ -123,7 +146,10 @@ export class Store {
     return new Map(rows.map(({ partition, mark }) => [partition, Number(mark)]));
   }
 
-  /** True where a topic of this name has a mark, be it of an earlier topic of the name, or of other partitions. */
+  /**
+   * True where a topic of this name has a mark, be it of an earlier topic of the name, or of other
+   * partitions.
+   */
   async knows({ topic }: Source): Promise<boolean> {
     return (await this.#database.query(knownSql(this.#tables), [topic])).length > 0;
   }
@@ -137,7 +163,9 @@ export class Store {
     if (starts.size > 0) await this.#database.script(firstClaimScript(this.#tables, source, starts));
   }
 
-  /** Writes messages as the statement takes them: work that can be done while the database is busy. */
+  /**
+   * Writes messages as the statement takes them: work that can be done while the database is busy.
+   */
   sheet(entries: readonly Entry[]): EncodedBatch {
     return toSheet(entries, this.#tables, { messages: this.#batchSize, bytes: MAX_STATEMENT_BYTES });
   }
@@ -163,7 +191,10 @@ export class Store {
     return await this.#storeInOrder(source, { spans, parts: sheets.flatMap(({ pages }) => pages) });
   }
 
-  /** Deletes the marks of a source that will not be read again. What was stored of it is on the disk then. */
+  /**
+   * Deletes the marks of a source that will not be read again. What was stored of it is on the disk
+   * then.
+   */
   async forget(source: Source): Promise<void> {
     await this.#database.query(forgetSql(this.#tables), [source.topicId]);
   }
@@ -180,7 +211,10 @@ export class Store {
     return moved.length > 0;
   }
 
-  /** True where `skip` has done this already, by this store or another: for one whose answer was lost. */
+  /**
+   * True where `skip` has done this already, by this store or another: for one whose answer was
+   * lost.
+   */
   async hasSkipped({ topicId }: Source, partition: number, from: number, reason: string): Promise<boolean> {
     const parameters = [topicId, String(partition), String(from), ascii(reason)];
     const found = await this.#database.query(skippedSql(this.#tables), parameters);
@@ -296,7 +330,10 @@ export class Store {
     return "stored";
   }
 
-  /** Stores messages that are rejections all of them: what refuses these is not the table of metrics. */
+  /**
+   * Stores messages that are rejections all of them: what refuses these is not the table of
+   * metrics.
+   */
   async #reject(source: Source, piece: Piece): Promise<Outcome> {
     try {
       return await this.#run(source, this.#toPortion(piece));
@@ -308,7 +345,8 @@ export class Store {
   /** Throws where it is known whose fault a refusal is, so that it need not be tried. */
   #throwIfSetup(error: unknown): void {
     const failure = sqlFailure(error);
-    // Others of the batch may be stored all the same: they have a partition, or a page that is not damaged.
+    // Others of the batch may be stored all the same: they have a partition, or a page that is not
+    // damaged.
     const isSetup = failure !== null && (isMissingPartition(failure) || /^XX00[12]$/.test(failure.code));
     if (isSetup || this.#isUnwrittenColumn(error)) throw new SetupError(explain(error), { cause: error });
   }
@@ -514,7 +552,10 @@ function isCancelled(error: unknown): boolean {
   return sqlFailure(error)?.code === "57014";
 }
 
-/** Cancelled, or not answered in time: then nobody knows whether the server is at work or gone, which is waited for. */
+/**
+ * Cancelled, or not answered in time: then nobody knows whether the server is at work or gone,
+ * which is waited for.
+ */
 function isOverdue(error: unknown): boolean {
   return isCancelled(error) || (error instanceof Error && (error as NodeJS.ErrnoException).code === "ETIMEDOUT");
 }

@@ -15,19 +15,19 @@ import { quoteIdentifier } from "./pg_text.ts";
 import { COLUMNS, creation, grants, type QuotedTables, quoteTables, REQUIRED_COLUMNS } from "./schema.ts";
 import { type View, viewName, VIEWS, viewSql } from "./views.ts";
 
-/** Three tables that exist and can be written, and what is to be known of them. */
+/** Three tables that exist and can be written, and the facts that the store needs of them. */
 export interface Tables extends QuotedTables {
-  /** The fields that the table has a fitting column for, in the order of the contract. */
+  /** The fields that the table has a fitting column for, in the order of `METRIC_FIELDS`. */
   readonly columns: readonly (keyof Metric)[];
-  /** Where the column refuses null, 0 stands for "no HTTP answer came". */
+  /** True if the column refuses null: 0 then stands for "no HTTP answer came". */
   readonly statusCodeRequired: boolean;
-  /** What stands for null where the column refuses it and has a default. */
+  /** What stands for null in columns that refuse it and have a default. */
   readonly defaults: ReadonlyMap<keyof Metric, ColumnDefault>;
-  /** Unique indexes by which a metric that was sent twice is recognised, as `indexName` writes them. */
+  /** Unique indexes that recognise a metric that was sent twice, as `indexName` writes them. */
   readonly repeatIndexes: ReadonlySet<string>;
-  /** True where the flush can leave repeats out by one of these indexes. */
+  /** True if the flush can leave repeats out by one of these indexes. */
   readonly infersRepeats: boolean;
-  /** True where the database takes every text. */
+  /** True if the database takes every text. */
   readonly isUnicode: boolean;
   /**
    * One line for each thing that a person should know of: what was created, what is left alone,
@@ -42,13 +42,13 @@ export interface ColumnDefault {
   readonly sql: string;
 }
 
-/** Any number will do, as long as every consumer takes the same. */
+/** Any number will do, but every consumer must take the same. */
 const CREATION_LOCK = 7_236_401_598;
 
 /**
- * Creates what is missing of the table and its companions, and with a new table its views, and
+ * Creates what is missing of the table and its companions, and the views of a new table. Then it
  * looks at what is there. Any number of consumers may do so at once. Throws `SetupError` with the
- * statements to run where the role may not, or where the table cannot take metrics.
+ * statements to run if the role may not, or if the table cannot take metrics.
  */
 export async function prepareTables(database: Database, table: TableName): Promise<Tables> {
   const role = await currentRole(database);
@@ -66,13 +66,14 @@ async function creationWarnings(
   home: TableName,
   missing: readonly Missing[],
 ): Promise<string[]> {
-  // It was asked for, by a name that nobody had used yet: a slip of the pen would else not be seen.
+  // It was asked for by a name that nobody had used yet: without a word, nobody would see a typing
+  // error.
   if (missing.includes("schema")) {
     return [`The schema ${quoteIdentifier(home.schema ?? "")} did not exist: it was created for ${main}`];
   }
   if (!missing.includes("main") || missing.includes("offsets")) return [];
   const marks = await database.query(`select from ${offsets} limit 1`);
-  // Right where the table was renamed, wrong where it was dropped: only a person knows.
+  // Right if the table was renamed, wrong if it was dropped: only a person knows.
   return marks.length === 0 ? [] : [
     `${main} did not exist: it was created beside ${offsets}, whose marks stay; what is before them is not loaded again`,
   ];
@@ -84,8 +85,8 @@ async function currentRole(database: Database): Promise<string> {
 }
 
 /**
- * The table with the schema it stands in, or will. Its companions must not end up in another one of
- * the search path.
+ * The table with the schema that it stands in, or will stand in. Its companions must not end up in
+ * another schema of the search path.
  */
 async function locate(database: Database, table: TableName): Promise<TableName> {
   const [row] = await findHome(database, table);
@@ -147,10 +148,10 @@ async function missingTables(database: Database, home: TableName): Promise<Missi
   return rows.map((row) => row.what);
 }
 
-/** What a view is refused with whose name a table has, or a view with columns of other types. */
+/** The codes for a view whose name a table has, and for a view with columns of other types. */
 const VIEW_REFUSED = ["42809", "42P16"];
 
-/** Gives a warning for each view that was not made. */
+/** Creates what is missing. Gives a warning for each view that was not made. */
 async function create(
   database: Database,
   home: TableName,
@@ -172,7 +173,7 @@ async function create(
     }
     if (views.length === 0 || !VIEW_REFUSED.includes(failure?.code ?? "")) throw error;
   }
-  // Metrics can be stored without them.
+  // Metrics can be stored without views.
   await createAtOnce(database, statements);
   const warnings: string[] = [];
   for (const view of views) {
@@ -189,8 +190,9 @@ async function create(
 }
 
 async function createAtOnce(database: Database, statements: readonly string[]): Promise<void> {
-  // `if not exists` alone races. The lock lasts until the commit: one given back earlier would leave a gap before it.
-  // On the disk at once: what a crash loses of the rows comes from Kafka again, a table does not.
+  // `if not exists` alone races. The lock lasts until the commit: one given back earlier would
+  // leave a gap before it. The commit waits for the disk: lost rows come from Kafka again, a lost
+  // table does not.
   const first = [`set local synchronous_commit = on`, `select pg_advisory_xact_lock(${CREATION_LOCK})`];
   await database.script([...first, ...statements].join(";\n"));
 }
@@ -234,8 +236,8 @@ async function inspect(database: Database, home: TableName, role: string): Promi
 }
 
 /**
- * What may change under a consumer without stopping it: the indexes by which a repeat is
- * recognised, and what stands for null. The columns that are written stay the same.
+ * Looks again at what may change without stopping a consumer: the indexes for repeats, and what
+ * stands for null. The columns that are written stay the same.
  */
 export async function lookAgain(database: Database, tables: Tables): Promise<Tables> {
   const { names, inferred } = await readRepeatIndexes(database, tables.main);
@@ -243,7 +245,7 @@ export async function lookAgain(database: Database, tables: Tables): Promise<Tab
   return { ...tables, ...standIns(columns), repeatIndexes: names, infersRepeats: inferred };
 }
 
-/** What is written where a metric has no value, and the column refuses null. */
+/** What is written if a metric has no value and the column refuses null. */
 function standIns(facts: readonly ColumnFacts[]): Pick<Tables, "defaults" | "statusCodeRequired"> {
   const defaults = new Map<keyof Metric, ColumnDefault>();
   for (const column of facts) {
@@ -277,7 +279,7 @@ function expectTables({ main, offsets, rejected }: QuotedTables, facts: TableFac
   }
 }
 
-/** Encodings that take whatever a metric holds; SQL_ASCII takes the bytes as they are. */
+/** Encodings that take every metric. SQL_ASCII takes the bytes as they are. */
 const ROOMY_ENCODINGS = ["UTF8", "SQL_ASCII"];
 
 function encodingWarning(encoding: string): string[] {
@@ -287,7 +289,10 @@ function encodingWarning(encoding: string): string[] {
   ];
 }
 
-/** Null in most metrics, or in those that are well: a column that refuses it would turn good metrics away. */
+/**
+ * Fields that are null in most metrics, or in those of healthy hosts. A column that refuses null
+ * would turn good metrics away.
+ */
 const OFTEN_NULL: ReadonlySet<keyof Metric> = new Set([
   "error",
   "error_detail",
@@ -299,7 +304,10 @@ const OFTEN_NULL: ReadonlySet<keyof Metric> = new Set([
   "tls_expires_at",
 ]);
 
-/** Which columns to write. Throws `SetupError` that names everything in the way of storing metrics in this table. */
+/**
+ * Chooses the columns to write. Throws `SetupError` that names everything that keeps metrics from
+ * being stored in this table.
+ */
 function judge(
   main: string,
   facts: readonly ColumnFacts[],
@@ -317,7 +325,7 @@ function judge(
     else if (column !== undefined) warnings.push(`Column ${field} of ${main} ${obstacle}: it is left alone`);
   }
   const unwritten = facts.filter((column) => !(columns as string[]).includes(column.name));
-  // A trigger may fill it. Where it does not, the first row says so.
+  // A trigger may fill it. If it does not, the first row says so.
   for (const column of hasTrigger ? [] : unwritten.filter((column) => column.required && !column.has_default)) {
     problems.push(
       `column ${quoteIdentifier(column.name)} is NOT NULL, has no default, and is not written: ` +
@@ -328,7 +336,7 @@ function judge(
   return { columns, warnings };
 }
 
-/** Why the field cannot be stored in the column; null where it can. */
+/** Why the field cannot be stored in the column; null if it can. */
 function obstacleOf(field: keyof Metric, column: ColumnFacts): string | null {
   if (!COLUMNS[field].fits.includes(column.type)) {
     return `has the type ${column.written}, which is not made for it (${COLUMNS[field].type} is)`;

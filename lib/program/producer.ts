@@ -23,7 +23,10 @@ import { systemResolver } from "../net/resolver.ts";
 import { isPrivateAddress } from "../net/private_address.ts";
 import { type Program, runProgram } from "./program.ts";
 
-/** Seconds after the first signal until checks, and until metrics on their way are given up: the end is at 8. */
+/**
+ * Seconds after the first signal until checks, and until metrics on their way are given up: the end
+ * is at 8.
+ */
 const CHECKS_LIMIT = 6;
 const DELIVERY_LIMIT = 7;
 /** Seconds after the last check that `--once` waits for the delivery. */
@@ -117,7 +120,8 @@ async function produce(
   const { figures } = outbox;
   const result = resultOf(figures, missed);
   const isLost = figures.dropped > 0 || figures.waiting > figures.kept;
-  // What waits on disk is not lost; but it is not what --once was asked for, unless it was told to stop.
+  // What waits on disk is not lost; but it is not what --once was asked for, unless it was told to
+  // stop.
   const isLate = isLost || (figures.kept > 0 && isOnce && !stop.aborted);
   const hasFailed = failed.signal.aborted && !giveUp.aborted;
   if (hasFailed) log.error(`${(failed.signal.reason as Error).message} (${result})`);
@@ -126,7 +130,10 @@ async function produce(
   return isLate || hasFailed ? 1 : 0;
 }
 
-/** Checks the hosts of every new reading of the hosts file; one with anything wrong in it changes nothing. */
+/**
+ * Checks the hosts of every new reading of the hosts file; one with anything wrong in it changes
+ * nothing.
+ */
 async function follow(
   settings: ProducerSettings,
   reading: HostsReading,

@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from "prom-client";
 
 /**
- * Tells when the client's certificate for Kafka expires, where there is one: the time, as
+ * Tells when the client's certificate for Kafka expires, if there is one. It gives the time, as
  * Prometheus' practices ask for.
  */
 export function addCertificateGauge(registry: Registry, expiresAt: () => Date | null): void {

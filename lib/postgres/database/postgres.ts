@@ -14,23 +14,29 @@ export interface PostgresSettings extends PostgresAddress {
   readonly password: string | null;
 }
 
-/** How long to wait, in milliseconds. */
+/** Time limits, in milliseconds. */
 export interface PostgresPatience {
-  /** For a statement and, where there is none yet, the connection. Then the connection is thrown away. */
+  /**
+   * For a statement and, if there is none yet, the connection. After it the connection is thrown
+   * away.
+   */
   readonly answer: number;
   /** For a connection. */
   readonly connect: number;
-  /** The server gives up a statement by itself; less than `answer`, so that its own word comes first. */
+  /**
+   * After it the server gives up a statement by itself. It is less than `answer`, so that the
+   * server's own word comes first.
+   */
   readonly statement: number;
-  /** The server gives up waiting for a row that somebody else holds. */
+  /** After it the server gives up waiting for a row that somebody else holds. */
   readonly lock: number;
 }
 
 const PATIENCE: PostgresPatience = { answer: 35_000, connect: 10_000, statement: 30_000, lock: 10_000 };
 
 /**
- * A database on a PostgreSQL server. Connects with the first statement, and anew after a connection was lost; all
- * statements go over one connection, in the order in which they were given.
+ * A database on a PostgreSQL server. It connects with the first statement, and anew after a
+ * connection was lost. All statements go over one connection, in their order.
  */
 export function openPostgres(settings: PostgresSettings, patience: PostgresPatience = PATIENCE): Database {
   return new PostgresDatabase(settings, patience);
@@ -40,7 +46,7 @@ class PostgresDatabase implements Database {
   readonly #settings: PostgresSettings;
   readonly #patience: PostgresPatience;
   #connection: PostgresConnection | null = null;
-  /** Something in between refused the settings of a session. */
+  /** True once something in between refused the settings of a session. */
   #isBare = false;
   #closed = false;
 
@@ -90,8 +96,8 @@ const POOLED = "A connection pooler stands in front of PostgreSQL: each statemen
   "transaction of its own that has the consumer's time limits, which takes three more round trips";
 
 /**
- * After any of these a connection is not to be trusted: postgres.js may give the next statement the
- * old one's failure.
+ * After any of these failures a connection cannot be trusted: postgres.js may give the next
+ * statement the old one's failure.
  */
 function endsConnection(error: unknown): boolean {
   const failure = sqlFailure(error);
@@ -99,8 +105,8 @@ function endsConnection(error: unknown): boolean {
 }
 
 /**
- * One connection, used until it is lost. postgres.js would mend it, but now and then leaves a
- * statement unsettled then.
+ * One connection, used until it is lost. postgres.js would mend it, but then sometimes leaves a
+ * statement unsettled.
  */
 class PostgresConnection {
   readonly #abort = new AbortController();
@@ -122,7 +128,7 @@ class PostgresConnection {
     this.#patience = patience;
     this.#where = `PostgreSQL at ${settings.host}:${settings.port} ${SETTINGS_OF_PLACE}`;
     this.#isBare = isBare;
-    // The other ways to log in take a password as it is.
+    // Other ways to log in take a password as it is.
     const password = (text: string) => {
       this.#asksForPassword = true;
       return this.#asksForSasl ? saslPrep(text) : text;
@@ -140,7 +146,7 @@ class PostgresConnection {
     return this.#isPooled === true;
   }
 
-  /** True where the login failed for what it said of the session. */
+  /** True if the login failed because of its settings of the session. */
   isRefusedSettings(error: unknown): boolean {
     if (this.#isBare || this.#isPooled !== null) return false;
     const names = Object.keys(sessionSettings(this.#patience)).join("|");
@@ -149,7 +155,10 @@ class PostgresConnection {
     );
   }
 
-  /** The statement's rows, or its failure, or that of the connection; at the latest when patience is at its end. */
+  /**
+   * Gives the statement's rows, its failure, or that of the connection; at the latest at the time
+   * limit.
+   */
   async answerTo(statement: Statement): Promise<Iterable<unknown>> {
     const { promise: overdue, reject } = Promise.withResolvers<never>();
     const late = () => reject(this.#silence(this.#patience.answer, "ETIMEDOUT"));
@@ -168,17 +177,17 @@ class PostgresConnection {
     return await run(statement);
   }
 
-  /** The first words on the connection: they tell how it is to be used. */
+  /** Sends the first statement on the connection: it tells how the connection is to be used. */
   async #begin(): Promise<Run> {
     try {
       this.#isPooled = await isPooled(this.#sql);
     } catch (error) {
-      // Nobody could use it: the next statement begins anew.
+      // Nobody could use this connection: the next statement begins anew.
       this.destroy();
       throw error;
     }
     if (!this.#isPooled && !this.#isBare) return direct(this.#sql);
-    // A program that is frozen before its commit would keep what it locked from all others.
+    // A program that freezes before its commit would keep its locks from all others.
     const settings = { ...sessionSettings(this.#patience), idle_in_transaction_session_timeout: this.#patience.lock };
     return pooled(this.#sql, settings, endsConnection);
   }
@@ -202,7 +211,10 @@ class PostgresConnection {
     return Object.assign(new Error(message, { cause }), { code });
   }
 
-  /** In the server's words a password that nobody has set reads like a wrong one. Null: it has another reason. */
+  /**
+   * A password that nobody has set reads like a wrong one in the server's words. Null: the failure
+   * has another reason.
+   */
   #forgottenPassword(error: unknown): SetupError | null {
     if (!this.#asksForPassword || this.#isPooled !== null) return null;
     if (this.#password !== null && !this.#password.startsWith(MADE_UP)) return null;
@@ -214,11 +226,11 @@ class PostgresConnection {
     });
   }
 
-  /** What postgres.js and the system say of a connection that is gone names neither the place nor the reason. */
+  /** Names place and reason of a lost connection: postgres.js and the system name neither. */
   #toldInFull(error: unknown): unknown {
     if (!isConnectionLoss(error) || (error as Error).message.includes(SETTINGS_OF_PLACE)) return error;
     const words = this.#lastWords();
-    // Others are of one statement, and not for those that waited behind it.
+    // Any other error belongs to one statement, and not to those that waited behind it.
     if (words !== null && endsConnection(words)) return words;
     const { code = "" } = error as NodeJS.ErrnoException;
     const what = code === "CONNECT_TIMEOUT"
@@ -245,7 +257,7 @@ class PostgresConnection {
   }
 }
 
-/** With this begins the password that the Makefile makes up for a PostgreSQL of its own. */
+/** The beginning of the password that the Makefile makes up for its own PostgreSQL. */
 const MADE_UP = "made-by-make-config-";
 const NO_PASSWORD =
   "PostgreSQL asks for a password, and none is set: put it into DB_PASSWORD, or name a file that holds it in " +
@@ -253,26 +265,30 @@ const NO_PASSWORD =
 const MADE_UP_PASSWORD =
   "PostgreSQL refuses the password that make config made up: put the role's own into secrets/db_password";
 
-/** What the login asks for, or each transaction behind a pooler. */
+/** Settings that the login asks for or, behind a pooler, each transaction. */
 function sessionSettings(patience: PostgresPatience): SessionSettings {
   return {
     TimeZone: "UTC",
     statement_timeout: patience.statement,
     lock_timeout: patience.lock,
-    // Lawful because rows and marks change in one statement: a crash of the server loses both or neither, and what is
-    // lost is read from Kafka again. Waiting for the disk at every flush would cost more than the flush.
+    // Lawful because rows and marks change in one statement: a crash of the server loses both or
+    // neither. Lost rows are read from Kafka again. Waiting for the disk at every flush would cost
+    // more than the flush.
     synchronous_commit: "off",
   };
 }
 
-/** Names what postgres.js would else look up in PG… variables: the settings are all there is. */
+/**
+ * Names everything that postgres.js would otherwise look up in PG… variables: only the settings
+ * count.
+ */
 function clientOptions(
   settings: PostgresSettings,
   patience: PostgresPatience,
   { isBare, socket, password }: { isBare: boolean; socket: () => Promise<Socket>; password: (text: string) => string },
 ): postgres.Options<Record<never, never>> {
   const options = {
-    // Lists: in a text postgres.js would look for several hosts.
+    // As lists: in a text postgres.js would look for several hosts.
     host: [settings.host] as unknown as string,
     port: [settings.port] as unknown as number,
     database: settings.name,

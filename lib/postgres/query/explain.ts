@@ -1,10 +1,10 @@
-/** Characters of a line that are shown of a long one, and how many of them stand before the place. */
+/** Characters that are shown of a long line, and how many of them stand before the place. */
 const WIDTH = 80;
 const BEFORE = 50;
 
 /**
  * PostgreSQL's own words for a person, as psql prints them: the error, the line of the text with
- * the place in it, advice.
+ * the place in it, and advice.
  */
 export function explainFailure(error: Error, sql: string): string {
   const { severity = "ERROR", detail, hint, position } = error as Error & Readonly<Record<string, string | undefined>>;
@@ -16,7 +16,10 @@ export function explainFailure(error: Error, sql: string): string {
   ].join("\n");
 }
 
-/** The line of a text in which character number `place` stands, counted from 0, and a line with a caret below that. */
+/**
+ * The line of a text in which character number `place` (from 0) stands, and a line with a caret
+ * below.
+ */
 function pointAt(sql: string, place: number): string[] {
   const characters = [...sql.replaceAll(/[\t\r]/g, " ")];
   const start = characters.lastIndexOf("\n", place - 1) + 1;
