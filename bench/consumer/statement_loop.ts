@@ -25,7 +25,7 @@ async function loop({ settings, table, rows }: LoopTask): Promise<void> {
   const values = Array.from({ length: rows }, (_, n) => encoder.encode(toMessage(makeMetric(n, BEGIN + n)).value));
   await using database = openPostgres(settings);
   const store = await Store.open(database, { schema: null, name: table });
-  await store.claim(source, new Map([[0, 0]]));
+  await store.marks.claim(source, new Map([[0, 0]]));
   process.send?.("ready");
   await once(process, "message");
   for (let from = 0; from < rows; from += BATCH) {

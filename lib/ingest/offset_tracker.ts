@@ -10,7 +10,7 @@ export type Arrival = "next" | "replay" | "gap";
  */
 export class OffsetTracker {
   readonly #positions: Map<number, number>;
-  #spans = new Map<number, OffsetRange>();
+  #ranges = new Map<number, OffsetRange>();
 
   constructor(positions: Positions) {
     this.#positions = new Map(positions);
@@ -31,15 +31,15 @@ export class OffsetTracker {
   /** Moves past `offset`. */
   pass(partition: number, offset: number): void {
     const position = this.#positions.get(partition) ?? offset;
-    const start = this.#spans.get(partition)?.start ?? position;
-    this.#spans.set(partition, { start, next: offset + 1 });
+    const start = this.#ranges.get(partition)?.start ?? position;
+    this.#ranges.set(partition, { start, next: offset + 1 });
     this.#positions.set(partition, offset + 1);
   }
 
   /** The ranges passed since the last call: one for each partition that moved. */
-  takeSpans(): ReadonlyMap<number, OffsetRange> {
-    const spans = this.#spans;
-    this.#spans = new Map();
-    return spans;
+  takeRanges(): ReadonlyMap<number, OffsetRange> {
+    const ranges = this.#ranges;
+    this.#ranges = new Map();
+    return ranges;
   }
 }

@@ -66,7 +66,7 @@ function standardInput(): SourcePlan {
     open: (_listener, _health, program) =>
       Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),
     // Every run is new input: nobody would ask for its mark again.
-    finish: (store) => store.forget({ topic: "stdin", topicId }),
+    finish: (store) => store.marks.forget({ topic: "stdin", topicId }),
   };
 }
 

@@ -11,7 +11,14 @@ import type {
 } from "../kafka/kafka.ts";
 import { decodeMetric, isRejection, type Metric, type Rejection } from "../metric.ts";
 import { classifyError } from "../postgres/database.ts";
-import type { EncodedBatch, Entry, OffsetRange, Source, Store } from "../postgres/store.ts";
+import {
+  type EncodedBatch,
+  type Entry,
+  joinRanges,
+  type OffsetRanges,
+  type Source,
+  type Store,
+} from "../postgres/store.ts";
 import { OffsetGaps } from "./offset_gaps.ts";
 import { OffsetTracker } from "./offset_tracker.ts";
 
@@ -83,7 +90,7 @@ export async function transfer(consumer: KafkaConsumer, store: Store, options: T
 /** Messages that came together, ready to be stored. */
 interface Arrival {
   readonly batch: EncodedBatch;
-  readonly spans: ReadonlyMap<number, OffsetRange>;
+  readonly ranges: OffsetRanges;
   /** Why the session cannot go on behind them; null if it can. */
   readonly gap: string | null;
 }
@@ -118,19 +125,19 @@ async function storeReading(
   let cause: BatchCause = "end";
   const source = arrivals(reading, store, gaps, options);
   for await (const batch of batches(source, options.limits, MEASURE, (why) => cause = why)) {
-    const sheets = batch.map(({ batch }) => batch);
-    const spans = joinSpans(batch);
-    if (spans.size > 0) {
+    const encoded = batch.map(({ batch }) => batch);
+    const ranges = joinRanges(batch.map(({ ranges }) => ranges));
+    if (ranges.size > 0) {
       const began = performance.now();
-      const outcome = await waitFor(() => store.flushSheets(assignment, spans, sheets), options);
+      const outcome = await waitFor(() => store.flushEncoded(assignment, ranges, encoded), options);
       if (outcome === "reopen") return "the marks in the table have moved back or are gone";
-      for (const [partition, { next }] of spans) positions.set(partition, next);
+      for (const [partition, { next }] of ranges) positions.set(partition, next);
       // Deliberately not awaited: the commit is only a hint, and the next batch need not wait for
       // it.
       void consumer.commit(positions);
-      const messages = sheets.reduce((sum, { entries }) => sum + entries.length, 0);
+      const messages = encoded.reduce((sum, { entries }) => sum + entries.length, 0);
       const seconds = (performance.now() - began) / 1000;
-      options.events.stored({ messages, positions, cause, seconds, newest: newestOf(sheets) });
+      options.events.stored({ messages, positions, cause, seconds, newest: newestOf(encoded) });
     }
     // Looked at even if the batch holds nothing to store. If not, a client that skipped ahead would
     // do so to the log's end.
@@ -141,9 +148,9 @@ async function storeReading(
 }
 
 /** When the newest of the metrics was made, in milliseconds since 1970; NaN if there is none. */
-function newestOf(sheets: readonly EncodedBatch[]): number {
+function newestOf(encoded: readonly EncodedBatch[]): number {
   // Metrics come in about the order in which they were made: the last one is new enough.
-  for (const { entries } of sheets.toReversed()) {
+  for (const { entries } of encoded.toReversed()) {
     const last = entries.findLast(({ content }) => !isRejection(content));
     if (last !== undefined && !isRejection(last.content)) return Date.parse(last.content.checked_at ?? "");
   }
@@ -172,18 +179,9 @@ async function* arrivals(
         events.lost(`partition ${partition}: ${entry.content.reason}`);
       }
     }
-    yield { batch: store.sheet(entries), spans: tracker.takeSpans(), gap };
+    yield { batch: store.encode(entries), ranges: tracker.takeRanges(), gap };
     if (gap !== null) return;
   }
-}
-
-/** The range of each partition, from its first start to its last end. */
-function joinSpans(batch: readonly Arrival[]): Map<number, OffsetRange> {
-  const joined = new Map<number, OffsetRange>();
-  for (const [partition, { start, next }] of batch.flatMap(({ spans }) => [...spans])) {
-    joined.set(partition, { start: joined.get(partition)?.start ?? start, next });
-  }
-  return joined;
 }
 
 /** The messages to store, up to the first one behind a hole that is not lawful. */
@@ -241,7 +239,7 @@ class Resumption {
   async position(assignment: Assignment): Promise<Positions> {
     await this.#claimFirst(assignment);
     const starts = new Map(assignment.partitions.map(({ partition, logStart }) => [partition, logStart]));
-    const claim = () => waitFor(() => this.#store.claim(assignment, starts), this.#options);
+    const claim = () => waitFor(() => this.#store.marks.claim(assignment, starts), this.#options);
     const marks = await claim();
     let moved = false;
     for (const partition of assignment.partitions) {
@@ -259,9 +257,9 @@ class Resumption {
   async #claimFirst(assignment: Assignment): Promise<void> {
     const { firstStarts, partitions } = assignment;
     if (firstStarts === undefined || partitions.length === 0) return;
-    if (await waitFor(() => this.#store.knows(assignment), this.#options)) return;
+    if (await waitFor(() => this.#store.marks.knows(assignment), this.#options)) return;
     const starts = await firstStarts();
-    await waitFor(() => this.#store.claimFirst(assignment, starts), this.#options);
+    await waitFor(() => this.#store.marks.claimFirst(assignment, starts), this.#options);
   }
 
   /** Moves the mark to an offset that the log can give, and records the loss. True if it did. */
@@ -299,11 +297,11 @@ class Resumption {
     let tries = 0;
     const skip = () => {
       tries++;
-      return this.#store.skip(source, partition, from, to, reason);
+      return this.#store.marks.skip(source, partition, from, to, reason);
     };
     // The answer to an earlier try may have been lost, though that try succeeded.
     const done = await waitFor(skip, this.#options) ||
-      tries > 1 && await waitFor(() => this.#store.hasSkipped(source, partition, from, reason), this.#options);
+      tries > 1 && await waitFor(() => this.#store.marks.hasSkipped(source, partition, from, reason), this.#options);
     if (done) this.#options.events.lost(reason);
     return true; // Also where another consumer moved the mark first: the marks are read again.
   }

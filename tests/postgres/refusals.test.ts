@@ -80,7 +80,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
     await database.script(`select 1; ${ddl(tables)}`);
     const store = await Store.open(through(role), table, options);
     const source: Source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     const column = async (sql: string) => (await database.query<{ value: unknown }>(sql)).map(({ value }) => value);
     let position = 0;
     return {
@@ -231,7 +231,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         );
         const store = await Store.open(database, { schema: null, name });
         const source = { topic: "metrics", topicId: randomUUID() };
-        await store.claim(source, new Map([[0, 0]]));
+        await store.marks.claim(source, new Map([[0, 0]]));
         const outcome = await store.flush(source, span(0, 4), batch("..b.")).catch((error: unknown) => error);
         const rejected = await database.query(`select "offset"::int as at from ${name}_rejected`);
         return { outcome, rejected };
@@ -298,7 +298,11 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         const sheets = [3, 4, 4, 12, 1, 1, 1].reduce<Entry[][]>((all, size) => {
           return [...all, batch(".".repeat(size), 25 + all.flat().length)];
         }, []);
-        const outcome = here.store.flushSheets(here.source, span(25, 51), sheets.map((each) => here.store.sheet(each)));
+        const outcome = here.store.flushEncoded(
+          here.source,
+          span(25, 51),
+          sheets.map((each) => here.store.encode(each)),
+        );
         expect(await outcome).toBe("stored");
         // 3 + 4, 4, 10, 2 + 1 + 1 + 1: none that is written already is written anew.
         expect(flushes(recorded.statements)).toHaveLength(4);
@@ -386,7 +390,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await using theirs = await role(database, `role_${table.name}`, table);
     const store = await Store.open(theirs, table);
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     await database.script(`alter table ${main} enable row level security;
       create policy reads on ${main} for select using (true);
       create policy writes on ${main} for insert with check (status_code <> 418)`);
@@ -409,7 +413,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await using theirs = await role(database, `role_${table.name}`, table);
     const store = await Store.open(theirs, table);
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     const attempt = () => store.flush(source, span(0, 3), batch("..."));
     const ways = [
       [
@@ -448,7 +452,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     const events = { rejected: () => {}, ended: (count: number) => void ended.push(count), grown: () => {} };
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     // 100 of them take two seconds.
     expect(await store.flush(source, span(0, 150), batch(".".repeat(150)))).toBe("stored");
     expect(ended[0]).toBe(100);
@@ -473,7 +477,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await opened.toBe(true);
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     // 100 of them take two seconds. What is not answered is still at work, and holds the mark until it is done.
     const failure = await store.flush(source, span(0, 100), batch(".".repeat(100))).catch((error: unknown) => error);
     expect([classifyError(failure), ended[0]]).toEqual(["wait", 100]);
@@ -489,7 +493,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await using database = openPostgres(server.settings);
     const store = await Store.open(database, table, { batchSize: 20 });
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     let done = false;
     const cancel = async () => {
       let count = 0;

@@ -4,9 +4,10 @@ import { MAX_TABLE_NAME_BYTES, type TableName } from "../../lib/config/setting_t
 import { decodeMetric, METRIC_FIELDS } from "../../lib/metric.ts";
 import { type Database, SetupError } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { flushSql } from "../../lib/postgres/flush_sql.ts";
+import * as statements from "../../lib/postgres/marks.ts";
 import { COLUMNS, quoteTables } from "../../lib/postgres/schema.ts";
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
-import * as statements from "../../lib/postgres/statements.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
@@ -110,13 +111,13 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     isUnicode: false,
     warnings: [],
   };
-  const { claimSql, marksSql, flushSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
+  const { claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
   const one = [
     ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
   const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
-  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(8);
+  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(7);
   expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
 });
 
@@ -146,7 +147,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
   async function storeIn(table: TableName, metrics: readonly object[]): Promise<{ store: Store; rows: object[] }> {
     const store = await Store.open(database, table);
     const from = source();
-    await store.claim(from, new Map([[0, 0]]));
+    await store.marks.claim(from, new Map([[0, 0]]));
     const entries = metrics.map((metric, offset) => entry(offset, metric));
     expect(await store.flush(from, new Map([[0, { start: 0, next: entries.length }]]), entries)).toBe("stored");
     const rows = await database.query(`select * from ${quoteTables(table).main} order by address`);
@@ -339,13 +340,13 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     await database.script(statements as string);
     const store = await Store.open(theirs, table);
     const from = source();
-    await store.claim(from, new Map([[0, 0]]));
+    await store.marks.claim(from, new Map([[0, 0]]));
     const repeat = { check_id: randomUUID(), checked_at: "2026-01-02T03:04:05Z" };
     const entries = [entry(0, repeat), entry(1, repeat), entry(2, { latency: -1 })];
     expect(await store.flush(from, new Map([[0, { start: 0, next: 3 }]]), entries)).toBe("stored");
     expect(store.counters.rejected).toBe(1);
-    expect(await store.skip(from, 0, 3, 4, "lost")).toBe(true);
-    await store.forget(from);
+    expect(await store.marks.skip(from, 0, 3, 4, "lost")).toBe(true);
+    await store.marks.forget(from);
 
     await database.script(`revoke delete on ${quoteTables(table).offsets} from ${user}`);
     await expect(Store.open(theirs, table)).rejects.toThrow(
