@@ -27,13 +27,13 @@ export class OffsetGaps {
   readonly #seen = new Map<string, string>();
 
   /** True if the hole is lawful. False also if `stop` aborts first. */
-  async isLawful(reading: ConsumerSession, gap: OffsetGap, stop: AbortSignal): Promise<boolean> {
+  async isLawful(session: ConsumerSession, gap: OffsetGap, stop: AbortSignal): Promise<boolean> {
     const { partition, from, to, since = to } = gap;
     // The client knows nothing of the offsets before `since`: its word counts only for a whole
     // hole.
     if (since <= from) return true;
-    const asked = await ask(reading, gap, stop);
-    return asked ?? this.#isSeenAgain(`${reading.assignment.topicId}/${partition}`, `${from} ${to}`);
+    const asked = await ask(session, gap, stop);
+    return asked ?? this.#isSeenAgain(`${session.assignment.topicId}/${partition}`, `${from} ${to}`);
   }
 
   #isSeenAgain(place: string, hole: string): boolean {

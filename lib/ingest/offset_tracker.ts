@@ -2,7 +2,7 @@ import type { Positions } from "../kafka/kafka.ts";
 import type { OffsetRange } from "../postgres/store.ts";
 
 /** The meaning of a message's offset: the expected one, one already seen, or one behind a hole. */
-export type Arrival = "next" | "replay" | "gap";
+export type OffsetKind = "next" | "replay" | "gap";
 
 /**
  * How far a session is in each of its partitions. It begins at the offsets that were asked for, not
@@ -22,7 +22,7 @@ export class OffsetTracker {
   }
 
   /** Judges `offset` by the position of its partition. A partition of another session is a gap. */
-  judge(partition: number, offset: number): Arrival {
+  judge(partition: number, offset: number): OffsetKind {
     const position = this.#positions.get(partition) ?? -1;
     if (position === offset) return "next";
     return position < offset ? "gap" : "replay";

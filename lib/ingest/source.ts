@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { addAbortListener } from "node:events";
 import process from "node:process";
 import type { Health } from "../async/health.ts";
 import { until } from "../async/until.ts";
@@ -77,7 +78,6 @@ function standardInput(): SourcePlan {
 function endOfInput({ stop, afterStop }: Stop): AbortSignal {
   const terminated = new AbortController();
   const onStop = () => (stop.reason === "SIGINT" && !process.stdin.isTTY) || terminated.abort();
-  if (stop.aborted) onStop();
-  else stop.addEventListener("abort", onStop, { once: true });
+  addAbortListener(stop, onStop);
   return AbortSignal.any([terminated.signal, afterStop(INPUT_LIMIT)]);
 }

@@ -55,8 +55,8 @@ export class CurrentTables {
   }
 
   /**
-   * True if the same portion may pass once its repeats are left out. An unknown index may be younger
-   * than this store, or have another name by now: it is looked up once a flush.
+   * True if the same portion may pass once its repeats are left out. An unknown index may be
+   * younger than this store, or have another name by now: it is looked up once a flush.
    */
   async mayPass(error: unknown, skipRepeats: boolean): Promise<boolean> {
     if (skipRepeats && this.#tables.infersRepeats && sqlFailure(error)?.code === INDEX_GONE) {

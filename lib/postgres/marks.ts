@@ -5,8 +5,8 @@ import type { QuotedTables } from "./schema.ts";
 
 /**
  * The marks: how far each topic partition is stored. A mark belongs to the topic's id and the
- * partition. So a topic that was deleted and made again has marks of its own, and is read from its
- * first message.
+ * partition. A topic that was deleted and made again has another id: it gets new marks, and is read
+ * from its first message.
  */
 export class Marks {
   readonly #database: Database;
@@ -48,8 +48,8 @@ export class Marks {
 
   /**
    * Gives the partitions in `starts` their first marks; these must be all that the topic has. Does
-   * nothing if a topic of this name has a mark. Of several callers at the same time, one decides for
-   * all partitions.
+   * nothing if a topic of this name has a mark. Of several callers at the same time, one decides
+   * for all partitions.
    */
   async claimFirst(source: Source, starts: ReadonlyMap<number, number>): Promise<void> {
     if (starts.size > 0) await this.#database.script(firstClaimScript(this.#tables, source, starts));

@@ -20,8 +20,8 @@ interface RefusedRow {
 }
 
 /**
- * A batch of which the database has refused a statement. It is halved until each message at fault is
- * alone: that takes about 2·log2(n) statements for each. Its neighbours are stored, and it is
+ * A batch of which the database has refused a statement. It is halved until each message at fault
+ * is alone: that takes about 2·log2(n) statements for each. Its neighbours are stored, and it is
  * rejected with the reason.
  *
  * It may be the table that is at fault, not the message (docs/promises.md, "Whose fault a refusal

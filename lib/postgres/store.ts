@@ -29,8 +29,8 @@ const MAX_STATEMENT_SIZE = 100_000;
 const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {} };
 
 /**
- * A table of metrics, the marks that tell how far each topic partition is stored in it, and the
- * messages that could not be rows. It retries nothing. After a failure for which `classifyError`
+ * A table of metrics, the marks of the topic partitions that are stored in it, and the table of
+ * rejected messages. It retries nothing. After a failure for which `classifyError`
  * says "wait", the same call may be repeated, and stores nothing twice.
  */
 export class Store {
@@ -48,16 +48,16 @@ export class Store {
   }
 
   /**
-   * Creates what is missing of the tables, and looks at what is there. Throws `SetupError`, with the
-   * statements to run, if the role may not create them or the table cannot take metrics.
+   * Creates what is missing of the tables, and looks at what is there. Throws `SetupError`, with
+   * the statements to run, if the role may not create them or the table cannot take metrics.
    */
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
     return new Store(database, await prepareTables(database, table), options);
   }
 
   /**
-   * One line for each thing that a person should know of the table, such as a schema that was
-   * created, or columns that are left alone.
+   * One line for each thing that a person should know of the table. Examples are a schema that was
+   * created, and columns that are left alone.
    */
   get warnings(): readonly string[] {
     return this.#writer.tables.warnings;
@@ -77,8 +77,8 @@ export class Store {
    * Stores messages, given in their order of arrival, and moves the marks of their partitions.
    * Messages below a mark are left out. A message that the database refuses goes to the rejected,
    * the others are stored. If the database would refuse any message, that is a `SetupError`, and
-   * none is rejected. It takes one statement for each `batchSize` messages. Gives "reopen" if a mark
-   * is missing or stands before a range: nothing of that partition is stored then.
+   * none is rejected. It takes one statement for each `batchSize` messages. Gives "reopen" if a
+   * mark is missing or stands before a range: nothing of that partition is stored then.
    */
   async flush(source: Source, ranges: OffsetRanges, entries: readonly Entry[]): Promise<Outcome> {
     return await this.flushEncoded(source, ranges, [this.encode(entries)]);
