@@ -1,12 +1,13 @@
 import type { Health } from "../async/health.ts";
+import { printableJson } from "../config/printable.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { describeTopic, kafkaAccess } from "../kafka/access.ts";
 import type { Listener } from "../kafka/kafka.ts";
 import { openHealthily } from "../kafka/open_healthily.ts";
+import { encodeMetric, type Metric } from "../metric.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Sink } from "./delivery.ts";
-import { LineSink } from "./line_sink.ts";
 import { TopicSink } from "./topic_sink.ts";
 
 /** The topic's name in the health, beside Kafka itself. */
@@ -58,4 +59,21 @@ export async function planSink(
       });
     },
   };
+}
+
+/** Writes metrics as JSON documents, one a line. */
+export class LineSink implements Sink {
+  readonly #print: (text: string) => Promise<void>;
+
+  /** `print` resolves when the text is written. It rejects if nobody reads any more. */
+  constructor(print: (text: string) => Promise<void>) {
+    this.#print = print;
+  }
+
+  async send(metrics: readonly Metric[]): Promise<number> {
+    await this.#print(metrics.map((metric) => `${printableJson(encodeMetric(metric))}\n`).join(""));
+    return 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 }

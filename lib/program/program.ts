@@ -1,3 +1,4 @@
+import { addAbortListener } from "node:events";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { isForced, paintFor } from "../config/paint.ts";
@@ -141,8 +142,7 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
     clearTimeout(starting);
     const later = new AbortController();
     const start = () => void setTimeout(() => later.abort(stop.signal.reason), seconds * 1000);
-    if (stop.signal.aborted) start();
-    else stop.signal.addEventListener("abort", start, { once: true });
+    addAbortListener(stop.signal, start);
     return later.signal;
   };
   return { stop: stop.signal, afterStop };
