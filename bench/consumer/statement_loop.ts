@@ -3,7 +3,8 @@
 import { once } from "node:events";
 import process from "node:process";
 import { decodeMetric } from "../../lib/metric.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { BEGIN } from "./arena.ts";
 import { makeMetric, toMessage } from "./metrics.ts";

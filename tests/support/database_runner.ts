@@ -6,7 +6,8 @@ import { text } from "node:stream/consumers";
 import { decodeMetric } from "../../lib/metric.ts";
 import { classifyError, type Database, explain } from "../../lib/postgres/database.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { Store } from "../../lib/postgres/store.ts";
 
 /** A server's settings, or the folder of an embedded database. */

@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { addAbortListener, once } from "node:events";
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
 import type { SslMode } from "../../config/setting_types.ts";
@@ -34,8 +34,7 @@ const NO = "N".charCodeAt(0);
 export async function openSocket(address: PostgresAddress, signal: AbortSignal): Promise<Socket> {
   const path = address.host.startsWith("/") ? `${address.host}/.s.PGSQL.${address.port}` : null;
   const socket = path === null ? connect({ host: address.host, port: address.port, noDelay: true }) : connect(path);
-  const abort = () => socket.destroy();
-  signal.addEventListener("abort", abort);
+  using _abort = addAbortListener(signal, () => socket.destroy());
   try {
     await connected(socket, path ?? `${address.host}:${address.port}`, signal);
     // As in libpq: a Unix socket does not leave the machine, and no server offers TLS on it.
@@ -43,8 +42,6 @@ export async function openSocket(address: PostgresAddress, signal: AbortSignal):
   } catch (error) {
     socket.destroy();
     throw error;
-  } finally {
-    signal.removeEventListener("abort", abort);
   }
 }
 
@@ -96,24 +93,6 @@ async function firstAnswer(socket: Socket, where: string, signal: AbortSignal): 
   } finally {
     socket.off("close", onClose);
   }
-}
-
-const AUTHENTICATION = "R".charCodeAt(0);
-const SASL = 10;
-
-/**
- * Calls `then` if the server's first question is for SASL, whose passwords are prepared.
- * postgres.js does not tell which question it was.
- */
-export function whenAskedForSasl(socket: Socket, then: () => void): void {
-  socket.once("data", (bytes: Buffer) => {
-    // A message about an older protocol may stand before it.
-    for (let at = 0; at + 9 <= bytes.length; at += 1 + bytes.readUInt32BE(at + 1)) {
-      if (bytes[at] !== AUTHENTICATION) continue;
-      if (bytes.readUInt32BE(at + 5) === SASL) then();
-      return;
-    }
-  });
 }
 
 async function handshake(socket: Socket, address: PostgresAddress, signal: AbortSignal): Promise<TLSSocket> {

@@ -17,6 +17,37 @@ export type Run = (statement: Statement) => Promise<Iterable<unknown>>;
 /** Settings that hold at the server while a statement runs, by name. */
 export type SessionSettings = Readonly<Record<string, string | number>>;
 
+/** Time limits, in milliseconds. */
+export interface PostgresPatience {
+  /**
+   * For a statement and, if there is none yet, the connection. After it the connection is thrown
+   * away.
+   */
+  readonly answer: number;
+  /** For a connection. */
+  readonly connect: number;
+  /**
+   * After it the server gives up a statement by itself. It is less than `answer`, so that the
+   * server's own word comes first.
+   */
+  readonly statement: number;
+  /** After it the server gives up waiting for a row that somebody else holds. */
+  readonly lock: number;
+}
+
+/** Settings that the login asks for or, behind a pooler, each transaction. */
+export function sessionSettings(patience: PostgresPatience): SessionSettings {
+  return {
+    TimeZone: "UTC",
+    statement_timeout: patience.statement,
+    lock_timeout: patience.lock,
+    // Lawful because rows and marks change in one statement: a crash of the server loses both or
+    // neither. Lost rows are read from Kafka again. Waiting for the disk at every flush would cost
+    // more than the flush.
+    synchronous_commit: "off",
+  };
+}
+
 /**
  * True if a pooler stands between: another process answers than the login named. In transaction
  * mode the next statement may go to another server process. That one knows no setting and no

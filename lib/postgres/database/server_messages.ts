@@ -49,3 +49,21 @@ function toError(fields: Buffer): Error | null {
   found.delete(undefined);
   return Object.assign(new Error(message), Object.fromEntries(found));
 }
+
+const AUTHENTICATION = "R".charCodeAt(0);
+const SASL = 10;
+
+/**
+ * Calls `then` if the server's first question is for SASL, whose passwords are prepared.
+ * postgres.js does not tell which question it was.
+ */
+export function whenAskedForSasl(socket: Socket, then: () => void): void {
+  socket.once("data", (bytes: Buffer) => {
+    // A message about an older protocol may stand before it.
+    for (let at = 0; at + 9 <= bytes.length; at += 1 + bytes.readUInt32BE(at + 1)) {
+      if (bytes[at] !== AUTHENTICATION) continue;
+      if (bytes.readUInt32BE(at + 5) === SASL) then();
+      return;
+    }
+  });
+}
