@@ -7,17 +7,12 @@ import {
   type OutgoingMessage,
   type Refusal,
 } from "../kafka/kafka.ts";
-import { encodeMetric, type Metric } from "../metric.ts";
+import type { Metric } from "../metric.ts";
 import type { Sink } from "./delivery.ts";
+import { MetricMessages, NO_TIME } from "./metric_messages.ts";
 import { bytesOfMessage, halves, PieceSize } from "./piece_size.ts";
 import { RefusalReport } from "./refusal_report.ts";
-import { shortened } from "./shorten.ts";
 
-/**
- * Kafka's sign for a message without a time. A topic that refuses times far from the broker's takes
- * it.
- */
-const NO_TIME = -1;
 /**
  * Bytes that an ordinary metric stays below. A topic that refuses it for its size is not set up for
  * metrics.
@@ -47,8 +42,7 @@ export class TopicSink implements Sink {
   readonly #listener: Listener;
   readonly #report: RefusalReport;
   readonly #size = new PieceSize();
-  readonly #metrics = new WeakMap<OutgoingMessage, Metric>();
-  readonly #retimed = new WeakSet<OutgoingMessage>();
+  readonly #messages = new MetricMessages();
   #isWaiting = false;
   #hasTaken = false;
   #inARow = 0;
@@ -71,7 +65,7 @@ export class TopicSink implements Sink {
   }
 
   async #sendAll(producer: KafkaProducer, metrics: readonly Metric[], giveUp: AbortSignal): Promise<number> {
-    let pieces = this.#size.cut(metrics.map((metric) => this.#message(metric)));
+    let pieces = this.#size.cut(metrics.map((metric) => this.#messages.of(metric)));
     let dropped = 0;
     for (let attempt = 0;; attempt++) {
       // Good messages go first: they tell whether the topic takes anything at all.
@@ -132,31 +126,17 @@ export class TopicSink implements Sink {
     return this.#size.refuse(messages);
   }
 
-  /**
-   * Tries the present time first, then none: this machine's clock may be wrong. The metric itself
-   * keeps its times.
-   */
   #retime(messages: readonly OutgoingMessage[], refusal: Refusal): OutgoingMessage[][] {
     this.#report.retimes(refusal);
-    return [messages.map((message) => {
-      const other = { ...message, timestamp: this.#retimed.has(message) ? NO_TIME : Date.now() };
-      this.#retimed.add(other);
-      const metric = this.#metrics.get(message);
-      if (metric !== undefined) this.#metrics.set(other, metric);
-      return other;
-    })];
+    return [messages.map((message) => this.#messages.retimed(message))];
   }
 
   #shorten(message: OutgoingMessage, refusal: Refusal): OutgoingMessage | null {
     this.#size.refuseAlone(message);
-    const metric = this.#metrics.get(message);
-    const shorter = metric === undefined ? null : shortened(metric);
+    const shorter = this.#messages.shortened(message);
     if (shorter === null) return null;
-    this.#report.shortens(shorter.metric.address, shorter.cut, refusal);
-    const other = { ...message, value: encodeMetric(shorter.metric) };
-    this.#metrics.set(other, shorter.metric);
-    if (this.#retimed.has(message)) this.#retimed.add(other);
-    return other;
+    this.#report.shortens(message.key, shorter.cut, refusal);
+    return shorter.message;
   }
 
   /** Leaves out a metric that is at fault. False if all metrics are refused alike. */
@@ -174,12 +154,6 @@ export class TopicSink implements Sink {
     if (this.#isWaiting === isWaiting) return;
     this.#isWaiting = isWaiting;
     this.#listener(event, isWaiting);
-  }
-
-  #message(metric: Metric): OutgoingMessage {
-    const message = toMessage(metric);
-    this.#metrics.set(message, metric);
-    return message;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -208,9 +182,4 @@ async function sendPiece(
   };
   await retry(send, { signal: giveUp, isPassing: (error) => error instanceof DeliveryError });
   return refused;
-}
-
-function toMessage(metric: Metric): OutgoingMessage {
-  const checkedAt = metric.checked_at === null ? Date.now() : Date.parse(metric.checked_at);
-  return { key: metric.address, value: encodeMetric(metric), timestamp: checkedAt };
 }

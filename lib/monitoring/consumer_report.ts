@@ -1,8 +1,5 @@
 import { count } from "../config/count.ts";
-import type { Log } from "./log.ts";
-
-/** Seconds between two summaries. */
-const PERIOD = 60;
+import { type Log, SUMMARY_PERIOD } from "./log.ts";
 
 /** Messages stored so far. */
 export interface Stored {
@@ -43,7 +40,7 @@ export class ConsumerReport implements Disposable {
   constructor(log: Log, read: () => Stored) {
     this.#log = log;
     this.#read = read;
-    this.#timer = setInterval(() => this.#summarize(), PERIOD * 1000);
+    this.#timer = setInterval(() => this.#summarize(), SUMMARY_PERIOD * 1000);
   }
 
   /** Messages were rejected, the first of them for this reason. */

@@ -15,7 +15,7 @@ export interface StartProgress {
   /** True for a member of a consumer group, false for a reader of standard input. */
   readonly isMember: boolean;
   /** The session that it reads; null before the first one. */
-  readonly reading: ConsumerSession | null;
+  readonly session: ConsumerSession | null;
   /** Partition → messages that are not stored yet. Empty if nobody tells. */
   readonly lag: ReadonlyMap<number, number>;
 }
@@ -50,17 +50,17 @@ export class FirstRows implements Disposable {
 }
 
 /** Why a consumer has stored nothing since its start. */
-export function whyNothing({ troubles, isMember, reading, lag }: StartProgress): string {
+export function whyNothing({ troubles, isMember, session, lag }: StartProgress): string {
   if (troubles.length > 0) return troubles.join("; ");
-  if (reading === null && !isMember) return "the database has only just been opened";
-  if (reading === null) {
+  if (session === null && !isMember) return "the database has only just been opened";
+  if (session === null) {
     return "the consumer group has not shared out the topic's partitions yet; a member that was killed is waited for until its session times out";
   }
-  const { partitions, topic } = reading.assignment;
+  const { partitions, topic } = session.assignment;
   if (partitions.length === 0) {
     return "the consumer group gave this consumer no partition: others have them all, and it takes over when one of them ends";
   }
-  if (reading.logEnds === undefined) return "no line has come on standard input";
+  if (session.logEnds === undefined) return "no line has come on standard input";
   if (lag.size === 0) return "the brokers do not say how many messages there are";
   const waiting = [...lag.values()].reduce((sum, one) => sum + one, 0);
   if (waiting > 0) return `none of ${count(waiting, "message")} in the topic ${topic} has come`;

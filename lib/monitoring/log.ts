@@ -2,6 +2,9 @@ import { type Colour, colourless, type Paint } from "../config/paint.ts";
 import { printable, printableJson } from "../config/printable.ts";
 import { LOG_LEVELS, type LogLevel } from "../config/setting_types.ts";
 
+/** Seconds between two summaries in the log. */
+export const SUMMARY_PERIOD = 60;
+
 /** The subject of an event, for a search in the log. The message says it too. */
 export interface LogFields {
   /** The host that went down, or came back. */

@@ -36,7 +36,7 @@ export async function monitorProducer(
   if (listen === null) return { see: (metric) => report.see(metric), forget, [Symbol.asyncDispose]: dispose };
   // Loaded late, and only for a port: it takes as long as all the rest of the program.
   const [{ ProducerTelemetry }, { openProgramPort }] = await Promise.all([
-    import("./telemetry.ts"),
+    import("./producer_telemetry.ts"),
     import("./program_port.ts"),
   ]);
   const telemetry = new ProducerTelemetry(() => {

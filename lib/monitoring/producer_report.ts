@@ -1,11 +1,9 @@
 import { count } from "../config/count.ts";
 import type { Metric } from "../metric.ts";
 import { reasonDown, type State, stateOf } from "../postgres/up.ts";
-import type { Log } from "./log.ts";
+import { type Log, SUMMARY_PERIOD } from "./log.ts";
 import { Outages } from "./outages.ts";
 
-/** Seconds between two summaries. */
-const PERIOD = 60;
 /**
  * Changes that are told one by one in a period: if the checker's own network fails, all hosts go
  * down at once.
@@ -33,7 +31,7 @@ export class ProducerReport implements Disposable {
   constructor(log: Log, progress: () => ProducerProgress) {
     this.#log = log;
     this.#progress = progress;
-    this.#timer = setInterval(() => this.#summarize(), PERIOD * 1000);
+    this.#timer = setInterval(() => this.#summarize(), SUMMARY_PERIOD * 1000);
   }
 
   /** How many hosts are down. */

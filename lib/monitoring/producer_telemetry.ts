@@ -1,7 +1,7 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Metric } from "../../metric.ts";
-import { stateOf } from "../../postgres/up.ts";
-import { addCertificateGauge } from "./certificate.ts";
+import { Counter, Histogram, Registry } from "prom-client";
+import type { Metric } from "../metric.ts";
+import { stateOf } from "../postgres/up.ts";
+import { addCertificateGauge, addCounter, addGauge } from "./telemetry.ts";
 
 /** Figures that are read when somebody asks for them. */
 export interface ProducerReadings {
@@ -49,24 +49,9 @@ export class ProducerTelemetry {
       registers,
     });
     const gauge = (name: string, help: string, value: (readings: ProducerReadings) => number) =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value(read()));
-        },
-      });
+      addGauge(this.#registry, { name, help }, () => value(read()));
     const counter = (name: string, help: string, value: (readings: ProducerReadings) => number) =>
-      new Counter({
-        name,
-        help,
-        registers,
-        collect() {
-          this.reset();
-          this.inc(value(read()));
-        },
-      });
+      addCounter(this.#registry, { name, help }, () => value(read()));
     addCertificateGauge(this.#registry, expiresAt);
     gauge("host_checker_hosts", "Hosts that this program checks.", ({ hosts }) => hosts);
     gauge("host_checker_hosts_down", "Hosts whose last check found them down.", ({ down }) => down);

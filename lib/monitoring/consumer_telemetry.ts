@@ -1,10 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { addCertificateGauge } from "./certificate.ts";
-
-/**
- * Why a batch was written: it was full, its oldest message was old enough, or the reading ended.
- */
-export type FlushCause = "size" | "age" | "end";
+import type { BatchCause } from "../async/batches.ts";
+import { addCertificateGauge, addCounter, addGauge } from "./telemetry.ts";
 
 /** Figures that are read when somebody asks for them. */
 export interface ConsumerReadings {
@@ -52,16 +48,7 @@ export class ConsumerTelemetry {
       registers,
     });
     const counter = (name: string, help: string, value: (readings: ConsumerReadings) => number) =>
-      new Counter({
-        name,
-        help,
-        registers,
-        async collect() {
-          const now = value(await shared());
-          this.reset();
-          this.inc(now);
-        },
-      });
+      addCounter(this.#registry, { name, help }, async () => value(await shared()));
     counter(
       "host_checker_rows_total",
       "Metrics stored in the table; one that came again counts each time.",
@@ -81,19 +68,17 @@ export class ConsumerTelemetry {
         for (const [partition, messages] of lag) this.set({ partition: String(partition) }, messages);
       },
     });
-    new Gauge({
+    addGauge(this.#registry, {
       name: "host_checker_newest_row_age_seconds",
       help: "Time since the newest metric stored was made; NaN before the first.",
-      registers,
-      async collect() {
-        const { newest } = await shared();
-        this.set(newest === null ? NaN : Math.max(0, Date.now() - newest) / 1000);
-      },
+    }, async () => {
+      const { newest } = await shared();
+      return newest === null ? NaN : Math.max(0, Date.now() - newest) / 1000;
     });
   }
 
   /** A batch was written, in so many seconds. */
-  flushed(cause: FlushCause, seconds: number): void {
+  flushed(cause: BatchCause, seconds: number): void {
     this.#flushes.inc({ cause });
     this.#duration.observe(seconds);
   }
