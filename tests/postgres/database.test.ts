@@ -64,7 +64,7 @@ it.each([
     "x",
     null,
   ]],
-])("remedyFor says %s", (remedy, errors) => {
+])("classifyError says %s", (remedy, errors) => {
   expect(errors.map((error) => classifyError(error))).toEqual(errors.map(() => remedy));
 });
 

@@ -11,6 +11,7 @@ import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { createRole } from "../support/roles.ts";
 
 it("COLUMNS has one for each field of a metric", () => {
   expect(Object.keys(COLUMNS)).toEqual(METRIC_FIELDS);
@@ -193,16 +194,14 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
 
   it("puts the companions beside a table that is found through the search path", async () => {
     const name = newName();
-    const user = `role_${name}`;
-    await database.script(`create role ${user} login superuser password 'secret'; create schema authorization ${user};
+    await using role = await createRole(server, "superuser");
+    await database.script(`create schema authorization ${role.name};
       create table public.${name} (address text, status_code int, latency float8, is_valid bool)`);
-    await using theirs = openPostgres({ ...server.settings, user, password: "secret" });
-    await Store.open(theirs, { schema: null, name });
+    await Store.open(role.database, { schema: null, name });
     const rows = await database.query(
       `select schemaname::text as schema from pg_tables where tablename like '${name}%'`,
     );
     expect(rows).toEqual(Array(3).fill({ schema: "public" }));
-    await database.script(`drop owned by ${user}; drop role ${user}`);
   });
 
   it("writes the four columns of a table that has no others", async () => {
@@ -326,9 +325,9 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
 
   it("tells a role that may not create the statements to run, and works once they have run", async () => {
     const table = { schema: "public", name: newName() };
-    const user = `role_${table.name}`;
-    await database.script(`create role ${user} login password 'secret'; revoke create on schema public from public`);
-    await using theirs = openPostgres({ ...server.settings, user, password: "secret" });
+    await using role = await createRole(server);
+    const { name: user, database: theirs } = role;
+    await database.script("revoke create on schema public from public");
     const failure: unknown = await Store.open(theirs, table).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(SetupError);
     const { message } = failure as SetupError;
@@ -352,6 +351,5 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     await expect(Store.open(theirs, table)).rejects.toThrow(
       `The role "${user}" lacks privileges on "public"."${table.name}" or its companions. Let somebody`,
     );
-    await database.script(`drop owned by ${user}; drop role ${user}`);
   });
 });

@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { addAbortListener, once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { QueryError, type QueryPart } from "../database/embedded.ts";
 import { CAN_END_THREADS } from "../database/embedded_thread.ts";
@@ -24,15 +24,13 @@ export async function askHolder(
 ): Promise<QueryPart[] | null> {
   const socket = await reach(directory, signal);
   if (socket === null) return null;
-  const leave = () => socket.destroy();
-  signal.addEventListener("abort", leave, { once: true });
+  using _leave = addAbortListener(signal, () => socket.destroy());
   try {
     const { parts, end } = await readAnswer(socket, sql);
     if ("lent" in end) return await whileOpen(socket, borrow, signal);
     if (end.ending === "failure") throw errorOf(end.failure);
     return end.ending === "done" ? parts : null;
   } finally {
-    signal.removeEventListener("abort", leave);
     socket.destroy();
     signal.throwIfAborted();
   }

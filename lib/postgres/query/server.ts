@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { addAbortListener, once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { count } from "../../config/count.ts";
 import { type EmbeddedDatabase, QueryError, QueryTookTooLong } from "../database/embedded.ts";
@@ -64,6 +64,7 @@ class QueryServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #conversations = new Set<Promise<void>>();
   readonly #leaving = new AbortController();
+  readonly #onStop: Disposable;
   /**
    * The query that was asked for last. One runs at a time, so that the messages to store wait for
    * one only.
@@ -81,7 +82,7 @@ class QueryServer implements AsyncDisposable {
       this.#server.close();
       setTimeout(() => this.#leaving.abort(LEAVING), STOP_LIMIT * 1000).unref();
     };
-    service.stop.addEventListener("abort", stop, { once: true, signal: this.#leaving.signal });
+    this.#onStop = addAbortListener(service.stop, stop);
   }
 
   async listen(path: string): Promise<void> {
@@ -91,6 +92,7 @@ class QueryServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#onStop[Symbol.dispose]();
     this.#leaving.abort(LEAVING);
     this.#server.close();
     await Promise.all(this.#conversations);
