@@ -1,19 +1,15 @@
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { count } from "../config/count.ts";
 import { takeFolder } from "../config/folder_lock.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "../metric.ts";
 import type { Figures, Outbox } from "./delivery.ts";
 import { WakeUp } from "./spool/wake_up.ts";
 import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
+import { type SpoolEvents, SpoolReport } from "./spool/spool_report.ts";
 import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
 
-/** Hears what a person should know of the disk: one line, said once for each cause. */
-export interface SpoolEvents {
-  error(text: string): void;
-  warn(text: string): void;
-}
+export type { SpoolEvents } from "./spool/spool_report.ts";
 
 export interface SpoolOptions {
   /**
@@ -66,8 +62,8 @@ const utf8 = new TextEncoder();
 export class Spool implements Outbox {
   readonly #file: ThreadFile;
   readonly #lock: Disposable;
-  readonly #directory: string;
   readonly #options: SpoolOptions;
+  readonly #report: SpoolReport;
   readonly #closing = new AbortController();
   readonly #toWrite = new WakeUp();
   readonly #toRead = new WakeUp();
@@ -93,8 +89,6 @@ export class Spool implements Outbox {
 
   #ended = false;
   #isBroken = false;
-  /** Why the last write failed; undefined if it did not. */
-  #trouble: string | undefined;
   #made = 0;
   #delivered = 0;
   #dropped = 0;
@@ -102,9 +96,15 @@ export class Spool implements Outbox {
   /** Rows on disk that cannot be read, or hold no metric. Each is told of. */
   #unreadable = 0;
 
-  private constructor(directory: string, options: SpoolOptions, file: ThreadFile, lock: Disposable, waiting: number) {
-    this.#directory = directory;
+  private constructor(
+    options: SpoolOptions,
+    report: SpoolReport,
+    file: ThreadFile,
+    lock: Disposable,
+    waiting: number,
+  ) {
     this.#options = options;
+    this.#report = report;
     this.#file = file;
     this.#lock = lock;
     this.#unread = this.#stored = waiting;
@@ -121,8 +121,9 @@ export class Spool implements Outbox {
     try {
       const { file, ...found } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
       const { topic, waiting, rescue } = found;
-      if (rescue !== null) options.events.error(textOf(directory, rescue));
-      if (topic === options.topic) return new Spool(directory, options, file, lock, waiting);
+      const report = new SpoolReport(directory, options.events);
+      if (rescue !== null) report.damaged(rescue);
+      if (topic === options.topic) return new Spool(options, report, file, lock, waiting);
       await file[Symbol.asyncDispose]();
       throw new UsageError([
         `${SETTING} is ${JSON.stringify(directory)}: ${waiting} metrics for the topic ${topic} wait there; ` +
@@ -203,7 +204,7 @@ export class Spool implements Outbox {
       if (isRejection(metric)) {
         this.#stored--;
         this.#unreadable++;
-        this.#options.events.error(`A metric in the spool ${this.#directory} is left out, ${metric.reason}`);
+        this.#report.leftOut(metric.reason);
         continue;
       }
       this.#rowsOut.push(id);
@@ -218,7 +219,10 @@ export class Spool implements Outbox {
       const missing = this.#unread - rows.length - ofOthers - unread;
       this.#unread = unread;
       this.#miss(missing, rescue);
-      if (unread === 0) this.#tellOthers();
+      if (unread === 0) {
+        this.#report.others(this.#others);
+        this.#others.clear();
+      }
       return rows;
     } catch (error) {
       this.#break(error as Error);
@@ -232,9 +236,7 @@ export class Spool implements Outbox {
       this.#stored -= missing;
       this.#unreadable += missing;
     }
-    const lost = count(Math.max(missing, 0), "metric");
-    if (rescue !== null) this.#options.events.error(`${textOf(this.#directory, rescue)}; ${lost} could not be read`);
-    else if (missing > 0) this.#options.events.error(`${lost} of the spool ${this.#directory} went without being sent`);
+    this.#report.missing(Math.max(missing, 0), rescue);
   }
 
   /** Takes rows of other topics out of the figures. Gives their number. */
@@ -248,23 +250,12 @@ export class Spool implements Outbox {
     return sum;
   }
 
-  #tellOthers(): void {
-    for (const [topic, number] of this.#others) {
-      const [stay, them] = number === 1 ? ["stays", "it"] : ["stay", "them"];
-      this.#options.events.warn(
-        `${count(number, "metric")} for the topic ${topic} ${stay} in the spool ${this.#directory}: start with ` +
-          `--kafka-topic ${topic} to send ${them}`,
-      );
-    }
-    this.#others.clear();
-  }
-
   /**
    * True if a metric should go out from memory and not wait for the disk. During a write all
    * metrics wait: only its end tells whether they are on disk.
    */
   #canSkipDisk(): boolean {
-    return this.#pending.length > 0 && !this.#isWriting && (this.#isBroken || this.#trouble !== undefined);
+    return this.#pending.length > 0 && !this.#isWriting && (this.#isBroken || this.#report.isFailing);
   }
 
   #fromMemory(): Metric {
@@ -309,12 +300,11 @@ export class Spool implements Outbox {
       this.#dropped += dropped;
       this.#pending.splice(0, pending.length);
       this.#nowOnDisk(lastId - documents.length, out.length, outBefore - this.#memoryOut.length);
-      if (this.#trouble !== undefined) this.#tellRecovery(documents.length);
-      this.#trouble = undefined;
+      this.#report.written(documents.length);
       return true;
     } catch (error) {
       if (error instanceof BrokenSpoolError) this.#break(error);
-      else this.#complain((error as Error).message);
+      else this.#report.failed((error as Error).message);
       return false;
     } finally {
       this.#underWay = 0;
@@ -335,38 +325,14 @@ export class Spool implements Outbox {
     if (gone > 0) this.#deliveredUpTo = row + gone;
   }
 
-  #tellRecovery(written: number): void {
-    const what = written === 0 ? "" : `, and has ${count(written, "metric")} that had no place there`;
-    this.#options.events.warn(`The spool ${this.#directory} is written again${what}`);
-  }
-
-  #complain(trouble: string): void {
-    if (this.#trouble === trouble) return;
-    this.#trouble = trouble;
-    const remedy = trouble.includes("full") ? "free space there" : "look at that disk";
-    this.#options.events.error(
-      `The spool ${this.#directory} cannot be written (${trouble}): metrics are in memory only until it can; ${remedy}`,
-    );
-  }
-
   #break({ message }: Error): void {
     if (this.#isBroken) return;
     this.#isBroken = true;
-    this.#options.events.error(
-      `The spool ${this.#directory} is out of use (${message}): metrics are in memory only, and ${this.#stored} wait in ` +
-        `it; start again, or move ${FILE} away and start again`,
-    );
+    this.#report.outOfUse(message, this.#stored, FILE);
   }
 }
 
 /** Waits so long, or until `signal` aborts. */
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await delay(milliseconds, undefined, { signal }).catch(() => {});
-}
-
-function textOf(directory: string, { reason, kept, saved }: Rescue): string {
-  return `The spool ${directory} is damaged (${reason}): ${count(saved, "metric")} of it ${
-    saved === 1 ? "goes" : "go"
-  } on in a ` +
-    `new file; ${basename(kept)} keeps the old one, of which sqlite3 may read more (.recover)`;
 }
