@@ -5,7 +5,7 @@ import { encodeMetric, type Metric } from "../metric.ts";
  * Kafka's sign for a message without a time. A topic that refuses times far from the broker's takes
  * it.
  */
-export const NO_TIME = -1;
+export const NO_TIMESTAMP = -1;
 /** Texts of a metric that may be cut if it is too large for the topic, the least needed first. */
 const TEXTS = ["error_detail", "location"] as const;
 type MetricText = typeof TEXTS[number];
@@ -32,7 +32,7 @@ export class MetricMessages {
    * be wrong. The metric itself keeps its times.
    */
   retimed(message: OutgoingMessage): OutgoingMessage {
-    const other = { ...message, timestamp: this.#retimed.has(message) ? NO_TIME : Date.now() };
+    const other = { ...message, timestamp: this.#retimed.has(message) ? NO_TIMESTAMP : Date.now() };
     this.#retimed.add(other);
     const metric = this.#metrics.get(message);
     if (metric !== undefined) this.#metrics.set(other, metric);

@@ -9,7 +9,7 @@ import {
 } from "../kafka/kafka.ts";
 import type { Metric } from "../metric.ts";
 import type { Sink } from "./delivery.ts";
-import { MetricMessages, NO_TIME } from "./metric_messages.ts";
+import { MetricMessages, NO_TIMESTAMP } from "./metric_messages.ts";
 import { bytesOfMessage, halves, PieceSize } from "./piece_size.ts";
 import { RefusalReport } from "./refusal_report.ts";
 
@@ -106,7 +106,7 @@ export class TopicSink implements Sink {
   /** The pieces to send instead of refused messages. A message without one goes to `unwanted`. */
   #tryOtherwise(refused: ReadonlyMap<OutgoingMessage, Refusal>, unwanted: Unwanted[]): OutgoingMessage[][] {
     const alike = Map.groupBy(refused, ([message, { remedy }]) => {
-      return remedy === "retime" && message.timestamp === NO_TIME ? "drop" : remedy;
+      return remedy === "retime" && message.timestamp === NO_TIMESTAMP ? "drop" : remedy;
     });
     return [...alike].flatMap(([remedy, entries]) => {
       const messages = entries.map(([message]) => message);

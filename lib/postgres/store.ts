@@ -29,8 +29,8 @@ const MAX_STATEMENT_SIZE = 100_000;
 const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {} };
 
 /**
- * A table of metrics, the marks of the topic partitions that are stored in it, and the table of
- * rejected messages. It retries nothing. After a failure for which `classifyError`
+ * A table of metrics, with the marks of the topic partitions and the table of rejected messages.
+ * It retries nothing. After a failure for which `classifyError`
  * says "wait", the same call may be repeated, and stores nothing twice.
  */
 export class Store {
