@@ -10,7 +10,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
-import { paintFor } from "../lib/config/paint.ts";
+import { paintFor } from "../lib/config/terminal.ts";
 import { formatTable } from "../lib/postgres/table_text.ts";
 import { madeSql, reasonSql, upSql } from "../lib/postgres/up.ts";
 import { describe } from "./describe.ts";

@@ -1,5 +1,4 @@
-import type { Colour, Paint } from "../lib/config/paint.ts";
-import { printableInLine } from "../lib/config/printable.ts";
+import { type Colour, type Paint, printableInLine } from "../lib/config/terminal.ts";
 import type { Metric } from "../lib/metric.ts";
 import { reasonDown, type State, stateOf } from "../lib/postgres/up.ts";
 

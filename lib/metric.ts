@@ -1,10 +1,11 @@
+import { randomUUID } from "node:crypto";
 import * as v from "valibot";
 import { isWritable, parseInstant } from "./config/instant.ts";
 
-/** Longest document that is read as a metric, in bytes. */
+/** The longest document that is read as a metric, in bytes. */
 export const MAX_METRIC_BYTES = 1024 * 1024;
 
-/** Why a check got no whole answer, or none at all (contract: the field `error`). */
+/** Why a check got no whole answer, or none at all (docs/checks.md, "Errors"). */
 export const CHECK_ERRORS = [
   "dns",
   "connect",
@@ -17,52 +18,122 @@ export const CHECK_ERRORS = [
 ] as const;
 export type CheckError = typeof CHECK_ERRORS[number];
 
-/** PostgreSQL's text holds neither U+0000 nor a lone surrogate; postgres.js would silently replace the latter. */
+/**
+ * PostgreSQL's text holds neither U+0000 nor a lone surrogate. postgres.js would silently replace a
+ * lone surrogate.
+ */
 const isStorable = (text: string) => !text.includes("\0") && text.isWellFormed();
 
-const text = v.pipe(
-  v.string(),
-  v.check(isStorable, "holds U+0000 or a lone surrogate, which PostgreSQL cannot store"),
-);
-const seconds = v.pipe(v.number(), v.finite(), v.minValue(0));
-const instant = v.pipe(
-  v.string(),
-  v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
-    const time = parseInstant(dataset.value);
-    if (typeof time === "number") return new Date(time).toISOString();
-    addIssue({ message: time });
-    return NEVER;
-  }),
-);
-const optional = <S extends v.GenericSchema>(schema: S) => v.optional(v.nullable(schema), null);
+/**
+ * How a value of each kind is read. Durations are seconds; times are ISO 8601 UTC with
+ * milliseconds.
+ */
+const KINDS = {
+  text: v.pipe(
+    v.string(),
+    v.check(isStorable, "holds U+0000 or a lone surrogate, which PostgreSQL cannot store"),
+  ),
+  status: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(999)),
+  flag: v.boolean(),
+  seconds: v.pipe(v.number(), v.finite(), v.minValue(0)),
+  instant: v.pipe(
+    v.string(),
+    v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
+      const time = parseInstant(dataset.value);
+      if (typeof time === "number") return new Date(time).toISOString();
+      addIssue({ message: time });
+      return NEVER;
+    }),
+  ),
+  uuid: v.pipe(v.string(), v.uuid("is no UUID")),
+} as const;
+export type FieldKind = keyof typeof KINDS;
 
 /**
- * One check of one host: the value of a Kafka message, and a row of the table.
- * Durations are seconds, times ISO 8601 UTC with milliseconds.
- * Only the first four fields are required, so that messages of older producers are read too.
+ * The fields of a metric in their order (docs/table.md), each with its kind. The type, the schema
+ * and the columns of the table come from here.
  */
-export const MetricSchema = v.object({
-  address: text,
-  status_code: v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(999))),
-  latency: seconds,
-  is_valid: v.boolean(),
-  scheduled_at: optional(instant),
-  checked_at: optional(instant),
-  error: optional(text),
-  error_detail: optional(text),
-  latency_dns: optional(seconds),
-  latency_connect: optional(seconds),
-  latency_tls: optional(seconds),
-  latency_first_byte: optional(seconds),
-  latency_body: optional(seconds),
-  tls_expires_at: optional(instant),
-  location: optional(text),
-  check_id: optional(v.pipe(v.string(), v.uuid("is no UUID"))),
-});
-export type Metric = v.InferOutput<typeof MetricSchema>;
+export const FIELD_KINDS = {
+  address: "text",
+  status_code: "status",
+  latency: "seconds",
+  is_valid: "flag",
+  scheduled_at: "instant",
+  checked_at: "instant",
+  error: "text",
+  error_detail: "text",
+  latency_dns: "seconds",
+  latency_connect: "seconds",
+  latency_tls: "seconds",
+  latency_first_byte: "seconds",
+  latency_body: "seconds",
+  tls_expires_at: "instant",
+  location: "text",
+  check_id: "uuid",
+} as const satisfies Readonly<Record<string, FieldKind>>;
+type FieldName = keyof typeof FIELD_KINDS;
 
-/** The fields of a metric, in the order of the contract; also the columns of the table. */
-export const METRIC_FIELDS = Object.keys(MetricSchema.entries) as (keyof Metric)[];
+/** The fields that every message has. Older producers send no others, and are read too. */
+const REQUIRED_FIELDS = ["address", "status_code", "latency", "is_valid"] as const satisfies readonly FieldName[];
+type RequiredField = typeof REQUIRED_FIELDS[number];
+
+/** These fields always have a value; null in any other stands for no value. */
+type Fact = Exclude<RequiredField, "status_code">;
+type FieldValue<F extends FieldName> = v.InferOutput<typeof KINDS[typeof FIELD_KINDS[F]]>;
+
+/** One check of one host: the value of a Kafka message, and a row of the table. */
+export type Metric = { [F in FieldName]: F extends Fact ? FieldValue<F> : FieldValue<F> | null };
+
+/** The fields of a metric in their order; also the columns of the table. */
+export const METRIC_FIELDS = Object.keys(FIELD_KINDS) as FieldName[];
+
+/** Reads a metric from any JSON object. */
+export const MetricSchema = v.object(
+  Object.fromEntries(METRIC_FIELDS.map((field) => [field, schemaOf(field)])),
+) as unknown as v.GenericSchema<unknown, Metric>;
+
+function schemaOf(field: FieldName): v.GenericSchema {
+  const schema = KINDS[FIELD_KINDS[field]];
+  if (field === "status_code") return v.nullable(schema);
+  return isRequired(field) ? schema : v.optional(v.nullable(schema), null);
+}
+
+/** True for a field that every message has. */
+export function isRequired(field: keyof Metric): boolean {
+  return (REQUIRED_FIELDS as readonly FieldName[]).includes(field);
+}
+
+/** Whose a metric is, and when its check was due and began. */
+export interface MetricOrigin {
+  readonly address: string;
+  readonly scheduledAt: Date;
+  readonly checkedAt: Date;
+  readonly location: string | null;
+}
+
+/**
+ * A new metric without a finding: every other field is null, 0 or false. It has an id of its own.
+ */
+export function emptyMetric({ address, scheduledAt, checkedAt, location }: MetricOrigin): Metric {
+  return {
+    address,
+    status_code: null,
+    latency: 0,
+    is_valid: false,
+    scheduled_at: scheduledAt.toISOString(),
+    checked_at: checkedAt.toISOString(),
+    error: null,
+    error_detail: null,
+    latency_dns: null,
+    latency_connect: null,
+    latency_tls: null,
+    latency_first_byte: null,
+    latency_body: null,
+    tls_expires_at: null,
+    location,
+    check_id: randomUUID(),
+  };
+}
 
 /** Why a message is no metric, for a person. */
 export interface Rejection {
@@ -74,20 +145,20 @@ export function isRejection(value: Metric | Rejection): value is Rejection {
   return "reason" in value;
 }
 
-/** A metric as the JSON document that is sent and printed. */
+/** Writes a metric as the JSON document that is sent and printed. */
 export function encodeMetric(metric: Metric): string {
   return JSON.stringify(metric);
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Kafka's word for a record without a time (org.apache.kafka.common.record.RecordBatch). */
+/** Kafka's value for a record without a time. */
 const NO_TIMESTAMP = -1;
 
 /**
- * Reads one message. Never throws: a message that is no metric comes back as the reason why.
- * `receivedAt` (milliseconds since 1970; the record's timestamp) stands in for a missing `checked_at`.
- * `length`: that of the whole document, where `value` is only its beginning.
+ * Reads one message. Never throws: for a message that is no metric it returns the reason.
+ * `receivedAt` is the record's timestamp (milliseconds since 1970). It stands in for a missing
+ * `checked_at`. `length` is the length of the whole document, where `value` is only its beginning.
  */
 export function decodeMetric(
   value: Uint8Array | null,
@@ -100,7 +171,8 @@ export function decodeMetric(
   if ("reason" in parsed) return parsed;
   const metric = readPlain(parsed) ?? readBySchema(parsed);
   if (isRejection(metric) || metric.checked_at !== null) return metric;
-  // A producer may give a record any timestamp, also one that is no time, or none that PostgreSQL reads.
+  // A producer may give a record any timestamp: no time at all, or a time that PostgreSQL cannot
+  // read.
   if (receivedAt === NO_TIMESTAMP || !isWritable(receivedAt)) {
     return { reason: "checked_at: is missing, and the record has no time either" };
   }
@@ -108,13 +180,16 @@ export function decodeMetric(
 }
 
 /** A document that is a JSON object. */
-interface Parsed {
+interface JsonObject {
   readonly json: Readonly<Record<string, unknown>>;
-  /** True where a text in it may hold anything: U+0000 and lone surrogates can only be written as escapes. */
+  /**
+   * True where a text in it may hold anything: JSON writes U+0000 and lone surrogates as escapes
+   * only.
+   */
   readonly hasEscapes: boolean;
 }
 
-function parseJson(value: Uint8Array): Parsed | Rejection {
+function parseJson(value: Uint8Array): JsonObject | Rejection {
   let document;
   try {
     document = utf8.decode(value);
@@ -128,26 +203,28 @@ function parseJson(value: Uint8Array): Parsed | Rejection {
     return { reason: storable(`the document is not JSON: ${(error as SyntaxError).message}`) };
   }
   return json !== null && typeof json === "object" && !Array.isArray(json)
-    ? { json: json as Parsed["json"], hasEscapes: document.includes("\\u") }
+    ? { json: json as JsonObject["json"], hasEscapes: document.includes("\\u") }
     : { reason: "the document is JSON, but not an object" };
 }
 
-function readBySchema({ json }: Parsed): Metric | Rejection {
+function readBySchema({ json }: JsonObject): Metric | Rejection {
   const result = v.safeParse(MetricSchema, json);
   return result.success ? result.output : { reason: describe(result.issues) };
 }
 
-/** As `toISOString` writes it, on a day that every month has, in a year that PostgreSQL has too. */
+/**
+ * A time as `toISOString` writes it, on a day that every month has, in a year that PostgreSQL has.
+ */
 const PLAIN_INSTANT =
   /^(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
 const PLAIN_UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * What `MetricSchema` would make of a document that our producer wrote, for a fraction of the
- * price; null for any other, which is then the schema's. So nothing is refused here, and nothing is
- * taken that the schema would refuse or change.
+ * Reads a document of our own producer as `MetricSchema` would, at a fraction of the cost. Null for
+ * any other document, which the schema then reads. So it refuses nothing, and takes nothing that
+ * the schema would refuse or change.
  */
-function readPlain({ json, hasEscapes }: Parsed): Metric | null {
+function readPlain({ json, hasEscapes }: JsonObject): Metric | null {
   const { address, status_code, latency, is_valid } = json;
   if (hasEscapes || !isText(address) || !isSeconds(latency) || typeof is_valid !== "boolean") return null;
   if (status_code !== null && !isStatusCode(status_code)) return null;
@@ -157,7 +234,7 @@ function readPlain({ json, hasEscapes }: Parsed): Metric | null {
     isPlain &&= value === null || value === undefined;
     return null;
   };
-  const metric = {
+  const metric: Metric = {
     address,
     status_code,
     latency,
@@ -184,7 +261,7 @@ const isStatusCode = (value: unknown): value is number => isSeconds(value) && Nu
 const isPlainInstant = (value: unknown): value is string => isText(value) && PLAIN_INSTANT.test(value);
 const isPlainUuid = (value: unknown): value is string => isText(value) && PLAIN_UUID.test(value);
 
-/** Every problem at once, as `field: what is wrong`, cut to what a person reads. */
+/** Lists every problem at once, as `field: what is wrong`, cut to a length that a person reads. */
 function describe(issues: readonly v.BaseIssue<unknown>[]): string {
   const problems = issues.map((issue) => {
     const path = v.getDotPath(issue);
@@ -194,8 +271,8 @@ function describe(issues: readonly v.BaseIssue<unknown>[]): string {
 }
 
 /**
- * A reason may quote what came: what PostgreSQL cannot store, or nobody would read to its end, must
- * not get in that way.
+ * Makes a reason storable, which may quote the message. It keeps nothing that PostgreSQL cannot
+ * store, and no more than a person reads.
  */
 function storable(reason: string): string {
   return reason.slice(0, 1000).replaceAll("\0", "\\0").toWellFormed();

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { describe } from "../demo/describe.ts";
-import { colourless, paintFor } from "../lib/config/paint.ts";
+import { colourless, paintFor } from "../lib/config/terminal.ts";
 import type { Metric } from "../lib/metric.ts";
 import { metricWith } from "./support/metrics.ts";
 

@@ -36,7 +36,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   delivery: { uses: "kafka net config async metric", doors: "backlog delivery outbox sink" },
   ingest: { uses: "kafka postgres net config async metric", doors: "source transfer" },
   check: {
-    uses: "hosts net async metric",
+    uses: "hosts net config async metric",
     doors: "authorities check_runner judgement matching open_files standings_file",
   },
   kafka: { uses: "net config async", doors: "access kafka open_healthily" },
@@ -44,18 +44,20 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: "net config async metric",
     doors: "database database_plan query schema schema_text store up",
   },
-  hosts: { uses: "config async", doors: "due_times host_name hosts hosts_file pattern schedule" },
+  hosts: { uses: "config async", doors: "address due_times host_name hosts hosts_file pattern schedule" },
   net: {
     uses: "config async",
-    doors: "ask_health exhausted_resource http_port certificate_store private_address resolver system_authorities tls",
+    doors:
+      "ask_health exhausted_resource http_port certificate_store certificates der ip_address resolver system_authorities tls",
   },
   config: {
     uses: "",
-    doors: "count folder_lock instant paint printable saslprep secret_file setting_types settings usage_error version",
+    doors:
+      "count environment folder_lock host_and_port instant kafka_settings saslprep secret_file setting_types settings terminal usage_error version",
   },
   async: {
     uses: "",
-    doors: "batches bell file_changes health queue retry unless_aborted until when_sockets_are_served",
+    doors: "batches bell file_changes health queue retry waits",
   },
 };
 
@@ -135,11 +137,11 @@ it("lib/ is silent: program/program.ts alone prints, logs or ends the process, a
   expect(loud).toEqual(["lib/program/program.ts", "lib/program/start.js"]);
 });
 
-it("only config/settings.ts reads the environment", () => {
+it("only config/environment.ts reads the environment", () => {
   const readers = [...library, "producer.ts", "consumer.ts"].filter((path) =>
     /process\s*\.\s*env|Deno\s*\.\s*env|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*"node:process"/.test(read(path))
   );
-  expect(readers).toEqual(["lib/config/settings.ts"]);
+  expect(readers).toEqual(["lib/config/environment.ts"]);
 });
 
 it("deno.json names the versions that package.json names", () => {

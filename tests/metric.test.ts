@@ -104,8 +104,8 @@ it("decodeMetric gives a reason that PostgreSQL can store, whatever the message 
 });
 
 /**
- * Values of every kind: some that a field takes as they are, some that it takes after a change,
- * some that it refuses.
+ * Values of every kind. A field takes some of them as they are, some after a change, and refuses
+ * some.
  */
 const ODD_VALUES: readonly unknown[] = [
   ...[undefined, null, "", "text", "é😀", "\0", "\ud800", "a\u2028b", '"\\', true, false, {}, [], [1]],

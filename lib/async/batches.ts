@@ -1,4 +1,4 @@
-/** When a batch is full: by number of values, or by the age of its oldest value in seconds; whichever comes first. */
+/** When a batch is full: at a number of values, or at an age of its oldest value in seconds. */
 export interface BatchLimits {
   readonly size: number;
   readonly interval: number;
@@ -7,21 +7,23 @@ export interface BatchLimits {
 /** Why a batch was given out. */
 export type BatchCause = "size" | "age" | "end";
 
-/** For values that are not all alike. */
+/** How to measure values that are not all alike. */
 export interface Measure<T> {
-  /** How many a value stands for, against `size`. */
+  /** How many a value counts for, against `size`. */
   count(value: T): number;
   weigh(value: T): number;
-  /** No more is read while so much waits, by weight: it bounds what is in memory, and the largest batch. */
+  /** While so much weight waits, no more is read. It bounds the memory and the largest batch. */
   readonly most: number;
 }
 
 /**
- * Groups the values of `source`. A batch is given out when it has `size` values, when its oldest value has waited for
- * `interval` seconds, or when the source ends. A source that fails loses nothing: what waits is given out, then it throws.
- * While the caller works on a batch the next one is read: up to `size` values or, with `measure`,
- * up to what that allows, so that a caller who is behind gets larger batches. Leaving the loop
- * early closes the source. `onBatch` hears why each batch is given out, before it is.
+ * Groups the values of `source`. A batch is given out at `size` values, at the `interval` of its
+ * oldest value, or at the end of the source. A source that fails loses nothing: the waiting values
+ * are given out, then the failure is thrown.
+ *
+ * While the caller works on a batch, the next one is read: `size` values, or as `measure` allows.
+ * So a caller who is behind gets larger batches. Leaving the loop early closes the source.
+ * `onBatch` is called with the cause before each batch is given out.
  */
 export async function* batches<T>(
   source: AsyncIterable<T>,
@@ -29,26 +31,26 @@ export async function* batches<T>(
   measure: Measure<T> = { count: () => 1, weigh: () => 1, most: limits.size },
   onBatch: (cause: BatchCause) => void = () => {},
 ): AsyncGenerator<T[], void> {
-  const basin = new Basin(source[Symbol.asyncIterator](), limits, measure);
+  const buffer = new BatchBuffer(source[Symbol.asyncIterator](), limits, measure);
   try {
-    while (await basin.isDue()) {
-      onBatch(basin.cause);
-      yield basin.take();
+    while (await buffer.isDue()) {
+      onBatch(buffer.cause);
+      yield buffer.take();
     }
   } finally {
-    basin.close();
+    buffer.close();
   }
 }
 
-/** Fills itself with the values of a source until it is full, and goes on when it has been emptied. */
-class Basin<T> {
+/** Fills itself with the values of a source until it is full. Goes on once it has been emptied. */
+class BatchBuffer<T> {
   readonly #source: AsyncIterator<T>;
   readonly #limits: BatchLimits;
   readonly #measure: Measure<T>;
   #values: T[] = [];
   #count = 0;
   #weight = 0;
-  /** Runs from the oldest value's arrival, whatever the caller does meanwhile. */
+  /** Runs from the arrival of the oldest value, whatever the caller does meanwhile. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isOld = false;
   #ended = false;
@@ -64,8 +66,8 @@ class Basin<T> {
   }
 
   /**
-   * Waits until there is a batch to take; false where none will come. Throws what the source threw,
-   * once all is taken.
+   * Waits until there is a batch to take; false where none will come. Throws the failure of the
+   * source, once everything is taken.
    */
   async isDue(): Promise<boolean> {
     while (!this.#ended && !this.#isOld && !this.#isFull && this.#count < this.#limits.size) {
@@ -93,7 +95,7 @@ class Basin<T> {
   }
 
   close(): void {
-    // Deliberately not awaited: a source parked on a read would hold the caller until that read ends.
+    // Deliberately not awaited: a source that is stuck in a read would hold up the caller.
     if (!this.#ended) this.#source.return?.().catch(() => {});
     this.#ended = true;
     clearTimeout(this.#timer);

@@ -1,26 +1,29 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { addAbortListener } from "node:events";
 
-/** Waits that can be cut short from outside. A ring is not lost where nobody waits: it ends the next wait. */
+/** Wakes one waiter. A ring is not lost where nobody waits: it ends the next wait. */
 export class Bell {
   #isRung = false;
-  #wake = new AbortController();
+  #wake = () => {};
 
   ring(): void {
     this.#isRung = true;
-    this.#wake.abort();
+    this.#wake();
   }
 
-  /** Waits so many milliseconds, or until a ring (then true), or until `signal` aborts. */
-  async wait(duration: number, signal: AbortSignal): Promise<boolean> {
-    if (!this.#isRung) {
-      this.#wake = new AbortController();
-      const end = () => this.#wake.abort();
-      signal.addEventListener("abort", end, { once: true });
-      if (!signal.aborted) await delay(duration, undefined, { signal: this.#wake.signal }).catch(() => {});
-      signal.removeEventListener("abort", end);
-    }
+  /** Waits for a ring (then true), for so many milliseconds at most, or until `signal` aborts. */
+  async wait(milliseconds = Infinity, signal?: AbortSignal): Promise<boolean> {
+    if (!this.#isRung && signal?.aborted !== true) await this.#sleep(milliseconds, signal);
     const isRung = this.#isRung;
     this.#isRung = false;
     return isRung;
+  }
+
+  async #sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    using _listening = signal === undefined ? undefined : addAbortListener(signal, () => resolve());
+    const timer = milliseconds === Infinity ? undefined : setTimeout(resolve, milliseconds);
+    await promise;
+    clearTimeout(timer);
   }
 }

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Bell } from "./bell.ts";
+import { delay } from "./waits.ts";
 
 /** Files that belong together, and how they are read. */
 export interface FileSet<T> {
@@ -9,25 +9,32 @@ export interface FileSet<T> {
   readonly read: () => Promise<T>;
 }
 
-/** What was read. */
+/** The result of one reading. */
 export interface FileChange<T> {
   readonly value: T;
-  /** True where it was asked for: the files may be what they were. */
+  /** True where somebody asked for it: the files may be unchanged. */
   readonly isAsked: boolean;
 }
 
-/** Milliseconds from one look at the files to the next. Looking works everywhere; being told of changes does not. */
+/**
+ * Milliseconds from one look at the files to the next. Looking works everywhere; notifications do
+ * not.
+ */
 const LOOK_INTERVAL = 1000;
 
-/** Milliseconds that files must stay as they are before they are read: one may be half written, or not all be there. */
+/**
+ * Milliseconds that files must stay unchanged before they are read. One may be half written, or one
+ * may still be missing.
+ */
 const SETTLED_AFTER = 300;
 
 /**
- * Reads files again whenever one of them has changed, and whenever `asked` rings; once at the
- * beginning too, since they may have changed before anybody looked. Ends when `signal` aborts; at
- * once where one of them is no file that could be read again. It goes by what a path leads to, so
- * that an editor's rename and a changed symbolic link (a ConfigMap or Secret of Kubernetes) are
- * changes too.
+ * Reads files again whenever one of them has changed, and whenever `asked` rings. Reads once at the
+ * beginning too, since a file may have changed before the first look. Ends when `signal` aborts, or
+ * at once where a path leads to no file that can be read again.
+ *
+ * It looks at the file behind each path. So an editor's rename and a changed symbolic link (a
+ * ConfigMap or Secret of Kubernetes) are changes too.
  */
 export async function* fileChanges<T>(
   { paths, read }: FileSet<T>,
@@ -41,7 +48,7 @@ export async function* fileChanges<T>(
     if (signal.aborted) return;
     if (!isAsked && await look(paths) === seen) continue;
     for (let before = await look(paths);; before = seen) {
-      await delay(SETTLED_AFTER, undefined, { signal }).catch(() => {});
+      await delay(SETTLED_AFTER, signal);
       if (signal.aborted) return;
       const value = await read();
       seen = await look(paths);
@@ -52,12 +59,12 @@ export async function* fileChanges<T>(
   }
 }
 
-/** What paths lead to, as a text that changes with it. */
+/** The state of the files behind the paths, as a text that changes with them. */
 async function look(paths: readonly string[]): Promise<string> {
   return (await Promise.all(paths.map(lookAt))).join("\n");
 }
 
-/** For a pipe, say, which gives what it holds once. */
+/** Stands for a pipe, for example, which gives its content only once. */
 const NO_FILE = "no file";
 
 async function lookAt(path: string): Promise<string> {

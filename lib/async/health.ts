@@ -1,8 +1,11 @@
-/** What stands between a program and its work, by the part that it needs: nothing where it is ready. */
+/**
+ * The troubles that keep a program from its work, each by the part that has it. Without any, the
+ * program is ready.
+ */
 export class Health {
   readonly #troubles = new Map<string, string>();
 
-  /** Notes the trouble with a part; null: it works. */
+  /** Notes the trouble with a part; null: the part works. */
   note(part: string, trouble: string | null): void {
     if (trouble === null) this.#troubles.delete(part);
     else this.#troubles.set(part, trouble);

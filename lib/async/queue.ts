@@ -1,6 +1,8 @@
+import { Bell } from "./bell.ts";
+
 /**
- * Values waiting to be read, in order: pushed from anywhere, read by one `for await`. It has a
- * bound: beyond it the oldest value gives way to the newest, and is counted.
+ * Values that wait to be read, in order: pushed from anywhere, read by one `for await`. The queue
+ * has a limit. Beyond it the oldest value gives way to the newest, and is counted.
  */
 export class Queue<T> implements AsyncIterable<T> {
   readonly #limit: number;
@@ -9,7 +11,7 @@ export class Queue<T> implements AsyncIterable<T> {
   #head = 0;
   #ended = false;
   #dropped = 0;
-  #wake: (() => void) | undefined;
+  readonly #news = new Bell();
 
   constructor(limit = Infinity) {
     this.#limit = limit;
@@ -32,28 +34,30 @@ export class Queue<T> implements AsyncIterable<T> {
       this.#take();
       this.#dropped++;
     }
-    this.#wake?.();
+    this.#news.ring();
   }
 
-  /** No more values will come: reading ends once those waiting are read. */
+  /** No more values will come: reading ends once the waiting values are read. */
   end(): void {
     this.#ended = true;
-    this.#wake?.();
+    this.#news.ring();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
     while (true) {
       while (this.length > 0) yield this.#take();
       if (this.#ended) return;
-      await new Promise<void>((resolve) => this.#wake = resolve);
+      await this.#news.wait();
     }
   }
 
   #take(): T {
     const value = this.#values[this.#head] as T;
-    // Held on to until it is cut off, a thousand answers of a broker would fill the memory.
+    // If the queue kept it until the cut below, a thousand answers of a broker would fill the
+    // memory.
     this.#values[this.#head++] = undefined;
-    // Cutting the read part off only now and then keeps a take cheap; never cutting would keep every value for ever.
+    // Cutting off the read part only now and then keeps a take cheap. Never cutting would keep
+    // every value forever.
     if (this.#head > 1024 && this.#head * 2 > this.#values.length) {
       this.#values = this.#values.slice(this.#head);
       this.#head = 0;

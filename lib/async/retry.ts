@@ -1,22 +1,25 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "./waits.ts";
 
-/** How `retry` goes about it. */
+/** How `retry` works. */
 export interface RetryOptions {
   /** Ends the waiting: `retry` then throws the last failure. */
   readonly signal: AbortSignal;
-  /** True where waiting may mend the failure; any other is thrown at once. */
+  /** True where waiting may help against the failure; any other failure is thrown at once. */
   readonly isPassing: (error: unknown) => boolean;
-  /** Told of the first failure, before the first wait. */
+  /** Called with the first failure, before the first wait. */
   readonly onWait?: (error: unknown) => void;
-  /** Told once it works again, with the seconds that it took. */
+  /** Called once the work succeeds again, with the seconds that it took. */
   readonly onRecovery?: (seconds: number) => void;
 }
 
-/** Shortest and longest pause between two tries, in milliseconds. */
+/** The shortest and the longest pause between two tries, in milliseconds. */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 5_000;
 
-/** Calls `work` until it succeeds, with pauses that grow and vary, so that many programs do not come back at once. */
+/**
+ * Calls `work` until it succeeds. The pauses grow and vary, so that many programs do not come back
+ * at the same moment.
+ */
 export async function retry<T>(work: () => Promise<T>, options: RetryOptions): Promise<T> {
   const began = performance.now();
   for (let attempt = 0;; attempt++) {
@@ -34,15 +37,15 @@ export async function retry<T>(work: () => Promise<T>, options: RetryOptions): P
 }
 
 /**
- * Milliseconds before try number `attempt` + 1: doubled each time up to a limit, then a random part
- * of it ("full jitter" with a floor of half).
+ * Milliseconds before try number `attempt` + 1. They double each time up to a limit. A random half
+ * of that is taken off ("full jitter" with a floor of half).
  */
 export function backOff(attempt: number, random: () => number = Math.random): number {
   const longest = Math.min(FIRST_PAUSE * 2 ** attempt, LONGEST_PAUSE);
   return longest * (0.5 + random() / 2);
 }
 
-/** Waits for `backOff(attempt)`; returns early when `signal` aborts. */
+/** Waits for `backOff(attempt)`, or until `signal` aborts. */
 export async function pause(attempt: number, signal: AbortSignal): Promise<void> {
-  await delay(backOff(attempt), undefined, { signal }).catch(() => {});
+  await delay(backOff(attempt), signal);
 }

@@ -1,7 +1,7 @@
 /**
- * Hands the abort of one signal on to many pieces of work that come and go. Each could listen to
- * that signal itself, but a signal walks past all its listeners to add one: with 1,000 checks under
- * way that would be a sixth of what a check costs.
+ * Passes the abort of one signal on to many pieces of work that come and go. Each could listen to
+ * that signal itself, but a signal walks past all its listeners to add one. With 1,000 checks under
+ * way, that would cost a sixth of a check.
  */
 export class AbortMany {
   readonly #signal: AbortSignal;
@@ -15,7 +15,10 @@ export class AbortMany {
     signal.addEventListener("abort", abort, { once: true });
   }
 
-  /** Does `work` with the signal of `piece`, which aborts with the one for all too, and for the same reason. */
+  /**
+   * Does `work` with the signal of `piece`. That signal aborts with the common one too, and for the
+   * same reason.
+   */
   async during<T>(work: (signal: AbortSignal) => Promise<T>, piece = new AbortController()): Promise<T> {
     if (this.#signal.aborted) piece.abort(this.#signal.reason);
     this.#pieces.add(piece);

@@ -2,16 +2,16 @@ import { readFileSync } from "node:fs";
 import { getCACertificates } from "node:tls";
 import { type PeerCertificate, readCertificate } from "./certificate.ts";
 
-/** Whom this machine trusts to sign certificates. */
+/** The authorities whose signature under a certificate this machine trusts. */
 export interface Authorities {
-  /** Those that have a name, as `Certificate.issuer` writes it. */
+  /** The authorities of a name, as `PeerCertificate.issuer` writes it. */
   named(subject: string): readonly PeerCertificate[];
 }
 
 /**
- * The authorities that the runtime's own judge trusts, too; they are read at once, so that no check
- * is charged with it. Deno does not tell those of DENO_CERT, so they are read from that `denoFile`;
- * null: there is none, or the runtime is another.
+ * The authorities that the runtime trusts too. They are read at once, so that no check pays for it.
+ * Deno does not list those of DENO_CERT, so they are read from `denoFile`. Null: there is no such
+ * file, or the runtime is another.
  */
 export function runtimeAuthorities(denoFile: string | null): Authorities {
   const all = readAll([...getCACertificates("default"), read(denoFile)]);
@@ -24,7 +24,7 @@ function read(file: string | null): string {
   try {
     return readFileSync(file, "latin1");
   } catch {
-    // Then nobody but the runtime knows them; it says whether it trusts.
+    // Only the runtime knows them then, and it says whether it trusts.
     return "";
   }
 }

@@ -4,12 +4,12 @@ import { Failure } from "./failure.ts";
 import { GrowingBuffer } from "./growing_buffer.ts";
 import { transferCodings } from "./head.ts";
 import { Pace } from "./pace.ts";
-import { wait } from "./wait.ts";
+import { wait } from "../async/waits.ts";
 
-/** How much of a body is read, in bytes after decompression. */
+/** The most bytes of a body that are read, after decompression. */
 export const MAX_BODY_BYTES = 1024 * 1024;
 
-/** What was read of a body. */
+/** The part of a body that was read. */
 export interface Body {
   readonly bytes: Buffer;
   /** True where the body is longer than MAX_BODY_BYTES. */
@@ -45,7 +45,8 @@ export function readBody(answer: HttpAnswer, signal: AbortSignal): Promise<Body 
       fail,
     }, pace);
     if (typeof decoder === "string") fail(decoder);
-    // What came before a connection broke is judged first: it came first, whenever its decoder is done with it.
+    // The bytes before a broken connection are judged first, whenever their decoder is done: they
+    // came first.
     else answer.flow(readerOf(decoder, pace, end));
     return close;
   });
@@ -62,7 +63,10 @@ function readerOf(decoder: Decoder, pace: Pace, end: (failure: Failure) => void)
   };
 }
 
-/** What is to be undone, in the order in which it was done: the content's codings, then those of the transfer. */
+/**
+ * The codings to undo, in the order in which they were applied: first the content's, then the
+ * transfer's.
+ */
 function codingsOf({ fields }: HttpAnswer): string[] {
   return [...fields.list("content-encoding"), ...transferCodings(fields).filter((coding) => coding !== "chunked")];
 }

@@ -1,24 +1,24 @@
 import { createPublicKey, hash, verify, X509Certificate } from "node:crypto";
-import { contextTag, type DerElement, readElement, readElements, readObjectId, readTime, TAG } from "./der_reader.ts";
+import { contextTag, type DerElement, readElement, readElements, readObjectId, readTime, TAG } from "../net/der.ts";
 
-/** What of a certificate (RFC 5280, section 4) decides whether it is good. */
+/** The parts of a certificate (RFC 5280, section 4) that decide whether it is good. */
 export interface PeerCertificate {
   readonly raw: Buffer;
-  /** Its fingerprint: the same for the same bytes. */
+  /** Its fingerprint: equal for equal bytes. */
   readonly id: string;
-  /** 1 to 3, or whatever else it says. */
+  /** Usually 1 to 3, but it may be any number. */
   readonly version: number;
-  /** Of the signature that its issuer made. */
+  /** The algorithm of its issuer's signature. */
   readonly signature: string;
-  /** Names as bytes in hexadecimal: only to be compared. */
+  /** Names as bytes in hexadecimal, only to compare them. */
   readonly issuer: string;
   readonly subject: string;
-  /** For a person; "" where the subject has none. */
+  /** For a person; empty where the subject has none. */
   readonly commonName: string;
-  /** Milliseconds; valid from the first to the last. */
+  /** Milliseconds. It is valid from the first to the last. */
   readonly from: number;
   readonly to: number;
-  /** Its public key in hexadecimal: only to be compared. */
+  /** Its public key in hexadecimal, only to compare it. */
   readonly key: string;
   /** Bits of an RSA key; null for other keys. */
   readonly rsaBits: number | null;
@@ -30,10 +30,13 @@ export interface PeerCertificate {
   readonly extendedUsages: readonly string[] | null;
   readonly names: AlternativeNames;
   readonly constraints: Constraints | null;
-  /** Identifiers of keys in hexadecimal: its own, and its issuer's; null where it does not say. */
+  /**
+   * Identifiers of keys in hexadecimal: its own, and its issuer's. Null where the certificate does
+   * not name it.
+   */
   readonly keyId: string | null;
   readonly issuerKeyId: string | null;
-  /** A critical extension that nobody here knows; null where there is none. */
+  /** A critical extension that is not known here; null where there is none. */
   readonly unknown: string | null;
 }
 
@@ -45,14 +48,17 @@ export interface AlternativeNames {
   readonly ip: readonly string[];
 }
 
-/** What an authority may issue for (RFC 5280, section 4.2.1.10). A kind without permitted entries is not limited. */
+/**
+ * The names that an authority may issue for (RFC 5280, section 4.2.1.10). A kind without permitted
+ * entries is not limited.
+ */
 export interface Constraints {
   readonly permitted: AlternativeNames;
   readonly excluded: AlternativeNames;
 }
 
-/** The version-dependent head of a certificate's fields is gone, so that they have fixed places. */
-type Fields = readonly [
+/** The version is gone, which only some certificates have: so every field has a fixed place. */
+type CertificateFields = readonly [
   serial: DerElement,
   signature: DerElement,
   issuer: DerElement,
@@ -62,19 +68,19 @@ type Fields = readonly [
   ...rest: DerElement[],
 ];
 
-/** Extensions that are understood here, or by the runtime's own judge, or of which nothing depends. */
+/** Extensions that are understood here, or by the runtime, or that do not matter. */
 const KNOWN = new Set(["14", "15", "17", "18", "19", "30", "31", "32", "33", "35", "36", "37", "46", "54"]);
 const EXTENSION = "2.5.29.";
 const RSA = "1.2.840.113549.1.1.1";
 const COMMON_NAME = "2.5.4.3";
 const NONE: AlternativeNames = { dns: [], ip: [] };
 
-/** What a certificate is known by. */
+/** The fingerprint of a certificate. */
 export function fingerprint(raw: Buffer): string {
   return hash("sha256", raw, "base64");
 }
 
-/** Reads a certificate; null where it is none that can be understood. */
+/** Reads a certificate; null where it cannot be understood. */
 export function readCertificate(raw: Buffer): PeerCertificate | null {
   try {
     return read(raw);
@@ -87,7 +93,8 @@ function read(raw: Buffer): PeerCertificate {
   const all = readElements(readElement(readElement(raw).contents).contents);
   const isFirst = all[0]?.tag !== contextTag(0, true);
   const version = isFirst ? 1 : readElement((all[0] as DerElement).contents).contents.readUInt8(0) + 1;
-  const [, signature, issuer, validity, subject, key, ...rest] = (isFirst ? all : all.slice(1)) as unknown as Fields;
+  const [, signature, issuer, validity, subject, key, ...rest] =
+    (isFirst ? all : all.slice(1)) as unknown as CertificateFields;
   const [from, to] = readElements(validity.contents).map(readTime);
   if (from === undefined || to === undefined || Number.isNaN(from + to)) throw new RangeError("No dates");
   return {
@@ -113,7 +120,7 @@ function commonNameOf(subject: DerElement): string {
 function rsaBitsOf(key: DerElement): number | null {
   const [algorithm, bits] = readElements(key.contents) as [DerElement, DerElement];
   if (readObjectId(readElement(algorithm.contents)) !== RSA) return null;
-  // A bit string begins with the number of bits that are left over.
+  // A bit string begins with the number of unused bits.
   const modulus = readElement(readElement(bits.contents.subarray(1)).contents).contents;
   const first = modulus.findIndex((byte) => byte !== 0);
   return first === -1 ? 0 : (modulus.length - first) * 8 - Math.clz32(modulus[first] as number) + 24;
@@ -140,7 +147,7 @@ function readExtensions(list: DerElement | undefined): Extensions {
     const id = readObjectId(parts[0] as DerElement);
     const isCritical = parts[1]?.tag === TAG.boolean && parts[1].contents[0] !== 0;
     const known = id.startsWith(EXTENSION) ? id.slice(EXTENSION.length) : "";
-    // Which of two would count nobody could say (RFC 5280, section 4.2, forbids them).
+    // Nobody could tell which of the two counts (RFC 5280, section 4.2, forbids them).
     if (values.has(known)) throw new RangeError("An extension comes twice");
     if (KNOWN.has(known)) values.set(known, (parts.at(-1) as DerElement).contents);
     else if (isCritical) unknown = id;
@@ -175,7 +182,7 @@ function usagesOf(value: Buffer | undefined): readonly string[] | null {
 
 function issuerKeyIdOf(value: Buffer | undefined): string | null {
   const parts = value === undefined ? [] : partsOf(value);
-  // A key; a name with a serial number.
+  // First the tag of a key, then those of a name and a serial number.
   const known = [contextTag(0, false), contextTag(1, true), contextTag(2, false)];
   const isHalf = parts.some(({ tag }) => tag === known[1]) !== parts.some(({ tag }) => tag === known[2]);
   if (isHalf || !parts.every(({ tag }) => known.includes(tag))) throw new RangeError("An extension is damaged");
@@ -186,7 +193,7 @@ function namesIn(value: Buffer | undefined): AlternativeNames {
   return value === undefined ? NONE : namesOf(partsOf(value));
 }
 
-/** What the one element holds that an extension's value has to be. Throws a RangeError where it is another. */
+/** The contents of an extension's one element. Throws a RangeError where its tag is not `tag`. */
 function contentsOf(value: Buffer, tag: number): Buffer {
   const element = readElement(value);
   if (element.tag !== tag || element.whole.length < value.length) throw new RangeError("An extension is damaged");
@@ -197,10 +204,13 @@ function partsOf(value: Buffer): DerElement[] {
   return readElements(contentsOf(value, TAG.sequence));
 }
 
-/** Kinds of GeneralName: the built ones are other names, X.400 addresses, directories and parties. */
+/**
+ * Kinds of GeneralName. Other names, X.400 addresses, directories and parties hold further
+ * elements.
+ */
 const NAME_TAGS = Array.from({ length: 9 }, (_, kind) => contextTag(kind, [0, 3, 4, 5].includes(kind)));
 
-/** Of a list of GeneralName the kinds that a host can have. */
+/** The names in a list of GeneralName that a host can have. */
 function namesOf(names: readonly DerElement[]): AlternativeNames {
   if (!names.every(({ tag }) => NAME_TAGS.includes(tag))) throw new RangeError("This is no name");
   const ofKind = (kind: number) => names.filter(({ tag }) => tag === contextTag(kind, false));
@@ -215,7 +225,7 @@ function constraintsOf(value: Buffer | undefined): Constraints | null {
   const parts = partsOf(value);
   const namesAt = (number: number) => {
     const list = parts.find(({ tag }) => tag === contextTag(number, true));
-    // Each entry is a name with bounds of its depth, which nobody uses.
+    // Each entry is a name with limits of its depth, which nobody uses.
     return list === undefined
       ? NONE
       : namesOf(readElements(list.contents).map(({ contents }) => readElement(contents)));
@@ -225,7 +235,7 @@ function constraintsOf(value: Buffer | undefined): Constraints | null {
 
 type Signed = readonly [signed: DerElement, algorithm: DerElement, bits: DerElement, ...more: DerElement[]];
 
-/** Digests of signatures, by their algorithm; null: it has none of its own. */
+/** Digests of signatures, by their algorithm; null: the algorithm has no digest of its own. */
 const DIGESTS: Readonly<Record<string, string | null>> = {
   "1.2.840.113549.1.1.11": "sha256",
   "1.2.840.113549.1.1.12": "sha384",
@@ -242,17 +252,18 @@ export function isSignedBy(certificate: PeerCertificate, issuer: PeerCertificate
     const key = createPublicKey({ key: Buffer.from(issuer.key, "hex"), format: "der", type: "spki" });
     const digest = DIGESTS[certificate.signature];
     if (digest === undefined) return new X509Certificate(certificate.raw).verify(key);
-    // Read here: Deno's own reader refuses what its TLS takes, such as the serial number 0.
+    // Read here: Deno's own reader refuses certificates that its TLS takes, such as one with the
+    // serial number 0.
     const whole = readElement(certificate.raw);
     const [signed, algorithm, bits, ...more] = readElements(whole.contents) as unknown as Signed;
-    // The algorithm stands once among what is signed, once beside it.
+    // The algorithm stands once in the signed part, and once beside it.
     const [, named] = readElements(signed.contents).filter(({ tag }) => tag !== contextTag(0, true));
     const isWhole = whole.whole.length === certificate.raw.length && more.length === 0 &&
       [whole, signed].every(({ tag }) => tag === TAG.sequence) && bits.tag === TAG.bitString &&
       bits.contents[0] === 0 && named?.whole.equals(algorithm.whole) === true;
     return isWhole && verify(digest, signed.whole, key, bits.contents.subarray(1));
   } catch {
-    // A key or an algorithm that the runtime does not know.
+    // The runtime does not know the key or the algorithm.
     return false;
   }
 }

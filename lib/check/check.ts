@@ -1,6 +1,7 @@
-import { randomUUID } from "node:crypto";
-import { hasScheme, type Host } from "../hosts/hosts.ts";
-import type { Metric } from "../metric.ts";
+import { addAbortListener } from "node:events";
+import { hasScheme } from "../hosts/address.ts";
+import type { Host } from "../hosts/hosts.ts";
+import { emptyMetric, type Metric } from "../metric.ts";
 import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
 import { connect } from "./connect.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
@@ -9,20 +10,19 @@ import { type Matcher, Unmatched } from "./matching.ts";
 import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
 import type { ConnectOptions } from "./resolve.ts";
 import { NOT_TLS } from "./secure.ts";
-import { Timings } from "./timings.ts";
-import type { Phase } from "./timings.ts";
+import { type Phase, Timings } from "./timings.ts";
 
-/** How every check is made. */
+/** How each check is made. */
 export interface CheckOptions extends ConnectOptions {
   /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
   readonly timeout: number;
-  /** Where the checks are made from, for the metric. */
+  /** The place that the checks are made from, for the metric. */
   readonly location: string | null;
   readonly userAgent: string;
   readonly matcher: Matcher;
 }
 
-/** What a check has found out so far: it may end at any moment. */
+/** The findings of a check so far: it may end at any moment. */
 interface Findings {
   readonly timings: Timings;
   status: number | null;
@@ -32,10 +32,9 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. Never throws for what a host does: that
- * is in the metric, which is `missed` where this machine lacked what the check takes. Rejects only
- * with
- * `signal`'s reason when it aborts; the check is given up then.
+ * Checks `host` once, on a fresh connection for every hop. Never throws for the host's behaviour:
+ * that is in the metric. The metric is `missed` where this machine lacked something for the check.
+ * Rejects only when `signal` aborts, with its reason. The check is given up then.
  */
 export async function check(
   host: Host,
@@ -60,25 +59,25 @@ export async function check(
     if (!(reason instanceof Failure)) throw reason;
     return reason;
   });
-  // The host is not to blame for the time that matching takes, nor for how long it has to wait.
+  // The host is not to blame for the time of matching, nor for the wait before it.
   findings.timings.stop();
   if (page instanceof Failure) findings.failure = page;
   else await judge(host, page, options, findings, signal);
   return toMetric(host, scheduledAt, checkedAt, options, findings);
 }
 
-/** The last answer that a host leads to, with its body. */
-interface Page extends Body {
+/** The last answer of a host, with its body. */
+interface LastPage extends Body {
   readonly contentType: string | null;
 }
 
-/** Follows `host` to its last answer and reads that. */
+/** Follows `host` to its last answer and reads it. */
 async function visit(
   host: Host,
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
-): Promise<Page | Failure> {
+): Promise<LastPage | Failure> {
   let url = host.url;
   for (let redirects = 0;; redirects++) {
     const answer = await fetchHead(url, host, options, findings, signal);
@@ -95,7 +94,7 @@ async function visit(
   }
 }
 
-/** Says where the `https://` comes from that nobody wrote and the server does not speak. */
+/** Explains the `https://` that nobody wrote, where the server does not speak TLS. */
 function withHint(failure: Failure, { address }: Host): Failure {
   if (failure.detail !== NOT_TLS || hasScheme(address)) return failure;
   return new Failure(
@@ -129,7 +128,7 @@ async function fetchHead(
 /** Matches the last answer's body. */
 async function judge(
   { address, pattern }: Host,
-  page: Page,
+  page: LastPage,
   { matcher, timeout }: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
@@ -143,8 +142,8 @@ async function judge(
 }
 
 /**
- * Does `work` with a signal that aborts after `timeout` seconds, with a Failure for its reason, or
- * when `signal` does.
+ * Does `work` with a signal of its own. It aborts after `timeout` seconds, with a Failure for its
+ * reason, or together with `signal`.
  */
 async function withDeadline<T>(
   timings: Timings,
@@ -154,18 +153,16 @@ async function withDeadline<T>(
 ): Promise<T> {
   signal.throwIfAborted();
   const deadline = new AbortController();
-  const giveUp = () => deadline.abort(signal.reason);
   const expire = () => {
     timings.stop();
     deadline.abort(new Failure("timeout", WHEN_LATE[timings.phase].replace("#", String(timeout))));
   };
   const timer = setTimeout(expire, timeout * 1000);
-  signal.addEventListener("abort", giveUp, { once: true });
+  using _listening = addAbortListener(signal, () => deadline.abort(signal.reason));
   try {
     return await work(deadline.signal);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", giveUp);
   }
 }
 
@@ -184,33 +181,33 @@ function toMetric(
   { location }: CheckOptions,
   { timings, status, expiresAt, failure, isValid }: Findings,
 ): Metric {
-  // What could not be tried to its end for want of something here has neither status nor latency (contract: "Metric").
-  const isMade = failure?.error !== "missed";
-  const { total, phases } = timings.laps();
-  const phase = (name: Phase) => isMade ? phases[name] : null;
-  return {
-    address: host.address,
-    status_code: isMade ? status : null,
-    latency: isMade ? total : 0,
+  const { address } = host;
+  const metric = {
+    ...emptyMetric({ address, scheduledAt, checkedAt, location }),
     is_valid: failure === null && isValid,
-    scheduled_at: scheduledAt.toISOString(),
-    checked_at: checkedAt.toISOString(),
     error: failure?.error ?? null,
     error_detail: failure === null ? null : oneLine(failure.detail),
-    latency_dns: phase("dns"),
-    latency_connect: phase("connect"),
-    latency_tls: phase("tls"),
-    latency_first_byte: phase("first_byte"),
-    latency_body: phase("body"),
-    tls_expires_at: isMade ? expiresAt?.toISOString() ?? null : null,
-    location,
-    check_id: randomUUID(),
+  };
+  // A check that ended early, because this machine lacked something, found out nothing
+  // (docs/checks.md, "Errors").
+  if (failure?.error === "missed") return metric;
+  const { total, phases } = timings.laps();
+  return {
+    ...metric,
+    status_code: status,
+    latency: total,
+    latency_dns: phases.dns,
+    latency_connect: phases.connect,
+    latency_tls: phases.tls,
+    latency_first_byte: phases.first_byte,
+    latency_body: phases.body,
+    tls_expires_at: expiresAt?.toISOString() ?? null,
   };
 }
 
 /**
- * A detail may quote what came (a certificate's names, say): one line, of a length to read, and
- * nothing PostgreSQL refuses.
+ * Makes a detail storable, which may quote the server, such as the names of a certificate. It
+ * becomes one line of a readable length, without a character that PostgreSQL refuses.
  */
 function oneLine(detail: string): string {
   // deno-lint-ignore no-control-regex -- those are what has to go

@@ -1,5 +1,5 @@
 import { setImmediate as otherWork, setTimeout as delay } from "node:timers/promises";
-import { whenSocketsAreServed } from "../async/when_sockets_are_served.ts";
+import { whenSocketsAreServed } from "../async/waits.ts";
 import type { Host } from "../hosts/hosts.ts";
 import type { Metric } from "../metric.ts";
 import { AbortMany } from "./abort_many.ts";

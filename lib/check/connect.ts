@@ -2,14 +2,18 @@ import type { Socket } from "node:net";
 import { dial } from "./dial.ts";
 import { Failure } from "./failure.ts";
 import { type ConnectOptions, literalAddress, permitted, resolve } from "./resolve.ts";
-import { secure } from "./secure.ts";
-import type { Secured } from "./secure.ts";
+import { secure, type Secured } from "./secure.ts";
 import type { Timings } from "./timings.ts";
 
-/** A fresh connection that is ready for a request, or why there is none; without TLS nothing expires. */
+/**
+ * A fresh connection that is ready for a request, or the reason why there is none. Without TLS
+ * nothing expires.
+ */
 export type Connection = Omit<Secured, "outcome"> & { readonly outcome: Socket | Failure };
 
-/** Resolves the name of `url`, connects, and with https: shakes hands; each a phase of `watch`. */
+/**
+ * Resolves the name of `url`, connects, and shakes hands for https:. Each is a phase of `timings`.
+ */
 export async function connect(
   url: URL,
   options: ConnectOptions,

@@ -1,20 +1,23 @@
 import type { LookupAddress } from "node:dns";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
+import { writeHostAndPort } from "../config/host_and_port.ts";
 import { codeOf, Failure, ownFailure } from "./failure.ts";
-import { wait } from "./wait.ts";
+import { wait } from "../async/waits.ts";
 
-/** Milliseconds until the next address is tried beside those still connecting (RFC 8305, section 5). */
+/**
+ * Milliseconds until the next address is tried beside those still connecting (RFC 8305, section 5).
+ */
 const STAGGER = 250;
 
 /**
- * Errors that may say more of this machine (it has no IPv6, say) than of the host; other errors
- * explain a failure better.
+ * Errors that may be about this machine (without IPv6, for example) rather than the host. Any other
+ * error explains a failure better.
  */
 const LOCAL = new Set(["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EINVAL"]);
 const NO_PORT = "this machine has no free port, or no address, to connect from";
 
-/** A link-local address that does not say of which interface: Node picks one and waits, the system refuses it. */
+/** A link-local address without its interface: Node picks one and waits, the system refuses it. */
 const WITHOUT_ZONE = /^fe[89ab][0-9a-f]:[^%]*$/i;
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -28,9 +31,9 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * A TCP connection to the first of `addresses` that accepts one ("Happy Eyeballs", RFC 8305). The
+ * Connects by TCP to the first of `addresses` that accepts ("Happy Eyeballs", RFC 8305). The
  * `autoSelectFamily` of `node:net` is no help: it drops an attempt after 250 ms for the next
- * address, and so calls a host dead that is merely far away.
+ * address. So it calls a host dead that is merely far away.
  */
 export function dial(
   addresses: readonly LookupAddress[],
@@ -67,7 +70,8 @@ export function dial(
         }
         const own = ownFailure(error);
         if (own !== null) {
-          // What was not tried might have answered: the host is neither up nor down, whatever another address says.
+          // An address that was not tried might have answered: the host is neither up nor down,
+          // whatever another address says.
           close();
           return done(own);
         }
@@ -81,12 +85,13 @@ export function dial(
   });
 }
 
-/** Begins to connect; `ended` hears once whether that worked (null) or not. */
+/** Begins to connect. `ended` is called once: with null where that worked, else with the error. */
 function open(host: string, port: number, ended: (error: Error | null) => void): Socket {
-  // Without `noDelay` a request after a TLS handshake may wait 40 ms for the server's acknowledgement.
+  // Without `noDelay` a request after a TLS handshake may wait 40 ms for the server's
+  // acknowledgement.
   const socket = connect({ host, port, noDelay: true });
   socket.once("error", ended);
-  // An error between two phases must not end the process; the next phase finds the socket closed.
+  // An error between two phases must not end the process. The next phase finds the socket closed.
   socket.on("error", () => {});
   socket.once("connect", () => {
     socket.off("error", ended);
@@ -96,12 +101,15 @@ function open(host: string, port: number, ended: (error: Error | null) => void):
 }
 
 /**
- * Addresses of a name that one check may try: a name may have thousands, at which a check would
- * knock within a moment.
+ * The most addresses of a name that one check tries. A name may have thousands, and a check would
+ * knock at all of them within a moment.
  */
 const MOST_ADDRESSES = 16;
 
-/** Some of many addresses, of each family; others at another time. They keep their order, which begins anywhere. */
+/**
+ * Takes some of many addresses, from each family, and others another time. They keep their order,
+ * from any beginning.
+ */
 export function sample(addresses: readonly LookupAddress[], random: () => number = Math.random): LookupAddress[] {
   if (addresses.length <= MOST_ADDRESSES) return [...addresses];
   const families = Map.groupBy(addresses, ({ family }) => family);
@@ -112,7 +120,10 @@ export function sample(addresses: readonly LookupAddress[], random: () => number
   });
 }
 
-/** The addresses with the two families in turn, the first one's family first (RFC 8305, section 4). */
+/**
+ * Orders addresses with the two families in turn, the family of the first one first (RFC 8305,
+ * section 4).
+ */
 export function alternate(addresses: readonly LookupAddress[]): LookupAddress[] {
   const isFirst = ({ family }: LookupAddress) => family === addresses[0]?.family;
   const first = addresses.filter(isFirst);
@@ -120,8 +131,7 @@ export function alternate(addresses: readonly LookupAddress[]): LookupAddress[] 
   return addresses.flatMap((_, index) => [first[index], second[index]]).filter((address) => address !== undefined);
 }
 
-function explain(error: Error, { address, family }: LookupAddress, port: number): Failure {
+function explain(error: Error, { address }: LookupAddress, port: number): Failure {
   if (codeOf(error) === "EADDRNOTAVAIL") return new Failure("missed", NO_PORT);
-  const place = family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
-  return new Failure("connect", `${place}: ${REASONS[codeOf(error)] ?? error.message}`);
+  return new Failure("connect", `${writeHostAndPort(address, port)}: ${REASONS[codeOf(error)] ?? error.message}`);
 }

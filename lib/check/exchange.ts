@@ -5,7 +5,7 @@ import type { Head } from "./head.ts";
 import type { Flow } from "./pace.ts";
 import { explainTls } from "./secure.ts";
 import type { Timings } from "./timings.ts";
-import { wait } from "./wait.ts";
+import { wait } from "../async/waits.ts";
 
 /** What is sent beside the path. */
 export interface RequestHead {

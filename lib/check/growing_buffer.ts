@@ -1,4 +1,7 @@
-/** Bytes that come in pieces, in one buffer that doubles when it is full: many small pieces cost no object each. */
+/**
+ * Bytes that come in pieces, in one buffer that doubles when it is full. So many small pieces cost
+ * no object each.
+ */
 export class GrowingBuffer {
   #bytes: Buffer = Buffer.alloc(0);
   #length = 0;
@@ -12,7 +15,7 @@ export class GrowingBuffer {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** The first piece is taken as it is: most answers come in one, and need no copy. */
+  /** The first piece is taken without a copy: most answers come in one piece. */
   append(piece: Buffer): void {
     if (this.#length === 0) this.#bytes = piece;
     else {

@@ -4,12 +4,12 @@ export interface Head {
   readonly fields: Fields;
 }
 
-/** What makes an answer unreadable, for a person. */
+/** Why an answer cannot be read, for a person. */
 export interface Problem {
   readonly problem: string;
 }
 
-/** Header fields, by name in lower case; values are bytes as Latin-1 text. */
+/** Header fields, by name in lower case. Values are bytes as Latin-1 text. */
 export class Fields {
   readonly #values = new Map<string, string[]>();
 
@@ -20,7 +20,10 @@ export class Fields {
     else values.push(value);
   }
 
-  /** The first value of a field that is sent once; null where it was not sent. */
+  /**
+   * The value of a field, or the first where it was sent more than once. Null where it was not
+   * sent.
+   */
   first(name: string): string | null {
     return this.#values.get(name)?.[0] ?? null;
   }
@@ -37,10 +40,10 @@ export class Fields {
 const STATUS_LINE = /^HTTP\/1\.[0-9][ \t]+(\d{3})(?!\d)/i;
 
 /**
- * Reads the head of an answer (RFC 9112, sections 4 and 5), or says why it is none. As tolerant as
- * curl where that is harmless on a connection of one request: lines may end with LF alone, values
- * may be folded over several lines, blanks may stand before a colon, HTTP may be in lower case, and
- * a line without a name counts for nothing.
+ * Reads the head of an answer (RFC 9112, sections 4 and 5), or says why it is none. It is as
+ * tolerant as curl where that is harmless on a connection of one request. Lines may end with LF
+ * alone, and values may be folded over several lines. Blanks may stand before a colon, and HTTP may
+ * be in lower case. A line without a name counts for nothing.
  */
 export function parseHead(text: string): Head | Problem {
   const [statusLine = "", ...lines] = text.split(/\r?\n/);
@@ -63,7 +66,7 @@ function explainStatusLine(line: string): string {
 }
 
 /**
- * Header lines without the empty ones; a line that begins with a blank goes on with the one before
+ * Header lines without the empty ones. A line that begins with a blank goes on with the line before
  * (RFC 9112, section 5.2).
  */
 function unfolded(lines: readonly string[]): string[] {
@@ -77,15 +80,18 @@ function unfolded(lines: readonly string[]): string[] {
   return whole;
 }
 
-/** How the end of a body is told: by its chunks, by the end of the connection, or by the number of its bytes. */
+/** How a body ends: by its chunks, with the connection, or after a number of bytes. */
 export type Framing = "chunks" | "until the connection ends" | { readonly bytes: number };
 
-/** How the body behind a head is framed (RFC 9112, section 6.3), or why nobody can tell, for a person. */
+/**
+ * The framing of the body behind a head (RFC 9112, section 6.3), or why it is unknown, for a
+ * person.
+ */
 export function framingOf({ status, fields }: Head): Framing | Problem {
   if (status === 204 || status === 304) return { bytes: 0 };
   const codings = transferCodings(fields);
   const chunked = codings.indexOf("chunked");
-  // Beside chunks a Content-Length counts for nothing (RFC 9112, section 6.3, rule 3).
+  // Beside chunks a Content-Length does not count (RFC 9112, section 6.3, rule 3).
   if (chunked !== -1 && chunked === codings.length - 1) return "chunks";
   if (chunked !== -1) return { problem: "the answer's Transfer-Encoding does not end with chunked" };
   const lengths = fields.list("content-length");
@@ -96,9 +102,8 @@ export function framingOf({ status, fields }: Head): Framing | Problem {
 }
 
 /**
- * The codings of Transfer-Encoding, in the order in which they were applied; `identity` is none. A
- * server and a proxy that both say
- * `chunked` mean it once.
+ * The codings of Transfer-Encoding, in the order in which they were applied; `identity` is none.
+ * Where a server and a proxy both say `chunked`, they mean it once.
  */
 export function transferCodings(fields: Fields): string[] {
   const codings = fields.list("transfer-encoding").map((coding) => coding.toLowerCase());

@@ -1,39 +1,41 @@
 import { isIPv4, isIPv6 } from "node:net";
+import { groupsOf, shortForm } from "../net/ip_address.ts";
 import type { Authorities } from "./authorities.ts";
 import type { AlternativeNames, Constraints, PeerCertificate } from "./certificate.ts";
 import { namesKeyOf, type Path, PathFinder } from "./paths.ts";
 
-/** What comes of a server's certificates. */
+/** The judgement about a server's certificates. */
 export interface Judgement {
-  /** What is wrong, for a person; null where nothing is. */
+  /** The fault, for a person; null where there is none. */
   readonly reason: string | null;
   /**
-   * The earliest expiry on the path that was verified; where none was, of all that was sent. Null
-   * where nothing was sent.
+   * The earliest expiry on the path that was verified. Where none was, the earliest of all
+   * certificates that were sent. Null where none was sent.
    */
   readonly expiresAt: Date | null;
 }
 
-/** How many certificates a server may send. GnuTLS stops at 16. */
+/** The most certificates that a server may send. GnuTLS stops at 16. */
 export const MOST_CERTIFICATES = 32;
 export const TOO_LONG_CHAIN = "the server's certificates are longer than 64 KiB";
 const MOST_BYTES = 64 * 1024;
 
 /**
- * What the runtime itself says of a chain: whether it trusts it, and else its code of why not.
- * Names are not its matter.
+ * The runtime's own verdict about a chain: whether it trusts the chain, or else its code. It does
+ * not judge names.
  */
 export interface RuntimeVerdict {
   readonly isTrusted: boolean;
   readonly code: string;
-  /** What of it is told where nothing wrong is found here. */
+  /** The part of the verdict that is told where no fault is found here. */
   readonly words: string;
 }
 
 /**
- * Judges certificates by one rule for both runtimes, which look for different faults and name them
- * differently (docs/checks.md has the rule). A certificate is good where the runtime trusts it and
- * nothing is found here. One judge serves all checks: it remembers what it has read and verified.
+ * Judges certificates by one rule (docs/checks.md, "Certificates"). The two runtimes look for
+ * different faults, and name them differently. A certificate is good where the runtime trusts it
+ * and no fault is found here. One judge serves all checks: it remembers the certificates and
+ * signatures that it has seen.
  */
 export class CertificateJudge {
   readonly #finder: PathFinder;
@@ -42,7 +44,10 @@ export class CertificateJudge {
     this.#finder = new PathFinder(authorities);
   }
 
-  /** `raws`: what the server sent, its own certificate first. `host`: a name in lower case or an address. */
+  /**
+   * `raws` are the certificates that the server sent, its own first. `host` is a name in lower case
+   * or an address.
+   */
   judge(raws: readonly Buffer[], host: string, runtime: RuntimeVerdict, now: number = Date.now()): Judgement {
     const read = this.#finder.read(raws.slice(0, MOST_CERTIFICATES));
     const sent = read.filter((certificate) => certificate !== null);
@@ -50,7 +55,7 @@ export class CertificateJudge {
     const refuse = (reason: string) => ({ reason, expiresAt: earliest(sent) });
     if (raws.length > MOST_CERTIFICATES) return refuse(`the server sends more than ${MOST_CERTIFICATES} certificates`);
     if (raws.reduce((sum, raw) => sum + raw.length, 0) > MOST_BYTES) return refuse(TOO_LONG_CHAIN);
-    // Deno tells none that it cannot read.
+    // Deno gives no certificate that it cannot read.
     if (leaf === undefined || leaf === null) return refuse("certificate cannot be decoded");
     const paths = this.#finder.paths(leaf, sent.slice(1), runtime.isTrusted).map((path) => ({
       path,
@@ -59,7 +64,7 @@ export class CertificateJudge {
     const best = paths.toSorted((a, b) => rank(b) - rank(a) || lasts(b.path) - lasts(a.path))[0] as Ranked;
     const fault = best.fault ?? trustFault(best.path, read, runtime);
     const isRefused = fault === null && !isTaken(best.path, runtime);
-    const reason = fault ?? nameFault(leaf, host) ?? (isRefused ? `certificate is refused (${runtime.words})` : null);
+    const reason = fault ?? hostFault(leaf, host) ?? (isRefused ? `certificate is refused (${runtime.words})` : null);
     const isVerified = fault === null && !isRefused;
     return { reason, expiresAt: earliest(isVerified ? best.path.certificates : sent) };
   }
@@ -71,8 +76,8 @@ interface Ranked {
 }
 
 /**
- * Of several paths one without a fault counts, then one to an authority that is trusted; of those
- * the one that lasts longest.
+ * The best of several paths is one without a fault, then one to a trusted authority. Among those,
+ * the one that lasts longest counts.
  */
 function rank({ path, fault }: Ranked): number {
   return (path.isTrusted ? 2 : 0) + (fault === null ? 1 : 0) + (path.isTrusted && fault === null ? 1 : 0);
@@ -89,14 +94,14 @@ const UNKNOWN_ISSUER = "certificate's issuer is not known, or an intermediate ce
 const UNTRUSTED = "certificate's issuer is not trusted";
 const UNREADABLE = "an intermediate certificate cannot be decoded";
 
-/** Why a path without a fault of its own is not trusted; null where it is. */
+/** Why a path without a fault of its own is not trusted; null where it is trusted. */
 function trustFault(
   path: Path,
   read: readonly (PeerCertificate | null)[],
   { isTrusted }: RuntimeVerdict,
 ): string | null {
   if (path.isTrusted) return null;
-  // What nobody here can read nobody here can judge, whatever the runtime says of it.
+  // A certificate that cannot be read here cannot be judged here, whatever the runtime says.
   if (read.includes(null)) return UNREADABLE;
   if (isTrusted) return null;
   const [leaf] = path.certificates as [PeerCertificate];
@@ -107,15 +112,18 @@ function trustFault(
     : UNKNOWN_ISSUER;
 }
 
-/** False where the runtime refuses a path in which nothing is found here. */
+/** False where the runtime refuses a path in which no fault is found here. */
 function isTaken({ certificates }: Path, { isTrusted, code }: RuntimeVerdict): boolean {
   const [leaf] = certificates as [PeerCertificate];
-  // What is trusted by itself needs no path. Under this code Deno refuses authorities as servers,
-  // before it looks for a path.
+  // A certificate that is trusted by itself needs no path. With this code Deno refuses authorities
+  // as servers, before it looks for a path.
   return isTrusted || certificates.length === 1 || leaf.isAuthority && code === "DEPTH_ZERO_SELF_SIGNED_CERT";
 }
 
-/** The first thing that is wrong with a path; where nobody trusts it, only the server's own certificate counts. */
+/**
+ * The first fault of a path. Where nobody trusts the path, only the server's own certificate
+ * counts.
+ */
 function faultOf({ certificates, isTrusted }: Path, now: number, isTaken: boolean): string | null {
   const judged = isTrusted || isTaken ? certificates : certificates.slice(0, 1);
   const faults = judged.map((certificate, index) => {
@@ -134,12 +142,15 @@ function faultOf({ certificates, isTrusted }: Path, now: number, isTaken: boolea
 
 function dateFault({ from, to }: PeerCertificate, now: number): string | null {
   if (to < now) return "has expired";
-  // Deno's TLS reads no such date.
+  // Deno's TLS cannot read such a date.
   if (from < 0) return "begins before 1970";
   return from > now ? "is not yet valid" : null;
 }
 
-/** Bits of an RSA key: fewer are broken; more take long, and neither browsers nor Deno take them. */
+/**
+ * Bits of an RSA key. Shorter keys are broken. Longer keys take long, and neither browsers nor Deno
+ * take them.
+ */
 const RSA_BITS = { least: 2048, most: 8192 };
 
 function keyFault({ rsaBits, unknown }: PeerCertificate): string | null {
@@ -149,7 +160,7 @@ function keyFault({ rsaBits, unknown }: PeerCertificate): string | null {
   return rsaBits > RSA_BITS.most ? `has an RSA key of ${rsaBits} bits, more than ${RSA_BITS.most}` : null;
 }
 
-/** Signatures that can be forged, by what they are made with. */
+/** Algorithms of signatures that can be forged. */
 const FORGEABLE: Readonly<Record<string, string>> = {
   "1.2.840.113549.1.1.2": "MD2",
   "1.2.840.113549.1.1.4": "MD5",
@@ -159,13 +170,13 @@ const FORGEABLE: Readonly<Record<string, string>> = {
   "1.2.840.10040.4.3": "SHA-1",
 };
 
-/** Nothing depends on how a root signed itself. */
+/** Nothing depends on a root's signature of itself. */
 function signatureFault({ signature }: PeerCertificate, isRoot: boolean): string | null {
   const weak = isRoot ? undefined : FORGEABLE[signature];
   return weak === undefined ? null : `is signed with ${weak}`;
 }
 
-/** What a certificate says of its issuer must fit the one that signed it. */
+/** A certificate's statement about its issuer must fit the issuer that signed it. */
 function issuerFault(certificate: PeerCertificate, issuer: PeerCertificate): string | null {
   if (certificate.issuer === certificate.subject && namesKeyOf(certificate, certificate)) return "is self-signed";
   return namesKeyOf(certificate, issuer) ? null : "says that its issuer has another key";
@@ -190,10 +201,12 @@ function leafFault(leaf: PeerCertificate): string | null {
   return leaf.keyUsage !== null && (leaf.keyUsage & TLS_USAGE) === 0 ? "is not for TLS (by its key usage)" : null;
 }
 
-/** What forbids an authority to stand above those below it; they begin with the server's. */
+/**
+ * Why an authority may not stand above the certificates below it, which begin with the server's.
+ */
 function authorityFault(authority: PeerCertificate, below: readonly PeerCertificate[], isRoot: boolean): string | null {
   if (!isRoot && authority.version !== 3) return versionFault(authority);
-  // Roots of old are of version 1, which has no extensions.
+  // Old roots are of version 1, which has no extensions.
   if (!authority.isAuthority && !(isRoot && authority.version === 1)) return "is not an authority's";
   if (authority.keyUsage !== null && (authority.keyUsage & KEY_USAGE.keyCertSign) === 0) {
     return "is not for signing certificates (by its key usage)";
@@ -208,7 +221,7 @@ function authorityFault(authority: PeerCertificate, below: readonly PeerCertific
   return forbidden === undefined ? null : `may not sign for ${forbidden} (by its name constraints)`;
 }
 
-/** A name that an authority's constraints do not allow. */
+/** The first name that an authority's constraints do not allow. */
 function forbiddenName({ dns, ip }: AlternativeNames, { permitted, excluded }: Constraints): string | undefined {
   const isForbidden = <T>(name: T, allow: readonly T[], deny: readonly T[], fits: (name: T, range: T) => boolean) =>
     deny.some((range) => fits(name, range)) || allow.length > 0 && !allow.some((range) => fits(name, range));
@@ -217,15 +230,15 @@ function forbiddenName({ dns, ip }: AlternativeNames, { permitted, excluded }: C
 }
 
 /**
- * RFC 5280, section 4.2.1.10: the domain itself, and all that is below it; a leading dot leaves the
- * domain itself out.
+ * RFC 5280, section 4.2.1.10: a domain stands for itself and all that is below it. A leading dot
+ * leaves the domain itself out.
  */
 function isWithin(name: string, domain: string): boolean {
   if (domain === "" || name === domain) return true;
   return name.endsWith(domain.startsWith(".") ? domain : `.${domain}`);
 }
 
-/** A network is an address and its mask, one behind the other. */
+/** A network is an address and its mask, one after the other. */
 function isInNetwork(address: string, network: string): boolean {
   const [bytes, range] = [Buffer.from(address, "hex"), Buffer.from(network, "hex")];
   if (range.length !== 2 * bytes.length) return false;
@@ -235,8 +248,8 @@ function isInNetwork(address: string, network: string): boolean {
   });
 }
 
-/** Why a certificate is not one for `host`; a common name does not count (RFC 9525, section 2). */
-function nameFault({ names: { dns: all, ip } }: PeerCertificate, host: string): string | null {
+/** Why a certificate is not for `host`. A common name does not count (RFC 9525, section 2). */
+function hostFault({ names: { dns: all, ip } }: PeerCertificate, host: string): string | null {
   const dns = all.filter((name) => name !== "");
   if (dns.length + ip.length === 0) {
     return `certificate has no DNS name and no IP address (a common name does not count)`;
@@ -248,8 +261,8 @@ function nameFault({ names: { dns: all, ip } }: PeerCertificate, host: string): 
 }
 
 /**
- * A `*` stands for one whole label, the first, and has at least two behind it (RFC 9525, section
- * 6.3, and curl's care for `*.com`).
+ * A `*` stands for the whole first label (RFC 9525, section 6.3). At least two labels are behind
+ * it: curl too refuses `*.com`.
  */
 function isNamed(name: string, host: string): boolean {
   if (!name.startsWith("*.")) return name === host.toLowerCase();
@@ -261,16 +274,12 @@ function isNamed(name: string, host: string): boolean {
 /** The bytes of an address in hexadecimal, as a certificate holds them. */
 function addressBytes(address: string): string {
   if (isIPv4(address)) return Buffer.from(address.split(".").map(Number)).toString("hex");
-  // A URL's host is in its shortest form, which has no dots.
-  const groups = new URL(`http://[${address}]/`).hostname.slice(1, -1).split("::");
-  const [front = [], back = []] = groups.map((part) => part === "" ? [] : part.split(":"));
-  const zeros = Array<string>(Math.max(0, 8 - front.length - back.length)).fill("0");
-  return [...front, ...zeros, ...back].map((group) => group.padStart(4, "0")).join("");
+  return groupsOf(address).map((group) => group.toString(16).padStart(4, "0")).join("");
 }
 
 function addressText(hex: string): string {
   const bytes = Buffer.from(hex, "hex");
   if (bytes.length === 4) return bytes.join(".");
   const groups = hex.match(/.{4}/g) ?? [];
-  return bytes.length === 16 ? new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1) : `0x${hex}`;
+  return bytes.length === 16 ? shortForm(groups.join(":")) : `0x${hex}`;
 }

@@ -1,21 +1,26 @@
 import type { Worker } from "node:worker_threads";
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import type { Pattern } from "../hosts/pattern.ts";
-import { type Job, Unmatched } from "./matching/job.ts";
 import { Lane } from "./matching/lane.ts";
 import { MatchStandings } from "./matching/standings.ts";
-import { textOf, type UnknownCharset } from "./matching/text.ts";
+import { textOf } from "./matching/text.ts";
+import { type Job, unknownCharset, Unmatched } from "./matching/thread.ts";
 import { startWorker } from "./matching/worker.ts";
 
 export { Unmatched };
 
-/** Matches bodies, the large ones in a worker: a page of 1 MiB would stop every other check for 100 ms and more. */
+/**
+ * Matches bodies, and large ones in a worker. A page of 1 MiB would stop every other check for 100
+ * ms and more.
+ */
 export interface Matcher extends AsyncDisposable {
   /**
-   * Whether `pattern` matches the text of `bytes`, or why nobody can tell: it took more than
-   * `limit` seconds, or waited as long for its turn. `bytes` may be gone afterwards. Rejects with
-   * `signal`'s reason when that aborts. `who`: whose page it is; who is known for pages that take
-   * long waits for others of that kind, and nobody else waits for them.
+   * Whether `pattern` matches the text of a page, or why that is unknown. It is unknown after
+   * `limit` seconds of matching, or of waiting for a turn. The page's bytes may be gone afterwards.
+   * Rejects when `signal` aborts, with its reason.
+   *
+   * `who` is the owner of the page. A host that is known for slow pages waits for other slow hosts
+   * only. No other host waits for it.
    */
   matches(
     pattern: Pattern,
@@ -26,41 +31,37 @@ export interface Matcher extends AsyncDisposable {
   ): Promise<boolean | Unmatched>;
 }
 
-/** A body and what its server says of it. */
+/** A body, and its Content-Type. */
 export interface MatchedPage {
   readonly bytes: Uint8Array;
   readonly contentType: string | null;
 }
 
-function unmatched({ unknown }: UnknownCharset): Unmatched {
-  return new Unmatched(`its charset is not known: ${unknown}`);
-}
-
 /**
- * How much is matched on the spot: bytes times steps of the pattern's program. The most awkward
- * patterns that were found take 0.2 µs for each, so that this is at most some 6 ms (`npm run
- * bench:matching`): a page of 2 KB with a pattern such as `price \d+`.
+ * How much work is done on the spot: bytes times steps of the pattern's program. The most awkward
+ * patterns that were found take 0.2 µs for each: 6 ms at most (`npm run bench:matching`). It is
+ * enough for a page of 2 KB with a pattern such as `price \d+`.
  */
 const LITTLE_WORK = 32 * 1024;
 
 /**
- * Seconds for a match in the workers that all hosts share. A usual one takes some 20 ms a MiB. What
- * takes longer is stopped there, and done in a worker of its own kind: `[ab].{0,200}c\\d` on a
- * hostile page takes 5 s.
+ * Seconds for a match in the workers that all hosts share. A usual match takes some 20 ms a MiB. A
+ * longer one is stopped there, and goes on in the worker for slow pages. On a hostile page
+ * `[ab].{0,200}c\\d` takes 5 s.
  */
 const QUICK = 0.5;
-/** Bytes of pages that may wait for the workers of all, and for the one of those that take long. */
+/** Bytes of pages that may wait for the shared workers, and for the worker for slow pages. */
 const MOST_WAITING = 256 * 1024 * 1024;
 const MOST_WAITING_SLOW = 64 * 1024 * 1024;
 
 export interface MatcherOptions {
   /**
-   * Whether there are patterns: under Deno, which stops for 20 ms to start a worker, they then
-   * start before anything is measured.
+   * Whether there are patterns. Under Deno the workers then start before anything is measured:
+   * starting one stops Deno for 20 ms.
    */
   readonly isExpected?: boolean;
   readonly startNow?: boolean;
-  /** How many workers there are, at most, aside from the one for pages that take long. */
+  /** The most workers, without the one for slow pages. */
   readonly workers?: number;
   /** Seconds for a match in one of them; for tests. */
   readonly budget?: number;
@@ -69,9 +70,9 @@ export interface MatcherOptions {
 }
 
 /**
- * A matcher whose workers start when they are first needed, or now, and do not keep the program
- * alive while they have nothing to do. What waits for a worker is a body of a check under way, so
- * no more can wait than checks are allowed at the same time.
+ * Opens a matcher. Its workers start when they are first needed, or now. They do not keep the
+ * program alive while they have nothing to do. Each waiting body belongs to a check under way. So
+ * no more bodies wait than checks are allowed at the same time.
  */
 export function openMatcher(
   {
@@ -96,7 +97,7 @@ export function openMatcher(
       signal.throwIfAborted();
       if (page.bytes.length * pattern.size <= LITTLE_WORK) {
         const text = await textOf(page.bytes, page.contentType);
-        return typeof text === "string" ? pattern.test(text) : unmatched(text);
+        return typeof text === "string" ? pattern.test(text) : unknownCharset(text);
       }
       const question = {
         source: pattern.source,
@@ -115,12 +116,17 @@ export function openMatcher(
   };
 }
 
-/** One core belongs to the checks; beyond two workers the memory costs more than the time is worth. */
+/**
+ * One core belongs to the checks. Beyond two workers, the memory costs more than the time is worth.
+ */
 function defaultWorkers(): number {
   return navigator.hardwareConcurrency > 2 ? 2 : 1;
 }
 
-/** A buffer with these bytes alone: theirs may hold what belongs to others, and goes over to a worker as a whole. */
+/**
+ * A buffer with these bytes alone. Their own buffer may hold bytes of others, and goes to a worker
+ * as a whole.
+ */
 function bufferOf(bytes: Uint8Array): ArrayBuffer {
   const { buffer } = bytes;
   if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) return buffer;

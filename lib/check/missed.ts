@@ -1,6 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { nextDue } from "../hosts/schedule.ts";
-import type { Metric } from "../metric.ts";
+import { emptyMetric, type Metric } from "../metric.ts";
 import type { MissedCause, MissedRun } from "./scheduler.ts";
 
 const CAUSES: Readonly<Record<MissedCause, string>> = {
@@ -12,7 +11,9 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
 };
 
-/** The metrics that a loss is told by: one for each due time, or one for all (contract: "Metric", `missed`). */
+/**
+ * The metrics that report a loss: one for each due time, or one for all (docs/checks.md, "When").
+ */
 export function* missedMetrics(missed: MissedRun, location: string | null): Generator<Metric, void> {
   const { host, first, count, summary } = missed;
   const why = CAUSES[missed.cause];
@@ -31,22 +32,7 @@ function metricOf(
   location: string | null,
   detail: string,
 ): Metric {
-  return {
-    address: host.address,
-    status_code: null,
-    latency: 0,
-    is_valid: false,
-    scheduled_at: new Date(scheduledAt).toISOString(),
-    checked_at: new Date(noticedAt).toISOString(),
-    error: "missed",
-    error_detail: detail,
-    latency_dns: null,
-    latency_connect: null,
-    latency_tls: null,
-    latency_first_byte: null,
-    latency_body: null,
-    tls_expires_at: null,
-    location,
-    check_id: randomUUID(),
-  };
+  const { address } = host;
+  const metric = emptyMetric({ address, scheduledAt: new Date(scheduledAt), checkedAt: new Date(noticedAt), location });
+  return { ...metric, error: "missed", error_detail: detail };
 }

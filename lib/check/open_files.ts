@@ -2,24 +2,24 @@ import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { isResourceExhausted } from "../net/exhausted_resource.ts";
 
-/** Files that are kept for all but checks: the connections to Kafka, the spool, threads, the HTTP port. */
+/**
+ * Files that are kept for everything but checks: the connections to Kafka, the spool, threads, the
+ * HTTP port.
+ */
 const RESERVE = 64;
-/** The part of few files that checks get all the same. */
+/** The part of the files that checks get where there are few. */
 const LEAST_PART = 0.25;
 
-/**
- * How many checks may be under way at the same time, and what a person should know of that; null:
- * as many as wanted.
- */
+/** How many checks may be under way at the same time, and a warning; null: as many as wanted. */
 export interface Fitting {
   readonly concurrency: number;
   readonly warning: string | null;
 }
 
 /**
- * How many of `wanted` checks fit, each of which has a connection, which is an open file to the
- * system. `openable`: how many more files may be opened. Beyond that, checks would fail for a
- * reason that is none of their hosts'.
+ * How many of `wanted` checks fit. Each check has a connection, which is an open file. `openable`
+ * is how many more files may be opened. Beyond that, checks would fail for a reason that is not
+ * their hosts'.
  */
 export function fitConcurrency(wanted: number, openable: number): Fitting {
   const room = Math.max(1, openable - RESERVE, Math.floor(openable * LEAST_PART));
@@ -36,8 +36,9 @@ export function fitConcurrency(wanted: number, openable: number): Fitting {
 }
 
 /**
- * How many more files this program may open; it stops counting at what `wanted` checks take. It
- * asks, and where nobody answers it tries. (Both runtimes raise the soft limit to the hard one.)
+ * How many more files this program may open. The count stops at the need of `wanted` checks. Where
+ * the system does not tell, it opens files to find out. Both runtimes raise the soft limit to the
+ * hard one.
  */
 export function openableFor(wanted: number): number {
   const most = wanted + RESERVE;
@@ -45,28 +46,31 @@ export function openableFor(wanted: number): number {
 }
 
 /**
- * What Linux says, which takes 1 ms; null where it says nothing. Not under Deno, which lets nobody
- * ask without all permissions, and would put that to whoever sits at a terminal.
+ * Linux tells it within 1 ms; null where it does not. Not under Deno, which refuses the reading
+ * without all permissions, or asks the person at the terminal.
  */
 function openableOnLinux(): number | null {
   if ("Deno" in globalThis || process.platform !== "linux") return null;
   try {
     const limit = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    // One of those that are open is the folder that is read here.
+    // One of the open files is the folder that is read here.
     return limit === undefined ? null : Number(limit) - readdirSync("/proc/self/fd").length + 1;
   } catch {
     return null;
   }
 }
 
-/** The first time this takes some 50 ms for 2,000 files: a system makes room for more of them in small steps. */
+/**
+ * The first time this takes some 50 ms for 2,000 files: a system makes room for files in small
+ * steps.
+ */
 function openableByTrying(most: number): number {
   const files: number[] = [];
   try {
     while (files.length < most) files.push(openSync(new URL(import.meta.url), "r"));
     return files.length;
   } catch (error) {
-    // Whoever may not read files is not at their limit.
+    // A program that may not read files is not at their limit.
     return isResourceExhausted(error) ? files.length : Infinity;
   } finally {
     for (const file of files) closeSync(file);

@@ -1,4 +1,4 @@
-import { whenSocketsAreServed } from "../async/when_sockets_are_served.ts";
+import { whenSocketsAreServed } from "../async/waits.ts";
 
 /** Milliseconds of work at one time, behind which everybody else has a turn. */
 const TURN = 2;

@@ -1,25 +1,29 @@
 import type { Authorities } from "./authorities.ts";
 import { fingerprint, isSignedBy, type PeerCertificate, readCertificate } from "./certificate.ts";
 
-/** A way from a server's certificate upward, each certificate signed by the next. */
+/** A path from a server's certificate upward. Each certificate is signed by the next. */
 export interface Path {
   readonly certificates: readonly PeerCertificate[];
   /** True where the last one is trusted here. */
   readonly isTrusted: boolean;
 }
 
-/** How many certificates a path has at most. Public ones have three or four. */
+/** The most certificates of a path. Public paths have three or four. */
 const LONGEST = 10;
-/** How many signatures one check may verify: under Deno one takes 2 ms. What was verified once is remembered. */
+/**
+ * The most signatures that one check verifies: under Deno each takes 2 ms. A result is remembered.
+ */
 const SIGNATURES = 8;
-/** How many paths one check looks at, whatever a chain of cross-signed certificates may give. */
+/**
+ * The most paths that one check looks at, however many a chain of cross-signed certificates has.
+ */
 const PATHS = 32;
-/** How many signatures, and how many certificates, are remembered: some ten megabytes at most. */
+/** How many signatures and certificates are remembered: some ten megabytes at most. */
 const MEMORY = { signatures: 10_000, certificates: 2_000 };
-/** Longer certificates, in bytes, are read anew each time: whoever makes them must not fill the memory. */
+/** Longer certificates, in bytes, are read anew each time: a site must not fill the memory. */
 const MEMORABLE = 4096;
 
-/** Finds the paths that a chain has to the authorities of this machine. */
+/** Finds the paths from a chain to the authorities of this machine. */
 export class PathFinder {
   readonly #authorities: Authorities;
   readonly #signatures = new Memory<boolean>(MEMORY.signatures);
@@ -29,7 +33,7 @@ export class PathFinder {
     this.#authorities = authorities;
   }
 
-  /** Reads what a server sent; null stands for one that cannot be understood. */
+  /** Reads the certificates that a server sent; null stands for one that cannot be understood. */
   read(raws: readonly Buffer[]): (PeerCertificate | null)[] {
     return raws.map((raw) =>
       raw.length > MEMORABLE
@@ -39,9 +43,9 @@ export class PathFinder {
   }
 
   /**
-   * All paths from `leaf` upward through certificates that were sent beside it; at least one, which
-   * may be untrusted. Where the runtime has verified a path (`isVerified`), signatures are verified
-   * only where more than one key may have made them.
+   * All paths from `leaf` upward through the certificates in `sent`. There is at least one, which
+   * may be untrusted. The runtime may have verified a path (`isVerified`). A signature is then
+   * verified only where more than one key may have made it.
    */
   paths(leaf: PeerCertificate, sent: readonly PeerCertificate[], isVerified: boolean): Path[] {
     const budget = { signatures: SIGNATURES, isVerified };
@@ -65,13 +69,13 @@ export class PathFinder {
     return this.#authorities.named(subject).some((root) => root.id === id);
   }
 
-  /** Who has signed it; those that are trusted first. */
+  /** The certificates that have signed it, trusted ones first. */
   #issuersOf(certificate: PeerCertificate, sent: readonly PeerCertificate[], budget: Budget): PeerCertificate[] {
     const roots = this.#authorities.named(certificate.issuer);
     const others = sent.filter(({ subject, id }) =>
       subject === certificate.issuer && !roots.some((root) => root.id === id)
     );
-    // One that names another key is a fault of the path, where there is no better one.
+    // An issuer with another key makes a faulty path; it counts where there is no better one.
     const all = [...roots, ...others];
     const fitting = all.filter((issuer) => namesKeyOf(certificate, issuer));
     const named = fitting.length > 0 ? fitting : all;
@@ -86,18 +90,18 @@ export class PathFinder {
 }
 
 interface Budget {
-  /** How many may still be verified. */
+  /** How many signatures may still be verified. */
   signatures: number;
   readonly isVerified: boolean;
 }
 
-/** False where a certificate says that its issuer has another key than that one has. */
+/** False where a certificate names another key of its issuer than that issuer has. */
 export function namesKeyOf({ issuerKeyId }: PeerCertificate, { keyId }: PeerCertificate): boolean {
   return keyId === null || issuerKeyId === null || keyId === issuerKeyId;
 }
 
 /**
- * A certificate comes once in a path, and so does a name with its key: two that signed each other
+ * A certificate comes once in a path, and so does a name with its key. Two that signed each other
  * would be a circle.
  */
 function has(certificates: readonly PeerCertificate[], { subject, keyId, id }: PeerCertificate): boolean {
@@ -106,7 +110,7 @@ function has(certificates: readonly PeerCertificate[], { subject, keyId, id }: P
   );
 }
 
-/** Values by key; of more than `size` those are forgotten that were not asked for longest. */
+/** Values by key. Beyond `size` values, the one that was not asked for longest is forgotten. */
 class Memory<T> {
   readonly #size: number;
   readonly #values = new Map<string, T>();
@@ -115,7 +119,7 @@ class Memory<T> {
     this.#size = size;
   }
 
-  /** The value of `key`, made where it is not known; one that is undefined is not kept. */
+  /** The value of `key`, made where it is not known. An undefined value is not kept. */
   get<U extends T | undefined>(key: string, make: () => U): T | U {
     const known = this.#values.get(key);
     this.#values.delete(key);

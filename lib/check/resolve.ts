@@ -1,25 +1,29 @@
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
+import { withoutBrackets } from "../config/host_and_port.ts";
 import { NoAddress, type Resolver } from "../net/resolver.ts";
 import { Failure, ownFailure } from "./failure.ts";
 import type { CertificateJudge } from "./judgement.ts";
 
-/** How addresses of a host are found, and which of them may be dialed. */
+/**
+ * How the addresses of a host are found, which of them may be dialed, and who judges its
+ * certificates.
+ */
 export interface ConnectOptions {
   readonly resolver: Resolver;
-  /** Which addresses are not to be dialed; null: all may be. */
+  /** True for an address that must not be dialed; null: all may be. */
   readonly isBlocked: ((address: string) => boolean) | null;
   readonly certificates: CertificateJudge;
 }
 
-/** The address that a URL's host name already is, or undefined where it is a name. */
+/** The address that a URL's host name is; undefined where it is a name. */
 export function literalAddress(hostname: string): LookupAddress | undefined {
-  const address = hostname.replace(/^\[(.*)\]$/, "$1");
+  const address = withoutBrackets(hostname);
   const family = isIP(address);
   return family === 0 ? undefined : { address, family };
 }
 
-/** All addresses of a name, in the order in which to try them. */
+/** All addresses of a name, in the order to try them. */
 export async function resolve(
   name: string,
   resolver: Resolver,
@@ -37,9 +41,8 @@ export async function resolve(
 }
 
 /**
- * Those of `addresses` that may be dialed. Whoever dials them asks no resolver again: a name that
- * stands for a public address when it is judged, and for a private one a moment later, gains
- * nothing.
+ * The addresses that may be dialed. The caller dials these, and does not ask a resolver again. So a
+ * name gains nothing by a private address that follows a public one.
  */
 export function permitted(
   addresses: readonly LookupAddress[],

@@ -6,16 +6,16 @@ import { codeOf, Failure } from "./failure.ts";
 import { type CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
 import { literalAddress } from "./resolve.ts";
 import { TlsRecords } from "./tls_records.ts";
-import { wait } from "./wait.ts";
+import { wait } from "../async/waits.ts";
 import { WatchedSocket } from "./watched_socket.ts";
 
-/** What came of a handshake. */
+/** The outcome of a handshake. */
 export interface Secured {
-  /** The connection, or why there is none. */
+  /** The connection, or the reason why there is none. */
   readonly outcome: TLSSocket | Failure;
   /**
-   * The earliest expiry on the path that was verified; where none was, of what the server sent.
-   * Null where it sent nothing.
+   * The earliest expiry on the path that was verified. Where none was, the earliest of the
+   * certificates that the server sent. Null where it sent none.
    */
   readonly expiresAt: Date | null;
   /** To be called when the answer's first byte has come. */
@@ -25,25 +25,25 @@ export interface Secured {
 const onDeno = "Deno" in globalThis;
 
 /**
- * Key exchanges that are offered; every server knows one of these. Node's own choice has a
- * post-quantum one in front, which takes 140 µs of CPU more a check, and a first message of two
- * packets that some middleboxes drop. Deno does not read this.
+ * The key exchanges that are offered; every server knows one of these. Node's own choice begins
+ * with a post-quantum one. That takes 140 µs more CPU a check, and a first message of two packets,
+ * which some middleboxes drop. Deno does not read this.
  */
 const GROUPS = "X25519:P-256:P-384:P-521";
 
 /**
- * Node's own choice without DHE, in which the server chooses the numbers: one of 10,000 bits takes
- * a second of CPU. Browsers have no DHE either. Deno has none, and does not read this.
+ * Node's own choice without DHE, where the server chooses the numbers: one of 10,000 bits takes a
+ * second of CPU. Browsers have no DHE either. Deno has none, and does not read this.
  */
 const CIPHERS = `${DEFAULT_CIPHERS}:!DHE`;
 
-/** Shared by all checks: a context of its own would cost each check more than the rest of it. */
+/** Shared by all checks: a context of its own would cost a check more than the rest of it. */
 const trusted = fullHandshakes(createSecureContext({ ecdhCurve: GROUPS, ciphers: CIPHERS }));
 
 /**
- * TLS over `socket`, with the chain checked against the system's trust and the name against
- * `hostname`. The handshake is let through whatever certificate comes, so that its expiry is known;
- * nothing is sent before the certificate has been judged.
+ * TLS over `socket`. The chain is checked against the system's trust, and the name against
+ * `hostname`. The handshake passes with any certificate, so that the expiry is known. Nothing is
+ * sent before the certificate has been judged.
  */
 export function secure(
   socket: Socket,
@@ -63,7 +63,8 @@ export function secure(
     });
     const connection = connect({
       socket: watched,
-      // An address is no server name (RFC 6066, section 3), but the certificate has to name it all the same.
+      // An address is no server name (RFC 6066, section 3), but the certificate has to name it all
+      // the same.
       ...(address === undefined ? { servername: name } : { host: address }),
       ALPNProtocols: ["http/1.1"],
       secureContext: trusted,
@@ -79,9 +80,9 @@ export function secure(
     };
     tls.once("secureConnect", () => {
       records.enter("waiting");
-      // A code, whatever its type says.
+      // A code, though its type says otherwise.
       const code = String(tls.authorizationError);
-      // Deno has one code for most faults, whose name is seldom true.
+      // Deno has one code for most faults, and its name is seldom right.
       const words = onDeno ? "Deno's TLS does not say why" : code;
       const verdict = { isTrusted: tls.authorized === true, code, words };
       const { reason, expiresAt } = certificates.judge(sentChain(tls), address ?? name, verdict);
@@ -89,7 +90,8 @@ export function secure(
       else refuse(reason, expiresAt);
     });
     tls.on("error", (error) => {
-      // Behind the handshake it is for whoever uses the connection, and may come before anybody does.
+      // After the handshake the error is for the user of the connection, and may come before there
+      // is one.
       tls.destroy(error);
       refuse(explainHandshake(error));
     });
@@ -102,9 +104,9 @@ export function secure(
 }
 
 /**
- * Deno resumes TLS sessions of its own accord, which measures no handshake and, worse, skips the
- * check of the certificate. It does not where a context has certificates of its own; this text
- * holds none, so nothing more is trusted.
+ * Deno resumes TLS sessions by itself. That measures no handshake and, worse, skips the check of
+ * the certificate. It does not do so where a context has certificates of its own. This text holds
+ * none, so nothing more is trusted.
  */
 function fullHandshakes(context: SecureContext): SecureContext {
   if (onDeno) context.context.addCACert("no certificate");
@@ -112,14 +114,14 @@ function fullHandshakes(context: SecureContext): SecureContext {
 }
 
 /**
- * Deno throws where one of a server's certificates cannot be read, and asks for them itself when it
- * trusts the server's own: in a handler of its own, where the error would end the process. Any site
- * could send such a one beside its good path.
+ * Deno throws where it cannot read one of a server's certificates. It asks for them itself when it
+ * trusts the server's own. In that handler the error would end the process. Any site could send
+ * such a certificate beside its good path.
  */
 function withoutThrowing(tls: TLSSocket): TLSSocket {
   const ask = tls.getPeerCertificate.bind(tls) as (detailed?: boolean) => DetailedPeerCertificate;
   const tell = (detailed?: boolean) => {
-    // The server's own by itself, where that is not the one.
+    // The server's own by itself, where that can be read.
     for (const isDetailed of [detailed, false]) {
       try {
         return ask(isDetailed);
@@ -133,10 +135,10 @@ function withoutThrowing(tls: TLSSocket): TLSSocket {
 }
 
 /**
- * The certificates as they were sent, the server's own first. Each runtime tells them in one place
- * only: Node's `getPeerCertificate` adds the root it found on this machine, Deno's
- * `getPeerX509Certificate` ends after two. Where Deno cannot read all of them, the server's own or
- * none.
+ * The certificates as they were sent, the server's own first. Each runtime gives them in one place
+ * only. Node's `getPeerCertificate` adds the root that it found on this machine. Deno's
+ * `getPeerX509Certificate` ends after two. Where Deno cannot read all of them, it gives the
+ * server's own or none.
  */
 function sentChain(tls: TLSSocket): readonly Buffer[] {
   const chain: Buffer[] = [];
@@ -155,12 +157,12 @@ function sentChain(tls: TLSSocket): readonly Buffer[] {
   return chain;
 }
 
-/** A server sends more of TLS than is borne with. */
+/** A server sends more TLS than is tolerated. */
 class BoundError extends Error {
   override name = "BoundError";
 }
 
-/** What comes of a server that speaks plain HTTP. */
+/** The failure of a server that speaks plain HTTP. */
 export const NOT_TLS = "the answer is not TLS";
 const CLOSED = "connection was closed during the TLS handshake";
 
@@ -170,7 +172,7 @@ function explainHandshake(error: Error): string {
   if (code === "ECONNRESET" || code === "EPIPE" || /received fatal alert: CloseNotify/.test(error.message)) {
     return CLOSED;
   }
-  // The longest message of a handshake has the certificates.
+  // The longest message of a handshake is the one with the certificates.
   if (/EXCESSIVE_MESSAGE_SIZE/.test(code) || /PayloadTooLarge/.test(error.message)) return TOO_LONG_CHAIN;
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
   if (onDeno && /^(?:UNABLE|CERT|DEPTH)_/.test(code)) return DENO_UNREADABLE;
@@ -180,23 +182,23 @@ function explainHandshake(error: Error): string {
 }
 
 /**
- * Where Deno cannot read the server's certificate, or use its key, the handshake ends, and nobody
- * is told the certificate.
+ * Where Deno cannot read the server's certificate, or use its key, the handshake ends without
+ * showing the certificate.
  */
 const DENO_UNREADABLE =
   "certificate cannot be used by Deno's TLS: its key is none of RSA of 2048 to 8192 bits, P-256, P-384, " +
   "P-521 and Ed25519, or it has a critical extension that is not known";
 
-/** Alerts that may mean a limit of this side, and what else they mean. */
+/** Alerts that may mean a limit of this side, and the other causes. */
 const UNFIT = /^(?:handshake_failure|insufficient_security)$/;
 const UNFIT_REASONS = `no cipher in common, or it wants a client certificate${
   onDeno ? "; Deno's TLS has no CBC ciphers, no RSA key exchange and no P-521 key exchange, Node has" : ""
 }`;
 
 /**
- * Why a server refuses TLS, in the protocol's word for it (RFC 8446, section 6); null where an
- * error is no alert. A handshake that fails behind the first one is another that the server wants,
- * as IIS does to ask for a client certificate.
+ * Why a server refuses TLS, in the protocol's words (RFC 8446, section 6); null where an error is
+ * no alert. After the first handshake the server may want another one, as IIS does to ask for a
+ * client certificate.
  */
 function explainAlert(error: Error, isBehind: boolean): string | null {
   const name = alertIn(error);
@@ -208,9 +210,9 @@ function explainAlert(error: Error, isBehind: boolean): string | null {
 const SECOND_HANDSHAKE = onDeno ? "it may want to renegotiate, which Deno's TLS cannot, Node's can" : null;
 
 /**
- * What is wrong with TLS on a connection that is in use; null where an error is not of TLS. With
- * TLS 1.3 a refusal may come only then: a server looks at the certificate that it wants of a client
- * when the handshake has ended here.
+ * The fault of TLS on a connection in use; null where an error is not of TLS. With TLS 1.3 a
+ * refusal may come only then. A server looks at the client's certificate when the handshake has
+ * ended on this side.
  */
 export function explainTls(error: Error): string | null {
   if (error instanceof BoundError) return error.message;
@@ -222,8 +224,8 @@ export function explainTls(error: Error): string | null {
 }
 
 /**
- * Deno's codes stand for several alerts and for what is none, so its words count; where it has none
- * either, they hold the number.
+ * Deno's codes stand for several alerts and for other errors, so its words count. Where it has no
+ * words either, they hold the number.
  */
 function alertIn(error: Error): string | null {
   const said = /received fatal alert: (?:AlertDescription\((0x\w+)\)|(\w+))/.exec(error.message);

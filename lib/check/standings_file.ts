@@ -1,33 +1,32 @@
 import { lstat, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "../async/waits.ts";
 import { hashOf } from "../hosts/schedule.ts";
 import type { Standing } from "./scheduler.ts";
 
-/** What outlives a restart. */
+/** The standings that outlive a restart. */
 const KEPT = ["quick", "slow", "suspect"] as const;
 type Kept = typeof KEPT[number];
 
 /** The file in the spool's folder. */
 const FILE = "standings.json";
 const FORMAT = 1;
-/** Hosts in the file, and bytes of it that are read: so many hosts take 4 MB. */
+/** The most hosts in the file (so many take 4 MB), and the most bytes of it that are read. */
 const MOST_HOSTS = 200_000;
 const MOST_BYTES = 8 * 1024 * 1024;
-/** Hosts that are put into words in one piece, which takes less than a millisecond. */
+/** Hosts that are written out in one piece, which takes less than a millisecond. */
 const PIECE = 1000;
 /** Milliseconds from one writing to the next. */
 const EVERY = 5 * 60_000;
-/** Milliseconds that the last one may take: a disk that hangs must not hold up the end. */
+/** Milliseconds for the last writing: a disk that hangs must not hold up the end. */
 const LAST_LIMIT = 500;
 
 type Standings = Iterable<readonly [address: string, standing: Standing]>;
 
 /**
- * What is known of hosts from one run to the next: which of them answer. Without it, hosts that
- * never answer would hold their share of the slots again after each start, before they are known. A
- * convenience: a file that is missing or damaged is no file, and one that cannot be written is not.
- * An address stands there as a number only.
+ * Keeps the standings of hosts from one run to the next. Without it, hosts that never answer would
+ * hold their part of the slots again after each start. It is a convenience: a missing or damaged
+ * file is no file, and a failure to write it is ignored. An address stands there as a number only.
  */
 export class StandingsFile {
   readonly #path: string;
@@ -39,32 +38,32 @@ export class StandingsFile {
     this.#known = known;
   }
 
-  /** Of a folder that the program holds alone. */
+  /** Opens the file in a folder that the program holds alone. */
   static async open(folder: string): Promise<StandingsFile> {
     const path = join(folder, FILE);
     return new StandingsFile(path, await read(path).catch(() => new Map()));
   }
 
-  /** What an earlier run knew of an address. */
+  /** The standing of an address in an earlier run. */
   recall(address: string): Standing {
     return this.#known.get(hashOf(address)) ?? "unknown";
   }
 
-  /** Writes what `standings` gives now and then, and once more, soon, when `stop` has aborted. */
+  /** Writes `standings` now and then, and once more, soon, when `stop` has aborted. */
   async follow(standings: () => Standings, stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
-      await delay(EVERY, undefined, { signal: stop, ref: false }).catch(() => {});
+      await delay(EVERY, stop, { ref: false });
       if (!stop.aborted) await this.write(standings());
     }
     await Promise.race([this.write(standings()), delay(LAST_LIMIT)]);
   }
 
   /**
-   * Puts another file in the place of the one before, which only its owner may read; in vain where
-   * the disk does not let it.
+   * Replaces the file with one that only its owner may read. Does nothing where the disk does not
+   * allow it.
    */
   async write(standings: Standings): Promise<void> {
-    const text = await textOf(standings);
+    const text = await documentOf(standings);
     if (text === this.#written) return;
     const fresh = `${this.#path}.new`;
     try {
@@ -73,12 +72,12 @@ export class StandingsFile {
       await rename(fresh, this.#path);
       this.#written = text;
     } catch {
-      // The spool says what is wrong with its folder.
+      // The spool reports the trouble with its folder.
     }
   }
 }
 
-async function textOf(standings: Standings): Promise<string> {
+async function documentOf(standings: Standings): Promise<string> {
   const hashes: Record<Kept, number[]> = { quick: [], slow: [], suspect: [] };
   let count = 0;
   for (const [address, standing] of standings) {

@@ -1,17 +1,17 @@
-/** What a check goes through, in this order; after a redirect it begins again. */
+/** The phases of a check, in this order. After a redirect it begins again. */
 export const PHASES = ["dns", "connect", "tls", "first_byte", "body"] as const;
 export type Phase = typeof PHASES[number];
 
-/** Seconds that each phase took, null where it was never reached; their sum is `total`. */
+/** The seconds of each phase, null where it was never reached. Their sum is `total`. */
 export interface Laps {
   readonly total: number;
   readonly phases: Readonly<Record<Phase, number | null>>;
 }
 
 /**
- * Shares the time of one check out to its phases, without gaps. It counts whole microseconds, each
- * phase from one rounded moment to the next: rounding the phases apart from each other would break
- * "their sum is the latency".
+ * Divides the time of one check among its phases, without gaps. It counts whole microseconds, each
+ * phase from one rounded moment to the next. Rounding each phase by itself would break "their sum
+ * is the latency".
  */
 export class Timings {
   readonly #now: () => number;
@@ -21,7 +21,7 @@ export class Timings {
   #seen = 0;
   #stopped = false;
 
-  /** Begins to count. `now` tells milliseconds, from any beginning. */
+  /** Begins to count. `now` gives milliseconds, from any beginning. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
     this.#began = now();
@@ -32,7 +32,7 @@ export class Timings {
     return this.#phase ?? "dns";
   }
 
-  /** Ends the phase that runs and begins `phase`; the first one begins with these timings. */
+  /** Ends the current phase and begins `phase`. The first one begins with these timings. */
   enter(phase: Phase): void {
     this.#charge();
     this.#phase = phase;
@@ -44,7 +44,7 @@ export class Timings {
     this.#microseconds[phase] ??= 0;
   }
 
-  /** Ends the phase that runs. What comes later is not counted. */
+  /** Ends the current phase. Later time does not count. */
   stop(): void {
     this.#charge();
     this.#stopped = true;

@@ -1,33 +1,36 @@
 /**
- * Certificates have at most 64 KiB, and the rest is little: of names of authorities, the longest
- * part, usual servers send 16 KiB at most.
+ * Certificates have at most 64 KiB, and the rest is little. Its longest part is the names of
+ * authorities, of which usual servers send 16 KiB at most.
  */
 const MAX_HANDSHAKE_BYTES = 80 * 1024;
 const MAX_HANDSHAKE_RECORDS = 500;
 /**
- * Between the handshake and the first byte of the answer: session tickets come there, of some 250
- * bytes each, mostly two.
+ * Bytes between the handshake and the first byte of the answer. Session tickets come there, of some
+ * 250 bytes each, mostly two.
  */
 const MAX_IDLE_BYTES = 256 * 1024;
-/** Records of one connection: as many as an answer may have pieces, and as costly. */
+/** The most records of one connection: as many as an answer may have pieces, and as costly. */
 const MAX_RECORDS = 10_000;
 /** A record's type, its version and its length (RFC 8446, section 5.1). */
 const HEADER_BYTES = 5;
 
-/** What a connection is about now. */
+/** The current stage of a connection. */
 type Stage = "handshake" | "waiting" | "answer";
 
 /**
- * Counts what a server sends below TLS, without reading what is in it: the runtimes tell a program
- * nothing of records that hold no byte of an answer (messages of a handshake, session tickets, new
- * keys, nothing at all), though each costs some 1 to 20 µs.
+ * Counts the bytes and records that a server sends below TLS, without reading them. The runtimes
+ * hide records without a byte of an answer: messages of a handshake, session tickets, new keys.
+ * Each of them costs some 1 to 20 µs.
  */
 export class TlsRecords {
   #stage: Stage = "handshake";
   /** Bytes in the stage, and records in all. */
   #bytes = 0;
   #records = 0;
-  /** Bytes of the header under way that came, its length, and bytes still to come of the record. */
+  /**
+   * The bytes of the current header that came, the record's length, and the bytes of the record
+   * still to come.
+   */
   #headerBytes = 0;
   #length = 0;
   #left = 0;
@@ -38,7 +41,7 @@ export class TlsRecords {
     this.#bytes = 0;
   }
 
-  /** Counts what came; gives the bound that it is beyond, for a person, or null. */
+  /** Counts a piece. Gives the limit that the server has passed, for a person, or null. */
   take(piece: Uint8Array): string | null {
     const before = this.#bytes;
     this.#bytes += piece.length;
@@ -52,7 +55,7 @@ export class TlsRecords {
         : null;
     }
     if (this.#records > MAX_RECORDS) return `the server sends more than ${MAX_RECORDS} TLS records`;
-    // The answer may begin in this piece: that is known when TLS has undone it.
+    // The answer may begin in this piece. That is known only once TLS has decrypted it.
     return this.#stage === "waiting" && before > MAX_IDLE_BYTES
       ? `the server sends more than ${MAX_IDLE_BYTES / 1024} KiB in TLS before the answer`
       : null;

@@ -1,19 +1,22 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { whenSocketsAreServed } from "../async/when_sockets_are_served.ts";
+import { whenSocketsAreServed } from "../async/waits.ts";
 
 /**
- * Bytes that come at one time, behind which others have a turn: Node would read up to two MiB
- * before it looked at other sockets.
+ * Bytes that come at once, after which other sockets have a turn. Node would read up to two MiB
+ * before it looked at them.
  */
 const TURN_BYTES = 32 * 1024;
 
-/** A connection whose bytes are shown to `watch` before whoever reads them gets them; it closes with the connection. */
+/**
+ * A connection that shows its bytes to `watch` before its reader gets them. It closes with the
+ * connection.
+ */
 export class WatchedSocket extends Duplex {
   readonly #socket: Socket;
   #isResting = false;
 
-  /** `watch` gives false where the piece is not to be passed on. */
+  /** `watch` gives false where the piece must not be passed on. */
   constructor(socket: Socket, watch: (piece: Buffer) => boolean) {
     super({ allowHalfOpen: true });
     this.#socket = socket;
@@ -22,7 +25,8 @@ export class WatchedSocket extends Duplex {
       if (piece.length >= TURN_BYTES) this.#rest();
       if (!this.push(piece)) socket.pause();
     });
-    // Whoever reads hears of errors too; behind the last of them nobody does, and that must not end the process.
+    // The reader hears of errors too. After the last reader nobody does, and that must not end the
+    // process.
     this.on("error", () => {});
     socket.once("end", () => this.push(null));
     socket.once("error", (error) => this.destroy(error));

@@ -1,9 +1,12 @@
 import { parseArgs } from "node:util";
 import { type Option, type OptionName, optionsOf, type ProgramName } from "./options.ts";
 
-/** What stands on a command line. Of a flag that stands there twice, the last counts. */
+/** The content of a command line. Where a flag stands there twice, the last one counts. */
 export interface CommandLine {
-  /** The text of each flag; empty for one that takes no value, and for one whose value is a problem. */
+  /**
+   * The text of each flag. It is empty for a flag that takes no value, and where the value is a
+   * problem.
+   */
   readonly flags: ReadonlyMap<OptionName, string>;
   readonly operands: readonly string[];
   readonly problems: readonly string[];
@@ -11,7 +14,7 @@ export interface CommandLine {
 
 const OTHER: Readonly<Record<ProgramName, ProgramName>> = { producer: "consumer", consumer: "producer" };
 
-/** Takes a program's command line apart; what its flags' values mean is not looked at. */
+/** Takes a program's command line apart, without a look at the meaning of the values. */
 export function readCommandLine(program: ProgramName, args: readonly string[]): CommandLine {
   const known = flagsOf(program);
   const flags = new Map<OptionName, string>();
@@ -30,10 +33,11 @@ export function readCommandLine(program: ProgramName, args: readonly string[]): 
     const { name, option } = found;
     const value = option.placeholder === undefined ? readSwitch(token) : readValue(token, option.placeholder);
     if (value instanceof SyntaxError) problems.push(value.message);
-    // Given wrongly is given: to call the setting missing as well would mislead.
+    // A flag with a wrong value is given: calling the setting missing as well would mislead.
     flags.set(name, value instanceof SyntaxError ? "" : value);
   }
-  // Behind an unknown flag may stand its value: which are operands is known only where every flag is.
+  // The value of an unknown flag may stand behind it. Operands are certain only where every flag is
+  // known.
   if (!unknown) problems.push(...checkOperands(program, operands, flags));
   return { flags, operands, problems };
 }
@@ -55,7 +59,7 @@ interface OptionToken {
 function tokensOf(args: readonly string[], known: KnownFlags) {
   const withValue = [...known].filter(([, { option }]) => option.placeholder !== undefined);
   const options = Object.fromEntries(withValue.map(([flag]) => [flag, { type: "string" as const }]));
-  // Not strict: strict parsing stops at the first thing that is wrong, and everything is to be said at once.
+  // Not strict: strict parsing stops at the first fault, and all faults are to be told at once.
   return parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true }).tokens;
 }
 
@@ -64,7 +68,7 @@ function readSwitch({ rawName, inlineValue }: OptionToken): string | SyntaxError
 }
 
 function readValue({ rawName, value = "", inlineValue }: OptionToken, placeholder: string): string | SyntaxError {
-  // A flag behind a flag is its own, not the value that was forgotten.
+  // A flag behind a flag is a flag of its own, not the forgotten value.
   const isForgotten = value === "" || (inlineValue !== true && value.startsWith("--"));
   return isForgotten ? new SyntaxError(`${rawName} needs a value: write ${rawName} ${placeholder}`) : value;
 }
@@ -97,7 +101,9 @@ function describeUnknown(rawName: string, program: ProgramName, known: KnownFlag
   }`;
 }
 
-/** How many letters must be added, removed or changed to make one text of the other (Levenshtein). */
+/**
+ * How many letters must be added, removed or changed to turn one text into the other (Levenshtein).
+ */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [i, letter] of [...a].entries()) {

@@ -1,7 +1,8 @@
+import { withoutBrackets } from "./host_and_port.ts";
 import { SSL_MODES, type SslMode } from "./setting_types.ts";
 import { type Destination, judgeParameter } from "./url_parameters.ts";
 
-/** What a database's URL says; null: it does not say. */
+/** The parts of a database's URL; null: the URL does not name that part. */
 export interface DatabaseUrl {
   readonly host: string | null;
   readonly port: number | null;
@@ -13,12 +14,13 @@ export interface DatabaseUrl {
 }
 
 /**
- * Reads `postgres://user:password@host:port/name?sslmode=…&sslrootcert=…`. What else the usual
- * services and clients write behind the ? is obeyed, or known to change nothing. Throws a
- * SyntaxError that never holds the URL: it has a password.
+ * Reads `postgres://user:password@host:port/name?sslmode=…&sslrootcert=…`. The other parameters of
+ * the usual services and clients are obeyed, or are known to change nothing. Throws a SyntaxError
+ * that never quotes the URL, which holds a password.
  */
 export function parseDatabaseUrl(text: string): DatabaseUrl {
-  // First of all: such a sign in a password would make a part of it look like something that may be quoted.
+  // First of all: with such a sign, a part of a password would look like something that may be
+  // quoted.
   if (/^[^/]*\/\/[^/?#]*[/?#].*@/s.test(text)) {
     throw new SyntaxError("it has an @ behind a / ? or #: write %40, %2F, %3F or %23 for that sign inside a part");
   }
@@ -38,8 +40,9 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
   }
   const [host, name, user, password] = [url.hostname, path, url.username, url.password].map(decode);
   const parameters = readParameters(url.searchParams);
-  const part = (parameter: PartName, ofUrl: string | undefined) => oneOf(parameter, ofUrl, parameters.get(parameter));
-  const place = { host: part("host", host?.replace(/^\[(.*)\]$/, "$1")), user: part("user", user) };
+  const part = (parameter: PartName, ofUrl: string | undefined) =>
+    eitherOf(parameter, ofUrl, parameters.get(parameter));
+  const place = { host: part("host", host && withoutBrackets(host)), user: part("user", user) };
   if (place.host?.includes(",") === true) throw new SyntaxError(SEVERAL_HOSTS);
   judgeOthers(parameters, place);
   return {
@@ -59,7 +62,7 @@ const SEVERAL_HOSTS = "it names several hosts: write the one that takes writes, 
 /** Parts of the URL that libpq takes as parameters too: `postgres:///name?host=/run/postgresql`. */
 const PARTS = ["host", "port", "user", "password", "dbname"] as const;
 type PartName = typeof PARTS[number];
-/** All that there is a setting for. */
+/** Every parameter that has a setting. */
 const PARAMETERS: readonly string[] = ["sslmode", "sslrootcert", ...PARTS];
 
 function readParameters(search: URLSearchParams): ReadonlyMap<string, string> {
@@ -72,7 +75,7 @@ function readParameters(search: URLSearchParams): ReadonlyMap<string, string> {
   return found;
 }
 
-/** Names each parameter that cannot be obeyed as it stands. */
+/** Throws where parameters cannot be obeyed as they stand, and names each of them. */
 function judgeOthers(parameters: ReadonlyMap<string, string>, place: Destination): void {
   const problems = [...parameters].filter(([name]) => !PARAMETERS.includes(name)).flatMap(([name, value]) => {
     const remedy = judgeParameter(name, value, place);
@@ -83,7 +86,7 @@ function judgeOthers(parameters: ReadonlyMap<string, string>, place: Destination
   if (problems.length > 0) throw new SyntaxError(problems.join("; "));
 }
 
-function oneOf(name: PartName, ofUrl: string | undefined, parameter: string | undefined): string | null {
+function eitherOf(name: PartName, ofUrl: string | undefined, parameter: string | undefined): string | null {
   if (ofUrl && parameter !== undefined) {
     throw new SyntaxError(
       `its parameter "${name}" says once more what stands in front of the ?: leave out one of them`,
@@ -106,7 +109,10 @@ function readSslMode(value: string | undefined): SslMode | null {
   return found;
 }
 
-/** As libpq has it, `sslrootcert=system` names no file, and wants the name looked at: anybody can get a certificate. */
+/**
+ * As in libpq, `sslrootcert=system` names no file. It demands a check of the name, since anybody
+ * can get a certificate.
+ */
 function readTrust(sslMode: SslMode | null, root: string | null): Trust {
   if (root !== "system") return { sslMode, sslCaFile: root };
   if (sslMode !== null && sslMode !== "verify-full") {
@@ -118,8 +124,9 @@ function readTrust(sslMode: SslMode | null, root: string | null): Trust {
 type Trust = Pick<DatabaseUrl, "sslMode" | "sslCaFile">;
 
 /**
- * `channel_binding=require` wants it proven that nobody stands between, which SCRAM cannot do here. The server's certificate
- * can: its name is looked at, or that a CA signed it that the URL names.
+ * `channel_binding=require` demands a proof that nobody stands between, which SCRAM cannot give
+ * here. The server's certificate can give it: its name is checked, or a CA that the URL names has
+ * signed it.
  */
 function withoutChannelBinding(trust: Trust, binding: string | null): Trust {
   if (binding !== "require") return trust;

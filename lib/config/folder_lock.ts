@@ -15,14 +15,16 @@ export class FolderInUse extends Error {
   }
 }
 
-/** A database that nothing refers to is closed by the garbage collector, and its lock would be gone with it. */
+/**
+ * The garbage collector closes a database without a reference to it, and the lock would go with it.
+ */
 const held = new Set<DatabaseSync>();
 
 /**
  * Holds a folder for this program alone, until disposed of. The lock is the operating system's,
- * which drops it with the process however that ends; neither runtime can ask for one, but their
- * SQLite does. Throws `FolderInUse` where another program, on either runtime, holds it. The folder
- * must exist.
+ * which drops it when the process ends, however it ends. Neither runtime can ask for such a lock,
+ * but their SQLite does. Throws `FolderInUse` where another program holds it, on either runtime.
+ * The folder must exist.
  */
 export function lockFolder(directory: string): Disposable {
   const path = join(directory, NAME);
@@ -42,15 +44,15 @@ export function lockFolder(directory: string): Disposable {
   return { [Symbol.dispose]: release };
 }
 
-/** Throws `FolderInUse` where another program holds the folder; makes nothing there. */
+/** Throws `FolderInUse` where another program holds the folder. Creates nothing there. */
 export function requireFree(directory: string): void {
   if (statSync(join(directory, NAME), { throwIfNoEntry: false }) !== undefined) lockFolder(directory)[Symbol.dispose]();
 }
 
 /**
- * Makes a file where it is missing, which nobody but its owner can read from its first byte on,
- * whatever the umask is. Takes the rights of others away from one that is there, and from
- * `companions` that are.
+ * Creates a file where it is missing. From its first byte on nobody but its owner can read it,
+ * whatever the umask is. Takes the rights of others away from an existing file, and from existing
+ * `companions`.
  */
 export function makePrivate(path: string, companions: readonly string[] = []): void {
   create(path);
@@ -60,12 +62,16 @@ export function makePrivate(path: string, companions: readonly string[] = []): v
     try {
       chmodSync(each, 0o600);
     } catch {
-      // Another user's, who lets this one write there: it is his to decide who else may read it.
+      // The file is another user's, who lets this one write there. The owner decides who else may
+      // read it.
     }
   }
 }
 
-/** Leaves a file that is there alone: to close one would drop the locks that this process has on it (POSIX). */
+/**
+ * Does not touch an existing file: closing one would drop the locks that this process has on it
+ * (POSIX).
+ */
 function create(path: string): void {
   try {
     closeSync(openSync(path, "wx", 0o600));
@@ -74,7 +80,7 @@ function create(path: string): void {
   }
 }
 
-/** What a person can do where a folder cannot be used, by the system's word for it. */
+/** Remedies for a folder that cannot be used, by the system's code for the cause. */
 const REMEDIES: Readonly<Record<string, string>> = {
   EACCES: "let this user write there",
   EEXIST: "a file is in its place",
@@ -84,17 +90,17 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EPERM: "let this user write there",
   EROFS: "that disk is read-only",
 };
-/** Of a file that may not be made, or written, SQLite says no more than this. */
+/** SQLite says no more than this where a file may not be created or written. */
 const NO_RIGHT = /unable to open|readonly/;
 
 /**
- * Holds the folder that a setting names, which is made where it is missing. Throws a `UsageError`
- * in the setting's name where the folder is no good, and what `lockFolder` throws where another
- * program holds it.
+ * Holds the folder that a setting names, and creates it where it is missing. Throws a `UsageError`
+ * in the setting's name where the folder cannot be used. Throws the error of `lockFolder` where
+ * another program holds it.
  */
 export async function takeFolder(setting: string, directory: string): Promise<Disposable> {
   try {
-    // What is kept there is nobody else's business.
+    // The content is nobody else's business.
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return lockFolder(directory);
   } catch (error) {
@@ -102,9 +108,13 @@ export async function takeFolder(setting: string, directory: string): Promise<Di
   }
 }
 
-/** The `UsageError` for a folder that the system refuses; null where that is not what `error` is about. */
+/**
+ * The `UsageError` for a folder that the system refuses; null where `error` is about something
+ * else.
+ */
 export function unusable(setting: string, directory: string, error: unknown): UsageError | null {
-  // Deno's refusal is not the folder's fault; that another program holds it, not the setting's.
+  // A refusal by Deno is not the fault of the folder. Another program that holds it is not the
+  // fault of the setting.
   if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") return null;
   const code = String(error.code);
   const isSqlite = code === "ERR_SQLITE_ERROR";

@@ -17,7 +17,7 @@ Stores every metric of a Kafka topic in a table of PostgreSQL, exactly once.`,
 const CLOSING =
   "A setting is its flag, else its environment variable, else its default; an empty variable counts as unset.\n";
 
-/** What --help prints: every setting of a program with its flag, variable and default. */
+/** The text of --help: every setting of a program with its flag, variable and default. */
 export function helpText(program: ProgramName): string {
   const options = optionsOf(program).map(([, option]) => option);
   const sections = Map.groupBy(options, ({ section }) => section);
@@ -25,7 +25,7 @@ export function helpText(program: ProgramName): string {
   return [INTRODUCTIONS[program], ...blocks, CLOSING].join("\n\n");
 }
 
-/** What --version prints. */
+/** The text of --version. */
 export function versionText(): string {
   return `host-checker ${VERSION}\n`;
 }
@@ -39,7 +39,7 @@ function entry(option: Option): string {
   return [...first, ...right.map((line) => " ".repeat(LEFT) + line)].join("\n");
 }
 
-/** What applies where an option is not given; undefined for those that nobody misses. */
+/** What applies where an option is not given; undefined where nothing has to be said. */
 export function fallback({ default: text, otherwise, variable }: Option): string | undefined {
   if (otherwise === "required" || (otherwise ?? text ?? variable) === undefined) return otherwise;
   return `default: ${otherwise ?? text ?? "none"}`;

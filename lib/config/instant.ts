@@ -1,4 +1,4 @@
-/** Why a text names no instant, for a person. */
+/** Why a text is no instant, for a person. */
 export const NO_FORM = "is no ISO 8601 time with a zone";
 export const NO_TIME = "is no time that exists";
 export type InstantProblem = typeof NO_FORM | typeof NO_TIME;
@@ -9,16 +9,17 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** The years that ISO 8601 writes with four digits, and PostgreSQL reads: it has no year 0. */
+/** The years that ISO 8601 writes with four digits, and that PostgreSQL reads: it has no year 0. */
 const EARLIEST = Date.parse("0001-01-01T00:00:00Z");
 const LATEST = Date.parse("9999-12-31T23:59:59.999Z");
 
 /**
- * Reads a time as RFC 3339 writes it, in milliseconds since 1970; finer fractions are cut off. Of
- * ISO 8601 it also takes what can mean nothing else: no seconds, 24:00 for the end of a day, a zone
- * without its colon or its minutes. A time that cannot be kept as it is written is none: 30
- * February, a leap second, a year that has not four digits in UTC.
- * `Date.parse` would take 30 February for 2 March.
+ * Reads a time as RFC 3339 writes it, in milliseconds since 1970. Finer fractions are cut off. It
+ * also takes forms of ISO 8601 that can mean nothing else. A time may lack its seconds, and its
+ * zone the colon or the minutes. 24:00 is the end of a day.
+ *
+ * It refuses a time that cannot be kept as it is written. Examples are 30 February, a leap second,
+ * and a year that has not four digits in UTC. `Date.parse` would take 30 February for 2 March.
  */
 export function parseInstant(text: string): number | InstantProblem {
   const match = FORM.exec(text);
@@ -32,7 +33,10 @@ export function parseInstant(text: string): number | InstantProblem {
   return isWritable(time) ? time : NO_TIME;
 }
 
-/** True where a time (milliseconds since 1970) has a year of four digits in UTC, which every reader understands. */
+/**
+ * True where a time (milliseconds since 1970) has a year of four digits in UTC. Every reader
+ * understands such a year.
+ */
 export function isWritable(time: number): boolean {
   return time >= EARLIEST && time <= LATEST;
 }

@@ -1,15 +1,13 @@
 import * as v from "valibot";
 import { type CommandLine, readCommandLine } from "./command_line.ts";
+import type { Environment } from "./environment.ts";
 import { nameOf, type Option, type OptionName, OPTIONS, type ProgramName, type ValueOf } from "./options.ts";
 import { readSecretSync } from "./secret_file.ts";
-
-/** Environment variables by name; an empty one counts as unset. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where the text of a setting came from. */
 export type Origin = "flag" | "variable" | "default";
 
-/** Reads a program's settings one by one, and collects what is wrong with them instead of throwing. */
+/** Reads a program's settings one by one. Collects their problems instead of throwing. */
 export class SettingsReader {
   readonly commandLine: CommandLine;
   readonly problems: string[];
@@ -29,7 +27,10 @@ export class SettingsReader {
     return fallback === undefined ? null : "default";
   }
 
-  /** A setting's value; null where it is not given, and where it is wrong, which is a problem. Ask once. */
+  /**
+   * A setting's value; null where it is not given or wrong. A wrong value is a problem. Ask for
+   * each setting once.
+   */
   optional<N extends OptionName>(name: N): ValueOf<N> | null {
     const { schema, isSecret, ...option }: Option = OPTIONS[name];
     const text = this.#textOf(name);
@@ -41,7 +42,7 @@ export class SettingsReader {
     return null;
   }
 
-  /** `optional`, where a setting that is not given is a problem as well. */
+  /** As `optional`; here a setting that is not given is a problem as well. */
   required<N extends OptionName>(name: N, remedy: string): ValueOf<N> | null {
     if (this.originOf(name) === null) this.missing(name, remedy);
     return this.optional(name);
@@ -57,7 +58,7 @@ export class SettingsReader {
     return this.commandLine.flags.has(name);
   }
 
-  /** Notes each flag that stands on the command line beside `name` and makes no sense there. */
+  /** Notes each flag on the command line that makes no sense beside `name`. */
   refuse(name: OptionName, others: readonly OptionName[]): void {
     if (!this.has(name)) return;
     for (const other of others.filter((other) => this.has(other))) {
@@ -67,7 +68,10 @@ export class SettingsReader {
     }
   }
 
-  /** A secret that stands in a variable or in a file. A file's last newline is no part of it: editors put it there. */
+  /**
+   * A secret from a variable or from a file. A file's last newline is no part of it: editors add
+   * it.
+   */
   secret(value: OptionName, file: OptionName): string | null {
     const path = this.#textOf(file);
     const secret = this.#textOf(value);

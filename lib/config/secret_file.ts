@@ -5,14 +5,14 @@ import { readFile } from "node:fs/promises";
 export type Secret = string | { readonly problem: string };
 
 /**
- * Reads a secret. The last newline is no part of it: editors put it there. Throws only where Deno
- * does not allow to read.
+ * Reads a secret. The last newline is no part of it: editors add it. Throws only where Deno does
+ * not allow the reading.
  */
 export async function readSecret(path: string): Promise<Secret> {
   return await readFile(path, "utf8").then(secretIn, unread);
 }
 
-/** The same, at once. */
+/** As `readSecret`, at once. */
 export function readSecretSync(path: string): Secret {
   let text: string;
   try {
@@ -29,7 +29,7 @@ function secretIn(text: string): Secret {
 }
 
 function unread(error: unknown): Secret {
-  // Deno's refusal to read is not the file's fault.
+  // A refusal by Deno is not the fault of the file.
   if (!(error instanceof Error) || !("code" in error) || error.name === "NotCapable") throw error;
   return { problem: `that file cannot be read (${error.code})` };
 }

@@ -1,40 +1,39 @@
-/** A name and a password by which the brokers know who asks (SASL, RFC 4422; SCRAM, RFC 5802). */
+import type { HostAndPort } from "./host_and_port.ts";
+
+/** A name and a password for the login at the brokers (SASL, RFC 4422; SCRAM, RFC 5802). */
 export interface Login {
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
   readonly username: string;
   readonly password: string;
 }
 
-/** How a producer compresses its batches; a consumer finds it in each batch. */
+/** How a producer compresses its batches. A consumer finds the compression in each batch. */
 export const COMPRESSIONS = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
 export type Compression = typeof COMPRESSIONS[number];
 
 /**
- * Where a topic is read from whose name has no mark yet: each partition's first message, its end,
- * or a time (ms since 1970).
+ * Where a topic is read from while there is no mark for its name. `earliest` is each partition's
+ * first message, `latest` its end, a time is in milliseconds since 1970.
  */
 export type Start = "earliest" | "latest" | { readonly time: number };
 
-/** What `--kafka-client` may say. */
+/** The values of `--kafka-client`. */
 export type ClientChoice = "auto" | "librdkafka" | "javascript";
 
-/** From the gravest on; a log writes its own level and the graver ones. */
+/** From the gravest on. A log writes its own level and the graver ones. */
 export const LOG_LEVELS = ["ERROR", "WARN", "INFO", "DEBUG"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
 
 /** Where to listen; port 0: any free one. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
+export type ListenAddress = HostAndPort;
 
-/** How far to secure a connection, with the names and the meaning they have in libpq. */
+/** How strictly to secure a connection, with the names and the meaning of libpq. */
 export const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;
 export type SslMode = typeof SSL_MODES[number];
 
 /**
- * A table as `DB_TABLE` names it, read as SQL reads a name: lower case unless quoted. Null: the
- * schema that the role sees first.
+ * A table as `DB_TABLE` names it. It is read as SQL reads a name: lower case unless quoted. A null
+ * schema stands for the first one that the role sees.
  */
 export interface TableName {
   readonly schema: string | null;
@@ -43,8 +42,10 @@ export interface TableName {
 
 /** PostgreSQL cuts longer names silently, so that two tables could share their companions. */
 const MAX_NAME_BYTES = 63;
-/** How the names of the tables end that belong to the table of the metrics. */
+/** The endings of the names of the tables that belong to the table of the metrics. */
 export const COMPANIONS = { offsets: "_offsets", rejected: "_rejected" } as const;
 
-/** Longest name of a table, in bytes of UTF-8, that leaves room for the names of its companions. */
+/**
+ * The longest name of a table, in bytes of UTF-8, that leaves room for the names of its companions.
+ */
 export const MAX_TABLE_NAME_BYTES = MAX_NAME_BYTES - COMPANIONS.rejected.length;

@@ -1,6 +1,9 @@
 import { readFileSync, realpathSync, statSync } from "node:fs";
 
-/** Where systems keep the file of their own time zone, its name (Debian), and the files of all. */
+/**
+ * Where systems keep the file of their own time zone, its name (Debian), and the files of all
+ * zones.
+ */
 const LOCAL = "/etc/localtime";
 const LOCAL_NAME = "/etc/timezone";
 const ALL = "/usr/share/zoneinfo";
@@ -10,8 +13,8 @@ const MOST_BYTES = 64 * 1024;
 const REMEDY = "write a name such as Europe/Berlin or UTC";
 
 /**
- * Reads a TZ as tzset(3) does, but for rules that are written out: an IANA name, or the path of a
- * time zone's file, a colon in front of either or not. Gives the IANA name. Throws a SyntaxError
+ * Reads a TZ as tzset(3) does, except for rules that are written out. TZ is an IANA name, or the
+ * path of a time zone's file. A colon may stand in front. Gives the IANA name. Throws a SyntaxError
  * that says what to write instead.
  */
 export function parseTimeZone(text: string): string {
@@ -27,14 +30,14 @@ export function parseTimeZone(text: string): string {
   return zone;
 }
 
-/** The system's. Where TZ is set to nothing, the runtimes say that they do not know it. */
+/** The zone of the system. Where TZ is empty, the runtimes do not know it. */
 export function systemTimeZone(): string {
   const name = Intl.DateTimeFormat().resolvedOptions().timeZone as string | undefined;
   if (name !== undefined && name !== "Etc/Unknown") return name;
   return zoneOfFile(LOCAL) ?? "UTC";
 }
 
-/** The IANA name as the runtime writes it; null where it knows none such. */
+/** The IANA name as the runtime writes it; null where it does not know the name. */
 function knownZone(name: string): string | null {
   try {
     return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
@@ -43,7 +46,10 @@ function knownZone(name: string): string | null {
   }
 }
 
-/** The zone of a file: by the name of what it links to; or, where it is a copy, by the file that it is a copy of. */
+/**
+ * The zone of a file, by the name of the file that it links to. Where it is a copy, by the name of
+ * the original.
+ */
 function zoneOfFile(path: string): string | null {
   const [, name] = /\/zoneinfo\/(?:posix\/)?(.+)$/.exec(resolved(path) ?? "") ?? [];
   const linked = name === undefined ? null : knownZone(name);

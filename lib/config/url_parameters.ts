@@ -1,7 +1,7 @@
 /**
- * Parameters of a database's URL that change nothing here: what they ask for is so anyway, or is of
- * a pool of connections, of prepared statements, or of another program. Those of libpq, JDBC,
- * node-postgres, Prisma, pgx, SQLAlchemy, Rails and Vercel.
+ * Parameters of a database's URL that change nothing here. Some ask for what is so anyway. Others
+ * are for a pool of connections, for prepared statements, or for another program. They come from
+ * libpq, JDBC, node-postgres, Prisma, pgx, SQLAlchemy, Rails and Vercel.
  */
 const HARMLESS: ReadonlySet<string> = new Set([
   ...["application_name", "fallback_application_name", "ApplicationName"],
@@ -18,7 +18,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
   ...["prefer_simple_protocol", "reWriteBatchedInserts", "uselibpqcompat", "supa", "workaround"],
 ]);
 
-/** Values in small letters that change nothing here; what to do with any other. */
+/** Values in lower case that change nothing here, and the remedy for any other value. */
 const HARMLESS_VALUES: ReadonlyMap<string, readonly [values: readonly string[], remedy: string]> = new Map([
   ["channel_binding", [["disable", "prefer", "require"], "write disable, prefer or require"]],
   ["client_encoding", [["utf8", "utf-8", "unicode", "auto"], "it is always UTF8: leave it out"]],
@@ -30,7 +30,7 @@ const HARMLESS_VALUES: ReadonlyMap<string, readonly [values: readonly string[], 
   ["replication", [["false", "off", "no", "0"], "leave it out"]],
   ["ssl_min_protocol_version", [["tlsv1", "tlsv1.1", "tlsv1.2"], "it is TLSv1.2 here: leave it out"]],
   ["sslcertmode", [["disable", "allow"], "no client certificate is sent here: leave it out"]],
-  // Direct TLS saves a round trip; a server that takes it takes the other way too.
+  // Direct TLS saves a round trip. A server that takes it takes the other way too.
   ["sslnegotiation", [["postgres", "direct"], "leave it out"]],
   ["sslsni", [["1"], "the server's name is always sent: leave it out"]],
   [
@@ -47,7 +47,7 @@ const CLIENT_CERTIFICATE =
 const SSL_MODE = "write sslmode=require or sslmode=verify-full for it, or set DB_SSL_MODE (--db-ssl-mode)";
 const VERIFY = "it is not obeyed here: leave it out; sslmode=verify-full makes the server prove its name";
 
-/** What has a setting of its own, or cannot be had. */
+/** Remedies for parameters that have a setting of their own, or that cannot be obeyed. */
 const ANSWERS: ReadonlyMap<string, string> = new Map([
   ["schema", TABLE],
   ["currentSchema", TABLE],
@@ -64,16 +64,16 @@ const ANSWERS: ReadonlyMap<string, string> = new Map([
   ),
 ]);
 
-/** Whom a URL leads to; null: it does not say. */
+/** The destination of a URL; null: the URL does not name that part. */
 export interface Destination {
   readonly host: string | null;
   readonly user: string | null;
 }
 
 /**
- * What to say of a parameter for which there is no setting: null where it changes nothing here, a
- * remedy where it cannot be obeyed as it stands, undefined where the name is not known. No value is
- * repeated: it may hold a secret.
+ * Judges a parameter without a setting. Null: it changes nothing here. A text: it cannot be obeyed
+ * as it stands, and this is the remedy. Undefined: its name is not known. No value is quoted: it
+ * may hold a secret.
  */
 export function judgeParameter(name: string, value: string, destination: Destination): string | null | undefined {
   if (HARMLESS.has(name)) return null;
@@ -83,7 +83,10 @@ export function judgeParameter(name: string, value: string, destination: Destina
   return ANSWERS.get(name);
 }
 
-/** `options` is a command line for the server's process; services use it to tell which of their servers is meant. */
+/**
+ * `options` is a command line for the server's process. Services use it to choose one of their
+ * servers.
+ */
 function judgeOptions(value: string, destination: Destination): string | null {
   const words = value.trim().replaceAll(/-c\s+/g, "-c").split(/\s+/);
   return words.map((word) => judgeOption(word, destination)).find((remedy) => remedy !== null) ?? null;

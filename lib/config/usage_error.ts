@@ -1,6 +1,6 @@
 /**
- * Settings or files that are wrong, and nothing was started: ends a program with exit code 2, each
- * problem on its line.
+ * Wrong settings or files, before anything was started. It ends a program with exit code 2, each
+ * problem on a line of its own.
  */
 export class UsageError extends Error {
   override name = "UsageError";
@@ -11,7 +11,10 @@ export class UsageError extends Error {
   }
 }
 
-/** The results of all; or one `UsageError` with the problems of all, so that a person hears of everything at once. */
+/**
+ * The results of all work. Or one `UsageError` with all problems, so that a person hears of
+ * everything at once.
+ */
 export async function allUsable<T extends readonly unknown[]>(
   ...work: { readonly [K in keyof T]: Promise<T[K]> }
 ): Promise<T> {

@@ -1,21 +1,22 @@
 import * as v from "valibot";
 import { type DatabaseUrl, parseDatabaseUrl } from "./database_url.ts";
+import { parseHostAndPort } from "./host_and_port.ts";
 import { parseInstant } from "./instant.ts";
 import {
   type ListenAddress,
   type LogLevel,
+  MAX_TABLE_NAME_BYTES,
   SSL_MODES,
   type SslMode,
   type Start,
   type TableName,
 } from "./setting_types.ts";
-import { parseTableName } from "./table_name.ts";
 import { parseTimeZone } from "./time_zone.ts";
 
 // Schemas from the text of a setting to its value. Each message completes the sentence `--flag
 // (VARIABLE) is "text": …`.
 
-/** What every schema here is: a text goes in. */
+/** The type of every schema here: its input is a text. */
 export type TextSchema<T = unknown> = v.GenericSchema<string, T>;
 
 function numberFrom(pattern: RegExp, least: number, most: number, message: string): TextSchema<number> {
@@ -34,7 +35,7 @@ export const wholeNumber = (least: number, most: number) =>
 export const seconds = (least: number, most: number) =>
   numberFrom(/^\d+(\.\d+)?$/, least, most, `write seconds, from ${least} to ${most}`);
 
-/** A schema around a function that throws what is wrong with a text. */
+/** Makes a schema of a function that throws an error with the problem of a text. */
 function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
   return v.pipe(
     v.string(),
@@ -49,13 +50,13 @@ function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
   );
 }
 
-/** PostgreSQL and Kafka take neither control characters in a name nor half a character. */
+/** In names, PostgreSQL and Kafka take neither control characters nor half a character. */
 export const anyText: TextSchema<string> = v.pipe(
   v.string(),
   v.check((text) => !/\p{Cc}/u.test(text) && text.isWellFormed(), "leave out the control character in it"),
 );
 
-/** As it is: what a file or a query may be called is for others to judge. */
+/** Any text as it is: the name of a file or a query is not judged here. */
 export const anything: TextSchema<string> = v.string();
 
 const list = (words: readonly string[]) => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
@@ -76,29 +77,23 @@ export const trueOrFalse: TextSchema<boolean> = v.pipe(
 
 export const sslMode: TextSchema<SslMode> = oneOf(SSL_MODES);
 
-/** `host:port`, several with commas between them. */
+/** `HOST:PORT`, several with commas between them. */
 export const servers: TextSchema<readonly string[]> = parsedBy((text) => {
   const found = text.split(",").map((server) => server.trim()).filter((server) => server !== "");
+  const isServer = (server: string) => (parseHostAndPort(server)?.port ?? 0) > 0;
   if (found.length === 0 || !found.every(isServer)) {
     throw new SyntaxError("write host:port, several with commas between them");
   }
   return found;
 });
 
-function isServer(text: string): boolean {
-  const port = Number(/^(?:[^\s:/@[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(text)?.[1]);
-  return port >= 1 && port <= 65_535;
-}
-
-/** `host:port`; an IPv6 address in brackets. */
 export const listenAddress: TextSchema<ListenAddress> = parsedBy((text) => {
-  const [, name, ipv6, port] = /^(?:([^\s:/@[\]]+)|\[([0-9a-fA-F:.]+)\]):(\d{1,5})$/.exec(text) ?? [];
-  const host = name ?? ipv6;
-  if (host === undefined || Number(port) > 65_535) throw new SyntaxError("write HOST:PORT, such as 127.0.0.1:9464");
-  return { host, port: Number(port) };
+  const address = parseHostAndPort(text);
+  if (address === null) throw new SyntaxError("write HOST:PORT, such as 127.0.0.1:9464");
+  return address;
 });
 
-/** Kafka's own rule (org.apache.kafka.common.internals.Topic). */
+/** Kafka's own rule for the name of a topic. */
 export const topic: TextSchema<string> = v.pipe(
   v.string(),
   v.regex(/^(?!\.{1,2}$)[\w.-]{1,249}$/, "write 1 to 249 letters, digits, dots, dashes or underscores"),
@@ -110,12 +105,48 @@ const DAY = /^\d{4}-\d\d-\d\d$/;
 export const start: TextSchema<Start> = parsedBy((text) => {
   if (text === "earliest" || text === "latest") return text;
   const time = parseInstant(DAY.test(text) ? `${text}T00:00:00Z` : text);
-  // To Kafka a negative time is no time but a command.
+  // To Kafka a negative time is a command, not a time.
   if (typeof time !== "number" || time < 0) {
     throw new SyntaxError("write earliest, latest, or a time with its zone, such as 2026-01-31T12:00:00Z");
   }
   return { time };
 });
+
+/** The most bytes of a name in PostgreSQL. */
+const LONGEST_NAME = 63;
+
+/** One part of a name: quoted, where "" stands for a quote, or plain. */
+const PART = String.raw`"(?:[^"]|"")+"|[\p{L}_][\p{L}\p{M}\p{N}_$]*`;
+const NAME = new RegExp(`^(?:(${PART})\\.)?(${PART})$`, "u");
+
+/**
+ * Reads `table` or `schema.table` as SQL does: folded to lower case unless quoted. Throws a
+ * SyntaxError or RangeError.
+ */
+export function parseTableName(text: string): TableName {
+  const [, schemaPart, namePart] = NAME.exec(text) ?? [];
+  if (namePart === undefined || text.includes("\0")) {
+    throw new SyntaxError('write a name as in SQL: metrics, monitoring.metrics or "My Table"');
+  }
+  const [schema, name] = [schemaPart === undefined ? null : readPart(schemaPart), readPart(namePart)];
+  const [schemaSize, size] = [Buffer.byteLength(schema ?? ""), Buffer.byteLength(name)];
+  if (schemaSize > LONGEST_NAME) {
+    throw new RangeError(`its schema has ${schemaSize} bytes: write one of at most ${LONGEST_NAME}`);
+  }
+  if (size > MAX_TABLE_NAME_BYTES) {
+    throw new RangeError(
+      `its ${size} bytes leave no room for ${name.slice(0, 10)}…_rejected beside it: write a name of at most ` +
+        `${MAX_TABLE_NAME_BYTES} bytes`,
+    );
+  }
+  return { schema, name };
+}
+
+/** Where the encoding is UTF-8, PostgreSQL folds the letters A to Z only. */
+function readPart(part: string): string {
+  if (part.startsWith('"')) return part.slice(1, -1).replaceAll('""', '"');
+  return part.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
 
 export const tableName: TextSchema<TableName> = parsedBy(parseTableName);
 
@@ -130,7 +161,7 @@ export const shard: TextSchema<{ readonly index: number; readonly count: number 
   return { index, count };
 });
 
-/** Python's logging has other names for two of them, which its users have in their settings. */
+/** Python's logging has other names for two of them, and its users have those in their settings. */
 const LEVELS: ReadonlyMap<string, LogLevel> = new Map([
   ["ERROR", "ERROR"],
   ["CRITICAL", "ERROR"],

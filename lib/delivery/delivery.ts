@@ -1,5 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { batches } from "../async/batches.ts";
+import { delay } from "../async/waits.ts";
 import type { Metric } from "../metric.ts";
 
 /** The destination of metrics. */
@@ -82,6 +82,7 @@ export async function untilKept(outbox: Outbox, stop: AbortSignal, signal: Abort
     const { waiting, kept, delivered } = outbox.figures;
     if (stop.aborted && waiting === kept && delivered === before) return;
     before = delivered;
-    await delay(IDLE, undefined, { signal });
+    await delay(IDLE, signal);
+    signal.throwIfAborted();
   }
 }

@@ -1,5 +1,5 @@
 import type { Health } from "../async/health.ts";
-import { printableJson } from "../config/printable.ts";
+import { printableJson } from "../config/terminal.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { describeTopic, kafkaAccess } from "../kafka/access.ts";

@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { Bell } from "../async/bell.ts";
+import { delay } from "../async/waits.ts";
 import { takeFolder } from "../config/folder_lock.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "../metric.ts";
 import type { Figures, Outbox } from "./delivery.ts";
-import { WakeUp } from "./spool/wake_up.ts";
 import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
 import { type SpoolEvents, SpoolReport } from "./spool/spool_report.ts";
 import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
@@ -65,8 +65,8 @@ export class Spool implements Outbox {
   readonly #options: SpoolOptions;
   readonly #report: SpoolReport;
   readonly #closing = new AbortController();
-  readonly #toWrite = new WakeUp();
-  readonly #toRead = new WakeUp();
+  readonly #toWrite = new Bell();
+  readonly #toRead = new Bell();
   readonly #writing: Promise<void>;
 
   /** Metrics that are not on disk yet. The first `#underWay` of them are being written. */
@@ -273,10 +273,10 @@ export class Spool implements Outbox {
         await this.#toWrite.wait();
         continue;
       }
-      await pause(GATHER, signal);
+      await delay(GATHER, signal);
       const isWritten = await this.#writeOnce();
       if (!isWritten && signal.aborted) return;
-      if (!isWritten) await pause(RETRY_EVERY, signal);
+      if (!isWritten) await delay(RETRY_EVERY, signal);
     }
   }
 
@@ -330,9 +330,4 @@ export class Spool implements Outbox {
     this.#isBroken = true;
     this.#report.outOfUse(message, this.#stored, FILE);
   }
-}
-
-/** Waits so long, or until `signal` aborts. */
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(milliseconds, undefined, { signal }).catch(() => {});
 }

@@ -1,5 +1,5 @@
 import { pause, retry } from "../async/retry.ts";
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import {
   DeliveryError,
   type KafkaProducer,

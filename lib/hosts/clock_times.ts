@@ -1,25 +1,28 @@
 const SECOND = 1000;
 const DAY = 86_400;
-/** Months of 400 years: after these, dates and weekdays come again in the same order. */
+/** Months of 400 years. After these, dates and weekdays come again in the same order. */
 const CYCLE = 4800;
 
-/** What a cron expression's fields hold, sorted; months count from 1. */
+/** The values of a cron expression's fields, sorted; months count from 1. */
 export interface ClockFields {
   readonly seconds: readonly number[];
   readonly minutes: readonly number[];
   readonly hours: readonly number[];
   readonly months: readonly number[];
-  /** Whether a day matches: of the month (from 1), of the week (0: Sunday), and how many days its month has. */
+  /**
+   * Whether a day matches: its day of the month (from 1), its weekday (0: Sunday), the length of
+   * its month.
+   */
   isDay(day: number, weekday: number, length: number): boolean;
 }
 
 /**
- * The times that a clock shows which never is changed, as milliseconds of UTC. They are found and
- * counted by arithmetic, a month at a time: a machine that slept may have missed millions of them.
+ * The times of a clock that is never changed, as milliseconds of UTC. They are found and counted by
+ * arithmetic, a month at a time. A machine that slept may have missed millions of them.
  */
 export class ClockTimes {
   readonly #fields: ClockFields;
-  /** Matches of a day that matches. */
+  /** How many matches there are on a day that matches. */
   readonly #daily: number;
   readonly #days = new Map<number, readonly number[]>();
 
@@ -35,7 +38,7 @@ export class ClockTimes {
     );
   }
 
-  /** The first time later than `wall`; Infinity where there is none. */
+  /** The first time after `wall`; Infinity where there is none. */
   next(wall: number): number {
     const second = Math.floor(wall / SECOND) + 1;
     const day = Math.floor(second / DAY);
@@ -48,7 +51,7 @@ export class ClockTimes {
     return (this.#dayAfter(day) * DAY + first) * SECOND;
   }
 
-  /** How many times are later than `from`, and not later than `to`. */
+  /** How many times there are after `from`, up to and including `to`. */
   count(from: number, to: number): number {
     if (to <= from) return 0;
     const [begin, end] = [Math.floor(from / SECOND), Math.floor(to / SECOND)];
@@ -58,7 +61,7 @@ export class ClockTimes {
     return this.#countDays(first, last) * this.#daily - before + within;
   }
 
-  /** Days that match from day number `first` to the one before `last`. */
+  /** How many days match, from day number `first` to the one before `last`. */
   #countDays(first: number, last: number): number {
     let count = 0;
     for (let month = Month.of(first); month.start < last; month = month.next) {
@@ -88,7 +91,7 @@ export class ClockTimes {
     return this.#daysOf(number, length, weekday);
   }
 
-  /** Days of a month that match; `weekday` is that of its first day. */
+  /** The days of a month that match; `weekday` is that of its first day. */
   #daysOf(month: number, length: number, weekday: number): readonly number[] {
     if (!this.#fields.months.includes(month)) return NONE;
     const key = length * 7 + weekday;
@@ -118,7 +121,7 @@ export class ClockTimes {
     return laterHour === undefined ? undefined : (laterHour * 60 + (minutes[0] as number)) * 60 + firstSecond;
   }
 
-  /** Matches of a day that matches, up to and with its second `second`. */
+  /** How many matches a day that matches has up to and including its second `second`. */
   #timesUpTo(second: number): number {
     const { hours, minutes, seconds } = this.#fields;
     const hour = Math.floor(second / 3600);
@@ -134,7 +137,7 @@ export class ClockTimes {
 const NONE: readonly number[] = [];
 const WEEKDAYS = [0, 1, 2, 3, 4, 5, 6] as const;
 
-/** How many days a month may have. */
+/** The numbers of days that a month may have. */
 function lengthsOf(month: number): readonly number[] {
   if (month === 2) return [28, 29];
   return [[4, 6, 9, 11].includes(month) ? 30 : 31];
@@ -146,10 +149,10 @@ function below(numbers: readonly number[], limit: number): number {
   return index < 0 ? numbers.length : index;
 }
 
-/** A month of the Gregorian calendar; days are numbered from 1970-01-01, which is 0. */
+/** A month of the Gregorian calendar. Days are numbered from 1970-01-01, which is 0. */
 class Month {
   readonly #index: number;
-  /** Number of its first day. */
+  /** The number of its first day. */
   readonly start: number;
   readonly length: number;
 
@@ -170,7 +173,7 @@ class Month {
     return this.#index % 12 + 1;
   }
 
-  /** Of its first day, 0 for Sunday: 1970-01-01 was a Thursday. */
+  /** The weekday of its first day, 0 for Sunday. 1970-01-01 was a Thursday. */
   get weekday(): number {
     return ((this.start + 4) % 7 + 7) % 7;
   }
@@ -180,7 +183,7 @@ class Month {
   }
 }
 
-/** Day number of a month's first day; months are counted from January of the year 0. */
+/** The day number of a month's first day. Months are counted from January of the year 0. */
 function startOf(index: number): number {
   return Date.UTC(Math.floor(index / 12), index % 12) / (DAY * SECOND);
 }

@@ -4,17 +4,19 @@ import type { Stretch, TimeZone } from "./zone.ts";
 
 const DAY = 86_400_000;
 /**
- * As many answers as a host's due times that are asked for in a row, so that hosts which share a
- * cron share them too.
+ * As many answers as the due times of one host that are asked for in a row. So hosts that share a
+ * cron expression share the answers.
  */
 const REMEMBERED = 4;
 
 /**
- * A cron expression in a time zone. When clocks change, it goes by the rule of cron(8) in Debian:
- * with `*` in its minute, hour or second field it follows what the clocks show, so it goes on
- * through a repeated hour; any other names times of day, each of which comes once: the first time
- * where an hour is repeated, and as much later as the clocks jump where they skip it (02:30 becomes
- * 03:30).
+ * A cron expression in a time zone. When the clocks change, it follows the rule of cron(8) in
+ * Debian.
+ *
+ * With `*` in its minute, hour or second field it follows the clocks, and goes on through a
+ * repeated hour. Any other expression names times of day, each of which comes once. In a repeated
+ * hour it comes the first time. In a skipped hour it comes as much later as the clocks jump (02:30
+ * becomes 03:30).
  */
 export class Cron {
   readonly #times: ClockTimes;
@@ -34,7 +36,7 @@ export class Cron {
     }
   }
 
-  /** The first due time strictly later than `after`; both are milliseconds since 1970. */
+  /** The first due time after `after`; both are milliseconds since 1970. */
   next(after: number): number {
     const known = this.#recent.find((answer) => answer.after <= after && after < answer.due);
     if (known !== undefined) return known.due;
@@ -44,8 +46,8 @@ export class Cron {
   }
 
   /**
-   * The due time that is so many due times after `first`, which is one. Many hosts that share a
-   * cron ask for the same.
+   * The due time that comes `steps` due times after `first`, which is a due time. Many hosts that
+   * share a cron expression ask for the same.
    */
   advance(first: number, steps: number): number {
     const known = this.#advanced;
@@ -56,7 +58,7 @@ export class Cron {
     return due;
   }
 
-  /** How many due times are later than `after`, and not later than `last`. */
+  /** How many due times there are after `after`, up to and including `last`. */
   count(after: number, last: number): number {
     let count = 0;
     while (after < last) {
@@ -73,28 +75,33 @@ export class Cron {
     while (true) {
       const due = this.#nextIn(stretch, after);
       if (due < stretch.end) return due;
-      // A yearly one need not look at every stretch until then: days before it is nothing. Unless the clocks go back
-      // within the day: they may then show once more what they showed before `after`.
+      // A yearly expression need not look at every stretch until then: a stretch that ends days
+      // before it holds nothing. The exception is a clock that goes back within the day. It may
+      // show once more what it showed before `after`.
       const from = stretch.end - after < DAY ? stretch.end : Math.max(stretch.end, due - 2 * DAY);
       stretch = this.#zone.stretchAt(from);
       after = from - 1;
     }
   }
 
-  /** The first due time after `after` that the clocks of this stretch show; it may lie beyond the stretch. */
+  /**
+   * The first due time after `after` that the clocks of this stretch show. It may lie beyond the
+   * stretch.
+   */
   #nextIn(stretch: Stretch, after: number): number {
     const { start, offset, before } = stretch;
     const late = Math.max(after, start - 1);
     const regular = this.#times.next(this.#firstShown(stretch, late)) - offset;
     if (this.#followsClocks || before >= offset) return regular;
-    // Clocks went forward: times between `start + before` and `start + offset` were skipped, and are made up for.
+    // The clocks went forward: times between `start + before` and `start + offset` were skipped,
+    // and are made up for.
     const made = this.#times.next(late + before);
     return made < start + offset ? Math.min(made - before, regular) : regular;
   }
 
   /**
-   * How many due times are later than `after`, and not later than `last`; both lie in this stretch,
-   * or `after` just before it.
+   * How many due times there are after `after`, up to and including `last`. Both lie in this
+   * stretch, or `after` just before it.
    */
   #countIn(stretch: Stretch, after: number, last: number): number {
     const { start, offset, before } = stretch;
@@ -102,7 +109,7 @@ export class Cron {
     if (this.#followsClocks || before >= offset) return count;
     const end = Math.min(last + before, start + offset - 1);
     for (let made = this.#times.next(after + before); made <= end; made = this.#times.next(made)) {
-      // Not where it falls together with one of the clock's own times.
+      // Not where it coincides with one of the clock's own times.
       const shown = made - before + offset;
       if (this.#times.next(shown - 1) !== shown) count++;
     }
@@ -110,8 +117,8 @@ export class Cron {
   }
 
   /**
-   * What the clocks show at `late`; or, where they went back and have shown that already, what they
-   * showed last then.
+   * What the clocks show at `late`. Where they went back and have shown that already, the last time
+   * that they showed then.
    */
   #firstShown({ start, offset, before }: Stretch, late: number): number {
     if (this.#followsClocks || before <= offset) return late + offset;

@@ -9,7 +9,10 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ["@yearly", "0 0 1 1 *"],
 ]);
 
-/** What each field may hold, and how often to write a FREQUENCY instead of too long a step, for messages. */
+/**
+ * The values of each field, for messages. With `unit`, a FREQUENCY can be written instead of a step
+ * that is too long.
+ */
 const FIELDS = [
   { name: "second", values: "numbers from 0 to 59", count: 60, unit: "s" },
   { name: "minute", values: "numbers from 0 to 59", count: 60, unit: "m" },
@@ -25,14 +28,14 @@ const FIELDS = [
 ] as const;
 type Field = typeof FIELDS[number];
 
-/** In the order of their numbers, which is all that the length of a range needs. */
+/** In the order of their numbers: the length of a range needs no more. */
 const NAMES = "jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat".split(" ");
 
 const FORM = "a cron expression has five fields (minute hour day month weekday), or six with seconds in front";
 
-/** What a cron expression says. */
+/** The content of a cron expression. */
 export interface CronFields extends ClockFields {
-  /** It has `*` in its second, minute or hour. */
+  /** True where its second, minute or hour has `*`. */
   readonly followsClocks: boolean;
 }
 
@@ -46,7 +49,7 @@ export function readCron(text: string): CronFields {
   }
   fields.forEach((field, index) => checkField(field, FIELDS[index + FIELDS.length - fields.length] ?? FIELDS[0]));
   const [second, minute, hour, day, month, weekday] = fields.length === 6 ? fields : ["0", ...fields];
-  // Alone, the month does not judge the day: whether there ever is such a day depends on the weekday too.
+  // Parsed without the month. Whether such a day ever comes depends on the weekday too.
   const { fields: parsed } = CronExpressionParser.parse([second, minute, hour, day, "*", weekday].join(" "), UTC);
   return {
     seconds: parsed.second.values,
@@ -67,8 +70,8 @@ function expand(alias: string): string[] {
 }
 
 /**
- * Which days match. Where neither the day of the month nor the weekday begins with `*`, one of them
- * is enough; else both must match, of which `*` alone always does: crontab(5) in Debian.
+ * The rule by which days match (crontab(5) in Debian). Where neither the day of the month nor the
+ * weekday begins with `*`, one of them is enough. Otherwise both must match; `*` alone always does.
  */
 function dayRule(dayOfMonth: CronDayOfMonth, dayOfWeek: CronDayOfWeek, isOneEnough: boolean): ClockFields["isDay"] {
   const [days, weekdays]: [ReadonlySet<unknown>, ReadonlySet<unknown>] = [
@@ -93,7 +96,7 @@ function checkField(field: string, { name, values, count, unit }: Field): void {
   if (words.some((word) => /^H+$/i.test(word))) {
     throw new SyntaxError(`"${field}" lets the ${name} be chosen at random: write a number, such as 7, instead of H`);
   }
-  // cron-parser finds an H to replace in other words too, such as that of SUNH(1-5).
+  // cron-parser finds an H to replace in other words too, such as in SUNH(1-5).
   const problem = words.every((word) => /^(?:[a-z]{3})?L?$/i.test(word)) ? problemAlone(field, name) : "unknown word";
   if (problem !== null && /duplicate/.test(problem)) {
     throw new SyntaxError(`"${field}" names a ${name} twice: write each once`);
@@ -126,7 +129,7 @@ function valuesOf(of: string, count: number): number {
   return first === undefined ? count : Number(last) - Number(first) + 1;
 }
 
-/** What cron-parser says of a field. */
+/** What cron-parser says about a field. */
 function problemAlone(field: string, name: string): string | null {
   try {
     CronExpressionParser.parse(FIELDS.map((other) => other.name === name ? field : "*").join(" "), UTC);

@@ -1,14 +1,14 @@
-import { printableInLine } from "../config/printable.ts";
+import { printableInLine } from "../config/terminal.ts";
 import type { Host } from "./hosts.ts";
 import { nextDue } from "./schedule.ts";
 
 const TIMES = 3;
-/** Hosts of one piece of text: one text of 100,000 hosts would be held in memory twice. */
+/** Hosts in one piece of text. One text of 100,000 hosts would be held in memory twice. */
 const PIECE = 1000;
 
 /**
- * What `--check` prints: each host with its frequency, its REGEX and its next due times after `now`
- * (milliseconds since 1970), UTC.
+ * The output of `--check`: each host with its frequency, its REGEX and its next due times in UTC.
+ * These come after `now` (milliseconds since 1970).
  */
 export function* dueTimes(hosts: readonly Host[], now: number): Generator<string, void> {
   const width = Math.min(60, hosts.reduce((widest, { address }) => Math.max(widest, address.length), 0));

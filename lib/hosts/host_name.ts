@@ -1,14 +1,14 @@
 /**
- * Signs that nobody sees: format characters, fillers and the like (Unicode,
+ * Invisible characters: format characters, fillers and the like (Unicode,
  * Default_Ignorable_Code_Point), control characters, odd blanks.
  */
 const INVISIBLE = /[\p{Cf}\p{Cc}\p{Z}\p{Default_Ignorable_Code_Point}]/u;
-/** As above, but for those that belong into words and emoji: joiners and variation selectors. */
+/** As above, without the joiners and variation selectors, which belong into words and emoji. */
 const INVISIBLE_IN_PATH = /(?![\u200c\u200d\ufe00-\ufe0f])[\p{Cf}\p{Cc}\p{Z}]/u;
 
 /**
- * The first sign of an address that nobody sees, as `U+200B`; null where there is none. `host` is
- * its part up to the path.
+ * The first invisible character of an address, as `U+200B`; null where there is none. `host` is the
+ * part up to the path.
  */
 export function invisibleIn(host: string, rest: string): string | null {
   const [sign] = INVISIBLE.exec(host) ?? INVISIBLE_IN_PATH.exec(rest) ?? [];
@@ -17,15 +17,15 @@ export function invisibleIn(host: string, rest: string): string | null {
 }
 
 /**
- * Labels of letters, digits, dashes and (against RFC 1123, but not unseen) underscores; or an IPv6
- * address. A URL allows more, which no name server knows.
+ * Labels of letters, digits, dashes and underscores (which RFC 1123 does not have, but sites do);
+ * or an IPv6 address. A URL allows more, which no name server knows.
  */
 const HOST_NAME = /^(?:\[[0-9a-f:.]+\]|(?:[a-z0-9_-]+\.)*[a-z0-9_-]+\.?)$/i;
 
 /**
  * Why no host can have the name of a URL; null where one can. `punycode`: a label begins with
- * `xn--` and is no punycode of a name (RFC 5891, section 5.4); Deno's URL refuses it, Node's does
- * not. What comes out must lead back to the same label.
+ * `xn--` and is no punycode of a name (RFC 5891, section 5.4). Deno's URL refuses such a label,
+ * Node's does not. The decoded name must lead back to the same label.
  */
 export function nameFault(hostname: string): "punycode" | "signs" | null {
   const labels = hostname.toLowerCase().split(".");
@@ -35,7 +35,7 @@ export function nameFault(hostname: string): "punycode" | "signs" | null {
 
 function isSound(label: string): boolean {
   const name = decodePunycode(label.slice("xn--".length));
-  // Lower case already, as what comes back is.
+  // The label is in lower case already, and so is the result.
   if (name === null || !/[^\0-\x7f]/.test(name) || INVISIBLE.test(name)) return false;
   return URL.parse(`https://${name}/`)?.hostname === label;
 }
@@ -44,7 +44,10 @@ function isSound(label: string): boolean {
 const [BASE, T_MIN, T_MAX, SKEW, DAMP, BIAS, FIRST] = [36, 1, 26, 38, 700, 72, 128];
 const LAST = 0x10ffff;
 
-/** What a label without its `xn--` stands for (RFC 3492, section 6.2); null where it stands for nothing. */
+/**
+ * The name that a label without its `xn--` stands for (RFC 3492, section 6.2); null where it stands
+ * for none.
+ */
 export function decodePunycode(text: string): string | null {
   const dash = text.lastIndexOf("-");
   const signs = [...text.slice(0, Math.max(0, dash))].map((sign) => sign.codePointAt(0) as number);

@@ -1,36 +1,40 @@
-import { stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
 import process from "node:process";
+import { text } from "node:stream/consumers";
 import { setImmediate as otherWork } from "node:timers/promises";
 import type { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { digestOf, readText, tryReadText } from "./content.ts";
 import { type Host, type HostsFile, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
 
 /** Which hosts to read, and how. */
 export interface HostsFileSettings {
   /** `-`: standard input. */
   readonly hostsFile: string;
-  /** Of cron expressions: an IANA name. */
+  /** Time zone of cron expressions: an IANA name. */
   readonly timeZone: string;
   readonly shard: Shard;
 }
 
-/** What was read, and nothing is wrong with it. */
+/** The content of a file without a problem. */
 export interface HostsContent {
-  /** Of this program's shard. */
+  /** The hosts of this program's shard. */
   readonly hosts: readonly Host[];
   /** What a person should look at, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** A first reading. */
+/** The first reading of a file. */
 export interface HostsReading extends HostsContent {
-  /** Tells one content of the file from another. */
+  /** A text that differs for different contents. */
   readonly digest: string;
 }
 
-/** The hosts of a file, or of this program's shard of them. Throws a `UsageError` with everything that is wrong. */
+/**
+ * Reads the hosts of a file, or of this program's shard of them. Throws a `UsageError` with all
+ * problems.
+ */
 export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
   const name = hostsFile === "-" ? "standard input" : hostsFile;
   const content = await readText(hostsFile);
@@ -47,7 +51,10 @@ async function contentOf({ hosts, warnings }: HostsFile, path: string, shard: Sh
   return { hosts: shardOf(hosts, shard), warnings: [...exposed, ...warnings] };
 }
 
-/** To others than owner and group. Windows has no such bits, and a file that is gone is open to nobody. */
+/**
+ * True where others than owner and group may read it. Windows has no such rights, and a missing
+ * file is open to nobody.
+ */
 async function isOpenToAll(path: string): Promise<boolean> {
   if (path === "-" || process.platform === "win32") return false;
   const found = await stat(path).catch(() => null);
@@ -55,9 +62,9 @@ async function isOpenToAll(path: string): Promise<boolean> {
 }
 
 /**
- * What a file holds again, whenever it is no longer the content of `digest`, the last one read, and
- * whenever `asked` rings; a `UsageError` in their place where something is wrong with it. Ends when
- * `signal` aborts; at once where there is no file that could be read again.
+ * Reads a file again whenever its content differs from the last one read (`digest`), and whenever
+ * `asked` rings. Gives a `UsageError` instead where something is wrong with it. Ends when `signal`
+ * aborts, or at once where no file can be read again.
  */
 export async function* rereadHosts(
   { hostsFile, timeZone, shard }: HostsFileSettings,
@@ -80,12 +87,44 @@ export async function* rereadHosts(
   }
 }
 
-/** As `parseHosts`, in pieces: 100,000 lines at a time would make the checks under way seem slow. */
+/**
+ * As `parseHosts`, in pieces: 100,000 lines in one piece would make the checks under way seem slow.
+ */
 async function parse(content: string, name: string, timeZone: string): Promise<HostsFile> {
   const parsing = parseInPieces(content, name, timeZone);
   while (true) {
     const step = parsing.next();
     if (step.done === true) return step.value;
     await otherWork();
+  }
+}
+
+/** A text that differs for different contents. */
+function digestOf(content: string): string {
+  return createHash("sha256").update(content).digest("base64");
+}
+
+/** As `readText`, but returns the `UsageError`. */
+async function tryReadText(path: string): Promise<string | UsageError> {
+  try {
+    return await readText(path);
+  } catch (error) {
+    if (error instanceof UsageError) return error;
+    throw error;
+  }
+}
+
+/**
+ * The content of a file, or of standard input for `-`. Throws a `UsageError` where it cannot be
+ * read.
+ */
+async function readText(path: string): Promise<string> {
+  if (path === "-") return await text(process.stdin);
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const { code, name } = error as NodeJS.ErrnoException;
+    if (code === undefined || name === "NotCapable") throw error;
+    throw new UsageError([`${path}: cannot be read (${code}): check the path and the rights of the file`]);
   }
 }

@@ -2,8 +2,8 @@ import { Cron } from "./cron.ts";
 import { TimeZone } from "./zone.ts";
 
 /**
- * How often a host is due: every so many milliseconds, or at the times of a cron expression. `text`
- * is what was written.
+ * How often a host is due: after each interval in milliseconds, or at the times of a cron
+ * expression. `text` is the FREQUENCY as written.
  */
 export type Frequency =
   | { readonly kind: "interval"; readonly text: string; readonly interval: number }
@@ -11,20 +11,20 @@ export type Frequency =
 
 const SECOND = 1000;
 const UNITS = { s: SECOND, m: 60 * SECOND, h: 3600 * SECOND, d: 86_400 * SECOND } as const;
-/** Beyond this, due times would leave what a Date can hold. */
+/** Beyond this, due times would leave the range of a Date. */
 const MOST_DAYS = 36_500;
 
 /**
- * Reads a FREQUENCY as it stands in a hosts file: minutes in plain decimal digits, a number with a unit, or a cron
- * expression with its double quotes. Throws a SyntaxError or RangeError whose message says what to write instead.
+ * Reads a FREQUENCY: minutes in plain decimal digits, a number with a unit, or a quoted cron
+ * expression. Throws a SyntaxError or RangeError whose message says what to write instead.
  */
 export function parseFrequency(text: string, timeZone: string): Frequency {
   return frequencyReader(timeZone)(text);
 }
 
 /**
- * `parseFrequency` for many: equal texts give the same Frequency, so that thousands of hosts share
- * one cron expression.
+ * `parseFrequency` for many texts. Equal texts give the same Frequency, so that thousands of hosts
+ * share one cron expression.
  */
 export function frequencyReader(timeZone: string): (text: string) => Frequency {
   const zone = new TimeZone(timeZone);
@@ -37,9 +37,9 @@ export function frequencyReader(timeZone: string): (text: string) => Frequency {
 }
 
 /**
- * The first due time strictly later than `after`; both are milliseconds since 1970. An interval's
- * due times are a grid, the same after every restart, that each address shifts by an amount of its
- * own: hosts of one interval are spread evenly.
+ * The first due time after `after`; both are milliseconds since 1970. The due times of an interval
+ * are a grid, the same after every restart. Each address shifts it by an amount of its own, so that
+ * hosts of one interval are spread evenly.
  */
 export function nextDue(frequency: Frequency, address: string, after: number): number {
   if (frequency.kind === "cron") return frequency.cron.next(after);
@@ -48,22 +48,28 @@ export function nextDue(frequency: Frequency, address: string, after: number): n
   return (Math.floor((after - phase) / interval) + 1) * interval + phase;
 }
 
-/** How many due times there are from `first`, which is one, up to and including `last`. By arithmetic, however many. */
+/**
+ * How many due times there are from `first`, which is one, up to and including `last`. Counted by
+ * arithmetic, however many.
+ */
 export function countDue(frequency: Frequency, first: number, last: number): number {
   if (frequency.kind === "interval") return Math.floor((last - first) / frequency.interval) + 1;
   return 1 + frequency.cron.count(first, last);
 }
 
-/** The due time that is so many due times after `first`, which is one. */
+/** The due time that comes `steps` due times after `first`, which is a due time. */
 export function advanceDue(frequency: Frequency, first: number, steps: number): number {
   if (frequency.kind === "interval") return first + steps * frequency.interval;
   return frequency.cron.advance(first, steps);
 }
 
-/** A number from 0 to 2^53 - 1 that looks random and is the same for the same text in every run, on every machine. */
+/**
+ * A number from 0 to 2^53 - 1 that looks random. The same text gives the same number in every run,
+ * on every machine.
+ */
 export function hashOf(text: string): number {
-  // Two FNV-1a hashes of 32 bits, each mixed at the end (murmur3's finalizer): FNV alone leaves
-  // like texts close together.
+  // Two FNV-1a hashes of 32 bits, each mixed at the end (murmur3's finalizer). FNV alone gives
+  // similar texts similar numbers.
   let [high, low] = [0x811c9dc5, 0x2f0b4a27];
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);

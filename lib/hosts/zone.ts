@@ -1,13 +1,13 @@
 /**
- * A stretch of time during which a zone's clocks run evenly. Times are milliseconds since 1970,
+ * A stretch of time in which the clocks of a zone run evenly. Times are milliseconds since 1970,
  * offsets milliseconds.
  */
 export interface Stretch {
-  /** First instant of it. */
+  /** Its first instant. */
   readonly start: number;
-  /** First instant after it. */
+  /** The first instant after it. */
   readonly end: number;
-  /** What its clocks show is UTC plus this. */
+  /** Its clocks show UTC plus this. */
   readonly offset: number;
   /** The offset just before it began. */
   readonly before: number;
@@ -15,14 +15,22 @@ export interface Stretch {
 
 const SECOND = 1000;
 const DAY = 86_400 * SECOND;
-/** Clocks that are changed stay so for at least this long everywhere (Morocco's Ramadan: about 30 days). */
+/**
+ * Changed clocks stay changed for at least this long everywhere (Morocco's Ramadan: about 30 days).
+ */
 const STEP = 7 * DAY;
-/** How far a change is looked for; a stretch without one is cut there, which changes nothing for who uses it. */
+/**
+ * How far a change is looked for. A stretch without a change is cut there, which makes no
+ * difference to its users.
+ */
 const HORIZON = 400 * DAY;
 /** Enough for a clock that was set forward by a century. */
 const REMEMBERED = 256;
 
-/** The clocks of a time zone (IANA name), from the runtime's own data. Remembers the stretches it was asked for. */
+/**
+ * The clocks of a time zone (IANA name), from the runtime's own data. Remembers the stretches that
+ * were asked for.
+ */
 export class TimeZone {
   readonly #format: Intl.DateTimeFormat;
   #known: Stretch[] = [];
@@ -45,7 +53,7 @@ export class TimeZone {
   stretchAt(time: number): Stretch {
     const known = this.#known.find(({ start, end }) => start <= time && time < end);
     if (known !== undefined) return known;
-    // Whoever counts goes from one to the next.
+    // A count goes from one stretch to the next.
     const before = this.#known.find(({ end }) => end === time);
     const start = before === undefined ? this.#changeBefore(time) : time;
     const stretch = {
@@ -74,7 +82,7 @@ export class TimeZone {
     return Math.floor((time - HORIZON) / SECOND) * SECOND;
   }
 
-  /** The first whole second whose offset is not that of `low` any more; `high` is one. */
+  /** The first whole second whose offset differs from that of `low`; `high` has a different one. */
   #changeBetween(low: number, high: number): number {
     const offset = this.#offsetAt(low);
     let [same, other] = [Math.floor(low / SECOND), Math.floor(high / SECOND)];

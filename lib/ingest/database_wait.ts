@@ -1,5 +1,5 @@
 import { retry } from "../async/retry.ts";
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import { classifyError } from "../postgres/database.ts";
 
 /** Events of the wait for a database. */

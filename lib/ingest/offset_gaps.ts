@@ -1,4 +1,4 @@
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import type { ConsumerSession } from "../kafka/kafka.ts";
 
 /**

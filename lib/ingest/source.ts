@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { addAbortListener } from "node:events";
 import process from "node:process";
 import type { Health } from "../async/health.ts";
-import { until } from "../async/until.ts";
+import { until } from "../async/waits.ts";
 import type { ConsumerSettings } from "../config/settings.ts";
 import { describeTopic, kafkaAccess } from "../kafka/access.ts";
 import type { KafkaConsumer, Listener } from "../kafka/kafka.ts";

@@ -1,6 +1,6 @@
 import { saslPrep } from "../config/saslprep.ts";
 import type { Login } from "../config/setting_types.ts";
-import type { KafkaSettings } from "../config/settings.ts";
+import type { KafkaSettings } from "../config/kafka_settings.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { CertificateStore } from "../net/certificate_store.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";

@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
+import { day } from "../net/certificates.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
-import { day } from "../net/tls.ts";
 import type { KafkaOptions } from "./kafka.ts";
 import { refusedTls, type RefusedTlsError } from "./setup.ts";
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { pause, retry } from "../async/retry.ts";
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import type { Start } from "../config/setting_types.ts";
 import type {
   AssignedPartition,

@@ -1,5 +1,5 @@
 import type { Health } from "../async/health.ts";
-import { unlessAborted } from "../async/unless_aborted.ts";
+import { unlessAborted } from "../async/waits.ts";
 import { count } from "../config/count.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import type { StoredBatch, TransferEvents } from "../ingest/transfer.ts";

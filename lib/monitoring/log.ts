@@ -1,6 +1,5 @@
-import { type Colour, colourless, type Paint } from "../config/paint.ts";
-import { printable, printableJson } from "../config/printable.ts";
 import { LOG_LEVELS, type LogLevel } from "../config/setting_types.ts";
+import { type Colour, colourless, type Paint, printable, printableJson } from "../config/terminal.ts";
 
 /** Seconds between two summaries in the log. */
 export const SUMMARY_PERIOD = 60;

@@ -1,28 +1,35 @@
 import { get } from "node:http";
+import { writeHostAndPort } from "../config/host_and_port.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import { listenSetting, type ProgramName } from "../config/settings.ts";
 
 /** Milliseconds that a program may take to say that it is well. */
 const ANSWER_LIMIT = 3_000;
 
-/** Addresses to listen at that stand for every address of the machine, and the one to ask there. */
+/**
+ * Addresses to listen at that stand for every address of the machine, and the address to ask
+ * instead.
+ */
 const EVERYWHERE: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
-/** Characters of an answer that are looked at: the answer of one of the programs is shorter. */
+/** Characters of an answer that are looked at. The answers of the programs are shorter. */
 const LONGEST_ANSWER = 100;
 
-/** What a program that works answers: whose answer it is has to be seen, since another may have its port. */
+/**
+ * The answer of a program that works. It names the program, since another program may have its
+ * port.
+ */
 export function healthText(program: ProgramName): string {
   return `${program}: ok\n`;
 }
 
 /**
- * Asks the program that listens at `address` whether it works: null where it does, else why not,
+ * Asks the program that listens at `address` whether it works. Null where it works, else why not,
  * for a person. Never throws.
  */
 export async function askHealth({ host, port }: ListenAddress, program: ProgramName): Promise<string | null> {
   const asked = EVERYWHERE[host] ?? host;
-  const url = `http://${asked.includes(":") ? `[${asked}]` : asked}:${port}/healthz`;
+  const url = `http://${writeHostAndPort(asked, port)}/healthz`;
   try {
     const { status, body } = await answerOf(url);
     if (status === 200 && body === healthText(program)) return null;
@@ -40,7 +47,7 @@ export async function askHealth({ host, port }: ListenAddress, program: ProgramN
 
 const PROGRAMS: readonly ProgramName[] = ["producer", "consumer"];
 
-/** Not by `fetch`, whose errors do not say the same on both runtimes. */
+/** Not by `fetch`, whose errors differ between the runtimes. */
 function answerOf(url: string): Promise<{ readonly status: number | undefined; readonly body: string }> {
   return new Promise((resolve, reject) => {
     const request = get(url, { agent: false }, (response) => {

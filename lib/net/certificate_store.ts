@@ -1,58 +1,60 @@
 import { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
 import { readSecret } from "../config/secret_file.ts";
-import { day, type KeyFiles, type LiveKeyMaterial, type LoadedKeys, loadKeyMaterial } from "./tls.ts";
+import { day } from "./certificates.ts";
+import { type KeyFiles, type LiveKeyMaterial, type LoadedKeys, loadKeyMaterial } from "./tls.ts";
 
-/** Where a ring says what became of its files. */
+/** Where a store reports about its files. */
 export interface CertificateStoreEvents {
   info(text: string): void;
   warn(text: string): void;
 }
 
 /**
- * Milliseconds after which files with something wrong are read again though they did not change:
- * time makes certificates valid.
+ * Milliseconds until files with a problem are read again though they did not change: time makes
+ * certificates valid.
  */
 const AGAIN_AFTER = 30_000;
 
-/** What follows the files of rings. */
+/** The report and the end of following. */
 export interface CertificateStoreFollower {
   readonly log: CertificateStoreEvents;
   readonly stop: AbortSignal;
 }
 
 /**
- * Follows the files of each store, see `CertificateStore.follow`, until the program stops. A
- * failure is said, and ends no more than that.
+ * Follows the files of each store until the program stops, see `CertificateStore.follow`. A failure
+ * is reported, and ends the following of that store only.
  */
-export function followKeys(rings: readonly (CertificateStore | null)[], { log, stop }: CertificateStoreFollower): void {
-  for (const certificates of rings) {
-    certificates?.follow(log, stop).catch((error: Error) =>
-      log.warn(`Certificates are not read again: ${error.message}`)
-    );
+export function followKeys(
+  stores: readonly (CertificateStore | null)[],
+  { log, stop }: CertificateStoreFollower,
+): void {
+  for (const store of stores) {
+    store?.follow(log, stop).catch((error: Error) => log.warn(`Certificates are not read again: ${error.message}`));
   }
 }
 
-/** Says what a person should know of files that can be used all the same; `followKeys` does so too. */
-export function warnOfKeys(rings: readonly (CertificateStore | null)[], { warn }: CertificateStoreEvents): void {
-  for (const warning of rings.flatMap((certificates) => certificates?.warnings ?? [])) warn(warning);
+/** Reports the warnings about files that can be used all the same. `followKeys` does so too. */
+export function warnOfKeys(stores: readonly (CertificateStore | null)[], { warn }: CertificateStoreEvents): void {
+  for (const warning of stores.flatMap((store) => store?.warnings ?? [])) warn(warning);
 }
 
-/** Files of a ring. */
-export interface RingFiles extends KeyFiles {
-  /** Where `keyPassword` came from: it is read again with the other files. */
+/** The files of a store. */
+export interface CertificateFiles extends KeyFiles {
+  /** The file of `keyPassword`. It is read again together with the others. */
   readonly keyPasswordFile?: string | null | undefined;
 }
 
-/** The files for connections to one service, with what they held when they were last right. */
+/** The files for connections to one service, with their last content that was right. */
 export class CertificateStore implements LiveKeyMaterial {
   readonly #service: string;
-  readonly #files: RingFiles;
+  readonly #files: CertificateFiles;
   readonly #authorities: string | null;
   #loaded: LoadedKeys;
   #replacement = new AbortController();
 
-  private constructor(service: string, files: RingFiles, authorities: string | null, loaded: LoadedKeys) {
+  private constructor(service: string, files: CertificateFiles, authorities: string | null, loaded: LoadedKeys) {
     this.#service = service;
     this.#files = files;
     this.#authorities = authorities;
@@ -60,12 +62,12 @@ export class CertificateStore implements LiveKeyMaterial {
   }
 
   /**
-   * Reads the files; gives everything that is wrong with them, see `loadKeyMaterial`. `service` is a name for a person;
-   * `authorities` are trusted where no file names any.
+   * Reads the files. Gives all their problems, see `loadKeyMaterial`. `service` is a name for a
+   * person. `authorities` are trusted where no file names any.
    */
   static async load(
     service: string,
-    files: RingFiles,
+    files: CertificateFiles,
     authorities: string | null = null,
   ): Promise<CertificateStore | { problems: readonly string[] }> {
     const loaded = await loadKeyMaterial(files);
@@ -93,16 +95,16 @@ export class CertificateStore implements LiveKeyMaterial {
     return this.#loaded.clientExpiry;
   }
 
-  /** What is not as it should be with files that are used all the same. */
+  /** Flaws of files that are used all the same. */
   get warnings(): readonly string[] {
     return this.#loaded.warnings;
   }
 
   /**
-   * Takes over what the files hold whenever they change, if it is right as a whole: else the old
-   * stays in use, and what is wrong is said once. So is what the files in use leave to be desired.
-   * Ends when `signal` aborts. `again`: milliseconds until files with something wrong are read
-   * again.
+   * Takes over the content of the files whenever they change, where it is right as a whole.
+   * Otherwise the old content stays in use, and the problem is reported once. Flaws of the files in
+   * use are reported once too. Ends when `signal` aborts. `again`: milliseconds until files with a
+   * problem are read again.
    */
   async follow(events: CertificateStoreEvents, signal: AbortSignal, again = AGAIN_AFTER): Promise<void> {
     const warned = new Set<string>();
@@ -131,7 +133,7 @@ export class CertificateStore implements LiveKeyMaterial {
         continue;
       }
       const isNew = this.#take(value);
-      // A trouble ends at the level at which it began.
+      // The end of a trouble is logged at the level of its beginning.
       if (said !== "") events.warn(this.#news(isNew));
       else if (isNew) events.info(this.#news(isNew));
       warn(value.warnings);
@@ -140,7 +142,7 @@ export class CertificateStore implements LiveKeyMaterial {
     clearTimeout(timer);
   }
 
-  /** With the password that its file holds now. */
+  /** Reads the files, with the password that its file holds now. */
   async #read(): ReturnType<typeof loadKeyMaterial> {
     const { keyPasswordFile: path } = this.#files;
     if (!path) return await loadKeyMaterial(this.#files);
@@ -149,7 +151,7 @@ export class CertificateStore implements LiveKeyMaterial {
     return await loadKeyMaterial({ ...this.#files, keyPassword: password });
   }
 
-  /** True where that is something new. */
+  /** True where the content is new. */
   #take(loaded: LoadedKeys): boolean {
     const [now, then] = [loaded.material, this.#loaded.material];
     this.#loaded = loaded;

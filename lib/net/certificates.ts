@@ -1,29 +1,32 @@
 import { type KeyObject, sign, verify, X509Certificate } from "node:crypto";
-import { elementsWithin, objectId } from "./der.ts";
+import { contextTag, elementsWithin, objectId, TAG } from "./der.ts";
 import { type Block, firstOf, toPem } from "./pem.ts";
 
 /** A certificate of a file. */
 export interface Certificate {
   readonly pem: string;
-  /** Whose it is, for a person. */
+  /** Its owner, for a person. */
   readonly subject: string;
   readonly issuer: string;
-  /** NaN where its date cannot be read. */
+  /** NaN where the date cannot be read. */
   readonly from: Date;
   readonly to: Date;
-  /** False where the file says that it is not to be trusted for servers. */
+  /** False where the file marks it as not to be trusted for servers. */
   readonly isTrusted: boolean;
-  /** True where the key is its own. */
+  /** True where the key belongs to it. */
   fits(key: KeyObject): boolean;
 }
 
-/** The certificates that could be decoded, each once, in the order of the file, and how many could not. */
+/**
+ * The certificates that could be decoded, each once, in the order of the file. `damaged` counts the
+ * others.
+ */
 export interface ReadCertificates {
   readonly certificates: readonly Certificate[];
   readonly damaged: number;
 }
 
-/** RFC 7468, section 5, with the names that OpenSSL gives too. */
+/** RFC 7468, section 5, with the other labels that OpenSSL writes. */
 export function isCertificate({ label }: Block): boolean {
   return /^(?:X509 |TRUSTED )?CERTIFICATE$/.test(label);
 }
@@ -32,7 +35,7 @@ export function readCertificates(blocks: readonly Block[]): ReadCertificates {
   const found = new Map<string, Certificate>();
   let damaged = 0;
   for (const block of blocks.filter(isCertificate)) {
-    const certificate = readCertificate(block);
+    const certificate = certificateIn(block);
     if (certificate === null) damaged++;
     else found.set(certificate.pem, found.get(certificate.pem) ?? certificate);
   }
@@ -40,7 +43,7 @@ export function readCertificates(blocks: readonly Block[]): ReadCertificates {
 }
 
 /** Null: it cannot be decoded. */
-function readCertificate({ label, bytes }: Block): Certificate | null {
+function certificateIn({ label, bytes }: Block): Certificate | null {
   const parts = bytes === null ? null : firstOf(bytes);
   if (parts === null || (parts.rest.length > 0 && label !== "TRUSTED CERTIFICATE")) return null;
   const pem = toPem("CERTIFICATE", parts.first);
@@ -63,8 +66,8 @@ function readCertificate({ label, bytes }: Block): Certificate | null {
 }
 
 /**
- * Tried by signing: `checkPrivateKey` looks only at the public half that the key's file has too,
- * whatever its secret half is.
+ * Tried by a signature: `checkPrivateKey` looks only at the public half in the key's file, whatever
+ * the secret half is.
  */
 function isOwn(certificate: X509Certificate, key: KeyObject): boolean {
   try {
@@ -72,7 +75,7 @@ function isOwn(certificate: X509Certificate, key: KeyObject): boolean {
     return certificate.checkPrivateKey(key) &&
       verify(algorithm, PROBE, certificate.publicKey, sign(algorithm, PROBE, key));
   } catch {
-    // A key that is damaged, or of a kind that the runtime does not know.
+    // The key is damaged, or of a kind that the runtime does not know.
     return false;
   }
 }
@@ -80,8 +83,8 @@ function isOwn(certificate: X509Certificate, key: KeyObject): boolean {
 const PROBE = new TextEncoder().encode("Is this the key of the certificate?");
 
 /**
- * Deno signs with an elliptic curve only by the digest that goes with it (RFC 8446, section 4.2.3);
- * Edwards curves have their own.
+ * Deno signs with an elliptic curve only with the digest that belongs to it (RFC 8446, section
+ * 4.2.3). Edwards curves have their own digest.
  */
 function digestFor({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | null {
   if (asymmetricKeyType?.startsWith("ed")) return null;
@@ -90,23 +93,25 @@ function digestFor({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): stri
 
 const FOR_SERVERS: ReadonlySet<string> = new Set(["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"]);
 
-/** What OpenSSL writes behind a certificate (X509_CERT_AUX): what it is trusted for and, in [0], what it is not. */
+/**
+ * OpenSSL writes trust behind a certificate (X509_CERT_AUX): the uses it is trusted for and, in
+ * [0], those it is not.
+ */
 function isForServers(behind: Uint8Array): boolean {
   const [outer] = elementsWithin(behind);
-  const parts = elementsWithin(outer?.content ?? new Uint8Array());
+  const parts = elementsWithin(outer?.contents);
   const uses = (tag: number) => {
     const part = parts.find((part) => part.tag === tag);
-    return part === undefined ? null : elementsWithin(part.content).map(objectId);
+    return part === undefined ? null : elementsWithin(part.contents).map(objectId);
   };
-  const [trusted, rejected] = [uses(0x30), uses(0xa0)];
+  const [trusted, rejected] = [uses(TAG.sequence), uses(contextTag(0, true))];
   return (trusted === null || trusted.some((use) => FOR_SERVERS.has(use))) &&
     !rejected?.some((use) => FOR_SERVERS.has(use));
 }
 
 /**
- * A client's certificate and what leads from it to its authority, in the order in which TLS wants
- * them (RFC 8446, section
- * 4.4.2); what is on no way there comes last. `leaf` is one of `certificates`.
+ * A client's certificate and the path from it to its authority, in the order of TLS (RFC 8446,
+ * section 4.4.2). Certificates beside the path come last. `leaf` is one of `certificates`.
  */
 export function inOrder(
   leaf: Certificate,
@@ -123,4 +128,9 @@ export function inOrder(
     last = next;
   }
   return { path, others };
+}
+
+/** A time for a person, to the minute. */
+export function day(date: Date): string {
+  return date.toISOString().replace(/:\d\d\.\d+Z$/, " UTC").replace("T", " ");
 }

@@ -1,69 +1,100 @@
-/** One element of DER (ITU-T X.690): its tag, what it holds, and all of its bytes. */
-export interface KeyElement {
+/** One element of DER (ITU-T X.690): its tag, its contents, and all of its bytes. */
+export interface DerElement {
   readonly tag: number;
-  readonly content: Uint8Array;
-  readonly whole: Uint8Array;
+  readonly contents: Buffer;
+  /** The tag and the length included. */
+  readonly whole: Buffer;
 }
 
-/** The tags that keys and certificates begin with, or are told apart by. */
-export const INTEGER = 0x02;
-export const BIT_STRING = 0x03;
-export const OCTET_STRING = 0x04;
-export const OBJECT_ID = 0x06;
-export const SEQUENCE = 0x30;
+/** Tags that keys and certificates use (X.690, section 8; RFC 5280, appendix A). */
+export const TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  objectId: 0x06,
+  utcTime: 0x17,
+  sequence: 0x30,
+} as const;
 
-/** The first element of some bytes; more may follow. Throws a RangeError where it does not end within them. */
-export function firstElement(bytes: Uint8Array): KeyElement {
-  const [tag, first] = bytes;
-  if (tag === undefined || first === undefined) throw new RangeError("DER ends too early");
+/** A tag of a context, such as `[0]`; `isBuilt` where it holds further elements. */
+export function contextTag(number: number, isBuilt: boolean): number {
+  return (isBuilt ? 0xa0 : 0x80) | number;
+}
+
+/** The element at the start of `bytes`. Throws a RangeError where there is no whole one. */
+export function readElement(bytes: Uint8Array): DerElement {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const tag = buffer.readUInt8(0);
+  const first = buffer.readUInt8(1);
   const more = first < 0x80 ? 0 : first & 0x7f;
-  // More than 4 bytes of length, or none: no file is that long, and DER knows no open end.
-  if (more > 4 || first === 0x80) throw new RangeError("DER has no such length");
-  const begin = 2 + more;
-  const length = more === 0 ? first : bytes.subarray(2, begin).reduce((sum, byte) => sum * 256 + byte, 0);
-  if (begin + length > bytes.length) throw new RangeError("DER ends too early");
-  return { tag, content: bytes.subarray(begin, begin + length), whole: bytes.subarray(0, begin + length) };
+  // No certificate is so long that its length takes more than 4 bytes, and DER has no open end.
+  if (first === 0x80 || more > 4) throw new RangeError("This length is not DER");
+  const length = more === 0 ? first : buffer.readUIntBE(2, more);
+  const end = 2 + more + length;
+  if (end > buffer.length) throw new RangeError("The element is longer than what holds it");
+  return { tag, contents: buffer.subarray(2 + more, end), whole: buffer.subarray(0, end) };
 }
 
 /**
- * The elements that some bytes are made of, one behind the other. Throws a RangeError where the
- * last one does not end with them.
+ * The elements that stand one after the other in `bytes`. Throws a RangeError where the last one is
+ * not whole.
  */
-export function elementsOf(bytes: Uint8Array): KeyElement[] {
-  const found: KeyElement[] = [];
-  for (let rest = bytes; rest.length > 0; rest = rest.subarray(found.at(-1)?.whole.length)) {
-    found.push(firstElement(rest));
+export function readElements(bytes: Uint8Array): DerElement[] {
+  const elements: DerElement[] = [];
+  for (let rest = bytes; rest.length > 0;) {
+    const element = readElement(rest);
+    elements.push(element);
+    rest = rest.subarray(element.whole.length);
   }
-  return found;
+  return elements;
 }
 
-/** `elementsOf`, or none where the bytes are no DER. */
-export function elementsWithin(bytes: Uint8Array): readonly KeyElement[] {
+/** `readElements`; none where the bytes are no DER, or where there are none. */
+export function elementsWithin(bytes: Uint8Array | undefined): readonly DerElement[] {
   try {
-    return elementsOf(bytes);
+    return readElements(bytes ?? Buffer.alloc(0));
   } catch {
     return [];
   }
 }
 
-/** An object identifier as people write it: `1.2.840.113549.1.1.1`. Empty where the element is none. */
-export function objectId(element: KeyElement | undefined): string {
-  if (element?.tag !== OBJECT_ID) return "";
-  const numbers: number[] = [];
-  let number = 0;
-  for (const byte of element.content) {
-    number = number * 128 + (byte & 0x7f);
+/** An object identifier in its usual notation, such as `2.5.29.17`. */
+export function readObjectId({ contents }: DerElement): string {
+  const parts: number[] = [];
+  let part = 0;
+  for (const byte of contents) {
+    part = part * 128 + (byte & 0x7f);
     if (byte >= 0x80) continue;
-    numbers.push(number);
-    number = 0;
+    if (parts.length > 0) parts.push(part);
+    else parts.push(Math.min(2, Math.floor(part / 40)), part - 40 * Math.min(2, Math.floor(part / 40)));
+    part = 0;
   }
-  const [first = 0, ...rest] = numbers;
-  const root = Math.min(2, Math.floor(first / 40));
-  return [root, first - root * 40, ...rest].join(".");
+  return parts.join(".");
+}
+
+/** `readObjectId`; empty where the element is no object identifier. */
+export function objectId(element: DerElement | undefined): string {
+  return element?.tag === TAG.objectId ? readObjectId(element) : "";
 }
 
 /** A whole number of at most six bytes; NaN where the element is none. */
-export function smallNumber(element: KeyElement | undefined): number {
-  if (element?.tag !== INTEGER || element.content.length > 6) return NaN;
-  return element.content.reduce((sum, byte) => sum * 256 + byte, 0);
+export function smallNumber(element: DerElement | undefined): number {
+  if (element?.tag !== TAG.integer || element.contents.length > 6) return NaN;
+  return element.contents.reduce((sum, byte) => sum * 256 + byte, 0);
+}
+
+/**
+ * A UTCTime or GeneralizedTime as milliseconds (RFC 5280, section 4.1.2.5); NaN where it is
+ * neither.
+ */
+export function readTime({ tag, contents }: DerElement): number {
+  const text = contents.toString("latin1");
+  const isShort = tag === TAG.utcTime;
+  const parts = (isShort ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/ : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/)
+    .exec(text)?.slice(1).map(Number);
+  if (parts === undefined) return NaN;
+  const [year = 0, month = 0, ...rest] = parts;
+  // Two digits stand for the years 1950 to 2049.
+  return Date.UTC(isShort ? year + (year < 50 ? 2000 : 1900) : year, month - 1, ...rest);
 }

@@ -1,4 +1,6 @@
-/** What the system says where it has nothing left to give: files, memory, room for what is to be sent. */
+/**
+ * The codes with which a system says that nothing is left: files, memory, room for data to send.
+ */
 const SCARCE: ReadonlyMap<unknown, string> = new Map([
   ["EMFILE", "this program has as many files open as it may: raise ulimit -n, or lower --concurrency"],
   ["ENFILE", "this machine has as many files open as it may"],
@@ -6,7 +8,7 @@ const SCARCE: ReadonlyMap<unknown, string> = new Map([
   ["ENOBUFS", "this machine has no memory left for it"],
 ]);
 
-/** True where a failure is this machine's own: it says nothing of the other side. */
+/** True where a failure is this machine's own. It says nothing about the other side. */
 export function isResourceExhausted(error: unknown): boolean {
   return exhaustedResource(error) !== null;
 }

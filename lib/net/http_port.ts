@@ -2,29 +2,30 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { hostname } from "node:os";
+import { withoutBrackets } from "../config/host_and_port.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import { UsageError } from "../config/usage_error.ts";
 
-/** What is answered to a GET. */
+/** The answer to a GET. */
 export interface Page {
   readonly status: number;
   readonly type: string;
   readonly body: string;
 }
 
-/** An open HTTP port; closed, with all its connections, when it is disposed of. */
+/** An open HTTP port. Disposing of it closes it, with all its connections. */
 export interface HttpPort extends AsyncDisposable {
   readonly port: number;
 }
 
 /**
- * Connections at the same time; beyond, the oldest one is closed: whoever holds many open must not
- * keep others out, nor take all files.
+ * Connections at the same time. Beyond this the oldest one is closed. One client with many open
+ * connections must not keep others out, nor take all files.
  */
 const MOST_CONNECTIONS = 64;
 /**
- * Milliseconds that a request may take to come, and that a connection may stay open without one;
- * and between two looks at that.
+ * Milliseconds until a request must have come, and until a connection without one is closed. The
+ * last one is the time between two looks at them.
  */
 const TIMEOUTS = {
   headersTimeout: 5_000,
@@ -34,12 +35,12 @@ const TIMEOUTS = {
 } as const;
 
 /**
- * Answers GET and HEAD for the paths of `pages`, each made anew for every request. Throws a
- * `UsageError` where the address cannot be listened at.
+ * Answers GET and HEAD for the paths of `pages`. Each page is made anew for every request. Throws a
+ * `UsageError` where it cannot listen at the address.
  */
 export async function openHttpPort(
   { host, port }: ListenAddress,
-  /** How messages name what says where to listen. */
+  /** How messages name the setting of the address. */
   setting: string,
   pages: Readonly<Record<string, () => Page | Promise<Page>>>,
 ): Promise<HttpPort> {
@@ -76,7 +77,7 @@ export async function openHttpPort(
   };
 }
 
-/** This machine's name; none where Deno was not allowed to ask. */
+/** This machine's name; empty where Deno was not allowed to ask for it. */
 function ownName(): string {
   try {
     return hostname().toLowerCase();
@@ -87,19 +88,19 @@ function ownName(): string {
 }
 
 /**
- * Names that no public name server gives out (RFC 6761, RFC 6762, and .internal): Kubernetes and
- * home networks have them.
+ * Names that no public name server knows (RFC 6761, RFC 6762, and .internal). Kubernetes and home
+ * networks have them.
  */
 const PRIVATE_NAME = /(?:^|\.)(?:localhost|local|internal|svc|home\.arpa)$/;
 
 /**
- * True where a Host may be this server's. A page on the web can make a browser ask here under a
- * name of its own, which it has let stand for this address, and read the answer ("DNS rebinding").
- * It cannot do so by an address, nor by a name without a dot.
+ * True where a Host may be this server's. A page on the web can give itself a name that leads to
+ * this address ("DNS rebinding"). It can then make a browser ask here, and read the answer. It
+ * cannot do so by an address, nor by a name without a dot.
  */
 function isOurs(field: string | undefined, names: ReadonlySet<string>): boolean {
   if (field === undefined) return true;
-  const name = field.toLowerCase().replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
+  const name = withoutBrackets(field.toLowerCase().replace(/:\d*$/, "")).replace(/\.$/, "");
   return isIP(name) !== 0 || !name.includes(".") || names.has(name) || PRIVATE_NAME.test(name);
 }
 

@@ -1,20 +1,23 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { elementsWithin, objectId } from "./der.ts";
+import { contextTag, elementsWithin, objectId } from "./der.ts";
 import { legacyScheme, type Scheme, schemeOf } from "./key_encryption.ts";
 import { type Block, labelOf, toPem } from "./pem.ts";
 
-/** A private key that can be used here, or what is wrong with it: a sentence that begins with the file's name. */
+/**
+ * A private key that can be used here, or its problem. The problem ends a sentence that begins with
+ * the file's name.
+ */
 export type ReadKey =
   | { readonly key: KeyObject; readonly pem: string; readonly wasEncrypted: boolean }
   | { readonly problem: string };
 
-/** Rounds that take some ten seconds. The usual ones are 2,048 to 600,000. */
+/** Rounds that take some ten seconds. Usual are 2,048 to 600,000. */
 const MOST_ROUNDS = 10_000_000;
 
 const DAMAGED = "its key cannot be decoded: the file is damaged, copy it again";
 const NO_PASSWORD = "the key is encrypted: put its password into KAFKA_SSL_KEY_PASSWORD, or into a file that " +
   "--kafka-ssl-key-password-file (KAFKA_SSL_KEY_PASSWORD_FILE) names";
-/** Nothing tells a wrong password from a damaged key. */
+/** A wrong password cannot be told from a damaged key. */
 const WRONG_PASSWORD = "KAFKA_SSL_KEY_PASSWORD (or --kafka-ssl-key-password-file) does not open its key: give the " +
   "password that the key was encrypted with";
 const OF_SSH = "this is a key for SSH: write a copy of it in the form for TLS with ssh-keygen -p -m PKCS8 -f COPY";
@@ -28,8 +31,9 @@ export function isKey({ label }: Block): boolean {
 }
 
 /**
- * Decodes a private key in any of its forms: PKCS#8 (RFC 5958), PKCS#1 (RFC 8017), SEC 1 (RFC 5915), encrypted or not.
- * Gives it as unencrypted PKCS#8, which the TLS libraries of both runtimes and of librdkafka take.
+ * Decodes a private key: PKCS#8 (RFC 5958), PKCS#1 (RFC 8017) or SEC 1 (RFC 5915), encrypted or
+ * not. Gives it as unencrypted PKCS#8. The TLS libraries of both runtimes and of librdkafka take
+ * that.
  */
 export function readKey(block: Block, password: string | null): ReadKey {
   const { label, bytes } = block;
@@ -50,12 +54,12 @@ function schemeOfBlock({ label, headers }: Block, bytes: Uint8Array): Scheme | n
   return (labelOf(bytes) ?? label) === "ENCRYPTED PRIVATE KEY" ? schemeOf(bytes) : null;
 }
 
-/** OpenSSL's own form of an encrypted key. */
+/** True for OpenSSL's own form of an encrypted key. */
 function isLegacy(headers: Block["headers"]): boolean {
   return headers.get("Proc-Type")?.includes("ENCRYPTED") === true;
 }
 
-/** Named for what the bytes are: some programs call PKCS#8 an "RSA PRIVATE KEY". */
+/** Named for the kind of its bytes: some programs call PKCS#8 an "RSA PRIVATE KEY". */
 function plainPem(bytes: Uint8Array, label: string): string {
   return toPem(labelOf(bytes) ?? label, bytes);
 }
@@ -66,7 +70,7 @@ function encryptedPem({ label, headers, bytes }: Block & { readonly bytes: Uint8
   return toPem(label, bytes).replace("\n", `\n${lines}\n`);
 }
 
-/** Opened by the runtime, or where that does not know how, by ourselves. */
+/** Opened by this program, or else by the runtime. */
 function decrypted(block: Block & { readonly bytes: Uint8Array }, scheme: Scheme, password: string): ReadKey {
   const plain = openedByUs(scheme, password);
   if (plain !== null) return usable(() => createPrivateKey(plainPem(plain, "PRIVATE KEY")), plain, true);
@@ -74,14 +78,14 @@ function decrypted(block: Block & { readonly bytes: Uint8Array }, scheme: Scheme
   try {
     key = createPrivateKey({ key: encryptedPem(block), passphrase: password });
   } catch (error) {
-    // Deno calls some that it does not know a wrong password.
+    // Deno reports a wrong password for some schemes that it does not know.
     if (scheme.isCommon || !(ON_DENO || isUnknown(error))) return { problem: WRONG_PASSWORD };
     return { problem: `its encryption (${scheme.name}) is not known here: ${ENCRYPT_ANEW}` };
   }
   return usable(() => key, null, true);
 }
 
-/** Padding fits one wrong password of 256: what comes out then is no key. */
+/** One wrong password of 256 gives valid padding: the result is then no key. */
 function openedByUs({ open }: Scheme, password: string): Uint8Array | null {
   try {
     const plain = open?.(password);
@@ -97,8 +101,8 @@ function isUnknown(error: unknown): boolean {
 }
 
 /**
- * The key as every client takes it, where TLS can do something with its kind. `bytes`: what it is
- * read from, where that is known.
+ * The key in the form that every client takes, where TLS can use its kind. `bytes`: its source,
+ * where that is known.
  */
 function usable(read: () => KeyObject, bytes: Uint8Array | null, wasEncrypted: boolean): ReadKey {
   try {
@@ -107,7 +111,7 @@ function usable(read: () => KeyObject, bytes: Uint8Array | null, wasEncrypted: b
     if (kind !== null) return { problem: `${kind}${/: /.test(kind) ? ", or " : ": "}${MAKE_ANOTHER}` };
     return { key, wasEncrypted, pem: key.export({ type: "pkcs8", format: "pem" }) as string };
   } catch {
-    // Deno throws for curves that it does not know; Node for those that OpenSSL does not.
+    // Deno throws for curves that it does not know, and Node for those that OpenSSL does not know.
     const curve = bytes === null ? null : curveOf(bytes);
     return { problem: curve === null || KNOWN_CURVES.has(curve) ? DAMAGED : `${OTHER_CURVE}: ${MAKE_ANOTHER}` };
   }
@@ -122,8 +126,8 @@ const OTHER_CURVE =
   "its key is on another curve than P-256, P-384 and P-521, or describes the curve in full, which TLS does not take";
 
 /**
- * What TLS 1.3 or the runtime's TLS library makes nothing of: they would send no certificate
- * without a word, or fail at each connection.
+ * The problem of a kind that TLS 1.3 or the runtime's TLS library cannot use. They would silently
+ * send no certificate, or fail at each connection.
  */
 function unusableKind(key: KeyObject): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
@@ -147,16 +151,16 @@ function unusableKind(key: KeyObject): string | null {
 }
 
 /**
- * The curve's object identifier in PKCS#8 or SEC 1; empty where it is described in full; null where
- * it is no elliptic curve.
+ * The curve's object identifier in PKCS#8 or SEC 1. Empty where the curve is described in full;
+ * null where there is no elliptic curve.
  */
 function curveOf(bytes: Uint8Array): string | null {
   const [outer] = elementsWithin(bytes);
-  const inner = elementsWithin(outer?.content ?? new Uint8Array());
+  const inner = elementsWithin(outer?.contents);
   if (labelOf(bytes) === "EC PRIVATE KEY") {
-    const named = inner.find(({ tag }) => tag === 0xa0);
-    return named === undefined ? null : objectId(elementsWithin(named.content)[0]);
+    const named = inner.find(({ tag }) => tag === contextTag(0, true));
+    return named === undefined ? null : objectId(elementsWithin(named.contents)[0]);
   }
-  const [algorithm, curve] = elementsWithin(inner[1]?.content ?? new Uint8Array());
+  const [algorithm, curve] = elementsWithin(inner[1]?.contents);
   return objectId(algorithm) === "1.2.840.10045.2.1" ? objectId(curve) : null;
 }

@@ -1,8 +1,8 @@
-import type { Metric } from "../metric.ts";
+import { isRequired, type Metric, METRIC_FIELDS } from "../metric.ts";
 import type { ColumnFacts } from "./catalog.ts";
 import { SetupError } from "./database.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { COLUMNS, REQUIRED_COLUMNS } from "./schema.ts";
+import { COLUMNS } from "./schema.ts";
 
 /** A column's default as SQL, and the column's type beneath all domains. */
 export interface ColumnDefault {
@@ -62,11 +62,11 @@ export function fittingColumns(
   const columns: (keyof Metric)[] = [];
   const warnings: string[] = [];
   const problems: string[] = [];
-  for (const field of Object.keys(COLUMNS) as (keyof Metric)[]) {
+  for (const field of METRIC_FIELDS) {
     const column = byName.get(field);
     const obstacle = column === undefined ? "is missing" : obstacleOf(field, column);
     if (obstacle === null) columns.push(field);
-    else if (REQUIRED_COLUMNS.includes(field)) problems.push(`column ${field} ${obstacle}`);
+    else if (isRequired(field)) problems.push(`column ${field} ${obstacle}`);
     else if (column !== undefined) warnings.push(`Column ${field} of ${main} ${obstacle}: it is left alone`);
   }
   const unwritten = facts.filter((column) => !(columns as string[]).includes(column.name));

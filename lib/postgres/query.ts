@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "../async/waits.ts";
 import { FolderInUse } from "../config/folder_lock.ts";
 import { sqlFailure } from "./database.ts";
 import { openExisting, QueryError, type QueryPart } from "./database/embedded.ts";
@@ -48,7 +48,8 @@ export async function askEmbedded(directory: string, sql: string, options: AskOp
         if (!((error as Error).cause instanceof FolderInUse) || patience.aborted) throw error;
       }
       if (isFirst) onWait();
-      await delay(RETRY_EVERY, undefined, { signal });
+      await delay(RETRY_EVERY, signal);
+      signal.throwIfAborted();
     }
   } catch (error) {
     if (signal.aborted) throw new QueryError(`the query was ended by ${signal.reason}`);

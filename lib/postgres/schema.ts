@@ -1,5 +1,5 @@
 import { COMPANIONS, type TableName } from "../config/setting_types.ts";
-import type { Metric } from "../metric.ts";
+import { FIELD_KINDS, type FieldKind, type Metric, METRIC_FIELDS } from "../metric.ts";
 import { quoteIdentifier, quoteLiteral } from "./pg_text.ts";
 
 const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
@@ -17,32 +17,24 @@ interface Column {
   readonly fits: readonly string[];
 }
 
-const text: Column = { type: "text", fits: TEXT };
-const seconds: Column = { type: "double precision", fits: NUMBER };
-const time: Column = { type: "timestamptz", fits: TIME };
-
-/** A column for each field of a metric, in the order of `METRIC_FIELDS`. */
-export const COLUMNS: Readonly<Record<keyof Metric, Column>> = {
-  address: { ...text, always: true },
-  status_code: { type: "integer", fits: ["int4", "int2", "int8", "numeric"] },
-  latency: { ...seconds, always: true },
-  is_valid: { type: "boolean", always: true, fits: ["bool"] },
-  scheduled_at: time,
-  checked_at: { ...time, always: true },
-  error: text,
-  error_detail: text,
-  latency_dns: seconds,
-  latency_connect: seconds,
-  latency_tls: seconds,
-  latency_first_byte: seconds,
-  latency_body: seconds,
-  tls_expires_at: time,
-  location: text,
-  check_id: { type: "uuid", fits: ["uuid", "text", "varchar"] },
+/** The column that a field of each kind gets. */
+const COLUMN_OF: Readonly<Record<FieldKind, Column>> = {
+  text: { type: "text", fits: TEXT },
+  status: { type: "integer", fits: ["int4", "int2", "int8", "numeric"] },
+  seconds: { type: "double precision", fits: NUMBER },
+  flag: { type: "boolean", fits: ["bool"] },
+  instant: { type: "timestamptz", fits: TIME },
+  uuid: { type: "uuid", fits: ["uuid", "text", "varchar"] },
 };
 
-/** The columns that a table must have to be written at all. */
-export const REQUIRED_COLUMNS: readonly (keyof Metric)[] = ["address", "status_code", "latency", "is_valid"];
+/** The fields that are never null in a row: a metric without `checked_at` gets the time of its record. */
+const ALWAYS: readonly (keyof Metric)[] = ["address", "latency", "is_valid", "checked_at"];
+
+/** A column for each field of a metric, in the order of `METRIC_FIELDS`. */
+export const COLUMNS = Object.fromEntries(METRIC_FIELDS.map((field) => {
+  const column = COLUMN_OF[FIELD_KINDS[field]];
+  return [field, ALWAYS.includes(field) ? { ...column, always: true } : column];
+})) as Readonly<Record<keyof Metric, Column>>;
 
 /** The three tables, each quoted for use in a statement. */
 export interface QuotedTables {

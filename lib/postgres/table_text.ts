@@ -1,4 +1,4 @@
-import { printableInLine, printableJson } from "../config/printable.ts";
+import { printableInLine, printableJson } from "../config/terminal.ts";
 
 /** A row of a result: values by the names of its columns, as the database's client gives them. */
 export type Row = object;

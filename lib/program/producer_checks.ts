@@ -4,11 +4,12 @@ import { CertificateJudge } from "../check/judgement.ts";
 import { openMatcher } from "../check/matching.ts";
 import { fitConcurrency, openableFor } from "../check/open_files.ts";
 import { StandingsFile } from "../check/standings_file.ts";
-import { denoCertificatesFile, type ProducerSettings } from "../config/settings.ts";
+import { denoCertificatesFile } from "../config/environment.ts";
+import type { ProducerSettings } from "../config/settings.ts";
 import { USER_AGENT } from "../config/version.ts";
 import type { HostsReading } from "../hosts/hosts_file.ts";
 import type { Log } from "../monitoring/log.ts";
-import { isPrivateAddress } from "../net/private_address.ts";
+import { isPrivateAddress } from "../net/ip_address.ts";
 import { systemResolver } from "../net/resolver.ts";
 import type { ProducerShutdown } from "./producer_shutdown.ts";
 

@@ -1,10 +1,10 @@
 import { addAbortListener } from "node:events";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { isForced, paintFor } from "../config/paint.ts";
-import { printable } from "../config/printable.ts";
+import { colourVariables, type Environment, environmentOf } from "../config/environment.ts";
 import type { LogLevel } from "../config/setting_types.ts";
-import { colourVariables, type Environment, environmentOf, type Parsed, type ProgramName } from "../config/settings.ts";
+import type { Parsed, ProgramName } from "../config/settings.ts";
+import { isForced, paintFor, printable } from "../config/terminal.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { jsonLine, Log, type LogFormat, terminalLine } from "../monitoring/log.ts";
 import { onStopSignal } from "./stop_signals.ts";

@@ -23,8 +23,8 @@ import { skipped } from "../support/kafka.ts";
 import { COMMANDS, runScript, trusting } from "../support/runtimes.ts";
 import { answer, openSite } from "../support/site.ts";
 
-// Certificates that OpenSSL's commands make for nobody. Most of them were found by `npm run
-// test:fuzz -- --only servers`.
+// Certificates that only OpenSSL's commands make. Most were found by `npm run test:fuzz -- --only
+// servers`.
 
 const DAY = 86_400_000;
 const now = Math.floor(Date.now() / DAY) * DAY;
@@ -55,10 +55,13 @@ const root = make(rootKey, rootKey, {
   ...{ issuer: nameOf("root"), subject: nameOf("root") },
   extensions: [authority, keyId(idOf(rootKey)), issuerKeyId(idOf(rootKey))],
 });
-/** OpenSSL reads it as what it is, a text; Deno's reader throws. */
+/** OpenSSL reads it as a text, which it is; Deno's reader throws. */
 const noDate = sequence(der(0x17, Buffer.from("26111;000000Z")), utcTime(now + 700 * DAY));
 
-/** What is sent, and what is said of it; null: it is up. Two where Deno tells less than Node. */
+/**
+ * The certificates to send, and the verdict; null: the host is up. Two verdicts where Deno tells
+ * less than Node.
+ */
 const CASES: Readonly<Record<string, readonly [chain: string, ...said: (string | null)[]]>> = {
   "a good certificate": [leaf(), null],
   "a good certificate below an intermediate": [below + middle(), null],

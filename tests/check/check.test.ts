@@ -27,7 +27,9 @@ import { TLS_FLOODS } from "../support/tls_floods.ts";
 const certificates = new Certificates();
 afterAll(() => certificates[Symbol.dispose]());
 
-/** Makes the checks in a process of the runtime that trusts the test's authority, or what is given. */
+/**
+ * Makes the checks in a process of the runtime. It trusts the test's authority, or the given one.
+ */
 async function runChecks(
   runtime: Runtime,
   order: Order,
@@ -49,7 +51,7 @@ async function runChecks(
   return new Map(checked.map((each) => [each.name, each]));
 }
 
-/** A host with what a check reads of it. */
+/** A host, and how a check reads its body. */
 function hostAt(url: string, rest: Partial<Host> = {}): Host {
   return { address: url, url: new URL(url), authorization: null, pattern: null, ...rest } as Host;
 }
@@ -62,14 +64,14 @@ const options: CheckOptions = {
 };
 const never = new AbortController().signal;
 
-/** A target as a case has it. */
+/** The target of a case. */
 function targetOf(name: string, url: string, rest: Partial<Target> & { pattern?: string } = {}): Target {
   const { pattern = "", ...others } = rest;
   return { name, line: `${url} 1h ${pattern}`, timeout: 20, blocked: null, ...others };
 }
 
 const isSlow = ({ name }: Target) => CASES[name]?.slow !== undefined || CASES[name]?.timeout !== undefined;
-/** Answers that take all that a connection gives: in a crowd of them the others would be late. */
+/** Answers that take all that a connection gives: among many of them the others would be late. */
 const isHeavy = ({ line }: Target) => /\/(?:endless|one-byte)/.test(line);
 
 describe.each(RUNTIMES)("check under %s", (runtime) => {
@@ -87,7 +89,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     const targets = Object.entries(CASES).map(([name, { url, pattern = "", timeout = 20, blocked = null }]) =>
       targetOf(name, url(world.places), { pattern, timeout, blocked })
     );
-    // What is slow has the process to itself: in the crowd, the time until somebody looks would count as well.
+    // A slow target has the process to itself: among others, their work would count as well.
     const { slow = [], heavy = [], others = [] } = Object.groupBy(
       targets,
       (target) => isSlow(target) ? "slow" : isHeavy(target) ? "heavy" : "others",
@@ -129,7 +131,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
   it.each(Object.entries(CASES).flatMap(([name, { slow }]) => slow === undefined ? [] : [{ name, slow }]))(
     "check charges $slow with the time that it took: $name",
     ({ name, slow }) => {
-      // What is slow takes a second; a moment may pass until this side begins to wait for it.
+      // A slow answer takes a second. A moment may pass until this side begins to wait for it.
       expect(metricOf(name)[`latency_${slow}`]).toBeGreaterThanOrEqual(0.5);
     },
   );
@@ -161,7 +163,8 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     for (const path of ["/closes", "/resets", "/half-head", "/404", "/to-held-open"]) {
       expect(requestsOf(sites.http, path)).toHaveLength(1);
     }
-    // Once for "10 redirects", and once for "11 redirects", whose last answer is the redirect from /hops/1.
+    // Once for "10 redirects", and once for "11 redirects", whose last answer is the redirect from
+    // /hops/1.
     expect(requestsOf(sites.http, "/hops/1")).toHaveLength(2);
     expect(requestsOf(sites.http, "/hops/0")).toHaveLength(1);
     expect(requestsOf(sites.http, "/loop")).toHaveLength(11);
@@ -237,7 +240,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       "an expired certificate left over in what is sent",
       "32 certificates",
       "a wildcard",
-      // Their paths are good, only not for the name.
+      // Their paths are good, but not for the name.
       "a certificate for another name",
       "a certificate whose name is a common name",
       "a certificate whose address is written as a name",
@@ -257,7 +260,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       "a certificate signed with SHA-1": expiry.leaf,
       "a certificate for clients": expiry.leaf,
       "a certificate for signing alone": expiry.leaf,
-      // Deno ends these handshakes, and tells no certificate.
+      // Deno ends these handshakes, and shows no certificate.
       ...(runtime === "node" && {
         "a critical extension that nobody knows": expiry.leaf,
         "an RSA key of 1,024 bits": expiry.leaf,
@@ -313,7 +316,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
 
   it("check shakes hands in full every time, and judges the certificate every time", async () => {
     const before = sites.tls.requests.length;
-    // In turn: a session can be resumed only once the first check has ended.
+    // One after another: a session can be resumed only once the first check has ended.
     const again = await runChecks(
       runtime,
       orderOf(
@@ -329,7 +332,9 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
   });
 });
 
-/** What a server refuses a check with, in Node's TLS; `tells` is how the detail begins. */
+/**
+ * A server's refusal of a check, as Node's TLS sends it. `tells` is the beginning of the detail.
+ */
 const REFUSALS: Readonly<Record<string, { readonly tls: TlsOptions; readonly tells: string }>> = {
   "wants a client certificate under TLS 1.3": {
     tls: { requestCert: true, minVersion: "TLSv1.3" },
@@ -353,7 +358,7 @@ const REFUSALS: Readonly<Record<string, { readonly tls: TlsOptions; readonly tel
     tells: "the server refuses the TLS connection: handshake_failure (no cipher in common",
   },
 };
-/** What Node's TLS has and Deno's lacks. */
+/** Node's TLS has these, and Deno's lacks them. */
 const NODE_ALONE: Readonly<Record<string, TlsOptions>> = {
   "CBC ciphers": { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-SHA256" },
   "RSA key exchange": { maxVersion: "TLSv1.2", ciphers: "AES128-GCM-SHA256" },
@@ -361,7 +366,10 @@ const NODE_ALONE: Readonly<Record<string, TlsOptions>> = {
   "P-521 key exchange under TLS 1.3": { minVersion: "TLSv1.3", ecdhCurve: "P-521" },
 };
 const DENO_LACKS = "; Deno's TLS has no CBC ciphers, no RSA key exchange and no P-521 key exchange, Node has)";
-/** Alerts by their number (RFC 8446, section 6); those that a runtime does not know have none of its words. */
+/**
+ * Alerts by their number (RFC 8446, section 6). A runtime has no words for those that it does not
+ * know.
+ */
 const ALERTS: Readonly<Record<number, string>> = {
   10: "unexpected_message",
   40: "handshake_failure",
@@ -426,7 +434,7 @@ describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) =
 
   it("check shakes hands once more where a server wants to, and says that Deno's TLS cannot", async () => {
     await using site = await openSite((socket) => {
-      // TLS 1.2 has a second handshake, in which servers ask for what they did not ask for in the first.
+      // TLS 1.2 has a second handshake, in which a server asks for more than in the first.
       (socket as TLSSocket).renegotiate(
         {},
         (error) => error === null ? socket.end(answer("200 OK")) : socket.destroy(),
@@ -462,8 +470,8 @@ describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) =
 });
 
 /**
- * What comes of servers that send too much of TLS; of those that end a handshake of their own
- * accord, each runtime has its words.
+ * The failures of servers that send too much TLS. Where such a server ends a handshake itself, each
+ * runtime has its own words.
  */
 const EXCESSES = {
   "tls-endless-handshake": {
@@ -529,7 +537,7 @@ describe.each(RUNTIMES)("check of many under %s", (runtime) => {
   });
 
   it("check stops at the cap of a body that unpacks to gigabytes, in memory as well", async () => {
-    // 1 GiB of zeros in 1 MiB, each member of the gzip 64 MiB.
+    // 1 GiB of zeros in 1 MiB; each member of the gzip has 64 MiB.
     const bomb = Buffer.concat(Array<Buffer>(16).fill(gzipSync(Buffer.alloc(64 * MIB))));
     await using site = await openSite((socket) => socket.end(answer("200 OK", { "Content-Encoding": "gzip" }, bomb)));
     const targets = Array.from({ length: 9 }, (_, index) => targetOf(`${index}`, `http://127.0.0.1:${site.port}/`));

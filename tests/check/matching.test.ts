@@ -11,10 +11,10 @@ import { type Runtime, RUNTIMES } from "../support/programs.ts";
 const never = new AbortController().signal;
 const SMALL = 100;
 const LARGE = 1024 * 1024;
-/** Takes RE2 minutes for a MiB: whether a sign is the one that counts shows 2,000 signs later. */
+/** Takes RE2 minutes for a MiB: whether a character counts shows only 2,000 characters later. */
 const ENDLESS = compilePattern("[ab]*a[ab]{1000}[ab]{1000}[cd]");
 const page = (text: string, contentType: string | null = null) => ({ bytes: Buffer.from(text), contentType });
-/** As good as random: the digits of no pattern that repeats. */
+/** As good as random: digits without a repeating pattern. */
 const AWKWARD = Array.from({ length: LARGE }, (_, index) => Math.sin(index * index) > 0 ? "a" : "b").join("");
 /** Seconds: enough for a usual page on any machine. */
 const BUDGET = 2;
@@ -95,7 +95,7 @@ it("openMatcher matches other pages while one takes long, and those of its host 
   const quick = (who: string) => ask(who, "x$", page("x".repeat(LARGE)), never);
   const hostile = ["hostile 1", "hostile 2"].map((who) => ask(who, ENDLESS, endless(), givenUp.signal));
   expect(await Promise.all([quick("good 1"), quick("good 2")])).toEqual([true, true]);
-  // Quick as this page of it is, it waits behind those that take long.
+  // This page of it is quick, but it waits behind the slow ones.
   const again = ask("hostile 1", "x$", page("x".repeat(LARGE)), givenUp.signal);
   expect(await quick("good 1")).toBe(true);
   expect(over).not.toContain("hostile 1");
@@ -155,7 +155,7 @@ it("MatchStandings believes a host again after some pages that were quick, more 
     }
     expect(standings.isSlow("a")).toBe(false);
   }
-  // Long quick, it is forgiven.
+  // After enough quick pages it is forgiven.
   for (let count = 0; count < 8; count++) standings.noteQuick("a");
   standings.noteSlow("a");
   standings.noteQuick("a");

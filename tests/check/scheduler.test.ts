@@ -56,7 +56,7 @@ describe("Scheduler, in the long run", () => {
     const simulation = new Simulation(hostsOf('a.example "0 0 1 1 *"'));
     expect(simulation.scheduler.next).toBe(Date.parse("2027-01-01T00:00:00Z"));
     simulation.run(HOUR);
-    // Once a second, to see whether the clock was set.
+    // Once a second, to notice a change of the clock.
     expect(simulation.turns).toBeLessThanOrEqual(3602);
     expect(simulation.begun).toEqual([]);
   });
@@ -113,7 +113,7 @@ describe("Scheduler, due times that pass without a check", () => {
   it("tells of what was not told yet when it is closed", () => {
     const simulation = new Simulation(hostsOf("a.example 1s"), { course: () => ({ takes: HOUR }) }).run(150 * SECOND);
     simulation.scheduler.close();
-    // Of 150 due times one is checked, and 100 were told of.
+    // Of 150 due times one is checked, and 100 were reported.
     expect(simulation.scheduler.takeLosses()).toMatchObject([{ count: 49, summary: {} }]);
     simulation.run(2 * HOUR);
     expect(simulation.begun.length).toBe(1);
@@ -135,7 +135,7 @@ describe("Scheduler, after a sleep or a clock set forward", () => {
     expected,
   ) => {
     const simulation = new Simulation(hostsOf(...numbered(hosts, frequency)));
-    // Half a second later nothing is under way.
+    // Half a second later no check is under way.
     simulation.run(30.5 * SECOND);
     const before = simulation.begun.length;
     simulation.jump(asleep).run(0);
@@ -256,7 +256,7 @@ describe("Scheduler, with hosts that never answer", () => {
     const live = since.filter(({ address }) => course(address).takes === 100);
     expect(live.length).toBe(800 * 12);
     expect(Math.max(...live.map(latenessOf))).toBe(0);
-    // They have a part of the slots, all of it, and each of them its share.
+    // They have all of their part of the slots, and each of them its share.
     const dead = since.filter(({ address }) => course(address).takes !== 100);
     expect(dead.length).toBeGreaterThan(75 * 11);
     expect(new Set(dead.map(({ address }) => address)).size).toBe(200);
@@ -350,7 +350,7 @@ describe("Scheduler, after a start with 60 hosts that never answer, 28 that do, 
 
 describe("Scheduler, with hosts that are well but slow", () => {
   it("lets them have slots that those which never answer cannot take", () => {
-    // Two that take 4 of each 5 s beside 40 dead ones, and a few quick ones.
+    // Two hosts that take 4 of each 5 s, beside 40 dead ones and a few quick ones.
     const slow = ["slow0.example 5s", "slow1.example 5s"];
     const dead = numbered(40, "10s");
     const quick = Array.from({ length: 10 }, (_, index) => `quick${index}.example 1s`);
@@ -439,6 +439,14 @@ describe("Scheduler.replace", () => {
     simulation.run(HOUR);
     expect(simulation.scheduler.running).toBe(0);
     expect(simulation.begun.at(-1)?.address).toBe("c.example");
+  });
+
+  it("counts no host that is gone, though its last check still runs", () => {
+    const simulation = new Simulation(hostsOf("a.example 1s", "b.example 1d"), { course: () => ({ takes: HOUR }) });
+    simulation.run(10 * SECOND).scheduler.replace(hostsOf("b.example 1d"), simulation.now);
+    expect([simulation.scheduler.size, simulation.scheduler.running]).toEqual([1, 2]);
+    simulation.scheduler.replace(hostsOf("a.example 1s", "b.example 1d"), simulation.now);
+    expect(simulation.scheduler.size).toBe(2);
   });
 
   it("has the rest of a row of losses told of when its host goes", () => {

@@ -77,7 +77,7 @@ it("StandingsFile reads neither a huge file nor what is none", async () => {
   mkdirSync(path());
   const file = await StandingsFile.open(folder);
   expect(recalled(file)).toEqual(nothing);
-  // A folder in its place is not written to, and no failure of the program.
+  // A folder in the file's place is not written to, and does not fail the program.
   await file.write(KNOWN);
   expect(readdirSync(path())).toEqual([]);
 });

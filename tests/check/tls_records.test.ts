@@ -4,7 +4,7 @@ import { TlsRecords } from "../../lib/check/tls_records.ts";
 const record = (length: number) =>
   Buffer.concat([Buffer.of(23, 3, 3, length >> 8, length & 0xff), Buffer.alloc(length)]);
 const records = (count: number, length: number) => Buffer.concat(Array<Buffer>(count).fill(record(length)));
-/** The first bound that pieces of `size` bytes are beyond. */
+/** The first limit that pieces of `size` bytes exceed. */
 function takeAll(tls: TlsRecords, bytes: Buffer, size = 1000): string | null {
   for (let at = 0; at < bytes.length; at += size) {
     const excess = tls.take(bytes.subarray(at, at + size));

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { readCommandLine } from "../../lib/config/command_line.ts";
 import { type OptionName, OPTIONS, type ProgramName } from "../../lib/config/options.ts";
 
-/** What a command line, whose first word is the program, comes to. */
+/** The reading of a command line whose first word is the program. */
 function read(words: readonly string[]) {
   const [program, ...args] = words as [ProgramName, ...string[]];
   const { flags, ...rest } = readCommandLine(program, args);

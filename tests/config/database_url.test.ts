@@ -63,7 +63,8 @@ it.each<readonly [string, Partial<DatabaseUrl>]>([
     "channel_binding=prefer&target_session_attrs=read-write",
     "channel_binding=disable&target_session_attrs=any&sslcertmode=disable&sslsni=1&ssl_min_protocol_version=TLSv1.2",
   ].map((search): [string, Partial<DatabaseUrl>] => [`postgres://h?${search}`, { host: "h" }]),
-  // Neon: the endpoint is in the host's name; where channel binding is wanted, the certificate must prove it.
+  // Neon: the endpoint is in the host's name. Where channel binding is wanted, the certificate must
+  // prove it.
   [
     "postgresql://u:p@ep-cool-1234-pooler.eu.aws.neon.tech/neondb?sslmode=require&channel_binding=require",
     { user: "u", password: "p", host: "ep-cool-1234-pooler.eu.aws.neon.tech", name: "neondb", sslMode: "verify-full" },

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { fallback, helpText, versionText } from "../../lib/config/help.ts";
 import { type Option, OPTIONS, optionsOf, type ProgramName } from "../../lib/config/options.ts";
 
-/** What users were promised: flag, variable, and the default or what stands for it. */
+/** The promise to users: flag, variable, and the default or its stand-in. */
 const BOTH = [
   ["--kafka-bootstrap-servers HOST:PORT,...", "KAFKA_BOOTSTRAP_SERVERS; required"],
   ["--kafka-topic NAME", "KAFKA_TOPIC; required"],
@@ -65,7 +65,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
   ],
 };
 
-/** The entries of a help text: what stands at the left, and what stands in brackets, on one line each. */
+/** The entries of a help text: the left part, and the part in brackets, on one line each. */
 function entriesOf(text: string): [string, string?][] {
   const entries = text.split(/\n(?= {2}\S)/).slice(1);
   return entries.map((entry) => {

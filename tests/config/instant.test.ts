@@ -4,10 +4,11 @@ import { decodeMetric } from "../../lib/metric.ts";
 import { safeParse } from "valibot";
 import { start } from "../../lib/config/values.ts";
 
-/** What each text means, or why it means nothing. */
+/** The meaning of each text, or why it has none. */
 const TIMES: readonly (readonly [text: string, meaning: string])[] = [
   ["2026-03-01T12:00:00Z", "2026-03-01T12:00:00.000Z"],
-  // As they are written elsewhere: lower case (RFC 3339), no seconds, zones without a colon or minutes (ISO 8601).
+  // As others write them: lower case (RFC 3339), no seconds, zones without a colon or minutes (ISO
+  // 8601).
   ["2026-03-01t12:00:00z", "2026-03-01T12:00:00.000Z"],
   ["2026-03-01T12:00Z", "2026-03-01T12:00:00.000Z"],
   ["2026-03-01T12:00:00+0130", "2026-03-01T10:30:00.000Z"],
@@ -43,7 +44,7 @@ const TIMES: readonly (readonly [text: string, meaning: string])[] = [
   ["2016-12-31T23:59:60Z", NO_TIME],
   ["2026-01-01T00:00:60Z", NO_TIME],
   ["2026-01-01T00:00:61Z", NO_TIME],
-  // Zones: the hours and minutes of a clock (RFC 3339), which is more than the world has.
+  // Zones: the hours and minutes of a clock (RFC 3339), more than any place has.
   ["2026-03-01T12:00:00+14:00", "2026-02-28T22:00:00.000Z"],
   ["2026-03-01T12:00:00-12:00", "2026-03-02T00:00:00.000Z"],
   ["2026-03-01T12:00:00+23:59", "2026-02-28T12:01:00.000Z"],

@@ -8,8 +8,8 @@ import { PASSWORDS } from "../support/passwords.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { COMMANDS, runScript } from "../support/runtimes.ts";
 
-// The same password, typed or kept in another way, must open a server: PostgreSQL's own code is
-// what SASLprep is compared with.
+// The same password, typed or stored in another way, must open a server. SASLprep is compared with
+// PostgreSQL's own code.
 
 describe("saslPrep", () => {
   // RFC 4013, section 3.
@@ -52,7 +52,7 @@ describe.runIf(canRun)("PostgreSQL's password", () => {
   const createRole = (role: string, password: string) =>
     postgres.sql.unsafe(`create role ${role} login password ${quoted(password)}`);
 
-  /** As whom the runtime logs in with each of the passwords. */
+  /** The user that the runtime is logged in as, for each of the passwords. */
   async function logIn(command: readonly string[], logins: readonly { role: string; password: string }[]) {
     const settings = logins.map(({ role, password }) => ({ ...postgres.settings, user: role, password }));
     return await runScript<LoggedIn>(command, "login_runner.ts", settings);
@@ -114,7 +114,10 @@ describe.runIf(canRun)("PostgreSQL's password", () => {
   }, 60_000);
 });
 
-/** Whether a password is that of `SCRAM-SHA-256$4096:salt$stored:server` (RFC 5803, as PostgreSQL writes it). */
+/**
+ * True where a password belongs to `SCRAM-SHA-256$4096:salt$stored:server` (RFC 5803, as PostgreSQL
+ * writes it).
+ */
 function opens(password: string, verifier: string): boolean {
   const [, rounds, salt = "", stored] = /^SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):/.exec(verifier) ?? [];
   const salted = pbkdf2Sync(password, Buffer.from(salt, "base64"), Number(rounds), 32, "sha256");
@@ -122,7 +125,7 @@ function opens(password: string, verifier: string): boolean {
   return createHash("sha256").update(key).digest("base64") === stored;
 }
 
-/** One to four characters, of the parts of Unicode where SASLprep has something to do. */
+/** One to four characters, from the parts of Unicode that SASLprep changes. */
 function randomText(seed: number, at: number): string {
   const bytes = createHash("sha256").update(`${seed}/${at}`).digest();
   const parts = [[0x20, 0x250], [0x300, 0x370], [0x590, 0x780], [0x1e00, 0x2200], [0x2e80, 0x3400], [0xf900, 0x10000], [

@@ -10,10 +10,9 @@ import {
   optionsOf,
   type ProgramName,
 } from "../../lib/config/options.ts";
-import type { Environment } from "../../lib/config/reader.ts";
+import { type Environment, environmentOf } from "../../lib/config/environment.ts";
 import {
   type ConsumerSettings,
-  environmentOf,
   type Parsed,
   type ProducerSettings,
   readConsumerSettings,
@@ -23,7 +22,7 @@ import {
 const KAFKA = { KAFKA_BOOTSTRAP_SERVERS: "kafka.example:9093", KAFKA_TOPIC: "metrics" };
 const SERVER = { DB_HOST: "db.example", DB_NAME: "monitoring", DB_USER: "checker" };
 const NO_FILES = { caFile: null, keyFile: null, certFile: null, keyPassword: null, keyPasswordFile: null };
-/** With these, and a hosts file for the producer, nothing is missing. */
+/** With these, and a hosts file for the producer, no setting is missing. */
 const ENOUGH = { ...KAFKA, ...SERVER };
 
 function settingsOf<T>(parsed: Parsed<T>): T {
@@ -44,7 +43,7 @@ const server = (args: readonly string[], environment: Environment) => {
   return database?.kind === "server" ? database : null;
 };
 
-/** What is wrong with a command line that begins with the program's name. */
+/** The problems of a command line that begins with the program's name. */
 function problems(commandLine: string | readonly string[], environment: Environment): readonly string[] {
   const [program, ...args] = typeof commandLine === "string" ? commandLine.split(" ") : commandLine;
   const read = program === "producer" ? readProducerSettings : readConsumerSettings;
@@ -64,7 +63,6 @@ function file(name: string, content: string): string {
 it("readProducerSettings gives the defaults where only the required settings are given", () => {
   expect(producer([], { ...KAFKA, TZ: "Europe/Berlin" })).toEqual({
     mode: "run",
-    stdout: false,
     hostsFile: "hosts.txt",
     timeZone: "Europe/Berlin",
     kafka: {
@@ -127,7 +125,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     readonly [flag: string, variable: string],
     readonly [flag: unknown, variable: unknown, neither: unknown],
   ];
-  /** Of a required one: an empty variable is a problem. */
+  /** For a required one, an empty variable is a problem. */
   const MISSING = Symbol("missing");
 
   const kafkaCases = <T extends ProducerSettings | ConsumerSettings>(): readonly Case<T>[] => [
@@ -453,8 +451,8 @@ it.each<readonly [string, readonly string[]]>([
 });
 
 it.each([
-  ["producer hosts.txt --stdout", { kafka: null, stdout: true, mode: "run" }],
-  ["producer hosts.txt --stdout --once", { kafka: null, stdout: true, mode: "once", spool: null }],
+  ["producer hosts.txt --stdout", { kafka: null, mode: "run" }],
+  ["producer hosts.txt --stdout --once", { kafka: null, mode: "once", spool: null }],
   ["producer - --check", { hostsFile: "-", mode: "check", kafka: { topic: "metrics" } }],
   ["consumer --stdin", { source: "stdin", kafka: null, database: { kind: "server" } }],
   ["consumer --stdin --embedded data", { kafka: null, database: { kind: "embedded", directory: "data" } }],

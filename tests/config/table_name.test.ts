@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { parseTableName } from "../../lib/config/table_name.ts";
+import { parseTableName } from "../../lib/config/values.ts";
 
 it.each([
   ["metrics", null, "metrics"],

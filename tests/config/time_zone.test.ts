@@ -77,7 +77,7 @@ it.each(RUNTIMES.flatMap((runtime) => ["", ":", ":/etc/localtime"].map((zone) =>
   },
 );
 
-/** What a program without TZ would take. */
+/** The zone of a program without TZ. */
 function systemZone(): string {
   return parseTimeZone(existsSync("/etc/localtime") ? ":/etc/localtime" : "UTC");
 }

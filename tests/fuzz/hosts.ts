@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { printableJson } from "../../lib/config/printable.ts";
+import { printableJson } from "../../lib/config/terminal.ts";
 import type { Random } from "../support/random.ts";
 import { COMMANDS, denoMissing, startScript } from "../support/runtimes.ts";
 import type { OpenTarget, Target } from "./target.ts";

@@ -294,7 +294,7 @@ const SEED = Date.now() % 2 ** 31;
 
 const below = (random: Random, limit: number) => random.between(0, limit - 1);
 
-/** A field of a cron expression, of values from `least` to `most`. */
+/** A field of a cron expression, with values from `least` to `most`. */
 function anyField(random: Random, least: number, most: number, forms: readonly string[]): string {
   const [low, high] = [least + below(random, most - least + 1), least + below(random, most - least + 1)].sort((a, b) =>
     a - b

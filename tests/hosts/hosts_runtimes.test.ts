@@ -6,7 +6,7 @@ import { type Runtime, RUNTIMES } from "../support/programs.ts";
 import { Random } from "../support/random.ts";
 import { denoMissing } from "../support/runtimes.ts";
 
-// What a hosts line is taken for is the same on both runtimes, though their URLs differ.
+// Both runtimes read a hosts line alike, though their URLs differ.
 
 type Taken = string | readonly [address: string, href: string];
 
@@ -68,9 +68,9 @@ const CASES: readonly (readonly [domain: string, taken: Taken])[] = [
   ["a.example/xn--a", ["a.example/xn--a", "https://a.example/xn--a"]],
 ];
 /**
- * What docs/checks.md names: the runtimes' tables are of different versions of Unicode, and Deno is
- * stricter with letters from right to left. What is compared is punycode that stands for nothing,
- * or for scripts of which neither is true.
+ * The exceptions that docs/checks.md names. The runtimes' tables are of different versions of
+ * Unicode, and Deno is stricter with letters from right to left. So the names compared are punycode
+ * for nothing, or for scripts without such a difference.
  */
 function isKnownToDiffer(name: string): boolean {
   const shown = decodePunycode(/^xn--(.*)\.example$/i.exec(name)?.[1]?.toLowerCase() ?? "") ?? "";
@@ -86,7 +86,9 @@ function anyName(random: Random): string {
   return `${random.pick(["xn--", "xn--", "XN--", ""])}${label}.example`;
 }
 
-/** A name in some scripts, with what is like a letter, joins letters or is none. */
+/**
+ * A name in some scripts, with characters like letters, characters that join letters, and others.
+ */
 function anyUnicodeName(random: Random): string {
   const sign = () => random.pick([..."aßſéèüжя中日本ｅ①ﬀ·१☃😀\u0300\u200b\u200d\u00ad\u3164。．-_1Aé"]);
   return `${Array.from({ length: random.between(1, 5) }, sign).join("")}.example`;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { type ColourVariables, paintFor } from "../../lib/config/paint.ts";
+import { type ColourVariables, paintFor } from "../../lib/config/terminal.ts";
 import { LOG_LEVELS, type LogLevel } from "../../lib/config/setting_types.ts";
 import { jsonLine, Log, type LogFormat, terminalLine } from "../../lib/monitoring/log.ts";
 

@@ -85,7 +85,7 @@ describe.runIf(canRun)("CertificateStore", () => {
       `WARN The new certificates for Kafka are not taken over, and the old ones stay in use: ${files.keyFile}: ` +
       `the key does not fit the certificate in ${files.certFile}: take the two that were made together`;
     await saysSo([misfit]);
-    // Read again and again: each time the same is wrong.
+    // Read again and again: each time the problem is the same.
     const looks = vi.spyOn(Bell.prototype, "wait");
     await expect.poll(() => looks.mock.calls.length, { timeout: 10_000 }).toBeGreaterThan(2);
     expect(inUse(certificates)).toEqual(held(first));

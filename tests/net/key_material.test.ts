@@ -12,8 +12,8 @@ import { KeyLoader } from "../support/key_loader.ts";
 import type { Loaded } from "../support/key_material_runner.ts";
 import { COMMANDS } from "../support/runtimes.ts";
 
-// Files as programs and people write them: each works in a handshake under both runtimes, or is
-// refused with what to do instead.
+// Files as programs and people write them. Each works in a handshake under both runtimes, or is
+// refused with a remedy.
 
 const canRun = spawnSync("openssl", ["version"]).status === 0 ||
   skipped("Forms of keys are not tested: they need OpenSSL");
@@ -56,7 +56,7 @@ describe.runIf(canRun).each(COMMANDS.filter(({ missing }) => missing === null ||
       await pki.certificate("middle", { issuer: "root", isAuthority: true });
       await pki.key("far");
       await pki.certificate("far", { issuer: "middle" });
-      // With the key of `middle`, under its name: what it was before it was renewed.
+      // With the key of `middle`, under its name: the certificate before the renewal.
       await openssl("pkey", "-in", pki.path("middle.key"), "-out", pki.path("before.key"));
       await pki.certificate("before", { issuer: "root", isAuthority: true, days: -1, subject: "middle" });
       loader = new KeyLoader(command);

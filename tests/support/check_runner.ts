@@ -6,11 +6,11 @@ import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
-import { denoCertificatesFile } from "../../lib/config/settings.ts";
+import { denoCertificatesFile } from "../../lib/config/environment.ts";
 import { parseHosts } from "../../lib/hosts/hosts.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
-import { isPrivateAddress } from "../../lib/net/private_address.ts";
+import { isPrivateAddress } from "../../lib/net/ip_address.ts";
 
 /** What to check, and how. */
 export interface Target {

@@ -2,7 +2,7 @@
 // of each: the tests run this under each runtime.
 import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
-import { printableJson } from "../../lib/config/printable.ts";
+import { printableJson } from "../../lib/config/terminal.ts";
 import { parseHosts } from "../../lib/hosts/hosts.ts";
 
 for await (const line of createInterface({ input: stdin })) {

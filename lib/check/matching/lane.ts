@@ -1,30 +1,29 @@
 import type { Worker } from "node:worker_threads";
-import { type Job, Unmatched } from "./job.ts";
-import { Thread } from "./thread.ts";
+import { type Job, Thread, Unmatched } from "./thread.ts";
 
 export interface LaneOptions {
-  /** How many workers there are, at most. */
+  /** The most workers. */
   readonly workers: number;
   readonly start: () => Worker;
-  /** Seconds for one match, beyond which it is passed on. Null: as long as each job says. */
+  /** Seconds for one match, after which it is passed on. Null: each job has a limit of its own. */
   readonly budget: number | null;
-  /** Bytes that may wait at one time. */
+  /** Bytes that may wait at the same time. */
   readonly mostBytes: number;
-  /** Told how long a match took; Infinity where it came to no answer. */
+  /** Called with the seconds of a match; Infinity where it gave no answer. */
   note(job: Job, seconds: number): void;
-  /** Takes over a job that took more than the lane's budget, and was stopped. */
+  /** Takes over a job that was stopped because it took more than the lane's budget. */
   pass(job: Job): void;
 }
 
 /**
- * Jobs that wait for some workers. Those of hosts that are known to be quick go first; else the one
+ * Jobs that wait for some workers. Jobs of hosts that are known to be quick go first, then the one
  * that has waited longest.
  */
 export class Lane {
   readonly #options: LaneOptions;
   readonly #threads: readonly Thread[];
-  readonly #known = new Set<Waiting>();
-  readonly #others = new Set<Waiting>();
+  readonly #known = new Set<WaitingJob>();
+  readonly #others = new Set<WaitingJob>();
   #bytes = 0;
 
   constructor(options: LaneOptions) {
@@ -37,14 +36,14 @@ export class Lane {
     for (const thread of this.#threads) thread.worker();
   }
 
-  /** Lets a job wait for as long as it may take, at most. */
+  /** Adds a job. It waits at most as long as it may take. */
   add(job: Job, isKnown: boolean): void {
     const size = job.question.bytes.byteLength;
     if (this.#bytes + size > this.#options.mostBytes) return job.resolve(new Unmatched(CROWDED, "missed"));
-    const waiting: Waiting = { job, timer: setTimeout(() => this.#giveUp(waiting), job.limit * 1000) };
+    const waiting: WaitingJob = { job, timer: setTimeout(() => this.#giveUp(waiting), job.limit * 1000) };
     this.#bytes += size;
     (isKnown ? this.#known : this.#others).add(waiting);
-    // One that runs already is preferred: another one costs memory.
+    // A worker that runs already is preferred: another one costs memory.
     const free = this.#threads.find((thread) => thread.isIdle) ?? this.#threads.find((thread) => !thread.isBusy);
     if (free !== undefined) this.#next(free);
   }
@@ -54,19 +53,19 @@ export class Lane {
     await Promise.all(this.#threads.map((thread) => thread.end()));
   }
 
-  #giveUp(waiting: Waiting): void {
+  #giveUp(waiting: WaitingJob): void {
     this.#leave(waiting);
     waiting.job.resolve(new Unmatched(`it had no turn within ${waiting.job.limit} s: others take too long`, "missed"));
   }
 
-  #leave(waiting: Waiting): void {
+  #leave(waiting: WaitingJob): void {
     clearTimeout(waiting.timer);
     this.#bytes -= waiting.job.question.bytes.byteLength;
     this.#known.delete(waiting);
     this.#others.delete(waiting);
   }
 
-  /** Gives a thread the job that is next, if there is one, and so on. */
+  /** Gives a thread the next job, if there is one, and so on. */
   #next(thread: Thread): void {
     const [waiting] = this.#known.size > 0 ? this.#known : this.#others;
     if (waiting === undefined) return;
@@ -87,7 +86,7 @@ export class Lane {
 
 const CROWDED = "too many pages wait for their turn: others take too long";
 
-interface Waiting {
+interface WaitingJob {
   readonly job: Job;
   readonly timer: ReturnType<typeof setTimeout>;
 }

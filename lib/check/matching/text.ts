@@ -1,9 +1,9 @@
-/** A charset that cannot be read; its name is for a person. */
+/** A charset that cannot be read, with its name for a person. */
 export interface UnknownCharset {
   readonly unknown: string;
 }
 
-/** Names that mail programs and old servers use, and what the Encoding Standard calls them. */
+/** Names that mail programs and old servers use, with their names in the Encoding Standard. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
   ["utf8mb4", "utf-8"],
   ["cp65001", "utf-8"],
@@ -19,7 +19,10 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ),
 ]);
 
-/** Encodings that Node reads by tables of its own, which differ from the Encoding Standard's here and there. */
+/**
+ * Encodings for which Node has tables of its own. These differ here and there from the Encoding
+ * Standard.
+ */
 const MULTI_BYTE: ReadonlySet<string> = new Set([
   "big5",
   "euc-jp",
@@ -31,9 +34,9 @@ const MULTI_BYTE: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A body's text: in the charset that a byte-order mark tells, else the one that the Content-Type
- * names, else UTF-8 (Encoding Standard, section 6). The same on both runtimes. What is no text in
- * that charset becomes U+FFFD.
+ * Decodes the text of a body. The charset is that of a byte-order mark, else of the Content-Type,
+ * else UTF-8 (Encoding Standard, section 6). It is the same on both runtimes. Bytes that are no
+ * text in that charset become U+FFFD.
  */
 export async function textOf(bytes: Uint8Array, contentType: string | null): Promise<string | UnknownCharset> {
   const label = markOf(bytes) ?? labelOf(contentType ?? "") ?? "utf-8";
@@ -53,7 +56,7 @@ function markOf([first, second, third]: Uint8Array): string | null {
 
 const CHARSET = /;\s*charset\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|'([^']*)'?|([^\s;,]*))/i;
 
-/** What a Content-Type says; null where it says nothing. */
+/** The charset that a Content-Type names; null where it names none. */
 function labelOf(contentType: string): string | null {
   const [, double, single, bare] = CHARSET.exec(contentType) ?? [];
   const label = (double?.replaceAll(/\\(.)/g, "$1") ?? single ?? bare ?? "").trim().toLowerCase();

@@ -1,14 +1,44 @@
+import { addAbortListener } from "node:events";
 import type { Worker } from "node:worker_threads";
-import { type Job, Unmatched } from "./job.ts";
-import type { Message } from "./worker.ts";
+import type { UnknownCharset } from "./text.ts";
+import type { MatchQuestion, Message } from "./worker.ts";
 
-/** What came of a job, and how many seconds after the worker had begun with it; Infinity where no answer came. */
+/** Why a body could not be matched, for a person, and the error of its check. */
+export class Unmatched {
+  readonly reason: string;
+  /** `missed` where the host is not to blame: others kept it waiting. */
+  readonly error: "body" | "missed";
+
+  constructor(reason: string, error: "body" | "missed" = "body") {
+    this.reason = reason;
+    this.error = error;
+  }
+}
+
+/** A body to match in a worker. */
+export interface Job {
+  readonly question: MatchQuestion;
+  /** Whose body it is. */
+  readonly who: string;
+  /** Seconds that it may take; it may wait for as long. */
+  readonly limit: number;
+  readonly signal: AbortSignal;
+  readonly resolve: (outcome: boolean | Unmatched) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/**
+ * The outcome of a job, and its seconds since the worker had begun. Infinity where no answer came.
+ */
 export interface MatchOutcome {
   readonly answer: boolean | Unmatched;
   readonly seconds: number;
 }
 
-/** One worker, started anew when it is needed again after it broke or was stopped, and the job that it does. */
+/**
+ * One worker, and the job that it does. A worker that broke or was stopped is started anew when it
+ * is needed again.
+ */
 export class Thread {
   readonly #start: () => Worker;
   #worker: Worker | undefined;
@@ -32,7 +62,10 @@ export class Thread {
     await worker?.terminate();
   }
 
-  /** The worker that runs, or one that starts now. It may end at any time, and then is not asked again. */
+  /**
+   * The worker that runs, or one that starts now. It may end at any time, and is not asked again
+   * then.
+   */
   worker(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     const worker = this.#start();
@@ -46,9 +79,9 @@ export class Thread {
   }
 
   /**
-   * Has the worker do a job. Where no answer comes, the worker is stopped: nothing else ends a
-   * match under way. Null where it took more than `budget` seconds, counted from when it had begun;
-   * the job's bytes are then still there.
+   * Lets the worker do a job. Without an answer the worker is stopped, since nothing else ends a
+   * match under way. Null where the match took more than `budget` seconds since its beginning. The
+   * job's bytes are still there then.
    */
   async ask(job: Job, budget: number | null): Promise<MatchOutcome | null> {
     this.#isBusy = true;
@@ -68,22 +101,22 @@ export class Thread {
     let [begun, timerOfBudget]: [number, ReturnType<typeof setTimeout> | undefined] = [performance.now(), undefined];
     const hear = (message: Message) => {
       if (message !== "begun") {
-        const answer = typeof message === "boolean" ? message : unmatched(message);
+        const answer = typeof message === "boolean" ? message : unknownCharset(message);
         return resolve({ answer, seconds: (performance.now() - begun) / 1000 });
       }
       begun = performance.now();
       if (budget !== null) timerOfBudget = setTimeout(() => reject(TOO_SLOW), budget * 1000);
     };
-    const giveUp = () => reject(signal.reason);
     const late = () => reject(new Error(`the pattern was not done with it within ${limit} s`));
     const exit = () => reject(new Error("its worker ended"));
     const timer = setTimeout(late, limit * 1000);
-    signal.addEventListener("abort", giveUp, { once: true });
+    using _listening = addAbortListener(signal, () => reject(signal.reason));
     worker.on("message", hear).once("error", reject).once("exit", exit);
-    // Only while it works, the worker keeps the program alive.
+    // The worker keeps the program alive only while it works.
     worker.ref();
     try {
-      // What goes over for good costs no copy; but who may be stopped within its budget is asked once more.
+      // Transferred bytes cost no copy. But a job with a budget may be asked again, and keeps its
+      // bytes.
       worker.postMessage(question, budget === null ? [question.bytes] : []);
       return await promise;
     } catch (error) {
@@ -93,7 +126,6 @@ export class Thread {
     } finally {
       clearTimeout(timer);
       clearTimeout(timerOfBudget);
-      signal.removeEventListener("abort", giveUp);
       worker.off("message", hear).off("error", reject).off("exit", exit).unref();
     }
   }
@@ -101,6 +133,7 @@ export class Thread {
 
 const TOO_SLOW = new Error("the match took more than its budget");
 
-function unmatched({ unknown }: Exclude<Message, boolean | "begun">): Unmatched {
+/** The outcome for a page whose charset is not known. */
+export function unknownCharset({ unknown }: UnknownCharset): Unmatched {
   return new Unmatched(`its charset is not known: ${unknown}`);
 }

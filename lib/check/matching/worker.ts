@@ -4,25 +4,25 @@ import { textOf, type UnknownCharset } from "./text.ts";
 
 /** A body to match. */
 export interface MatchQuestion {
-  /** Of the pattern, in RE2 syntax. */
+  /** The pattern in RE2 syntax. */
   readonly source: string;
   /**
-   * The body alone, which goes over to the worker. No Uint8Array: Deno looks at each of its
-   * elements for what may be transferred, which takes 60 ms of CPU a MiB.
+   * The body alone, which is transferred to the worker. It is no Uint8Array: Deno looks at each
+   * element of one for things to transfer. That takes 60 ms of CPU a MiB.
    */
   readonly bytes: ArrayBuffer;
   readonly contentType: string | null;
 }
 
-/** Whether the pattern matches, or why nobody can tell; and before that, that the worker has begun. */
+/** First that the worker has begun. Then whether the pattern matches, or why that is unknown. */
 export type Message = "begun" | boolean | UnknownCharset;
 
 const ROLE = "host-checker: matches bodies";
 
 /**
- * Starts a worker that answers each `Question` with "begun" and the answer. Its code is this very
- * file, which knows by `workerData` that it runs as one: so it is found as well where all files
- * have been bundled into one, which a path of its own would not be. (`file` is for tests.)
+ * Starts a worker that answers each `MatchQuestion` with "begun" and then the answer. Its code is
+ * this very file, which recognises its role by `workerData`. So it is found where all files have
+ * been bundled into one, too. (`file` is for tests.)
  */
 export function startWorker(file: string = import.meta.url): Worker {
   return new Worker(new URL(file), { workerData: ROLE });

@@ -1,14 +1,13 @@
-/** A binary heap: gives back the value with the smallest key first. Adding and taking cost O(log n). */
+/**
+ * A binary heap. It gives back the value with the smallest key first. Adding and taking cost O(log
+ * n).
+ */
 export class Heap<T> {
   readonly #values: T[] = [];
   readonly #keyOf: (value: T) => number;
 
   constructor(keyOf: (value: T) => number) {
     this.#keyOf = keyOf;
-  }
-
-  get size(): number {
-    return this.#values.length;
   }
 
   /** The value with the smallest key, which stays in the heap. */

@@ -1,35 +1,38 @@
 import type { Host } from "../../hosts/hosts.ts";
 
 /**
- * Why a due time passed without a check: the one before still ran; no slot was free in time; none
- * of those that suspects have was; the program did not run then, as its machine slept or its clock
- * was set forward.
+ * Why a due time passed without a check. `running`: the check before it still ran. `waiting`: no
+ * slot was free in time. `suspect`: none of the slots for suspects was. `asleep`: the program did
+ * not run then, as its machine slept or its clock was set forward.
  */
 export type MissedCause = "running" | "waiting" | "suspect" | "asleep";
 
-/** Due times of one host that passed without a check, one after the other. Times are milliseconds since 1970. */
+/**
+ * Due times of one host that passed without a check, one after another. Times are milliseconds
+ * since 1970.
+ */
 export interface MissedRun {
   readonly host: Host;
   readonly cause: MissedCause;
-  /** The first of them. */
+  /** The first due time. */
   readonly first: number;
   readonly count: number;
-  /** Null: each is to be told of. Else all in one, up to this time. */
+  /** Null: each of them is reported. Else one report stands for all, up to this time. */
   readonly summary: { readonly last: number } | null;
   readonly noticedAt: number;
 }
 
-/** How many due times lost in a row are told of one by one (contract: "Metric"). */
+/** How many due times lost in a row are reported one by one (docs/checks.md, "When"). */
 const MOST_SINGLY = 100;
 
-/** What one host has lost since its last check. */
+/** The losses of one host since its last check. */
 export class MissedRuns {
   #count = 0;
   #rest: MissedRun | null = null;
 
   /**
-   * Notes a loss; returns the part that is to be told of one by one, if any. `advance` gives the
-   * due time so many after another.
+   * Notes a loss. Returns the part to report one by one, if any. `advance` gives the due time that
+   * comes so many steps after another.
    */
   add(missed: MissedRun, advance: (first: number, steps: number) => number): MissedRun | null {
     const count = Math.min(missed.count, MOST_SINGLY - this.#count);
@@ -41,7 +44,7 @@ export class MissedRuns {
     return count === 0 ? null : { ...missed, count };
   }
 
-  /** Ends the row, as a check begins: returns what was not told of one by one, if anything. */
+  /** Ends the row, as a check begins. Returns the part that was not reported one by one, if any. */
   end(): MissedRun | null {
     const rest = this.#rest;
     this.#count = 0;

@@ -1,44 +1,42 @@
 import { Heap } from "./heap.ts";
 
 /**
- * What is known of a host: its last check took little time, it took long (and the host was well),
- * it took long and failed, or there was none yet.
+ * What the last check of a host has shown. `quick`: it took little time. `slow`: it took long, and
+ * the host was well. `suspect`: it took long and failed. `unknown`: there was none yet.
  */
 export type Standing = "quick" | "slow" | "suspect" | "unknown";
 
-/**
- * A check of a host that was quick, or of which nothing is known, is late when it takes longer than
- * so many milliseconds.
- */
+/** Milliseconds. A longer check of a quick or unknown host is late. */
 const PATIENCE = 1000;
-/** Whose checks may be late; those first that give way first. */
+/** Hosts whose checks may be late; the first kind gives way first. */
 const TRUSTED = ["unknown", "quick"] as const;
 
-/** Who may wait for a slot. */
+/** A host that may wait for a slot. */
 export interface Waiting {
-  /** Does not change while it waits. */
+  /** Does not change while the host waits. */
   readonly standing: Standing;
-  /** In the line; set to false to leave it. */
+  /** True while it stands in the line; set to false to leave it. */
   isWaiting: boolean;
 }
 
-/** The part of the slots that suspects and hosts that nothing is known of may hold at one time. */
+/** The part of the slots that suspects and unknown hosts may hold together. */
 const DOUBTFUL_PART = 0.75;
-/** What these and slow hosts may hold together. */
+/** The part that suspects, unknown hosts and slow hosts may hold together. */
 const SLOW_PART = 0.875;
-/** What each of the two doubtful kinds may hold however much the other has. */
+/** The part that suspects may hold, and also unknown hosts, however much the other kind has. */
 const OWN_PART = 0.125;
 
 /**
- * A limited number of slots for checks, and the line of those who wait for one, in order of due
- * time. A host that never answers holds its slot until the deadline, thousands of times longer than
- * one that does; where many are like that, they would hold all slots. So those that failed slowly
- * last time share a part of them, with those that nothing is known of, which after a start may be
- * the same ones; these go first, for it is the way to be known. Hosts that are well but slow have a
- * larger part, and the rest is for quick ones alone: nobody quick waits for a slow one.
+ * A limited number of slots for checks, and the hosts that wait for one, in order of due time.
  *
- * Nobody knows of a host beforehand that it will not answer. So a check that is late gives way
- * where somebody waits in vain who is no suspect, and begins again among the suspects.
+ * A host that never answers holds its slot until the deadline, thousands of times longer than
+ * another. Many such hosts would hold all slots. So suspects share a part of the slots with unknown
+ * hosts, which after a start may be the same ones. Unknown hosts go first there, so that they
+ * become known. Slow hosts have a larger part. The rest is for quick hosts alone: no quick host
+ * waits for a slow one.
+ *
+ * Nobody knows beforehand that a host will not answer. So a late check gives way where a host waits
+ * in vain that is no suspect. It begins again among the suspects.
  */
 export class Slots<T extends Waiting> {
   readonly #limit: number;
@@ -62,7 +60,8 @@ export class Slots<T extends Waiting> {
   constructor(limit: number) {
     this.#limit = limit;
     this.#slowLimit = Math.max(1, Math.floor(limit * SLOW_PART));
-    // So that suspects alone, which many are in the long run, never hold all that others share with them.
+    // Suspects may be many in the long run. So they alone never hold all slots that others share
+    // with them.
     this.#doubtfulLimit = Math.max(1, Math.min(this.#slowLimit - 1, Math.floor(limit * DOUBTFUL_PART)));
     this.#ownLimit = Math.ceil(limit * OWN_PART);
   }
@@ -73,15 +72,15 @@ export class Slots<T extends Waiting> {
     return quick.size + slow.size + suspect.size + unknown.size;
   }
 
-  /** Joins the line, at the place of a due time (milliseconds since 1970). */
+  /** Joins the line at the place of a due time (milliseconds since 1970). */
   join(who: T, since: number): void {
     who.isWaiting = true;
     this.#lines[who.standing].add({ who, since });
   }
 
   /**
-   * Gives a slot to whoever has waited longest and may have one; undefined where there is nobody,
-   * or no slot. `now` is in milliseconds of a clock that never jumps.
+   * Gives a slot to the host that has waited longest and may have one. Undefined where there is no
+   * host or no slot. `now` is in milliseconds of a clock that never jumps.
    */
   take(now: number): Slot<T> | undefined {
     const standing = this.#nextOf(this.#allowed());
@@ -99,7 +98,7 @@ export class Slots<T extends Waiting> {
   }
 
   /**
-   * Where `take` has nothing: frees the slot of a late check for somebody who is no suspect.
+   * Where `take` has nothing: frees the slot of a late check for a host that is no suspect.
    * Undefined where there is no such pair.
    */
   giveWay(now: number): Slot<T> | undefined {
@@ -108,14 +107,17 @@ export class Slots<T extends Waiting> {
     return slot;
   }
 
-  /** When a check will give way, on the same clock, as long as nothing else happens; Infinity where none will. */
+  /**
+   * When a check will give way, on the same clock, if nothing else happens; Infinity where none
+   * will.
+   */
   get nextToGiveWay(): number {
     return Math.min(...this.#wanted().map(({ since }) => since + PATIENCE));
   }
 
   /**
-   * The oldest slot of each trusted kind, where somebody who is no suspect waits for one of that
-   * kind to be given back.
+   * The oldest slot of each trusted kind, where giving it back would help a waiting host that is no
+   * suspect.
    */
   #wanted(): Slot<T>[] {
     return TRUSTED.flatMap((standing) => {
@@ -124,7 +126,10 @@ export class Slots<T extends Waiting> {
     });
   }
 
-  /** Of several kinds the one whose first has waited longest; undefined where none of them waits. */
+  /**
+   * Of several kinds, the one whose first host has waited longest. Undefined where none of them
+   * waits.
+   */
   #nextOf(standings: Iterable<Standing>, except?: Standing): Standing | undefined {
     let [next, earliest]: [Standing | undefined, number] = [undefined, Infinity];
     for (const standing of standings) {
@@ -134,12 +139,12 @@ export class Slots<T extends Waiting> {
     return next;
   }
 
-  /** How many slots a kind holds; one fewer of the kind `less`. */
+  /** How many slots a kind holds, without one of the kind `less`. */
   #count(standing: Standing, less?: Standing): number {
     return this.#held[standing].size - (standing === less ? 1 : 0);
   }
 
-  /** Who may have the next slot; with `less`, who might if one of that kind were given back. */
+  /** The kinds that may have the next slot; with `less`, if one of that kind were given back. */
   *#allowed(less?: Standing): Generator<Standing, void> {
     const of = (standing: Standing) => this.#count(standing, less);
     const [slow, suspect, unknown] = [of("slow"), of("suspect"), of("unknown")];
@@ -157,7 +162,7 @@ export class Slots<T extends Waiting> {
 /** A slot that is held. */
 export interface Slot<T> {
   readonly who: T;
-  /** Whose part of the slots it is of. */
+  /** The kind whose part of the slots it is of. */
   readonly standing: Standing;
   /** When it was given, on the clock of `take`. */
   readonly since: number;
@@ -168,7 +173,7 @@ interface Place<T> {
   readonly since: number;
 }
 
-/** The first in the line; places of those who have left are cleared away. */
+/** The first place in the line. Places of hosts that have left are cleared away. */
 function foremost<T extends Waiting>(line: Heap<Place<T>>): Place<T> | undefined {
   while (line.peek()?.who.isWaiting === false) line.take();
   return line.peek();

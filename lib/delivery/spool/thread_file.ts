@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "../../async/waits.ts";
 import { type OpenedSpool, type ReadSpool, SpoolFileError, type WrittenSpool } from "./spool_file.ts";
 import { type SpoolAnswer, type SpoolCall, startSpoolThread } from "./spool_thread.ts";
 
@@ -47,7 +47,7 @@ export class ThreadFile implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const limit = new AbortController();
-    const late = delay(CLOSE_LIMIT, undefined, { signal: limit.signal }).catch(() => {});
+    const late = delay(CLOSE_LIMIT, limit.signal);
     await Promise.race([this.#call({ name: "close" }).catch(() => {}), late]);
     limit.abort();
     await this.#worker.terminate();

@@ -1,5 +1,5 @@
 import { retry } from "../../async/retry.ts";
-import { unlessAborted } from "../../async/unless_aborted.ts";
+import { unlessAborted } from "../../async/waits.ts";
 import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { findRefusal } from "../handshake.ts";
 import { type KafkaClient, type KafkaOptions } from "../kafka.ts";

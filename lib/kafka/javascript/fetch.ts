@@ -1,6 +1,6 @@
 import type { ClusterMetadata, Consumer } from "@platformatic/kafka";
 import { Queue } from "../../async/queue.ts";
-import { unlessAborted } from "../../async/unless_aborted.ts";
+import { unlessAborted } from "../../async/waits.ts";
 import { OutdatedAssignment } from "../topic_snapshot.ts";
 import type { Epochs } from "../epochs.ts";
 import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";

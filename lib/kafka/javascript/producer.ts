@@ -1,6 +1,6 @@
 import { compatibilityPartitioner, type MessageRecord } from "@platformatic/kafka";
 import { pause } from "../../async/retry.ts";
-import { unlessAborted } from "../../async/unless_aborted.ts";
+import { unlessAborted } from "../../async/waits.ts";
 import type { KafkaProducer, OutgoingMessage, ProducerOptions } from "../kafka.ts";
 import { describeError, DUPLICATE_SEQUENCE_NUMBER, type ProduceError, produceError } from "../produce_errors.ts";
 import { CLOSE_LIMIT, MISSING_LIMIT, MissingTopicError, type StatusReporter, within } from "../setup.ts";

@@ -1,5 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { unlessAborted } from "../../async/unless_aborted.ts";
+import { delay, unlessAborted } from "../../async/waits.ts";
 import { FolderInUse, requireFree, takeFolder, unusable } from "../../config/folder_lock.ts";
 import { UsageError } from "../../config/usage_error.ts";
 import { type Database, type Parameter, SetupError } from "../database.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { isPrivateAddress } from "../../lib/net/private_address.ts";
+import { isPrivateAddress } from "../../lib/net/ip_address.ts";
 
 it.each([
   ["0.0.0.0", "0.255.255.255", "unspecified, this network"],

@@ -1,10 +1,11 @@
 import { BlockList, isIPv4 } from "node:net";
+import { withoutBrackets } from "../config/host_and_port.ts";
 
 /**
- * IPv4 that no public site has (IANA's registry of special-purpose addresses, RFC 6890): this
- * network, private, shared (RFC 6598), loopback, link-local (with most clouds' metadata), protocol
- * assignments, documentation, 6to4 relays, benchmarks, multicast, reserved and broadcast.
- * 168.63.129.16 is what Azure puts into every machine.
+ * IPv4 addresses that no public site has (IANA's registry of special-purpose addresses, RFC 6890).
+ * They are: this network, private, shared (RFC 6598), loopback, and link-local (with the metadata
+ * of most clouds). Further: protocol assignments, documentation, 6to4 relays, benchmarks,
+ * multicast, reserved and broadcast. 168.63.129.16 is Azure's address in every machine.
  */
 const PRIVATE_V4 = listOf("ipv4", [
   ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"],
@@ -12,13 +13,13 @@ const PRIVATE_V4 = listOf("ipv4", [
   ...["224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"],
 ]);
 /**
- * IPv6 that sites may have: global unicast, and there not protocol assignments (Teredo among them)
- * and documentation.
+ * IPv6 addresses that sites may have: global unicast, without protocol assignments (Teredo among
+ * them) and documentation.
  */
 const GLOBAL_V6 = listOf("ipv6", ["2000::/3"]);
 const PRIVATE_V6 = listOf("ipv6", ["2001::/23", "2001:db8::/32", "3fff::/20"]);
 /**
- * IPv6 that stands for an IPv4 address, and the 16-bit group at which that one begins: mapped,
+ * IPv6 addresses that stand for an IPv4 address, and the 16-bit group where that begins: mapped,
  * translated (RFC 6052), 6to4.
  */
 const EMBEDDING: readonly (readonly [BlockList, group: number])[] = [
@@ -51,12 +52,18 @@ function embeddedIn(address: string, group: number): string {
   return [groups[group], groups[group + 1]].flatMap((value = 0) => [value >> 8, value & 0xff]).join(".");
 }
 
-/** URL writes what is IPv4 at the end of an address as groups too; `::` stands for as many zeros as are missing. */
-function groupsOf(address: string): readonly number[] {
-  const [before = "", after = ""] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
+/** The eight groups of 16 bits that an IPv6 address has. */
+export function groupsOf(address: string): readonly number[] {
+  // The short form has no dots; `::` stands for as many zeros as are missing.
+  const [before = "", after = ""] = shortForm(address).split("::");
   const [first, last] = [before, after].map((part) =>
     part === "" ? [] : part.split(":").map((text) => parseInt(text, 16))
   );
   const [head, tail] = [first ?? [], last ?? []];
   return [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail];
+}
+
+/** An IPv6 address as a URL writes it: in groups, and as short as it can be. */
+export function shortForm(address: string): string {
+  return withoutBrackets(new URL(`http://[${address}]`).hostname);
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { printable, printableInLine, printableJson } from "../../lib/config/printable.ts";
+import { printable, printableInLine, printableJson } from "../../lib/config/terminal.ts";
 import { LineSink } from "../../lib/delivery/sink.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { jsonLine, terminalLine } from "../../lib/monitoring/log.ts";
@@ -11,12 +11,12 @@ import { run, RUNTIMES } from "../support/programs.ts";
 import { openSite } from "../support/site.ts";
 
 /**
- * What a terminal obeys: it clears the screen, goes back in the line, writes a title, turns the
- * text around, ends the line.
+ * Commands to a terminal: clear the screen, go back in the line, write a title, turn the text
+ * around, end the line.
  */
 const HOSTILE = "a\x1b[2J\rb\x9b31mc\x07d\x7fe\u202ef\u2066g\u2069h\u2028i\u200ej\0k\x1b]0;title\x07";
 const ENTRY = { time: new Date(), level: "WARN", program: "producer", message: HOSTILE } as const;
-/** None of it is left. */
+/** None of them is left. */
 const COMMAND = /(?!\n)[\p{Cc}\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069]/u;
 
 it("printable shows what a terminal would obey, and leaves everything else", () => {

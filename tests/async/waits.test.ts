@@ -1,6 +1,6 @@
 import { getEventListeners } from "node:events";
 import { expect, it, vi } from "vitest";
-import { until } from "../../lib/async/until.ts";
+import { delay, unlessAborted, until, wait } from "../../lib/async/waits.ts";
 
 const never = new AbortController().signal;
 
@@ -82,4 +82,37 @@ it("until ends the source, and leaves the signal alone, where its reader breaks 
   for await (const _ of until(source, signal)) break;
   expect(iterator.return).toHaveBeenCalledOnce();
   expect(getEventListeners(signal, "abort")).toEqual([]);
+});
+
+it("delay, unlessAborted and wait leave no listener on the signal", async () => {
+  const { signal } = new AbortController();
+  await delay(0, signal);
+  expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1);
+  await expect(unlessAborted(Promise.reject(new Error("failed")), signal)).rejects.toThrow("failed");
+  expect(
+    await wait(signal, (done) => {
+      done(2);
+      return () => {};
+    }),
+  ).toBe(2);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
+});
+
+it("delay ends when the signal aborts, and unlessAborted and wait reject with its reason", async () => {
+  const stop = new AbortController();
+  const close = vi.fn();
+  const waits = [
+    delay(3_600_000, stop.signal),
+    unlessAborted(new Promise(() => {}), stop.signal),
+    wait(stop.signal, () => close),
+  ];
+  stop.abort("stopped");
+  expect(await Promise.allSettled(waits)).toEqual([
+    { status: "fulfilled", value: undefined },
+    { status: "rejected", reason: "stopped" },
+    { status: "rejected", reason: "stopped" },
+  ]);
+  expect(close).toHaveBeenCalledOnce();
+  await expect(wait(stop.signal, () => close)).rejects.toBe("stopped");
+  expect(close).toHaveBeenCalledTimes(2);
 });

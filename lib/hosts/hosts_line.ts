@@ -1,0 +1,110 @@
+/** The longest line that is read, in bytes. */
+const LONGEST_LINE = 64 * 1024;
+/** The longest message about a line, in characters. */
+const LONGEST_MESSAGE = 2000;
+
+/** Notes about lines: a `HostsFile` in the making. */
+export interface LineNotes {
+  readonly problems: string[];
+  readonly warnings: string[];
+}
+
+/**
+ * A line and a place in it. It gives its fields one after the other, and notes what is wrong with
+ * the last one.
+ */
+export class HostsLine {
+  readonly text: string;
+  readonly number: number;
+  readonly #fileName: string;
+  readonly #notes: LineNotes;
+  #field = 0;
+  #next: number;
+
+  constructor(text: string, number: number, fileName: string, notes: LineNotes) {
+    this.text = text.slice(0, endWithoutBlanks(text));
+    this.number = number;
+    this.#fileName = fileName;
+    this.#notes = notes;
+    this.#next = skipBlanks(this.text, 0);
+  }
+
+  /** True for a blank line and a comment. */
+  get isSkipped(): boolean {
+    return this.#next === this.text.length || this.text[this.#next] === "#";
+  }
+
+  get isTooLong(): boolean {
+    // A character has one byte at least, and three at most.
+    return this.text.length * 3 > LONGEST_LINE && Buffer.byteLength(this.text) > LONGEST_LINE;
+  }
+
+  reportLength(): null {
+    return this.report(
+      `the line has ${Buffer.byteLength(this.text)} bytes, and ${LONGEST_LINE} are the most: write a shorter one`,
+    );
+  }
+
+  /** The rest of the line, without blanks in front. */
+  get rest(): string {
+    return this.text.slice(this.#next);
+  }
+
+  /** Takes the next `length` characters, or all up to the next blank. */
+  take(length: number = lengthOfField(this.rest)): string {
+    this.#field = this.#next;
+    const end = this.#field + length;
+    this.#next = skipBlanks(this.text, end);
+    return this.text.slice(this.#field, end);
+  }
+
+  report(message: string): null {
+    this.#notes.problems.push(this.#placed(message));
+    return null;
+  }
+
+  warn(message: string): void {
+    this.#notes.warnings.push(this.#placed(message));
+  }
+
+  #placed(message: string): string {
+    const column = [...this.text.slice(0, this.#field)].length + 1;
+    return `${this.#fileName}:${this.number}:${column}: ${showInvisible(curtailed(message))}`;
+  }
+}
+
+/** Cut in the middle: the end of a message says what to write instead. */
+function curtailed(message: string): string {
+  if (message.length <= LONGEST_MESSAGE) return message;
+  const half = LONGEST_MESSAGE / 2;
+  return `${message.slice(0, half)} … ${message.slice(-half)}`.toWellFormed();
+}
+
+/**
+ * A message is one line on a terminal. A blank that is neither space nor tab is no blank here, and
+ * would not be seen.
+ */
+function showInvisible(text: string): string {
+  return text.replace(/(?![ \t])[\p{Cc}\p{Cf}\p{Z}]/gu, (sign) => `\\x{${sign.codePointAt(0)?.toString(16)}}`);
+}
+
+function isBlank(sign: string | undefined): boolean {
+  return sign === " " || sign === "\t";
+}
+
+export function skipBlanks(text: string, from: number): number {
+  while (isBlank(text[from])) from++;
+  return from;
+}
+
+function endWithoutBlanks(text: string): number {
+  let end = text.length;
+  while (isBlank(text[end - 1])) end--;
+  return end;
+}
+
+export function lengthOfField(text: string): number {
+  let end = 0;
+  while (end < text.length && !isBlank(text[end])) end++;
+  return end;
+}
