@@ -110,7 +110,7 @@ describe.skipIf(postgresMissing !== null)(`deploy/grafana/sites.json ${postgresM
     for (const table of [{ schema: null, name: "host_metrics" }, { schema: "monitoring", name: "checks" }]) {
       const store = await Store.open(database, table);
       const source = { topic: "t", topicId: table.name };
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const entries = metricsOfAnHour().map((content, offset) => {
         return { partition: 0, offset, key: null, value: null, content };
       });

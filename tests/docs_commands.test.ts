@@ -72,7 +72,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       await using database = openPostgres({ ...server.settings, name });
       const store = await Store.open(database, { schema: null, name: "host_metrics" });
       const source = { topic: "t", topicId: "1" };
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const contents = [
         metricWith(),
         metricWith({ checked_at: "2026-01-31T13:00:00.000Z", error: "timeout", status_code: null, is_valid: false }),
@@ -104,7 +104,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       await using database = openPostgres({ ...server.settings, name });
       const store = await Store.open(database, { schema: null, name: "host_metrics" });
       const source = { topic: "t", topicId: "2" };
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const times = ["2026-01-05T00:00:00.000Z", "2026-03-05T00:00:00.000Z", "2026-04-05T00:00:00.000Z"];
       const again = [...times, ...times].map((checked_at) => metricWith({ checked_at }));
       const entries = again.map((content, offset) => ({ partition: 0, offset, key: null, value: null, content }));

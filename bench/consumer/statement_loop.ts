@@ -3,7 +3,8 @@
 import { once } from "node:events";
 import process from "node:process";
 import { decodeMetric } from "../../lib/metric.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { BEGIN } from "./arena.ts";
 import { makeMetric, toMessage } from "./metrics.ts";
@@ -25,7 +26,7 @@ async function loop({ settings, table, rows }: LoopTask): Promise<void> {
   const values = Array.from({ length: rows }, (_, n) => encoder.encode(toMessage(makeMetric(n, BEGIN + n)).value));
   await using database = openPostgres(settings);
   const store = await Store.open(database, { schema: null, name: table });
-  await store.claim(source, new Map([[0, 0]]));
+  await store.marks.claim(source, new Map([[0, 0]]));
   process.send?.("ready");
   await once(process, "message");
   for (let from = 0; from < rows; from += BATCH) {

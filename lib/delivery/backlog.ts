@@ -1,7 +1,7 @@
 import { count } from "../config/count.ts";
 import type { Figures } from "./delivery.ts";
 
-/** Told what a person should know of metrics that wait. */
+/** Hears what a person should know of waiting metrics. */
 export interface BacklogEvents {
   info(text: string): void;
   warn(text: string): void;
@@ -11,10 +11,15 @@ export interface BacklogEvents {
 const LOOK_EVERY = 1_000;
 const SAY_EVERY = 60_000;
 
-/** Metrics that may wait without a word while others go out: more than is on its way at a time. */
+/**
+ * Metrics that may wait without a word while others go out: more than are on their way at a time.
+ */
 const USUAL = 2_000;
 
-/** Says, at most once a minute each, how many metrics wait and how many gave way, until it is disposed of. */
+/**
+ * Says how many metrics wait and how many gave way, each at most once a minute. Ends when it is
+ * disposed of.
+ */
 export function watchBacklog(figures: () => Figures, events: BacklogEvents): Disposable {
   const report = new BacklogReport(figures(), performance.now());
   const timer = setInterval(() => {
@@ -26,8 +31,8 @@ export function watchBacklog(figures: () => Figures, events: BacklogEvents): Dis
 }
 
 /**
- * What there is to say of figures that are looked at again and again; null: nothing. Times are
- * milliseconds of one clock.
+ * Finds what to say of figures that are looked at again and again; null if there is nothing. Times
+ * are milliseconds of one clock.
  */
 export class BacklogReport {
   #saidDropped = 0;
@@ -44,9 +49,9 @@ export class BacklogReport {
     return { dropped: this.#lookAtDropped(figures, now), waiting: this.#lookAtWaiting(figures, now) };
   }
 
-  /** The first drop is said at once, the next ones together. */
+  /** The first drop is said at once, later ones together. */
   #lookAtDropped({ dropped: all, refused = 0, unreadable = 0 }: Figures, now: number): string | null {
-    // Of the refused ones the sink tells, of the unreadable ones the spool.
+    // The sink tells of the refused ones, the spool of the unreadable ones.
     const dropped = all - refused - unreadable;
     const more = dropped - this.#saidDropped;
     if (more === 0 || now - this.#droppedAt < SAY_EVERY) return null;
@@ -60,7 +65,8 @@ export class BacklogReport {
     const last = this.#last;
     [this.#last, this.#lastAt] = [figures, now];
     const gone = figures.delivered - last.delivered;
-    // A metric that was just made waits a moment too: only what waited at the last look as well is worth a word.
+    // A metric that was just made waits a moment too: only metrics that also waited at the last
+    // look are worth a word.
     const usual = gone === 0 ? 0 : USUAL;
     if (Math.min(figures.waiting, last.waiting) <= usual) return null;
     const place = figures.kept === 0 ? "in memory" : `${figures.kept} of them on disk`;

@@ -2,18 +2,18 @@ import { batches } from "../async/batches.ts";
 import { delay } from "../async/waits.ts";
 import type { Metric } from "../metric.ts";
 
-/** Where metrics go. */
+/** The destination of metrics. */
 export interface Sink extends AsyncDisposable {
   /**
-   * Resolves when the other side has all of them but those that it never takes: how many these are.
-   * Waits where waiting helps; rejects when `giveUp` aborts.
+   * Resolves when the other side has all metrics but those that it never takes. Gives the number of
+   * these. Waits as long as waiting helps. Rejects when `giveUp` aborts.
    */
   send(metrics: readonly Metric[], giveUp: AbortSignal): Promise<number>;
 }
 
 /**
- * Where metrics wait until the sink has them. Reading gives them in order, each once; it ends after
- * `end`, when none is left.
+ * Holds metrics until the sink has them. Reading gives them in order, each once. After `end` it
+ * ends when none is left.
  */
 export interface Outbox extends AsyncIterable<Metric>, AsyncDisposable {
   readonly figures: Figures;
@@ -21,43 +21,47 @@ export interface Outbox extends AsyncIterable<Metric>, AsyncDisposable {
   /** No more metrics will be pushed. */
   end(): void;
   /**
-   * The sink has the first `count` of those that were read and not yet acknowledged, but for
-   * `refused` of them that it never takes.
+   * The sink is done with the first `count` of the metrics that were read and not yet acknowledged.
+   * It never takes `refused` of them.
    */
   acknowledge(count: number, refused?: number): void;
   /**
-   * Puts what waits where the next start finds it, where that is possible at all; nothing is read
-   * or pushed any more.
+   * Keeps the waiting metrics for the next start, if that is possible at all. Nothing is read or
+   * pushed any more.
    */
   settle(): Promise<void>;
 }
 
-/** How it stands with the metrics of an outbox. `made`, `delivered` and `dropped` count since the start. */
+/**
+ * The state of the metrics in an outbox. `made`, `delivered` and `dropped` count since the start.
+ */
 export interface Figures {
   readonly made: number;
-  /** The sink has them; those that waited from an earlier run are among them. */
+  /** Metrics that the sink has. Metrics of an earlier run count too. */
   readonly delivered: number;
   /** Neither delivered nor dropped. */
   readonly waiting: number;
-  /** Those of the waiting that are on disk: the next start sends them. */
+  /** Waiting metrics that are on disk: the next start sends them. */
   readonly kept: number;
-  /** Gave way to newer ones, the oldest first; or were refused, or could not be read any more. */
+  /**
+   * Metrics that gave way to newer ones, the oldest first. Refused and unreadable ones count too.
+   */
   readonly dropped: number;
-  /** Those of the dropped that the sink does not take; absent: none. */
+  /** Dropped metrics that the sink does not take; absent: none. */
   readonly refused?: number;
-  /** Those of the dropped that could not be read any more: each was told of when it was found. */
+  /** Dropped metrics that could not be read any more. Each was told of when it was found. */
   readonly unreadable?: number;
 }
 
 /**
- * What goes in one piece: whatever came while the last piece was on its way, at most so many, or
- * what came within 20 ms.
+ * The limits of one piece: it holds the metrics that came while the last piece was on its way, or
+ * within 20 ms. It never holds more than `size`.
  */
 const LIMITS = { size: 1000, interval: 0.02 } as const;
 
 /**
- * Sends what comes through `outbox`, in order, until it has ended, and acknowledges what the sink has.
- * Throws what waiting cannot mend, and the last failure where `giveUp` aborts first.
+ * Sends the metrics of `outbox`, in order, until it has ended, and acknowledges those that the sink
+ * has. Throws a failure that waiting cannot mend. Throws the last failure if `giveUp` aborts first.
  */
 export async function deliver(outbox: Outbox, sink: Sink, giveUp: AbortSignal): Promise<void> {
   for await (const batch of batches(outbox, LIMITS)) {
@@ -66,12 +70,12 @@ export async function deliver(outbox: Outbox, sink: Sink, giveUp: AbortSignal): 
   }
 }
 
-/** Milliseconds in which something is delivered where Kafka is there. */
+/** Milliseconds in which something is delivered if Kafka is there. */
 const IDLE = 500;
 
 /**
- * Waits until `stop` has aborted, all that waits is on disk, and nothing is being delivered:
- * whoever leaves then loses nothing. Rejects when `signal` aborts.
+ * Waits until `stop` has aborted, all waiting metrics are on disk, and none is being delivered. A
+ * program that ends then loses nothing. Rejects when `signal` aborts.
  */
 export async function untilKept(outbox: Outbox, stop: AbortSignal, signal: AbortSignal): Promise<void> {
   for (let before = -1;;) {

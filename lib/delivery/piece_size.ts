@@ -2,28 +2,30 @@ import type { OutgoingMessage } from "../kafka/kafka.ts";
 
 /** Pieces of the full size that must pass in a row before a larger one is tried. */
 const PASSES = 16;
-/** Bytes beyond which the size of a piece is no limit any more: more than a broker takes in a batch, as a rule. */
+/**
+ * Bytes beyond which a piece has no limit any more: more than a broker usually takes in a batch.
+ */
 const ENOUGH = 4 * 1024 * 1024;
 
-/** Bytes of a message as it is sent, before they are compressed. */
+/** Bytes of a message as it is sent, before compression. */
 export function bytesOfMessage({ key, value }: OutgoingMessage): number {
   return Buffer.byteLength(key) + Buffer.byteLength(value);
 }
 
 /**
- * How much goes to the topic at a time. The topic's limit is not asked for, which takes a right of
- * its own, but learned: it is halved where a batch was refused, and doubled where many passed.
+ * How much goes to the topic at a time. Asking for the topic's limit takes a right of its own, so
+ * it is learned. It is halved when a batch was refused, and doubled after many passed.
  */
 export class PieceSize {
   #most = Infinity;
   #passed = 0;
   /**
-   * The smallest message that was refused by itself: others as large go alone, so that they do not
-   * split what they are in.
+   * The size of the smallest message that was refused by itself. Others as large go alone, so that
+   * no piece is split for their sake.
    */
   #tooLarge = Infinity;
 
-  /** Messages in their order, in pieces of that size. */
+  /** Cuts messages into pieces of that size, in their order. */
   cut(messages: readonly OutgoingMessage[]): OutgoingMessage[][] {
     const pieces: OutgoingMessage[][] = [];
     let room = 0;
@@ -48,14 +50,20 @@ export class PieceSize {
     this.#most = this.#most * 2 > ENOUGH ? Infinity : this.#most * 2;
   }
 
-  /** It has refused these, of one piece, for their size: at least two. Gives them in smaller pieces. */
+  /**
+   * The topic has refused these messages of one piece, at least two, for their size. Gives them in
+   * smaller pieces.
+   */
   refuse(messages: readonly OutgoingMessage[]): OutgoingMessage[][] {
     this.#passed = 0;
     this.#most = totalSize(messages) / 2;
     return this.cut(messages);
   }
 
-  /** It has refused one by itself: that one was to blame for what was refused before, not the size of the piece. */
+  /**
+   * The topic has refused a message by itself. So that message caused the earlier refusals, not the
+   * size of the piece.
+   */
   refuseAlone(message: OutgoingMessage): void {
     this.#tooLarge = Math.min(this.#tooLarge, bytesOfMessage(message));
     this.#passed = 0;
@@ -63,7 +71,7 @@ export class PieceSize {
   }
 }
 
-/** Two pieces of a piece of at least two messages. */
+/** Cuts a piece of at least two messages in two. */
 export function halves(messages: readonly OutgoingMessage[]): OutgoingMessage[][] {
   const middle = Math.ceil(messages.length / 2);
   return [messages.slice(0, middle), messages.slice(middle)];

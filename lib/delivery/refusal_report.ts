@@ -1,12 +1,12 @@
 import type { Refusal } from "../kafka/kafka.ts";
 
-/** Metrics that are told one by one in a minute, and milliseconds of that minute. */
+/** Metrics that are told of one by one in a period, and milliseconds of that period. */
 const MOST_TOLD = 10;
 const PERIOD = 60_000;
-/** Characters of an address in a line: some have thousands. */
+/** Characters of an address in a line: some addresses have thousands. */
 const ADDRESS_LENGTH = 200;
 
-/** Tells a person what becomes of metrics that a topic refuses. */
+/** Tells a person what happens to metrics that a topic refuses. */
 export class RefusalReport {
   readonly #say: (text: string) => void;
   readonly #now: () => number;
@@ -50,7 +50,7 @@ export class RefusalReport {
     );
   }
 
-  /** What there is to say where no metric is taken at all. */
+  /** The line to say if no metric is taken at all. */
   refusesAll(refusal: Refusal, size: number): string {
     return `Kafka refuses every metric (${described(refusal, size)}): they wait${advice(refusal)}`;
   }
@@ -61,7 +61,10 @@ export class RefusalReport {
     this.#say(text);
   }
 
-  /** A full line for the first ones of a minute, and the number of the others with the first of a later one. */
+  /**
+   * Says a full line for each of the first metrics of a period. Later it says the number of the
+   * others.
+   */
   #sayOne(text: string): void {
     const now = this.#now();
     const unsaid = this.#told - MOST_TOLD;

@@ -1,29 +1,32 @@
 import type { Health } from "../async/health.ts";
+import { printableJson } from "../config/terminal.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { describeTopic, kafkaAccess, openHealthily } from "../kafka/access.ts";
 import type { Listener } from "../kafka/kafka.ts";
+import { encodeMetric, type Metric } from "../metric.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Sink } from "./delivery.ts";
-import { LineSink } from "./line_sink.ts";
 import { TopicSink } from "./topic_sink.ts";
 
-/** What the health calls the topic, beside Kafka itself. */
+/** The topic's name in the health, beside Kafka itself. */
 const TOPIC = "the topic";
 
-/** A sink that can be opened: everything that settings and files can have wrong has been looked at. */
+/** A sink that is ready to open: settings and files have been checked. */
 export interface SinkPlan {
-  /** Where metrics will go, for a person. */
+  /** The destination of the metrics, for a person. */
   readonly description: string;
-  /** The certificates for connections there; null: there are none. */
+  /** The certificates for its connections; null if it has none. */
   readonly certificateStore: CertificateStore | null;
-  /** Begins to connect, without waiting for it; `health` hears whether it can be reached. */
+  /**
+   * Begins to connect, without waiting for the broker. `health` hears whether it can be reached.
+   */
   open(listener: Listener, health: Health): Sink;
 }
 
 /**
- * The sink that the settings name; `print` writes to standard output. Throws a `UsageError` where
- * files or client are no good.
+ * The sink that the settings name. `print` writes to standard output. Throws a `UsageError` if
+ * files or client are unusable.
  */
 export async function planSink(
   { kafka }: ProducerSettings,
@@ -55,4 +58,21 @@ export async function planSink(
       });
     },
   };
+}
+
+/** Writes metrics as JSON documents, one a line. */
+export class LineSink implements Sink {
+  readonly #print: (text: string) => Promise<void>;
+
+  /** `print` resolves when the text is written. It rejects if nobody reads any more. */
+  constructor(print: (text: string) => Promise<void>) {
+    this.#print = print;
+  }
+
+  async send(metrics: readonly Metric[]): Promise<number> {
+    await this.#print(metrics.map((metric) => `${printableJson(encodeMetric(metric))}\n`).join(""));
+    return 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 }

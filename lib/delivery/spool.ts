@@ -1,41 +1,47 @@
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { Bell } from "../async/bell.ts";
 import { delay } from "../async/waits.ts";
-import { count } from "../config/count.ts";
 import { takeFolder } from "../config/folder_lock.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { decodeMetric, encodeMetric, isRejection, type Metric } from "../metric.ts";
 import type { Figures, Outbox } from "./delivery.ts";
 import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
+import { type SpoolEvents, SpoolReport } from "./spool/spool_report.ts";
 import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
 
-/** Told what a person should know of the disk: one line, said once for each cause. */
-export interface SpoolEvents {
-  error(text: string): void;
-  warn(text: string): void;
-}
+export type { SpoolEvents } from "./spool/spool_report.ts";
 
 export interface SpoolOptions {
-  /** Where the metrics are to go. What waits for another topic is not sent to this one: it stays. */
+  /**
+   * The destination of the metrics. Metrics for another topic stay in the spool, and are not sent.
+   */
   readonly topic: string;
-  /** Bytes that may wait on disk, about; beyond them the oldest give way. */
+  /** About the bytes that may wait on disk. Beyond them the oldest metrics give way. */
   readonly mostOnDisk: number;
-  /** Metrics that may wait in memory while the disk cannot be written; beyond them the oldest give way. */
+  /**
+   * Metrics that may wait in memory while the disk cannot be written. Beyond them the oldest give
+   * way.
+   */
   readonly mostInMemory: number;
   readonly events: SpoolEvents;
 }
 
 const SETTING = "--spool (CHECK_SPOOL)";
-/** The file in the folder, beside which SQLite keeps a journal. */
+/** The spool's file in the folder. SQLite keeps a journal beside it. */
 const FILE = "spool.sqlite";
 
-/** Milliseconds that the first metric of a write waits for others: a sync of the disk for each would be many. */
+/**
+ * Milliseconds that the first metric of a write waits for others: a sync of the disk for each would
+ * be too many.
+ */
 const GATHER = 10;
-/** Milliseconds until a write that failed is tried again. */
+/** Milliseconds from a failed write to the next try. */
 const RETRY_EVERY = 1_000;
-/** Milliseconds that the last write may take: a disk that hangs must not hold up the end. */
+/** Milliseconds that the last write may take: a disk that hangs must not delay the end. */
 const SETTLE_LIMIT = 500;
-/** Metrics in one write: so many are quick to write, and what does not fit a full disk may fit in part. */
+/**
+ * Metrics of one write. So many are quick to write, and some of them may still fit on a full disk.
+ */
 const MOST_WRITTEN = 5_000;
 const MOST_READ = 1_000;
 
@@ -43,32 +49,37 @@ const utf8 = new TextEncoder();
 
 /**
  * An outbox on disk. A metric is on disk before it is given out, and is removed only after it was
- * acknowledged: it outlives the program however that ends, and goes out again, under its
- * `check_id`, where the program ended in between.
+ * acknowledged. So it outlives the program, however that ends. If the program ends in between, the
+ * metric goes out again under its `check_id`.
  *
- *     push → pending → (one write) → disk → (read) → given out → acknowledged → removed with the next write
+ *     push → pending → (one write) → disk → (read) → given out → acknowledged
+ *          → removed with the next write
  *
- * While the disk cannot be written, metrics are given out from memory, after all that are on disk: they are as safe as
- * without a spool. Those that are not acknowledged by the time the disk takes them are written first of all.
+ * While the disk cannot be written, metrics are given out from memory, after all that are on disk.
+ * They are as safe as without a spool. When the disk can be written again, those not acknowledged
+ * by then are written first.
  */
 export class Spool implements Outbox {
   readonly #file: ThreadFile;
   readonly #lock: Disposable;
-  readonly #directory: string;
   readonly #options: SpoolOptions;
+  readonly #report: SpoolReport;
   readonly #closing = new AbortController();
   readonly #toWrite = new Bell();
   readonly #toRead = new Bell();
   readonly #writing: Promise<void>;
 
-  /** Not on disk yet; the first `#underWay` of them are just being written. */
+  /** Metrics that are not on disk yet. The first `#underWay` of them are being written. */
   readonly #pending: Metric[] = [];
   #underWay = 0;
   #isWriting = false;
   /** Rows on disk that were not read yet, and rows that were not acknowledged yet. */
   #unread: number;
   #stored: number;
-  /** Given out and not acknowledged yet: the rows of those on disk, and after them those that are in memory only. */
+  /**
+   * Metrics given out and not acknowledged yet: the rows of those on disk, and after them those in
+   * memory only.
+   */
   readonly #rowsOut: number[] = [];
   readonly #memoryOut: Metric[] = [];
   #deliveredUpTo = 0;
@@ -78,18 +89,22 @@ export class Spool implements Outbox {
 
   #ended = false;
   #isBroken = false;
-  /** Why the last write failed; undefined where it did not. */
-  #trouble: string | undefined;
   #made = 0;
   #delivered = 0;
   #dropped = 0;
   #refused = 0;
-  /** On disk and not to be read, or no metrics: said each time. */
+  /** Rows on disk that cannot be read, or hold no metric. Each is told of. */
   #unreadable = 0;
 
-  private constructor(directory: string, options: SpoolOptions, file: ThreadFile, lock: Disposable, waiting: number) {
-    this.#directory = directory;
+  private constructor(
+    options: SpoolOptions,
+    report: SpoolReport,
+    file: ThreadFile,
+    lock: Disposable,
+    waiting: number,
+  ) {
     this.#options = options;
+    this.#report = report;
     this.#file = file;
     this.#lock = lock;
     this.#unread = this.#stored = waiting;
@@ -97,17 +112,18 @@ export class Spool implements Outbox {
   }
 
   /**
-   * Opens the spool in a folder, which is made where it is missing. Throws a `UsageError` where the
-   * folder is no good, or metrics for another topic wait in it; an `Error` where another program
-   * holds it, or its file is damaged.
+   * Opens the spool in a folder, which is made if it is missing. Throws a `UsageError` if the
+   * folder is unusable, or if metrics for another topic wait in it. Throws an `Error` if another
+   * program holds it, or if its file is damaged.
    */
   static async open(directory: string, options: SpoolOptions): Promise<Spool> {
     const lock = await takeFolder(SETTING, directory);
     try {
       const { file, ...found } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
       const { topic, waiting, rescue } = found;
-      if (rescue !== null) options.events.error(textOf(directory, rescue));
-      if (topic === options.topic) return new Spool(directory, options, file, lock, waiting);
+      const report = new SpoolReport(directory, options.events);
+      if (rescue !== null) report.damaged(rescue);
+      if (topic === options.topic) return new Spool(options, report, file, lock, waiting);
       await file[Symbol.asyncDispose]();
       throw new UsageError([
         `${SETTING} is ${JSON.stringify(directory)}: ${waiting} metrics for the topic ${topic} wait there; ` +
@@ -140,7 +156,7 @@ export class Spool implements Outbox {
       this.#dropped++;
     }
     this.#toWrite.ring();
-    // Where the disk is out of use, nobody else wakes the reader.
+    // If the disk is out of use, nobody else wakes the reader.
     this.#toRead.ring();
   }
 
@@ -178,7 +194,7 @@ export class Spool implements Outbox {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.settle();
     await this.#file[Symbol.asyncDispose]();
-    // Last of all: whoever gets the lock opens the same file.
+    // Last of all: the next holder of the lock opens the same file.
     this.#lock[Symbol.dispose]();
   }
 
@@ -188,7 +204,7 @@ export class Spool implements Outbox {
       if (isRejection(metric)) {
         this.#stored--;
         this.#unreadable++;
-        this.#options.events.error(`A metric in the spool ${this.#directory} is left out, ${metric.reason}`);
+        this.#report.leftOut(metric.reason);
         continue;
       }
       this.#rowsOut.push(id);
@@ -203,7 +219,10 @@ export class Spool implements Outbox {
       const missing = this.#unread - rows.length - ofOthers - unread;
       this.#unread = unread;
       this.#miss(missing, rescue);
-      if (unread === 0) this.#tellOthers();
+      if (unread === 0) {
+        this.#report.others(this.#others);
+        this.#others.clear();
+      }
       return rows;
     } catch (error) {
       this.#break(error as Error);
@@ -211,18 +230,16 @@ export class Spool implements Outbox {
     }
   }
 
-  /** So many rows that were there are not to be found, in the file or in the one that was made of it. */
+  /** So many rows are missing in the file, or in the new file that was made of it. */
   #miss(missing: number, rescue: Rescue | null): void {
     if (missing > 0) {
       this.#stored -= missing;
       this.#unreadable += missing;
     }
-    const lost = count(Math.max(missing, 0), "metric");
-    if (rescue !== null) this.#options.events.error(`${textOf(this.#directory, rescue)}; ${lost} could not be read`);
-    else if (missing > 0) this.#options.events.error(`${lost} of the spool ${this.#directory} went without being sent`);
+    this.#report.missing(Math.max(missing, 0), rescue);
   }
 
-  /** They are not ours to count. Gives their number. */
+  /** Takes rows of other topics out of the figures. Gives their number. */
   #keepOthers(others: ReadonlyMap<string, number>): number {
     let sum = 0;
     for (const [topic, count] of others) {
@@ -233,23 +250,12 @@ export class Spool implements Outbox {
     return sum;
   }
 
-  #tellOthers(): void {
-    for (const [topic, number] of this.#others) {
-      const [stay, them] = number === 1 ? ["stays", "it"] : ["stay", "them"];
-      this.#options.events.warn(
-        `${count(number, "metric")} for the topic ${topic} ${stay} in the spool ${this.#directory}: start with ` +
-          `--kafka-topic ${topic} to send ${them}`,
-      );
-    }
-    this.#others.clear();
-  }
-
   /**
-   * True where a metric had better go from memory than wait for the disk. While one is written all
-   * wait: it will be on disk, or not.
+   * True if a metric should go out from memory and not wait for the disk. During a write all
+   * metrics wait: only its end tells whether they are on disk.
    */
   #canSkipDisk(): boolean {
-    return this.#pending.length > 0 && !this.#isWriting && (this.#isBroken || this.#trouble !== undefined);
+    return this.#pending.length > 0 && !this.#isWriting && (this.#isBroken || this.#report.isFailing);
   }
 
   #fromMemory(): Metric {
@@ -258,7 +264,7 @@ export class Spool implements Outbox {
     return metric;
   }
 
-  /** Writes what there is to write, again and again, until the spool is closed. */
+  /** Writes waiting metrics again and again, until the spool is closed. */
   async #write(): Promise<void> {
     const { signal } = this.#closing;
     while (!this.#isBroken) {
@@ -294,12 +300,11 @@ export class Spool implements Outbox {
       this.#dropped += dropped;
       this.#pending.splice(0, pending.length);
       this.#nowOnDisk(lastId - documents.length, out.length, outBefore - this.#memoryOut.length);
-      if (this.#trouble !== undefined) this.#tellRecovery(documents.length);
-      this.#trouble = undefined;
+      this.#report.written(documents.length);
       return true;
     } catch (error) {
       if (error instanceof BrokenSpoolError) this.#break(error);
-      else this.#complain((error as Error).message);
+      else this.#report.failed((error as Error).message);
       return false;
     } finally {
       this.#underWay = 0;
@@ -309,8 +314,8 @@ export class Spool implements Outbox {
   }
 
   /**
-   * So many that were given out from memory got the rows after `row`; the first of them were
-   * acknowledged while they were written.
+   * `count` metrics that were given out from memory have got the rows after `row`. The first
+   * `acknowledged` of them were acknowledged during the write.
    */
   #nowOnDisk(row: number, count: number, acknowledged: number): void {
     const gone = Math.min(count, acknowledged);
@@ -320,33 +325,9 @@ export class Spool implements Outbox {
     if (gone > 0) this.#deliveredUpTo = row + gone;
   }
 
-  #tellRecovery(written: number): void {
-    const what = written === 0 ? "" : `, and has ${count(written, "metric")} that had no place there`;
-    this.#options.events.warn(`The spool ${this.#directory} is written again${what}`);
-  }
-
-  #complain(trouble: string): void {
-    if (this.#trouble === trouble) return;
-    this.#trouble = trouble;
-    const remedy = trouble.includes("full") ? "free space there" : "look at that disk";
-    this.#options.events.error(
-      `The spool ${this.#directory} cannot be written (${trouble}): metrics are in memory only until it can; ${remedy}`,
-    );
-  }
-
   #break({ message }: Error): void {
     if (this.#isBroken) return;
     this.#isBroken = true;
-    this.#options.events.error(
-      `The spool ${this.#directory} is out of use (${message}): metrics are in memory only, and ${this.#stored} wait in ` +
-        `it; start again, or move ${FILE} away and start again`,
-    );
+    this.#report.outOfUse(message, this.#stored, FILE);
   }
-}
-
-function textOf(directory: string, { reason, kept, saved }: Rescue): string {
-  return `The spool ${directory} is damaged (${reason}): ${count(saved, "metric")} of it ${
-    saved === 1 ? "goes" : "go"
-  } on in a ` +
-    `new file; ${basename(kept)} keeps the old one, of which sqlite3 may read more (.recover)`;
 }

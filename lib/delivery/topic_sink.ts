@@ -7,17 +7,21 @@ import {
   type OutgoingMessage,
   type Refusal,
 } from "../kafka/kafka.ts";
-import { encodeMetric, type Metric } from "../metric.ts";
+import type { Metric } from "../metric.ts";
 import type { Sink } from "./delivery.ts";
+import { MetricMessages, NO_TIMESTAMP } from "./metric_messages.ts";
 import { bytesOfMessage, halves, PieceSize } from "./piece_size.ts";
 import { RefusalReport } from "./refusal_report.ts";
-import { shortened } from "./shorten.ts";
 
-/** Kafka's sign for a message without a time: a topic that takes no time that is far from the broker's takes it. */
-const NO_TIME = -1;
-/** Bytes that an ordinary metric stays below: a topic that refuses it for its size is not set up for metrics. */
+/**
+ * Bytes that an ordinary metric stays below. A topic that refuses it for its size is not set up for
+ * metrics.
+ */
 const ORDINARY = 1_024;
-/** Metrics that may be dropped in a row with none taken in between: beyond it is not the metrics that are at fault. */
+/**
+ * Metrics that may be dropped in a row, with none taken in between. Beyond that the metrics are not
+ * at fault.
+ */
 const MOST_IN_A_ROW = 100;
 
 /** A message that was refused by itself, with nothing left to try. */
@@ -27,10 +31,10 @@ interface Unwanted {
 }
 
 /**
- * Sends metrics to a Kafka topic, keyed by their address, so that an address stays in one
- * partition. A metric that had to be sent twice has the same `check_id`, by which it is stored
- * once. What a broker refuses is tried in smaller pieces, with another time, and shortened; a
- * metric that it refuses all the same is left out, which is told.
+ * Sends metrics to a Kafka topic. The key is the address, so that an address stays in one
+ * partition. A metric that was sent twice has the same `check_id`, by which it is stored once. A
+ * refused metric is tried in smaller pieces, with another time, and shortened. If it is still
+ * refused it is left out, and a person is told.
  */
 export class TopicSink implements Sink {
   readonly #closing = new AbortController();
@@ -38,21 +42,20 @@ export class TopicSink implements Sink {
   readonly #listener: Listener;
   readonly #report: RefusalReport;
   readonly #size = new PieceSize();
-  readonly #metrics = new WeakMap<OutgoingMessage, Metric>();
-  readonly #retimed = new WeakSet<OutgoingMessage>();
+  readonly #messages = new MetricMessages();
   #isWaiting = false;
   #hasTaken = false;
   #inARow = 0;
 
   /**
-   * `open` may take as long as the broker is away, until its signal aborts: checks need not wait for it, only `send` does.
-   * `listener` hears what becomes of metrics that the topic refuses.
+   * `open` may take as long as the broker is away, until its signal aborts. Checks need not wait
+   * for it, only `send` does. `listener` hears what becomes of metrics that the topic refuses.
    */
   constructor(open: (signal: AbortSignal) => Promise<KafkaProducer>, listener: Listener = () => {}) {
     this.#listener = listener;
     this.#report = new RefusalReport((text) => listener(text, false));
     this.#opening = open(this.#closing.signal);
-    // Thrown by `send`; unheeded until then, it would end the process as an unhandled rejection.
+    // `send` throws it. Unheeded until then, it would end the process as an unhandled rejection.
     this.#opening.catch(() => {});
   }
 
@@ -62,10 +65,10 @@ export class TopicSink implements Sink {
   }
 
   async #sendAll(producer: KafkaProducer, metrics: readonly Metric[], giveUp: AbortSignal): Promise<number> {
-    let pieces = this.#size.cut(metrics.map((metric) => this.#message(metric)));
+    let pieces = this.#size.cut(metrics.map((metric) => this.#messages.of(metric)));
     let dropped = 0;
     for (let attempt = 0;; attempt++) {
-      // What is good goes first: it tells whether the topic takes anything at all.
+      // Good messages go first: they tell whether the topic takes anything at all.
       const unwanted = await this.#sendPieces(producer, pieces, giveUp);
       const kept = unwanted.filter((one) => !this.#drop(one));
       dropped += unwanted.length - kept.length;
@@ -80,7 +83,7 @@ export class TopicSink implements Sink {
     return dropped;
   }
 
-  /** Sends pieces in their order; gives those messages that are refused whatever is tried. */
+  /** Sends pieces in their order. Gives the messages that are refused whatever is tried. */
   async #sendPieces(
     producer: KafkaProducer,
     pieces: readonly OutgoingMessage[][],
@@ -100,10 +103,10 @@ export class TopicSink implements Sink {
     return unwanted;
   }
 
-  /** The pieces to send instead of refused messages; adds those to `unwanted` for which there is none. */
+  /** The pieces to send instead of refused messages. A message without one goes to `unwanted`. */
   #tryOtherwise(refused: ReadonlyMap<OutgoingMessage, Refusal>, unwanted: Unwanted[]): OutgoingMessage[][] {
     const alike = Map.groupBy(refused, ([message, { remedy }]) => {
-      return remedy === "retime" && message.timestamp === NO_TIME ? "drop" : remedy;
+      return remedy === "retime" && message.timestamp === NO_TIMESTAMP ? "drop" : remedy;
     });
     return [...alike].flatMap(([remedy, entries]) => {
       const messages = entries.map(([message]) => message);
@@ -123,34 +126,20 @@ export class TopicSink implements Sink {
     return this.#size.refuse(messages);
   }
 
-  /**
-   * First the time of now, then none: the clock of this machine may be what is wrong. The metric
-   * itself keeps its times.
-   */
   #retime(messages: readonly OutgoingMessage[], refusal: Refusal): OutgoingMessage[][] {
     this.#report.retimes(refusal);
-    return [messages.map((message) => {
-      const other = { ...message, timestamp: this.#retimed.has(message) ? NO_TIME : Date.now() };
-      this.#retimed.add(other);
-      const metric = this.#metrics.get(message);
-      if (metric !== undefined) this.#metrics.set(other, metric);
-      return other;
-    })];
+    return [messages.map((message) => this.#messages.retimed(message))];
   }
 
   #shorten(message: OutgoingMessage, refusal: Refusal): OutgoingMessage | null {
     this.#size.refuseAlone(message);
-    const metric = this.#metrics.get(message);
-    const shorter = metric === undefined ? null : shortened(metric);
+    const shorter = this.#messages.shortened(message);
     if (shorter === null) return null;
-    this.#report.shortens(shorter.metric.address, shorter.cut, refusal);
-    const other = { ...message, value: encodeMetric(shorter.metric) };
-    this.#metrics.set(other, shorter.metric);
-    if (this.#retimed.has(message)) this.#retimed.add(other);
-    return other;
+    this.#report.shortens(message.key, shorter.cut, refusal);
+    return shorter.message;
   }
 
-  /** Leaves a metric out, where it is the metric that is at fault; false where all are refused alike. */
+  /** Leaves out a metric that is at fault. False if all metrics are refused alike. */
   #drop({ message, refusal }: Unwanted): boolean {
     const size = bytesOfMessage(message);
     const isLarge = refusal.remedy === "split" && size > ORDINARY;
@@ -160,17 +149,11 @@ export class TopicSink implements Sink {
     return true;
   }
 
-  /** Says once that all waits, and once that it no longer does. */
+  /** Says once that all metrics wait, and once that they no longer do. */
   #note(event: string, isWaiting: boolean): void {
     if (this.#isWaiting === isWaiting) return;
     this.#isWaiting = isWaiting;
     this.#listener(event, isWaiting);
-  }
-
-  #message(metric: Metric): OutgoingMessage {
-    const message = toMessage(metric);
-    this.#metrics.set(message, metric);
-    return message;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -179,7 +162,7 @@ export class TopicSink implements Sink {
   }
 }
 
-/** Sends one piece, and waits where waiting helps; gives what is refused of it. */
+/** Sends one piece, and waits as long as waiting helps. Gives the refused messages. */
 async function sendPiece(
   producer: KafkaProducer,
   piece: readonly OutgoingMessage[],
@@ -199,9 +182,4 @@ async function sendPiece(
   };
   await retry(send, { signal: giveUp, isPassing: (error) => error instanceof DeliveryError });
   return refused;
-}
-
-function toMessage(metric: Metric): OutgoingMessage {
-  const checkedAt = metric.checked_at === null ? Date.now() : Date.parse(metric.checked_at);
-  return { key: metric.address, value: encodeMetric(metric), timestamp: checkedAt };
 }

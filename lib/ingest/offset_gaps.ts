@@ -1,32 +1,39 @@
 import { unlessAborted } from "../async/waits.ts";
 import type { ConsumerSession } from "../kafka/kafka.ts";
 
-/** The offsets of a partition from one to another (not included), of which no message came. */
+/**
+ * A stretch of a partition of which no message came: the offsets from `from` to `to`, `to`
+ * excluded.
+ */
 export interface OffsetGap {
   readonly partition: number;
   readonly from: number;
   readonly to: number;
-  /** The client knows from the log itself that there is no message from here to `to`; absent: it knows nothing. */
+  /**
+   * From here to `to` the client knows from the log itself that there is no message. Absent: it
+   * knows nothing.
+   */
   readonly since?: number;
 }
 
 /**
- * Which holes between offsets are believed. Compaction and transactions leave holes; a client that
- * loses its place leaves one too. So each is confirmed by itself: by the client, where it sees in
- * the log that nothing stands there; else by asking the brokers again. Where they cannot be asked,
- * the partition is read again from its mark, and must show the very same hole.
+ * Decides which holes between offsets are believed. Compaction and transactions leave holes, but so
+ * does a client that loses its place. So each hole is confirmed by itself. The client confirms it
+ * if it sees in the log that nothing is there. If not, the brokers are asked again. If they cannot
+ * be asked, the partition is read again from its mark, and must show the very same hole.
  */
 export class OffsetGaps {
-  /** The last hole of each partition that nobody could be asked about: where it begins and ends. */
+  /** The last hole of each partition that nobody could be asked about: its begin and its end. */
   readonly #seen = new Map<string, string>();
 
-  /** True where the hole is lawful. False too where `stop` aborts first. */
-  async isLawful(reading: ConsumerSession, gap: OffsetGap, stop: AbortSignal): Promise<boolean> {
+  /** True if the hole is lawful. False also if `stop` aborts first. */
+  async isLawful(session: ConsumerSession, gap: OffsetGap, stop: AbortSignal): Promise<boolean> {
     const { partition, from, to, since = to } = gap;
-    // The client knows of nothing before `since`: what is between stands for itself only as a whole.
+    // The client knows nothing of the offsets before `since`: its word counts only for a whole
+    // hole.
     if (since <= from) return true;
-    const asked = await ask(reading, gap, stop);
-    return asked ?? this.#isSeenAgain(`${reading.assignment.topicId}/${partition}`, `${from} ${to}`);
+    const asked = await ask(session, gap, stop);
+    return asked ?? this.#isSeenAgain(`${session.assignment.topicId}/${partition}`, `${from} ${to}`);
   }
 
   #isSeenAgain(place: string, hole: string): boolean {
@@ -39,7 +46,7 @@ export class OffsetGaps {
   }
 }
 
-/** What the brokers say of a hole; null where they cannot be asked. */
+/** The brokers' answer about a hole; null if they cannot be asked. */
 async function ask(
   { isHole }: ConsumerSession,
   { partition, from, to }: OffsetGap,

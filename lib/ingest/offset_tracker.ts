@@ -1,16 +1,16 @@
 import type { Positions } from "../kafka/kafka.ts";
 import type { OffsetRange } from "../postgres/store.ts";
 
-/** What the offset of a message means: the one expected, one already seen, or one behind a hole. */
-export type Arrival = "next" | "replay" | "gap";
+/** The meaning of a message's offset: the expected one, one already seen, or one behind a hole. */
+export type OffsetKind = "next" | "replay" | "gap";
 
 /**
- * How far one reading is in each of its partitions. Begins at the offsets that were asked for, not
- * at the first message: only so a hole before the first message is seen.
+ * How far a session is in each of its partitions. It begins at the offsets that were asked for, not
+ * at the first message. Only so a hole before the first message is seen.
  */
 export class OffsetTracker {
   readonly #positions: Map<number, number>;
-  #spans = new Map<number, OffsetRange>();
+  #ranges = new Map<number, OffsetRange>();
 
   constructor(positions: Positions) {
     this.#positions = new Map(positions);
@@ -21,8 +21,8 @@ export class OffsetTracker {
     return this.#positions;
   }
 
-  /** What `offset` is, seen from the position of its partition. A partition that is not of this reading is a gap. */
-  judge(partition: number, offset: number): Arrival {
+  /** Judges `offset` by the position of its partition. A partition of another session is a gap. */
+  judge(partition: number, offset: number): OffsetKind {
     const position = this.#positions.get(partition) ?? -1;
     if (position === offset) return "next";
     return position < offset ? "gap" : "replay";
@@ -31,15 +31,15 @@ export class OffsetTracker {
   /** Moves past `offset`. */
   pass(partition: number, offset: number): void {
     const position = this.#positions.get(partition) ?? offset;
-    const start = this.#spans.get(partition)?.start ?? position;
-    this.#spans.set(partition, { start, next: offset + 1 });
+    const start = this.#ranges.get(partition)?.start ?? position;
+    this.#ranges.set(partition, { start, next: offset + 1 });
     this.#positions.set(partition, offset + 1);
   }
 
-  /** What has been passed since the last call: one span for each partition that moved. */
-  takeSpans(): ReadonlyMap<number, OffsetRange> {
-    const spans = this.#spans;
-    this.#spans = new Map();
-    return spans;
+  /** The ranges passed since the last call: one for each partition that moved. */
+  takeRanges(): ReadonlyMap<number, OffsetRange> {
+    const ranges = this.#ranges;
+    this.#ranges = new Map();
+    return ranges;
   }
 }

@@ -10,33 +10,33 @@ import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Store } from "../postgres/store.ts";
 import { LineConsumer } from "./line_consumer.ts";
 
-/** Seconds after a SIGINT that input is still read. */
+/** Seconds that input is still read after a SIGINT. */
 const INPUT_LIMIT = 6;
 
-/** When a program must end, see program.ts. */
+/** When a program must end; see program.ts. */
 interface Stop {
   readonly stop: AbortSignal;
   afterStop(seconds: number): AbortSignal;
 }
 
-/** A source of metrics that can be opened: everything that settings and files can have wrong has been looked at. */
+/** A source of metrics that is ready to open: settings and files have been checked. */
 export interface SourcePlan {
-  /** What it is, for a person. */
+  /** A description for a person. */
   readonly description: string;
-  /** The certificates for connections there; null: there are none. */
+  /** The certificates for its connections; null if it has none. */
   readonly certificateStore: CertificateStore | null;
-  /** True where what is not stored can be read again. */
+  /** True if messages that are not stored can be read again. */
   readonly isLasting: boolean;
   /**
-   * Waits for a broker that is away; null where it was told to stop first. `health` hears whether
-   * it can be reached.
+   * Opens the source, and waits for a broker that is away. Null if the program was told to stop
+   * first. `health` hears whether the broker can be reached.
    */
   open(listener: Listener, health: Health, program: Stop): Promise<KafkaConsumer | null>;
   /** Called after the last metric is stored. */
   finish(store: Store): Promise<void>;
 }
 
-/** The source that the settings name. Throws a `UsageError` where files or client are no good. */
+/** The source that the settings name. Throws a `UsageError` if files or client are unusable. */
 export async function planSource({ kafka }: ConsumerSettings): Promise<SourcePlan> {
   if (kafka === null) return standardInput();
   const access = await kafkaAccess(kafka);
@@ -65,19 +65,18 @@ function standardInput(): SourcePlan {
     isLasting: false,
     open: (_listener, _health, program) =>
       Promise.resolve(new LineConsumer(until(process.stdin, endOfInput(program)), topicId)),
-    // Every run is new input: its mark would never be asked for again.
-    finish: (store) => store.forget({ topic: "stdin", topicId }),
+    // Every run is new input: nobody would ask for its mark again.
+    finish: (store) => store.marks.forget({ topic: "stdin", topicId }),
   };
 }
 
 /**
- * Ctrl-C reaches both ends of a pipe: after a SIGINT the other end still has something to say. A
- * person at a terminal has not.
+ * The signal at which input ends. Ctrl-C reaches both ends of a pipe: after a SIGINT the other end
+ * still has something to say. A person at a terminal has not.
  */
 function endOfInput({ stop, afterStop }: Stop): AbortSignal {
   const terminated = new AbortController();
   const onStop = () => (stop.reason === "SIGINT" && !process.stdin.isTTY) || terminated.abort();
-  // For as long as the program runs.
   addAbortListener(stop, onStop);
   return AbortSignal.any([terminated.signal, afterStop(INPUT_LIMIT)]);
 }

@@ -12,14 +12,14 @@ import { FirstRows } from "./first_rows.ts";
 import type { Log } from "./log.ts";
 import { openProgramPort } from "./program_port.ts";
 
-/** Milliseconds that a broker may take to say where its logs end, for whoever asks at the port. */
+/** Milliseconds that a broker may take to tell the ends of its logs, for a request at the port. */
 const LAG_LIMIT = 2_000;
 const PART = "PostgreSQL";
 
-/** Tells of what is stored: to a person in the log, and to Prometheus where there is a port. */
+/** Tells of stored messages: a person in the log and, if there is a port, Prometheus. */
 export interface ConsumerMonitor extends AsyncDisposable {
   readonly events: TransferEvents & StoreEvents;
-  /** From now on these counters are told of. */
+  /** Tells of these counters from now on. */
   count(counters: () => Counters): void;
 }
 
@@ -27,28 +27,28 @@ export interface MonitoredConsumer {
   readonly health: Health;
   /** The certificates for Kafka. */
   readonly certificateStore: CertificateStore | null;
-  /** True where the consumer is a member of a consumer group. */
+  /** True if the consumer is a member of a consumer group. */
   readonly isMember: boolean;
 }
 
-/** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
+/** Begins to watch. Throws a `UsageError` if it cannot listen at the address. Null: no port. */
 export async function monitorConsumer(
   listen: ListenAddress | null,
   { health, certificateStore, isMember }: MonitoredConsumer,
   log: Log,
 ): Promise<ConsumerMonitor> {
   const resources = new AsyncDisposableStack();
-  const state = new State();
+  const state = new TransferState();
   const report = resources.use(new ConsumerReport(log, () => state.counters()));
   const first = resources.use(
     new FirstRows(log, async () => {
-      return { troubles: health.troubles, isMember, reading: state.reading, lag: await state.lag() };
+      return { troubles: health.troubles, isMember, session: state.session, lag: await state.lag() };
     }),
   );
   let onBatch = (_: StoredBatch) => {};
   if (listen !== null) {
-    // Loaded only where it is needed: it takes as long as all the rest of the program.
-    const { ConsumerTelemetry } = await import("./telemetry.ts");
+    // Loaded late, and only for a port: it takes as long as all the rest of the program.
+    const { ConsumerTelemetry } = await import("./consumer_telemetry.ts");
     const telemetry = new ConsumerTelemetry(async () => {
       const { rows, rejected } = state.counters();
       return { rows, rejected, replayed: state.replayed, newest: state.newest, lag: await state.lag() };
@@ -70,22 +70,22 @@ export async function monitorConsumer(
   };
 }
 
-/** How it stands with a transfer. */
-class State {
+/** The state of a transfer. */
+class TransferState {
   counters: () => Counters = () => ({ rows: 0, rejected: 0, missedDropped: 0 });
   replayed = 0;
-  /** When the newest metric stored was made, milliseconds since 1970. */
+  /** When the newest stored metric was made, in milliseconds since 1970. */
   newest: number | null = null;
-  reading: ConsumerSession | null = null;
-  /** True where a single message takes too long, which is said once. */
+  session: ConsumerSession | null = null;
+  /** True while a single message takes too long, which is said once. */
   isStuck = false;
   positions: Positions = new Map();
 
-  /** Partition → messages that are not stored yet; nothing where the broker does not say in time. */
+  /** Partition → messages that are not stored yet. Empty if the broker does not answer in time. */
   async lag(): Promise<ReadonlyMap<number, number>> {
-    if (this.reading?.logEnds === undefined) return new Map();
+    if (this.session?.logEnds === undefined) return new Map();
     try {
-      const ends = await unlessAborted(this.reading.logEnds(), AbortSignal.timeout(LAG_LIMIT));
+      const ends = await unlessAborted(this.session.logEnds(), AbortSignal.timeout(LAG_LIMIT));
       return new Map([...ends].map(([partition, end]) => {
         return [partition, Math.max(0, end - (this.positions.get(partition) ?? end))];
       }));
@@ -95,7 +95,12 @@ class State {
   }
 }
 
-function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: StoredBatch) => void): TransferEvents {
+function eventsFor(
+  state: TransferState,
+  health: Health,
+  log: Log,
+  onBatch: (batch: StoredBatch) => void,
+): TransferEvents {
   return {
     waiting(error) {
       health.note(PART, explain(error));
@@ -105,9 +110,9 @@ function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: Stor
       health.note(PART, null);
       log.warn(`PostgreSQL answers again, after ${seconds.toFixed(1)} s`);
     },
-    began(reading) {
-      state.reading = reading;
-      state.positions = reading.positions;
+    began(session) {
+      state.session = session;
+      state.positions = session.positions;
     },
     stored(batch) {
       state.positions = batch.positions;
@@ -122,7 +127,7 @@ function eventsFor(state: State, health: Health, log: Log, onBatch: (batch: Stor
   };
 }
 
-function storeEvents(state: State, report: ConsumerReport, log: Log): StoreEvents {
+function storeEvents(state: TransferState, report: ConsumerReport, log: Log): StoreEvents {
   return {
     rejected: (count, reason, table) => report.rejected(count, reason, table),
     ended(messages, seconds, most, error) {

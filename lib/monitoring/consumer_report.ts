@@ -1,8 +1,5 @@
 import { count } from "../config/count.ts";
-import type { Log } from "./log.ts";
-
-/** Seconds between two summaries. */
-const PERIOD = 60;
+import { type Log, SUMMARY_PERIOD } from "./log.ts";
 
 /** Messages stored so far. */
 export interface Stored {
@@ -10,40 +7,43 @@ export interface Stored {
   readonly rejected: number;
 }
 
-/** How many metrics were stored. By its `check_id` the database knows one that comes again, and counts nothing. */
+/**
+ * The number of stored metrics, in words. The database leaves out a repeated metric by its
+ * `check_id`, and does not count it.
+ */
 export function describeStored(rows: number): string {
   return `${count(rows, "metric")} stored or known already`;
 }
 
-/** Characters of a reason in the log; the table of the rejected has all of it. */
+/** Characters of a reason in the log. The rejected table has the whole reason. */
 const MAX_REASON_LENGTH = 300;
 
-/** Messages that went to the rejected since the last time it was said. */
+/** Messages that were rejected since the log last said so. */
 interface Rejections {
   readonly count: number;
-  /** Why the first one did. */
+  /** Why the first one was rejected. */
   readonly reason: string;
-  /** Where they are. */
+  /** The rejected table. */
   readonly table: string;
 }
 
-/** Tells a person once a minute what was stored; of what was rejected first of all at once. */
+/** Tells a person once a minute how much was stored. The first rejection is told at once. */
 export class ConsumerReport implements Disposable {
   readonly #log: Log;
   readonly #read: () => Stored;
   readonly #timer: ReturnType<typeof setInterval>;
   #last: Stored = { rows: 0, rejected: 0 };
   #unsaid: Rejections | null = null;
-  /** True where rejections were said less than a period ago. */
+  /** True if rejections were told less than a period ago. */
   #wasSaid = false;
 
   constructor(log: Log, read: () => Stored) {
     this.#log = log;
     this.#read = read;
-    this.#timer = setInterval(() => this.#summarize(), PERIOD * 1000);
+    this.#timer = setInterval(() => this.#summarize(), SUMMARY_PERIOD * 1000);
   }
 
-  /** Messages went to the rejected; the first of them for this reason. */
+  /** Messages were rejected, the first of them for this reason. */
   rejected(count: number, reason: string, table: string): void {
     this.#unsaid = { count: (this.#unsaid?.count ?? 0) + count, reason: this.#unsaid?.reason ?? reason, table };
     if (!this.#wasSaid) this.#sayRejected();

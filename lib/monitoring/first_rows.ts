@@ -2,22 +2,28 @@ import { count } from "../config/count.ts";
 import type { ConsumerSession } from "../kafka/kafka.ts";
 import type { Log } from "./log.ts";
 
-/** Milliseconds after a start until it is asked why nothing is stored: brokers may take 2 s to answer. */
+/**
+ * Milliseconds after a start until the log says why nothing is stored. Brokers may take 2 s to
+ * answer.
+ */
 const ASK_AFTER = 7_000;
 
-/** How far a consumer is that has not stored anything yet. */
+/** The progress of a consumer that has not stored anything yet. */
 export interface StartProgress {
-  /** What Kafka and PostgreSQL are waited for with. */
+  /** Why it waits for Kafka or PostgreSQL, one text for each. */
   readonly troubles: readonly string[];
-  /** True where it is a member of a consumer group, false where it reads standard input. */
+  /** True for a member of a consumer group, false for a reader of standard input. */
   readonly isMember: boolean;
-  /** What it reads; null: nothing yet. */
-  readonly reading: ConsumerSession | null;
-  /** Partition → messages that are not stored yet. Empty where nobody says so. */
+  /** The session that it reads; null before the first one. */
+  readonly session: ConsumerSession | null;
+  /** Partition → messages that are not stored yet. Empty if nobody tells. */
   readonly lag: ReadonlyMap<number, number>;
 }
 
-/** Says within 10 s of a start that messages arrive, or why none does; and when they do, later. */
+/**
+ * Says within 10 s of a start that messages arrive, or why none arrives. In the second case it says
+ * later when they do.
+ */
 export class FirstRows implements Disposable {
   readonly #log: Log;
   readonly #timer: ReturnType<typeof setTimeout>;
@@ -44,17 +50,17 @@ export class FirstRows implements Disposable {
 }
 
 /** Why a consumer has stored nothing since its start. */
-export function whyNothing({ troubles, isMember, reading, lag }: StartProgress): string {
+export function whyNothing({ troubles, isMember, session, lag }: StartProgress): string {
   if (troubles.length > 0) return troubles.join("; ");
-  if (reading === null && !isMember) return "the database has only just been opened";
-  if (reading === null) {
+  if (session === null && !isMember) return "the database has only just been opened";
+  if (session === null) {
     return "the consumer group has not shared out the topic's partitions yet; a member that was killed is waited for until its session times out";
   }
-  const { partitions, topic } = reading.assignment;
+  const { partitions, topic } = session.assignment;
   if (partitions.length === 0) {
     return "the consumer group gave this consumer no partition: others have them all, and it takes over when one of them ends";
   }
-  if (reading.logEnds === undefined) return "no line has come on standard input";
+  if (session.logEnds === undefined) return "no line has come on standard input";
   if (lag.size === 0) return "the brokers do not say how many messages there are";
   const waiting = [...lag.values()].reduce((sum, one) => sum + one, 0);
   if (waiting > 0) return `none of ${count(waiting, "message")} in the topic ${topic} has come`;

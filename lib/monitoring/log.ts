@@ -1,12 +1,15 @@
 import { LOG_LEVELS, type LogLevel } from "../config/setting_types.ts";
 import { type Colour, colourless, type Paint, printable, printableJson } from "../config/terminal.ts";
 
-/** What an event is about, for whoever searches a log by it; the message says it too. */
+/** Seconds between two summaries in the log. */
+export const SUMMARY_PERIOD = 60;
+
+/** The subject of an event, for a search in the log. The message says it too. */
 export interface LogFields {
   /** The host that went down, or came back. */
   readonly address?: string;
   readonly state?: "up" | "down";
-  /** Why it is down, or was. */
+  /** Why the host is down, or was down. */
   readonly reason?: string;
 }
 
@@ -18,7 +21,9 @@ export interface LogEntry extends LogFields {
   readonly message: string;
 }
 
-/** How one event looks: a tidy line for a person at a terminal, a JSON object for whoever collects logs. */
+/**
+ * The form of one event: a line for a person at a terminal, or a JSON object for a log collector.
+ */
 export type LogFormat = (entry: LogEntry) => string;
 
 const LEVEL_COLOURS: Readonly<Record<LogLevel, Colour | null>> = {
@@ -29,7 +34,10 @@ const LEVEL_COLOURS: Readonly<Record<LogLevel, Colour | null>> = {
 };
 const STATE_COLOURS = { down: "red", up: "green" } as const;
 
-/** `2026-11-24 13:32:50 INFO  producer: message`, in local time. Grave levels and news of hosts have colours. */
+/**
+ * `2026-11-24 13:32:50 INFO  producer: message`, in local time. Errors, warnings and news of hosts
+ * have colours.
+ */
 export function terminalLine(paint: Paint = colourless): LogFormat {
   return ({ time, level, program, message, state }) => {
     const shown = printable(message);
@@ -39,11 +47,11 @@ export function terminalLine(paint: Paint = colourless): LogFormat {
   };
 }
 
-/** A JSON object with the names of `LogEntry`; what an event is not about is left out. */
+/** A JSON object with the names of `LogEntry`. Fields without a value are left out. */
 export const jsonLine: LogFormat = ({ time, level, program, message, address, state, reason }) =>
   `${printableJson(JSON.stringify({ time, level, program, message, address, state, reason }))}\n`;
 
-/** Writes one line an event. */
+/** Writes one line for each event. */
 export class Log {
   readonly #program: string;
   readonly #level: LogLevel;
@@ -57,7 +65,7 @@ export class Log {
     this.#write = write;
   }
 
-  /** True where DEBUG is written: what costs time to put into words need not be, else. */
+  /** True if DEBUG is written. If not, nobody needs to put costly things into words. */
   get isVerbose(): boolean {
     return this.#level === "DEBUG";
   }
@@ -80,7 +88,8 @@ export class Log {
 
   #log(level: LogLevel, message: string, fields: LogFields = {}): void {
     if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(this.#level)) return;
-    // Statements to run stand on lines of their own, to be copied; they are the only ones.
+    // Only statements that a person is to run stand on lines of their own. The last of these lines
+    // ends like the others.
     this.#write(
       this.#format({ ...fields, time: new Date(), level, program: this.#program, message: message.trimEnd() }),
     );

@@ -11,7 +11,7 @@ export interface StateChange {
   readonly message: string;
 }
 
-/** Remembers which hosts are down and since when. */
+/** Remembers which hosts are down, and since when. */
 export class Outages {
   /** Address → when it was first found down, in milliseconds since 1970, and why. */
   readonly #since = new Map<string, { readonly at: number; readonly reason: string }>();
@@ -21,7 +21,10 @@ export class Outages {
     return this.#since.size;
   }
 
-  /** What has changed with this metric; null where nothing has. A host that is well from the beginning is no news. */
+  /**
+   * The change that this metric brings; null if there is none. A host that is up from the beginning
+   * is no news.
+   */
   see(metric: Metric): StateChange | null {
     const { address, checked_at } = metric;
     const state = stateOf(metric);
@@ -38,7 +41,7 @@ export class Outages {
     return { address, state, reason, message: `${address} is up again, after ${duration(at - since.at)}` };
   }
 
-  /** Hosts that are checked no longer. */
+  /** Forgets hosts that are no longer checked. */
   forget(addresses: Iterable<string>): void {
     for (const address of addresses) this.#since.delete(address);
   }

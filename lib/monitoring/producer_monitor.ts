@@ -7,11 +7,11 @@ import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Log } from "./log.ts";
 import { ProducerReport } from "./producer_report.ts";
 
-/** Tells of the checks: to a person in the log, and to Prometheus where there is a port. */
+/** Tells of the checks: a person in the log and, if there is a port, Prometheus. */
 export interface ProducerMonitor extends AsyncDisposable {
   /** A check has ended, or was missed. */
   see(metric: Metric): void;
-  /** Hosts that are checked no longer. */
+  /** Forgets hosts that are no longer checked. */
   forget(addresses: Iterable<string>): void;
 }
 
@@ -23,7 +23,7 @@ export interface MonitoredProducer {
   readonly certificateStore: CertificateStore | null;
 }
 
-/** Begins to watch. Throws a `UsageError` where it cannot listen at the address; null: no port. */
+/** Begins to watch. Throws a `UsageError` if it cannot listen at the address. Null: no port. */
 export async function monitorProducer(
   listen: ListenAddress | null,
   { checks, outbox, health, certificateStore }: MonitoredProducer,
@@ -34,9 +34,9 @@ export async function monitorProducer(
   const forget = (addresses: Iterable<string>) => report.forget(addresses);
   const dispose = () => resources.disposeAsync();
   if (listen === null) return { see: (metric) => report.see(metric), forget, [Symbol.asyncDispose]: dispose };
-  // Loaded only where it is needed: it takes as long as all the rest of the program.
+  // Loaded late, and only for a port: it takes as long as all the rest of the program.
   const [{ ProducerTelemetry }, { openProgramPort }] = await Promise.all([
-    import("./telemetry.ts"),
+    import("./producer_telemetry.ts"),
     import("./program_port.ts"),
   ]);
   const telemetry = new ProducerTelemetry(() => {

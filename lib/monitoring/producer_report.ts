@@ -1,12 +1,13 @@
 import { count } from "../config/count.ts";
 import type { Metric } from "../metric.ts";
 import { reasonDown, type State, stateOf } from "../postgres/up.ts";
-import type { Log } from "./log.ts";
+import { type Log, SUMMARY_PERIOD } from "./log.ts";
 import { Outages } from "./outages.ts";
 
-/** Seconds between two summaries. */
-const PERIOD = 60;
-/** Changes that are said one by one in a period: when the checker's own network fails, all hosts go down at once. */
+/**
+ * Changes that are told one by one in a period: if the checker's own network fails, all hosts go
+ * down at once.
+ */
 const MOST_CHANGES = 50;
 
 /** Metrics on their way to Kafka. */
@@ -15,7 +16,10 @@ export interface ProducerProgress {
   readonly waiting: number;
 }
 
-/** Tells a person of the checks: at once when a host goes down or comes back, and in figures once a minute. */
+/**
+ * Tells a person of the checks. A host that goes down or comes back is told at once, the figures
+ * once a minute.
+ */
 export class ProducerReport implements Disposable {
   readonly #log: Log;
   readonly #progress: () => ProducerProgress;
@@ -27,7 +31,7 @@ export class ProducerReport implements Disposable {
   constructor(log: Log, progress: () => ProducerProgress) {
     this.#log = log;
     this.#progress = progress;
-    this.#timer = setInterval(() => this.#summarize(), PERIOD * 1000);
+    this.#timer = setInterval(() => this.#summarize(), SUMMARY_PERIOD * 1000);
   }
 
   /** How many hosts are down. */
@@ -46,7 +50,7 @@ export class ProducerReport implements Disposable {
     this.#log.warn(message, fields);
   }
 
-  /** Hosts that are checked no longer. */
+  /** Forgets hosts that are no longer checked. */
   forget(addresses: Iterable<string>): void {
     this.#outages.forget(addresses);
   }
@@ -69,7 +73,7 @@ export class ProducerReport implements Disposable {
   }
 }
 
-/** What was counted since the last summary. */
+/** The counts since the last summary. */
 class Period {
   readonly #states = { up: 0, down: 0, unknown: 0 };
   readonly #reasons = new Map<string, number>();

@@ -4,21 +4,21 @@ import { listenSetting, type ProgramName } from "../config/settings.ts";
 import { healthText } from "../net/ask_health.ts";
 import { type HttpPort, json, openHttpPort, plainText } from "../net/http_port.ts";
 
-/** What a program says of itself at its port. */
+/** The answers of a program at its port. */
 export interface Statements {
   readonly health: Health;
   /** Figures in Prometheus' text format. */
   metrics(): Promise<string>;
-  /** What `/readyz` tells beside whether the program is ready. */
+  /** Details for `/readyz`, beside whether the program is ready. */
   details?(): Promise<object>;
 }
 
 const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
- * The HTTP port of a program: `/healthz` (the process works), `/readyz` (it can reach what it
- * needs), `/metrics`. Throws a
- * `UsageError` where it cannot listen there.
+ * Opens the HTTP port of a program. `/healthz`: the process works. `/readyz`: the program can reach
+ * everything that it needs. `/metrics`: figures for Prometheus. Throws a `UsageError` if it cannot
+ * listen there.
  */
 export function openProgramPort(
   program: ProgramName,

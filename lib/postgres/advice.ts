@@ -2,10 +2,13 @@ import type { Metric } from "../metric.ts";
 import type { OddTable, RepeatIndexes, TableFacts } from "./catalog.ts";
 import type { QuotedTables } from "./schema.ts";
 
-/** Names that a person reads at once; of more parts the number will do. */
+/** The most names in a message. Of more parts the message gives the number. */
 const MOST_NAMES = 3;
 
-/** What breaks where a table is emptied by a crash or stands on another server: one line for each kind and table. */
+/**
+ * Warnings of tables that a crash empties or that stand on another server: one line for each kind
+ * and table.
+ */
 export function oddTableWarnings(odd: readonly OddTable[], tables: QuotedTables): string[] {
   const of = (root: OddTable["root"], what: OddTable["what"]) =>
     odd.filter((table) => table.root === root && table.what === what).map(({ name }) => name);
@@ -70,7 +73,10 @@ function setLogged(names: readonly string[]): string {
 const IDENTITY = ["address", "checked_at", "check_id"] as const;
 const INDEX = "(address, checked_at desc, check_id)";
 
-/** What a table without an index for repeats breaks, and the statements that make one; nothing where there is one. */
+/**
+ * The fault of a table without an index for repeats, and the statements that mend it; empty if it
+ * has one.
+ */
 export function repeatWarning(
   main: string,
   { kind, part_key }: TableFacts,
@@ -80,7 +86,7 @@ export function repeatWarning(
 ): string[] {
   const { inferred, names, without } = indexes;
   const isCovered = inferred || (names.size > 0 && without.length === 0);
-  // What breaks with a foreign table is said elsewhere, and no index of ours mends it.
+  // Another warning tells of foreign tables, and no index of ours would help there.
   if (isCovered || kind === "f") return [];
   const missing = IDENTITY.filter((column) => !present.has(column));
   const unused = IDENTITY.filter((column) => present.has(column) && !written.includes(column));

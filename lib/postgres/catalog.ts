@@ -2,7 +2,10 @@ import type { Database } from "./database.ts";
 import { arrayText, quoteIdentifier } from "./pg_text.ts";
 import type { QuotedTables } from "./schema.ts";
 
-/** The parts of the tables $1, the chunks that an extension makes as their children, and the tables under views. */
+/**
+ * The parts of the tables $1, the chunks that an extension makes as their children, and the tables
+ * under views.
+ */
 const BENEATH = `select h.inhrelid::int8::text as oid from pg_inherits h where h.inhparent = any($1::oid[])
   union
   select d.refobjid::int8::text from pg_rewrite w
@@ -10,8 +13,8 @@ const BENEATH = `select h.inhrelid::int8::text as oid from pg_inherits h where h
   where w.ev_class = any($1::oid[]) and w.rulename = '_RETURN'`;
 
 /**
- * The oids of a table and of all that a step leads to, as an array's text. Not by a recursive
- * query: the planner takes its cost for so high that it compiles the query, which takes seconds.
+ * The oids of a table and of everything that `step` leads to, as an array's text. It is no
+ * recursive query: the planner takes its cost for so high that it compiles it, which takes seconds.
  */
 async function reach(database: Database, table: string, step: string): Promise<string> {
   let level = await database.query<{ oid: string }>(
@@ -27,42 +30,44 @@ async function reach(database: Database, table: string, step: string): Promise<s
   return arrayText([...reached]);
 }
 
-/** True where PostgreSQL itself inserts into what is under a view; `c` is the view's row of pg_class. */
+/**
+ * True if PostgreSQL itself inserts into the table under a view; `c` is the view's row of pg_class.
+ */
 const PASSES_THROUGH = `c.relkind = 'v' and pg_relation_is_updatable(c.oid, false) & 8 = 8
   and not exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgtype & 68 = 68)`;
 
-/** True where a trigger of a user's may change a row, or send it elsewhere, before it is stored. */
+/** True if a user's trigger may change a row, or send it elsewhere, before it is stored. */
 const HAS_TRIGGER = `exists (select from pg_trigger t
   where t.tgrelid = c.oid and not t.tgisinternal and t.tgtype & 7 = 7)`;
 
-/** What those of the tables $1 that are views insert into. */
+/** The tables into which the views among the tables $1 insert. */
 const DIRECTLY_BENEATH = `select d.refobjid::int8::text as oid from pg_class c
   join pg_rewrite w on w.ev_class = c.oid and w.rulename = '_RETURN'
   join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
   where c.oid = any($1::oid[]) and ${PASSES_THROUGH}`;
 
-/** What the catalog says of a column. */
+/** A column, as the catalog has it. */
 export interface ColumnFacts {
   readonly name: string;
   /** The type beneath all domains, by its short name. */
   readonly type: string;
-  /** The same as SQL writes it, without a length. */
+  /** The same type as SQL writes it, without a length. */
   readonly base: string;
   /** The type as SQL writes it. */
   readonly written: string;
   readonly required: boolean;
-  /** `required`, or refused by a part or by the table under a view. */
+  /** True if the column refuses null by itself, or a part or the table under a view refuses it. */
   readonly refuses_null: boolean;
   readonly has_default: boolean;
-  /** The default as SQL; null where there is none that gives a value. */
+  /** The default as SQL; null if no default gives a value. */
   readonly default_sql: string | null;
   readonly generated: boolean;
   readonly writable: boolean;
 }
 
 /**
- * True where the column `x` (of pg_attribute) refuses null by itself, its type aside. No `exists`:
- * that would read all constraints.
+ * True if the column `x` (of pg_attribute) refuses null by itself, apart from its type. It is no
+ * `exists`: that would read all constraints.
  */
 const refusesNull = (x: string) =>
   `(${x}.attnotnull or coalesce((select bool_or(pg_get_expr(k.conbin, k.conrelid) = format('(%I IS NOT NULL)', ${x}.attname))
@@ -74,8 +79,8 @@ const DOMAIN_REFUSES_NULL =
       from pg_constraint k where k.contypid = t.oid), false))`;
 
 /**
- * The columns of a table. A column of a view has the default and the refusals of the column under
- * it that has its name.
+ * Reads the columns of a table. A view's column has the default and the refusals of the column
+ * under it that has its name.
  */
 export async function readColumns(database: Database, main: string): Promise<ColumnFacts[]> {
   return await database.query<ColumnFacts>(
@@ -113,28 +118,34 @@ export async function readColumns(database: Database, main: string): Promise<Col
   );
 }
 
-/** True where the index `i` (of pg_index) is unique on exactly (address, checked_at, check_id), in any order. */
+/**
+ * True if the index `i` (of pg_index) is unique on exactly (address, checked_at, check_id), in any
+ * order.
+ */
 const TELLS_REPEATS = `i.indisunique and i.indpred is null and i.indexprs is null and i.indnkeyatts = 3
   and (select array_agg(a.attname::text order by a.attname) from pg_attribute a
     where a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:2])) = '{address,check_id,checked_at}'`;
 
-/** By what a metric that was sent twice is recognised. */
+/** The indexes by which a metric that was sent twice is recognised. */
 export interface RepeatIndexes {
-  /** Unique indexes on exactly (address, checked_at, check_id), in any order, as `indexName` writes them. */
+  /**
+   * Unique indexes on exactly (address, checked_at, check_id), in any order, as `indexName` writes
+   * them.
+   */
   readonly names: ReadonlySet<string>;
-  /** True where `on conflict` finds one of them through the table itself. */
+  /** True if `on conflict` finds one of them through the table itself. */
   readonly inferred: boolean;
-  /** Tables that hold rows of the table and have none, each quoted. */
+  /** Tables that hold rows of the table but have no such index, each quoted. */
   readonly without: readonly string[];
 }
 
-/** An index, by a name that no other one has. */
+/** The name of an index with its schema, which no other index has. */
 export function indexName(schema: string, name: string): string {
   return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
 }
 
 /**
- * The indexes of a table and of all that stands beneath it: parts, chunks and indexes may be
+ * Reads the indexes of a table and of everything beneath it. Parts, chunks and indexes may be
  * younger than the last look.
  */
 export async function readRepeatIndexes(database: Database, main: string): Promise<RepeatIndexes> {
@@ -163,7 +174,10 @@ interface IndexRow {
   readonly holds_rows: boolean;
 }
 
-/** What an index is by its columns; "gone" also where it was built anew: it has another name for a while. */
+/**
+ * Tells by its columns what an index is. It is "gone" also while it is built anew: it has another
+ * name then.
+ */
 export async function lookUpIndex(
   database: Database,
   schema: string,
@@ -179,14 +193,16 @@ export async function lookUpIndex(
   return row.tells ? "repeats" : "other";
 }
 
-/** A table that a crash empties, that stands on another server, or that ends with the connection. */
+/**
+ * A table that a crash empties, that stands on another server, or that ends with the connection.
+ */
 export interface OddTable {
   readonly root: keyof QuotedTables;
   readonly name: string;
   readonly what: "unlogged" | "foreign" | "temporary";
 }
 
-/** Those among the three tables and all that stands beneath them. */
+/** Finds the odd ones among the three tables and everything beneath them. */
 export async function readOddTables(database: Database, tables: QuotedTables): Promise<OddTable[]> {
   const names = [tables.main, tables.offsets, tables.rejected];
   const reached: string[] = [];
@@ -203,15 +219,18 @@ export async function readOddTables(database: Database, tables: QuotedTables): P
   );
 }
 
-/** What the catalog says of the tables and of the database. */
+/** The catalog's facts about the tables and the database. */
 export interface TableFacts {
   readonly kind: string;
   /** The kinds of the companions, as pg_class has them. */
   readonly offsets_kind: string;
   readonly rejected_kind: string;
-  /** True where a trigger may fill columns before the row is checked. */
+  /** True if a trigger may fill columns before the row is checked. */
   readonly has_trigger: boolean;
-  /** Columns that decide to which part a row goes; null where the table has no parts, or an expression decides. */
+  /**
+   * Columns that decide to which part a row goes; null if the table has no parts, or an expression
+   * decides.
+   */
   readonly part_key: readonly string[] | null;
   readonly may_read: boolean;
   readonly may_offsets: boolean;
@@ -220,7 +239,7 @@ export interface TableFacts {
   readonly encoding: string;
 }
 
-/** Null: the table has just been dropped. */
+/** Reads these facts; null if the table has just been dropped. */
 export async function readFacts(database: Database, tables: QuotedTables): Promise<TableFacts | null> {
   const [facts] = await database.query<TableFacts>(
     `select c.relkind::text as kind,

@@ -1,30 +1,36 @@
 import { poolerSaying } from "./database/pooler.ts";
 
-/** What a statement is given. Arrays travel as one text, see `pg_text.ts`. */
+/** A parameter of a statement. Arrays travel as one text, see `pg_text.ts`. */
 export type Parameter = string | number | boolean | null;
 
-/** The little that the store needs of a PostgreSQL database, wherever it runs. */
+/** A PostgreSQL database as the store needs it, wherever it runs. */
 export interface Database extends AsyncDisposable {
-  /** Runs one statement in a transaction of its own; rejects when it fails or when its deadline passes. */
+  /**
+   * Runs one statement in a transaction of its own. Rejects when it fails, or when its deadline
+   * passes.
+   */
   query<R extends object>(text: string, parameters?: readonly Parameter[]): Promise<R[]>;
   /** Runs several statements, split by semicolons, in one transaction. */
   script(text: string): Promise<void>;
-  /** What a person should know of the way to the database, one line; known after the first statement. Null: nothing. */
+  /**
+   * One line that a person should know of the way to the database; null if there is none. It is
+   * known after the first statement.
+   */
   readonly remark?: string | null;
 }
 
-/** Something that only a person can mend; the message says how. */
+/** A fault that only a person can mend; the message says how. */
 export class SetupError extends Error {
   override name = "SetupError";
 }
 
 /**
- * What a failure calls for: waiting or a person. Whether a row is at fault no code tells: the store
- * tries (promises.md).
+ * The remedy for a failure: waiting, or a person. No code tells whether a row is at fault: the
+ * store tries (docs/promises.md).
  */
 export type Remedy = "wait" | "setup";
 
-/** What PostgreSQL says of a failed statement, in one form for every client. */
+/** PostgreSQL's report of a failed statement, in one form for every client. */
 export interface SqlFailure {
   /** SQLSTATE. */
   readonly code: string;
@@ -34,24 +40,24 @@ export interface SqlFailure {
   readonly table: string | null;
   readonly column: string | null;
   readonly constraint: string | null;
-  /** The function of the server's source that failed: other than the message it is in no language. */
+  /** The function of the server's source that failed. Unlike the message, it is in no language. */
   readonly routine: string | null;
 }
 
 const SQLSTATE = /^[0-9A-Z]{5}$/;
-/** "Internal error" stands in for the code of a server that gives none. */
+/** "Internal error" stands in for the code if a server gives none. */
 const NO_SQLSTATE = "XX000";
 
 /**
- * Reads the error of a client: postgres.js says `constraint_name` where PGlite says `constraint`.
- * Null: not the server's. Any field but message and severity may be missing, also where PostgreSQL
+ * Reads the error of a client: postgres.js says `constraint_name`, PGlite says `constraint`. Null:
+ * it is not the server's. Any field but message and severity may be missing, even if PostgreSQL
  * always has it: poolers and kindred servers leave out many.
  */
 export function sqlFailure(error: unknown): SqlFailure | null {
   if (!(error instanceof Error)) return null;
   const fields = error as unknown as Record<string, unknown>;
   // System calls have names such as EPERM; only an error of the server has a severity too.
-  // PgBouncer gives the local one alone.
+  // PgBouncer gives only the local one.
   if ((fields.severity ?? fields.severity_local) === undefined) return null;
   const field = (...names: string[]) => {
     const value = names.map((name) => fields[name]).find((value) => typeof value === "string");
@@ -70,7 +76,9 @@ export function sqlFailure(error: unknown): SqlFailure | null {
   };
 }
 
-/** Longest match of a SQLSTATE's beginning decides. Whatever is not named here is a person's to look at. */
+/**
+ * The entry that a SQLSTATE begins with decides. All other failures are for a person to look at.
+ */
 const REMEDIES: readonly (readonly [prefix: string, remedy: Remedy])[] = [
   ["08", "wait"], // connection
   ["25006", "wait"], // read-only: a standby that will be, or was, the primary
@@ -84,7 +92,7 @@ const REMEDIES: readonly (readonly [prefix: string, remedy: Remedy])[] = [
   ["58", "wait"], // input and output
 ];
 
-/** What the clients and the system say when the connection is not there, or no longer. */
+/** Codes of the clients and the system for a connection that is not there, or no longer. */
 const LOST_CONNECTION = new Set([
   "CONNECT_TIMEOUT",
   "CONNECTION_CLOSED",
@@ -104,20 +112,21 @@ const LOST_CONNECTION = new Set([
   "ETIMEDOUT",
 ]);
 
-/** True where `error` says that there is no connection, or that it broke or fell silent. */
+/** True if `error` says that there is no connection, or that it broke or fell silent. */
 export function isConnectionLoss(error: unknown): boolean {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return code !== undefined && LOST_CONNECTION.has(code);
 }
 
-/** A partition that does not exist makes a check fail too, but no row can be blamed for it. */
+/** True if a partition is missing. A check fails then too, but no row can be blamed for it. */
 export const isMissingPartition = (failure: SqlFailure) =>
   failure.code === "23514" &&
   (failure.routine?.includes("Partition") ?? failure.message.startsWith("no partition of relation"));
 
 /**
- * What `error` calls for (exactly-once.md, "What it rests on"). By SQLSTATE, and where the server could not be reached,
- * by the name of the failure. What is not known is "setup": better to stop and say so than to wait for ever.
+ * The remedy for `error`. The SQLSTATE decides or, if the server could not be reached, the name of
+ * the failure. An unknown failure is "setup": it is better to stop and say so than to wait for
+ * ever.
  */
 export function classifyError(error: unknown): Remedy {
   const failure = sqlFailure(error);
@@ -127,11 +136,11 @@ export function classifyError(error: unknown): Remedy {
   return REMEDIES.find(([prefix]) => failure.code.startsWith(prefix))?.[1] ?? "setup";
 }
 
-/** The server cannot turn our texts into those of its database, nor back. */
+/** The server cannot convert our texts to the encoding of its database, or back. */
 const isStrangeEncoding = (failure: SqlFailure) =>
   failure.code === "0A000" && failure.routine === "InitializeClientEncoding";
 
-/** What a person can do about a SQLSTATE. */
+/** The advice to a person, by SQLSTATE. */
 const ADVICE: readonly (readonly [prefix: string, advice: string])[] = [
   ["28P01", "check DB_USER (--db-user) and DB_PASSWORD (or --db-password-file)"],
   [
@@ -153,15 +162,15 @@ const POLICY_ADVICE = "let a policy of the table allow the role to insert what i
 function adviceFor(failure: SqlFailure): string | undefined {
   // Most failed checks are a row's fault.
   if (failure.code === "23514" && !isMissingPartition(failure)) return undefined;
-  // By the same code as a missing right; but a trigger may use it too.
+  // This failure has the code of a missing right; but a trigger may use that code too.
   if (failure.routine === "ExecWithCheckOptions" && failure.code === "42501") return POLICY_ADVICE;
   if (isStrangeEncoding(failure)) return "use a database with the encoding UTF8 (create database … encoding 'UTF8')";
   return ADVICE.find(([prefix]) => failure.code.startsWith(prefix))?.[1];
 }
 
 /**
- * One plain line for a person: what failed and, where that is known, which setting mends it;
- * statements to run follow it.
+ * A plain line for a person: what failed and, if that is known, which setting mends it. Statements
+ * to run follow it.
  */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

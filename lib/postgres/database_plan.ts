@@ -8,20 +8,20 @@ import { openEmbedded } from "./database/embedded.ts";
 import { openPostgres } from "./database/postgres.ts";
 import { type QueryService, serveQueries } from "./query.ts";
 
-/** A database that can be opened: everything that settings and files can have wrong has been looked at. */
+/** A database that is ready to open: settings and files have been checked. */
 export interface DatabasePlan {
-  /** What it is, for a person; no secret. */
+  /** A description for a person, without a secret. */
   readonly description: string;
-  /** The certificates to trust; null: they do not change. */
+  /** The trusted certificates; null: they do not change. */
   readonly certificateStore: CertificateStore | null;
   /**
-   * A server is connected to with the first statement; an embedded database answers the queries of
-   * other programs, too.
+   * Opens the database. A server is connected to with the first statement. An embedded database
+   * also answers the queries of other programs.
    */
   open(service: QueryService): Promise<Database>;
 }
 
-/** The database that the settings name. Throws a `UsageError` where its CA file is no good. */
+/** The database that the settings name. Throws a `UsageError` if its CA file is unusable. */
 export async function planDatabase(settings: NonNullable<ConsumerSettings["database"]>): Promise<DatabasePlan> {
   if (settings.kind === "embedded") {
     const { directory } = settings;
@@ -37,7 +37,7 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
   if ("problems" in certificateStore) throw new UsageError(certificateStore.problems);
   const address = {
     ...settings,
-    // Asked for at each connection.
+    // Read at each connection.
     get ca() {
       return certificateStore.ca ?? null;
     },
@@ -60,7 +60,7 @@ async function openServed(directory: string, service: QueryService): Promise<Dat
   };
 }
 
-/** `require` checks a certificate only where one to trust was given, as in libpq. */
+/** `require` checks a certificate only if a trusted one was given, as in libpq. */
 function authoritiesFor(sslMode: SslMode): string | null {
   return sslMode.startsWith("verify-") ? systemAuthorities() : null;
 }

@@ -1,24 +1,25 @@
 import { isRejection, type Metric, type Rejection } from "../metric.ts";
 import { type ArrayElement, ascii, base64, elements } from "./pg_text.ts";
-import { entriesOf, type Entry, type Most, runs } from "./piece.ts";
-import { canHoldMissed } from "./statements.ts";
+import { bytesOf, type Entry, type Most, runs } from "./piece.ts";
 import type { Tables } from "./tables.ts";
 
 export type EntryOf<C> = Entry & { readonly content: C };
 
-/** The messages of a sheet by where they go. */
+/** The messages of a slice, by their destination. */
 export interface Parts {
   readonly metrics: readonly EntryOf<Metric>[];
   readonly rejections: readonly EntryOf<Rejection>[];
   readonly missed: readonly Entry[];
 }
 
-/** Messages that were written for the statement beforehand, while the database was busy with others. */
+/**
+ * Messages that were encoded for the statement beforehand, while the database was busy with others.
+ */
 export interface EncodedBatch {
   readonly entries: readonly Entry[];
-  /** None holds more than one statement may. */
-  readonly pages: readonly BatchSlice[];
-  /** Of keys and values. */
+  /** No slice holds more than one statement may. */
+  readonly slices: readonly BatchSlice[];
+  /** Bytes of keys and values. */
   readonly bytes: number;
 }
 
@@ -26,29 +27,32 @@ export interface EncodedBatch {
 export interface BatchSlice {
   readonly entries: readonly Entry[];
   readonly parts: Parts;
-  /** The columns of `flushSql` from the rejected messages' partition on, each without the braces around it. */
+  /**
+   * The columns of `flushSql` from the rejected messages' partition on, each without the braces
+   * around it.
+   */
   readonly columns: readonly string[];
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly bytes: number;
 }
 
-export function toSheet(entries: readonly Entry[], tables: Tables, most: Most): EncodedBatch {
-  const pages = [...runs(entries, most)].map((run) => toPage(run, tables));
-  return { entries, pages, bytes: pages.reduce((sum, { bytes }) => sum + bytes, 0) };
+export function encodeBatch(entries: readonly Entry[], tables: Tables, most: Most): EncodedBatch {
+  const slices = [...runs(entries, most)].map((run) => encodeSlice(run, tables));
+  return { entries, slices, bytes: slices.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
-export function toPage(entries: readonly Entry[], tables: Tables): BatchSlice {
+export function encodeSlice(entries: readonly Entry[], tables: Tables): BatchSlice {
   const parts = sort(entries, tables);
-  const bytes = entries.reduce((sum, entry) => sum + entriesOf(entry), 0);
+  const bytes = entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
   return { entries, parts, columns: columnsOf(parts, tables), bytes };
 }
 
-/** The columns of all pages, in order, as arrays for the flush statement. */
-export function joinPages(pages: readonly BatchSlice[]): string[] {
-  const [first] = pages;
-  if (first === undefined) throw new RangeError("There is no page to store");
+/** The columns of all slices, in order, as arrays for the flush statement. */
+export function joinSlices(slices: readonly BatchSlice[]): string[] {
+  const [first] = slices;
+  if (first === undefined) throw new RangeError("There is nothing to store");
   return first.columns.map((_, i) => {
-    const texts = pages.map(({ columns }) => columns[i] as string).filter((text) => text !== "");
+    const texts = slices.map(({ columns }) => columns[i] as string).filter((text) => text !== "");
     return `{${texts.join(",")}}`;
   });
 }
@@ -57,7 +61,8 @@ function sort(entries: readonly Entry[], tables: Tables): Parts {
   const metrics: EntryOf<Metric>[] = [];
   const rejections: EntryOf<Rejection>[] = [];
   const missed: Entry[] = [];
-  const holdsMissed = canHoldMissed(tables.columns);
+  // Without the column a missed check could not be told from one that was made.
+  const holdsMissed = tables.columns.includes("error");
   for (const entry of entries) {
     if (!isMetric(entry)) rejections.push(entry as EntryOf<Rejection>);
     else if (!holdsMissed && entry.content.error === "missed") missed.push(entry);

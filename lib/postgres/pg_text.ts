@@ -5,19 +5,18 @@ const NEEDS_ESCAPE = /["\\]/;
 const ESCAPED = /["\\]/g;
 
 /**
- * The values as PostgreSQL writes an array, for a parameter of an array's type (`$1::float8[]`).
- * Cheaper by half than what the clients make of an array, and the same for each of them: what is a
- * text already they pass on as it is. Numbers must be finite; texts must hold no U+0000, which
- * PostgreSQL refuses.
+ * The values as PostgreSQL writes an array, for a parameter of an array's type (`$1::float8[]`). It
+ * costs half of the clients' own arrays, and is the same for each client: a text they pass on as it
+ * is. Numbers must be finite. Texts must hold no U+0000, which PostgreSQL refuses.
  */
 export function arrayText(values: readonly ArrayElement[]): string {
   return `{${elements(values)}}`;
 }
 
-/** The inside of `arrayText`, for arrays that are put together of several pieces. */
+/** The inside of `arrayText`, for arrays that are put together from several pieces. */
 export function elements(values: readonly ArrayElement[]): string {
-  // Without escapes JSON is what PostgreSQL reads too, and the runtime writes it several times
-  // faster than a loop here would.
+  // Without escapes PostgreSQL reads JSON too, and the runtime writes it several times faster than
+  // a loop here would.
   const json = JSON.stringify(values);
   return json.includes("\\") ? values.map(element).join(",") : json.slice(1, -1);
 }
@@ -28,7 +27,10 @@ function element(value: ArrayElement): string {
   return NEEDS_ESCAPE.test(value) ? `"${value.replaceAll(ESCAPED, "\\$&")}"` : `"${value}"`;
 }
 
-/** Bytes as base64, for `decode(…, 'base64')`: shorter than the hexadecimal form, and nothing in it needs an escape. */
+/**
+ * Bytes as base64, for `decode(…, 'base64')`. It is shorter than the hexadecimal form, and nothing
+ * in it needs an escape.
+ */
 export function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }
@@ -40,12 +42,12 @@ export function ascii(text: string): string {
 
 /** A text as SQL reads it exactly. */
 export function quoteLiteral(text: string): string {
-  // With a backslash in it the text means the same whatever standard_conforming_strings says.
+  // With a backslash in it, the E form means the same whatever standard_conforming_strings says.
   const quoted = `'${text.replaceAll("'", "''")}'`;
   return text.includes("\\") ? ` E${quoted.replaceAll("\\", "\\\\")}` : quoted;
 }
 
-/** A name as SQL reads it exactly: keeps case, blanks and quotes. */
+/** A name as SQL reads it exactly, with case, blanks and quotes. */
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

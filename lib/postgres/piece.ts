@@ -1,6 +1,6 @@
 import type { Metric, Rejection } from "../metric.ts";
 
-/** Where messages come from: what the marks are kept by, and what a person calls it. */
+/** The origin of messages: the topic's id, by which marks are kept, and its name for a person. */
 export interface Source {
   readonly topic: string;
   readonly topicId: string;
@@ -16,8 +16,8 @@ export interface Entry {
 }
 
 /**
- * The stretch of a partition that a batch covers, `next` excluded. `start` is the offset asked for,
- * not the first message's.
+ * The stretch of a partition that a batch covers, `next` excluded. `start` is the offset that was
+ * asked for, not the first message's.
  */
 export interface OffsetRange {
   readonly start: number;
@@ -27,76 +27,81 @@ export interface OffsetRange {
 export type OffsetRanges = ReadonlyMap<number, OffsetRange>;
 
 /**
- * What goes to the database in one statement: messages in the order they arrived in, and how far
- * each partition gets.
+ * The content of one statement: messages in their order of arrival, and how far each partition
+ * gets.
  */
 export interface Piece {
-  readonly spans: OffsetRanges;
+  readonly ranges: OffsetRanges;
   readonly entries: readonly Entry[];
 }
 
-/** The same, with the messages in parts that are already written as the statement takes them. */
+/** The same, with the messages encoded for the statement, in parts. */
 export interface Portion<P> {
-  readonly spans: OffsetRanges;
+  readonly ranges: OffsetRanges;
   readonly parts: readonly P[];
 }
 
-/** What a statement may hold, unless a single message is more. */
+/** The most that a statement may hold, unless a single message is more. */
 export interface Most {
   readonly messages: number;
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly bytes: number;
 }
 
 /**
- * Cuts a piece before entry number `at`. Stored one after the other the two have the effect of the
- * whole: the first ends behind its last messages, the second begins there and ends where the whole
+ * Cuts a piece before entry number `at`. Stored one after the other, the two have the effect of the
+ * whole. The first ends behind its last messages. The second begins there, and ends where the whole
  * does.
  */
-export function cut({ spans, entries }: Piece, at: number): [Piece, Piece] {
+export function cut({ ranges, entries }: Piece, at: number): [Piece, Piece] {
   const left = entries.slice(0, at);
-  const [leftSpans, rightSpans] = cutSpans(spans, left);
-  return [{ spans: leftSpans, entries: left }, { spans: rightSpans, entries: entries.slice(at) }];
+  const [leftRanges, rightRanges] = cutRanges(ranges, left);
+  return [{ ranges: leftRanges, entries: left }, { ranges: rightRanges, entries: entries.slice(at) }];
 }
 
-/** Puts together what `cut` has cut. */
+/** Puts two pieces together that `cut` has made. */
 export function join(left: Piece, right: Piece): Piece {
-  const spans = new Map(left.spans);
-  for (const [partition, { start, next }] of right.spans) {
-    spans.set(partition, { start: spans.get(partition)?.start ?? start, next });
-  }
-  return { spans, entries: [...left.entries, ...right.entries] };
+  return { ranges: joinRanges([left.ranges, right.ranges]), entries: [...left.entries, ...right.entries] };
 }
 
-function cutSpans(spans: OffsetRanges, left: Iterable<Entry>): [left: OffsetRanges, right: OffsetRanges] {
-  const leftSpans = new Map<number, OffsetRange>();
+/** The range of each partition, from its first start to its last end. */
+export function joinRanges(successive: readonly OffsetRanges[]): OffsetRanges {
+  const joined = new Map<number, OffsetRange>();
+  for (const [partition, { start, next }] of successive.flatMap((ranges) => [...ranges])) {
+    joined.set(partition, { start: joined.get(partition)?.start ?? start, next });
+  }
+  return joined;
+}
+
+function cutRanges(ranges: OffsetRanges, left: Iterable<Entry>): [left: OffsetRanges, right: OffsetRanges] {
+  const leftRanges = new Map<number, OffsetRange>();
   for (const { partition, offset } of left) {
-    const start = spans.get(partition)?.start ?? offset;
-    leftSpans.set(partition, { start, next: offset + 1 });
+    const start = ranges.get(partition)?.start ?? offset;
+    leftRanges.set(partition, { start, next: offset + 1 });
   }
-  const rightSpans = new Map<number, OffsetRange>();
-  for (const [partition, { start, next }] of spans) {
-    const position = leftSpans.get(partition)?.next ?? start;
-    if (position < next) rightSpans.set(partition, { start: position, next });
+  const rightRanges = new Map<number, OffsetRange>();
+  for (const [partition, { start, next }] of ranges) {
+    const position = leftRanges.get(partition)?.next ?? start;
+    if (position < next) rightRanges.set(partition, { start: position, next });
   }
-  return [leftSpans, rightSpans];
+  return [leftRanges, rightRanges];
 }
 
 /**
- * Shares parts out to portions that hold no more than `most()`, unless a single part does. It is asked anew for each
- * portion: what became of the one before may have changed it.
+ * Divides parts into portions that hold no more than `most()`, unless a single part does. It is
+ * asked anew for each portion: the one before may have changed it.
  */
 export function* portions<P extends { readonly entries: readonly Entry[]; readonly bytes: number }>(
-  { spans, parts }: Portion<P>,
+  { ranges, parts }: Portion<P>,
   most: () => Most,
 ): Generator<Portion<P>> {
-  let rest = spans;
+  let rest = ranges;
   for (let from = 0, to = 0; from < parts.length || from === 0; from = to) {
     to = from + fitting(parts, from, most());
     const some = parts.slice(from, to);
-    const [left, right] = cutSpans(rest, some.flatMap(({ entries }) => entries));
-    if (to >= parts.length) return yield { spans: rest, parts: some };
-    yield { spans: left, parts: some };
+    const [left, right] = cutRanges(rest, some.flatMap(({ entries }) => entries));
+    if (to >= parts.length) return yield { ranges: rest, parts: some };
+    yield { ranges: left, parts: some };
     rest = right;
   }
 }
@@ -117,9 +122,9 @@ function fitting(
   return Math.max(count, 1);
 }
 
-/** Shares entries out to runs of at most `most`, unless a single entry is more. */
+/** Divides entries into runs of at most `most`, unless a single entry is more. */
 export function* runs(entries: readonly Entry[], most: Most): Generator<readonly Entry[]> {
-  const sized = entries.map((entry) => ({ entries: [entry], bytes: entriesOf(entry) }));
+  const sized = entries.map((entry) => ({ entries: [entry], bytes: bytesOf(entry) }));
   for (let from = 0, to = 0; from < entries.length; from = to) {
     to = from + fitting(sized, from, most);
     yield entries.slice(from, to);
@@ -127,6 +132,6 @@ export function* runs(entries: readonly Entry[], most: Most): Generator<readonly
 }
 
 /** Bytes of key and value. */
-export function entriesOf({ key, value }: Entry): number {
+export function bytesOf({ key, value }: Entry): number {
   return (key?.length ?? 0) + (value?.length ?? 0);
 }

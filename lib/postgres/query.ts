@@ -3,7 +3,6 @@ import { FolderInUse } from "../config/folder_lock.ts";
 import { sqlFailure } from "./database.ts";
 import { openExisting, QueryError, type QueryPart } from "./database/embedded.ts";
 import { askHolder } from "./query/client.ts";
-import { explainFailure } from "./query/explain.ts";
 import { QUERY_LIMIT } from "./query/messages.ts";
 import { splitStatements } from "./query/statements.ts";
 
@@ -12,23 +11,25 @@ export { ResultPrinter } from "./query/result_printer.ts";
 export { serveQueries } from "./query/server.ts";
 export type { QueryService } from "./query/server.ts";
 
-/** Milliseconds between two tries, and for how long it is tried. A first start takes seconds until it answers. */
+/**
+ * Milliseconds between two tries, and for how long it is tried. A first start takes seconds until
+ * it answers.
+ */
 const RETRY_EVERY = 200;
 const PATIENCE = 30_000;
 
 export interface AskOptions {
-  /** Ends it; then this rejects with a `QueryError`. */
+  /** Ends the query, which then rejects with a `QueryError`. */
   readonly signal: AbortSignal;
-  /** Told once where another program holds the folder and does not answer yet. */
+  /** Called once if another program holds the folder and does not answer yet. */
   onWait(): void;
   handOver(part: QueryPart): Promise<void>;
 }
 
 /**
- * Runs the statements of a text, which only read, on the embedded database in `directory`, and
- * hands over what they give: asks the program that holds the folder or, where none does, the
- * database itself. Rejects with a `QueryError` in words for a person where the query is at fault,
- * or was ended.
+ * Runs statements that only read on the embedded database in `directory`, and hands over their
+ * results. It asks the program that holds the folder or, if there is none, the database itself.
+ * Rejects with a `QueryError` in words for a person if the query is at fault, or was ended.
  */
 export async function askEmbedded(directory: string, sql: string, options: AskOptions): Promise<void> {
   const { signal, onWait, handOver } = options;
@@ -63,10 +64,48 @@ async function askItself(directory: string, sql: string, { signal, handOver, lim
 
 type AskItself = Pick<AskOptions, "signal" | "handOver"> & { readonly limit?: number };
 
-/** On a folder that another program has lent, which waits: everything is taken before anything is handed over. */
+/**
+ * Asks in a folder that another program has lent, and which waits for it. So everything is taken
+ * before anything is handed over.
+ */
 async function askWhileLent(directory: string, sql: string, signal: AbortSignal): Promise<QueryPart[]> {
   const parts: QueryPart[] = [];
   const handOver = (part: QueryPart) => Promise.resolve(void parts.push(part));
   await askItself(directory, sql, { signal, handOver, limit: QUERY_LIMIT });
   return parts;
+}
+
+/** Characters that are shown of a long line, and how many of them stand before the place. */
+const WIDTH = 80;
+const BEFORE = 50;
+
+/**
+ * PostgreSQL's own words for a person, as psql prints them: the error, the line of the text with
+ * the place in it, and advice.
+ */
+export function explainFailure(error: Error, sql: string): string {
+  const { severity = "ERROR", detail, hint, position } = error as Error & Readonly<Record<string, string | undefined>>;
+  return [
+    `${severity}:  ${error.message}`,
+    ...(position === undefined ? [] : pointAt(sql, Number(position) - 1)),
+    ...(detail === undefined ? [] : [`DETAIL:  ${detail}`]),
+    ...(hint === undefined ? [] : [`HINT:  ${hint}`]),
+  ].join("\n");
+}
+
+/**
+ * The line of a text in which character number `place` (from 0) stands, and a line with a caret
+ * below.
+ */
+function pointAt(sql: string, place: number): string[] {
+  const characters = [...sql.replaceAll(/[\t\r]/g, " ")];
+  const start = characters.lastIndexOf("\n", place - 1) + 1;
+  const end = characters.indexOf("\n", start);
+  const line = characters.slice(start, end < 0 ? undefined : end);
+  const number = characters.slice(0, start).filter((sign) => sign === "\n").length + 1;
+  const from = line.length <= WIDTH ? 0 : Math.max(0, place - start - BEFORE);
+  const to = Math.min(line.length, from + WIDTH);
+  const left = `LINE ${number}: ${from > 0 ? "..." : ""}`;
+  const shown = `${left}${line.slice(from, to).join("")}${to < line.length ? "..." : ""}`;
+  return [shown, `${" ".repeat(left.length + place - start - from)}^`];
 }

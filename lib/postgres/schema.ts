@@ -6,10 +6,13 @@ const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
 const NUMBER = ["float8", "float4", "numeric"] as const;
 const TIME = ["timestamptz", "timestamp"] as const;
 
-/** What a column is created as, and which types of a user's column take the value without a loss. */
+/**
+ * A column as it is created. `fits` has the types of a user's column that take the value without a
+ * loss.
+ */
 interface Column {
   readonly type: string;
-  /** True where every metric has a value. */
+  /** True if every metric has a value. */
   readonly always?: true;
   readonly fits: readonly string[];
 }
@@ -27,7 +30,7 @@ const COLUMN_OF: Readonly<Record<FieldKind, Column>> = {
 /** The fields that are never null in a row: a metric without `checked_at` gets the time of its record. */
 const ALWAYS: readonly (keyof Metric)[] = ["address", "latency", "is_valid", "checked_at"];
 
-/** A column for each field of a metric, in the order of the contract. */
+/** A column for each field of a metric, in the order of `METRIC_FIELDS`. */
 export const COLUMNS = Object.fromEntries(METRIC_FIELDS.map((field) => {
   const column = COLUMN_OF[FIELD_KINDS[field]];
   return [field, ALWAYS.includes(field) ? { ...column, always: true } : column];
@@ -40,7 +43,7 @@ export interface QuotedTables {
   readonly rejected: string;
 }
 
-/** The table and its companions, which stand beside it in the same schema. */
+/** Quotes the table and its companions, which stand beside it in the same schema. */
 export function quoteTables({ schema, name }: TableName): QuotedTables {
   const prefix = schema === null ? "" : `${quoteIdentifier(schema)}.`;
   const quoted = (suffix: string) => prefix + quoteIdentifier(name + suffix);
@@ -73,9 +76,8 @@ export function creation(table: TableName): Readonly<Record<"schema" | keyof Quo
 }
 
 /**
- * The index that serves "this address, newest first", and recognises a metric that was sent twice.
- * Not by `if not exists`: that asks for the name, which the index of a table that was renamed
- * keeps.
+ * Makes the index that serves "this address, newest first", and recognises a metric that was sent
+ * twice. Not by `if not exists`: that asks for the name, which a renamed table's index keeps.
  */
 function indexSql(main: string, name: string): string {
   const definition = `on ${main} (address, checked_at desc, check_id)`;
@@ -94,7 +96,7 @@ end`;
   return `do ${tag}\n${body}\n${tag}`;
 }
 
-/** A quote that does not stand in the text. */
+/** A dollar quote that does not stand in the text. */
 function dollarTag(text: string): string {
   for (let i = 0;; i++) {
     const tag = i === 0 ? "$$" : `$q${i}$`;
@@ -102,7 +104,10 @@ function dollarTag(text: string): string {
   }
 }
 
-/** What a role needs that may not create the tables. `role` is quoted, or a word that stands for it. */
+/**
+ * The rights that a role needs which may not create the tables. `role` is quoted, or a word that
+ * stands for it.
+ */
 export function grants(table: TableName, role: string): string[] {
   const { main, offsets, rejected } = quoteTables(table);
   const usage = table.schema === null ? [] : [`grant usage on schema ${quoteIdentifier(table.schema)} to ${role}`];

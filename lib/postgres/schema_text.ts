@@ -4,8 +4,8 @@ import { creation, grants, quoteTables } from "./schema.ts";
 import { viewName, VIEWS, viewSql } from "./views.ts";
 
 /**
- * What `--print-schema` prints: the SQL that creates tables and views, and as comments the grants
- * for a role that may not, and how to part the table by month.
+ * The output of `--print-schema`: the SQL that creates tables and views. Comments in it show the
+ * grants for a role that may not, and how to part the table by month.
  */
 export function schemaSql(table: TableName): string {
   const { schema, main, offsets, rejected } = creation(table);
@@ -22,7 +22,10 @@ ${comments}
 ${partitioning(table)}`;
 }
 
-/** A table that is parted by time drops old months at once, where deleting their rows would take hours. */
+/**
+ * How to part the table by time. Such a table drops old months at once; deleting their rows would
+ * take hours.
+ */
 function partitioning(table: TableName): string {
   const { main } = quoteTables(table);
   const month = quoteTables({ ...table, name: `${table.name}_2026_01` }).main;

@@ -1,15 +1,16 @@
-/** Statements in a row that must pass before a larger one is tried, and the most that are asked for. */
+/** Statements in a row that must pass before a larger one is tried: the fewest and the most. */
 const FEWEST_PASSES = 8;
 const MOST_PASSES = 1024;
 /**
- * A statement that was ended sooner (seconds) was cancelled by somebody: its time says nothing of
- * how long another may take.
+ * Seconds. If a statement was ended sooner, somebody cancelled it: its time says nothing of other
+ * statements.
  */
 const SHORTEST_DEADLINE = 1;
 
 /**
- * How many messages a statement may hold. Halved when a statement takes longer than it may, and doubled again after a
- * number of statements that passed; where the larger one then fails, twice as many are waited for the next time.
+ * How many messages a statement may hold. It is halved when a statement takes too long, and doubled
+ * again after a number of statements that passed. If the larger one then fails, twice as many must
+ * pass the next time.
  */
 export class StatementSize {
   readonly #most: number;
@@ -18,10 +19,10 @@ export class StatementSize {
   #passesNeeded = FEWEST_PASSES;
   /** True while it is not known yet whether the size that was just doubled passes. */
   #isTrial = false;
-  /** How long the last one took that was ended, in seconds. */
+  /** Seconds that the last one took that was ended. */
   #limit = Infinity;
 
-  /** `most` is what the settings allow. */
+  /** `most` is the limit of the settings. */
   constructor(most: number) {
     this.#most = most;
     this.#now = most;
@@ -41,12 +42,12 @@ export class StatementSize {
   }
 
   /**
-   * A statement with so many messages passed in so many seconds. True where statements are as large
-   * as they may be again.
+   * A statement with so many messages passed in so many seconds. True if statements are as large as
+   * they may be again.
    */
   passed(messages: number, seconds: number): boolean {
     if (this.#now === this.#most && !this.#isTrial) return false;
-    // One that is far from full says little of those that are.
+    // A statement that is far from full says little of full ones.
     if (2 * messages <= this.#now) return false;
     if (++this.#passes < this.#passesNeeded) return false;
     this.#passes = 0;
@@ -62,7 +63,7 @@ export class StatementSize {
     return this.#now === this.#most;
   }
 
-  /** True where one of twice the size would be ended as the last one was. */
+  /** True if a statement of twice the size would be ended as the last one was. */
   #isTooSlow(seconds: number): boolean {
     return this.#limit >= SHORTEST_DEADLINE && 2 * seconds >= this.#limit;
   }

@@ -1,6 +1,6 @@
 import { printableInLine, printableJson } from "../config/terminal.ts";
 
-/** A row of a query: values by the names of its columns, as the database's client gives them. */
+/** A row of a result: values by the names of its columns, as the database's client gives them. */
 export type Row = object;
 
 /**
@@ -13,8 +13,8 @@ export function jsonLines(rows: readonly Row[]): string {
 
 /**
  * For `JSON.stringify`: bytes as PostgreSQL writes them, whole numbers of any size. Node's own
- * bytes have a `toJSON`, whose result is what JSON.stringify gives here: the holder has the value
- * itself.
+ * bytes have a `toJSON`, and JSON.stringify gives its result here: the holder has the bytes
+ * themselves.
  */
 export function jsonValue(this: Readonly<Record<string, unknown>>, key: string, value: unknown): unknown {
   const original = this[key];
@@ -23,10 +23,13 @@ export function jsonValue(this: Readonly<Record<string, unknown>>, key: string, 
   return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
 }
 
-/** Rows as a table for a person, in columns of a fixed-width font; numbers to the right, null left empty. */
+/**
+ * Rows as a table for a person, in columns of a fixed-width font; numbers to the right, null left
+ * empty.
+ */
 export function formatTable(
   rows: readonly Row[],
-  /** Of the columns, in order; needed where there is no row. */
+  /** The names of the columns, in order; needed if there is no row. */
   names: readonly string[] = Object.keys(rows[0] ?? {}),
 ): string {
   const count = `(${rows.length} ${rows.length === 1 ? "row" : "rows"})\n`;
@@ -53,7 +56,7 @@ function column(name: string, values: readonly unknown[]): TextColumn {
   return { name: heading, cells, width, isNumeric };
 }
 
-/** Row number `i`; the names of the columns for -1. */
+/** Row number `i`, or the names of the columns for -1. */
 function line(columns: readonly TextColumn[], i: number): string {
   return columns.map(({ name, cells, width, isNumeric }) => {
     const text = cells[i] ?? name;
@@ -62,7 +65,7 @@ function line(columns: readonly TextColumn[], i: number): string {
   }).join("  ");
 }
 
-/** As many digits of a fraction as a person reads: a median of latencies has 17. */
+/** A number with as many digits of a fraction as a person reads: a median of latencies has 17. */
 function rounded(value: number): string {
   if (Number.isInteger(value)) return String(value);
   return String(Number(Math.abs(value) < 1000 ? value.toPrecision(6) : value.toFixed(3)));
@@ -92,7 +95,7 @@ const PLAIN = /^[\x20-\x7e]*$/;
 const WIDE =
   /[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\p{Emoji_Presentation}\uff01-\uff60]/u;
 
-/** Columns that a terminal takes for the text. */
+/** The columns that a text takes in a terminal. */
 function widthOf(text: string): number {
   if (PLAIN.test(text)) return text.length;
   return [...characters.segment(text)].reduce((width, { segment }) => width + (WIDE.test(segment) ? 2 : 1), 0);

@@ -5,11 +5,12 @@ import { base64 } from "./pg_text.ts";
 import { COLUMNS } from "./schema.ts";
 import type { Tables } from "./tables.ts";
 
-// Trials: what would become of a row? Nothing of them is kept; each throws what waiting can mend.
+// Trials find out what would become of a row. Nothing of them is kept. Each throws a failure that
+// waiting can mend.
 
-/** True where the table takes a metric like this one. */
+/** True if the table takes a metric like this one. */
 export async function takesMetric(database: Database, tables: Tables, metric: Partial<Metric>): Promise<boolean> {
-  // With an id of its own: it may be there already.
+  // With an id of its own: the metric may be there already.
   const row = {
     ...metric,
     check_id: randomUUID(),
@@ -18,12 +19,15 @@ export async function takesMetric(database: Database, tables: Tables, metric: Pa
   return await passes(database, insertionOf(row, tables));
 }
 
-/** True where the table takes a copy of a row that it holds; false where it holds none, or may not be read. */
+/**
+ * True if the table takes a copy of a row that it holds. False if it holds none, or may not be
+ * read.
+ */
 export async function takesCopy(database: Database, tables: Tables): Promise<boolean> {
   return await holdsRows(database, tables) && await passes(database, copySql(tables));
 }
 
-/** A metric that is made up. Nothing about it is special, so that whatever refuses it refuses most. */
+/** A made-up metric. Nothing about it is special: whatever refuses it refuses most metrics. */
 export function ordinaryMetric(location: string | null): Partial<Metric> {
   const now = new Date().toISOString();
   return {
@@ -42,14 +46,14 @@ export function ordinaryMetric(location: string | null): Partial<Metric> {
   };
 }
 
-/** What has no value is left out: a default applies then, as it would for a metric. */
+/** Fields without a value are left out: a default applies then, as it would for a metric. */
 function insertionOf(metric: Partial<Metric>, { main, columns }: Tables): string {
   const given = columns.filter((field) => metric[field] != null);
   const values = given.map((field) => `${literal(String(metric[field]))}::${COLUMNS[field].type}`);
   return `insert into ${main} (${given.join(", ")}) values (${values.join(", ")})`;
 }
 
-/** Base64 has no character that could end the literal, whatever the server is set to read in one. */
+/** Base64 has no character that could end the literal, whatever the settings of the server. */
 function literal(text: string): string {
   return `convert_from(decode('${base64(new TextEncoder().encode(text))}', 'base64'), 'UTF8')`;
 }
@@ -60,7 +64,7 @@ function copySql({ main, columns }: Tables): string {
   return `insert into ${main} (${columns.join(", ")}) select ${values.join(", ")} from ${main} limit 1`;
 }
 
-/** False also where the role may not read the table. */
+/** True if the table holds rows. False also if the role may not read it. */
 async function holdsRows(database: Database, { main }: Tables): Promise<boolean> {
   try {
     const [row] = await database.query<{ holds: boolean }>(`select exists (select from ${main}) as holds`);
@@ -72,9 +76,9 @@ async function holdsRows(database: Database, { main }: Tables): Promise<boolean>
 }
 
 /**
- * True where the server carries out the statement, which is undone in any case. The statements of a
- * script are one transaction, and the last one fails on purpose: no connection can break in between
- * and leave the trial behind.
+ * True if the server carries out the statement, which is undone in any case. The statements of a
+ * script are one transaction, and the last one fails on purpose. So no connection can break in
+ * between and leave the trial behind.
  */
 async function passes(database: Database, statement: string): Promise<boolean> {
   const end = `host-checker undoes a trial (${randomUUID()})`;
@@ -87,10 +91,7 @@ async function passes(database: Database, statement: string): Promise<boolean> {
   throw new TypeError("A trial that had to fail did not");
 }
 
-/**
- * True where the server has looked at a statement and does not carry it out, for a reason that
- * waiting does not mend.
- */
+/** True if the server has looked at a statement and refuses it. Waiting would not mend it. */
 export function isRefusal(error: unknown): boolean {
   return sqlFailure(error) !== null && classifyError(error) !== "wait";
 }

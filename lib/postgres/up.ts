@@ -1,13 +1,14 @@
 import type { Metric } from "../metric.ts";
 
-// When a host is up, and why it is down, for programs and for SQL. tests/postgres/views.test.ts holds both together.
+// These functions say when a host is up, and why it is down, for programs and for SQL.
+// tests/postgres/views.test.ts holds both together.
 
-/** What a metric says of its host; a check that was missed says nothing. */
+/** A metric's word about its host. A check that was missed says nothing. */
 export type State = "up" | "down" | "unknown";
 
 type Facts = Pick<Metric, "error" | "error_detail" | "status_code" | "is_valid">;
 
-/** The contract's word: a whole answer came, its status is below 400, and its body is what it should be. */
+/** The rule: a whole answer came, its status is below 400, and its body is as it should be. */
 export function stateOf({ error, status_code, is_valid }: Omit<Facts, "error_detail">): State {
   if (error === "missed") return "unknown";
   return error === null && isBelow400(status_code) && is_valid ? "up" : "down";
@@ -22,32 +23,32 @@ const NO_MATCH = "the page does not match";
 export function reasonDown({ error, error_detail, status_code }: Facts): string {
   if (error !== null) return error_detail === null ? error : `${error}: ${error_detail}`;
   if (isBelow400(status_code)) return NO_MATCH;
-  // Producers of before `error` said so.
+  // Producers that did not know `error` yet said so.
   return status_code === null || status_code === 0 ? NO_ANSWER : `${STATUS}${status_code}`;
 }
 
-/** 0 stands for no answer where a column refuses null. */
+/** 0 stands for no answer if a column refuses null. */
 function isBelow400(status: number | null): boolean {
   return status !== null && status > 0 && status < 400;
 }
 
-/** Which columns the table of an expression has beside those that every table has. */
+/** The optional columns that the table of an expression has. */
 export interface OptionalColumns {
   readonly error: boolean;
   readonly error_detail: boolean;
 }
 
-/** `stateOf` as SQL: true where a row finds its host up. Leave out what was missed, see `madeSql`. */
+/** `stateOf` as SQL: true if a row finds its host up. Leave out missed checks, see `madeSql`. */
 export function upSql({ error }: Pick<OptionalColumns, "error">): string {
   return `coalesce(${error ? "error is null and " : ""}status_code between 1 and 399 and is_valid, false)`;
 }
 
-/** Leaves out checks that were missed: they are neither up nor down. */
+/** Leaves out missed checks: they are neither up nor down. */
 export function madeSql({ error }: Pick<OptionalColumns, "error">): string {
   return error ? "error is distinct from 'missed'" : "true";
 }
 
-/** `reasonDown` as SQL: null where a row finds its host up. */
+/** `reasonDown` as SQL: null if a row finds its host up. */
 export function reasonSql(columns: OptionalColumns): string {
   const detail = columns.error_detail ? " || coalesce(': ' || error_detail, '')" : "";
   const error = columns.error ? `when error is not null then error${detail} ` : "";

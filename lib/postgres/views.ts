@@ -4,7 +4,7 @@ import { quoteIdentifier } from "./pg_text.ts";
 import { quoteTables } from "./schema.ts";
 import { madeSql, type OptionalColumns, reasonSql, upSql } from "./up.ts";
 
-/** The views over a table of metrics, by what follows the table's name. */
+/** The views over a table of metrics, by the ending of their names. */
 export const VIEWS = ["now", "outages", "uptime"] as const;
 export type View = typeof VIEWS[number];
 
@@ -14,15 +14,15 @@ export function viewName({ schema, name }: TableName, view: View): string {
 }
 
 /**
- * The statement that makes a view over the columns that the table has: those every table has,
- * `checked_at`, and any others.
+ * The statement that makes a view over the columns of the table. The table has those that every
+ * table has, `checked_at`, and any others.
  */
 export function viewSql(table: TableName, view: View, columns: readonly (keyof Metric)[]): string {
   const facts = new Facts(quoteTables(table).main, new Set(columns));
   return `create or replace view ${viewName(table, view)} as\n${DEFINITIONS[view](facts)}`;
 }
 
-/** The table, and its columns by name: null stands for one that it lacks. */
+/** The table, and its columns by name. Null stands for a column that it lacks. */
 class Facts {
   readonly main: string;
   readonly #columns: ReadonlySet<keyof Metric>;
@@ -53,9 +53,9 @@ class Facts {
   }
 }
 
-// New columns come last: PostgreSQL then replaces a view of an earlier version.
+// New columns come last: so PostgreSQL can replace a view of an earlier version.
 const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
-  // Goes from address to address through the index, and takes the first row of each: reading every
+  // Goes from address to address through the index, and takes the first row of each. Reading every
   // row would take seconds.
   now: (t) =>
     `with recursive addresses as (
@@ -75,8 +75,8 @@ from addresses a cross join lateral (
   order by m.checked_at desc limit 1
 ) latest`,
 
-  // An outage lasts from the first check that found the host down to the next that found it up;
-  // without one, it goes on.
+  // An outage lasts from the first check that found the host down to the next that found it up.
+  // Without the latter it goes on.
   outages: (t) =>
     `with checks as (
   select address, checked_at, status_code, ${t.column("error", "text")}, ${
@@ -97,9 +97,9 @@ select address, min(checked_at) as started_at,
   (array_agg(reason order by checked_at))[1] as reason
 from checks where not up group by address, recoveries`,
 
-  // Days are UTC's. An outage is counted to the day's last check: of what comes later, the next day
-  // tells. Latencies are those of checks that got an answer. Everything is shared out by address
-  // and day, so that a condition on them reaches the table.
+  // Days are UTC's. An outage is counted to the day's last check; the next day tells of the rest.
+  // Latencies are those of checks that got an answer. Everything is divided by address and day, so
+  // that a condition on them reaches the table.
   uptime: (t) =>
     `with checks as (
   select address, (checked_at at time zone 'UTC')::date as day, checked_at, status_code, latency, ${t.up} as up,

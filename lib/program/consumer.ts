@@ -18,12 +18,15 @@ import { schemaSql } from "../postgres/schema_text.ts";
 import { Store } from "../postgres/store.ts";
 import { type Program, runProgram } from "./program.ts";
 
-/** Seconds after the first signal until what is not stored by then is given up: the end is at 8. */
+/**
+ * Seconds after the first signal until the consumer gives up messages that are not stored yet. The
+ * process ends at 8.
+ */
 const STORE_LIMIT = 7;
 
 await runProgram("consumer", readConsumerSettings, async (settings, program) => {
   const { database: place, query, table } = settings;
-  // Without a database to open there is only --print-schema.
+  // Only --print-schema needs no database.
   if (place === null) return await program.print(schemaSql(table)).then(() => 0);
   if (query !== null && place.kind === "embedded") return await ask(place.directory, query, program);
   const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
@@ -36,7 +39,10 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
   }
 }, explain);
 
-/** Carries metrics from the source to the table until a signal comes or the input ends. Gives the exit code. */
+/**
+ * Carries metrics from the source to the table until a signal comes or the input ends. Gives the
+ * exit code.
+ */
 async function consume(
   { table, batchSize, batchInterval, listen }: ConsumerSettings,
   source: SourcePlan,
@@ -81,7 +87,7 @@ async function consume(
   return 0;
 }
 
-/** `--query`. Gives the exit code. */
+/** Runs `--query`. Gives the exit code. */
 async function ask(directory: string, query: string, { log, stop, print, complain }: Program): Promise<number> {
   const printer = new ResultPrinter(print, { isTable: process.stdout.isTTY });
   const onWait = () => log.info(`${directory} is in use by a program that does not answer yet: waiting`);

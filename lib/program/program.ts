@@ -9,21 +9,27 @@ import { UsageError } from "../config/usage_error.ts";
 import { jsonLine, Log, type LogFormat, terminalLine } from "../monitoring/log.ts";
 import { onStopSignal } from "./stop_signals.ts";
 
-/** What a program is given to work with. */
+/** The means that `runProgram` gives to a program. */
 export interface Program {
   readonly log: Log;
-  /** Aborts at the first SIGINT or SIGTERM, with the signal's name for its reason: take nothing new, and finish. */
+  /**
+   * Aborts at the first SIGINT or SIGTERM; its reason is the signal's name. The program then takes
+   * nothing new, and finishes.
+   */
   readonly stop: AbortSignal;
-  /** Aborts so many seconds after `stop`. */
+  /**
+   * Gives a signal that aborts so many seconds after `stop`. The first call lifts the time limit of
+   * the start.
+   */
   afterStop(seconds: number): AbortSignal;
-  /** Calls `listener` at every SIGHUP, which without one ends the program. */
+  /** Calls `listener` at every SIGHUP. Without a listener a SIGHUP ends the program. */
   onHangUp(listener: () => void): void;
   /**
-   * Writes to standard output; resolves when it is written, and rejects with `OutputClosed` where
+   * Writes to standard output. Resolves when the text is written. Rejects with `OutputClosed` if
    * nobody reads any more.
    */
   print(text: string): Promise<void>;
-  /** Writes to standard error without time and level, what is wrong with what a person asked for. */
+  /** Tells a person on standard error what is wrong with a request, without time and level. */
   complain(text: string): void;
 }
 
@@ -32,14 +38,14 @@ export class OutputClosed extends Error {
   override name = "OutputClosed";
 }
 
-/** How a program reads what it was told; see settings.ts. */
+/** Reads a program's settings from its arguments and its environment; see config/settings.ts. */
 export type ReadSettings<S> = (args: readonly string[], environment: Environment) => Parsed<S>;
 
 /**
- * Runs a program and ends the process: with the exit code that `main` gives, with 2 where the
- * settings are wrong, with 1 where it fails, which `explain` puts into words. The first SIGINT or
- * SIGTERM aborts `stop`; a second one exits at once, and so does a start that hangs, some seconds
- * later.
+ * Runs a program and ends the process. The exit code is that of `main`. It is 2 if the settings are
+ * wrong. It is 1 if the program fails, and `explain` puts the failure into words. The first SIGINT
+ * or SIGTERM aborts `stop`. A second one exits at once. A start that hangs is left some seconds
+ * after the first one.
  */
 export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   name: ProgramName,
@@ -47,7 +53,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   main: (settings: S, program: Program) => Promise<number>,
   explain: (error: unknown) => string = messageOf,
 ): Promise<void> {
-  // Bundled into one file, a worker's code has the whole program around it, which is not to start once more.
+  // A bundle is one file: a worker in it loads the whole program too, and must not start it again.
   if (!isMainThread) return;
   const createLog = (level: LogLevel, format: LogFormat) => {
     return new Log(name, level, format, (line) => void process.stderr.write(line));
@@ -81,7 +87,7 @@ function complain(text: string): void {
   process.stderr.write(`${printable(text)}\n`);
 }
 
-/** Says what went wrong, and gives the exit code for it. */
+/** Says what went wrong. Gives the exit code for it. */
 function report(name: ProgramName, error: unknown, log: Log, explain: (error: unknown) => string): number {
   if (error instanceof UsageError) {
     complain(error.problems.join("\n"));
@@ -101,20 +107,23 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error);
 }
 
-/** What Deno was not allowed to do; null where it is not about that. */
+/** The permission that Deno refused; null if the error is about something else. */
 function missingPermission(error: unknown): string | null {
   if (!(error instanceof Error) || error.name !== "NotCapable") return null;
   return error.message.replace(/, run again with.*$/s, "").replace(/^Requires/, "Deno does not allow");
 }
 
-/** Seconds after a signal in which a start must be over; what comes after it sets its own limits, by `afterStop`. */
+/**
+ * Seconds after a signal in which the start must be over. Later parts set their own limits by
+ * `afterStop`.
+ */
 const START_LIMIT = 8;
 
 function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
   const stop = new AbortController();
   let hasLimits = false;
   let starting: ReturnType<typeof setTimeout> | undefined;
-  // Something hangs that knows of no end, such as a folder on a server that is away.
+  // Something hangs that has no end of its own, such as a folder on a server that is away.
   const leave = () => {
     log.error(`The start is not over ${START_LIMIT} s after that: leaving`);
     process.exit(1);
@@ -139,14 +148,17 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
   return { stop: stop.signal, afterStop };
 }
 
-/** What the system says of a pipe that nobody reads: the latter where it was closed before it was written to. */
+/**
+ * The error codes of a pipe that nobody reads. The second one means that it was closed before the
+ * write.
+ */
 const CLOSED: ReadonlySet<string> = new Set(["EPIPE", "ERR_STREAM_DESTROYED"]);
 function onHangUp(listener: () => void): void {
   process.on("SIGHUP", listener);
 }
 
 function printer(): Program["print"] {
-  // The write that failed says so to its caller; the event of the same failure would end the process.
+  // The failed write tells its caller. The event of the same failure would end the process.
   process.stdout.on("error", () => {});
   return (text) =>
     new Promise((resolve, reject) => {

@@ -1,8 +1,10 @@
-// JavaScript, not TypeScript: an older Node must be able to read this file, and say that it is too old.
+// JavaScript, not TypeScript: an older Node must be able to read this file, and to say that it is
+// too old.
 import process from "node:process";
 
 /**
- * Why this runtime cannot run the programs, in one line; null where it can. `versions` are those of `process`.
+ * Why this runtime cannot run the programs, in one line; null if it can. `versions` are those of
+ * `process`.
  *
  * @param {Readonly<Record<string, string | undefined>>} versions
  * @returns {string | null}
@@ -27,7 +29,7 @@ function isBelow(version, major, minor) {
 }
 
 /**
- * Ends the process with 2 and one line where this runtime is too old for the programs.
+ * Ends the process with 2 and one line if this runtime is too old for the programs.
  *
  * @param {string} [hint] where a newer one comes from
  */
@@ -37,9 +39,9 @@ export function requireRuntime(hint = "") {
 }
 
 /**
- * Runs what `load` imports. Ends the process with 2 and one line where the runtime is too old for
- * it, or where a package is not installed. What is imported statically is linked before anything
- * can be said, so it must come by `load`.
+ * Runs the import in `load`. Ends the process with 2 and one line if the runtime is too old, or if
+ * a package is not installed. The import must come by `load`: static imports are linked before
+ * anything can be said.
  *
  * @param {() => Promise<unknown>} load
  * @returns {Promise<void>}
@@ -56,7 +58,7 @@ export async function start(load) {
 }
 
 /**
- * The package that Node did not find; null where the error is about something else.
+ * The package that Node did not find; null if the error is about something else.
  *
  * @param {unknown} error
  * @returns {string | null}

@@ -1,12 +1,12 @@
 import process from "node:process";
 
 /**
- * Milliseconds in which a signal that comes again is the same one: npm passes on the Ctrl-C that
- * the terminal sends to both.
+ * Milliseconds in which a repeated signal counts as the same one. The terminal sends Ctrl-C to npm
+ * and to the program, and npm passes it on.
  */
 const ECHO = 500;
 
-/** Calls `listener` at every SIGINT and SIGTERM, once where npm passes it on too. */
+/** Calls `listener` at every SIGINT and SIGTERM. A signal that npm passes on too counts once. */
 export function onStopSignal(listener: (signal: NodeJS.Signals) => void): void {
   let last: { readonly signal: NodeJS.Signals; readonly at: number } | null = null;
   const hear = (signal: NodeJS.Signals) => {

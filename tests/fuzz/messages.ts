@@ -153,16 +153,16 @@ class Messages implements OpenTarget {
     const source = { topic: "fuzz", topicId: randomUUID() };
     const position = new Map<number, number>();
     for (const { partition, offset } of tried) if (!position.has(partition)) position.set(partition, offset);
-    await store.claim(source, position);
+    await store.marks.claim(source, position);
     for (let at = 0; at < tried.length;) {
       const entries = tried.slice(at, at + this.#random.between(1, MOST_MESSAGES));
-      const spans = new Map<number, OffsetRange>();
+      const ranges = new Map<number, OffsetRange>();
       for (const { partition, offset } of entries) {
-        spans.set(partition, { start: position.get(partition) as number, next: offset + 1 });
+        ranges.set(partition, { start: position.get(partition) as number, next: offset + 1 });
       }
-      const outcome = await store.flush(source, spans, entries);
+      const outcome = await store.flush(source, ranges, entries);
       if (outcome !== "stored") throw new Error(`flush answers ${outcome} to ${entries.map(show).join("\n")}`);
-      for (const [partition, { next }] of spans) position.set(partition, next);
+      for (const [partition, { next }] of ranges) position.set(partition, next);
       at += entries.length;
     }
     return source.topicId;

@@ -10,14 +10,14 @@ it("Progress takes a partition that is not of its reading for a gap", () => {
   expect(new OffsetTracker(new Map([[0, 0]])).judge(1, 0)).toBe("gap");
 });
 
-it("Progress.takeSpans tells from where to where each partition went since the last call", () => {
+it("Progress.takeRanges tells from where to where each partition went since the last call", () => {
   const tracker = new OffsetTracker(new Map([[0, 5], [1, 0], [2, 9]]));
   tracker.pass(0, 5);
   tracker.pass(1, 3); // A hole: the span begins at the position all the same, or the next batch would see a gap.
   tracker.pass(0, 6);
-  expect([...tracker.takeSpans()]).toEqual([[0, { start: 5, next: 7 }], [1, { start: 0, next: 4 }]]);
-  expect([...tracker.takeSpans()]).toEqual([]);
+  expect([...tracker.takeRanges()]).toEqual([[0, { start: 5, next: 7 }], [1, { start: 0, next: 4 }]]);
+  expect([...tracker.takeRanges()]).toEqual([]);
   tracker.pass(0, 7);
-  expect([...tracker.takeSpans()]).toEqual([[0, { start: 7, next: 8 }]]);
+  expect([...tracker.takeRanges()]).toEqual([[0, { start: 7, next: 8 }]]);
   expect([...tracker.positions]).toEqual([[0, 8], [1, 4], [2, 9]]);
 });

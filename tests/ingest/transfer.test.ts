@@ -58,7 +58,7 @@ async function scene(through: (database: Database) => Database = (same) => same)
       database.query(`select "offset"::int as offset, reason from ${tables.rejected} order by "offset", rejected_at`),
     /** By partition. */
     marks: () => column(`select next_offset::int as value from ${tables.offsets} order by partition`),
-    setMark: (mark: number) => store.claim({ topic: "metrics", topicId: topic.topicId }, new Map([[0, mark]])),
+    setMark: (mark: number) => store.marks.claim({ topic: "metrics", topicId: topic.topicId }, new Map([[0, mark]])),
     start: (options: Partial<TransferOptions> = {}, from = topic) =>
       transfer(from, store, { limits: QUICK, stop: stop.signal, giveUp: giveUp.signal, events, ...options }),
   };

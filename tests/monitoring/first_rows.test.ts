@@ -16,25 +16,25 @@ function reading(partitions: readonly AssignedPartition[], isKafka = true): Cons
 }
 const empty = { partition: 0, logStart: 5, logEnd: 5 };
 const full = { partition: 1, logStart: 0, logEnd: 9 };
-const none: StartProgress = { troubles: [], isMember: true, reading: null, lag: new Map() };
+const none: StartProgress = { troubles: [], isMember: true, session: null, lag: new Map() };
 
 it.each<readonly [Partial<StartProgress>, string]>([
-  [{ troubles: ["PostgreSQL is away", "Kafka is too"], reading: reading([full]) }, "PostgreSQL is away; Kafka is too"],
+  [{ troubles: ["PostgreSQL is away", "Kafka is too"], session: reading([full]) }, "PostgreSQL is away; Kafka is too"],
   [{}, "the consumer group has not shared out"],
   [{ isMember: false }, "the database has only just been opened"],
-  [{ reading: reading([]) }, "gave this consumer no partition: others have them all"],
-  [{ isMember: false, reading: reading([empty], false) }, "no line has come on standard input"],
-  [{ reading: reading([full]) }, "the brokers do not say how many messages there are"],
+  [{ session: reading([]) }, "gave this consumer no partition: others have them all"],
+  [{ isMember: false, session: reading([empty], false) }, "no line has come on standard input"],
+  [{ session: reading([full]) }, "the brokers do not say how many messages there are"],
   [
-    { reading: reading([full]), lag: new Map([[1, 9]]) },
+    { session: reading([full]), lag: new Map([[1, 9]]) },
     "none of 9 messages in the topic metrics has come",
   ],
   [
-    { reading: reading([empty]), lag: new Map([[0, 0]]) },
+    { session: reading([empty]), lag: new Map([[0, 0]]) },
     "no message is in the partition of the topic metrics that this consumer has: is the producer running?",
   ],
   [
-    { reading: reading([empty, full]), lag: new Map([[0, 0], [1, 0]]) },
+    { session: reading([empty, full]), lag: new Map([[0, 0], [1, 0]]) },
     "nothing new is in the 2 partitions of the topic metrics behind what the database has marked",
   ],
 ])("whyNothing of %j tells the reason", (standing, reason) => {

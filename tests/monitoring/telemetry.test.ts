@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { ConsumerTelemetry } from "../../lib/monitoring/telemetry/consumer.ts";
-import { ProducerTelemetry } from "../../lib/monitoring/telemetry/producer.ts";
+import { ConsumerTelemetry } from "../../lib/monitoring/consumer_telemetry.ts";
+import { ProducerTelemetry } from "../../lib/monitoring/producer_telemetry.ts";
 import { metricWith } from "../support/metrics.ts";
 
 const samples = (text: string) => text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));

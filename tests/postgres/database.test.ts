@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { SslMode } from "../../lib/config/setting_types.ts";
 import { classifyError, explain, SetupError } from "../../lib/postgres/database.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { planDatabase } from "../../lib/postgres/database_plan.ts";
 import { Certificates } from "../support/certificates.ts";
 import type { Stored, Target } from "../support/database_runner.ts";
@@ -63,7 +64,7 @@ it.each([
     "x",
     null,
   ]],
-])("remedyFor says %s", (remedy, errors) => {
+])("classifyError says %s", (remedy, errors) => {
   expect(errors.map((error) => classifyError(error))).toEqual(errors.map(() => remedy));
 });
 

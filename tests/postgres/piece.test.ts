@@ -8,19 +8,19 @@ const offsets = (piece: Piece) => piece.entries.map(({ partition, offset }) => `
 
 it("cut ends the left part behind its last messages, and begins the right part there", () => {
   const piece: Piece = {
-    spans: new Map([[0, { start: 3, next: 20 }], [1, { start: 0, next: 5 }], [2, { start: 8, next: 9 }]]),
+    ranges: new Map([[0, { start: 3, next: 20 }], [1, { start: 0, next: 5 }], [2, { start: 8, next: 9 }]]),
     entries: [entry(0, 5), entry(1, 4), entry(0, 9), entry(2, 8)],
   };
   const [left, right] = cut(piece, 2);
   expect(offsets(left)).toEqual(["0/5", "1/4"]);
-  expect(left.spans).toEqual(new Map([[0, { start: 3, next: 6 }], [1, { start: 0, next: 5 }]]));
+  expect(left.ranges).toEqual(new Map([[0, { start: 3, next: 6 }], [1, { start: 0, next: 5 }]]));
   expect(offsets(right)).toEqual(["0/9", "2/8"]);
-  expect(right.spans).toEqual(new Map([[0, { start: 6, next: 20 }], [2, { start: 8, next: 9 }]]));
+  expect(right.ranges).toEqual(new Map([[0, { start: 6, next: 20 }], [2, { start: 8, next: 9 }]]));
 });
 
 it("join puts together what cut has cut, wherever that was", () => {
   const piece: Piece = {
-    spans: new Map([[0, { start: 3, next: 20 }], [1, { start: 0, next: 5 }], [2, { start: 8, next: 9 }]]),
+    ranges: new Map([[0, { start: 3, next: 20 }], [1, { start: 0, next: 5 }], [2, { start: 8, next: 9 }]]),
     entries: [entry(0, 5), entry(1, 4), entry(0, 9), entry(2, 8)],
   };
   for (let at = 0; at <= 4; at++) expect(join(...cut(piece, at))).toEqual(piece);
@@ -36,13 +36,13 @@ it.each([
   const most = { messages: 3, bytes: 10 };
   const entries = sizes.map((size, offset) => entry(0, offset, size));
   const pages = entries.map((each) => ({ entries: [each], bytes: each.value?.length ?? 0 }));
-  const spans = new Map([[0, { start: 0, next: 50 }]]);
-  const found = [...portions({ spans, parts: pages }, () => most)];
+  const ranges = new Map([[0, { start: 0, next: 50 }]]);
+  const found = [...portions({ ranges, parts: pages }, () => most)];
   expect(found.map((portion) => portion.parts.flatMap((page) => page.entries.map(({ offset }) => offset)))).toEqual(
     parts,
   );
-  expect(found.map((portion) => portion.spans.get(0)?.start)).toEqual(parts.map(([first]) => first ?? 0));
-  expect(found.at(-1)?.spans.get(0)?.next).toBe(50);
+  expect(found.map((portion) => portion.ranges.get(0)?.start)).toEqual(parts.map(([first]) => first ?? 0));
+  expect(found.at(-1)?.ranges.get(0)?.next).toBe(50);
   if (sizes.length > 0) expect([...runs(entries, most)].map((run) => run.map(({ offset }) => offset))).toEqual(parts);
 });
 
@@ -51,7 +51,7 @@ it("portions asks for each portion anew how large it may be", () => {
   const parts = Array.from({ length: 7 }, (_, offset) => ({ entries: [entry(0, offset)], bytes: 0 }));
   const found: number[] = [];
   for (
-    const portion of portions({ spans: new Map([[0, { start: 0, next: 7 }]]), parts }, () => ({ messages, bytes: 1 }))
+    const portion of portions({ ranges: new Map([[0, { start: 0, next: 7 }]]), parts }, () => ({ messages, bytes: 1 }))
   ) {
     found.push(portion.parts.length);
     messages /= 2;

@@ -7,8 +7,9 @@ import {
   type SqlFailure,
   sqlFailure,
 } from "../../lib/postgres/database.ts";
-import { readLastError } from "../../lib/postgres/database/last_words.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { readLastError } from "../../lib/postgres/database/server_messages.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import type { Stored } from "../support/database_runner.ts";
 import { eventually } from "../support/eventually.ts";
 import { pgbouncerMissing, startPgbouncer, type TestPgbouncer } from "../support/pgbouncer.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import type { QueryPart } from "../../lib/postgres/database/embedded.ts";
-import { explainFailure } from "../../lib/postgres/query/explain.ts";
+import { explainFailure } from "../../lib/postgres/query.ts";
 import { ResultPrinter } from "../../lib/postgres/query/result_printer.ts";
 import { isTrustworthy } from "../../lib/postgres/query/socket_path.ts";
 import { splitStatements } from "../../lib/postgres/query/statements.ts";

@@ -12,6 +12,7 @@ import { type QuotedTables, quoteTables } from "../../lib/postgres/schema.ts";
 import { type Entry, type OffsetRange, type Source, Store, type StoreOptions } from "../../lib/postgres/store.ts";
 import { intercepting, recording } from "../support/databases.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { createRole } from "../support/roles.ts";
 import { dropViews } from "../support/views.ts";
 
 // Whose fault a refusal is: docs/promises.md has the rule.
@@ -80,7 +81,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
     await database.script(`select 1; ${ddl(tables)}`);
     const store = await Store.open(through(role), table, options);
     const source: Source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     const column = async (sql: string) => (await database.query<{ value: unknown }>(sql)).map(({ value }) => value);
     let position = 0;
     return {
@@ -231,7 +232,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         );
         const store = await Store.open(database, { schema: null, name });
         const source = { topic: "metrics", topicId: randomUUID() };
-        await store.claim(source, new Map([[0, 0]]));
+        await store.marks.claim(source, new Map([[0, 0]]));
         const outcome = await store.flush(source, span(0, 4), batch("..b.")).catch((error: unknown) => error);
         const rejected = await database.query(`select "offset"::int as at from ${name}_rejected`);
         return { outcome, rejected };
@@ -298,7 +299,11 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         const sheets = [3, 4, 4, 12, 1, 1, 1].reduce<Entry[][]>((all, size) => {
           return [...all, batch(".".repeat(size), 25 + all.flat().length)];
         }, []);
-        const outcome = here.store.flushSheets(here.source, span(25, 51), sheets.map((each) => here.store.sheet(each)));
+        const outcome = here.store.flushEncoded(
+          here.source,
+          span(25, 51),
+          sheets.map((each) => here.store.encode(each)),
+        );
         expect(await outcome).toBe("stored");
         // 3 + 4, 4, 10, 2 + 1 + 1 + 1: none that is written already is written anew.
         expect(flushes(recorded.statements)).toHaveLength(4);
@@ -371,22 +376,35 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
 });
 
 describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?? ""}`, () => {
-  const role = async (database: Database, name: string, table: TableName) => {
+  /** A store in a table of its own, by a role that may write there and create nothing. */
+  async function storeOfRole() {
+    const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
     const { main, offsets, rejected } = quoteTables(table);
-    await database.script(`create role ${name} login password 'secret'; grant select, insert on ${main} to ${name};
-      grant select, insert, update, delete on ${offsets} to ${name}; grant insert on ${rejected} to ${name}`);
-    return openPostgres({ ...server.settings, user: name, password: "secret" });
-  };
+    const resources = new AsyncDisposableStack();
+    const database = resources.use(openPostgres(server.settings));
+    await Store.open(database, table);
+    const role = resources.use(await createRole(server));
+    await database.script(`grant select, insert on ${main} to ${role.name};
+      grant select, insert, update, delete on ${offsets} to ${role.name}; grant insert on ${rejected} to ${role.name}`);
+    const store = await Store.open(role.database, table);
+    const source = { topic: "metrics", topicId: randomUUID() };
+    await store.marks.claim(source, new Map([[0, 0]]));
+    const dispose = () => resources.disposeAsync();
+    return {
+      name: table.name,
+      main,
+      rejected,
+      database,
+      role: role.name,
+      store,
+      source,
+      [Symbol.asyncDispose]: dispose,
+    };
+  }
 
   it("row-level security costs the rows that a policy refuses, and stops where no policy lets any in", async () => {
-    const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
-    const { main, rejected } = quoteTables(table);
-    await using database = openPostgres(server.settings);
-    await Store.open(database, table);
-    await using theirs = await role(database, `role_${table.name}`, table);
-    const store = await Store.open(theirs, table);
-    const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await using here = await storeOfRole();
+    const { main, rejected, database, store, source } = here;
     await database.script(`alter table ${main} enable row level security;
       create policy reads on ${main} for select using (true);
       create policy writes on ${main} for insert with check (status_code <> 418)`);
@@ -398,31 +416,24 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     expect(await database.query(`select "offset"::int as at from ${rejected} order by 1`)).toEqual([{ at: 2 }, {
       at: 4,
     }]);
-    await database.script(`drop owned by role_${table.name}; drop role role_${table.name}`);
   });
 
   it("a right that is taken away, a column and a table that are dropped are the set-up's fault, with advice", async () => {
-    const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
-    const { main, rejected } = quoteTables(table);
-    await using database = openPostgres(server.settings);
-    await Store.open(database, table);
-    await using theirs = await role(database, `role_${table.name}`, table);
-    const store = await Store.open(theirs, table);
-    const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await using here = await storeOfRole();
+    const { name, main, rejected, database, role, store, source } = here;
     const attempt = () => store.flush(source, span(0, 3), batch("..."));
     const ways = [
       [
-        `revoke insert on ${main} from role_${table.name}`,
+        `revoke insert on ${main} from ${role}`,
         /--print-schema/,
-        `grant insert on ${main} to role_${table.name}`,
+        `grant insert on ${main} to ${role}`,
       ],
       [
         `alter table ${main} drop column location cascade`,
         /the table was changed: start again/,
         `alter table ${main} add column location text`,
       ],
-      [`alter table ${main} rename to gone_${table.name}`, /start again to create what is missing/, null],
+      [`alter table ${main} rename to gone_${name}`, /start again to create what is missing/, null],
     ] as const;
     for (const [fault, advice, mend] of ways) {
       await database.script(fault);
@@ -432,7 +443,6 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
       expect(await database.query(`select from ${rejected}`)).toEqual([]);
       if (mend !== null) await database.script(mend);
     }
-    await database.script(`drop owned by role_${table.name}; drop role role_${table.name}`);
   });
 
   it("statements that the server's own deadline ends are halved until they pass", async () => {
@@ -448,7 +458,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     const events = { rejected: () => {}, ended: (count: number) => void ended.push(count), grown: () => {} };
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     // 100 of them take two seconds.
     expect(await store.flush(source, span(0, 150), batch(".".repeat(150)))).toBe("stored");
     expect(ended[0]).toBe(100);
@@ -473,7 +483,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await opened.toBe(true);
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     // 100 of them take two seconds. What is not answered is still at work, and holds the mark until it is done.
     const failure = await store.flush(source, span(0, 100), batch(".".repeat(100))).catch((error: unknown) => error);
     expect([classifyError(failure), ended[0]]).toEqual(["wait", 100]);
@@ -489,7 +499,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await using database = openPostgres(server.settings);
     const store = await Store.open(database, table, { batchSize: 20 });
     const source = { topic: "metrics", topicId: randomUUID() };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     let done = false;
     const cancel = async () => {
       let count = 0;

@@ -4,12 +4,14 @@ import { MAX_TABLE_NAME_BYTES, type TableName } from "../../lib/config/setting_t
 import { decodeMetric, METRIC_FIELDS } from "../../lib/metric.ts";
 import { type Database, SetupError } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { flushSql } from "../../lib/postgres/flush_sql.ts";
+import * as statements from "../../lib/postgres/marks.ts";
 import { COLUMNS, quoteTables } from "../../lib/postgres/schema.ts";
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
-import * as statements from "../../lib/postgres/statements.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { createRole } from "../support/roles.ts";
 
 it("COLUMNS has one for each field of a metric", () => {
   expect(Object.keys(COLUMNS)).toEqual(METRIC_FIELDS);
@@ -110,13 +112,13 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     isUnicode: false,
     warnings: [],
   };
-  const { claimSql, marksSql, flushSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
+  const { claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
   const one = [
     ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
   const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
-  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(8);
+  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(7);
   expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
 });
 
@@ -146,7 +148,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
   async function storeIn(table: TableName, metrics: readonly object[]): Promise<{ store: Store; rows: object[] }> {
     const store = await Store.open(database, table);
     const from = source();
-    await store.claim(from, new Map([[0, 0]]));
+    await store.marks.claim(from, new Map([[0, 0]]));
     const entries = metrics.map((metric, offset) => entry(offset, metric));
     expect(await store.flush(from, new Map([[0, { start: 0, next: entries.length }]]), entries)).toBe("stored");
     const rows = await database.query(`select * from ${quoteTables(table).main} order by address`);
@@ -192,16 +194,14 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
 
   it("puts the companions beside a table that is found through the search path", async () => {
     const name = newName();
-    const user = `role_${name}`;
-    await database.script(`create role ${user} login superuser password 'secret'; create schema authorization ${user};
+    await using role = await createRole(server, "superuser");
+    await database.script(`create schema authorization ${role.name};
       create table public.${name} (address text, status_code int, latency float8, is_valid bool)`);
-    await using theirs = openPostgres({ ...server.settings, user, password: "secret" });
-    await Store.open(theirs, { schema: null, name });
+    await Store.open(role.database, { schema: null, name });
     const rows = await database.query(
       `select schemaname::text as schema from pg_tables where tablename like '${name}%'`,
     );
     expect(rows).toEqual(Array(3).fill({ schema: "public" }));
-    await database.script(`drop owned by ${user}; drop role ${user}`);
   });
 
   it("writes the four columns of a table that has no others", async () => {
@@ -325,9 +325,9 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
 
   it("tells a role that may not create the statements to run, and works once they have run", async () => {
     const table = { schema: "public", name: newName() };
-    const user = `role_${table.name}`;
-    await database.script(`create role ${user} login password 'secret'; revoke create on schema public from public`);
-    await using theirs = openPostgres({ ...server.settings, user, password: "secret" });
+    await using role = await createRole(server);
+    const { name: user, database: theirs } = role;
+    await database.script("revoke create on schema public from public");
     const failure: unknown = await Store.open(theirs, table).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(SetupError);
     const { message } = failure as SetupError;
@@ -339,18 +339,17 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     await database.script(statements as string);
     const store = await Store.open(theirs, table);
     const from = source();
-    await store.claim(from, new Map([[0, 0]]));
+    await store.marks.claim(from, new Map([[0, 0]]));
     const repeat = { check_id: randomUUID(), checked_at: "2026-01-02T03:04:05Z" };
     const entries = [entry(0, repeat), entry(1, repeat), entry(2, { latency: -1 })];
     expect(await store.flush(from, new Map([[0, { start: 0, next: 3 }]]), entries)).toBe("stored");
     expect(store.counters.rejected).toBe(1);
-    expect(await store.skip(from, 0, 3, 4, "lost")).toBe(true);
-    await store.forget(from);
+    expect(await store.marks.skip(from, 0, 3, 4, "lost")).toBe(true);
+    await store.marks.forget(from);
 
     await database.script(`revoke delete on ${quoteTables(table).offsets} from ${user}`);
     await expect(Store.open(theirs, table)).rejects.toThrow(
       `The role "${user}" lacks privileges on "public"."${table.name}" or its companions. Let somebody`,
     );
-    await database.script(`drop owned by ${user}; drop role ${user}`);
   });
 });

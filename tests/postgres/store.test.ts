@@ -80,33 +80,33 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
     it("claim gives a partition without a mark the offset to start from, and leaves the others' marks", async () => {
       const store = await Store.open(database, newTable());
       const source = newSource();
-      expect(await store.claim(source, new Map([[1, 70], [0, 5]]))).toEqual(new Map([[0, 5], [1, 70]]));
+      expect(await store.marks.claim(source, new Map([[1, 70], [0, 5]]))).toEqual(new Map([[0, 5], [1, 70]]));
       await store.flush(source, span(5, 6), [entry(5)]);
-      expect(await store.claim(source, new Map([[0, 0], [2, 9]]))).toEqual(new Map([[0, 6], [2, 9]]));
+      expect(await store.marks.claim(source, new Map([[0, 0], [2, 9]]))).toEqual(new Map([[0, 6], [2, 9]]));
     });
 
     it("claimFirst gives all partitions their marks at once, for a name that has none, and then never again", async () => {
       const store = await Store.open(database, newTable());
       const [first, again, other] = [newSource(), newSource(), { ...newSource(), topic: "it's" }];
-      expect(await store.knows(first)).toBe(false);
+      expect(await store.marks.knows(first)).toBe(false);
       // Two that begin together, of which one knows of more partitions: the same one decides for all.
       const few = new Map([[0, 10], [1, 11]]);
       const many = new Map([[0, 20], [1, 21], [2, 22]]);
-      await Promise.all([store.claimFirst(first, few), store.claimFirst(first, many)]);
-      const marks = await store.claim(first, new Map([[0, 0], [1, 0], [2, 0]]));
+      await Promise.all([store.marks.claimFirst(first, few), store.marks.claimFirst(first, many)]);
+      const marks = await store.marks.claim(first, new Map([[0, 0], [1, 0], [2, 0]]));
       expect([[10, 11, 0], [20, 21, 22]]).toContainEqual([0, 1, 2].map((partition) => marks.get(partition)));
-      expect(await store.knows(again)).toBe(true);
-      await store.claimFirst(again, many);
-      expect(await store.claim(again, new Map([[0, 3], [2, 4]]))).toEqual(new Map([[0, 3], [2, 4]]));
-      await store.claimFirst(other, few);
-      expect(await store.claim(other, new Map([[0, 0], [5, 1]]))).toEqual(new Map([[0, 10], [5, 1]]));
+      expect(await store.marks.knows(again)).toBe(true);
+      await store.marks.claimFirst(again, many);
+      expect(await store.marks.claim(again, new Map([[0, 3], [2, 4]]))).toEqual(new Map([[0, 3], [2, 4]]));
+      await store.marks.claimFirst(other, few);
+      expect(await store.marks.claim(other, new Map([[0, 0], [5, 1]]))).toEqual(new Map([[0, 10], [5, 1]]));
     });
 
     it("flush stores every field of a metric as it is", async () => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const metric = {
         address: `https://a.example/"quoted\\back"/{braces},ü😀\n'`,
         status_code: null,
@@ -134,7 +134,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const batch = [entry(0), entry(1, "no metric"), entry(2)];
       expect(await store.flush(source, span(0, 3), batch)).toBe("stored");
       expect(await store.flush(source, span(0, 3), batch)).toBe("stored");
@@ -147,7 +147,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       await store.flush(source, span(0, 3), entries(0, 3));
       expect(await store.flush(source, span(1, 5), entries(1, 5))).toBe("stored");
       expect(await addresses(database, table)).toEqual(["0/0", "0/1", "0/2", "0/3", "0/4"]);
@@ -158,18 +158,18 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       await store.flush(source, span(0, 5), entries(0, 5));
       expect(await store.flush(source, span(1, 4), entries(1, 4))).toBe("stored");
       expect(await addresses(database, table)).toHaveLength(5);
-      expect(await store.claim(source, new Map([[0, 0]]))).toEqual(new Map([[0, 5]]));
+      expect(await store.marks.claim(source, new Map([[0, 0]]))).toEqual(new Map([[0, 5]]));
     });
 
     it("flush behind a hole in the offsets stores what comes after it", async () => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       expect(await store.flush(source, span(0, 10), [entry(3), entry(8)])).toBe("stored");
       expect(await store.flush(source, span(10, 11), [entry(10)])).toBe("stored");
       expect(await addresses(database, table)).toEqual(["0/10", "0/3", "0/8"]);
@@ -182,9 +182,9 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[7, 0], ...(claimed === null ? [] : [[0, claimed] as const])]));
-      const spans = new Map([...span(start, start + 1), ...span(0, 1, 7)]);
-      expect(await store.flush(source, spans, [entry(start), entry(0, {}, 7)])).toBe("reopen");
+      await store.marks.claim(source, new Map([[7, 0], ...(claimed === null ? [] : [[0, claimed] as const])]));
+      const ranges = new Map([...span(start, start + 1), ...span(0, 1, 7)]);
+      expect(await store.flush(source, ranges, [entry(start), entry(0, {}, 7)])).toBe("reopen");
       expect(await addresses(database, table)).toEqual(["7/0"]);
     });
 
@@ -192,7 +192,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       for (const source of [newSource(), newSource()]) {
-        await store.claim(source, new Map([[0, 0]]));
+        await store.marks.claim(source, new Map([[0, 0]]));
         await store.flush(source, span(0, 1), [entry(0)]);
       }
       expect(await addresses(database, table)).toEqual(["0/0", "0/0"]);
@@ -202,7 +202,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const tombstone = { ...entry(1), key: null, value: null, content: decodeMetric(null, 0) };
       await store.flush(source, span(0, 2), [entry(0, `{"a": "\\\\ ' "}`), tombstone]);
       const rows = await database.query(
@@ -222,7 +222,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const recorded = recording(database);
       const store = await Store.open(recorded.database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       recorded.statements.length = 0;
       const large = Array.from({ length: 5 }, (_, i) => entry(i, `"${"x".repeat(5 * 1024 * 1024)}"`));
       expect(await store.flush(source, span(0, 5), large)).toBe("stored");
@@ -285,14 +285,14 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         const recorded = recording(database);
         const store = await Store.open(recorded.database, table);
         const source = newSource();
-        await store.claim(source, new Map([[0, 0], [1, 0]]));
+        await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
         recorded.statements.length = 0;
         // `as unknown`: a year beyond four digits does not come through the decoder.
         const bad = { ...entry(37), content: { ...entry(37).content, ...refusal.bad } } as unknown as Entry;
         const batch = [...entries(0, 37), ...entries(0, 27, 1), bad, ...entries(38, 64), ...entries(27, 64, 1)];
-        const spans = new Map([...span(0, 64), ...span(0, 70, 1)]);
+        const ranges = new Map([...span(0, 64), ...span(0, 70, 1)]);
 
-        expect(await store.flush(source, spans, batch)).toBe("stored");
+        expect(await store.flush(source, ranges, batch)).toBe("stored");
         const expected = batch.filter((message) => message !== bad).map((message) =>
           `${message.partition}/${message.offset}`
         );
@@ -303,7 +303,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         expect(store.counters).toEqual({ rows: 127, rejected: 1, missedDropped: 0 });
         // One with all, one without any row, two each time that it is halved, one to reject it.
         expect(recorded.statements.length).toBeLessThanOrEqual(2 * Math.log2(128) + 3);
-        expect(await store.claim(source, new Map([[0, 0], [1, 0]]))).toEqual(new Map([[0, 64], [1, 70]]));
+        expect(await store.marks.claim(source, new Map([[0, 0], [1, 0]]))).toEqual(new Map([[0, 64], [1, 70]]));
       },
     );
 
@@ -316,7 +316,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const store = await Store.open(recorded.database, table);
       for (const place of [0, 1, 2499, 2500, 3141, 4999]) {
         const source = newSource();
-        await store.claim(source, new Map([[0, 0]]));
+        await store.marks.claim(source, new Map([[0, 0]]));
         const batch = entries(0, 5000);
         batch[place] = entry(place, { address: "x".repeat(51) });
         recorded.statements.length = 0;
@@ -334,7 +334,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const recorded = recording(database);
       const store = await Store.open(recorded.database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const twice = { address: "twice", check_id: randomUUID() };
       await store.flush(source, span(0, 2), [entry(0), entry(1, twice)]);
       recorded.statements.length = 0;
@@ -351,7 +351,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       await database.script(`create unique index ${table.name}_user on ${quoteTables(table).main} (address)`);
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[0, 0]]));
+      await store.marks.claim(source, new Map([[0, 0]]));
       const batch = [entry(0, { address: "a" }), entry(1, { address: "a" }), entry(2, { address: "b" })];
       expect(await store.flush(source, span(0, 3), batch)).toBe("stored");
       expect(await addresses(database, table)).toEqual(["a", "b"]);
@@ -365,12 +365,12 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
-      await store.claim(source, new Map([[3, 10]]));
-      expect(await store.skip(source, 3, 9, 20, "not there")).toBe(false);
-      expect(await store.skip(source, 3, 10, 20, "retention won")).toBe(true);
-      expect(await store.skip(source, 3, 10, 20, "again")).toBe(false);
-      expect(await store.skip(source, 3, 20, 15, "the log ends before")).toBe(true);
-      expect(await store.claim(source, new Map([[3, 0]]))).toEqual(new Map([[3, 15]]));
+      await store.marks.claim(source, new Map([[3, 10]]));
+      expect(await store.marks.skip(source, 3, 9, 20, "not there")).toBe(false);
+      expect(await store.marks.skip(source, 3, 10, 20, "retention won")).toBe(true);
+      expect(await store.marks.skip(source, 3, 10, 20, "again")).toBe(false);
+      expect(await store.marks.skip(source, 3, 20, 15, "the log ends before")).toBe(true);
+      expect(await store.marks.claim(source, new Map([[3, 0]]))).toEqual(new Map([[3, 15]]));
       expect(await rejected(database, table)).toEqual([
         { offset: 10, reason: "retention won", value: null },
         { offset: 20, reason: "the log ends before", value: null },
@@ -381,10 +381,10 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const [kept, gone] = [newSource(), newSource()];
-      for (const source of [kept, gone]) await store.claim(source, new Map([[0, 5]]));
-      await store.forget(gone);
-      expect(await store.claim(kept, new Map([[0, 1]]))).toEqual(new Map([[0, 5]]));
-      expect(await store.claim(gone, new Map([[0, 1]]))).toEqual(new Map([[0, 1]]));
+      for (const source of [kept, gone]) await store.marks.claim(source, new Map([[0, 5]]));
+      await store.marks.forget(gone);
+      expect(await store.marks.claim(kept, new Map([[0, 1]]))).toEqual(new Map([[0, 5]]));
+      expect(await store.marks.claim(gone, new Map([[0, 1]]))).toEqual(new Map([[0, 1]]));
     });
   });
 });
@@ -429,7 +429,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     const recorded = recording(database);
     const store = await Store.open(recorded.database, newTable());
     const source = newSource();
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     await store.flush(source, span(0, 1), [entry(0)]);
     const statement = recorded.statements.find((text) => text.startsWith("with writer")) ?? "";
     expect(change(statement)).not.toBe(statement);
@@ -452,7 +452,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     await using second = openPostgres(server.settings);
     const stores = [await Store.open(first, table), await Store.open(changing(second, change), table)];
     const source = newSource();
-    await stores[0]?.claim(source, new Map([[0, 0]]));
+    await stores[0]?.marks.claim(source, new Map([[0, 0]]));
     const { pending } = await server.sql.begin(async (sql) => {
       await sql.unsafe(`select from ${quoteTables(table).offsets} for update`);
       const pending: (Promise<string> | undefined)[] = [];
@@ -505,13 +505,13 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
         await Store.open(changing(second, change), table),
       ];
       const source = newSource();
-      await stores[0]?.claim(source, new Map([[0, 0], [1, 0]]));
+      await stores[0]?.marks.claim(source, new Map([[0, 0], [1, 0]]));
       // Each writer has one partition further than the other: whoever comes second has rows to
       // leave out and rows to store.
       const flush = (store: Store, i: number) => {
         const [end0, end1] = i === 0 ? [10, 6] : [6, 10];
-        const spans = new Map([...span(0, end0), ...span(0, end1, 1)]);
-        return store.flush(source, spans, [...entries(0, end0), ...entries(0, end1, 1)]);
+        const ranges = new Map([...span(0, end0), ...span(0, end1, 1)]);
+        return store.flush(source, ranges, [...entries(0, end0), ...entries(0, end1, 1)]);
       };
 
       const flushes = await server.sql.begin(async (sql) => {
@@ -535,7 +535,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     const databases = Array.from({ length: 4 }, () => openPostgres(server.settings));
     const stores = await Promise.all(databases.map((database) => Store.open(database, table)));
     const source = newSource();
-    await stores[0]?.claim(source, new Map([[0, 0], [1, 0]]));
+    await stores[0]?.marks.claim(source, new Map([[0, 0], [1, 0]]));
     await Promise.all(stores.map((store) => writeAll(store, source)));
     const expected = [...entries(0, 300), ...entries(0, 300, 1)].map(({ partition, offset }) =>
       `${partition}/${offset}`
@@ -546,17 +546,17 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
 
   /** Reads and stores two partitions to their end, as a consumer does that believes they are its own. */
   async function writeAll(store: Store, source: Source): Promise<void> {
-    let positions = await store.claim(source, new Map([[0, 0], [1, 0]]));
+    let positions = await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
     while ([...positions.values()].some((position) => position < 300)) {
-      const spans = new Map(
+      const ranges = new Map(
         [...positions].filter(([, start]) => start < 300).map(([partition, start]) => {
           return [partition, { start, next: Math.min(start + 7, 300) }] as const;
         }),
       );
-      const batch = [...spans].flatMap(([partition, { start, next }]) => entries(start, next, partition));
-      const outcome = await store.flush(source, spans, batch);
-      const ahead = new Map([...positions, ...[...spans].map(([partition, { next }]) => [partition, next] as const)]);
-      positions = outcome === "stored" ? ahead : await store.claim(source, positions);
+      const batch = [...ranges].flatMap(([partition, { start, next }]) => entries(start, next, partition));
+      const outcome = await store.flush(source, ranges, batch);
+      const ahead = new Map([...positions, ...[...ranges].map(([partition, { next }]) => [partition, next] as const)]);
+      positions = outcome === "stored" ? ahead : await store.marks.claim(source, positions);
     }
   }
 
@@ -571,7 +571,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     await using database = openPostgres(server.settings);
     const store = await Store.open(database, table);
     const source = newSource();
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     const failed = await server.sql.begin(async (sql) => {
       await sql.unsafe(`select from ${quoteTables(table).offsets} for update`);
       const flush = store.flush(source, span(0, 3), entries(0, 3)).catch((error: unknown) => error);
@@ -605,7 +605,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     await database.script(`create table ${main} ${ddl.replaceAll("$table", main)}`);
     const store = await Store.open(database, table);
     const source = newSource();
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     const failure = await store.flush(source, span(0, 2), entries(0, 2)).catch((error: unknown) => error);
     expect(classifyError(failure)).toBe("setup");
     expect(explain(failure)).toMatch(message);
@@ -616,10 +616,10 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     await using database = openPostgres(server.settings);
     const store = await Store.open(database, newTable());
     const source = newSource();
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     await store.flush(source, span(0, 100), entries(0, 100));
     const [written] = await server.sql`select pg_current_wal_insert_lsn()::text as end`;
-    await store.forget(source);
+    await store.marks.forget(source);
     const [flushed] = await server.sql`select pg_current_wal_flush_lsn() >= ${written?.end as string}::pg_lsn as done`;
     expect(flushed).toEqual({ done: true });
   });
@@ -631,7 +631,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     const { rejected, offsets } = quoteTables({ ...table, schema: "public" });
     await database.script(`alter table ${rejected} add check (reason = 'none')`);
     const source = newSource();
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     const failure = await store.flush(source, span(0, 1), [entry(0, "no metric")]).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(SetupError);
     expect((failure as Error).message).toContain(`${offsets} and ${rejected} must take what is written to them: `);

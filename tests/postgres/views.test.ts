@@ -38,7 +38,7 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
     const table = { schema: null, name: `v${++count}` };
     const store = await Store.open(database, table);
     const source = { topic: "t", topicId: String(count) };
-    await store.claim(source, new Map([[0, 0]]));
+    await store.marks.claim(source, new Map([[0, 0]]));
     const entries = metrics.map((content, offset) => ({ partition: 0, offset, key: null, value: null, content }));
     await store.flush(source, new Map([[0, { start: 0, next: metrics.length }]]), entries);
     return table;

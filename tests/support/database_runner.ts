@@ -6,7 +6,8 @@ import { text } from "node:stream/consumers";
 import { decodeMetric } from "../../lib/metric.ts";
 import { classifyError, type Database, explain } from "../../lib/postgres/database.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { Store } from "../../lib/postgres/store.ts";
 
 /** A server's settings, or the folder of an embedded database. */
@@ -33,7 +34,7 @@ async function storeTwice(database: Database): Promise<Stored> {
     `{"address":"${source.topicId}","status_code":200,"latency":1,"is_valid":true}`,
   );
   const entry = { partition: 0, offset: 0, key: null, value, content: decodeMetric(value, 0) };
-  await store.claim(source, new Map([[0, 0]]));
+  await store.marks.claim(source, new Map([[0, 0]]));
   for (let i = 0; i < 2; i++) await store.flush(source, new Map([[0, { start: 0, next: 1 }]]), [entry]);
   const rows = await database.query(`select from m where address = $1::text`, [source.topicId]);
   const [row] = await database.query<{ ssl: boolean }>("select ssl from pg_stat_ssl where pid = pg_backend_pid()");

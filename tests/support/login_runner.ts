@@ -3,7 +3,8 @@
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { explain } from "../../lib/postgres/database.ts";
-import { openPostgres, type PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 
 /** Whom the server took it for, or why it let nobody in. */
 export interface LoggedIn {

@@ -1,5 +1,5 @@
-import { ConsumerTelemetry } from "../../lib/monitoring/telemetry/consumer.ts";
-import { ProducerTelemetry } from "../../lib/monitoring/telemetry/producer.ts";
+import { ConsumerTelemetry } from "../../lib/monitoring/consumer_telemetry.ts";
+import { ProducerTelemetry } from "../../lib/monitoring/producer_telemetry.ts";
 import { metricWith } from "./metrics.ts";
 
 /** Of the client's certificate for Kafka. */

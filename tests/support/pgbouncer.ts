@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import postgres from "postgres";
-import type { PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { eventually } from "./eventually.ts";
 import { freePort, unprivileged } from "./postgres.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { once } from "node:events";
 import { randomUUID } from "node:crypto";
 import postgres from "postgres";
-import type { PostgresSettings } from "../../lib/postgres/database/postgres.ts";
+import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 
 /**
  * A database of its own on a real server; disposing of it drops the database, and stops the server

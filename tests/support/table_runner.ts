@@ -126,7 +126,7 @@ class Worker {
     };
     const store = await Store.open({ ...database, script }, this.#table);
     this.#warnings.push(store.warnings);
-    await store.claim(this.#source, new Map([[0, this.#offset]]));
+    await store.marks.claim(this.#source, new Map([[0, this.#offset]]));
     return store;
   }
 }

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 
 /**
- * What stands in the journal beside a spool file ("write-ahead log"), before SQLite reads it. Where
- * a bit of it has flipped, SQLite takes what comes before for the whole, without a word; where it
- * is missing, nothing.
+ * The state of the journal ("write-ahead log") beside a spool file, before SQLite reads it. If one
+ * of its bits has flipped, SQLite silently takes the part before it for the whole. If the journal
+ * is missing, SQLite says nothing either.
  */
 export type JournalState = "none" | "sound" | "damaged";
 
@@ -13,8 +13,8 @@ const FRAME_HEADER = 24;
 const MAGIC = 0x377f0682;
 
 /**
- * Reads the journal of the file at `path`. A journal without a byte is none: SQLite makes it so
- * where it may begin anew.
+ * Reads the journal of the file at `path`. A journal without a byte counts as none: SQLite leaves
+ * it so if it may begin anew.
  */
 export function inspectJournal(path: string): JournalState {
   const bytes = readJournal(path);
@@ -32,9 +32,9 @@ function readJournal(path: string): Uint8Array {
 }
 
 /**
- * True where every write that was finished is whole. The journal's present run ends with the file,
- * or with a frame of an earlier run, whose salts are others, or with what a write left behind that
- * was taken back: such frames finish nothing. Neither does one that a kill cut off.
+ * True if every finished write is whole. The present run of the journal ends with the file, or at a
+ * frame that finishes no write. Such a frame belongs to an earlier run, which has other salts, or
+ * to a write that was taken back. A frame that a kill cut off finishes nothing either.
  */
 function isSound(journal: DataView): boolean {
   const sum = new Checksum(journal);
@@ -54,7 +54,10 @@ const hasSalt = (journal: DataView, at: number, nth: 0 | 4) =>
   journal.getUint32(at + 8 + nth) === journal.getUint32(16 + nth);
 const hasSalts = (journal: DataView, at: number) => hasSalt(journal, at, 0) && hasSalt(journal, at, 4);
 
-/** True where a frame from `from` on finishes a write of the present run, or is none of an earlier run either. */
+/**
+ * True if a frame from `from` on finishes a write of the present run. True also for a frame of no
+ * run at all.
+ */
 function hasFinish(journal: DataView, from: number, size: number): boolean {
   for (let at = from; at + size <= journal.byteLength; at += size) {
     const isOfThisRun = hasSalt(journal, at, 0) || hasSalt(journal, at, 4);
@@ -64,8 +67,8 @@ function hasFinish(journal: DataView, from: number, size: number): boolean {
 }
 
 /**
- * Each run counts the first salt up by one, and the runs are counted too. What a power cut left of
- * a file that was being grown is zeros.
+ * True for a frame of an earlier run: each run counts the first salt up by one, and the runs are
+ * counted too. True also for zeros: a power cut leaves them in a growing file.
  */
 function isOfEarlierRun(journal: DataView, at: number): boolean {
   const runsAgo = (journal.getUint32(16) - journal.getUint32(at + 8)) >>> 0;
@@ -73,7 +76,10 @@ function isOfEarlierRun(journal: DataView, at: number): boolean {
   return new Uint8Array(journal.buffer, journal.byteOffset + at).every((byte) => byte === 0);
 }
 
-/** The running checksum of a journal; its words have the byte order that the magic number's last bit tells. */
+/**
+ * The running checksum of a journal. The last bit of the magic number tells the byte order of its
+ * words.
+ */
 class Checksum {
   readonly #journal: DataView;
   readonly #isLittle: boolean;

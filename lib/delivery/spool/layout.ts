@@ -3,37 +3,37 @@ import { DatabaseSync } from "node:sqlite";
 import { makePrivate } from "../../config/folder_lock.ts";
 import { rowChecksum, totalsChecksum } from "./checksum.ts";
 
-/** The file is not to be used: the message names it and the remedy. */
+/** The file must not be used. The message names it and the remedy. */
 export class SpoolFileError extends Error {
   override name = "SpoolFileError";
 }
 
-/** The file is broken, as we find where SQLite has not. */
+/** The file is broken, and we have found that, not SQLite. */
 export class DamageError extends Error {
   override name = "DamageError";
 }
 
 /**
- * Of the tables below. Format 1 had no totals, format 2 neither topics nor checksums in the rows; a
- * version that does not keep them must not write here.
+ * The format of the tables below. Format 1 had no totals, format 2 neither topics nor checksums in
+ * the rows. A version that does not keep them must not write here.
  */
 const FORMAT = 3;
 
 /**
- * What a reader of the file alone, without its journal, must know. `open`: more may stand in the
- * journal. `written`: this stood in the journal, so who finds it in the file has all that the
- * journal held. `closed`: there is no journal.
+ * What a reader of the file alone, without its journal, must know. `open`: the journal may hold
+ * more. `written`: this note stood in the journal, so a file that has it has everything from the
+ * journal. `closed`: there is no journal.
  */
 export type JournalNote = "open" | "written" | "closed";
 
-/** Rows, the bytes they take, about, and the last one's id. */
+/** The number of rows, about the bytes that they take, and the id of the last one. */
 export interface Totals {
   readonly count: number;
   readonly bytes: number;
   readonly last: number;
 }
 
-/** A row as it is found; damage may have put anything in the place of anything. */
+/** A row as it is found. Damage may have put anything in the place of anything. */
 export interface FoundRow {
   readonly id: number;
   readonly document: unknown;
@@ -48,10 +48,10 @@ export interface SoundRow {
   readonly topic: string;
 }
 
-// The journal ("write-ahead log") is synced at every commit (FULL): what a commit said is on disk outlives a power cut, not
-// only a SIGKILL, for which NORMAL would do. A commit holds all that came while the last one was under way, which makes the
-// syncs few. `journal_size_limit` gives back the space of a journal that had to grow. Checkpoints are made by hand, so that each leaves
-// `open` in the file.
+// The journal ("write-ahead log") is synced at every commit (FULL): so a commit outlives a power
+// cut. NORMAL would do for a SIGKILL only. A commit holds all metrics that came while the last one
+// was under way, so syncs are few. `journal_size_limit` gives back the space of a journal that had
+// to grow. Checkpoints are made by hand, so that each leaves `open` in the file.
 const CONNECTION = `
   pragma busy_timeout = 1000;
   pragma journal_mode = wal;
@@ -59,8 +59,9 @@ const CONNECTION = `
   pragma wal_autocheckpoint = 0;
   pragma journal_size_limit = 8388608;`;
 
-// Ids are given here and not by SQLite, which would begin anew where the table was empty: they must grow while a program runs.
-// `older` tells of the rows that an older format wrote, which have neither topic nor checksum.
+// Ids are given here and not by SQLite, which would begin anew in an empty table: they must grow
+// while a program runs. `older` tells of the rows of an older format, which have neither topic nor
+// checksum.
 const TABLES = `
   create table if not exists waiting (id integer primary key, checksum integer, topic text, document text not null) strict;
   create table if not exists totals (count integer not null, bytes integer not null, last integer not null,
@@ -69,8 +70,8 @@ const TABLES = `
   pragma user_version = ${FORMAT};`;
 
 /**
- * Each column of these tables, as SQLite lists it: its name, its type, whether it is never null,
- * and whether it is the key.
+ * Each column of these tables, as SQLite lists it: table, name, type, whether it is never null, and
+ * whether it is the key.
  */
 const COLUMNS = [
   "older last INTEGER 1 0",
@@ -86,7 +87,7 @@ const COLUMNS = [
   "waiting topic TEXT 0 0",
 ];
 
-// Format 1 was also written before the topic was noted; what waits there is then for the topic that is given.
+// Format 1 was also written before the topic was noted. Its rows are then for the given topic.
 const FROM_OLDER = `
   create table if not exists target (topic text not null) strict;
   alter table waiting add column topic text;
@@ -96,19 +97,23 @@ const FROM_OLDER = `
 const NOTE_OLDER = `insert into older
   select last, coalesce((select topic from target), ?) from (select max(id) as last from waiting) where last is not null`;
 
-/** A checksum that is none is null: a number that JavaScript cannot hold would end the reading of all rows. */
+/**
+ * A value that is no checksum becomes null: a number that JavaScript cannot hold would end the
+ * reading of all rows.
+ */
 const ROW = "id, document, topic, case when checksum between 0 and 4294967295 then checksum end as checksum";
 
-/** What a row takes in the file beside its texts, in bytes; about. */
+/** About the bytes that a row takes in the file beside its texts. */
 export const ROW_BYTES = 22;
 export const SIZE = `octet_length(document) + coalesce(octet_length(topic), 0) + ${ROW_BYTES}`;
 
 /**
- * Opens the file and brings it to the present layout. `topic` is that of rows of which no file of
- * an older format says one.
+ * Opens the file and brings it to the present layout. `topic` is the topic of rows in an older file
+ * that names none.
  */
 export function openDatabase(path: string, topic: string): DatabaseSync {
-  // SQLite gives the journal the rights of the file; those of an older version may still be there.
+  // SQLite gives the journal the rights of the file. Files that an older version left may still
+  // have other rights.
   makePrivate(path, [`${path}-wal`, `${path}-shm`]);
   const database = new DatabaseSync(path);
   try {
@@ -133,8 +138,8 @@ function versionOf(database: DatabaseSync): number {
 }
 
 /**
- * In one transaction: a kill leaves the older layout, or the new one. No row is read or written for
- * it, however many there are.
+ * Runs in one transaction: a kill leaves the older layout, or the new one. It reads and writes no
+ * row, however many there are.
  */
 function prepareTables(database: DatabaseSync, topic: string): void {
   const isOlder = database.prepare("select 1 from sqlite_schema where name = 'waiting'").get() !== undefined;
@@ -148,7 +153,10 @@ function prepareTables(database: DatabaseSync, topic: string): void {
   });
 }
 
-/** Throws where a name or a type in the file is damaged: some such rows are found, and read as nothing. */
+/**
+ * Throws if a name or a type in the file is damaged: SQLite finds some such rows, and reads them as
+ * nothing.
+ */
 function checkTables(database: DatabaseSync): void {
   const found = database.prepare(`
     select concat_ws(' ', found.name, field.name, field.type, field."notnull", field.pk) as text
@@ -157,7 +165,7 @@ function checkTables(database: DatabaseSync): void {
   if (found.join() !== COLUMNS.join()) throw new DamageError("its tables are not those that were written");
 }
 
-/** Does all or nothing. */
+/** Does all of `work`, or nothing. */
 export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec("begin immediate");
   try {
@@ -165,7 +173,7 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec("commit");
     return result;
   } catch (error) {
-    // Of some failures SQLite has rolled back already.
+    // SQLite has rolled back some failures already.
     if (database.isTransaction) database.exec("rollback");
     throw error;
   }
@@ -186,8 +194,8 @@ export class RowReader {
   }
 
   /**
-   * The row, where it is sound; null where it is damaged. Rows of an older format have no checksum:
-   * they are taken as they are.
+   * The row if it is sound; null if it is damaged. Rows of an older format have no checksum, and
+   * are taken as they are.
    */
   sound({ id, document, topic, checksum }: FoundRow): SoundRow | null {
     if (typeof document !== "string") return null;
@@ -205,9 +213,9 @@ function targetOf(database: DatabaseSync): string | undefined {
   return database.prepare("select topic from target").get()?.topic as string | undefined;
 }
 
-/** What a write noted last; null where nothing was, or it is damaged. */
+/** The totals that the last write noted; null if there are none, or if they are damaged. */
 export function notedTotals(database: DatabaseSync): (Totals & { readonly journal: JournalNote }) | null {
-  // As texts: a number that JavaScript cannot hold would be an error.
+  // Read as texts: a number that JavaScript cannot hold would be an error.
   const found = database.prepare(
     "select cast(count as text) as count, cast(bytes as text) as bytes, cast(last as text) as last, journal, " +
       "cast(checksum as text) as checksum from totals",
@@ -218,7 +226,7 @@ export function notedTotals(database: DatabaseSync): (Totals & { readonly journa
   return isSound ? { count, bytes, last, journal: found.journal as JournalNote } : null;
 }
 
-/** A function that notes totals, within the transaction that changes the rows. */
+/** Gives a function that notes totals, within the transaction that changes the rows. */
 export function totalsNote(database: DatabaseSync): (totals: Totals, journal: JournalNote) => void {
   database.exec("insert into totals select 0, 0, 0, 'open', 0 where not exists (select 1 from totals)");
   const note = database.prepare("update totals set count = ?, bytes = ?, last = ?, journal = ?, checksum = ?");
@@ -227,7 +235,7 @@ export function totalsNote(database: DatabaseSync): (totals: Totals, journal: Jo
   };
 }
 
-/** True where the header of a file that may be written says that it may not. */
+/** True if the header of a writable file says that the file may not be written. */
 export function isWrongHeader(path: string, error: unknown): error is Error {
   return error instanceof Error && error.message.includes("readonly database") && canWrite(path);
 }
@@ -241,21 +249,26 @@ function canWrite(path: string): boolean {
   }
 }
 
-/** As `isDamage`, where nothing was written: a file that was cut short says no more than that it cannot be read. */
+/**
+ * As `isDamage`, for a read. Of a file that was cut short SQLite says only that it cannot be read.
+ */
 export function isUnreadable(error: unknown): error is Error {
   return isDamage(error) || (error instanceof Error && error.message.includes("disk I/O error"));
 }
 
 /**
- * What SQLite says of a damaged file; then of our own statements, which are right, where the names
- * in the file are damaged.
+ * SQLite's words about a damaged file. The later ones are about our own statements: these are
+ * right, so names in the file are damaged.
  */
 const DAMAGE = new RegExp(
   "malformed|not a database|unsupported|too large to be represented|no such (?:table|column)|no column named|duplicate column name|" +
     "already exists|syntax error",
 );
 
-/** True where a file is broken, by what SQLite says, or by a number that we never write. Deno gives no code with it. */
+/**
+ * True if a file is broken, by SQLite's words, or by a value that we never write. Deno gives no
+ * code with it.
+ */
 export function isDamage(error: unknown): error is Error {
   return error instanceof DamageError || (error instanceof Error && DAMAGE.test(error.message));
 }

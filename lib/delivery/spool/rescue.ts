@@ -12,27 +12,27 @@ import {
   totalsNote,
 } from "./layout.ts";
 
-/** What was done with a file that could not be used as it was. */
+/** How a file was saved that could not be used as it was. */
 export interface Rescue {
-  /** What was wrong with it. */
+  /** The fault of the file. */
   readonly reason: string;
-  /** Where it is kept for a person, with its journal beside it. */
+  /** The name under which the file is kept for a person, with its journal beside it. */
   readonly kept: string;
-  /** Rows that are in the new file. */
+  /** Rows in the new file. */
   readonly saved: number;
 }
 
-/** Rows that are read together, or one by one where that fails. */
+/** Rows that are read together, or one by one if that fails. */
 const STEP = 500;
-/** Readings that may fail: where no row can be found, a person has better tools. */
+/** Reads that may fail. If no row can be found, a person has better tools. */
 const MOST_FAILURES = 50_000;
 /** Rows in one transaction. */
 const PORTION = 20_000;
 
 /**
- * Puts the file at `path` aside and a new one in its place, with every row of `source` that is
- * sound, under its id. `source` is an open connection to that file, and is closed. Throws where
- * there is no room for the new file; nothing has changed then, and `source` is open. A kill leaves
+ * Puts the file at `path` aside and a new one in its place. The new one has every sound row of
+ * `source`, under its id. `source` is an open connection to the old file, and is closed. Throws if
+ * there is no room for the new file. Nothing has changed then, and `source` is open. A kill leaves
  * the old file, or the new one that `finishRescue` puts in its place.
  */
 export function rescue(path: string, source: DatabaseSync, reason: string, topic: string): Rescue {
@@ -54,8 +54,8 @@ export function rescue(path: string, source: DatabaseSync, reason: string, topic
 }
 
 /**
- * Does the rest of a rescue that a kill has ended, or begins it anew. To be called before the file
- * at `path` is opened.
+ * Finishes a rescue that a kill has ended, or takes it back, to be begun anew. Call it before the
+ * file at `path` is opened.
  */
 export function finishRescue(path: string): void {
   const fresh = freshOf(path);
@@ -65,7 +65,7 @@ export function finishRescue(path: string): void {
   renameSync(fresh, path);
 }
 
-/** Puts a journal aside whose file is gone: SQLite would delete it. Null where there is none. */
+/** Puts a journal aside whose file is gone: SQLite would delete it. Null if there is none. */
 export function keepLonelyJournal(path: string): Rescue | null {
   const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   if (sizeOf(path) > 0 || sizeOf(`${path}-wal`) === 0) return null;
@@ -97,7 +97,7 @@ function lastKept(path: string): string {
 
 function moveJournal(path: string, kept: string): void {
   if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${kept}-wal`);
-  // Of no worth without the connections that shared it.
+  // Worth nothing without the connections that shared it.
   rmSync(`${path}-shm`, { force: true });
 }
 
@@ -140,7 +140,7 @@ function copy(source: DatabaseSync, path: string, topic: string): number {
   }
 }
 
-/** Every sound row that can be found. */
+/** Gives every sound row that can be found. */
 function* soundRows(source: DatabaseSync, topic: string): Generator<SoundRow, void> {
   const reader = new RowReader(source, topic);
   const search = new Search(source, reader);
@@ -148,7 +148,7 @@ function* soundRows(source: DatabaseSync, topic: string): Generator<SoundRow, vo
   for (let from = first; from <= last && search.failures < MOST_FAILURES; from += STEP) {
     const found = search.rows(from, from + STEP - 1);
     if (found === null) {
-      // Where many gave way the next one is far away.
+      // If many rows gave way, the next one is far away.
       const next = endOf(source, `select min(id) as id from waiting where id >= ${from + STEP}`);
       from = Math.max(from, (next ?? 0) - STEP);
       continue;
@@ -159,7 +159,7 @@ function* soundRows(source: DatabaseSync, topic: string): Generator<SoundRow, vo
 
 /** Looks for rows in three ways: a damaged row hides some of its neighbours from each of them. */
 class Search {
-  /** Rows that were looked for alone, and could not be read. */
+  /** Rows that were looked for alone and could not be read. */
   failures = 0;
   readonly #up: StatementSync;
   readonly #down: StatementSync;
@@ -174,7 +174,7 @@ class Search {
     this.#alone = source.prepare(`select ${columns} from waiting where id = ?`);
   }
 
-  /** The sound ones of these rows, in order; null where the file says that there are none. */
+  /** The sound rows between two ids, in order; null if the file says that there are none. */
   rows(from: number, to: number): SoundRow[] | null {
     const found = new Map<number, SoundRow>();
     const isWhole = this.#gather(found, this.#up, from, to);
@@ -187,8 +187,8 @@ class Search {
   }
 
   /**
-   * Adds the sound rows that a statement gives until it fails. True where it does not. A damaged
-   * row may bear the id of a sound one: it must not take its place.
+   * Adds the sound rows that a statement gives until it fails. True if it does not fail. A damaged
+   * row may bear the id of a sound one, and must not take its place.
    */
   #gather(found: Map<number, SoundRow>, statement: StatementSync, ...ids: number[]): boolean {
     const isDone = attempt(() => {
@@ -202,7 +202,7 @@ class Search {
   }
 }
 
-/** The ids between which the rows are; where they cannot be found, as the totals have it. */
+/** The first and the last id of the rows. If they cannot be found, the totals tell. */
 function ends(source: DatabaseSync): [first: number, last: number] {
   const newest = endOf(source, "select max(id) as id from waiting") ?? 0;
   const last = Math.max(newest, endOf(source, "select last as id from totals") ?? 0);
@@ -215,7 +215,7 @@ function endOf(source: DatabaseSync, sql: string): number | null {
   return typeof found === "number" && found > 0 ? found : null;
 }
 
-/** Undefined where the file is too damaged for it, or has no such table. */
+/** Undefined if the file is too damaged for `read`, or has no such table. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -29,35 +29,35 @@ export interface SpoolRow {
   readonly document: string;
 }
 
-/** What a spool file is found with. */
+/** The state in which a spool file is found. */
 export interface OpenedSpool {
-  /** The topic that its metrics were made for: the given one, if any of them was. */
+  /** The topic of its metrics: the given one, if any of them is for it. */
   readonly topic: string;
   readonly waiting: number;
-  /** What was done where the file could not be used as it was. */
+  /** The rescue, if the file could not be used as it was. */
   readonly rescue: Rescue | null;
 }
 
-/** What came of a write. */
+/** The result of a write. */
 export interface WrittenSpool {
-  /** How many of the oldest gave way to keep the bound. */
+  /** How many of the oldest rows gave way to keep the limit. */
   readonly dropped: number;
   /** How many rows are still to be read. */
   readonly unread: number;
-  /** The row of the last document; those of the others are the numbers before it. */
+  /** The row of the last document. The other documents have the numbers before it. */
   readonly lastId: number;
-  /** What was done where the file was found damaged. */
+  /** The rescue, if the file was found damaged. */
   readonly rescue: Rescue | null;
 }
 
-/** What came of a reading. */
+/** The result of a read. */
 export interface ReadSpool {
   readonly rows: readonly SpoolRow[];
   /** How many rows are still to be read. */
   readonly unread: number;
   /** Rows of other topics, which stay, by topic. */
   readonly others: ReadonlyMap<string, number>;
-  /** What was done where the file was found damaged. */
+  /** The rescue, if the file was found damaged. */
   readonly rescue: Rescue | null;
 }
 
@@ -66,8 +66,8 @@ const DROP_STEP = 500;
 /** An emptied file with more pages than this (4 KiB each) is made small again. */
 const SMALL = 2_000;
 /**
- * Pages of the journal after which they are put into the file (a checkpoint), about; as many as
- * SQLite takes by itself.
+ * About the pages of the journal after which they are put into the file (a checkpoint). SQLite by
+ * itself takes as many.
  */
 const JOURNAL_PAGES = 1_000;
 const PAGE = 4_096;
@@ -79,7 +79,7 @@ class Statements {
   readonly next: StatementSync;
   readonly sizes: StatementSync;
   readonly totalOfTopic: StatementSync;
-  /** The same of all topics: cheaper by half, and as good where there is one only. */
+  /** The same for all topics: it costs half, and is as good if there is only one topic. */
   readonly removeUpTo: StatementSync;
   readonly totalUpTo: StatementSync;
   readonly total: StatementSync;
@@ -87,7 +87,8 @@ class Statements {
 
   constructor(database: DatabaseSync, columns: string) {
     const sum = `count(*) as count, coalesce(sum(${SIZE}), 0) as bytes, coalesce(max(id), 0) as last`;
-    // Rows of an older format have no topic of their own, and never stand beside others of another topic.
+    // Rows of an older format have no topic of their own, and never stand beside rows of another
+    // topic.
     const ofTopic = "(topic = ? or topic is null)";
     this.insert = database.prepare("insert into waiting (id, document, topic, checksum) values (?, ?, ?, ?)");
     this.remove = database.prepare(`delete from waiting where id <= ? and id > ? and ${ofTopic}`);
@@ -105,12 +106,12 @@ class Statements {
 
 /**
  * The file that holds the metrics which Kafka does not have yet. Each method runs to its end before
- * it returns: it belongs on a thread of its own. Metrics are read in the order in which they were
- * written, each once while the file is open.
+ * it returns, so the file belongs on a thread of its own. Metrics are read in the order in which
+ * they were written, each once while the file is open.
  *
- * Nothing is given out that is not as it was written, and nothing is written to a file that is
- * damaged: taking out one row would destroy others, where both lead to the same page. A new file
- * with all sound rows takes its place (rescue.ts).
+ * Only rows that are as they were written are given out. Nothing is written to a damaged file: if
+ * two rows lead to the same page, removing one would destroy the other. A new file with all sound
+ * rows takes its place (rescue.ts).
  */
 export class SpoolFile implements Disposable {
   readonly #path: string;
@@ -124,11 +125,11 @@ export class SpoolFile implements Disposable {
   #unread = 0;
   #count = 0;
   #bytes = 0;
-  /** Rows of other topics were read: what is delivered may stand between them. */
+  /** True once rows of other topics were read: delivered rows may stand between them. */
   #hasOthers = false;
   /**
-   * Pages that the journal has grown by since the last checkpoint, about. The first write makes
-   * one: from then on there is a journal.
+   * About the pages that the journal has grown by since the last checkpoint. The first write makes
+   * a checkpoint: from then on there is a journal.
    */
   #journalPages = Infinity;
 
@@ -144,10 +145,10 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * Opens a file, and makes it where it is missing; `topic` is what is read and written. `limit`:
-   * about as many bytes may wait. What is left of a file whose journal is missing or damaged is put
-   * into a new file. Throws `SpoolFileError` where it is damaged in such a way that not even its
-   * tables are found, or written by a newer version.
+   * Opens a file, and makes it if it is missing. It reads and writes rows for `topic`. About
+   * `limit` bytes may wait. If the journal is missing or damaged, the rest of the file is put into
+   * a new file. Throws `SpoolFileError` if the damage is such that not even the tables are found.
+   * Throws it also if a newer version wrote the file.
    */
   static open(path: string, topic: string, limit: number): { file: SpoolFile } & OpenedSpool {
     try {
@@ -188,8 +189,8 @@ export class SpoolFile implements Disposable {
       if (sound.topic === this.#topic) rows.push({ id: row.id, document: sound.document });
       else others.set(sound.topic, (others.get(sound.topic) ?? 0) + 1);
     }
-    // Rows that were counted went without us, or stand where SQLite does not find them. Waited for,
-    // they would never come.
+    // Counted rows went without us, or stand where SQLite does not find them. Nobody may wait for
+    // them: they would never come.
     if (found.length < count && found.length !== this.#unread) {
       throw new DamageError("some rows are not in their place");
     }
@@ -200,10 +201,10 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * In one transaction: removes what was delivered, up to and with row `deliveredUpTo`, and adds
-   * documents. Where the bound is passed, the oldest that were not read yet give way: those that
-   * were read are on their way. So are the first `out` of the documents: they count as read, and
-   * are written only when all before them were.
+   * Works in one transaction. It removes delivered rows, up to and with row `deliveredUpTo`, and
+   * adds documents. Beyond the limit the oldest unread rows give way; rows that were read are on
+   * their way. So are the first `out` of the documents. They count as read, and are written only
+   * when all rows before them were read.
    */
   write(documents: readonly string[], deliveredUpTo: number, out = 0): WrittenSpool {
     try {
@@ -245,14 +246,14 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * Closes the file, and says in it that nothing stands in a journal. Where that cannot be written
-   * the journal stays, as after a kill.
+   * Closes the file, and notes in it that there is no journal. If that cannot be written, the
+   * journal stays, as after a kill.
    */
   [Symbol.dispose](): void {
     try {
       this.#note("closed");
     } catch {
-      // A full disk for one: what the journal holds leaves room when it is in the file.
+      // On a full disk, for example: the journal leaves room once its content is in the file.
       attempt(() => this.#database.exec("pragma wal_checkpoint(truncate)"));
       attempt(() => this.#note("closed"));
     }
@@ -260,8 +261,8 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * The topic of the rows that wait, by the oldest and the newest: the given one, if one of the two
-   * is for it, or none waits.
+   * The topic of the waiting rows, by the oldest and the newest. It is the given topic if one of
+   * the two is for it, or if none waits.
    */
   #found(): Omit<OpenedSpool, "rescue"> {
     const { columns } = this.#reader;
@@ -274,7 +275,10 @@ export class SpoolFile implements Disposable {
     return { topic, waiting: this.#unread };
   }
 
-  /** The totals that the last write noted, or the sum of the rows where that note is damaged, or missing. */
+  /**
+   * Takes the totals that the last write noted, or sums up the rows if that note is damaged or
+   * missing.
+   */
   #readTotals(): void {
     const { count, bytes, last } = notedTotals(this.#database) ??
       { ...this.#totalAfter(0), last: newestId(this.#database) };
@@ -283,8 +287,8 @@ export class SpoolFile implements Disposable {
   }
 
   /**
-   * Of the rows up to one that was delivered: all of them were read, so it is known whether there
-   * are others among them.
+   * The totals of the rows up to a delivered one. All of them were read, so it is known whether
+   * others are among them.
    */
   #totalDelivered(id: number): Totals {
     const { totalOfTopic, totalUpTo } = this.#statements;
@@ -315,7 +319,10 @@ export class SpoolFile implements Disposable {
     return { count, bytes };
   }
 
-  /** Goes on with a file that holds the sound rows of this one. What was read stays read: it is on its way. */
+  /**
+   * Goes on with a new file that holds the sound rows of this one. Read rows stay read: they are on
+   * their way.
+   */
   #rescue(reason: string): Rescue {
     const rescued = tryRescue(this.#path, this.#database, reason, this.#topic);
     this.#database = openDatabase(this.#path, this.#topic);
@@ -332,16 +339,16 @@ export class SpoolFile implements Disposable {
     inTransaction(this.#database, () => this.#statements.note(totals, journal));
   }
 
-  /** Puts what the journal holds into the file. What comes after it begins the journal anew. */
+  /** Puts the journal's content into the file. The next write begins the journal anew. */
   #checkpoint(): void {
-    // Where it fails, on a full disk for one, nothing is lost: the journal stays as it is.
+    // If it fails, on a full disk for example, nothing is lost: the journal stays as it is.
     attempt(() => this.#database.exec("pragma wal_checkpoint(passive)"));
     this.#journalPages = 0;
   }
 
   /**
-   * After a long absence of Kafka the file is as large as it ever was; emptied, it costs next to
-   * nothing to write it anew.
+   * Writes an emptied file anew, which costs next to nothing. After a long absence of Kafka it is
+   * as large as it ever was.
    */
   #shrink(): void {
     const pages = this.#database.prepare("pragma page_count").get()?.page_count as number;
@@ -355,7 +362,7 @@ export class SpoolFile implements Disposable {
   }
 }
 
-/** For what may fail on a full disk: what is in the file is as good as before. */
+/** For work that may fail on a full disk: the content of the file is as good as before. */
 function attempt(work: () => void): void {
   try {
     work();
@@ -364,11 +371,12 @@ function attempt(work: () => void): void {
   }
 }
 
-/** Opens a file whose journal is as it should be, or a new one with what can be saved of it. */
+/** Opens a file whose journal is sound, or a new file with the rows that can be saved. */
 function openSound(path: string, topic: string): [DatabaseSync, Rescue | null] {
   const journal = inspectJournal(path);
   if (journal === "damaged") {
-    // For reading only, or SQLite would take the journal's first part into the file and delete the rest.
+    // Read-only. If not, SQLite would take the journal's first part into the file and delete the
+    // rest.
     const source = new DatabaseSync(path, { readOnly: true });
     return saved(path, source, "a part of its journal cannot be read", topic);
   }
@@ -378,7 +386,7 @@ function openSound(path: string, topic: string): [DatabaseSync, Rescue | null] {
   if (journal === "none" && noted.journal === "open") {
     return saved(path, database, "its journal is missing, and what stood there only", topic);
   }
-  // Which rows are gone is not known: their ids may be what is damaged.
+  // Nobody knows which rows are gone: their ids may be damaged.
   const newest = newestId(database);
   const isSound = newest === noted.last || (newest === 0 && noted.count === 0);
   return isSound
@@ -386,7 +394,7 @@ function openSound(path: string, topic: string): [DatabaseSync, Rescue | null] {
     : saved(path, database, "its newest row is not the one that was written last", topic);
 }
 
-/** The id of the newest row; 0 where there is none. */
+/** The id of the newest row; 0 if there is none. */
 function newestId(database: DatabaseSync): number {
   return database.prepare("select coalesce(max(id), 0) as id from waiting").get()?.id as number;
 }
@@ -400,7 +408,7 @@ function saved(path: string, source: DatabaseSync, reason: string, topic: string
   }
 }
 
-/** A failure says both what was wrong with the file, and what with its rescue: a full disk, for one. */
+/** A failure says what was wrong with the file and with its rescue, such as a full disk. */
 function tryRescue(path: string, source: DatabaseSync, reason: string, topic: string): Rescue {
   try {
     return rescue(path, source, reason, topic);
@@ -409,7 +417,7 @@ function tryRescue(path: string, source: DatabaseSync, reason: string, topic: st
   }
 }
 
-/** True where ids grow, from beyond `after` up to `last`: what SQLite gives of a sound file. */
+/** True if ids grow, from beyond `after` up to `last`, as SQLite gives them of a sound file. */
 function isInOrder(rows: readonly FoundRow[], after: number, last: number): boolean {
   let before = after;
   return rows.every(({ id }) => {

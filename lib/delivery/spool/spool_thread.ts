@@ -1,9 +1,10 @@
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
 import { isDamage, SpoolFile, SpoolFileError } from "./spool_file.ts";
 
-// The thread that holds a spool file: a slow disk must not hold up the checks, whose latency is being measured.
+// The thread that holds a spool file: a slow disk must not delay the checks, whose latency is
+// measured.
 
-/** What goes to the thread: a method of `SpoolFile` and its arguments. */
+/** A call to the thread: a method of `SpoolFile` and its arguments. */
 export type SpoolCall =
   | { readonly name: "open"; readonly args: readonly [path: string, topic: string, limit: number] }
   | { readonly name: "read"; readonly args: readonly [count: number] }
@@ -13,7 +14,10 @@ export type SpoolCall =
   }
   | { readonly name: "close" };
 
-/** What comes back, one for each call, in order. An error would lose its class on the way. */
+/**
+ * The answer to a call; answers come in the order of the calls. A thrown error would lose its class
+ * on the way.
+ */
 export type SpoolAnswer =
   | { readonly result: unknown }
   | { readonly failure: { readonly kind: "unusable" | "damaged" | "failed"; readonly message: string } };
@@ -21,14 +25,14 @@ export type SpoolAnswer =
 const ROLE = "host-checker: keeps the spool";
 
 /**
- * Starts the thread. Its code is this very file, which knows by `workerData` that it runs as one;
- * see matching/worker.ts.
+ * Starts the thread. Its code is this very file, which knows by `workerData` that it runs as a
+ * thread; see matching/worker.ts.
  */
 export function startSpoolThread(): Worker {
   return new Worker(new URL(import.meta.url), { workerData: ROLE });
 }
 
-/** Answers one call after the other, in the order in which they come. */
+/** Answers one call after the other, in their order. */
 function serve(port: MessagePort): void {
   let file: SpoolFile | undefined;
   const answer = (call: SpoolCall): unknown => {

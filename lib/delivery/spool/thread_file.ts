@@ -2,15 +2,15 @@ import { delay } from "../../async/waits.ts";
 import { type OpenedSpool, type ReadSpool, SpoolFileError, type WrittenSpool } from "./spool_file.ts";
 import { type SpoolAnswer, type SpoolCall, startSpoolThread } from "./spool_thread.ts";
 
-/** The file is broken, or the thread that held it is gone: it is of no more use to this run. */
+/** This run can no longer use the file: it is broken, or its thread is gone. */
 export class BrokenSpoolError extends Error {
   override name = "BrokenSpoolError";
 }
 
-/** Milliseconds that closing may take: a disk that hangs must not hold up the end. */
+/** Milliseconds that closing may take: a disk that hangs must not delay the end. */
 const CLOSE_LIMIT = 1_000;
 
-/** A `SpoolFile` on a thread of its own; calls are carried out in the order in which they are made. */
+/** A `SpoolFile` on a thread of its own. Calls are carried out in their order. */
 export class ThreadFile implements AsyncDisposable {
   readonly #worker = startSpoolThread();
   readonly #calls: PromiseWithResolvers<unknown>[] = [];

@@ -9,9 +9,9 @@ import type { ResultColumn } from "./inquiry.ts";
 const SETTING = "--embedded";
 
 /**
- * Opens the embedded PostgreSQL that keeps its rows in `directory`, which is made where it is
- * missing. Throws `SetupError` where another program has it open, or where PGlite is missing, and a
- * `UsageError` where the folder is no good. Statements wait for one another and know no deadline.
+ * Opens the embedded PostgreSQL that keeps its rows in `directory`, which is made if it is missing.
+ * Throws `SetupError` if another program has it open, or if PGlite is missing. Throws a
+ * `UsageError` if the folder is unusable. Statements wait for one another and have no deadline.
  */
 export async function openEmbedded(directory: string): Promise<EmbeddedDatabase> {
   const thread = await startThread();
@@ -28,12 +28,12 @@ export async function openEmbedded(directory: string): Promise<EmbeddedDatabase>
 }
 
 /**
- * `openEmbedded`, but a folder in which none is kept is a `UsageError`, and nothing is made there:
- * a query has nothing to ask it.
+ * As `openEmbedded`, but it makes nothing. A folder without a database is a `UsageError`: a query
+ * has nothing to ask there.
  */
 export async function openExisting(directory: string): Promise<EmbeddedDatabase> {
   if (await isKeptIn(directory)) return await openEmbedded(directory);
-  // One that is being made takes seconds.
+  // A database that is being made takes seconds.
   await asOpeningError(() => requireFree(directory));
   throw new UsageError([
     `${SETTING} is ${
@@ -54,11 +54,11 @@ async function asOpeningError<T>(work: () => T | Promise<T>): Promise<T> {
   }
 }
 
-/** Milliseconds between two tries to get back a folder that was lent, and for how long it is tried. */
+/** Milliseconds between two tries to take back a lent folder, and for how long it is tried. */
 const RETRY_EVERY = 50;
 const PATIENCE = 3_000;
 
-/** The borrower may be about to end. */
+/** Tries again for a while: the borrower may be about to end. */
 async function takeBack(directory: string): Promise<Disposable> {
   const patience = AbortSignal.timeout(PATIENCE);
   for (;;) {
@@ -86,26 +86,29 @@ async function startThread(): Promise<EmbeddedThread> {
 const PGLITE_MISSING = "--embedded needs the package @electric-sql/pglite, which bundles and images leave out: " +
   "run consumer.ts where npm ci has been run, or write to a server (DB_HOST)";
 
-/** A statement of several, and where it begins in their text: the number of its first character, from 0. */
+/**
+ * One of several statements, and its place in their text: the number of its first character, from
+ * 0.
+ */
 export interface PlacedStatement {
   readonly text: string;
   readonly offset: number;
 }
 
 /**
- * What a query gives, in order: the columns of a statement, then its rows in pieces, then the next
- * statement's columns.
+ * A piece of a query's result. In order these are the columns of a statement, its rows in pieces,
+ * and then the next statement's columns.
  */
 export type QueryPart = { readonly columns: readonly ResultColumn[] } | {
   readonly rows: readonly (readonly unknown[])[];
 };
 
-/** A query that is refused, or was ended; the message is for a person. */
+/** A query that was refused or ended; the message is for a person. */
 export class QueryError extends Error {
   override name = "QueryError";
 }
 
-/** A query that was ended since others wait for the database. */
+/** A query that was ended because others wait for the database. */
 export class QueryTookTooLong extends QueryError {
   override name = "QueryTookTooLong";
 }
@@ -113,11 +116,11 @@ export class QueryTookTooLong extends QueryError {
 export interface InquiryOptions {
   /** Ends the query. */
   readonly signal: AbortSignal;
-  /** Seconds that the query may hold up others, counted from when the database is free for it. */
+  /** Seconds that the query may delay others, counted from when the database is free for it. */
   readonly limit?: number;
 }
 
-/** Bytes that PGlite may keep after a query. It begins with fewer than half of them. */
+/** Bytes of memory that PGlite may keep after a query. It begins with less than half of them. */
 const MOST_MEMORY = 512 * 1024 * 1024;
 
 /** Milliseconds that statements which follow one another hold up a query. */
@@ -129,7 +132,9 @@ export class EmbeddedDatabase implements Database {
   /** Null while the folder is lent. */
   #lock: Disposable | null;
   #thread: EmbeddedThread;
-  /** A thread computes on that should have ended: nobody may open the folder beside it. */
+  /**
+   * True if a thread that should have ended still computes: nobody may open the folder beside it.
+   */
   #isHaunted = false;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -148,12 +153,12 @@ export class EmbeddedDatabase implements Database {
   }
 
   /**
-   * Runs statements in one transaction that only reads, and hands over what they give. Everything
-   * else waits meanwhile. Where `signal` aborts, that ends at once. The thread is ended too where it
-   * must be, and the next statement starts it again. Under Deno no thread can be ended so: nothing
-   * more can be done with this database then. Rejects with a `QueryError` where a statement gives
-   * nothing. Then, and where PostgreSQL does not understand one, none was run. The `position` of
-   * PostgreSQL's errors counts in the text that the statements were taken from.
+   * Runs statements in one transaction that only reads, and hands over their results. Everything
+   * else waits meanwhile. If `signal` aborts, the query ends at once. Its thread is ended too if it
+   * must be, and the next statement starts it again. Under Deno such a thread cannot be ended:
+   * nothing more can be done with this database then. Rejects with a `QueryError` if a statement
+   * gives nothing. Then, and if PostgreSQL does not understand one, no statement was run. The
+   * `position` of PostgreSQL's errors counts in the text from which the statements were taken.
    */
   async inquire(
     statements: readonly PlacedStatement[],
@@ -181,14 +186,19 @@ export class EmbeddedDatabase implements Database {
     });
   }
 
-  /** After a query. The memory that it took PGlite never gives back: where that is much, the thread ends with it. */
+  /**
+   * Tidies up after a query. PGlite never gives back memory: if it has taken much, its thread ends.
+   */
   async #tidy(thread: EmbeddedThread): Promise<void> {
     if (await thread.call("end") <= MOST_MEMORY) return;
     await thread.call("close");
     await thread.end();
   }
 
-  /** Lets go of the folder until `work` is done, for another program to open it meanwhile; everything else waits. */
+  /**
+   * Lets go of the folder until `work` is done, so that another program may open it. Everything
+   * else waits meanwhile.
+   */
   async lend(work: () => Promise<void>): Promise<void> {
     await this.#rest();
     await this.#inTurn(async (thread) => {
@@ -219,7 +229,7 @@ export class EmbeddedDatabase implements Database {
     }
   }
 
-  /** One after the other, in the order in which they were asked for. */
+  /** Does one work after the other, in the order in which they were asked for. */
   #inTurn<T>(work: (thread: EmbeddedThread) => Promise<T>): Promise<T> {
     const turn = this.#last.then(async () => {
       if (this.#thread.isBroken) await this.#startAgain();
@@ -243,20 +253,24 @@ export class EmbeddedDatabase implements Database {
       if (!this.#thread.isBroken) await this.#thread.call("close");
       await this.#thread.end();
     } finally {
-      // Last of all: whoever gets the lock opens the same files. Where a thread computes on, it goes with the process.
+      // Last of all: the next holder of the lock opens the same files. If a thread still computes,
+      // the lock ends with the process.
       if (!this.#isHaunted) this.#lock?.[Symbol.dispose]();
     }
   }
 }
 
-/** Describes all statements before it runs the first, so that a slip in the last comes before anything is printed. */
+/**
+ * Describes all statements before it runs the first. So a mistake in the last one is found before
+ * anything is printed.
+ */
 async function inquire(
   thread: EmbeddedThread,
   statements: readonly PlacedStatement[],
   handOver: (part: QueryPart) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  /** Nothing may be begun after the end, which nobody here is told of while `handOver` waits. */
+  /** Begins nothing after the end. Nobody here hears of the end while `handOver` waits. */
   const step = async <T>(offset: number, work: () => Promise<T>): Promise<T> => {
     signal.throwIfAborted();
     return await work().catch((error: unknown) => {
@@ -281,7 +295,9 @@ async function inquire(
   }
 }
 
-/** PostgreSQL's error with its `position` counted from where the statement's text was taken. */
+/**
+ * PostgreSQL's error, with its `position` counted in the text from which the statement was taken.
+ */
 function moved(error: unknown, offset: number): unknown {
   const { position } = error as { readonly position?: string };
   return position === undefined

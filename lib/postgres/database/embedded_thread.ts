@@ -5,32 +5,38 @@ import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "
 import type { Parameter } from "../database.ts";
 import { ReadOnlyInquiry } from "./inquiry.ts";
 
-// The thread that PGlite works on: a statement under way answers no signal, and nothing but the end
-// of its thread ends it.
+// PGlite works on a thread of its own. A statement under way answers no signal: only the end of its
+// thread ends it.
 
-/** In the folder: what PGlite keeps. */
+/** PGlite's own folder in the given one. */
 const FINISHED = "postgres";
 
-/** True where an embedded database is kept in `directory`. */
+/** True if an embedded database is kept in `directory`. */
 export async function isKeptIn(directory: string): Promise<boolean> {
   return await exists(join(directory, FINISHED));
 }
 
-/** What the thread does: its methods are called from outside, one after the other, by `EmbeddedThread.call`. */
+/**
+ * The work of the thread. Its methods are called from outside, one after the other, by
+ * `EmbeddedThread.call`.
+ */
 class EmbeddedWork {
   #create: ((directory: string) => Promise<PGlite>) | undefined;
   #postgres: PGlite | undefined;
   #inquiry: ReadOnlyInquiry | undefined;
 
-  /** PGlite is 30 MB of code and data that a consumer with a server does without, and that a bundle leaves out. */
+  /**
+   * Loads PGlite: 30 MB of code and data. A consumer with a server does without it, and a bundle
+   * leaves it out.
+   */
   async load(): Promise<void> {
     const { PGlite } = await import("@electric-sql/pglite");
     this.#create = (directory) => PGlite.create(directory);
   }
 
   /**
-   * PGlite takes any folder it finds for a finished one, so a new one gets its name when it is
-   * finished: a kill may come in between.
+   * PGlite takes any folder that it finds for a finished one. So a new folder gets its name only
+   * when it is finished: a kill may come before.
    */
   async open(directory: string): Promise<void> {
     const create = present(this.#create);
@@ -85,7 +91,10 @@ type Work = { readonly [N in keyof EmbeddedWork]: EmbeddedWork[N] };
 type WorkCall = { readonly name: keyof Work; readonly args: readonly unknown[] };
 type WorkAnswer = { readonly result: unknown } | { readonly failure: FailureOnItsWay };
 
-/** An error would lose its class and its fields on the way; of the fields, those that people are told of. */
+/**
+ * An error would lose its class and its fields on the way. The fields that people are told of are
+ * kept.
+ */
 interface FailureOnItsWay {
   readonly message: string;
   readonly fields: Readonly<Record<string, string>>;
@@ -115,14 +124,18 @@ function unpack({ message, fields }: FailureOnItsWay): Error {
   return Object.assign(new Error(message), fields);
 }
 
-/** Deno (2.9) does not end a thread that computes: it goes on for as long as the process lives. */
+/**
+ * True if a thread that computes can be ended. Under Deno (2.9) it goes on for as long as the
+ * process lives.
+ */
 export const CAN_END_THREADS = !("Deno" in globalThis);
 
 const ROLE = "host-checker: works on the embedded database";
 
-/** A thread that an embedded database works on, as seen from outside. */
+/** The thread of an embedded database, as seen from outside. */
 export class EmbeddedThread {
-  // The thread's code is this very file, which knows by `workerData` that it runs as one; see matching/worker.ts.
+  // The thread's code is this very file, which knows by `workerData` that it runs as a thread; see
+  // matching/worker.ts.
   readonly #worker = new Worker(new URL(import.meta.url), { workerData: ROLE });
   readonly #calls: PromiseWithResolvers<unknown>[] = [];
   #broken: Error | undefined;
@@ -133,17 +146,20 @@ export class EmbeddedThread {
     this.#worker.on("exit", () => this.#break(new Error("the thread of the embedded database ended")));
   }
 
-  /** True from the end of the thread on, and from a failure on that is not a statement's: who knows what holds then. */
+  /**
+   * True after the end of the thread, and after a failure that is not a statement's: nobody knows
+   * its state then.
+   */
   get isBroken(): boolean {
     return this.#broken !== undefined;
   }
 
-  /** True where it has not answered yet. */
+  /** True while it has not answered a call. */
   get isBusy(): boolean {
     return this.#calls.length > 0;
   }
 
-  /** Calls are carried out in the order in which they are made. */
+  /** Makes a call. Calls are carried out in their order. */
   async call<N extends keyof Work>(
     name: N,
     ...args: Parameters<Work[N]>
@@ -155,7 +171,9 @@ export class EmbeddedThread {
     return await waiting.promise as Awaited<ReturnType<Work[N]>>;
   }
 
-  /** Ends the thread, whatever it does, where that can be done; to the files this is as a `kill -9` would be. */
+  /**
+   * Ends the thread, whatever it does, if that is possible. To the files this is like a `kill -9`.
+   */
   async end(): Promise<void> {
     this.#break(new Error("the thread of the embedded database was ended"));
     await this.#worker.terminate();
@@ -175,7 +193,7 @@ export class EmbeddedThread {
   }
 }
 
-/** Answers one call after the other, in the order in which they come. */
+/** Answers one call after the other, in their order. */
 function serve(port: MessagePort): void {
   const work = new EmbeddedWork();
   const answer = async ({ name, args }: WorkCall): Promise<WorkAnswer> => {

@@ -1,41 +1,48 @@
 import type { PGlite } from "@electric-sql/pglite";
 
-/** A column of what a statement gives. */
+/** A column of a statement's result. */
 export interface ResultColumn {
   readonly name: string;
-  /** A point in time: its values are a `Date` or, of a time that none can hold, a text. */
+  /**
+   * True for a point in time. Its values are a `Date`, or a text for a time that no `Date` can
+   * hold.
+   */
   readonly isTime: boolean;
 }
 
 export interface FetchedRows {
   readonly rows: readonly (readonly unknown[])[];
-  /** No row follows. */
+  /** True if no row follows. */
   readonly isLast: boolean;
 }
 
 /**
  * Statements leave this transaction neither by `commit` nor by making it writable.
- * `ReadOnlyInquiry.describe` lets only those through that give rows, which `commit` and `set` do
- * not. Its first query has made the mode final. `set_config`, which gives rows, would change back
- * the role: a superuser may write files. That revoke goes with the transaction.
+ * `ReadOnlyInquiry.describe` lets only statements through that give rows, which `commit` and `set`
+ * do not. The first query makes the mode final. `set_config` gives rows, and would change back the
+ * role: a superuser may write files. So it is revoked until the transaction ends.
  */
 const BEGIN = `begin;
 revoke execute on function pg_catalog.set_config(text, text, boolean) from public;
 set local role pg_read_all_data;
 set transaction read only;
 select 1`;
-/** Locks of the session outlive a transaction. */
+/** Locks of a session outlive a transaction. */
 const END = "rollback; select pg_catalog.pg_advisory_unlock_all()";
 
-/** Rows of the first fetch, and the most of any. */
+/** Rows of the first fetch, and the most of any fetch. */
 const FIRST_FETCH = 10;
 const MOST_FETCHED = 1_000;
-/** Characters that a fetch is to give, about: a single rejected message may have two million. */
+/**
+ * About the characters that a fetch should give: a single rejected message may have two million.
+ */
 const FETCH_SIZE = 1_000_000;
 
 const TIME_TYPES: ReadonlySet<number> = new Set([1082, 1114, 1184]);
 
-/** A transaction that only reads, of statements that come from outside; one at a time, and each by itself. */
+/**
+ * A transaction that only reads, for statements from outside: one at a time, and each by itself.
+ */
 export class ReadOnlyInquiry {
   readonly #postgres: PGlite;
   #columns: readonly number[] = [];
@@ -50,11 +57,11 @@ export class ReadOnlyInquiry {
   }
 
   /**
-   * Gives the bytes of memory that PGlite has. Rejects where the transaction is not over, which
-   * nothing may go on in.
+   * Ends the transaction. Gives the bytes of memory that PGlite has. Rejects if the transaction is
+   * not over, since nothing may go on in it.
    */
   async end(): Promise<number> {
-    // After an error PostgreSQL heeds nothing else.
+    // After an error PostgreSQL heeds nothing before a sync.
     await this.#send("S");
     await this.#postgres.exec(END);
     if (this.#postgres.isInTransaction()) throw new TypeError("The transaction of the query is not over");
@@ -62,8 +69,8 @@ export class ReadOnlyInquiry {
   }
 
   /**
-   * What a statement would give; nothing is run. Null: nothing. Rejects in PostgreSQL's words where
-   * it is no statement, or several.
+   * The columns that a statement would give; null if it gives nothing. It runs nothing. Rejects in
+   * PostgreSQL's words if the text is no statement, or several.
    */
   async describe(statement: string): Promise<readonly ResultColumn[] | null> {
     const fields = await this.#prepare(statement);
@@ -95,8 +102,8 @@ export class ReadOnlyInquiry {
   }
 
   /**
-   * Names and types of the columns. Parsed by itself, a text may hold one statement only (the
-   * extended query protocol).
+   * The names and types of the columns. A text that is parsed by itself may hold only one statement
+   * (the extended query protocol).
    */
   async #prepare(statement: string): Promise<readonly { readonly name: string; readonly type: number }[]> {
     await this.#send("P", UNNAMED, cstring(statement), int16(0));
@@ -108,7 +115,10 @@ export class ReadOnlyInquiry {
     return fields.map(({ name, dataTypeID }) => ({ name, type: dataTypeID }));
   }
 
-  /** What no JavaScript value says stays PostgreSQL's text, such as `infinity`, `NaN`, and years before Christ. */
+  /**
+   * A value that JavaScript cannot hold stays PostgreSQL's text, such as `infinity`, `NaN`, and
+   * years before Christ.
+   */
   #parse(text: string, type: number): unknown {
     const parser = this.#postgres.parsers[type];
     const value: unknown = parser === undefined ? text : parser(text, type);
@@ -141,5 +151,5 @@ function cstring(text: string): Buffer {
   return Buffer.from(`${text}\0`);
 }
 
-/** The name of the statement, and of the portal, that have none. */
+/** The name of the unnamed statement, and of the unnamed portal. */
 const UNNAMED = cstring("");

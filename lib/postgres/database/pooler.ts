@@ -1,20 +1,20 @@
-/** What a failure told by a connection pooler calls for, and what a person can do about it. */
+/** The remedy for a failure that a connection pooler tells of, and the advice to a person. */
 export interface PoolerSaying {
   readonly remedy: "wait" | "setup";
   readonly advice: string | null;
 }
 
 /**
- * PgBouncer says nearly everything under 08P01, Supavisor, Pgpool-II and Neon's proxy under XX000.
- * PostgreSQL means a breach of the protocol and a fault of its own by them, so only the text tells
- * what a pooler means.
+ * PgBouncer says nearly everything under 08P01; Supavisor, Pgpool-II and Neon's proxy say it under
+ * XX000. PostgreSQL means a breach of the protocol, and a fault of its own, by them. So only the
+ * text tells what a pooler means.
  */
 const CODES: ReadonlySet<string> = new Set(["08P01", "XX000"]);
 
 const waits: PoolerSaying = { remedy: "wait", advice: null };
 const setup = (advice: string | null): PoolerSaying => ({ remedy: "setup", advice });
 
-/** The first that fits decides: a pooler that cannot log in to its server quotes why. */
+/** The first match decides: a pooler that cannot log in to its server quotes the reason. */
 const SAYINGS: readonly (readonly [text: RegExp, saying: PoolerSaying])[] = [
   [
     /startup (parameter|option)|command-line option/i,
@@ -57,13 +57,13 @@ const SAYINGS: readonly (readonly [text: RegExp, saying: PoolerSaying])[] = [
   [/max(imum)? (clients?|client connections|pools)|connections? (allowed|exceeded|reached)|too many/i, waits],
   [/shut(ting)? ?down|starting up|terminat|disconnect|suspend|pause|reconnect|is disabled|exited/i, waits],
   [/check ?out|circuit ?breaker|exhaust|(out of|no) memory/i, waits],
-  // The statement was prepared on a connection of the pooler's that is another client's now.
+  // The statement was prepared on a connection of the pooler that now serves another client.
   [/prepared statement/i, waits],
-  // Yugabyte, where two transactions met.
+  // Yugabyte, if two transactions met.
   [/restart read required|conflicts with/i, waits],
 ];
 
-/** What a pooler means by this failure; null where it is not known to be a pooler's. */
+/** The meaning of a pooler's failure; null if it is not known to be a pooler's. */
 export function poolerSaying(
   { code, message }: { readonly code: string; readonly message: string },
 ): PoolerSaying | null {

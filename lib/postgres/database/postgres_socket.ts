@@ -4,17 +4,20 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "n
 import type { SslMode } from "../../config/setting_types.ts";
 import { isConnectionLoss, SetupError } from "../database.ts";
 
-/** Where a server listens, and how far to trust the way there. */
+/** The address of a server, and how far to trust the way there. */
 export interface PostgresAddress {
   /** A name, an address, or the folder of a Unix socket (it starts with `/`). */
   readonly host: string;
   readonly port: number;
   readonly sslMode: SslMode;
-  /** The certificates to trust, as PEM text; null: those of the system. */
+  /** The trusted certificates, as PEM text; null: those of the system. */
   readonly ca: string | null;
 }
 
-/** Stands behind the place in each message on a connection that failed: what to change where it is the wrong one. */
+/**
+ * Follows the place in each message about a failed connection: the settings to change if it is the
+ * wrong place.
+ */
 export const SETTINGS_OF_PLACE = "(DB_HOST, DB_PORT)";
 
 /** "I would like TLS", said before the first message of the protocol. */
@@ -23,14 +26,15 @@ const YES = "S".charCodeAt(0);
 const NO = "N".charCodeAt(0);
 
 /**
- * Opens a connection on which the protocol can begin. postgres.js would do it too, but it goes on with TLS where the
- * server has none, trusts any certificate under `require` even if a CA is given, and tries again for ever when the
- * server closes in between. Throws `SetupError` for what waiting cannot mend; `signal` destroys what has been opened.
+ * Opens a connection on which the protocol can begin. postgres.js would do it too, but with faults.
+ * It goes on with TLS if the server has none. It trusts any certificate under `require` even if a
+ * CA is given. It tries for ever if the server closes in between. Throws `SetupError` for a fault
+ * that waiting cannot mend. `signal` destroys what has been opened.
  */
 export async function openSocket(address: PostgresAddress, signal: AbortSignal): Promise<Socket> {
   const path = address.host.startsWith("/") ? `${address.host}/.s.PGSQL.${address.port}` : null;
   const socket = path === null ? connect({ host: address.host, port: address.port, noDelay: true }) : connect(path);
-  using _listening = addAbortListener(signal, () => socket.destroy());
+  using _abort = addAbortListener(signal, () => socket.destroy());
   try {
     await connected(socket, path ?? `${address.host}:${address.port}`, signal);
     // As in libpq: a Unix socket does not leave the machine, and no server offers TLS on it.
@@ -47,7 +51,7 @@ async function connected(socket: Socket, where: string, signal: AbortSignal): Pr
   } catch (error) {
     if (signal.aborted) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
-    // Where a name has several addresses, the error has no message of its own, but the code of the last one.
+    // If a name has several addresses, the error has no message, only the code of the last one.
     throw Object.assign(
       new Error(`Cannot connect to PostgreSQL at ${where} ${SETTINGS_OF_PLACE}: ${code ?? message}`, { cause: error }),
       {
@@ -60,7 +64,8 @@ async function connected(socket: Socket, where: string, signal: AbortSignal): Pr
 async function secure(socket: Socket, address: PostgresAddress, signal: AbortSignal): Promise<Socket> {
   socket.write(SSL_REQUEST);
   const answer = await firstAnswer(socket, `${address.host}:${address.port}`, signal);
-  // Bytes behind the answer came from somebody in between who wants them to be taken for the server's (CVE-2021-23222).
+  // Bytes behind the answer come from somebody in between, who wants them taken for the server's
+  // (CVE-2021-23222).
   if (answer.length === 1 && answer[0] === YES) return await handshake(socket, address, signal);
   if (answer.length !== 1 || answer[0] !== NO) {
     throw new SetupError(
@@ -90,26 +95,9 @@ async function firstAnswer(socket: Socket, where: string, signal: AbortSignal): 
   }
 }
 
-const AUTHENTICATION = "R".charCodeAt(0);
-const SASL = 10;
-
-/**
- * Calls `then` where the server's first question is for SASL, whose passwords are prepared:
- * postgres.js does not tell which it was.
- */
-export function whenAskedForSasl(socket: Socket, then: () => void): void {
-  socket.once("data", (bytes: Buffer) => {
-    // Before it may stand that the server speaks an older protocol.
-    for (let at = 0; at + 9 <= bytes.length; at += 1 + bytes.readUInt32BE(at + 1)) {
-      if (bytes[at] !== AUTHENTICATION) continue;
-      if (bytes.readUInt32BE(at + 5) === SASL) then();
-      return;
-    }
-  });
-}
-
 async function handshake(socket: Socket, address: PostgresAddress, signal: AbortSignal): Promise<TLSSocket> {
-  // What happens to the connection is told by the TLS socket from here on; told by both, it would end the process.
+  // From here on the TLS socket tells of failures. Told by both sockets, a failure would end the
+  // process.
   socket.on("error", () => {});
   const tls = connectTls({ socket, ...verification(address) });
   try {
@@ -123,14 +111,14 @@ async function handshake(socket: Socket, address: PostgresAddress, signal: Abort
 }
 
 /**
- * What to check of the server's certificate. `host` is what it is compared with, `servername` what
- * the server is told.
+ * How to check the server's certificate. It is compared with `host`; the server is told
+ * `servername`.
  */
 function verification({ host, sslMode, ca }: PostgresAddress): ConnectionOptions {
   const name: ConnectionOptions = isIP(host) === 0 ? { host, servername: host } : { host };
   const trust: ConnectionOptions = ca === null ? name : { ...name, ca };
   if (sslMode === "verify-full") return trust;
-  // libpq: where certificates to trust are given, `require` checks them as `verify-ca` does.
+  // As in libpq: if trusted certificates are given, `require` checks them as `verify-ca` does.
   const checksChain = sslMode === "verify-ca" || (sslMode === "require" && ca !== null);
   return checksChain ? { ...trust, checkServerIdentity: () => undefined } : { ...name, rejectUnauthorized: false };
 }

@@ -6,16 +6,15 @@ import { errorOf, line, type QueryAnswer, wholeLines } from "./messages.ts";
 import { isTrustworthy, withSocketPath } from "./socket_path.ts";
 
 /**
- * What the system says where nobody listens: no folder, no socket, one that a killed program left,
- * or one of another user's.
+ * The system's codes if nobody listens. There is no folder or no socket, or the socket is a killed
+ * program's, or another user's.
  */
 const NOBODY = new Set(["ENOENT", "ENOTDIR", "ECONNREFUSED", "EACCES"]);
 
 /**
- * Asks the program that holds the folder of an embedded database, or runs `borrow` where that one
- * lends the folder. Null where none answers, or where it leaves before its answer is whole. The
- * whole answer is taken before anything is given back: a reader that is slow must not hold up the
- * metrics.
+ * Asks the program that holds the folder of an embedded database, or runs `borrow` if that program
+ * lends the folder. Null if none answers, or if it leaves before its answer is whole. The whole
+ * answer is taken before anything is given back: a slow reader must not delay the metrics.
  */
 export async function askHolder(
   directory: string,
@@ -25,7 +24,7 @@ export async function askHolder(
 ): Promise<QueryPart[] | null> {
   const socket = await reach(directory, signal);
   if (socket === null) return null;
-  using _listening = addAbortListener(signal, () => socket.destroy());
+  using _leave = addAbortListener(signal, () => socket.destroy());
   try {
     const { parts, end } = await readAnswer(socket, sql);
     if ("lent" in end) return await whileOpen(socket, borrow, signal);
@@ -37,7 +36,7 @@ export async function askHolder(
   }
 }
 
-/** Null where the lender leaves before it is done. */
+/** Borrows while the connection is open. Null if the lender leaves before the work is done. */
 async function whileOpen(
   socket: Socket,
   borrow: (signal: AbortSignal) => Promise<QueryPart[]>,
@@ -49,13 +48,13 @@ async function whileOpen(
   try {
     return await borrow(AbortSignal.any([signal, closed.signal]));
   } catch (error) {
-    // A thread that computes on has the folder open until this process ends.
+    // A thread that still computes has the folder open until this process ends.
     if (error === reason && CAN_END_THREADS) return null;
     throw error;
   }
 }
 
-/** Null: nobody is there. */
+/** Connects to the program that holds the folder; null if nobody is there. */
 async function reach(directory: string, signal: AbortSignal): Promise<Socket | null> {
   try {
     if (!await isTrustworthy(directory)) return null;
@@ -86,7 +85,7 @@ async function readAnswer(socket: Socket, sql: string): Promise<Answer> {
       parts.push(answer);
     }
   } catch {
-    // The connection broke, as where the other program was killed.
+    // The connection broke: the other program was killed, for example.
   }
   return { parts, end: { ending: "leaving" } };
 }

@@ -1,12 +1,11 @@
 import { QueryError, type QueryPart } from "../database/embedded.ts";
 import { jsonValue } from "../table_text.ts";
 
-// What goes over the socket: JSON documents, one a line. The one who asks sends a `QueryRequest`.
-// The answer ends with a `QueryEnding`.
+// The messages on the socket are JSON documents, one a line. The asker sends a `QueryRequest`. The
+// answer ends with a `QueryEnding`.
 
 /**
- * Seconds that a query may take: metrics wait so long for the database, and for as long as it takes
- * to open it again.
+ * Seconds that a query may take. Metrics wait so long for the database, and until it is open again.
  */
 export const QUERY_LIMIT = 10;
 
@@ -15,8 +14,8 @@ export interface QueryRequest {
 }
 
 /**
- * `lent`: the one who asks may open the folder itself, for as long as the connection stands and no
- * longer than `QUERY_LIMIT`.
+ * `lent`: the asker may open the folder itself, while the connection is open and no longer than
+ * `QUERY_LIMIT`.
  */
 export type QueryAnswer = QueryPart | { readonly lent: true } | QueryEnding;
 
@@ -25,7 +24,9 @@ export type QueryEnding =
   | { readonly ending: "done" | "leaving" }
   | { readonly ending: "failure"; readonly failure: QueryFailure };
 
-/** What is told of an error: of one of PostgreSQL's, also where and what it advises. */
+/**
+ * An error as another program is told of it. An error of PostgreSQL also has a place and advice.
+ */
 export interface QueryFailure {
   readonly message: string;
   readonly fields: Readonly<Record<string, string>>;
@@ -48,7 +49,7 @@ export function line(document: QueryRequest | QueryAnswer): string {
   return `${JSON.stringify(document, jsonValue)}\n`;
 }
 
-/** The whole lines of a stream of texts; one that is cut off is no line. */
+/** The whole lines of a stream of texts. A line that is cut off does not count. */
 export async function* wholeLines(input: AsyncIterable<unknown>): AsyncGenerator<string, void> {
   let pieces: string[] = [];
   for await (const chunk of input) {

@@ -3,8 +3,8 @@ import type { ResultColumn } from "../database/inquiry.ts";
 import { formatTable, jsonLines, type Row } from "../table_text.ts";
 
 /**
- * Writes what a query gives: rows as JSON as they come, or each statement's as a table for a
- * person, with a line between two.
+ * Writes the result of a query: rows as JSON as they come, or each statement's rows as a table for
+ * a person. An empty line stands between two tables.
  */
 export class ResultPrinter {
   readonly #isTable: boolean;
@@ -44,7 +44,7 @@ export class ResultPrinter {
     return Object.fromEntries(values.map((value, i) => [this.#names[i], this.#revive(value, i)]));
   }
 
-  /** A time that went over a socket is a text; in a table it is written as any other time. */
+  /** A time that went over a socket is a text; in a table it is written like any other time. */
   #revive(value: unknown, i: number): unknown {
     if (!this.#isTable || typeof value !== "string" || this.#columns?.[i]?.isTime !== true) return value;
     return /^[+-]?\d{4,}-\d\d-\d\dT/.test(value) ? new Date(value) : value;
@@ -52,8 +52,8 @@ export class ResultPrinter {
 }
 
 /**
- * SQL gives two columns the same name where one asks for it: the second `a` is `a_2`, or it would
- * take the first one's place.
+ * Makes the names of columns distinct: SQL gives two columns the same name if it is asked to. The
+ * second `a` becomes `a_2`, or it would take the first one's place.
  */
 function distinct(names: readonly string[]): string[] {
   const taken = new Set<string>();

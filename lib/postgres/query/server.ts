@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { addAbortListener, once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { count } from "../../config/count.ts";
 import { type EmbeddedDatabase, QueryError, QueryTookTooLong } from "../database/embedded.ts";
@@ -7,32 +7,35 @@ import { failureOf, line, QUERY_LIMIT, type QueryAnswer, type QueryEnding, type 
 import { makeSocketFolder, makeSocketPrivate, removeSocketFolder, withSocketPath } from "./socket_path.ts";
 import { splitStatements } from "./statements.ts";
 
-/** Seconds after which it is said that the folder was not given back. */
+/** Seconds after which the log says that the folder was not given back. */
 const LENDING_LIMIT = QUERY_LIMIT + 5;
-/** Seconds that a query may go on after the program was told to end, which has to store what it has in 7. */
+/**
+ * Seconds that a query may go on after the program was told to end. The program has 7 to store what
+ * it has.
+ */
 const STOP_LIMIT = 1;
-/** Milliseconds in which a request must come, and its most characters. */
+/** Milliseconds in which a request must come, and the most characters that it may have. */
 const REQUEST_LIMIT = 5_000;
 const LONGEST_REQUEST = 1_000_000;
-/** Milliseconds in which the end of an answer must be taken. */
+/** Milliseconds in which the asker must take the end of an answer. */
 const CLOSING_LIMIT = 5_000;
-/** Programs that may ask at the same time; one is answered at a time. */
+/** Programs that may ask at the same time. One is answered at a time. */
 const MOST_ASKING = 16;
 
 /** Why a query under way is given up: its program ends. */
 const LEAVING = new Error("the program ends");
 
-/** Who is served, and what for. */
+/** The part of a program that the server of queries needs. */
 export interface QueryService {
-  /** Aborts when the program is told to end: no query is begun any more. */
+  /** Aborts when the program is told to end. No query begins after that. */
   readonly stop: AbortSignal;
-  /** Told what a person should know, one line each. */
+  /** Hears what a person should know, one line each. */
   readonly log: { warn(message: string): void; debug(message: string): void };
 }
 
 /**
- * Answers the queries of other programs, while this one holds the folder of the database, until
- * disposed of. Where it cannot, that is said, and the program goes on without.
+ * Answers the queries of other programs while this one holds the folder of the database, until it
+ * is disposed of. If it cannot, it says so, and the program goes on without it.
  */
 export async function serveQueries(
   database: EmbeddedDatabase,
@@ -61,7 +64,11 @@ class QueryServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #conversations = new Set<Promise<void>>();
   readonly #leaving = new AbortController();
-  /** The query asked for last. One at a time, so that what is to be stored waits for one only. */
+  readonly #onStop: Disposable;
+  /**
+   * The query that was asked for last. One runs at a time, so that the messages to store wait for
+   * one only.
+   */
   #last: Promise<void> = Promise.resolve();
 
   constructor(database: EmbeddedDatabase, service: QueryService) {
@@ -75,7 +82,7 @@ class QueryServer implements AsyncDisposable {
       this.#server.close();
       setTimeout(() => this.#leaving.abort(LEAVING), STOP_LIMIT * 1000).unref();
     };
-    service.stop.addEventListener("abort", stop, { once: true, signal: this.#leaving.signal });
+    this.#onStop = addAbortListener(service.stop, stop);
   }
 
   async listen(path: string): Promise<void> {
@@ -85,6 +92,7 @@ class QueryServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#onStop[Symbol.dispose]();
     this.#leaving.abort(LEAVING);
     this.#server.close();
     await Promise.all(this.#conversations);
@@ -96,7 +104,7 @@ class QueryServer implements AsyncDisposable {
     socket.on("error", () => {}).once("close", () => gone.abort(new Error("the one who asked is gone")));
     const ending = await this.#answer(socket, gone.signal);
     socket.end(line(ending));
-    // A program that does not read on must not hold up the end of this one.
+    // A program that does not read on must not delay the end of this one.
     const limit = AbortSignal.any([this.#leaving.signal, AbortSignal.timeout(CLOSING_LIMIT)]);
     if (!socket.closed) await once(socket, "close", { signal: limit }).catch(() => {});
     socket.destroy();
@@ -111,7 +119,7 @@ class QueryServer implements AsyncDisposable {
       await this.#inTurn(async () => {
         if (stop.aborted) throw LEAVING;
         log.debug(`--query of another program: ${count(statements.length, "statement")}`);
-        // What could not be ended must not begin in this process.
+        // A query that could not be ended must not begin in this process.
         if (!CAN_END_THREADS) return await this.#database.lend(() => this.#lendTo(socket, signal));
         await this.#database.inquire(statements, (part) => send(socket, part, signal), { signal, limit: QUERY_LIMIT });
       });
@@ -124,8 +132,8 @@ class QueryServer implements AsyncDisposable {
   }
 
   /**
-   * Until the connection is closed, with which the borrower says that it is done. Closed by this
-   * side it says that it has to be.
+   * Lends the folder until the connection is closed. The borrower closes it when it is done. This
+   * side closes it to say that the borrower must be done.
    */
   async #lendTo(socket: Socket, signal: AbortSignal): Promise<void> {
     const complain = () =>
@@ -156,7 +164,7 @@ async function readRequest(socket: Socket, signal: AbortSignal): Promise<string>
     const [chunk] = await once(socket, "data", { signal: AbortSignal.any([signal, late]) });
     text += chunk;
   }
-  // Goes on, or it would not be seen that the one who asks is gone.
+  // Reads on, or nobody would notice that the asker is gone.
   socket.resume();
   return sqlOf(text);
 }

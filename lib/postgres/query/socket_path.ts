@@ -2,14 +2,20 @@ import { chmod, lstat, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-/** The folder of the socket, in that of the database: nobody else may enter it, whoever may enter the latter. */
+/**
+ * The folder of the socket, in the folder of the database. Nobody else may enter it, whoever may
+ * enter the latter.
+ */
 const FOLDER = "query";
 const NAME = "socket";
-/** Bytes of a path that a socket may have: 107 on Linux, 103 on macOS. A longer one is cut, or refused. */
+/**
+ * Bytes of a path that a socket may have: 107 on Linux, 103 on macOS. A longer one is cut, or
+ * refused.
+ */
 const LONGEST = 100;
 
 /**
- * Makes the folder anew: what a program left there that was killed goes. Throws where it cannot be
+ * Makes the folder anew: it may still hold the socket of a killed program. Throws if it cannot be
  * this user's alone.
  */
 export async function makeSocketFolder(directory: string): Promise<void> {
@@ -22,23 +28,23 @@ export async function removeSocketFolder(directory: string): Promise<void> {
 }
 
 /**
- * True where the socket may be trusted: made in a folder that only its owner enters, who is the
- * database's too. Others could put one there where they may write to the folder above, and answer
- * what they like.
+ * True if the socket can be trusted. Only its owner may enter its folder, and the owner must be the
+ * database's. Others who may write to the folder above could put a socket there, and answer as they
+ * like.
  */
 export async function isTrustworthy(directory: string): Promise<boolean> {
   const [folder, database] = await Promise.all([FOLDER, "postgres"].map((name) => lstat(join(directory, name))));
   return folder !== undefined && folder.isDirectory() && (folder.mode & 0o077) === 0 && folder.uid === database?.uid;
 }
 
-/** Nobody but the owner may write to the socket, even where the folder's mode is changed. */
+/** Lets only the owner write to the socket, even if the folder's mode is changed. */
 export async function makeSocketPrivate(directory: string): Promise<void> {
   await chmod(join(directory, FOLDER, NAME), 0o600);
 }
 
 /**
- * Calls `use` with a path of the socket that is short enough: where need be, by way of a link that
- * is there for so long.
+ * Calls `use` with a path of the socket that is short enough. If need be, it goes by a link that
+ * exists during the call.
  */
 export async function withSocketPath<T>(directory: string, use: (path: string) => Promise<T>): Promise<T> {
   const path = resolve(directory, FOLDER, NAME);

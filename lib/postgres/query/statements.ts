@@ -1,17 +1,17 @@
 import type { PlacedStatement } from "../database/embedded.ts";
 
 /**
- * What a semicolon does not end a statement in, as PostgreSQL reads it ("Lexical Structure"):
- * comments, of which those between slash and asterisk nest and are looked for below; texts, with
- * backslashes where an E stands before; quoted names; texts between dollars. A dollar or an E
- * within a word begins none.
+ * The texts in which a semicolon ends no statement, as PostgreSQL reads them ("Lexical Structure").
+ * Comments: those between slash and asterisk nest, and are looked for below. Texts: with
+ * backslashes if an E stands before. Quoted names. Texts between dollars. A dollar or an E within a
+ * word begins none.
  */
 const TOKEN =
   /--[^\n]*|\/\*|\b[eE]'(?:[^'\\]|\\.|'')*(?:'|$)|'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|(?<![\p{L}\p{N}_$])\$((?:[\p{L}_][\p{L}\p{N}_]*)?)\$.*?(?:\$\1\$|$)|;/gsu;
 
 /**
- * The statements of a text, split at its semicolons; what holds comments and blanks only is left
- * out. Nothing depends on it that no statement hides in another: PostgreSQL is given each by
+ * The statements of a text, split at its semicolons. Parts that hold only comments and blanks are
+ * left out. It need not be certain that no statement hides in another: PostgreSQL is given each by
  * itself, and takes no two.
  */
 export function splitStatements(text: string): PlacedStatement[] {
@@ -19,7 +19,7 @@ export function splitStatements(text: string): PlacedStatement[] {
   let [start, hasWords, from] = [0, false, 0];
   const end = (at: number) => {
     const [before, statement] = [text.slice(0, start), text.slice(start, at)];
-    // PostgreSQL counts characters, not the halves that JavaScript has of some.
+    // PostgreSQL counts characters; JavaScript counts two halves for some.
     if (hasWords) found.push({ text: statement, offset: [...before].length });
     hasWords = false;
   };
@@ -43,7 +43,7 @@ export function splitStatements(text: string): PlacedStatement[] {
   return found;
 }
 
-/** Behind the end of the comment that begins at `start`; the end of the text where it has none. */
+/** The place behind the comment that begins at `start`; the end of the text if it does not end. */
 function endOfComment(text: string, start: number): number {
   let depth = 0;
   for (const { 0: mark, index } of text.slice(start).matchAll(/\/\*|\*\//g)) {

@@ -1,9 +1,9 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Metric } from "../../metric.ts";
-import { stateOf } from "../../postgres/up.ts";
-import { addCertificateGauge } from "./certificate.ts";
+import { Counter, Histogram, Registry } from "prom-client";
+import type { Metric } from "../metric.ts";
+import { stateOf } from "../postgres/up.ts";
+import { addCertificateGauge, addCounter, addGauge } from "./telemetry.ts";
 
-/** What is read at the moment somebody asks. */
+/** Figures that are read when somebody asks for them. */
 export interface ProducerReadings {
   readonly hosts: number;
   /** Hosts whose last check found them down. */
@@ -12,7 +12,7 @@ export interface ProducerReadings {
   /** Metrics that Kafka does not have yet. */
   readonly waiting: number;
   readonly delivered: number;
-  /** Metrics that had to give way to newer ones, or that Kafka refuses. */
+  /** Metrics that gave way to newer ones, or that Kafka refuses. */
   readonly dropped: number;
 }
 
@@ -20,14 +20,14 @@ export interface ProducerReadings {
 const LATENCY_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const LATENESS_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** What the producer tells Prometheus of itself; names as prometheus.io/docs/practices/naming asks for. */
+/** The producer's figures for Prometheus. The names follow prometheus.io/docs/practices/naming. */
 export class ProducerTelemetry {
   readonly #registry = new Registry();
   readonly #results: Counter<"result" | "error">;
   readonly #latency: Histogram;
   readonly #lateness: Histogram;
 
-  /** `expiresAt`: when the client's certificate for Kafka does, null without one. */
+  /** `expiresAt` gives the end of the client's certificate for Kafka; null without one. */
   constructor(read: () => ProducerReadings, expiresAt: () => Date | null = () => null) {
     const registers = [this.#registry];
     this.#results = new Counter({
@@ -49,24 +49,9 @@ export class ProducerTelemetry {
       registers,
     });
     const gauge = (name: string, help: string, value: (readings: ProducerReadings) => number) =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value(read()));
-        },
-      });
+      addGauge(this.#registry, { name, help }, () => value(read()));
     const counter = (name: string, help: string, value: (readings: ProducerReadings) => number) =>
-      new Counter({
-        name,
-        help,
-        registers,
-        collect() {
-          this.reset();
-          this.inc(value(read()));
-        },
-      });
+      addCounter(this.#registry, { name, help }, () => value(read()));
     addCertificateGauge(this.#registry, expiresAt);
     gauge("host_checker_hosts", "Hosts that this program checks.", ({ hosts }) => hosts);
     gauge("host_checker_hosts_down", "Hosts whose last check found them down.", ({ down }) => down);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { readLines } from "../../lib/ingest/lines.ts";
+import { readLines } from "../../lib/ingest/line_consumer.ts";
 
 const cases = [
   { input: "", lines: [] },

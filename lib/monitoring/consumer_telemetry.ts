@@ -1,10 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { addCertificateGauge } from "./certificate.ts";
+import type { BatchCause } from "../async/batches.ts";
+import { addCertificateGauge, addCounter, addGauge } from "./telemetry.ts";
 
-/** Why a batch was written: it was full, its oldest message was old enough, or the reading ended. */
-export type FlushCause = "size" | "age" | "end";
-
-/** What is read at the moment somebody asks. */
+/** Figures that are read when somebody asks for them. */
 export interface ConsumerReadings {
   readonly rows: number;
   readonly rejected: number;
@@ -12,27 +10,29 @@ export interface ConsumerReadings {
   readonly replayed: number;
   /** Partition → messages in the topic that are not stored yet. */
   readonly lag: ReadonlyMap<number, number>;
-  /** `checked_at` of the newest metric that was stored, milliseconds since 1970; null before the first. */
+  /**
+   * `checked_at` of the newest stored metric, in milliseconds since 1970; null before the first.
+   */
   readonly newest: number | null;
 }
 
 /** Seconds. */
 const FLUSH_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** What the consumer tells Prometheus of itself; names as prometheus.io/docs/practices/naming asks for. */
+/** The consumer's figures for Prometheus. The names follow prometheus.io/docs/practices/naming. */
 export class ConsumerTelemetry {
   readonly #registry = new Registry();
   readonly #flushes: Counter<"cause">;
   readonly #duration: Histogram;
 
   /**
-   * `read` may ask the broker where the log ends. `expiresAt`: when the client's certificate for
-   * Kafka does, null without one.
+   * `read` may ask the broker where the log ends. `expiresAt` gives the end of the client's
+   * certificate for Kafka; null without one.
    */
   constructor(read: () => Promise<ConsumerReadings>, expiresAt: () => Date | null = () => null) {
     const registers = [this.#registry];
     let readings: Promise<ConsumerReadings> | undefined;
-    // Once for all figures of a page.
+    // Read once for all figures of a page.
     const shared = () => readings ??= read().finally(() => readings = undefined);
     this.#flushes = new Counter({
       name: "host_checker_flushes_total",
@@ -48,16 +48,7 @@ export class ConsumerTelemetry {
       registers,
     });
     const counter = (name: string, help: string, value: (readings: ConsumerReadings) => number) =>
-      new Counter({
-        name,
-        help,
-        registers,
-        async collect() {
-          const now = value(await shared());
-          this.reset();
-          this.inc(now);
-        },
-      });
+      addCounter(this.#registry, { name, help }, async () => value(await shared()));
     counter(
       "host_checker_rows_total",
       "Metrics stored in the table; one that came again counts each time.",
@@ -77,19 +68,17 @@ export class ConsumerTelemetry {
         for (const [partition, messages] of lag) this.set({ partition: String(partition) }, messages);
       },
     });
-    new Gauge({
+    addGauge(this.#registry, {
       name: "host_checker_newest_row_age_seconds",
       help: "Time since the newest metric stored was made; NaN before the first.",
-      registers,
-      async collect() {
-        const { newest } = await shared();
-        this.set(newest === null ? NaN : Math.max(0, Date.now() - newest) / 1000);
-      },
+    }, async () => {
+      const { newest } = await shared();
+      return newest === null ? NaN : Math.max(0, Date.now() - newest) / 1000;
     });
   }
 
-  /** A batch was written; `seconds` is what that took. */
-  flushed(cause: FlushCause, seconds: number): void {
+  /** A batch was written, in so many seconds. */
+  flushed(cause: BatchCause, seconds: number): void {
     this.#flushes.inc({ cause });
     this.#duration.observe(seconds);
   }

@@ -1,0 +1,91 @@
+import type { ConsumerSession, IncomingMessage } from "../kafka/kafka.ts";
+import { decodeMetric, isRejection, type Metric, type Rejection } from "../metric.ts";
+import type { EncodedBatch, Entry, OffsetRanges, Store } from "../postgres/store.ts";
+import type { OffsetGaps } from "./offset_gaps.ts";
+import { OffsetTracker } from "./offset_tracker.ts";
+
+/** Events of the reading of messages. */
+export interface ReaderEvents {
+  /** So many messages came again: they were read already, or are below their mark. */
+  replayed(count: number): void;
+  /** Messages that nobody will ever read. A row of the rejected table records them. */
+  lost(what: string): void;
+}
+
+export interface ReaderOptions {
+  /** Ends the reading. */
+  readonly stop: AbortSignal;
+  readonly events: ReaderEvents;
+}
+
+/** Messages that came together, ready to be stored. */
+export interface ReadyMessages {
+  readonly batch: EncodedBatch;
+  readonly ranges: OffsetRanges;
+  /** Why the session cannot go on behind them; null if it can. */
+  readonly gap: string | null;
+}
+
+/** Reads messages as metrics, as they come. Ends behind the first hole that is not believed. */
+export async function* readMessages(
+  session: ConsumerSession,
+  store: Store,
+  gaps: OffsetGaps,
+  { stop, events }: ReaderOptions,
+): AsyncGenerator<ReadyMessages, void> {
+  const tracker = new OffsetTracker(session.positions);
+  const isLawful = ({ partition, since = Infinity }: IncomingMessage, to: number) => {
+    const from = tracker.positions.get(partition);
+    return from !== undefined &&
+      (session.sparse === true || gaps.isLawful(session, { partition, from, to, since }, stop));
+  };
+  for await (const messages of session.messages) {
+    const { entries, gap } = await accept(messages, tracker, isLawful);
+    if (gap === null && entries.length < messages.length) events.replayed(messages.length - entries.length);
+    for (const { partition, offset, unreadable } of messages) {
+      const entry = unreadable && entries.find((each) => each.partition === partition && each.offset === offset);
+      if (entry !== undefined && isRejection(entry.content)) {
+        events.lost(`partition ${partition}: ${entry.content.reason}`);
+      }
+    }
+    yield { batch: store.encode(entries), ranges: tracker.takeRanges(), gap };
+    if (gap !== null) return;
+  }
+}
+
+/** The messages to store, up to the first one behind a hole that is not lawful. */
+async function accept(
+  messages: readonly IncomingMessage[],
+  tracker: OffsetTracker,
+  isLawful: (message: IncomingMessage, first: number) => Promise<boolean> | boolean,
+): Promise<{ entries: Entry[]; gap: string | null }> {
+  const entries: Entry[] = [];
+  for (const message of messages) {
+    const { partition, offset, key, value } = message;
+    const first = firstOffset(message, tracker);
+    const kind = tracker.judge(partition, first);
+    if (kind === "replay") continue;
+    if (kind === "gap" && !(await isLawful(message, first))) {
+      const gap = `partition ${partition} went on at offset ${first} instead of ${tracker.positions.get(partition)}`;
+      return { entries, gap };
+    }
+    tracker.pass(partition, offset);
+    entries.push({ partition, offset, key, value, content: toContent(message, first) });
+  }
+  return { entries, gap: null };
+}
+
+/** The first offset that a message stands for and that has not been passed yet. */
+function firstOffset({ partition, offset, unreadable }: IncomingMessage, { positions }: OffsetTracker): number {
+  if (unreadable === undefined) return offset;
+  return Math.max(unreadable.first, Math.min(positions.get(partition) ?? offset, offset));
+}
+
+/** The metric in a message, or why there is none. */
+function toContent(message: IncomingMessage, first: number): Metric | Rejection {
+  const { offset, value, timestamp, keyLength, valueLength, unreadable } = message;
+  if (unreadable !== undefined) return { reason: `offsets ${first} to ${offset} cannot be read: ${unreadable.why}` };
+  const content = decodeMetric(value, timestamp, valueLength);
+  if (keyLength === undefined || !isRejection(content)) return content;
+  return { reason: `${content.reason}; its key has ${keyLength} bytes` };
+}

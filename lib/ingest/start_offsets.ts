@@ -1,0 +1,96 @@
+import type { AssignedPartition, Assignment, Positions } from "../kafka/kafka.ts";
+import type { Source, Store } from "../postgres/store.ts";
+import { type DatabaseEvents, type DatabaseWait, untilAnswered } from "./database_wait.ts";
+import type { ReaderEvents } from "./message_reader.ts";
+
+export interface StartOptions extends DatabaseWait {
+  readonly events: DatabaseEvents & Pick<ReaderEvents, "lost">;
+}
+
+/**
+ * Finds where to read each partition from: at its mark. If the log no longer has that offset, moves
+ * the mark.
+ */
+export class StartOffsets {
+  readonly #store: Store;
+  readonly #options: StartOptions;
+  /** Partitions whose log ended before the mark at the last look. */
+  readonly #short = new Set<string>();
+
+  constructor(store: Store, options: StartOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  /** The offset to read next of each partition. */
+  async find(assignment: Assignment): Promise<Positions> {
+    await this.#claimFirst(assignment);
+    const starts = new Map(assignment.partitions.map(({ partition, logStart }) => [partition, logStart]));
+    const claim = () => untilAnswered(() => this.#store.marks.claim(assignment, starts), this.#options);
+    const marks = await claim();
+    let moved = false;
+    for (const partition of assignment.partitions) {
+      const mark = marks.get(partition.partition);
+      if (mark !== undefined && await this.#recordLoss(assignment, partition, mark)) moved = true;
+    }
+    return moved ? await claim() : marks;
+  }
+
+  /**
+   * Gives all partitions of a topic their first marks, at `--kafka-start`, if no topic of this name
+   * has a mark. It gives them all at once. A partition that gets none now was not there yet, or
+   * nobody could say where it ends. It is later read from its first message.
+   */
+  async #claimFirst(assignment: Assignment): Promise<void> {
+    const { firstStarts, partitions } = assignment;
+    if (firstStarts === undefined || partitions.length === 0) return;
+    if (await untilAnswered(() => this.#store.marks.knows(assignment), this.#options)) return;
+    const starts = await firstStarts();
+    await untilAnswered(() => this.#store.marks.claimFirst(assignment, starts), this.#options);
+  }
+
+  /** Moves the mark to an offset that the log can give, and records the loss. True if it did. */
+  async #recordLoss(source: Source, range: AssignedPartition, mark: number): Promise<boolean> {
+    const { partition, logStart, logEnd, cutAt = mark } = range;
+    if (mark < logStart) {
+      const reason =
+        `offsets ${mark} to ${logStart - 1} of partition ${partition} were deleted from the topic before ` +
+        `they were read: up to ${logStart - mark} messages are lost; lengthen the topic's retention`;
+      return await this.#skip(source, partition, mark, logStart, reason);
+    }
+    if (cutAt < mark) {
+      const reason =
+        `partition ${partition} was cut at offset ${cutAt}, before the mark ${mark}: the broker has lost ` +
+        `messages that it had acknowledged; what was written there since is read`;
+      return await this.#skip(source, partition, mark, cutAt, reason);
+    }
+    const place = `${source.topicId}/${partition}/${mark}`;
+    if (mark <= logEnd) {
+      this.#short.delete(place);
+      return false;
+    }
+    // A leader that has just been elected may show an end that is too low: one look is not enough.
+    // Until the second look the mark stays, the client finds it out of range, and comes back here.
+    if (!this.#short.has(place)) {
+      this.#short.add(place);
+      return false;
+    }
+    const reason = `partition ${partition} ends at offset ${logEnd}, before the mark ${mark}: the broker has lost ` +
+      `messages that it had acknowledged; reading goes on at its end`;
+    return await this.#skip(source, partition, mark, logEnd, reason);
+  }
+
+  async #skip(source: Source, partition: number, from: number, to: number, reason: string): Promise<boolean> {
+    let tries = 0;
+    const skip = () => {
+      tries++;
+      return this.#store.marks.skip(source, partition, from, to, reason);
+    };
+    // The answer to an earlier try may have been lost, though that try succeeded.
+    const done = await untilAnswered(skip, this.#options) ||
+      tries > 1 &&
+        await untilAnswered(() => this.#store.marks.hasSkipped(source, partition, from, reason), this.#options);
+    if (done) this.#options.events.lost(reason);
+    return true; // Also if another consumer moved the mark first: the marks are read again.
+  }
+}

@@ -1,0 +1,201 @@
+import type { Metric } from "../metric.ts";
+import { CurrentTables } from "./current_tables.ts";
+import { type Database, sqlFailure } from "./database.ts";
+import { type BatchSlice, encodeSlice } from "./encoded_batch.ts";
+import { flushParameters, flushSql } from "./flush_sql.ts";
+import type { Entry, OffsetRanges, Piece, Portion, Source } from "./piece.ts";
+import { StatementSize } from "./statement_size.ts";
+import type { Tables } from "./tables.ts";
+
+/** Messages stored since the start. Messages that somebody else had stored before do not count. */
+export interface Counters {
+  /** Metrics in the table. A metric that came again under a new offset counts each time. */
+  readonly rows: number;
+  readonly rejected: number;
+  /** Missed checks that were left out, as the table has no `error` column to say so. */
+  readonly missedDropped: number;
+}
+
+/** Events of the storing that a person wants to know of. */
+export interface StoreEvents {
+  /**
+   * So many messages went to the rejected, a table of this name; the first of them for this reason.
+   */
+  rejected(count: number, reason: string, table: string): void;
+  /**
+   * A statement with so many messages was ended after so many seconds. From now on one holds
+   * `most`.
+   */
+  ended(messages: number, seconds: number, most: number, error: unknown): void;
+  /** Statements are as large again as the settings allow. */
+  grown(most: number): void;
+}
+
+/**
+ * "stored": every message is in the table or among the rejected. "reopen": read again from the
+ * marks.
+ */
+export type Outcome = "stored" | "reopen";
+
+interface MarkRow {
+  readonly partition: number;
+  /** A text, a number or a bigint, by client. */
+  readonly mark: unknown;
+}
+
+/**
+ * Runs the statement that stores messages and moves marks. It runs again if it finds metrics that
+ * were sent twice, or a table that has changed. Counts what was stored, and remembers how large a
+ * statement may be.
+ */
+export class TableWriter {
+  /** The tables as they are known now. */
+  readonly current: CurrentTables;
+  readonly #database: Database;
+  readonly #events: StoreEvents;
+  readonly #size: StatementSize;
+  #lastStored: Metric | null = null;
+  #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
+
+  /** `most`: the messages that the settings allow in one statement. */
+  constructor(database: Database, tables: Tables, most: number, events: StoreEvents) {
+    this.#database = database;
+    this.current = new CurrentTables(database, tables);
+    this.#events = events;
+    this.#size = new StatementSize(most);
+  }
+
+  get tables(): Tables {
+    return this.current.tables;
+  }
+
+  get counters(): Counters {
+    return this.#counters;
+  }
+
+  /** The messages that a statement may hold now. */
+  get most(): number {
+    return this.#size.now;
+  }
+
+  /** A metric that the table is known to have taken; null before the first. */
+  get lastStored(): Metric | null {
+    return this.#lastStored;
+  }
+
+  /** A flush begins: unknown indexes and columns may be looked up again. */
+  begin(): void {
+    this.current.begin();
+  }
+
+  /** Encodes messages for the statement. */
+  encode({ ranges, entries }: Piece): Portion<BatchSlice> {
+    return { ranges, parts: [encodeSlice(entries, this.tables)] };
+  }
+
+  /** Stores a portion with one statement. */
+  async store(source: Source, portion: Portion<BatchSlice>): Promise<Outcome> {
+    const began = performance.now();
+    const seconds = () => (performance.now() - began) / 1000;
+    const messages = countOf(portion);
+    try {
+      const outcome = await this.#store(source, portion);
+      if (this.#size.passed(messages, seconds())) this.#events.grown(this.#size.now);
+      return outcome;
+    } catch (error) {
+      if (isOverdue(error)) this.#noteEnd(messages, seconds(), error);
+      throw error;
+    }
+  }
+
+  /** Runs the statement without any row, to see whether it is refused. */
+  async storeNothing(source: Source): Promise<void> {
+    await this.#query(source, { ranges: new Map(), parts: [] }, false);
+  }
+
+  /** The table has a metric already, though the statement did not store it. */
+  countRepeat(): void {
+    this.#counters = { ...this.#counters, rows: this.#counters.rows + 1 };
+  }
+
+  #noteEnd(messages: number, seconds: number, error: unknown): void {
+    this.#size.ended(messages, seconds);
+    this.#events.ended(messages, seconds, this.#size.now, error);
+  }
+
+  async #store(source: Source, portion: Portion<BatchSlice>, skipRepeats = false): Promise<Outcome> {
+    try {
+      return this.#judge(portion, await this.#query(source, portion, skipRepeats));
+    } catch (error) {
+      if (await this.current.mayPass(error, skipRepeats)) return await this.#store(source, portion, true);
+      if (!await this.current.hasNewDefault(error)) throw error;
+      const entries = portion.parts.flatMap((slice) => slice.entries);
+      return await this.#store(source, this.encode({ ranges: portion.ranges, entries }), skipRepeats);
+    }
+  }
+
+  async #query(source: Source, { ranges, parts }: Portion<BatchSlice>, skipRepeats: boolean): Promise<MarkRow[]> {
+    const slices = parts.length > 0 ? parts : [encodeSlice([], this.tables)];
+    const parameters = flushParameters(source, ranges, slices);
+    return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
+  }
+
+  #judge({ ranges, parts }: Portion<BatchSlice>, marks: readonly MarkRow[]): Outcome {
+    const found = new Map(marks.map(({ partition, mark }) => [partition, Number(mark)]));
+    const before = this.#counters.rejected;
+    for (const slice of parts) this.#count(ranges, slice, found);
+    const rejected = this.#counters.rejected - before;
+    if (rejected > 0) this.#events.rejected(rejected, firstReason(ranges, parts, found), this.tables.rejected);
+    // Judged by the marks, never by the number of rows: a trigger of the user's may swallow some.
+    const stored = [...ranges].every(([partition, { start }]) => start <= (found.get(partition) ?? -1));
+    return stored ? "stored" : "reopen";
+  }
+
+  #count(ranges: OffsetRanges, { parts }: BatchSlice, marks: ReadonlyMap<number, number>): void {
+    const isNew = newTo(ranges, marks);
+    const { rows, rejected, missedDropped } = this.#counters;
+    const metrics = parts.metrics.filter(isNew);
+    this.#lastStored = metrics.at(-1)?.content ?? this.#lastStored;
+    this.#counters = {
+      rows: rows + metrics.length,
+      rejected: rejected + parts.rejections.filter(isNew).length,
+      missedDropped: missedDropped + parts.missed.filter(isNew).length,
+    };
+  }
+}
+
+/** The messages of a portion. */
+export function countOf({ parts }: Portion<BatchSlice>): number {
+  return parts.reduce((sum, { entries }) => sum + entries.length, 0);
+}
+
+/** True if the server has ended the statement: for its time, or because somebody said so. */
+export function isCancelled(error: unknown): boolean {
+  return sqlFailure(error)?.code === "57014";
+}
+
+/**
+ * True if the statement was cancelled, or not answered in time. In the second case nobody knows
+ * whether the server is at work or gone, which is waited for.
+ */
+function isOverdue(error: unknown): boolean {
+  return isCancelled(error) || (error instanceof Error && (error as NodeJS.ErrnoException).code === "ETIMEDOUT");
+}
+
+/** True for messages that were not stored before, by the marks that the statement has found. */
+function newTo(ranges: OffsetRanges, marks: ReadonlyMap<number, number>): (entry: Entry) => boolean {
+  return ({ partition, offset }) => {
+    const mark = marks.get(partition);
+    const range = ranges.get(partition);
+    return mark !== undefined && range !== undefined && range.start <= mark && mark <= offset;
+  };
+}
+
+function firstReason(ranges: OffsetRanges, slices: readonly BatchSlice[], marks: ReadonlyMap<number, number>): string {
+  const isNew = newTo(ranges, marks);
+  for (const { parts } of slices) {
+    const first = parts.rejections.find(isNew);
+    if (first !== undefined) return first.content.reason;
+  }
+  return "";
+}

@@ -1,0 +1,48 @@
+import { Bell } from "../async/bell.ts";
+import type { CheckRunner } from "../check/check_runner.ts";
+import { count } from "../config/count.ts";
+import type { ProducerSettings } from "../config/settings.ts";
+import { UsageError } from "../config/usage_error.ts";
+import { type HostsReading, rereadHosts } from "../hosts/hosts_file.ts";
+import type { ProducerMonitor } from "../monitoring/producer_monitor.ts";
+import type { Program } from "./program.ts";
+
+/**
+ * Checks the hosts of every new reading of the hosts file, until the program stops. A reading with
+ * anything wrong in it changes nothing. With `--once`, or from standard input, nothing is read
+ * again.
+ */
+export async function followHosts(
+  settings: ProducerSettings,
+  reading: HostsReading,
+  checks: CheckRunner,
+  monitor: ProducerMonitor,
+  { log, stop, onHangUp }: Program,
+): Promise<void> {
+  const name = settings.hostsFile;
+  if (settings.mode === "once" || name === "-") return;
+  const asked = new Bell();
+  onHangUp(() => asked.ring());
+  let known = reading.hosts;
+  let isWrong = false;
+  for await (const content of rereadHosts(settings, reading.digest, asked, stop)) {
+    if (content instanceof UsageError) {
+      for (const problem of content.problems) log.error(problem);
+      log.warn(`${name}: not taken over, the hosts stay as they were`);
+      isWrong = true;
+      continue;
+    }
+    const { hosts, warnings } = content;
+    for (const warning of warnings) log.warn(warning);
+    const { added, removed, changed } = checks.replace(hosts);
+    const kept = new Set(hosts.map(({ address }) => address));
+    monitor.forget(known.map(({ address }) => address).filter((address) => !kept.has(address)));
+    known = hosts;
+    const total = count(hosts.length, "host");
+    const news = `${name}: read again, ${total}: ${added} added, ${removed} removed, ${changed} changed`;
+    // A trouble ends at the level at which it began.
+    if (isWrong) log.warn(news);
+    else log.info(news);
+    isWrong = false;
+  }
+}
