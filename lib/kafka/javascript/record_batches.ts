@@ -1,4 +1,4 @@
-import { crc32c } from "@platformatic/kafka";
+import { checksum } from "./checksum.ts";
 import { type IncomingMessage, KEPT_BYTES } from "../kafka.ts";
 import { type BatchRecord, RecordReader } from "./record_reader.ts";
 import { unpack, unpackWhole } from "./unpack.ts";
@@ -64,7 +64,7 @@ export class RecordBatch {
     this.firstOffset = Number(bytes.readBigInt64BE(0));
     this.#attributes = isKnown ? bytes.readInt16BE(ATTRIBUTES_AT) : 0;
     this.producerId = isKnown ? bytes.readBigInt64BE(PRODUCER_AT) : -1n;
-    this.isIntact = !isKnown || crc32c(bytes.subarray(ATTRIBUTES_AT)) === bytes.readUInt32BE(CRC_AT);
+    this.isIntact = !isKnown || checksum(bytes.subarray(ATTRIBUTES_AT)) === bytes.readUInt32BE(CRC_AT);
     // It is not part of what the checksum is of, but a batch that is damaged there may be damaged here.
     this.leaderEpoch = isKnown && this.isIntact ? bytes.readInt32BE(EPOCH_AT) : -1;
     this.isTransactional = this.isIntact && (this.#attributes & TRANSACTIONAL) !== 0;
