@@ -16,11 +16,20 @@ const REACH = 64 * 1024;
  * batch has its own. Throws `RangeError` where the data is damaged.
  */
 export function* unpackLz4(packed: Buffer): Generator<Buffer> {
+  let window = Buffer.alloc(0);
   for (let at = 0; at < packed.length;) {
     const magic = packed.readUInt32LE(at);
-    if (((magic ^ SKIPPABLE) >>> 4) === 0) at += 8 + packed.readUInt32LE(at + 4);
-    else if (magic === MAGIC) at = yield* unpackFrame(packed, at + 4);
-    else throw new RangeError("there is no LZ4 frame");
+    if (((magic ^ SKIPPABLE) >>> 4) === 0) {
+      at += 8 + packed.readUInt32LE(at + 4);
+      continue;
+    }
+    if (magic !== MAGIC) throw new RangeError("there is no LZ4 frame");
+    const header = readHeader(packed, at + 4);
+    // A frame that is shorter than a block needs no more than it can hold.
+    const size = REACH + Math.min(header.most, 255 * packed.length);
+    // One for all frames: the collector would be late with one for each.
+    if (window.length < size) window = Buffer.allocUnsafe(size);
+    at = yield* unpackFrame(packed, header, window);
   }
 }
 
@@ -57,11 +66,12 @@ interface FrameHeader {
 }
 
 /** Gives the offset behind the frame. */
-function* unpackFrame(packed: Buffer, start: number): Generator<Buffer, number> {
-  const { flags, most, trailer, begin } = readHeader(packed, start);
+function* unpackFrame(
+  packed: Buffer,
+  { flags, trailer, begin }: FrameHeader,
+  window: Buffer,
+): Generator<Buffer, number> {
   let at = begin;
-  // A frame that is shorter than a block needs no more than it can hold.
-  const window = Buffer.allocUnsafe(REACH + Math.min(most, 255 * packed.length));
   let end = 0;
   while (true) {
     const header = packed.readUInt32LE(at);

@@ -20,6 +20,7 @@ const FIELDS = 40;
 const CONTIGUOUS = KEPT_BYTES + 64 * 1024;
 
 const NONE: Field = { bytes: null };
+const EMPTY = Buffer.alloc(0);
 
 /**
  * Reads records (Kafka's protocol, "Record Batch") from a content that comes in pieces. Of a long
@@ -28,8 +29,11 @@ const NONE: Field = { bytes: null };
  */
 export class RecordReader {
   #pieces: AsyncIterator<Buffer, void> | null;
+  /** A piece, or `#own`, as far as they are filled. */
   #bytes: Buffer;
   #at = 0;
+  /** Memory for a record that begins in one piece and ends in another; used over and over. */
+  #own: Buffer = EMPTY;
 
   /** `begin` is the content, or what there is of it. */
   constructor(begin: Buffer, pieces?: AsyncIterable<Buffer, void>) {
@@ -139,16 +143,34 @@ export class RecordReader {
 
   /** Waits until so many bytes are here, or there are no more. */
   async #wait(count: number): Promise<void> {
-    if (this.#here >= count) return;
     while (this.#here < count && this.#pieces !== null) {
+      const rest = this.#here;
+      // Before the next piece is asked for, which may overwrite this one.
+      if (rest > 0) this.#keep(rest);
       const { done, value } = await this.#pieces.next();
       if (done === true) this.#pieces = null;
-      else {
-        // Copied: a piece is good only until the next.
-        this.#bytes = Buffer.concat([this.#bytes.subarray(this.#at), value]);
-        this.#at = 0;
-      }
+      else if (rest === 0) [this.#bytes, this.#at] = [value, 0];
+      else this.#append(value);
     }
+  }
+
+  /** Moves what is left of a piece to the beginning of the own memory. */
+  #keep(rest: number): void {
+    if (this.#own.length < rest) this.#own = Buffer.allocUnsafe(2 * rest);
+    this.#own.set(this.#bytes.subarray(this.#at));
+    [this.#bytes, this.#at] = [this.#own.subarray(0, rest), 0];
+  }
+
+  #append(piece: Buffer): void {
+    const rest = this.#here;
+    const size = rest + piece.length;
+    if (this.#own.length < size) {
+      const larger = Buffer.allocUnsafe(2 * size);
+      larger.set(this.#bytes);
+      this.#own = larger;
+    }
+    this.#own.set(piece, rest);
+    this.#bytes = this.#own.subarray(0, size);
   }
 
   async #skip(count: number): Promise<void> {
