@@ -21,7 +21,10 @@ export function checksum(bytes: Buffer): number {
   return sum;
 }
 
-/** Wrapped: of a bare buffer the library's native code makes a copy first, which takes three times as long. */
+/**
+ * Wrapped: of a bare buffer the library's native code makes a copy first, which takes three times
+ * as long.
+ */
 function sumOf(bytes: Buffer): number {
   return crc32c(Writer.create().append(bytes).dynamicBuffer);
 }

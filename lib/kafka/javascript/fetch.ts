@@ -13,13 +13,15 @@ import { fetchFrom } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
 import { type BatchMessage, bytesOfBatch, type RecordBatch } from "./record_batches.ts";
 
-/** Milliseconds that a broker holds a question to which it has no new messages. */
+/** Milliseconds that a broker may wait for new messages before it answers. */
 const LONGEST_POLL = 500;
-/** An answer may hold many thousand messages: decoded in one go they would keep everything else waiting. */
+/**
+ * Messages that are given at once. Thousands decoded in one go would keep all other work waiting.
+ */
 const MESSAGES_AT_ONCE = 1000;
-/** Nor may long ones be together. */
+/** Bytes of messages that are given at once. */
 const BYTES_AT_ONCE = KEPT_BYTES;
-/** The isolation level that leaves out what was never committed: Kafka's protocol. */
+/** The isolation level that leaves out messages that were never committed: Kafka's protocol. */
 const READ_COMMITTED = 1;
 
 /** An answer of one broker, or why there is none. */
@@ -27,7 +29,7 @@ type Arrival = { readonly node: number; readonly response: FetchAnswer } | { rea
 
 type Leader = NonNullable<ReturnType<ClusterMetadata["topics"]["get"]>>["partitions"][number];
 
-/** What is fetched. */
+/** The partitions that are fetched. */
 export interface FetchingShare {
   readonly assignment: Assignment;
   /** How many the whole topic had when the group shared them out. */
@@ -38,8 +40,8 @@ export interface FetchingShare {
 export type FetchingClient = Pick<Consumer, "metadata" | "fetch">;
 
 /**
- * The log was cut below what was read of it, and may have grown again: the same offsets are those
- * of other messages now.
+ * The log was cut below the position that was read, and may have grown again. The same offsets
+ * may belong to other messages now.
  */
 export class CutLog extends Error {
   override name = "CutLog";
@@ -71,12 +73,16 @@ export class Fetcher {
   readonly #consumer: FetchingClient;
   readonly #assignment: Assignment;
   readonly #offsets: Map<number, number>;
-  /** By partition: from where on there is no further message before the next one, as the log itself shows. */
+  /**
+   * By partition: from where on there is no further message before the next one, as the log itself
+   * shows.
+   */
   readonly #since: Map<number, number>;
   readonly #epochs: Epochs;
   readonly #partitions: number;
   readonly #signal: AbortSignal;
-  // Of its own: a broker answers the questions of one connection in turn, so heartbeats would wait for messages.
+  // A pool apart: a broker answers one connection's requests in turn, so heartbeats would wait for
+  // messages.
   readonly #connections: RawFetchConnections;
   readonly #arrivals = new Queue<Arrival>();
   readonly #asked = new Set<number>();
@@ -122,7 +128,7 @@ export class Fetcher {
       if (!this.#signal.aborted) throw error;
     } finally {
       this.#signal.removeEventListener("abort", end);
-      // Deliberately not awaited: a question under way would hold up whoever ends the reading.
+      // Deliberately not awaited: a request under way would delay the end of the reading.
       void this.#connections.close().catch(() => {});
     }
   }
@@ -136,7 +142,8 @@ export class Fetcher {
     const count = found?.partitionsCount ?? 0;
     if (count !== this.#partitions) throw new OutdatedAssignment(`The topic ${topic} has ${count} partitions now`);
     const id = topicIdHex(found?.id ?? "");
-    // Offsets of one topic mean nothing in another of the same name, though they may well be in its range.
+    // Offsets of one topic mean nothing in another of the same name, though they may be in its
+    // range.
     if (id !== null && id !== topicId) throw new OutdatedAssignment(`The topic ${topic} was deleted and made again`);
     const leaders = found?.partitions ?? [];
     const byLeader = Map.groupBy(this.#offsets.keys(), (partition) => leaders[partition]?.leader ?? -1);
@@ -156,7 +163,7 @@ export class Fetcher {
     });
     const limits = { maxWaitTime: LONGEST_POLL, minBytes: 1, maxBytes: FETCH_BYTES, isolationLevel: READ_COMMITTED };
     this.#consumer.fetch({ node, topics, connectionPool: this.#connections, ...limits }).then(
-      // Another one than the library says: what its connections read is ours.
+      // The library declares another type, but our connections parse the answer.
       (response) => this.#arrive({ node, response: response as unknown as FetchAnswer }),
       (error) => this.#arrive({ error }),
     );
@@ -214,7 +221,8 @@ export class Fetcher {
     let bytes = 0;
     for (const portion of portions) {
       const { partition, batch, counts, isBehindHole } = portion;
-      // Between two batches the log shows nothing: compaction takes out whole ones, and a reader may lose one.
+      // Between two batches the log shows nothing: compaction takes out whole ones, and a reader
+      // may lose one.
       if (isBehindHole) this.#since.set(partition, batch.firstOffset);
       if (!counts) continue;
       const whole = batch.whole();

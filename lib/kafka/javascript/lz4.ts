@@ -49,7 +49,10 @@ export function mostLz4(packed: Buffer): number {
   }
 }
 
-/** The header that begins behind the magic number: the largest block, what follows one, and where the first begins. */
+/**
+ * The header that begins behind the magic number: the largest block, what follows one, and where
+ * the first begins.
+ */
 function readHeader(packed: Buffer, start: number): FrameHeader {
   const flags = packed.readUInt8(start);
   const size = (packed.readUInt8(start + 1) >> 4) & 7;
@@ -89,7 +92,10 @@ function* unpackFrame(
   }
 }
 
-/** Writes a block's content into `to` from `out` on, behind what it may refer to; gives where it ends. */
+/**
+ * Writes a block's content into `to` from `out` on, behind what it may refer to; gives where it
+ * ends.
+ */
 function unpackBlock(from: Buffer, start: number, end: number, to: Buffer, out: number): number {
   for (let at = start; at < end;) {
     const token = from[at++] as number;
@@ -132,7 +138,10 @@ export function copy(from: Buffer, at: number, to: Buffer, out: number, length: 
   else for (let i = 0; i < length; i++) to[out + i] = from[at + i] as number;
 }
 
-/** Goes on at `out` with what lies `distance` before, which may be shorter than `length`: it is then repeated. */
+/**
+ * Writes at `out` the `length` bytes that begin `distance` before it; a shorter distance repeats
+ * them.
+ */
 export function repeat(bytes: Buffer, out: number, distance: number, length: number): void {
   const from = out - distance;
   if (length <= SHORT) {

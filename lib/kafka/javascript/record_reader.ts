@@ -1,12 +1,17 @@
 import { KEPT_BYTES } from "../kafka.ts";
 
-/** A key or value: of one that is longer than `KEPT_BYTES` the beginning, with its whole length. */
+/**
+ * A key or value. One longer than `KEPT_BYTES` is cut there, and has its whole length beside it.
+ */
 export interface Field {
   readonly bytes: Buffer | null;
   readonly length?: number;
 }
 
-/** A record of a batch of format 2; where it is, and when, is told from the batch's first. Its headers are left out. */
+/**
+ * A record of a batch of format 2, without its headers. Offset and time are relative to the first
+ * record of the batch.
+ */
 export interface BatchRecord {
   readonly offsetDelta: number;
   readonly timestampDelta: number;
@@ -16,16 +21,16 @@ export interface BatchRecord {
 
 /** Bytes that two lengths, an offset and a time take at most. */
 const FIELDS = 40;
-/** Longest record that is read from one piece of memory. */
+/** The longest record that is read from one piece of memory. */
 const CONTIGUOUS = KEPT_BYTES + 64 * 1024;
 
 const NONE: Field = { bytes: null };
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Reads records (Kafka's protocol, "Record Batch") from a content that comes in pieces. Of a long
- * one it keeps the beginnings of key and value, and lets the rest go by. Throws `RangeError` where
- * the content is damaged or ends early.
+ * Reads records (Kafka's protocol, "Record Batch") from a content that comes in pieces. It keeps
+ * the beginnings of a long key and value, and skips the rest. Throws `RangeError` where the content
+ * is damaged or ends early.
  */
 export class RecordReader {
   #pieces: AsyncIterator<Buffer, void> | null;
@@ -96,7 +101,10 @@ export class RecordReader {
     return this.#bytes.length - this.#at;
   }
 
-  /** A number of 7 bits a byte, the lowest first, and its sign in the lowest of all. Exact up to 2^52. */
+  /**
+   * Reads a number of 7 bits a byte, the lowest first, with its sign in the lowest bit. Exact up to
+   * 2^52.
+   */
   #varint(): number {
     const first = this.#bytes[this.#at];
     if (first !== undefined && first < 128) {
@@ -124,7 +132,9 @@ export class RecordReader {
     return { bytes: copies ? Buffer.from(bytes) : bytes };
   }
 
-  /** The same where not all is here; takes it from what is left of the record. */
+  /**
+   * The same where the field is not all here. Subtracts its bytes from what is left of the record.
+   */
   async #longField(end: { left: number }): Promise<Field> {
     await this.#wait(FIELDS);
     const begin = this.#at;

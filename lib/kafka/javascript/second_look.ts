@@ -28,9 +28,9 @@ interface View extends Range {
 }
 
 /**
- * Looks at logs a second time, over connections of its own and without a group, for what a first
- * reading left open. One answer holds many holes, and is kept until the next one is asked for: a
- * log full of holes is read twice, not anew for each.
+ * Reads logs a second time, over connections of its own and without a group, where the first
+ * reading left holes. One answer shows many holes and is kept until the next one, so that a log
+ * full of holes is read twice, not once for each.
  */
 export class SecondLook implements AsyncDisposable {
   readonly #options: KafkaOptions;
@@ -81,7 +81,7 @@ export class SecondLook implements AsyncDisposable {
       maxBytes: PARTITION_BYTES,
       isolationLevel: READ_COMMITTED,
     });
-    // Another one than the library says: what these connections read is ours.
+    // The library declares another type, but our connections parse the answer.
     const { responses } = response as unknown as FetchAnswer;
     return responses.flatMap(({ partitions }) => partitions).find((one) => one.partitionIndex === partition);
   }
@@ -97,8 +97,8 @@ export class SecondLook implements AsyncDisposable {
 }
 
 /**
- * A client, and the connections on which it gets batches as they are: unpacked by the library they
- * could be of any size.
+ * A client, and the connections on which it gets batches as they are. The library would unpack them
+ * whole, to any size.
  */
 interface Connected {
   readonly consumer: LogConsumer;
@@ -114,8 +114,8 @@ function connect(options: KafkaOptions): Connected {
 }
 
 /**
- * The holes that an answer shows from offset `at` on: nothing else may be said of what lies outside
- * of it. Ends early with `signal`.
+ * The holes that an answer shows from offset `at` on. It says nothing about offsets outside of it.
+ * Ends early with `signal`.
  */
 async function holesFrom(
   at: number,
@@ -130,7 +130,7 @@ async function holesFrom(
   };
   for (const judged of answer === undefined ? [] : judge(answer, answer.batches)) {
     for await (const messages of messagesOf(judged, signal)) {
-      // Of what cannot be read nobody may say that it is not there.
+      // An unreadable message is no hole.
       for (const { offset, unreadable } of messages) if (offset >= at) pass(unreadable?.first ?? offset, offset + 1);
       if (holes.length > MOST_HOLES) return { from: at, to: next, holes };
     }

@@ -5,8 +5,8 @@ import type { LogConsumer } from "./log_consumer.ts";
 import { SecondLook } from "./second_look.ts";
 
 /**
- * The log of a topic as a consumer reads it, whichever client keeps its membership: the messages,
- * and what is known of the log from them.
+ * The log of a topic as a consumer reads it, whichever client keeps its membership: its messages,
+ * its epochs and its holes.
  */
 export class TopicLog implements AsyncDisposable {
   readonly #options: ConsumerOptions;
@@ -19,7 +19,10 @@ export class TopicLog implements AsyncDisposable {
     this.#look = new SecondLook(options);
   }
 
-  /** The messages of a share from exactly these positions, until `stop` aborts. Throws where it cannot go on. */
+  /**
+   * The messages of a share from exactly these positions, until `stop` aborts. Throws where it
+   * cannot go on.
+   */
   async *messages(
     client: LogConsumer,
     share: FetchingShare,
@@ -41,7 +44,10 @@ export class TopicLog implements AsyncDisposable {
     return this.#look.isHole(topicId, partition, from, to);
   }
 
-  /** Where logs were cut below these positions, as the broker said to the last reading. Asked before each one. */
+  /**
+   * Where logs were cut below these positions, as the broker said to the last reading. Asked before
+   * each one.
+   */
   async cuts(client: LogConsumer, topicId: string, positions: Positions): Promise<Positions> {
     this.#epochs.begin(topicId);
     await this.#learnEpochs(client, positions);
@@ -56,7 +62,9 @@ export class TopicLog implements AsyncDisposable {
     return this.#epochs.before(partition, next);
   }
 
-  /** What another member, or this one in an earlier life, read last, it has committed with the epoch. */
+  /**
+   * Learns epochs from the commits, which another member, or this one before a restart, has made.
+   */
   async #learnEpochs(client: LogConsumer, positions: Positions): Promise<void> {
     const unknown = this.#epochs.unknown(positions);
     if (unknown.length === 0) return;

@@ -11,9 +11,9 @@ const SNAPPY = 2;
 const LZ4 = 3;
 const ZSTD = 4;
 
-/** Bytes that are unpacked before others get their turn. */
+/** Bytes that are unpacked before other work gets its turn. */
 const TURN = 4 * 1024 * 1024;
-/** Bytes of a piece that the runtime unpacks. */
+/** The most bytes of one piece. */
 const PIECE = 256 * 1024;
 
 /**
@@ -38,8 +38,8 @@ export function unpackWhole(codec: number, packed: Buffer, most: number): Buffer
 }
 
 /**
- * With the library, which is faster, but unpacks all at once and says little: null where that is
- * too much, or fails.
+ * Unpacks with the library, which is faster, but does it all at once and says little. Null where
+ * that is too much, or fails.
  */
 function fast(
   library: { decompressSync(packed: Buffer): Buffer },
