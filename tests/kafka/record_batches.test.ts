@@ -1,3 +1,4 @@
+import process from "node:process";
 import { crc32c, createRecordsBatch } from "@platformatic/kafka";
 import { describe, expect, it } from "vitest";
 import { type BatchMessage, readBatches } from "../../lib/kafka/javascript/record_batches.ts";
@@ -95,6 +96,22 @@ describe.each(CODECS)("a batch packed with %s", (codec: Codec) => {
     }
     expect(Math.max(...counts)).toBeLessThanOrEqual(1000);
     expect(offsets).toEqual(records.map((_, n) => 7 + n));
+  });
+
+  it("is unpacked in memory that is used again, not left to the collector", async () => {
+    const [batch] = readBatches(await pack([{ value: fill(100 * MIB) }, { value: bytes("next") }]), END);
+    let least = Infinity;
+    let growth = 0;
+    const watch = setInterval(() => {
+      const { arrayBuffers } = process.memoryUsage();
+      least = Math.min(least, arrayBuffers);
+      growth = Math.max(growth, arrayBuffers - least);
+    });
+    const read: BatchMessage[] = [];
+    for await (const some of batch?.stream(never) ?? []) read.push(...some);
+    clearInterval(watch);
+    expect(read.map(({ valueLength }) => valueLength)).toEqual([100 * MIB, undefined]);
+    expect(growth).toBeLessThan(16 * MIB);
   });
 
   it("ends early where it is told to stop", async () => {

@@ -39,7 +39,9 @@ try {
   }));
   const rooms = args.flatMap((arg) => /^tests\/(\w+)/.exec(arg)?.[1] ?? []);
   process.stdout.write(`\n${report(files, rooms)}`);
-  process.stdout.write("A line counts where a part of it ran. Bundles and processes that SIGKILL ended do not count.\n");
+  process.stdout.write(
+    "A line counts where a part of it ran. Bundles and processes that SIGKILL ended do not count.\n",
+  );
   if (cut > 0) process.stdout.write(`${cut} processes were ended while they wrote their coverage.\n`);
   if (code !== 0) process.stdout.write("Not all tests passed. Coverage makes programs slower and larger.\n");
 } finally {

@@ -16,11 +16,20 @@ const REACH = 64 * 1024;
  * batch has its own. Throws `RangeError` where the data is damaged.
  */
 export function* unpackLz4(packed: Buffer): Generator<Buffer> {
+  let window = Buffer.alloc(0);
   for (let at = 0; at < packed.length;) {
     const magic = packed.readUInt32LE(at);
-    if (((magic ^ SKIPPABLE) >>> 4) === 0) at += 8 + packed.readUInt32LE(at + 4);
-    else if (magic === MAGIC) at = yield* unpackFrame(packed, at + 4);
-    else throw new RangeError("there is no LZ4 frame");
+    if (((magic ^ SKIPPABLE) >>> 4) === 0) {
+      at += 8 + packed.readUInt32LE(at + 4);
+      continue;
+    }
+    if (magic !== MAGIC) throw new RangeError("there is no LZ4 frame");
+    const header = readHeader(packed, at + 4);
+    // A frame that is shorter than a block needs no more than it can hold.
+    const size = REACH + Math.min(header.most, 255 * packed.length);
+    // One for all frames: the collector would be late with one for each.
+    if (window.length < size) window = Buffer.allocUnsafe(size);
+    at = yield* unpackFrame(packed, header, window);
   }
 }
 
@@ -40,7 +49,10 @@ export function mostLz4(packed: Buffer): number {
   }
 }
 
-/** The header that begins behind the magic number: the largest block, what follows one, and where the first begins. */
+/**
+ * The header that begins behind the magic number: the largest block, what follows one, and where
+ * the first begins.
+ */
 function readHeader(packed: Buffer, start: number): FrameHeader {
   const flags = packed.readUInt8(start);
   const size = (packed.readUInt8(start + 1) >> 4) & 7;
@@ -57,11 +69,12 @@ interface FrameHeader {
 }
 
 /** Gives the offset behind the frame. */
-function* unpackFrame(packed: Buffer, start: number): Generator<Buffer, number> {
-  const { flags, most, trailer, begin } = readHeader(packed, start);
+function* unpackFrame(
+  packed: Buffer,
+  { flags, trailer, begin }: FrameHeader,
+  window: Buffer,
+): Generator<Buffer, number> {
   let at = begin;
-  // A frame that is shorter than a block needs no more than it can hold.
-  const window = Buffer.allocUnsafe(REACH + Math.min(most, 255 * packed.length));
   let end = 0;
   while (true) {
     const header = packed.readUInt32LE(at);
@@ -79,7 +92,10 @@ function* unpackFrame(packed: Buffer, start: number): Generator<Buffer, number> 
   }
 }
 
-/** Writes a block's content into `to` from `out` on, behind what it may refer to; gives where it ends. */
+/**
+ * Writes a block's content into `to` from `out` on, behind what it may refer to; gives where it
+ * ends.
+ */
 function unpackBlock(from: Buffer, start: number, end: number, to: Buffer, out: number): number {
   for (let at = start; at < end;) {
     const token = from[at++] as number;
@@ -122,7 +138,10 @@ export function copy(from: Buffer, at: number, to: Buffer, out: number, length: 
   else for (let i = 0; i < length; i++) to[out + i] = from[at + i] as number;
 }
 
-/** Goes on at `out` with what lies `distance` before, which may be shorter than `length`: it is then repeated. */
+/**
+ * Writes at `out` the `length` bytes that begin `distance` before it; a shorter distance repeats
+ * them.
+ */
 export function repeat(bytes: Buffer, out: number, distance: number, length: number): void {
   const from = out - distance;
   if (length <= SHORT) {

@@ -14,8 +14,8 @@ import { readBatches, type RecordBatch } from "./record_batches.ts";
 const FETCH = 1;
 
 /**
- * What a broker gives of one partition: as the library has it, but for its batches, of which only
- * the headers are read.
+ * A broker's answer for one partition, as the library has it, except for its batches: only their
+ * headers are read.
  */
 export interface PartitionAnswer extends Omit<fetchV17.FetchResponsePartition, "records"> {
   /** Always null: it keeps the library from looking for messages. */
@@ -28,8 +28,9 @@ export interface FetchAnswer extends Omit<fetchV17.FetchResponse, "responses"> {
 }
 
 /**
- * Connections on which the library's answers to Fetch are `FetchAnswer`s. The library itself unpacks each answer whole,
- * at once: a message of 600 MB of one letter, which the broker takes for some kilobytes, would end the process.
+ * Connections on which the library's answers to Fetch are `FetchAnswer`s. The library itself
+ * unpacks each answer whole, at once: a message of 600 MB of one letter, which the broker takes for
+ * some kilobytes, would end the process.
  */
 export class RawFetchConnections extends ConnectionPool {
   override get(broker: Broker, callback: CallbackWithPromise<Connection>): void;
@@ -51,9 +52,13 @@ function withRawFetch(connection: Connection): Connection {
   return { send } as Connection;
 }
 
-/** Reads an answer to Fetch of any version from 4 to 17 (Kafka's protocol). Throws what the broker says is wrong. */
+/**
+ * Reads an answer to Fetch of any version from 4 to 17 (Kafka's protocol). Throws what the broker
+ * says is wrong.
+ */
 function parseAnswer(_correlation: number, key: number, version: number, reader: Reader): FetchAnswer {
-  // From version 12 on lengths are shorter, and fields may be added; from 13 on a topic is named by its id.
+  // From version 12 on lengths are shorter, and fields may be added; from 13 on a topic is named by
+  // its id.
   const isFlexible = version >= 12;
   const errors: Record<string, [number, null]> = {};
   const note = (path: string, code: number) => code !== 0 && (errors[path] = [code, null]);

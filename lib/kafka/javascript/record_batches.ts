@@ -1,4 +1,4 @@
-import { crc32c } from "@platformatic/kafka";
+import { checksum } from "./checksum.ts";
 import { type IncomingMessage, KEPT_BYTES } from "../kafka.ts";
 import { type BatchRecord, RecordReader } from "./record_reader.ts";
 import { unpack, unpackWhole } from "./unpack.ts";
@@ -9,7 +9,10 @@ const LOG_APPEND_TIME = 8;
 const TRANSACTIONAL = 16;
 const CONTROL = 32;
 
-/** Where the fields of a batch of format 2 lie; those before the length are the same in every format. */
+/**
+ * Where the fields of a batch of format 2 lie; those before the length are the same in every
+ * format.
+ */
 const LENGTH_AT = 8;
 const LENGTH_COUNTS_FROM = 12;
 const EPOCH_AT = 12;
@@ -24,11 +27,11 @@ const COUNT_AT = 57;
 const HEADER = 61;
 const FORMAT = 2;
 
-/** A batch that unpacks to no more is unpacked in one go, which costs the least. */
+/** A batch that unpacks to at most this is unpacked in one go, which costs the least. */
 const WHOLE = 4 * 1024 * 1024;
-/** A batch is read up to here. Each of its messages is still told apart, and what lies behind is not lost silently. */
+/** A batch is read up to here. The messages behind it are rejected together, not lost silently. */
 const MOST_UNPACKED = 8 * 1024 ** 3;
-/** Messages, and bytes of them, that are given at once. */
+/** The most messages, and bytes of them, that are given at once. */
 const MOST_MESSAGES = 1000;
 const MOST_BYTES = KEPT_BYTES;
 
@@ -36,9 +39,9 @@ const MOST_BYTES = KEPT_BYTES;
 export type BatchMessage = Omit<IncomingMessage, "partition">;
 
 /**
- * One batch of messages as it lies in a log: what its header says; its messages are unpacked when
- * somebody asks. What cannot be read is given as one message without a value, `unreadable`, at the
- * batch's last offset.
+ * One batch of messages as it lies in a log. Its header is read at once, its messages are unpacked
+ * when somebody asks. One message without a value, `unreadable`, stands at the batch's last offset
+ * for all that cannot be read.
  */
 export class RecordBatch {
   readonly firstOffset: number;
@@ -57,29 +60,36 @@ export class RecordBatch {
   readonly #isLogged: boolean;
   readonly #time: number;
 
-  /** `bytes`: the batch and nothing else. `next`: the offset behind it at most, for one that does not say so itself. */
+  /**
+   * `bytes`: the batch and nothing else. `next`: the offset behind it at most, for one that does
+   * not say so itself.
+   */
   constructor(bytes: Buffer, next: number) {
     this.#bytes = bytes;
     const isKnown = this.#format === FORMAT;
     this.firstOffset = Number(bytes.readBigInt64BE(0));
     this.#attributes = isKnown ? bytes.readInt16BE(ATTRIBUTES_AT) : 0;
     this.producerId = isKnown ? bytes.readBigInt64BE(PRODUCER_AT) : -1n;
-    this.isIntact = !isKnown || crc32c(bytes.subarray(ATTRIBUTES_AT)) === bytes.readUInt32BE(CRC_AT);
-    // It is not part of what the checksum is of, but a batch that is damaged there may be damaged here.
+    this.isIntact = !isKnown || checksum(bytes.subarray(ATTRIBUTES_AT)) === bytes.readUInt32BE(CRC_AT);
+    // The checksum does not cover the epoch, but a batch that is damaged elsewhere may be damaged
+    // here.
     this.leaderEpoch = isKnown && this.isIntact ? bytes.readInt32BE(EPOCH_AT) : -1;
     this.isTransactional = this.isIntact && (this.#attributes & TRANSACTIONAL) !== 0;
     this.isControl = this.isIntact && (this.#attributes & CONTROL) !== 0;
     this.#isLogged = (this.#attributes & LOG_APPEND_TIME) !== 0;
     this.#time = isKnown ? Number(bytes.readBigInt64BE(this.#isLogged ? LAST_TIME_AT : FIRST_TIME_AT)) : 0;
     const last = this.firstOffset + (isKnown ? bytes.readInt32BE(LAST_DELTA_AT) : 0);
-    // One that is damaged may say anything.
+    // A damaged batch may say anything.
     this.lastOffset = this.isIntact ? last : Math.max(this.firstOffset, Math.min(last, next - 1));
   }
 
-  /** All of its messages where it is small, or cannot be read at all; null where it must be read bit by bit. */
+  /**
+   * All of its messages where it is small, or cannot be read at all; null where it must be read bit
+   * by bit.
+   */
   whole(): BatchMessage[] | null {
     const problem = this.#problem;
-    // Of several messages an old format tells only the last offset.
+    // An old format tells only the last offset of several messages.
     if (problem !== null) return [this.#unreadable(this.#format < FORMAT ? 0 : this.firstOffset, problem)];
     const messages: BatchMessage[] = [];
     try {
@@ -165,7 +175,7 @@ export class RecordBatch {
     };
   }
 
-  /** What stands for the messages behind `last`; nothing where that is the batch's last. */
+  /** The message that stands for those behind `last`; none where that is the batch's last. */
   #missing(last: BatchMessage | undefined, error: unknown): BatchMessage[] {
     const first = (last?.offset ?? this.firstOffset - 1) + 1;
     return first > this.lastOffset ? [] : [this.#unreadable(first, error)];
@@ -206,7 +216,7 @@ export function bytesOfBatch({ key, value }: Pick<IncomingMessage, "key" | "valu
   return (key?.length ?? 0) + (value?.length ?? 0);
 }
 
-/** Views keep all they are views of in memory: where the messages are a small part of it, they are copied. */
+/** Copies messages that are a small part of the content: views would keep all of it in memory. */
 function compact(messages: BatchMessage[], size: number): BatchMessage[] {
   const kept = messages.reduce((sum, message) => sum + bytesOfBatch(message), 0);
   if (2 * kept >= size) return messages;

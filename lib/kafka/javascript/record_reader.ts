@@ -1,12 +1,17 @@
 import { KEPT_BYTES } from "../kafka.ts";
 
-/** A key or value: of one that is longer than `KEPT_BYTES` the beginning, with its whole length. */
+/**
+ * A key or value. One longer than `KEPT_BYTES` is cut there, and has its whole length beside it.
+ */
 export interface Field {
   readonly bytes: Buffer | null;
   readonly length?: number;
 }
 
-/** A record of a batch of format 2; where it is, and when, is told from the batch's first. Its headers are left out. */
+/**
+ * A record of a batch of format 2, without its headers. Offset and time are relative to the first
+ * record of the batch.
+ */
 export interface BatchRecord {
   readonly offsetDelta: number;
   readonly timestampDelta: number;
@@ -16,20 +21,24 @@ export interface BatchRecord {
 
 /** Bytes that two lengths, an offset and a time take at most. */
 const FIELDS = 40;
-/** Longest record that is read from one piece of memory. */
+/** The longest record that is read from one piece of memory. */
 const CONTIGUOUS = KEPT_BYTES + 64 * 1024;
 
 const NONE: Field = { bytes: null };
+const EMPTY = Buffer.alloc(0);
 
 /**
- * Reads records (Kafka's protocol, "Record Batch") from a content that comes in pieces. Of a long
- * one it keeps the beginnings of key and value, and lets the rest go by. Throws `RangeError` where
- * the content is damaged or ends early.
+ * Reads records (Kafka's protocol, "Record Batch") from a content that comes in pieces. It keeps
+ * the beginnings of a long key and value, and skips the rest. Throws `RangeError` where the content
+ * is damaged or ends early.
  */
 export class RecordReader {
   #pieces: AsyncIterator<Buffer, void> | null;
+  /** A piece, or `#own`, as far as they are filled. */
   #bytes: Buffer;
   #at = 0;
+  /** Memory for a record that begins in one piece and ends in another; used over and over. */
+  #own: Buffer = EMPTY;
 
   /** `begin` is the content, or what there is of it. */
   constructor(begin: Buffer, pieces?: AsyncIterable<Buffer, void>) {
@@ -92,7 +101,10 @@ export class RecordReader {
     return this.#bytes.length - this.#at;
   }
 
-  /** A number of 7 bits a byte, the lowest first, and its sign in the lowest of all. Exact up to 2^52. */
+  /**
+   * Reads a number of 7 bits a byte, the lowest first, with its sign in the lowest bit. Exact up to
+   * 2^52.
+   */
   #varint(): number {
     const first = this.#bytes[this.#at];
     if (first !== undefined && first < 128) {
@@ -120,7 +132,9 @@ export class RecordReader {
     return { bytes: copies ? Buffer.from(bytes) : bytes };
   }
 
-  /** The same where not all is here; takes it from what is left of the record. */
+  /**
+   * The same where the field is not all here. Subtracts its bytes from what is left of the record.
+   */
   async #longField(end: { left: number }): Promise<Field> {
     await this.#wait(FIELDS);
     const begin = this.#at;
@@ -139,16 +153,34 @@ export class RecordReader {
 
   /** Waits until so many bytes are here, or there are no more. */
   async #wait(count: number): Promise<void> {
-    if (this.#here >= count) return;
     while (this.#here < count && this.#pieces !== null) {
+      const rest = this.#here;
+      // Before the next piece is asked for, which may overwrite this one.
+      if (rest > 0) this.#keep(rest);
       const { done, value } = await this.#pieces.next();
       if (done === true) this.#pieces = null;
-      else {
-        // Copied: a piece is good only until the next.
-        this.#bytes = Buffer.concat([this.#bytes.subarray(this.#at), value]);
-        this.#at = 0;
-      }
+      else if (rest === 0) [this.#bytes, this.#at] = [value, 0];
+      else this.#append(value);
     }
+  }
+
+  /** Moves what is left of a piece to the beginning of the own memory. */
+  #keep(rest: number): void {
+    if (this.#own.length < rest) this.#own = Buffer.allocUnsafe(2 * rest);
+    this.#own.set(this.#bytes.subarray(this.#at));
+    [this.#bytes, this.#at] = [this.#own.subarray(0, rest), 0];
+  }
+
+  #append(piece: Buffer): void {
+    const rest = this.#here;
+    const size = rest + piece.length;
+    if (this.#own.length < size) {
+      const larger = Buffer.allocUnsafe(2 * size);
+      larger.set(this.#bytes);
+      this.#own = larger;
+    }
+    this.#own.set(piece, rest);
+    this.#bytes = this.#own.subarray(0, size);
   }
 
   async #skip(count: number): Promise<void> {

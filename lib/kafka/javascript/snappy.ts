@@ -16,12 +16,22 @@ const PIECE = 1024 * 1024;
  * damaged, or refers back further than 1 MiB.
  */
 export function* unpackSnappy(packed: Buffer): Generator<Buffer> {
-  if (!isJava(packed)) return yield* unpackBlock(packed);
+  let window = Buffer.alloc(0);
+  for (const block of blocksOf(packed)) {
+    const size = Math.min(readLength(block).value, REACH + PIECE);
+    // One for all blocks: the collector would be late with one for each.
+    if (window.length < size) window = Buffer.allocUnsafe(size);
+    yield* unpackBlock(block, window);
+  }
+}
+
+function* blocksOf(packed: Buffer): Generator<Buffer> {
+  if (!isJava(packed)) return yield packed;
   for (let at = JAVA_HEADER; at < packed.length;) {
     const length = packed.readUInt32BE(at);
     at += 4;
     if (at + length > packed.length) throw new RangeError("a snappy block ends early");
-    yield* unpackBlock(packed.subarray(at, at + length));
+    yield packed.subarray(at, at + length);
     at += length;
   }
 }
@@ -40,9 +50,8 @@ function isJava(packed: Buffer): boolean {
   return packed.subarray(0, JAVA_MAGIC.length).equals(JAVA_MAGIC);
 }
 
-function* unpackBlock(packed: Buffer): Generator<Buffer> {
+function* unpackBlock(packed: Buffer, window: Buffer): Generator<Buffer> {
   const { value: total, next } = readLength(packed);
-  const window = Buffer.allocUnsafe(Math.min(total, REACH + PIECE));
   let out = 0;
   let given = 0;
   let done = 0;

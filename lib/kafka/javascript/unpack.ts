@@ -11,9 +11,9 @@ const SNAPPY = 2;
 const LZ4 = 3;
 const ZSTD = 4;
 
-/** Bytes that are unpacked before others get their turn. */
+/** Bytes that are unpacked before other work gets its turn. */
 const TURN = 4 * 1024 * 1024;
-/** Bytes of a piece that the runtime unpacks. */
+/** The most bytes of one piece. */
 const PIECE = 256 * 1024;
 
 /**
@@ -38,8 +38,8 @@ export function unpackWhole(codec: number, packed: Buffer, most: number): Buffer
 }
 
 /**
- * With the library, which is faster, but unpacks all at once and says little: null where that is
- * too much, or fails.
+ * Unpacks with the library, which is faster, but does it all at once and says little. Null where
+ * that is too much, or fails.
  */
 function fast(
   library: { decompressSync(packed: Buffer): Buffer },
@@ -55,17 +55,19 @@ function fast(
 }
 
 /**
- * The content piece by piece, each good until the next is asked for. Memory: a few MiB, for zstd
- * what its frame asks for, 128 MiB at most. Throws as `unpackWhole` does.
+ * The content in pieces of at most 256 KiB, each good until the next is asked for. Memory: a few
+ * MiB, for zstd what its frame asks for, 128 MiB at most. Throws as `unpackWhole` does.
  */
 export async function* unpack(codec: number, packed: Buffer): AsyncGenerator<Buffer, void> {
   let since = 0;
-  for await (const piece of codec === GZIP || codec === ZSTD ? stream(codec, packed) : blocks(codec, packed)) {
-    yield piece;
-    since += piece.length;
-    if (since < TURN) continue;
-    since = 0;
-    await rest();
+  for await (const block of codec === GZIP || codec === ZSTD ? stream(codec, packed) : blocks(codec, packed)) {
+    for (let at = 0; at < block.length; at += PIECE) {
+      yield block.subarray(at, at + PIECE);
+      since += PIECE;
+      if (since < TURN) continue;
+      since = 0;
+      await rest();
+    }
   }
 }
 
@@ -76,11 +78,23 @@ function blocks(codec: number, packed: Buffer): Iterable<Buffer> {
   throw new RangeError(`it is compressed in a way that is not known here (number ${codec})`);
 }
 
-function stream(codec: number, packed: Buffer): AsyncIterable<Buffer> {
+async function* stream(codec: number, packed: Buffer): AsyncGenerator<Buffer, void> {
   const options = { chunkSize: PIECE };
   const unpacking = codec === GZIP ? createGunzip(options) : createZstdDecompress(options);
   unpacking.end(packed);
-  return unpacking;
+  for await (const piece of unpacking as AsyncIterable<Buffer>) {
+    yield piece;
+    free(piece);
+  }
+}
+
+/**
+ * Frees the memory of a piece that nobody reads again. The collector would be late: it sees only
+ * the little that the piece takes of the heap. A piece that is not full has memory that the stream
+ * still writes to, or that other buffers share.
+ */
+function free({ buffer, length }: Buffer): void {
+  if (length === PIECE && buffer.byteLength === PIECE && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 function whole(unpacked: () => Buffer): Buffer | null {
