@@ -130,6 +130,17 @@ it("lib/ has no circle of imports", () => {
   expect(circles).toEqual([]);
 });
 
+it("an exported name of lib/ stands for one thing, in one file", () => {
+  const declaration =
+    /^export (?:declare )?(?:async )?(?:abstract )?(?:const|let|function\*?|class|interface|type) (\w+)/gm;
+  const names = library.flatMap((path) =>
+    [...read(path).matchAll(declaration)].map((match) => ({ path, name: match[1] as string }))
+  );
+  const files = Map.groupBy(new Set(names.map(({ path, name }) => `${name} ${path}`)), (both) => both.split(" ")[0]);
+  expect([...files.values()].filter(({ length }) => length > 1)).toEqual([]);
+  expect(files.size).toBeGreaterThan(0);
+});
+
 it("lib/ is silent: program/program.ts alone prints, logs or ends the process, and start.js before it", () => {
   const loud = library.filter((path) =>
     !programs.includes(path) && /console\.|process\.(?:exit|std(?:out|err))/.test(read(path))

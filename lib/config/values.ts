@@ -111,7 +111,7 @@ export const topic: TextSchema<string> = v.pipe(
 /** A date alone is midnight UTC: without the zone it would mean another time elsewhere. */
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
-export const start: TextSchema<Start> = parsedBy((text) => {
+export const kafkaStart: TextSchema<Start> = parsedBy((text) => {
   if (text === "earliest" || text === "latest") return text;
   const time = parseInstant(DAY.test(text) ? `${text}T00:00:00Z` : text);
   // To Kafka a negative time is a command, not a time.

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { isWritable, NO_FORM, NO_TIME, parseInstant } from "../../lib/config/instant.ts";
 import { decodeMetric } from "../../lib/metric.ts";
 import { safeParse } from "valibot";
-import { start } from "../../lib/config/values.ts";
+import { kafkaStart } from "../../lib/config/values.ts";
 
 /** The meaning of each text, or why it has none. */
 const TIMES: readonly (readonly [text: string, meaning: string])[] = [
@@ -86,7 +86,7 @@ describe("a time as a text", () => {
   });
 
   it.each(TIMES)("%j as --kafka-start is %s, where it is not before 1970 and no day alone", (text, meaning) => {
-    const { success, output } = safeParse(start, text);
+    const { success, output } = safeParse(kafkaStart, text);
     const time = Date.parse(meaning);
     if (time >= 0) expect(output).toEqual({ time });
     // A day alone is its midnight in UTC.
@@ -98,7 +98,7 @@ describe("a time as a text", () => {
 it.each([["2026-02-30"], ["2026-02-29"], ["0000-01-01"], ["1969-12-31"], ["2026-1-1"]])(
   "--kafka-start does not take the day %s",
   (day) => {
-    expect(safeParse(start, day).success).toBe(false);
+    expect(safeParse(kafkaStart, day).success).toBe(false);
   },
 );
 
