@@ -30,7 +30,8 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
   });
   // librdkafka finds the system's authorities by itself.
   const needsAuthorities = ssl.enabled && ssl.caFile === null && client?.name === "javascript";
-  const certificates = await CertificateStore.load("Kafka", ssl, needsAuthorities ? systemAuthorities() : null);
+  const files = { ...ssl, settings: SETTINGS };
+  const certificates = await CertificateStore.load("Kafka", files, needsAuthorities ? systemAuthorities() : null);
   if ("problems" in certificates) problems.unshift(...certificates.problems);
   if (client?.name === "javascript" && hasManyCommas(sasl)) problems.push(MANY_COMMAS);
   if (client === null || "problems" in certificates || problems.length > 0) throw new UsageError(problems);
@@ -42,6 +43,13 @@ export async function kafkaAccess(settings: KafkaSettings): Promise<KafkaAccess>
     options: { bootstrapServers, topic, ...tls, ...sasl !== null && { sasl } },
   };
 }
+
+/** The settings that name the files. */
+const SETTINGS = {
+  caFile: "KAFKA_SSL_CA_FILE (--kafka-ssl-ca-file)",
+  keyFile: "KAFKA_SSL_KEY_FILE (--kafka-ssl-key-file)",
+  certFile: "KAFKA_SSL_CERT_FILE (--kafka-ssl-cert-file)",
+} as const;
 
 /**
  * With SCRAM a comma in a name is written `=2C` (RFC 5802, section 5.1): the javascript client's

@@ -43,7 +43,7 @@ export class StatusReporter {
 
 /** Why no broker answers, for a person; and the end of that. */
 export function notAnswering(why: string): string {
-  return `Kafka does not answer (${why}): trying again`;
+  return `Kafka does not answer (${why}): trying again; is KAFKA_BOOTSTRAP_SERVERS (--kafka-bootstrap-servers) right?`;
 }
 export const ANSWERING = "Kafka answers";
 

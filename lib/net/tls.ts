@@ -41,6 +41,8 @@ export interface KeyFiles {
   readonly certFile?: string | null | undefined;
   /** The password of the key. */
   readonly keyPassword?: string | null | undefined;
+  /** The settings that name the files, for a person. */
+  readonly settings?: Readonly<Partial<Record<"caFile" | "keyFile" | "certFile", string>>>;
 }
 
 /** Files that can be used, and the warnings about them. */
@@ -67,7 +69,9 @@ export async function loadKeyMaterial(
   now: Date = new Date(),
 ): Promise<LoadedKeys | { problems: readonly string[] }> {
   const notes: KeyNotes = { now, problems: [], warnings: [] };
-  const sources = await Promise.all([files.caFile, files.keyFile, files.certFile].map((file) => read(file, notes)));
+  const sources = await Promise.all(
+    (["caFile", "keyFile", "certFile"] as const).map((name) => read(files[name], files.settings?.[name], notes)),
+  );
   const [ca, key, cert] = sources as [KeySource | null, KeySource | null, KeySource | null];
   const authorities = ca === null ? null : readAuthorities(ca, notes);
   const client = readClient({ key, cert, password: files.keyPassword ?? null }, notes);
@@ -85,7 +89,11 @@ export async function loadKeyMaterial(
 }
 
 /** Null: the file is not given, or cannot be used. */
-async function read(file: string | null | undefined, { problems }: KeyNotes): Promise<KeySource | null> {
+async function read(
+  file: string | null | undefined,
+  setting: string | undefined,
+  { problems }: KeyNotes,
+): Promise<KeySource | null> {
   if (file === undefined || file === null) return null;
   try {
     const contents = readContents(await readFile(file));
@@ -96,7 +104,8 @@ async function read(file: string | null | undefined, { problems }: KeyNotes): Pr
     // A refusal by Deno is not the fault of the file.
     if ((error as Error).name === "NotCapable") throw error;
     const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-    problems.push(`${file}: cannot be read (${code}): check the path and the rights of the file`);
+    const place = setting === undefined ? "" : ` in ${setting}`;
+    problems.push(`${file}: cannot be read (${code}): check the path${place} and the rights of the file`);
   }
   return null;
 }

@@ -31,7 +31,7 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
   const { host, port, name, user, sslMode, sslCaFile } = settings;
   const certificateStore = await CertificateStore.load(
     "PostgreSQL",
-    { caFile: sslCaFile },
+    { caFile: sslCaFile, settings: { caFile: "DB_SSL_CA_FILE (--db-ssl-ca-file)" } },
     sslCaFile === null ? authoritiesFor(sslMode) : null,
   );
   if ("problems" in certificateStore) throw new UsageError(certificateStore.problems);

@@ -273,7 +273,11 @@ describe.runIf(canRunKafka())("Kafka", () => {
         setTimeout(() => stop.abort(), 500);
       }, stop.signal);
       await expect(opening).rejects.toThrow();
-      expect(events).toEqual([expect.stringMatching(/^Kafka does not answer \(.*refused.*\): trying again$/i)]);
+      expect(events).toEqual([
+        expect.stringMatching(
+          /^Kafka does not answer \(.*refused.*\): trying again; is KAFKA_BOOTSTRAP_SERVERS \(--kafka-bootstrap-servers\) right\?$/i,
+        ),
+      ]);
     });
   });
 

@@ -98,6 +98,18 @@ describe.runIf(canRun)("loadKeyMaterial", () => {
     expect(loaded).toEqual({ problems: [want] });
   });
 
+  it("loadKeyMaterial says which setting names a file that is missing", async () => {
+    const settings = { caFile: "CA_FILE (--ca-file)" };
+    const loaded = await loadKeyMaterial({ ...good, caFile: file("nowhere.pem"), settings });
+    expect(loaded).toEqual({
+      problems: [
+        `${
+          file("nowhere.pem")
+        }: cannot be read (ENOENT): check the path in CA_FILE (--ca-file) and the rights of the file`,
+      ],
+    });
+  });
+
   it.each([
     ["2000-01-01", "is not valid before"],
     ["2099-01-01", "expired on"],

@@ -314,7 +314,8 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
   function settingsFor(sslMode: SslMode, { server, ca }: typeof SITUATIONS[number], host: string): PostgresSettings {
     const authorities = ca === "ours" ? certificates : strangers;
     const pem = ca === null ? null : readFileSync(authorities.authorityFile, "utf8");
-    return { ...servers[server].settings, host, sslMode, ca: pem };
+    const sslCaFile = ca === null ? null : authorities.authorityFile;
+    return { ...servers[server].settings, host, sslMode, ca: pem, sslCaFile };
   }
 
   const outcome = (stored: Stored) =>
@@ -377,6 +378,12 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
         "good",
         "verify-ca",
         "is refused (DB_SSL_MODE is verify-ca): ",
+        ".pem did not sign it: name the one that did in DB_SSL_CA_FILE (--db-ssl-ca-file)",
+      ],
+      [
+        "unsigned",
+        "verify-ca",
+        "is refused (DB_SSL_MODE is verify-ca): ",
         "; name the CA that signed it in DB_SSL_CA_FILE (--db-ssl-ca-file)",
       ],
       [
@@ -389,8 +396,8 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
   )("says what to do where the way to the %s server is refused under %s", async (server, mode, ...parts) => {
     const situation = {
       name: "right CA",
-      server,
-      ca: server === "good" ? "strange" : "ours",
+      server: server === "unsigned" ? "good" : server,
+      ca: server === "good" ? "strange" : server === "unsigned" ? null : "ours",
     } as unknown as typeof SITUATIONS[0];
     const { remedy, explanation } = await failureOf(settingsFor(mode, situation, "localhost"));
     expect(remedy).toBe("setup");

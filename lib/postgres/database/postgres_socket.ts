@@ -12,6 +12,8 @@ export interface PostgresAddress {
   readonly sslMode: SslMode;
   /** The trusted certificates, as PEM text; null: those of the system. */
   readonly ca: string | null;
+  /** The file that they come from, for a person; null or absent: none. */
+  readonly sslCaFile?: string | null;
 }
 
 /**
@@ -123,13 +125,23 @@ function verification({ host, sslMode, ca }: PostgresAddress): ConnectionOptions
   return checksChain ? { ...trust, checkServerIdentity: () => undefined } : { ...name, rejectUnauthorized: false };
 }
 
-function refused(error: unknown, { host, port, sslMode }: PostgresAddress): SetupError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const advice = code === "ERR_TLS_CERT_ALTNAME_INVALID"
-    ? "connect by a name that the certificate holds (DB_HOST), or set DB_SSL_MODE to verify-ca"
-    : "name the CA that signed it in DB_SSL_CA_FILE (--db-ssl-ca-file)";
+function refused(error: unknown, address: PostgresAddress): SetupError {
+  const { host, port, sslMode } = address;
+  const { message } = error as NodeJS.ErrnoException;
+  const advice = adviceFor(error as NodeJS.ErrnoException, address);
   // Node adds a flag to start it with, which is not the remedy here.
   const [why] = message.split("; if the root CA is installed locally");
   const text = `The certificate of PostgreSQL at ${host}:${port} is refused (DB_SSL_MODE is ${sslMode}): ${why}`;
   return new SetupError(`${text}; ${advice}`, { cause: error });
+}
+
+function adviceFor({ code, message }: NodeJS.ErrnoException, { sslCaFile }: PostgresAddress): string {
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return "connect by a name that the certificate holds (DB_HOST), or set DB_SSL_MODE to verify-ca";
+  }
+  // Node says so by a code, Deno in words.
+  if (code === "CERT_HAS_EXPIRED" || /expired/i.test(message)) return "renew the server's certificate";
+  return sslCaFile === null || sslCaFile === undefined
+    ? "name the CA that signed it in DB_SSL_CA_FILE (--db-ssl-ca-file)"
+    : `the CA in ${sslCaFile} did not sign it: name the one that did in DB_SSL_CA_FILE (--db-ssl-ca-file)`;
 }
