@@ -15,8 +15,14 @@ import {
 } from "./kafka.ts";
 import { LATEST } from "./offsets.ts";
 import { startPositions } from "./start_positions.ts";
-import { explained, isPassing } from "./setup_errors.ts";
+import { explained, GroupNotReadyError, isPassing } from "./setup_errors.ts";
 import { GIVING, notGiving, type StatusReporter } from "./status_reporter.ts";
+
+/**
+ * The number of failed tries to join a group that is not ready yet before that is told: some
+ * seconds. The first group of a new cluster needs one or two of them.
+ */
+const EARLY_TRIES = 5;
 
 /** The way to a group and a log. */
 export interface ConsumerParts {
@@ -112,12 +118,14 @@ export class ConsumerLoop implements KafkaConsumer {
 
   /** Joins where that is needed, and waits for an assignment. Null where `signal` aborts first. */
   async #waitForAssignment(signal: AbortSignal): Promise<DescribedAssignment | null> {
+    let early = EARLY_TRIES;
     const work = async () => {
       try {
         return await this.#describe(signal);
       } catch (error) {
-        // Each failure, since a later one may be of another kind.
-        if (isPassing(error) && !signal.aborted) this.#report(error);
+        const isExpected = error instanceof GroupNotReadyError && early-- > 0;
+        // Each other failure, since a later one may be of another kind.
+        if (!isExpected && isPassing(error) && !signal.aborted) this.#report(error);
         throw error;
       }
     };

@@ -72,12 +72,20 @@ export interface ErrorReader {
   setupError(error: unknown, topic: string): KafkaSetupError | null;
   /** What went wrong, for a person. */
   reason(error: unknown): string;
+  /** True where the brokers are getting ready for the group. Absent: the library waits for it. */
+  isNotReady?(error: unknown): boolean;
+}
+
+/** The brokers are getting ready for the group, as a new cluster does for its first one. */
+export class GroupNotReadyError extends Error {
+  override name = "GroupNotReadyError";
 }
 
 /**
  * An error of a library for a caller who does not know the library: its message says what went
  * wrong.
  */
-export function explained(error: unknown, topic: string, { setupError, reason }: ErrorReader): Error {
-  return setupError(error, topic) ?? new Error(reason(error), { cause: error });
+export function explained(error: unknown, topic: string, { setupError, reason, isNotReady }: ErrorReader): Error {
+  const Kind = isNotReady?.(error) ? GroupNotReadyError : Error;
+  return setupError(error, topic) ?? new Kind(reason(error), { cause: error });
 }

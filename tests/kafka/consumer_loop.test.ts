@@ -10,6 +10,7 @@ import {
 import type { LogConsumer } from "../../lib/kafka/javascript/log_consumer.ts";
 import { type ConsumerOptions, KafkaSetupError, type Position } from "../../lib/kafka/kafka.ts";
 import { bounds, startOffsets } from "../../lib/kafka/offsets.ts";
+import { GroupNotReadyError } from "../../lib/kafka/setup_errors.ts";
 import { StatusReporter } from "../../lib/kafka/status_reporter.ts";
 
 // What brokers do at moments that real ones cannot be made to hit.
@@ -100,6 +101,24 @@ it("asks again where Kafka fails while a position is looked up, and throws what 
   expect([tries, told.heard]).toEqual([2, ["Kafka gives no messages (away): trying again"]]);
   const refused = loop.readings(() => Promise.reject(new Error("no table")), new AbortController().signal);
   await expect(refused.next()).rejects.toThrow("no table");
+});
+
+it("says nothing of a group that is not ready for a moment, but tells of one that stays so", async () => {
+  let left = 0;
+  const held: GroupMember["held"] = (signal) => {
+    const membership = new Membership();
+    membership.gain([0, 1]);
+    return left-- > 0 ? Promise.reject(new GroupNotReadyError("the coordinator is loading")) : membership.held(signal);
+  };
+  const heardAfter = async (failures: number) => {
+    left = failures;
+    const { told, loop } = consumer({ member: { held } });
+    const stop = new AbortController();
+    for await (const _ of loop.readings(fromStart, stop.signal)) stop.abort();
+    return told.heard;
+  };
+  expect(await heardAfter(2)).toEqual([]);
+  expect(await heardAfter(6)).toEqual(["Kafka gives no messages (the coordinator is loading): trying again"]);
 });
 
 it("asks for the positions once more where a log was cut below them", async () => {

@@ -9,6 +9,7 @@ import {
   type RefusedTlsError,
 } from "../setup_errors.ts";
 
+const NOT_READY = new Set(["COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"]);
 const LOGIN_IDS = new Set(["SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "ILLEGAL_SASL_STATE"]);
 
 // The words of node:tls on Node (codes) and on Deno (texts of its TLS library).
@@ -39,6 +40,8 @@ export const javascriptErrors: ErrorReader = {
     const message = leaves(error).at(-1)?.message ?? String(error);
     return message === NO_TLS ? "the broker ended the connection before TLS began: is that port one for TLS?" : message;
   },
+
+  isNotReady: (error) => leaves(error).some(({ apiId }) => NOT_READY.has(apiId ?? "")),
 };
 
 /** What the library says of TLS where that is what failed, or null. */
