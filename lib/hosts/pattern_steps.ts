@@ -1,4 +1,4 @@
-/** Steps of a pattern's program beyond which it is refused (contract: "Hosts file"). */
+/** Steps of a pattern's program beyond which it is refused. */
 export const MOST_STEPS = 10_000;
 
 const ESCAPE = /^\\(?:[pPx]\{[^}]*\}|[pP].|.)/su;

@@ -30,8 +30,8 @@ const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => 
 
 /**
  * A table of metrics, with the marks of the topic partitions and the table of rejected messages.
- * It retries nothing. After a failure for which `classifyError`
- * says "wait", the same call may be repeated, and stores nothing twice.
+ * It retries nothing. After a failure for which `classifyError` says "wait", the same call may be
+ * repeated, and stores nothing twice.
  */
 export class Store {
   /** How far each topic partition is stored. */

@@ -5,7 +5,7 @@ import { COMPRESSIONS } from "../../config/setting_types.ts";
 import { ANSWER_LIMIT, CLIENT_ID, closedInTime } from "../client_settings.ts";
 import { ConsumerLoop } from "../consumer_loop.ts";
 import { findRefusal } from "../handshake.ts";
-import type { KafkaClient, KafkaOptions } from "../kafka.ts";
+import { type KafkaClient, type KafkaOptions, KafkaSetupError } from "../kafka.ts";
 import { explained, isPassing } from "../setup_errors.ts";
 import { ANSWERING, notAnswering, StatusReporter } from "../status_reporter.ts";
 import { ensureTopic, type TopicDescription, type TopicQuestions } from "../topic.ts";
@@ -55,6 +55,8 @@ function questions(options: KafkaOptions, signal: AbortSignal): TopicQuestions {
       try {
         return await unlessAborted(lookForTopic(options).catch(explain), signal);
       } catch (error) {
+        // Its text holds names of the user's, which may be words of TLS.
+        if (error instanceof KafkaSetupError) throw error;
         const refusal = asRefusedTls(error);
         // Of what a broker says after the handshake the library tells only that it ended the
         // connection.

@@ -63,7 +63,7 @@ export async function* unpack(codec: number, packed: Buffer): AsyncGenerator<Buf
   for await (const block of codec === GZIP || codec === ZSTD ? stream(codec, packed) : blocks(codec, packed)) {
     for (let at = 0; at < block.length; at += PIECE) {
       yield block.subarray(at, at + PIECE);
-      since += PIECE;
+      since += Math.min(PIECE, block.length - at);
       if (since < TURN) continue;
       since = 0;
       await rest();

@@ -166,8 +166,7 @@ export class EmbeddedDatabase implements Database {
     { signal, limit }: InquiryOptions,
   ): Promise<void> {
     if (statements.length === 0) throw new QueryError("--query holds no statement");
-    await this.#rest();
-    signal.throwIfAborted();
+    await unlessAborted(this.#rest(), signal);
     await this.#inTurn(async (thread) => {
       const late = limit === undefined ? null : AbortSignal.timeout(limit * 1000);
       const ended = late === null ? signal : AbortSignal.any([signal, late]);
