@@ -167,7 +167,7 @@ it("openMatcher replaces a worker that broke", async () => {
   const broken = counted.matcher.matches(ENDLESS, endless(), 60, never);
   await vi.waitFor(() => expect(counted.threads()).toHaveLength(1));
   await counted.threads()[0]?.terminate();
-  expect(await broken).toEqual(new Unmatched("its worker ended"));
+  expect(await broken).toEqual(new Unmatched("its worker ended", "missed"));
   expect(await counted.matcher.matches(compilePattern("x$"), page("x".repeat(LARGE)), 60, never)).toBe(true);
 });
 

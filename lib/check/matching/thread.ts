@@ -89,7 +89,10 @@ export class Thread {
       return await this.#ask(job, budget);
     } catch (error) {
       if (error === TOO_SLOW) return null;
-      return { answer: new Unmatched(error instanceof Error ? error.message : String(error)), seconds: Infinity };
+      const answer = error === ENDED
+        ? new Unmatched(ENDED.message, "missed")
+        : new Unmatched(error instanceof Error ? error.message : String(error));
+      return { answer, seconds: Infinity };
     } finally {
       this.#isBusy = false;
     }
@@ -108,7 +111,7 @@ export class Thread {
       if (budget !== null) timerOfBudget = setTimeout(() => reject(TOO_SLOW), budget * 1000);
     };
     const late = () => reject(new Error(`the pattern was not done with it within ${limit} s`));
-    const exit = () => reject(new Error("its worker ended"));
+    const exit = () => reject(ENDED);
     const timer = setTimeout(late, limit * 1000);
     using _listening = addAbortListener(signal, () => reject(signal.reason));
     worker.on("message", hear).once("error", reject).once("exit", exit);
@@ -131,6 +134,8 @@ export class Thread {
   }
 }
 
+/** A worker that ended without an error: no page does that, so its host is not to blame. */
+const ENDED = new Error("its worker ended");
 const TOO_SLOW = new Error("the match took more than its budget");
 
 /** The outcome for a page whose charset is not known. */
