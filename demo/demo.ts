@@ -12,7 +12,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { paintFor } from "../lib/config/terminal.ts";
 import { formatTable } from "../lib/postgres/table_text.ts";
-import { madeSql, reasonSql, upSql } from "../lib/postgres/up.ts";
+import { madeSql, reasonSql, upSql } from "../lib/postgres/host_state.ts";
 import { describe } from "./describe.ts";
 import { commandLine, ended, start } from "./programs.ts";
 import { startSite } from "./site.ts";

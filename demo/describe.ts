@@ -1,6 +1,6 @@
 import { type Colour, type Paint, printableInLine } from "../lib/config/terminal.ts";
 import type { Metric } from "../lib/metric.ts";
-import { reasonDown, type State, stateOf } from "../lib/postgres/up.ts";
+import { reasonDown, type State, stateOf } from "../lib/postgres/host_state.ts";
 
 const MARKS: Readonly<Record<State, string>> = { up: "up    ", down: "DOWN  ", unknown: "missed" };
 const COLOURS: Readonly<Record<State, Colour>> = { up: "green", down: "red", unknown: "yellow" };

@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { type Database } from "../lib/postgres/database.ts";
 import { openPostgres } from "../lib/postgres/database/postgres.ts";
 import { Store } from "../lib/postgres/store.ts";
-import { reasonSql } from "../lib/postgres/up.ts";
+import { reasonSql } from "../lib/postgres/host_state.ts";
 import { type Dashboard, expandSql, namesIn, readDashboard } from "./support/dashboards.ts";
 import { metricWith } from "./support/metrics.ts";
 import { consumerPage, namesOnPage, producerPage } from "./support/metrics_pages.ts";

@@ -42,7 +42,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   kafka: { uses: "net config async", doors: "access kafka" },
   postgres: {
     uses: "net config async metric",
-    doors: "database database_plan query schema schema_text store up",
+    doors: "database database_plan host_state query schema schema_text store",
   },
   hosts: { uses: "config async", doors: "address due_times host_name hosts hosts_file pattern schedule" },
   net: {

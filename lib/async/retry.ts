@@ -37,8 +37,8 @@ export async function retry<T>(work: () => Promise<T>, options: RetryOptions): P
 }
 
 /**
- * Milliseconds before try number `attempt` + 1. They double each time up to a limit. A random half
- * of that is taken off ("full jitter" with a floor of half).
+ * Milliseconds before try number `attempt` + 1. The pause doubles each time, up to a limit. A
+ * random part of it is taken off, at most half ("equal jitter").
  */
 export function backOff(attempt: number, random: () => number = Math.random): number {
   const longest = Math.min(FIRST_PAUSE * 2 ** attempt, LONGEST_PAUSE);

@@ -2,8 +2,9 @@ import type { CheckError } from "../metric.ts";
 import { exhaustedResource } from "../net/exhausted_resource.ts";
 
 /**
- * Why a check got no whole answer. It is an expected outcome, so it is returned and not thrown.
- * Only where a deadline breaks into a wait, it is the reason of an abort.
+ * Why a check got no whole answer. It is an expected outcome, so it is returned and not thrown. The
+ * deadline is the exception: it aborts a signal with a `Failure` as the reason, and the wait that
+ * it ends throws that.
  */
 export class Failure {
   readonly error: CheckError;

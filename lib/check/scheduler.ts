@@ -61,7 +61,7 @@ export class Scheduler {
     const scheduler = new Scheduler([], concurrency, now, () => "quick");
     scheduler.#isOnce = true;
     scheduler.#size = hosts.length;
-    for (const host of hosts) scheduler.#come(scheduler.#enter(host), now.wall);
+    for (const host of hosts) scheduler.#noteDueTime(scheduler.#addEntry(host), now.wall);
     return scheduler;
   }
 
@@ -95,7 +95,7 @@ export class Scheduler {
     return this.#slots.held;
   }
 
-  /** True where every host had its turn and none will have another. */
+  /** True where no check runs, no host waits, and no due time will come. */
   get isOver(): boolean {
     return this.running === 0 && this.#waiting === 0 && this.next === Infinity;
   }
@@ -104,12 +104,12 @@ export class Scheduler {
   advance(now: Moment): void {
     if (this.#isClosed) return;
     const back = this.#clock.advance(now);
-    if (back > 0) this.#shift(back);
+    if (back > 0) this.#shiftEntries(back);
     const hasSlept = this.#clock.isLongPast(this.next);
     while (this.next <= now.wall) {
       const entry = this.#upcoming.take() as ScheduledHost;
-      if (hasSlept) this.#skip(entry);
-      else this.#come(entry, entry.next);
+      if (hasSlept) this.#loseAllDueTimes(entry);
+      else this.#noteDueTime(entry, entry.next);
       this.#upcoming.add(entry);
     }
   }
@@ -126,7 +126,7 @@ export class Scheduler {
     this.#waiting--;
     entry.due = null;
     entry.running = { host: entry.host, scheduledAt, sleeps: this.#clock.sleeps, slot };
-    this.#tell(entry.missedRuns.end());
+    this.#reportLosses(entry.missedRuns.end());
     return entry.running;
   }
 
@@ -144,10 +144,10 @@ export class Scheduler {
     const hasSlept = sleeps !== this.#clock.sleeps;
     const isAsked = !entry.isGone && entry.host === host && entry.due === null && !hasSlept;
     if (isAsked) entry.due = scheduledAt;
-    // By itself, as in `release`.
-    else this.#tell(this.#lossOf(entry, scheduledAt, 1, hasSlept ? "asleep" : "suspect"));
+    // Reported on its own, outside the row of losses: see `release`.
+    else this.#reportLosses(this.#describeLoss(entry, scheduledAt, 1, hasSlept ? "asleep" : "suspect"));
     if (entry.isGone) this.#entries.delete(entry.host.address);
-    else if (entry.due !== null) this.#line(entry, entry.due);
+    else if (entry.due !== null) this.#queueEntry(entry, entry.due);
     return run;
   }
 
@@ -167,18 +167,19 @@ export class Scheduler {
     const entry = slot.who;
     const isSound = sleeps === this.#clock.sleeps;
     if (isSound) entry.standing = standing ?? entry.standing;
-    // By itself: the row of losses that may have begun since consists of later ones.
-    else this.#tell(this.#lossOf(entry, scheduledAt, 1, "asleep"));
+    // Reported on its own, outside the row of losses. A row may have begun while the check ran: all
+    // its due times are later than this one.
+    else this.#reportLosses(this.#describeLoss(entry, scheduledAt, 1, "asleep"));
     entry.running = null;
     if (entry.isGone) this.#entries.delete(entry.host.address);
-    else if (entry.due !== null) this.#lineLate(entry, entry.due);
+    else if (entry.due !== null) this.#queueLateEntry(entry, entry.due);
     return isSound;
   }
 
   /**
-   * Takes other hosts instead. A host with the same line keeps everything: due times, place in the
-   * line, running check. A running check always runs on. Where its address has another line or
-   * comes back, the new check waits for the end of the old one.
+   * Takes other hosts instead. A host with the same line in the file keeps everything: due times,
+   * place in the queue, running check. A running check always runs on. Where its address has
+   * another line or comes back, the new check waits for the end of the old one.
    */
   replace(hosts: readonly Host[], now: Moment): Changes {
     this.advance(now);
@@ -190,7 +191,7 @@ export class Scheduler {
       for (const entry of this.#entries.values()) {
         if (entry.isGone || wanted.has(entry.host.address)) continue;
         removed++;
-        this.#remove(entry);
+        this.#removeEntry(entry);
       }
     }
     for (const host of hosts) {
@@ -198,9 +199,9 @@ export class Scheduler {
       if (entry !== undefined && !entry.isGone && isSameHost(entry.host, host)) continue;
       if (entry === undefined || entry.isGone) added++;
       else changed++;
-      this.#plan(entry ?? this.#enter(host), host);
+      this.#planEntry(entry ?? this.#addEntry(host), host);
     }
-    this.#rebuild();
+    this.#rebuildUpcoming();
     return { added, removed, changed };
   }
 
@@ -224,55 +225,56 @@ export class Scheduler {
     this.#isClosed = true;
     this.#upcoming = new Heap((entry) => entry.next);
     for (const entry of this.#entries.values()) {
-      // Where each host has one turn only, a host without a turn has lost no due time.
-      if (entry.next === Infinity) this.#leave(entry);
-      else this.#endRow(entry);
+      // With `--once` there are no due times, so none can be lost: a host just waits for its one
+      // check.
+      if (entry.next === Infinity) this.#unqueueEntry(entry);
+      else this.#endRowOfLosses(entry);
     }
   }
 
-  #enter(host: Host): ScheduledHost {
+  #addEntry(host: Host): ScheduledHost {
     const entry = new ScheduledHost(host, this.#recall(host.address));
     this.#entries.set(host.address, entry);
     return entry;
   }
 
-  #plan(entry: ScheduledHost, host: Host): void {
-    this.#endRow(entry);
+  #planEntry(entry: ScheduledHost, host: Host): void {
+    this.#endRowOfLosses(entry);
     const { wall } = this.#clock.now;
     const early = Math.max(wall, this.#nextEarly);
     if (entry.plan(host, wall, early)) this.#nextEarly = early + EARLY_STEP;
   }
 
-  #remove(entry: ScheduledHost): void {
-    this.#endRow(entry);
+  #removeEntry(entry: ScheduledHost): void {
+    this.#endRowOfLosses(entry);
     entry.isGone = true;
     if (entry.running === null) this.#entries.delete(entry.host.address);
   }
 
   /** A due time of `entry` has come. */
-  #come(entry: ScheduledHost, at: number): void {
+  #noteDueTime(entry: ScheduledHost, at: number): void {
     if (entry.next !== Infinity) entry.move(at);
-    // It keeps its place in the line: the host that waited longest is next.
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.cause);
+    // It keeps its place in the queue: the host that waited longest is next.
+    if (entry.due !== null) this.#recordLoss(entry, entry.due, 1, entry.cause);
     entry.due = at;
-    if (entry.running === null && !entry.isWaiting) this.#line(entry, at);
+    if (entry.running === null && !entry.isWaiting) this.#queueEntry(entry, at);
   }
 
   /** All due times of `entry` that have come are lost. */
-  #skip(entry: ScheduledHost): void {
+  #loseAllDueTimes(entry: ScheduledHost): void {
     const { wall } = this.#clock.now;
-    this.#loseDue(entry);
+    this.#loseWaitingDueTime(entry);
     if (entry.isEarly) {
       // The early check is no due time of the frequency: counting goes on from the first one.
-      this.#lose(entry, entry.next, 1, "asleep");
+      this.#recordLoss(entry, entry.next, 1, "asleep");
       entry.move(entry.next);
       if (entry.next > wall) return;
     }
-    this.#lose(entry, entry.next, countDue(entry.host.frequency, entry.next, wall), "asleep");
+    this.#recordLoss(entry, entry.next, countDue(entry.host.frequency, entry.next, wall), "asleep");
     entry.move(wall);
   }
 
-  #line(entry: ScheduledHost, since: number): void {
+  #queueEntry(entry: ScheduledHost, since: number): void {
     this.#waiting++;
     this.#slots.join(entry, since);
   }
@@ -281,41 +283,44 @@ export class Scheduler {
    * The check of `entry` has ended after the next due time. That is checked now, where it is not
    * too late.
    */
-  #lineLate(entry: ScheduledHost, due: number): void {
-    if (entry.isInTime(due, this.#clock.now.wall)) return this.#line(entry, due);
-    this.#lose(entry, due, 1, "running");
+  #queueLateEntry(entry: ScheduledHost, due: number): void {
+    if (entry.isInTime(due, this.#clock.now.wall)) return this.#queueEntry(entry, due);
+    this.#recordLoss(entry, due, 1, "running");
     entry.due = null;
   }
 
-  /** Nothing that has come for `entry` waits any more. */
-  #leave(entry: ScheduledHost): void {
+  /** Takes `entry` out of the queue, and forgets the due time that waits. */
+  #unqueueEntry(entry: ScheduledHost): void {
     if (entry.isWaiting) this.#waiting--;
     entry.isWaiting = false;
     entry.due = null;
   }
 
-  /** Nothing is to come for `entry` as it is. */
-  #endRow(entry: ScheduledHost): void {
-    this.#loseDue(entry);
-    this.#tell(entry.missedRuns.end());
+  /**
+   * The host's line in the file holds no longer (it was replaced or removed), or the scheduler
+   * closes. The due time that waits is lost, and the row of losses is reported.
+   */
+  #endRowOfLosses(entry: ScheduledHost): void {
+    this.#loseWaitingDueTime(entry);
+    this.#reportLosses(entry.missedRuns.end());
   }
 
   /** The due time that has come for `entry` and waits is lost. */
-  #loseDue(entry: ScheduledHost): void {
-    if (entry.due !== null) this.#lose(entry, entry.due, 1, entry.cause);
-    this.#leave(entry);
+  #loseWaitingDueTime(entry: ScheduledHost): void {
+    if (entry.due !== null) this.#recordLoss(entry, entry.due, 1, entry.cause);
+    this.#unqueueEntry(entry);
   }
 
-  #lose(entry: ScheduledHost, first: number, count: number, cause: MissedCause): void {
-    const missed = this.#lossOf(entry, first, count, cause);
-    this.#tell(entry.missedRuns.add(missed, (at, steps) => advanceDue(entry.host.frequency, at, steps)));
+  #recordLoss(entry: ScheduledHost, first: number, count: number, cause: MissedCause): void {
+    const missed = this.#describeLoss(entry, first, count, cause);
+    this.#reportLosses(entry.missedRuns.add(missed, (at, steps) => advanceDue(entry.host.frequency, at, steps)));
   }
 
-  #lossOf({ host }: ScheduledHost, first: number, count: number, cause: MissedCause): MissedRun {
+  #describeLoss({ host }: ScheduledHost, first: number, count: number, cause: MissedCause): MissedRun {
     return { host, cause, first, count, summary: null, noticedAt: this.#clock.now.wall };
   }
 
-  #tell(missed: MissedRun | null): void {
+  #reportLosses(missed: MissedRun | null): void {
     if (missed !== null) this.#missed.push(missed);
   }
 
@@ -324,13 +329,13 @@ export class Scheduler {
    * the next due time of its frequency. So no host is checked sooner than without the change, and
    * none waits for the clock to catch up.
    */
-  #shift(step: number): void {
+  #shiftEntries(step: number): void {
     this.#nextEarly -= step;
     for (const entry of this.#entries.values()) entry.shift(step, this.#clock.now.wall);
-    this.#rebuild();
+    this.#rebuildUpcoming();
   }
 
-  #rebuild(): void {
+  #rebuildUpcoming(): void {
     this.#upcoming = new Heap((entry) => entry.next);
     for (const entry of this.#entries.values()) {
       if (!entry.isGone && entry.next !== Infinity) this.#upcoming.add(entry);

@@ -6,7 +6,7 @@ import { type Pattern, patternReader } from "./pattern.ts";
 import { patternDoubt } from "./pattern_doubts.ts";
 import { type Frequency, frequencyReader, hashOf } from "./schedule.ts";
 
-/** One line of a hosts file. */
+/** A host to check, and how: the content of one line of a hosts file. */
 export interface Host {
   /** The number of its line, from 1. */
   readonly line: number;
@@ -134,10 +134,10 @@ function readHost(line: HostsLine, reader: Reader): Host | null {
   if (frequency === null) return null;
   const pattern = readPattern(line, reader);
   if (target === null || pattern === undefined) return null;
-  return new HostLine(line.number, target, frequency, pattern);
+  return new ParsedHost(line.number, target, frequency, pattern);
 }
 
-class HostLine implements Host {
+class ParsedHost implements Host {
   readonly line: number;
   readonly address: string;
   readonly authorization: string | null;

@@ -10,8 +10,8 @@ export interface LineNotes {
 }
 
 /**
- * A line and a place in it. It gives its fields one after the other, and notes what is wrong with
- * the last one.
+ * The text of one line of a hosts file while it is read, and the place up to which it was read. It
+ * gives one field after the other. A problem is noted with the place of the last field.
  */
 export class HostsLine {
   readonly text: string;

@@ -26,7 +26,7 @@ export interface ReadyMessages {
   readonly gap: string | null;
 }
 
-/** Reads messages as metrics, as they come. Ends behind the first hole that is not believed. */
+/** Reads messages as metrics, as they come. Ends at the first gap that is not lawful. */
 export async function* readMessages(
   session: ConsumerSession,
   store: Store,
@@ -53,7 +53,7 @@ export async function* readMessages(
   }
 }
 
-/** The messages to store, up to the first one behind a hole that is not lawful. */
+/** The messages to store, up to the first gap that is not lawful. */
 async function accept(
   messages: readonly IncomingMessage[],
   tracker: OffsetTracker,

@@ -1,44 +1,41 @@
 import { unlessAborted } from "../async/waits.ts";
 import type { ConsumerSession } from "../kafka/kafka.ts";
 
-/**
- * A stretch of a partition of which no message came: the offsets from `from` to `to`, `to`
- * excluded.
- */
+/** A gap: the offsets of a partition, from `from` to `to` (excluded), of which no message came. */
 export interface OffsetGap {
   readonly partition: number;
   readonly from: number;
   readonly to: number;
   /**
-   * From here to `to` the client knows from the log itself that there is no message. Absent: it
-   * knows nothing.
+   * From here to `to` the client has seen in the log itself that there is no message. Absent: it
+   * has seen nothing.
    */
   readonly since?: number;
 }
 
 /**
- * Decides which holes between offsets are believed. Compaction and transactions leave holes, but so
- * does a client that loses its place. So each hole is confirmed by itself. The client confirms it
- * if it sees in the log that nothing is there. If not, the brokers are asked again. If they cannot
- * be asked, the partition is read again from its mark, and must show the very same hole.
+ * Decides which gaps are lawful. A gap is lawful if it is a hole in the log: compaction and
+ * transactions leave offsets without a message. But a client that loses its place makes gaps too,
+ * where the log has messages. So each gap is confirmed by itself. The client confirms it if it has
+ * seen the hole in the log. If not, the brokers are asked again. If they cannot be asked, the
+ * partition is read again from its mark, and must show the very same gap.
  */
 export class OffsetGaps {
-  /** The last hole of each partition that nobody could be asked about: its begin and its end. */
+  /** Partition → its last gap that nobody could be asked about: begin and end. */
   readonly #seen = new Map<string, string>();
 
-  /** True if the hole is lawful. False also if `stop` aborts first. */
+  /** True if the gap is lawful. False also if `stop` aborts first. */
   async isLawful(session: ConsumerSession, gap: OffsetGap, stop: AbortSignal): Promise<boolean> {
     const { partition, from, to, since = to } = gap;
-    // The client knows nothing of the offsets before `since`: its word counts only for a whole
-    // hole.
+    // The client has not seen the offsets before `since`: its word counts only for a whole gap.
     if (since <= from) return true;
     const asked = await ask(session, gap, stop);
     return asked ?? this.#isSeenAgain(`${session.assignment.topicId}/${partition}`, `${from} ${to}`);
   }
 
-  #isSeenAgain(place: string, hole: string): boolean {
-    if (this.#seen.get(place) !== hole) {
-      this.#seen.set(place, hole);
+  #isSeenAgain(place: string, gap: string): boolean {
+    if (this.#seen.get(place) !== gap) {
+      this.#seen.set(place, gap);
       return false;
     }
     this.#seen.delete(place);
@@ -46,7 +43,7 @@ export class OffsetGaps {
   }
 }
 
-/** The brokers' answer about a hole; null if they cannot be asked. */
+/** The brokers' answer whether a gap is a hole in the log; null if they cannot be asked. */
 async function ask(
   { isHole }: ConsumerSession,
   { partition, from, to }: OffsetGap,

@@ -1,12 +1,12 @@
 import type { Positions } from "../kafka/kafka.ts";
 import type { OffsetRange } from "../postgres/store.ts";
 
-/** The meaning of a message's offset: the expected one, one already seen, or one behind a hole. */
+/** The meaning of a message's offset: the expected one, one already seen, or one behind a gap. */
 export type OffsetKind = "next" | "replay" | "gap";
 
 /**
  * How far a session is in each of its partitions. It begins at the offsets that were asked for, not
- * at the first message. Only so a hole before the first message is seen.
+ * at the first message. Only so a gap before the first message is seen.
  */
 export class OffsetTracker {
   readonly #positions: Map<number, number>;

@@ -4,9 +4,9 @@ import type { ConsumerSession, KafkaConsumer, Positions } from "../kafka/kafka.t
 import { isRejection } from "../metric.ts";
 import { type EncodedBatch, joinRanges, type Store } from "../postgres/store.ts";
 import { type DatabaseEvents, untilAnswered } from "./database_wait.ts";
+import { MarkLookup } from "./mark_lookup.ts";
 import { type ReaderEvents, readMessages, type ReadyMessages } from "./message_reader.ts";
 import { OffsetGaps } from "./offset_gaps.ts";
-import { StartOffsets } from "./start_offsets.ts";
 
 /** Events of a transfer that a person wants to know of. */
 export interface TransferEvents extends DatabaseEvents, ReaderEvents {
@@ -51,10 +51,10 @@ export interface TransferOptions {
  * the database's last failure if `giveUp` aborts first.
  */
 export async function transfer(consumer: KafkaConsumer, store: Store, options: TransferOptions): Promise<void> {
-  const starts = new StartOffsets(store, options);
+  const marks = new MarkLookup(store, options);
   const gaps = new OffsetGaps();
   const again = { why: "", times: 0 };
-  for await (const session of consumer.readings((assignment) => starts.find(assignment), options.stop)) {
+  for await (const session of consumer.readings((assignment) => marks.find(assignment), options.stop)) {
     const reopened = await storeSession(session, consumer, store, gaps, options);
     if (reopened === null) continue;
     options.events.reopened(reopened);
@@ -94,9 +94,9 @@ async function storeSession(
   options.events.began(session);
   let cause: BatchCause = "end";
   const source = readMessages(session, store, gaps, options);
-  for await (const batch of batches(source, options.limits, MEASURE, (why) => cause = why)) {
-    const encoded = batch.map(({ batch }) => batch);
-    const ranges = joinRanges(batch.map(({ ranges }) => ranges));
+  for await (const ready of batches(source, options.limits, MEASURE, (why) => cause = why)) {
+    const encoded = ready.map(({ batch }) => batch);
+    const ranges = joinRanges(ready.map(({ ranges }) => ranges));
     if (ranges.size > 0) {
       const began = performance.now();
       const outcome = await untilAnswered(() => store.flushEncoded(assignment, ranges, encoded), options);
@@ -111,7 +111,7 @@ async function storeSession(
     }
     // Looked at even if the batch holds nothing to store. If not, a client that skipped ahead would
     // do so to the log's end.
-    const gap = batch.at(-1)?.gap ?? null;
+    const gap = ready.at(-1)?.gap ?? null;
     if (gap !== null) return gap;
   }
   return null;

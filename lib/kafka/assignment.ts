@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type GroupMember, OutdatedAssignment, UnknownPartitionError } from "./group_member.ts";
 import type { Assignment, ConsumerOptions, Positions } from "./kafka.ts";
-import { bounds, type FindOffsets, startOffsets } from "./offsets.ts";
+import { bounds, type FindOffsets, kafkaStartOffsets } from "./offsets.ts";
 import type { TopicDescription } from "./topic.ts";
 
 /** Milliseconds between two looks whether a partition that had no leader has one. */
@@ -38,9 +38,9 @@ export async function describeAssignment(
   const now = await member.identifyTopic();
   if (changed.aborted) return null;
   if (membership.isOutdated(partitions, now)) {
-    // A member that leaves makes the group assign anew. One that joins once more does not: the broker
-    // heeds that of the group's leader alone. And the next client does not ask for a topic that is
-    // gone.
+    // The member must leave, and a new one join. If a member leaves, the group assigns its
+    // partitions anew. If a member only joins again, the group does so only for its leader. Also,
+    // the new client knows nothing of a topic that is gone, and does not ask for it.
     membership.fail(hasChanged(options.topic));
     return null;
   }
@@ -76,7 +76,7 @@ function firstStartsOf(
   if (start === "earliest") return {};
   const all = Array.from({ length: now.partitions }, (_, n) => n).filter((n) => !now.leaderless.includes(n));
   const firstStarts = async (): Promise<Positions> => {
-    const starts = await startOffsets(start, all, offsetsOf(member));
+    const starts = await kafkaStartOffsets(start, all, offsetsOf(member));
     if ((await member.identifyTopic()).id !== now.id) throw hasChanged(topic);
     return starts;
   };

@@ -52,8 +52,8 @@ export interface IncomingMessage {
   /** Milliseconds since 1970. */
   readonly timestamp: number;
   /**
-   * The log itself shows that there is no message from this offset to the message. Absent: it shows
-   * no such hole.
+   * From this offset up to the message's own, the log has a hole: no message. The client has seen
+   * that in the log itself. Absent: it has seen no hole before this message.
    */
   readonly since?: number;
   /**
@@ -134,12 +134,12 @@ export interface ConsumerSession {
   readonly messages: AsyncIterable<readonly IncomingMessage[]>;
   /** Where the log of each partition ends now, for how much is left to read. */
   readonly logEnds?: () => Promise<Positions>;
-  /** True where holes between offsets mean nothing: lines of a text, without the blank ones. */
+  /** True where gaps between offsets mean nothing: lines of a text, without the blank ones. */
   readonly sparse?: boolean;
   /**
-   * Asks the brokers once more, in another way than the messages came, whether there is no message
-   * from offset `from` to `to` (not included). Rejects where they cannot be asked. Absent: there is
-   * no other way.
+   * Asks the brokers once more, in another way than the messages came, whether the log has a hole:
+   * no message from offset `from` to `to` (not included). Rejects where they cannot be asked.
+   * Absent: there is no other way.
    */
   readonly isHole?: (partition: number, from: number, to: number) => Promise<boolean>;
 }

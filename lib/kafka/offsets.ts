@@ -11,10 +11,10 @@ const EARLIEST = -2;
 export const LATEST = -1;
 
 /**
- * Where `--kafka-start` says to begin in each of these partitions, where that is not their first
- * message.
+ * The offsets that `--kafka-start` names in these partitions: their end, or the first message from
+ * a time on. They become the first marks of a new topic.
  */
-export async function startOffsets(
+export async function kafkaStartOffsets(
   start: Exclude<Start, "earliest">,
   partitions: readonly number[],
   find: FindOffsets,

@@ -58,3 +58,20 @@ export function notTaking(why: string): string {
   return `Kafka does not take messages (${why}): trying again`;
 }
 export const TAKING = "Kafka takes messages again";
+
+/** Milliseconds without a confirmation until that is told; nothing else happens then. */
+const SLOW_DELIVERY = 10_000;
+
+/**
+ * Waits for a confirmation, and tells of one that is slow: a library that tries again says nothing.
+ */
+export async function reportingIfSlow<T>(confirmation: Promise<T>, status: StatusReporter): Promise<T> {
+  const seconds = SLOW_DELIVERY / 1000;
+  const tell = () => status.report(notTaking(`no confirmation for ${seconds} s`));
+  const timer = setTimeout(tell, SLOW_DELIVERY);
+  try {
+    return await confirmation;
+  } finally {
+    clearTimeout(timer);
+  }
+}

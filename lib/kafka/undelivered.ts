@@ -49,20 +49,3 @@ export function undelivered(errors: ReadonlyMap<OutgoingMessage, ProduceError>, 
 function isRefusal(remedy: ProduceRemedy): remedy is Refusal["remedy"] {
   return remedy === "split" || remedy === "retime" || remedy === "drop";
 }
-
-/** Milliseconds without a confirmation until that is told; nothing else happens then. */
-const SLOW_DELIVERY = 10_000;
-
-/**
- * Waits for a confirmation, and tells of one that is slow: a library that tries again says nothing.
- */
-export async function tellingWhereSlow<T>(confirmation: Promise<T>, status: StatusReporter): Promise<T> {
-  const seconds = SLOW_DELIVERY / 1000;
-  const tell = () => status.report(notTaking(`no confirmation for ${seconds} s`));
-  const timer = setTimeout(tell, SLOW_DELIVERY);
-  try {
-    return await confirmation;
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -1,5 +1,5 @@
 import type { Metric } from "../metric.ts";
-import { reasonDown, stateOf } from "../postgres/up.ts";
+import { reasonDown, stateOf } from "../postgres/host_state.ts";
 
 /** A host that went down, or came back. */
 export interface StateChange {

@@ -1,6 +1,6 @@
 import { count } from "../config/count.ts";
 import type { Metric } from "../metric.ts";
-import { reasonDown, type State, stateOf } from "../postgres/up.ts";
+import { reasonDown, type State, stateOf } from "../postgres/host_state.ts";
 import { type Log, SUMMARY_PERIOD } from "./log.ts";
 import { Outages } from "./outages.ts";
 

@@ -1,6 +1,6 @@
 import { Counter, Histogram, Registry } from "prom-client";
 import type { Metric } from "../metric.ts";
-import { stateOf } from "../postgres/up.ts";
+import { stateOf } from "../postgres/host_state.ts";
 import { addCertificateGauge, addCounter, addGauge } from "./telemetry.ts";
 
 /** Figures that are read when somebody asks for them. */

@@ -5,8 +5,8 @@ import type { Tables } from "./tables.ts";
 
 export type EntryOf<C> = Entry & { readonly content: C };
 
-/** The messages of a slice, by their destination. */
-export interface Parts {
+/** The messages of a slice, sorted by where they go. */
+export interface SortedEntries {
   readonly metrics: readonly EntryOf<Metric>[];
   readonly rejections: readonly EntryOf<Rejection>[];
   readonly missed: readonly Entry[];
@@ -23,10 +23,10 @@ export interface EncodedBatch {
   readonly bytes: number;
 }
 
-/** Messages with the texts that the flush statement takes. */
+/** Messages that go into one statement together, with the texts that the flush statement takes. */
 export interface BatchSlice {
   readonly entries: readonly Entry[];
-  readonly parts: Parts;
+  readonly sorted: SortedEntries;
   /**
    * The columns of `flushSql` from the rejected messages' partition on, each without the braces
    * around it.
@@ -42,9 +42,9 @@ export function encodeBatch(entries: readonly Entry[], tables: Tables, most: Mos
 }
 
 export function encodeSlice(entries: readonly Entry[], tables: Tables): BatchSlice {
-  const parts = sort(entries, tables);
+  const sorted = sortEntries(entries, tables);
   const bytes = entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
-  return { entries, parts, columns: columnsOf(parts, tables), bytes };
+  return { entries, sorted, columns: columnsOf(sorted, tables), bytes };
 }
 
 /** The columns of all slices, in order, as arrays for the flush statement. */
@@ -57,7 +57,7 @@ export function joinSlices(slices: readonly BatchSlice[]): string[] {
   });
 }
 
-function sort(entries: readonly Entry[], tables: Tables): Parts {
+function sortEntries(entries: readonly Entry[], tables: Tables): SortedEntries {
   const metrics: EntryOf<Metric>[] = [];
   const rejections: EntryOf<Rejection>[] = [];
   const missed: Entry[] = [];
@@ -75,7 +75,7 @@ function isMetric(entry: Entry): entry is EntryOf<Metric> {
   return !isRejection(entry.content);
 }
 
-function columnsOf({ metrics, rejections }: Parts, tables: Tables): string[] {
+function columnsOf({ metrics, rejections }: SortedEntries, tables: Tables): string[] {
   const column = <T>(rows: readonly T[], value: (row: T) => ArrayElement) => elements(rows.map(value));
   return [
     column(rejections, (entry) => entry.partition),

@@ -1,7 +1,7 @@
 import type { Metric } from "../metric.ts";
 import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
 import { arrayText } from "./pg_text.ts";
-import type { OffsetRanges, Source } from "./piece.ts";
+import type { OffsetRanges, TopicIdentity } from "./piece.ts";
 import { COLUMNS } from "./schema.ts";
 import type { Tables } from "./tables.ts";
 
@@ -66,14 +66,18 @@ function valueSql({ defaults }: Tables, column: keyof Metric): string {
 }
 
 /** The parameters of `flushSql`, in its order. */
-export function flushParameters(source: Source, ranges: OffsetRanges, slices: readonly BatchSlice[]): string[] {
+export function flushParameters(
+  identity: TopicIdentity,
+  ranges: OffsetRanges,
+  slices: readonly BatchSlice[],
+): string[] {
   const writer = [...ranges];
   return [
-    source.topicId,
+    identity.topicId,
     arrayText(writer.map(([partition]) => partition)),
     arrayText(writer.map(([, { start }]) => start)),
     arrayText(writer.map(([, { next }]) => next)),
-    source.topic,
+    identity.topic,
     ...joinSlices(slices),
   ];
 }

@@ -1,6 +1,6 @@
 import type { Database } from "./database.ts";
 import { arrayText, ascii, quoteLiteral } from "./pg_text.ts";
-import type { Source } from "./piece.ts";
+import type { TopicIdentity } from "./piece.ts";
 import type { QuotedTables } from "./schema.ts";
 
 /**
@@ -27,13 +27,13 @@ export class Marks {
    * Gives the marks of these partitions: the offset to read next. A partition without a mark first
    * gets the one in `starts`.
    */
-  async claim(source: Source, starts: ReadonlyMap<number, number>): Promise<Map<number, number>> {
+  async claim(identity: TopicIdentity, starts: ReadonlyMap<number, number>): Promise<Map<number, number>> {
     const partitions = arrayText([...starts.keys()]);
     const offsets = arrayText([...starts.values()]);
-    await this.#database.query(claimSql(this.#tables), [source.topicId, partitions, offsets, source.topic]);
+    await this.#database.query(claimSql(this.#tables), [identity.topicId, partitions, offsets, identity.topic]);
     const rows = await this.#database.query<{ partition: number; mark: unknown }>(
       marksSql(this.#tables),
-      [source.topicId, partitions],
+      [identity.topicId, partitions],
     );
     return new Map(rows.map(({ partition, mark }) => [partition, Number(mark)]));
   }
@@ -42,7 +42,7 @@ export class Marks {
    * True if a topic of this name has a mark. It may be of an earlier topic of the name, or of other
    * partitions.
    */
-  async knows({ topic }: Source): Promise<boolean> {
+  async knows({ topic }: TopicIdentity): Promise<boolean> {
     return (await this.#database.query(knownSql(this.#tables), [topic])).length > 0;
   }
 
@@ -51,16 +51,16 @@ export class Marks {
    * nothing if a topic of this name has a mark. Of several callers at the same time, one decides
    * for all partitions.
    */
-  async claimFirst(source: Source, starts: ReadonlyMap<number, number>): Promise<void> {
-    if (starts.size > 0) await this.#database.script(firstClaimScript(this.#tables, source, starts));
+  async claimFirst(identity: TopicIdentity, starts: ReadonlyMap<number, number>): Promise<void> {
+    if (starts.size > 0) await this.#database.script(firstClaimScript(this.#tables, identity, starts));
   }
 
   /**
    * Moves a mark from `from` to `to`, in either direction, and records the reason as one row of the
    * rejected. False if the mark stood elsewhere: nothing is changed then.
    */
-  async skip(source: Source, partition: number, from: number, to: number, reason: string): Promise<boolean> {
-    const { topic, topicId } = source;
+  async skip(identity: TopicIdentity, partition: number, from: number, to: number, reason: string): Promise<boolean> {
+    const { topic, topicId } = identity;
     const parameters = [topicId, String(partition), String(from), String(to), topic, ascii(reason)];
     const moved = await this.#database.query(skipSql(this.#tables), parameters);
     if (moved.length > 0) this.#skips++;
@@ -70,7 +70,7 @@ export class Marks {
   /**
    * True if `skip` has done this already, here or elsewhere: for a `skip` whose answer was lost.
    */
-  async hasSkipped({ topicId }: Source, partition: number, from: number, reason: string): Promise<boolean> {
+  async hasSkipped({ topicId }: TopicIdentity, partition: number, from: number, reason: string): Promise<boolean> {
     const parameters = [topicId, String(partition), String(from), ascii(reason)];
     const found = await this.#database.query(skippedSql(this.#tables), parameters);
     if (found.length > 0) this.#skips++;
@@ -78,18 +78,18 @@ export class Marks {
   }
 
   /**
-   * Deletes the marks of a source that will not be read again. Everything that was stored of it is
+   * Deletes the marks of a topic that will not be read again. Everything that was stored of it is
    * on the disk then.
    */
-  async forget(source: Source): Promise<void> {
-    await this.#database.query(forgetSql(this.#tables), [source.topicId]);
+  async forget(identity: TopicIdentity): Promise<void> {
+    await this.#database.query(forgetSql(this.#tables), [identity.topicId]);
   }
 }
 
 /**
- * Gives partitions that have no mark yet one. $1 topic id, $2 partitions, $3 where to start, $4
- * topic. It is a statement of its own: the flush's own lock would not see a mark that the flush
- * made.
+ * Gives a mark to each partition that has none. $1 topic id, $2 partitions, $3 where to start, $4
+ * topic. It is a statement of its own, before the flush: a statement does not see rows that it
+ * inserts itself. So the flush could not lock a mark that it had just made.
  */
 export function claimSql({ offsets }: QuotedTables): string {
   return `insert into ${offsets} (topic_id, partition, next_offset, topic)
@@ -113,10 +113,10 @@ const FIRST_CLAIM_LOCK = 7_236_401_599;
  */
 export function firstClaimScript(
   { offsets }: QuotedTables,
-  source: Source,
+  identity: TopicIdentity,
   starts: ReadonlyMap<number, number>,
 ): string {
-  const [id, topic] = [quoteLiteral(source.topicId), quoteLiteral(source.topic)];
+  const [id, topic] = [quoteLiteral(identity.topicId), quoteLiteral(identity.topic)];
   const [partitions, places] = [starts.keys(), starts.values()].map((values) => quoteLiteral(arrayText([...values])));
   return `set local synchronous_commit = on;
 select pg_advisory_xact_lock(${FIRST_CLAIM_LOCK});

@@ -1,7 +1,10 @@
 import type { Metric, Rejection } from "../metric.ts";
 
-/** The origin of messages: the topic's id, by which marks are kept, and its name for a person. */
-export interface Source {
+/**
+ * Which topic messages came from: its id, by which marks are kept, and its name for a person.
+ * Standard input counts as a topic too.
+ */
+export interface TopicIdentity {
   readonly topic: string;
   readonly topicId: string;
 }
@@ -35,10 +38,12 @@ export interface Piece {
   readonly entries: readonly Entry[];
 }
 
-/** The same, with the messages encoded for the statement, in parts. */
-export interface Portion<P> {
+/**
+ * A piece whose messages are encoded for the statement, in slices. A slice is never divided here.
+ */
+export interface Portion<S> {
   readonly ranges: OffsetRanges;
-  readonly parts: readonly P[];
+  readonly slices: readonly S[];
 }
 
 /** The most that a statement may hold, unless a single message is more. */
@@ -88,34 +93,34 @@ function cutRanges(ranges: OffsetRanges, left: Iterable<Entry>): [left: OffsetRa
 }
 
 /**
- * Divides parts into portions that hold no more than `most()`, unless a single part does. It is
+ * Divides slices into portions that hold no more than `most()`, unless a single slice does. It is
  * asked anew for each portion: the one before may have changed it.
  */
-export function* portions<P extends { readonly entries: readonly Entry[]; readonly bytes: number }>(
-  { ranges, parts }: Portion<P>,
+export function* portions<S extends { readonly entries: readonly Entry[]; readonly bytes: number }>(
+  { ranges, slices }: Portion<S>,
   most: () => Most,
-): Generator<Portion<P>> {
+): Generator<Portion<S>> {
   let rest = ranges;
-  for (let from = 0, to = 0; from < parts.length || from === 0; from = to) {
-    to = from + fitting(parts, from, most());
-    const some = parts.slice(from, to);
+  for (let from = 0, to = 0; from < slices.length || from === 0; from = to) {
+    to = from + fitting(slices, from, most());
+    const some = slices.slice(from, to);
     const [left, right] = cutRanges(rest, some.flatMap(({ entries }) => entries));
-    if (to >= parts.length) return yield { ranges: rest, parts: some };
-    yield { ranges: left, parts: some };
+    if (to >= slices.length) return yield { ranges: rest, slices: some };
+    yield { ranges: left, slices: some };
     rest = right;
   }
 }
 
-/** How many parts from number `from` on fit into one portion; at least one. */
+/** How many slices from number `from` on fit into one portion; at least one. */
 function fitting(
-  parts: readonly { readonly entries: readonly Entry[]; readonly bytes: number }[],
+  slices: readonly { readonly entries: readonly Entry[]; readonly bytes: number }[],
   from: number,
   most: Most,
 ): number {
   let [count, messages, bytes] = [0, 0, 0];
-  for (let part = parts[from]; part !== undefined; part = parts[from + count]) {
-    messages += part.entries.length;
-    bytes += part.bytes;
+  for (let slice = slices[from]; slice !== undefined; slice = slices[from + count]) {
+    messages += slice.entries.length;
+    bytes += slice.bytes;
     if (count > 0 && (messages > most.messages || bytes > most.bytes)) break;
     count++;
   }

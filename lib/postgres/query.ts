@@ -16,7 +16,7 @@ export type { QueryService } from "./query/server.ts";
  * it answers.
  */
 const RETRY_EVERY = 200;
-const PATIENCE = 30_000;
+const RETRY_LIMIT = 30_000;
 
 export interface AskOptions {
   /** Ends the query, which then rejects with a `QueryError`. */
@@ -33,7 +33,7 @@ export interface AskOptions {
  */
 export async function askEmbedded(directory: string, sql: string, options: AskOptions): Promise<void> {
   const { signal, onWait, handOver } = options;
-  const patience = AbortSignal.timeout(PATIENCE);
+  const patience = AbortSignal.timeout(RETRY_LIMIT);
   const borrow = (signal: AbortSignal) => askWhileLent(directory, sql, signal);
   try {
     for (let isFirst = true;; isFirst = false) {

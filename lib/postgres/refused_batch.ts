@@ -1,8 +1,8 @@
 import { isRejection, type Rejection } from "../metric.ts";
 import { type Database, explain, isMissingPartition, SetupError, sqlFailure } from "./database.ts";
 import type { BatchSlice } from "./encoded_batch.ts";
-import { cut, join, type Piece, type Portion, type Source } from "./piece.ts";
-import { isCancelled, type Outcome, type TableWriter } from "./table_writer.ts";
+import { cut, join, type Piece, type Portion, type TopicIdentity } from "./piece.ts";
+import { isCancelled, type StoreOutcome, type TableWriter } from "./table_writer.ts";
 import type { Tables } from "./tables.ts";
 import { isRefusal, ordinaryMetric, takesCopy, takesMetric } from "./trial.ts";
 
@@ -31,25 +31,28 @@ interface RefusedRow {
 export class RefusedBatch {
   readonly #database: Database;
   readonly #writer: TableWriter;
-  readonly #source: Source;
-  /** Messages that the table has refused, and those between them, since it took a row last. */
+  readonly #identity: TopicIdentity;
+  /**
+   * Messages that are held back: those refused since the table last took a row, and those between
+   * them. The next row that is stored takes them along.
+   */
   #held: Piece = NOTHING;
   #refused: readonly RefusedRow[] = [];
 
-  constructor(database: Database, writer: TableWriter, source: Source) {
+  constructor(database: Database, writer: TableWriter, identity: TopicIdentity) {
     this.#database = database;
     this.#writer = writer;
-    this.#source = source;
+    this.#identity = identity;
   }
 
   /**
    * Stores the messages that can be stored, and rejects the others. Throws `SetupError` if it is no
    * message's fault; nothing is rejected then.
    */
-  async store({ ranges, parts }: Portion<BatchSlice>, error: unknown): Promise<Outcome> {
+  async store({ ranges, slices }: Portion<BatchSlice>, error: unknown): Promise<StoreOutcome> {
     this.#throwIfSetup(error);
     await this.#tryWithoutRows(error);
-    const piece = { ranges, entries: parts.flatMap(({ entries }) => entries) };
+    const piece = { ranges, entries: slices.flatMap(({ entries }) => entries) };
     // A single message is tried once more: a connection may have been at fault that is gone now.
     const outcome = piece.entries.length > 1 ? await this.#storeHalves(piece) : await this.#storePiece(piece);
     if (outcome === "reopen" || this.#held === NOTHING) return outcome;
@@ -60,14 +63,14 @@ export class RefusedBatch {
   /**
    * Stores a piece behind the messages that are held back, or as much of it as the database takes.
    */
-  async #storePiece(piece: Piece): Promise<Outcome> {
+  async #storePiece(piece: Piece): Promise<StoreOutcome> {
     const portion = this.#writer.encode(join(this.#held, piece));
     if (this.#held !== NOTHING && !hasRows(portion)) {
       this.#held = join(this.#held, piece);
       return "stored";
     }
     try {
-      const outcome = await this.#writer.store(this.#source, portion);
+      const outcome = await this.#writer.store(this.#identity, portion);
       this.#held = NOTHING;
       this.#refused = [];
       return outcome;
@@ -80,7 +83,7 @@ export class RefusedBatch {
     }
   }
 
-  async #storeHalves(piece: Piece): Promise<Outcome> {
+  async #storeHalves(piece: Piece): Promise<StoreOutcome> {
     for (const half of cut(piece, Math.ceil(piece.entries.length / 2))) {
       if (await this.#storePiece(half) === "reopen") return "reopen";
     }
@@ -91,17 +94,17 @@ export class RefusedBatch {
    * Stores nothing for a metric that is here already. If a trigger or a part says so, the statement
    * cannot leave it out.
    */
-  async #passRepeat({ ranges }: Piece): Promise<Outcome> {
+  async #passRepeat({ ranges }: Piece): Promise<StoreOutcome> {
     const passed = { ranges, entries: [] };
     const isHeld = this.#held !== NOTHING;
     if (isHeld) this.#held = join(this.#held, passed);
-    const outcome = isHeld ? "stored" : await this.#writer.store(this.#source, this.#writer.encode(passed));
+    const outcome = isHeld ? "stored" : await this.#writer.store(this.#identity, this.#writer.encode(passed));
     if (outcome === "stored") this.#writer.countRepeat();
     return outcome;
   }
 
   /** Turns a message that is refused by itself into a rejected row, which is held back for now. */
-  #rejectRow({ ranges, entries }: Piece, error: unknown): Outcome {
+  #rejectRow({ ranges, entries }: Piece, error: unknown): StoreOutcome {
     this.#throwIfSetup(error);
     const [first] = entries;
     if (first === undefined || isRejection(first.content)) throw companionRefuses(error, this.#writer.tables);
@@ -114,9 +117,9 @@ export class RefusedBatch {
    * Stores messages that are all rejected: a refusal of these is not the fault of the table of
    * metrics.
    */
-  async #rejectHeld(): Promise<Outcome> {
+  async #rejectHeld(): Promise<StoreOutcome> {
     try {
-      return await this.#writer.store(this.#source, this.#writer.encode(this.#held));
+      return await this.#writer.store(this.#identity, this.#writer.encode(this.#held));
     } catch (error) {
       throw isRefusal(error) ? companionRefuses(error, this.#writer.tables) : error;
     }
@@ -136,7 +139,7 @@ export class RefusedBatch {
   /** Throws if the statement is refused even without any row. */
   async #tryWithoutRows(cause: unknown): Promise<void> {
     try {
-      await this.#writer.storeNothing(this.#source);
+      await this.#writer.storeNothing(this.#identity);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       const what = "a statement without any row is refused too, so it is no message's fault, and none was rejected";
@@ -154,8 +157,8 @@ export class RefusedBatch {
   }
 }
 
-function hasRows({ parts: slices }: Portion<BatchSlice>): boolean {
-  return slices.some(({ parts }) => parts.metrics.length > 0);
+function hasRows({ slices }: Portion<BatchSlice>): boolean {
+  return slices.some(({ sorted }) => sorted.metrics.length > 0);
 }
 
 function rejection(error: unknown): Rejection {

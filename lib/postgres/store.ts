@@ -2,15 +2,22 @@ import type { TableName } from "../config/setting_types.ts";
 import type { Database } from "./database.ts";
 import { type BatchSlice, encodeBatch, type EncodedBatch, encodeSlice } from "./encoded_batch.ts";
 import { Marks } from "./marks.ts";
-import { type Entry, type Most, type OffsetRanges, type Portion, portions, runs, type Source } from "./piece.ts";
+import { type Entry, type Most, type OffsetRanges, type Portion, portions, runs, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
-import { type Counters, countOf, isCancelled, type Outcome, type StoreEvents, TableWriter } from "./table_writer.ts";
+import {
+  type Counters,
+  countOf,
+  isCancelled,
+  type StoreEvents,
+  type StoreOutcome,
+  TableWriter,
+} from "./table_writer.ts";
 import { prepareTables, type Tables } from "./tables.ts";
 import { isRefusal } from "./trial.ts";
 
 export type { EncodedBatch } from "./encoded_batch.ts";
-export { type Entry, joinRanges, type OffsetRange, type OffsetRanges, type Source } from "./piece.ts";
-export type { Counters, Outcome, StoreEvents } from "./table_writer.ts";
+export { type Entry, joinRanges, type OffsetRange, type OffsetRanges, type TopicIdentity } from "./piece.ts";
+export type { Counters, StoreEvents, StoreOutcome } from "./table_writer.ts";
 
 export interface StoreOptions {
   /** The most messages of one statement. */
@@ -80,20 +87,24 @@ export class Store {
    * none is rejected. It takes one statement for each `batchSize` messages. Gives "reopen" if a
    * mark is missing or stands before a range: nothing of that partition is stored then.
    */
-  async flush(source: Source, ranges: OffsetRanges, entries: readonly Entry[]): Promise<Outcome> {
-    return await this.flushEncoded(source, ranges, [this.encode(entries)]);
+  async flush(identity: TopicIdentity, ranges: OffsetRanges, entries: readonly Entry[]): Promise<StoreOutcome> {
+    return await this.flushEncoded(identity, ranges, [this.encode(entries)]);
   }
 
   /** As `flush`, with the batches that `encode` has made of the messages, in their order. */
-  async flushEncoded(source: Source, ranges: OffsetRanges, batches: readonly EncodedBatch[]): Promise<Outcome> {
+  async flushEncoded(
+    identity: TopicIdentity,
+    ranges: OffsetRanges,
+    batches: readonly EncodedBatch[],
+  ): Promise<StoreOutcome> {
     this.#writer.begin();
-    return await this.#storeInOrder(source, { ranges, parts: batches.flatMap(({ slices }) => slices) });
+    return await this.#storeInOrder(identity, { ranges, slices: batches.flatMap(({ slices }) => slices) });
   }
 
   /** Stores one portion after the other: each begins at the end of the one before. */
-  async #storeInOrder(source: Source, batch: Portion<BatchSlice>): Promise<Outcome> {
+  async #storeInOrder(identity: TopicIdentity, batch: Portion<BatchSlice>): Promise<StoreOutcome> {
     for (const portion of portions(batch, () => this.#most)) {
-      if (await this.#store(source, this.#fit(portion)) === "reopen") return "reopen";
+      if (await this.#store(identity, this.#fit(portion)) === "reopen") return "reopen";
     }
     return "stored";
   }
@@ -103,20 +114,20 @@ export class Store {
   }
 
   /** Encodes a slice anew that was encoded when statements were larger. */
-  #fit({ ranges, parts }: Portion<BatchSlice>): Portion<BatchSlice> {
+  #fit({ ranges, slices }: Portion<BatchSlice>): Portion<BatchSlice> {
     const { most, tables } = this.#writer;
     const divide = ({ entries }: BatchSlice) => [...runs(entries, this.#most)].map((run) => encodeSlice(run, tables));
-    return { ranges, parts: parts.flatMap((slice) => slice.entries.length > most ? divide(slice) : [slice]) };
+    return { ranges, slices: slices.flatMap((slice) => slice.entries.length > most ? divide(slice) : [slice]) };
   }
 
-  async #store(source: Source, portion: Portion<BatchSlice>): Promise<Outcome> {
-    if (countOf(portion) > this.#writer.most) return await this.#storeInOrder(source, portion);
+  async #store(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<StoreOutcome> {
+    if (countOf(portion) > this.#writer.most) return await this.#storeInOrder(identity, portion);
     try {
-      return await this.#writer.store(source, portion);
+      return await this.#writer.store(identity, portion);
     } catch (error) {
-      if (isRefusal(error)) return await new RefusedBatch(this.#database, this.#writer, source).store(portion, error);
+      if (isRefusal(error)) return await new RefusedBatch(this.#database, this.#writer, identity).store(portion, error);
       if (!isCancelled(error) || countOf(portion) <= 1) throw error;
-      return await this.#storeInOrder(source, portion);
+      return await this.#storeInOrder(identity, portion);
     }
   }
 }

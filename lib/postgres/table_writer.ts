@@ -3,7 +3,7 @@ import { CurrentTables } from "./current_tables.ts";
 import { type Database, sqlFailure } from "./database.ts";
 import { type BatchSlice, encodeSlice } from "./encoded_batch.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
-import type { Entry, OffsetRanges, Piece, Portion, Source } from "./piece.ts";
+import type { Entry, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { StatementSize } from "./statement_size.ts";
 import type { Tables } from "./tables.ts";
 
@@ -35,7 +35,7 @@ export interface StoreEvents {
  * "stored": every message is in the table or among the rejected. "reopen": read again from the
  * marks.
  */
-export type Outcome = "stored" | "reopen";
+export type StoreOutcome = "stored" | "reopen";
 
 interface MarkRow {
   readonly partition: number;
@@ -90,16 +90,16 @@ export class TableWriter {
 
   /** Encodes messages for the statement. */
   encode({ ranges, entries }: Piece): Portion<BatchSlice> {
-    return { ranges, parts: [encodeSlice(entries, this.tables)] };
+    return { ranges, slices: [encodeSlice(entries, this.tables)] };
   }
 
   /** Stores a portion with one statement. */
-  async store(source: Source, portion: Portion<BatchSlice>): Promise<Outcome> {
+  async store(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<StoreOutcome> {
     const began = performance.now();
     const seconds = () => (performance.now() - began) / 1000;
     const messages = countOf(portion);
     try {
-      const outcome = await this.#store(source, portion);
+      const outcome = await this.#store(identity, portion);
       if (this.#size.passed(messages, seconds())) this.#events.grown(this.#size.now);
       return outcome;
     } catch (error) {
@@ -109,8 +109,8 @@ export class TableWriter {
   }
 
   /** Runs the statement without any row, to see whether it is refused. */
-  async storeNothing(source: Source): Promise<void> {
-    await this.#query(source, { ranges: new Map(), parts: [] }, false);
+  async storeNothing(identity: TopicIdentity): Promise<void> {
+    await this.#query(identity, { ranges: new Map(), slices: [] }, false);
   }
 
   /** The table has a metric already, though the statement did not store it. */
@@ -123,50 +123,54 @@ export class TableWriter {
     this.#events.ended(messages, seconds, this.#size.now, error);
   }
 
-  async #store(source: Source, portion: Portion<BatchSlice>, skipRepeats = false): Promise<Outcome> {
+  async #store(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats = false): Promise<StoreOutcome> {
     try {
-      return this.#judge(portion, await this.#query(source, portion, skipRepeats));
+      return this.#judge(portion, await this.#query(identity, portion, skipRepeats));
     } catch (error) {
-      if (await this.current.mayPass(error, skipRepeats)) return await this.#store(source, portion, true);
+      if (await this.current.mayPass(error, skipRepeats)) return await this.#store(identity, portion, true);
       if (!await this.current.hasNewDefault(error)) throw error;
-      const entries = portion.parts.flatMap((slice) => slice.entries);
-      return await this.#store(source, this.encode({ ranges: portion.ranges, entries }), skipRepeats);
+      const entries = portion.slices.flatMap((slice) => slice.entries);
+      return await this.#store(identity, this.encode({ ranges: portion.ranges, entries }), skipRepeats);
     }
   }
 
-  async #query(source: Source, { ranges, parts }: Portion<BatchSlice>, skipRepeats: boolean): Promise<MarkRow[]> {
-    const slices = parts.length > 0 ? parts : [encodeSlice([], this.tables)];
-    const parameters = flushParameters(source, ranges, slices);
+  async #query(
+    identity: TopicIdentity,
+    { ranges, slices }: Portion<BatchSlice>,
+    skipRepeats: boolean,
+  ): Promise<MarkRow[]> {
+    const sent = slices.length > 0 ? slices : [encodeSlice([], this.tables)];
+    const parameters = flushParameters(identity, ranges, sent);
     return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
   }
 
-  #judge({ ranges, parts }: Portion<BatchSlice>, marks: readonly MarkRow[]): Outcome {
+  #judge({ ranges, slices }: Portion<BatchSlice>, marks: readonly MarkRow[]): StoreOutcome {
     const found = new Map(marks.map(({ partition, mark }) => [partition, Number(mark)]));
     const before = this.#counters.rejected;
-    for (const slice of parts) this.#count(ranges, slice, found);
+    for (const slice of slices) this.#count(ranges, slice, found);
     const rejected = this.#counters.rejected - before;
-    if (rejected > 0) this.#events.rejected(rejected, firstReason(ranges, parts, found), this.tables.rejected);
+    if (rejected > 0) this.#events.rejected(rejected, firstReason(ranges, slices, found), this.tables.rejected);
     // Judged by the marks, never by the number of rows: a trigger of the user's may swallow some.
     const stored = [...ranges].every(([partition, { start }]) => start <= (found.get(partition) ?? -1));
     return stored ? "stored" : "reopen";
   }
 
-  #count(ranges: OffsetRanges, { parts }: BatchSlice, marks: ReadonlyMap<number, number>): void {
+  #count(ranges: OffsetRanges, { sorted }: BatchSlice, marks: ReadonlyMap<number, number>): void {
     const isNew = newTo(ranges, marks);
     const { rows, rejected, missedDropped } = this.#counters;
-    const metrics = parts.metrics.filter(isNew);
+    const metrics = sorted.metrics.filter(isNew);
     this.#lastStored = metrics.at(-1)?.content ?? this.#lastStored;
     this.#counters = {
       rows: rows + metrics.length,
-      rejected: rejected + parts.rejections.filter(isNew).length,
-      missedDropped: missedDropped + parts.missed.filter(isNew).length,
+      rejected: rejected + sorted.rejections.filter(isNew).length,
+      missedDropped: missedDropped + sorted.missed.filter(isNew).length,
     };
   }
 }
 
 /** The messages of a portion. */
-export function countOf({ parts }: Portion<BatchSlice>): number {
-  return parts.reduce((sum, { entries }) => sum + entries.length, 0);
+export function countOf({ slices }: Portion<BatchSlice>): number {
+  return slices.reduce((sum, { entries }) => sum + entries.length, 0);
 }
 
 /** True if the server has ended the statement: for its time, or because somebody said so. */
@@ -193,8 +197,8 @@ function newTo(ranges: OffsetRanges, marks: ReadonlyMap<number, number>): (entry
 
 function firstReason(ranges: OffsetRanges, slices: readonly BatchSlice[], marks: ReadonlyMap<number, number>): string {
   const isNew = newTo(ranges, marks);
-  for (const { parts } of slices) {
-    const first = parts.rejections.find(isNew);
+  for (const { sorted } of slices) {
+    const first = sorted.rejections.find(isNew);
     if (first !== undefined) return first.content.reason;
   }
   return "";

@@ -2,7 +2,7 @@ import type { TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
 import { quoteTables } from "./schema.ts";
-import { madeSql, type OptionalColumns, reasonSql, upSql } from "./up.ts";
+import { madeSql, type OptionalColumns, reasonSql, upSql } from "./host_state.ts";
 
 /** The views over a table of metrics, by the ending of their names. */
 export const VIEWS = ["now", "outages", "uptime"] as const;

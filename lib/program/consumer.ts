@@ -19,8 +19,11 @@ import { Store } from "../postgres/store.ts";
 import { type Program, runProgram } from "./program.ts";
 
 /**
- * Seconds after the first signal until the consumer gives up messages that are not stored yet. The
- * process ends at 8.
+ * Seconds after the first signal until the consumer gives up messages that are not stored yet.
+ * docs/settings.md gives 8 seconds to the whole drain: closing has the last of them. No timer
+ * enforces that. `START_LIMIT` in program.ts ends only a start, and each part limits its own
+ * closing: `CLOSE_LIMIT` in kafka/client_settings.ts, for example. A Kafka client that closes
+ * slowly may take longer than the 8 seconds.
  */
 const STORE_LIMIT = 7;
 

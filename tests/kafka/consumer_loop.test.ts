@@ -9,7 +9,7 @@ import {
 } from "../../lib/kafka/group_member.ts";
 import type { LogConsumer } from "../../lib/kafka/javascript/log_consumer.ts";
 import { type ConsumerOptions, KafkaSetupError, type Position } from "../../lib/kafka/kafka.ts";
-import { bounds, startOffsets } from "../../lib/kafka/offsets.ts";
+import { bounds, kafkaStartOffsets } from "../../lib/kafka/offsets.ts";
 import { GroupNotReadyError } from "../../lib/kafka/setup_errors.ts";
 import { StatusReporter } from "../../lib/kafka/status_reporter.ts";
 
@@ -191,11 +191,11 @@ it("commits with the leader's epoch of the message before", async () => {
   }]);
 });
 
-it("bounds and startOffsets refuse what cannot be of one and the same log", async () => {
+it("bounds and kafkaStartOffsets refuse what cannot be of one and the same log", async () => {
   const find = (at: Readonly<Record<number, number>>) => (partitions: readonly number[], time: number) =>
     Promise.resolve(new Map(partitions.map((partition) => [partition, at[time] ?? -1])));
   await expect(bounds([0], find({ [-2]: 3000, [-1]: 90 }))).rejects.toThrow("where the log of partition 0 begins");
-  await expect(startOffsets({ time: 5 }, [0], find({ 5: 3000, [-1]: 90 }))).rejects.toThrow("partition 0");
-  await expect(startOffsets("latest", [0], () => Promise.resolve(new Map()))).rejects.toThrow("partition 0");
-  expect(await startOffsets({ time: 5 }, [0], find({ [-1]: 90 }))).toEqual(new Map([[0, 90]]));
+  await expect(kafkaStartOffsets({ time: 5 }, [0], find({ 5: 3000, [-1]: 90 }))).rejects.toThrow("partition 0");
+  await expect(kafkaStartOffsets("latest", [0], () => Promise.resolve(new Map()))).rejects.toThrow("partition 0");
+  expect(await kafkaStartOffsets({ time: 5 }, [0], find({ [-1]: 90 }))).toEqual(new Map([[0, 90]]));
 });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Metric } from "../../lib/metric.ts";
 import { duration, Outages } from "../../lib/monitoring/outages.ts";
-import { reasonDown, stateOf } from "../../lib/postgres/up.ts";
+import { reasonDown, stateOf } from "../../lib/postgres/host_state.ts";
 import { metricWith } from "../support/metrics.ts";
 
 const MISSED = { error: "missed", status_code: null, is_valid: false, latency: 0 };

@@ -37,8 +37,8 @@ it.each([
   const entries = sizes.map((size, offset) => entry(0, offset, size));
   const pages = entries.map((each) => ({ entries: [each], bytes: each.value?.length ?? 0 }));
   const ranges = new Map([[0, { start: 0, next: 50 }]]);
-  const found = [...portions({ ranges, parts: pages }, () => most)];
-  expect(found.map((portion) => portion.parts.flatMap((page) => page.entries.map(({ offset }) => offset)))).toEqual(
+  const found = [...portions({ ranges, slices: pages }, () => most)];
+  expect(found.map((portion) => portion.slices.flatMap((page) => page.entries.map(({ offset }) => offset)))).toEqual(
     parts,
   );
   expect(found.map((portion) => portion.ranges.get(0)?.start)).toEqual(parts.map(([first]) => first ?? 0));
@@ -48,12 +48,12 @@ it.each([
 
 it("portions asks for each portion anew how large it may be", () => {
   let messages = 4;
-  const parts = Array.from({ length: 7 }, (_, offset) => ({ entries: [entry(0, offset)], bytes: 0 }));
+  const slices = Array.from({ length: 7 }, (_, offset) => ({ entries: [entry(0, offset)], bytes: 0 }));
   const found: number[] = [];
   for (
-    const portion of portions({ ranges: new Map([[0, { start: 0, next: 7 }]]), parts }, () => ({ messages, bytes: 1 }))
+    const portion of portions({ ranges: new Map([[0, { start: 0, next: 7 }]]), slices }, () => ({ messages, bytes: 1 }))
   ) {
-    found.push(portion.parts.length);
+    found.push(portion.slices.length);
     messages /= 2;
   }
   expect(found).toEqual([4, 2, 1]);

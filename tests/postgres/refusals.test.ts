@@ -9,7 +9,13 @@ import { classifyError, type Database, explain } from "../../lib/postgres/databa
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { type QuotedTables, quoteTables } from "../../lib/postgres/schema.ts";
-import { type Entry, type OffsetRange, type Source, Store, type StoreOptions } from "../../lib/postgres/store.ts";
+import {
+  type Entry,
+  type OffsetRange,
+  Store,
+  type StoreOptions,
+  type TopicIdentity,
+} from "../../lib/postgres/store.ts";
 import { intercepting, recording } from "../support/databases.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { createRole } from "../support/roles.ts";
@@ -80,7 +86,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
     await Store.open(database, table);
     await database.script(`select 1; ${ddl(tables)}`);
     const store = await Store.open(through(role), table, options);
-    const source: Source = { topic: "metrics", topicId: randomUUID() };
+    const source: TopicIdentity = { topic: "metrics", topicId: randomUUID() };
     await store.marks.claim(source, new Map([[0, 0]]));
     const column = async (sql: string) => (await database.query<{ value: unknown }>(sql)).map(({ value }) => value);
     let position = 0;

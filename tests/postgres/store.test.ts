@@ -9,7 +9,7 @@ import { classifyError, type Database, explain, SetupError } from "../../lib/pos
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
-import { type Entry, type OffsetRange, type Source, Store } from "../../lib/postgres/store.ts";
+import { type Entry, type OffsetRange, Store, type TopicIdentity } from "../../lib/postgres/store.ts";
 import { changing, recording } from "../support/databases.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { dropViews } from "../support/views.ts";
@@ -31,7 +31,7 @@ const entries = (from: number, to: number, partition = 0) =>
   Array.from({ length: to - from }, (_, i) => entry(from + i, {}, partition));
 const span = (start: number, next: number, partition = 0): ReadonlyMap<number, OffsetRange> =>
   new Map([[partition, { start, next }]]);
-const newSource = (): Source => ({ topic: "metrics", topicId: randomUUID() });
+const newSource = (): TopicIdentity => ({ topic: "metrics", topicId: randomUUID() });
 const newTable = (): TableName => ({ schema: null, name: `m_${randomUUID().slice(0, 8)}` });
 
 async function addresses(database: Database, table: TableName): Promise<string[]> {
@@ -545,7 +545,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
   });
 
   /** Reads and stores two partitions to their end, as a consumer does that believes they are its own. */
-  async function writeAll(store: Store, source: Source): Promise<void> {
+  async function writeAll(store: Store, source: TopicIdentity): Promise<void> {
     let positions = await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
     while ([...positions.values()].some((position) => position < 300)) {
       const ranges = new Map(

@@ -4,7 +4,7 @@ import { type Metric, METRIC_FIELDS } from "../../lib/metric.ts";
 import type { Database } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { Store } from "../../lib/postgres/store.ts";
-import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../../lib/postgres/up.ts";
+import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../../lib/postgres/host_state.ts";
 import { viewName, VIEWS, viewSql } from "../../lib/postgres/views.ts";
 import { metricWith } from "../support/metrics.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";

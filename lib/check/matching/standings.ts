@@ -3,7 +3,7 @@ const MOST_HOSTS = 200_000;
 /** The most quick pages in a row that a host must show. */
 const MOST_PENANCE = 64;
 
-interface Record {
+interface MatchRecord {
   /** Quick pages that the host must still show until it counts as quick again. */
   readonly left: number;
   /** How many it had to show after its last slow page. */
@@ -12,7 +12,7 @@ interface Record {
 
 /** Remembers whose pages are matched quickly, and whose are not. */
 export class MatchStandings {
-  readonly #records = new Map<string, Record>();
+  readonly #records = new Map<string, MatchRecord>();
 
   /** Undefined where the host is not known. */
   isSlow(who: string): boolean | undefined {
@@ -36,7 +36,7 @@ export class MatchStandings {
     this.#set(who, { left: penance, penance });
   }
 
-  #set(who: string, record: Record): void {
+  #set(who: string, record: MatchRecord): void {
     this.#records.set(who, record);
     if (this.#records.size <= MOST_HOSTS) return;
     for (const oldest of this.#records.keys()) return void this.#records.delete(oldest);

@@ -17,7 +17,7 @@ export interface ScheduledRun {
  * Milliseconds. A host that waits longer than this for its first due time is also checked soon
  * after the start.
  */
-const PATIENCE = 30_000;
+const LONGEST_FIRST_WAIT = 30_000;
 
 /**
  * A due time is not lost where the check before it ends soon enough after it. `GRACE` is in
@@ -57,7 +57,7 @@ export class ScheduledHost {
     this.host = host;
     this.isGone = false;
     this.move(wall);
-    this.isEarly = host.frequency.kind === "interval" && this.next - wall > PATIENCE && early < this.next;
+    this.isEarly = host.frequency.kind === "interval" && this.next - wall > LONGEST_FIRST_WAIT && early < this.next;
     if (this.isEarly) this.next = early;
     return this.isEarly;
   }

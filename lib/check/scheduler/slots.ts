@@ -7,15 +7,15 @@ import { Heap } from "./heap.ts";
 export type Standing = "quick" | "slow" | "suspect" | "unknown";
 
 /** Milliseconds. A longer check of a quick or unknown host is late. */
-const PATIENCE = 1000;
+const LATE_AFTER = 1000;
 /** Hosts whose checks may be late; the first kind gives way first. */
 const TRUSTED = ["unknown", "quick"] as const;
 
 /** A host that may wait for a slot. */
-export interface Waiting {
+export interface SlotWaiter {
   /** Does not change while the host waits. */
   readonly standing: Standing;
-  /** True while it stands in the line; set to false to leave it. */
+  /** True while it stands in the queue; set to false to leave it. */
   isWaiting: boolean;
 }
 
@@ -23,7 +23,10 @@ export interface Waiting {
 const DOUBTFUL_PART = 0.75;
 /** The part that suspects, unknown hosts and slow hosts may hold together. */
 const SLOW_PART = 0.875;
-/** The part that suspects may hold, and also unknown hosts, however much the other kind has. */
+/**
+ * Up to this part, unknown hosts get slots even where suspects fill the part that they share. Up to
+ * this part, suspects get slots even where quick or unknown hosts wait.
+ */
 const OWN_PART = 0.125;
 
 /**
@@ -38,12 +41,12 @@ const OWN_PART = 0.125;
  * Nobody knows beforehand that a host will not answer. So a late check gives way where a host waits
  * in vain that is no suspect. It begins again among the suspects.
  */
-export class Slots<T extends Waiting> {
+export class Slots<T extends SlotWaiter> {
   readonly #limit: number;
   readonly #doubtfulLimit: number;
   readonly #slowLimit: number;
   readonly #ownLimit: number;
-  readonly #lines: Readonly<Record<Standing, Heap<Place<T>>>> = {
+  readonly #queues: Readonly<Record<Standing, Heap<PlaceInQueue<T>>>> = {
     quick: new Heap(({ since }) => since),
     slow: new Heap(({ since }) => since),
     suspect: new Heap(({ since }) => since),
@@ -72,10 +75,10 @@ export class Slots<T extends Waiting> {
     return quick.size + slow.size + suspect.size + unknown.size;
   }
 
-  /** Joins the line at the place of a due time (milliseconds since 1970). */
+  /** Joins the queue at the place of a due time (milliseconds since 1970). */
   join(who: T, since: number): void {
     who.isWaiting = true;
-    this.#lines[who.standing].add({ who, since });
+    this.#queues[who.standing].add({ who, since });
   }
 
   /**
@@ -84,7 +87,7 @@ export class Slots<T extends Waiting> {
    */
   take(now: number): Slot<T> | undefined {
     const standing = this.#nextOf(this.#allowed());
-    const place = standing && this.#lines[standing].take();
+    const place = standing && this.#queues[standing].take();
     if (standing === undefined || place === undefined) return undefined;
     place.who.isWaiting = false;
     const slot = { who: place.who, standing, since: now };
@@ -102,7 +105,7 @@ export class Slots<T extends Waiting> {
    * Undefined where there is no such pair.
    */
   giveWay(now: number): Slot<T> | undefined {
-    const slot = this.#wanted().find(({ since }) => now - since >= PATIENCE);
+    const slot = this.#wanted().find(({ since }) => now - since >= LATE_AFTER);
     if (slot !== undefined) this.free(slot);
     return slot;
   }
@@ -112,7 +115,7 @@ export class Slots<T extends Waiting> {
    * will.
    */
   get nextToGiveWay(): number {
-    return Math.min(...this.#wanted().map(({ since }) => since + PATIENCE));
+    return Math.min(...this.#wanted().map(({ since }) => since + LATE_AFTER));
   }
 
   /**
@@ -133,20 +136,23 @@ export class Slots<T extends Waiting> {
   #nextOf(standings: Iterable<Standing>, except?: Standing): Standing | undefined {
     let [next, earliest]: [Standing | undefined, number] = [undefined, Infinity];
     for (const standing of standings) {
-      const since = foremost(this.#lines[standing])?.since ?? Infinity;
+      const since = foremost(this.#queues[standing])?.since ?? Infinity;
       if (standing !== except && since < earliest) [next, earliest] = [standing, since];
     }
     return next;
   }
 
-  /** How many slots a kind holds, without one of the kind `less`. */
-  #count(standing: Standing, less?: Standing): number {
-    return this.#held[standing].size - (standing === less ? 1 : 0);
+  /** How many slots a kind holds; one fewer where it is the kind `returned`. */
+  #count(standing: Standing, returned?: Standing): number {
+    return this.#held[standing].size - (standing === returned ? 1 : 0);
   }
 
-  /** The kinds that may have the next slot; with `less`, if one of that kind were given back. */
-  *#allowed(less?: Standing): Generator<Standing, void> {
-    const of = (standing: Standing) => this.#count(standing, less);
+  /**
+   * The kinds that may have the next slot. With `returned`: those that could have it once a slot of
+   * that kind is given back.
+   */
+  *#allowed(returned?: Standing): Generator<Standing, void> {
+    const of = (standing: Standing) => this.#count(standing, returned);
     const [slow, suspect, unknown] = [of("slow"), of("suspect"), of("unknown")];
     if (slow + suspect + unknown + of("quick") >= this.#limit) return;
     yield "quick";
@@ -154,7 +160,7 @@ export class Slots<T extends Waiting> {
     yield "slow";
     const isCrowded = suspect + unknown >= this.#doubtfulLimit;
     if (!isCrowded || unknown < this.#ownLimit) yield "unknown";
-    const mustYield = suspect >= this.#ownLimit && TRUSTED.some((each) => foremost(this.#lines[each]) !== undefined);
+    const mustYield = suspect >= this.#ownLimit && TRUSTED.some((each) => foremost(this.#queues[each]) !== undefined);
     if (!isCrowded && !mustYield) yield "suspect";
   }
 }
@@ -168,13 +174,13 @@ export interface Slot<T> {
   readonly since: number;
 }
 
-interface Place<T> {
+interface PlaceInQueue<T> {
   readonly who: T;
   readonly since: number;
 }
 
-/** The first place in the line. Places of hosts that have left are cleared away. */
-function foremost<T extends Waiting>(line: Heap<Place<T>>): Place<T> | undefined {
-  while (line.peek()?.who.isWaiting === false) line.take();
-  return line.peek();
+/** The first place in the queue. Places of hosts that have left are cleared away. */
+function foremost<T extends SlotWaiter>(queue: Heap<PlaceInQueue<T>>): PlaceInQueue<T> | undefined {
+  while (queue.peek()?.who.isWaiting === false) queue.take();
+  return queue.peek();
 }

@@ -32,9 +32,10 @@ function readJournal(path: string): Uint8Array {
 }
 
 /**
- * True if every finished write is whole. The present run of the journal ends with the file, or at a
- * frame that finishes no write. Such a frame belongs to an earlier run, which has other salts, or
- * to a write that was taken back. A frame that a kill cut off finishes nothing either.
+ * True if every finished write is whole. After a checkpoint SQLite writes the journal from its
+ * beginning again: that is a new run, with new salts. Behind the present run there may be frames
+ * that do not fit it. They do no harm if none of them finishes a write of this run. They are of an
+ * earlier run, or of a write that was taken back or cut off by a kill.
  */
 function isSound(journal: DataView): boolean {
   const sum = new Checksum(journal);

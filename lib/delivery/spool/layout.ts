@@ -20,9 +20,10 @@ export class DamageError extends Error {
 const FORMAT = 3;
 
 /**
- * What a reader of the file alone, without its journal, must know. `open`: the journal may hold
- * more. `written`: this note stood in the journal, so a file that has it has everything from the
- * journal. `closed`: there is no journal.
+ * A note in the file about its journal. If the journal is missing, the note tells whether rows are
+ * missing with it. `open`: the journal may hold rows that the file lacks. `written`: this note was
+ * first written to the journal. Where the file itself has it, SQLite has copied the journal into
+ * the file. `closed`: there is no journal.
  */
 export type JournalNote = "open" | "written" | "closed";
 

@@ -128,8 +128,9 @@ export class SpoolFile implements Disposable {
   /** True once rows of other topics were read: delivered rows may stand between them. */
   #hasOthers = false;
   /**
-   * About the pages that the journal has grown by since the last checkpoint. The first write makes
-   * a checkpoint: from then on there is a journal.
+   * By about how many pages the journal has grown since the last checkpoint. Infinity where there
+   * is no journal yet: the next write then notes `open` and makes a checkpoint. From then on the
+   * file itself says that a journal belongs to it.
    */
   #journalPages = Infinity;
 
@@ -202,9 +203,11 @@ export class SpoolFile implements Disposable {
 
   /**
    * Works in one transaction. It removes delivered rows, up to and with row `deliveredUpTo`, and
-   * adds documents. Beyond the limit the oldest unread rows give way; rows that were read are on
-   * their way. So are the first `out` of the documents. They count as read, and are written only
-   * when all rows before them were read.
+   * adds documents. Where the file then exceeds its limit, the oldest unread rows are dropped. Rows
+   * that were read are kept: they are on their way to Kafka.
+   *
+   * The first `out` documents are on their way too: they were given out before they were on disk.
+   * They count as read. So `out` may be above 0 only when all rows in the file were read.
    */
   write(documents: readonly string[], deliveredUpTo: number, out = 0): WrittenSpool {
     try {

@@ -13,7 +13,7 @@ import { judge, type JudgedBatch } from "./transactions.ts";
 import { connectionOptions } from "./connection.ts";
 import { FETCH_BYTES, fetchFrom } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
-import { type BatchMessage, bytesOfBatch, type RecordBatch } from "./record_batches.ts";
+import { type BatchMessage, bytesInMemory, type RecordBatch } from "./record_batches.ts";
 
 /** Milliseconds that a broker holds a question when it has no new messages. */
 const LONGEST_POLL = 500;
@@ -53,12 +53,12 @@ export class CutLog extends Error {
   }
 }
 
-/** A batch of an answer; its messages below `position` are known. */
-interface Portion extends JudgedBatch {
+/** A batch of an answer. Its messages below `position` were given out before. */
+interface TakenBatch extends JudgedBatch {
   readonly partition: number;
   readonly position: number;
-  /** True where it begins behind the end of the batch before it. */
-  readonly isBehindHole: boolean;
+  /** True where offsets are missing between the batch before it and this one. */
+  readonly isBehindGap: boolean;
 }
 
 /**
@@ -72,7 +72,10 @@ export class Fetcher {
   readonly #consumer: FetchingClient;
   readonly #assignment: Assignment;
   readonly #offsets: Map<number, number>;
-  /** By partition: the offset from which the log itself shows no message before the next one. */
+  /**
+   * Partition → the offset from which on the log was seen to have no message, up to the next one
+   * that is given out. It becomes the `since` of that message.
+   */
   readonly #since: Map<number, number>;
   readonly #epochs: Epochs;
   readonly #partitions: number;
@@ -110,10 +113,10 @@ export class Fetcher {
       for await (const arrival of this.#arrivals) {
         if ("error" in arrival) throw arrival.error;
         this.#asked.delete(arrival.node);
-        const portions = this.#take(arrival.response);
+        const taken = this.#take(arrival.response);
         // Asked first: the broker answers while the caller works on these messages.
         await this.#ask();
-        for await (const messages of this.#unpack(portions)) {
+        for await (const messages of this.#unpack(taken)) {
           if (this.#signal.aborted) return;
           yield messages;
         }
@@ -155,7 +158,8 @@ export class Fetcher {
     });
     const limits = { maxWaitTime: LONGEST_POLL, minBytes: 1, maxBytes: FETCH_BYTES, isolationLevel: READ_COMMITTED };
     this.#consumer.fetch({ node, topics, connectionPool: this.#connections, ...limits }).then(
-      // Another type than the library says: our connections read answers in their own way.
+      // Another type than the library says: the answer comes in over our `connectionPool`, and its
+      // connections parse the bytes themselves (`parseAnswer` in raw_fetch.ts).
       (response) => this.#arrive({ node, response: response as unknown as FetchAnswer }),
       (error) => this.#arrive({ error }),
     );
@@ -166,23 +170,23 @@ export class Fetcher {
   }
 
   /** The batches of an answer; moves the offsets past everything in it, messages or not. */
-  #take(response: FetchAnswer): Portion[] {
-    const portions: Portion[] = [];
+  #take(response: FetchAnswer): TakenBatch[] {
+    const taken: TakenBatch[] = [];
     for (const answer of response.responses.flatMap(({ partitions }) => partitions)) {
       const position = this.#offsets.get(answer.partitionIndex);
-      if (position !== undefined) portions.push(...this.#takeOne(answer, position));
+      if (position !== undefined) taken.push(...this.#takeOne(answer, position));
     }
-    return portions;
+    return taken;
   }
 
-  *#takeOne(answer: PartitionAnswer, position: number): Generator<Portion, void> {
+  *#takeOne(answer: PartitionAnswer, position: number): Generator<TakenBatch, void> {
     const { partitionIndex: partition, divergingEpoch } = answer;
     const cutAt = Number(divergingEpoch?.endOffset ?? -1);
     if (cutAt >= 0) throw new CutLog(partition, cutAt);
     let next = position;
     for (const judged of judge(answer, this.#believed(partition, answer.batches))) {
       const { batch } = judged;
-      yield { partition, position, ...judged, isBehindHole: batch.firstOffset > next };
+      yield { partition, position, ...judged, isBehindGap: batch.firstOffset > next };
       next = Math.max(next, batch.lastOffset + 1);
       this.#epochs.note(partition, batch.firstOffset, batch.leaderEpoch);
       this.#epochs.note(partition, batch.lastOffset, batch.leaderEpoch);
@@ -191,8 +195,9 @@ export class Fetcher {
   }
 
   /**
-   * The batches before the first damaged one. A batch that was damaged before counts too: it is
-   * asked for twice only.
+   * The batches before the first damaged one. That one may be damaged only on the way, so the
+   * broker is asked for it once more. If it comes damaged again, it is taken as it is, with the
+   * batches behind it up to the next damaged one.
    */
   #believed(partition: number, batches: readonly RecordBatch[]): readonly RecordBatch[] {
     const at = batches.findIndex(({ isIntact, firstOffset }) =>
@@ -208,26 +213,26 @@ export class Fetcher {
    * The messages of batches, in order, not too many at once: small batches together, a large one
    * bit by bit.
    */
-  async *#unpack(portions: readonly Portion[]): AsyncGenerator<readonly IncomingMessage[], void> {
+  async *#unpack(taken: readonly TakenBatch[]): AsyncGenerator<readonly IncomingMessage[], void> {
     let messages: IncomingMessage[] = [];
     let bytes = 0;
-    for (const portion of portions) {
-      const { partition, batch, counts, isBehindHole } = portion;
+    for (const one of taken) {
+      const { partition, batch, counts, isBehindGap } = one;
       // Between batches the log shows nothing: compaction removes whole ones, and a reader may lose
       // one.
-      if (isBehindHole) this.#since.set(partition, batch.firstOffset);
+      if (isBehindGap) this.#since.set(partition, batch.firstOffset);
       if (!counts) continue;
       const whole = batch.whole();
       if (whole === null) {
         if (messages.length > 0) yield messages;
         messages = [];
         bytes = 0;
-        for await (const some of batch.stream(this.#signal)) yield this.#incoming(portion, some);
+        for await (const some of batch.stream(this.#signal)) yield this.#incoming(one, some);
         continue;
       }
-      for (const message of this.#incoming(portion, whole)) {
+      for (const message of this.#incoming(one, whole)) {
         messages.push(message);
-        bytes += bytesOfBatch(message);
+        bytes += bytesInMemory(message);
         if (messages.length < MESSAGES_AT_ONCE && bytes < BYTES_AT_ONCE) continue;
         yield messages;
         messages = [];
@@ -238,7 +243,7 @@ export class Fetcher {
   }
 
   /** The messages that are not yet known: a broker sends a batch whole, from its beginning. */
-  #incoming({ partition, position }: Portion, messages: readonly BatchMessage[]): IncomingMessage[] {
+  #incoming({ partition, position }: TakenBatch, messages: readonly BatchMessage[]): IncomingMessage[] {
     const incoming: IncomingMessage[] = [];
     let since = this.#since.get(partition) ?? position;
     for (const message of messages) {

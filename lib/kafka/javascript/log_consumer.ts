@@ -14,17 +14,18 @@ export const PARTITION_BYTES = 128 * 1024;
  * Where to read a partition from. `epoch`: the leader's under which the message before `offset` was
  * written, or -1.
  */
-export interface Place {
+export interface FetchPosition {
   readonly partition: number;
   readonly offset: number;
   readonly epoch: number;
 }
 
 /**
- * A partition of a fetch request. Where the library tries again it sets the epochs to -1. The epoch
- * of the last message read must stay.
+ * One partition of a fetch request. When the library tries a request again, it sets both epochs to
+ * -1. `lastFetchedEpoch` must keep its value, since by it the broker notices a log that was cut. So
+ * its setter does nothing.
  */
-export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoch: number) {
+export function fetchFrom({ partition, offset, epoch }: FetchPosition, currentLeaderEpoch: number) {
   return {
     partition,
     fetchOffset: BigInt(offset),
@@ -34,7 +35,7 @@ export function fetchFrom({ partition, offset, epoch }: Place, currentLeaderEpoc
       return epoch;
     },
     set lastFetchedEpoch(_) {
-      // It stays.
+      // Deliberately nothing: see above.
     },
   };
 }

@@ -114,8 +114,9 @@ function newConsumer(options: ConsumerOptions, membership: Membership): LogConsu
     membership.lose();
   });
   consumer.on("consumer:group:join", () => {
-    // The next look is at the topic of this assignment. Whatever came before, it is asked for by
-    // its id.
+    // Forgets the id too: the next look learns the topic that there is now. That is safe with this
+    // library. It asks for the id anew at each look (`identifyTopic`), and fetches by that id. So
+    // it does not go on with an earlier topic of this name. librdkafka/member.ts must keep the id.
     snapshot.id = snapshot.partitions = null;
     membership.gain(consumer.assignments?.find((one) => one.topic === topic)?.partitions ?? []);
   });

@@ -5,8 +5,8 @@ import type { KafkaProducer, OutgoingMessage, ProducerOptions } from "../kafka.t
 import { describeError, DUPLICATE_SEQUENCE_NUMBER, type ProduceError, produceError } from "../produce_errors.ts";
 import { closedInTime } from "../client_settings.ts";
 import { MissingTopicError } from "../setup_errors.ts";
-import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
-import { tellingWhereSlow, undelivered } from "../undelivered.ts";
+import { notTaking, reportingIfSlow, type StatusReporter, TAKING } from "../status_reporter.ts";
+import { undelivered } from "../undelivered.ts";
 import { javascriptErrors } from "./errors.ts";
 import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
 
@@ -23,7 +23,7 @@ const MISSING_LIMIT = 30_000;
 const LAST_SEQUENCE = 2 ** 31 - 1;
 
 /** Messages of one partition that wait for their broker's answer. */
-interface Waiting {
+interface UnansweredMessages {
   readonly partition: number;
   readonly messages: readonly OutgoingMessage[];
   readonly records: MessageRecord[];
@@ -60,7 +60,7 @@ export class JavascriptProducer implements KafkaProducer {
     for (let sent = 0; sent < messages.length;) {
       const chunk = nextChunk(messages, sent);
       sent += chunk.length;
-      await tellingWhereSlow(this.#sendChunk(chunk, errors), this.#status);
+      await reportingIfSlow(this.#sendChunk(chunk, errors), this.#status);
     }
     if (errors.size > 0) throw undelivered(errors, this.#status);
     this.#status.settle(TAKING);
@@ -69,7 +69,7 @@ export class JavascriptProducer implements KafkaProducer {
   /** Sends the messages of one request until all have an answer; notes refused ones in `errors`. */
   async #sendChunk(chunk: readonly OutgoingMessage[], errors: Map<OutgoingMessage, ProduceError>): Promise<void> {
     const { signal } = this.#closing;
-    let waiting: readonly Waiting[] | undefined;
+    let waiting: readonly UnansweredMessages[] | undefined;
     for (let attempt = 0; waiting === undefined || waiting.length > 0; attempt++) {
       if (attempt > 0) await pause(attempt, signal);
       signal.throwIfAborted();
@@ -86,7 +86,7 @@ export class JavascriptProducer implements KafkaProducer {
   }
 
   /** The messages by partition. */
-  #sort(chunk: readonly OutgoingMessage[], partitions: number): readonly Waiting[] {
+  #sort(chunk: readonly OutgoingMessage[], partitions: number): readonly UnansweredMessages[] {
     const sorted = Map.groupBy(chunk, ({ key }) => partitionOf(key, partitions));
     return [...sorted].map(([partition, messages]) => {
       return { partition, messages, records: messages.map((message) => record(this.#topic, partition, message)) };
@@ -95,11 +95,11 @@ export class JavascriptProducer implements KafkaProducer {
 
   /** Sends to each leader once; gives the messages that no answer has settled. */
   async #sendOnce(
-    waiting: readonly Waiting[],
+    waiting: readonly UnansweredMessages[],
     leaders: Leaders,
     errors: Map<OutgoingMessage, ProduceError>,
-  ): Promise<readonly Waiting[]> {
-    const batches = new Map<Batch, Waiting>();
+  ): Promise<readonly UnansweredMessages[]> {
+    const batches = new Map<Batch, UnansweredMessages>();
     for (const one of waiting) {
       // The topic was made again with fewer partitions: the messages belong into others now.
       if (one.partition >= leaders.length) note(errors, one, produceError(3, "the partition is gone"));
@@ -115,7 +115,7 @@ export class JavascriptProducer implements KafkaProducer {
     ) => one);
   }
 
-  async #batch({ partition, records }: Waiting): Promise<Batch> {
+  async #batch({ partition, records }: UnansweredMessages): Promise<Batch> {
     const { identity, next } = this.#numberings.get(partition) ??
       { identity: this.#identity ??= await this.#requests.newIdentity(), next: 0 };
     this.#numberings.set(partition, { identity, next });
@@ -136,7 +136,7 @@ export class JavascriptProducer implements KafkaProducer {
   /** True where a batch is done: it is in the topic, or refused. */
   #isSettled(
     { partition, identity, sequence, records }: Batch,
-    waiting: Waiting,
+    waiting: UnansweredMessages,
     answer: ProduceAnswer | undefined,
     errors: Map<OutgoingMessage, ProduceError>,
   ): boolean {
@@ -208,6 +208,6 @@ function following(sequence: number, count: number): number {
   return (sequence + count) % (LAST_SEQUENCE + 1);
 }
 
-function note(errors: Map<OutgoingMessage, ProduceError>, { messages }: Waiting, error: ProduceError): void {
+function note(errors: Map<OutgoingMessage, ProduceError>, { messages }: UnansweredMessages, error: ProduceError): void {
   for (const message of messages) errors.set(message, error);
 }

@@ -61,8 +61,8 @@ export class RecordBatch {
   readonly #time: number;
 
   /**
-   * `bytes`: the batch and nothing else. `next`: the offset behind it at most, for one that does
-   * not say so itself.
+   * `bytes`: this batch and nothing else. `next`: the first offset of the batch behind it, or the
+   * log's end. A damaged batch may tell a wrong last offset: it is then taken to end before `next`.
    */
   constructor(bytes: Buffer, next: number) {
     this.#bytes = bytes;
@@ -113,7 +113,7 @@ export class RecordBatch {
       for (let left = this.#count; left > 0 && !signal.aborted; left--) {
         last = this.#message(reader.hasNext() ? reader.next(true) : await reader.nextAsync(), last);
         messages.push(last);
-        bytes += bytesOfBatch(last);
+        bytes += bytesInMemory(last);
         if (messages.length < MOST_MESSAGES && bytes < MOST_BYTES) continue;
         yield messages;
         messages = [];
@@ -211,14 +211,14 @@ export function readBatches(bytes: Buffer, logEnd: number): RecordBatch[] {
   });
 }
 
-/** Bytes of a message that stay in memory. */
-export function bytesOfBatch({ key, value }: Pick<IncomingMessage, "key" | "value">): number {
+/** Bytes of one message's key and value, as far as they stay in memory. */
+export function bytesInMemory({ key, value }: Pick<IncomingMessage, "key" | "value">): number {
   return (key?.length ?? 0) + (value?.length ?? 0);
 }
 
 /** Copies messages that are a small part of the content: views would keep all of it in memory. */
 function compact(messages: BatchMessage[], size: number): BatchMessage[] {
-  const kept = messages.reduce((sum, message) => sum + bytesOfBatch(message), 0);
+  const kept = messages.reduce((sum, message) => sum + bytesInMemory(message), 0);
   if (2 * kept >= size) return messages;
   return messages.map(({ key, value, ...rest }) => {
     return { ...rest, key: key && Buffer.from(key), value: value && Buffer.from(value) };

@@ -81,7 +81,7 @@ export class SecondLook implements AsyncDisposable {
       maxBytes: PARTITION_BYTES,
       isolationLevel: READ_COMMITTED,
     });
-    // Another type than the library says: these connections read answers in their own way.
+    // Another type than the library says: `connectionPool` parses the bytes itself, as in fetch.ts.
     const { responses } = response as unknown as FetchAnswer;
     return responses.flatMap(({ partitions }) => partitions).find((one) => one.partitionIndex === partition);
   }

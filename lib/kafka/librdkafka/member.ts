@@ -164,7 +164,10 @@ function onRebalance(
     membership.lose();
     if (error?.code === ASSIGN) {
       client.assign([]);
-      // Not its id: this client may go on asking for the topic that it knew.
+      // Forgets the number of partitions, but keeps the id, unlike javascript/member.ts. Where the
+      // topic was made again, librdkafka may go on asking for the earlier one. Only the id that was
+      // seen first shows that: the membership then ends, and a new client begins
+      // (`Membership.isOutdated`).
       membership.snapshot.partitions = null;
       membership.gain(partitions.map(({ partition }) => partition));
     } else client.unassign();

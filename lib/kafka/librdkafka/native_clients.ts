@@ -49,8 +49,8 @@ export function newProducer(
     // Java's default, so that every producer puts an address into the same partition.
     "partitioner": "murmur2_random",
     "linger.ms": 5,
-    // No limit: another client would send what this one gives up, and a broker could not tell that
-    // it has it.
+    // No time limit. If this client gave a message up, another client would send it. A broker
+    // recognises a message that comes twice only if the same client sent it both times.
     "message.timeout.ms": 0,
     "message.max.bytes": MESSAGE_BYTES,
     "queue.buffering.max.kbytes": 65_536,

@@ -1,8 +1,8 @@
 import { type KafkaProducer, KafkaSetupError, type OutgoingMessage } from "../kafka.ts";
 import { type ProduceError, produceError } from "../produce_errors.ts";
 import { missingTopic } from "../setup_errors.ts";
-import { notTaking, type StatusReporter, TAKING } from "../status_reporter.ts";
-import { tellingWhereSlow, undelivered } from "../undelivered.ts";
+import { notTaking, reportingIfSlow, type StatusReporter, TAKING } from "../status_reporter.ts";
+import { undelivered } from "../undelivered.ts";
 import { isFatal, librdkafkaErrors } from "./errors.ts";
 import type { NativeError, NativeProducer } from "./library.ts";
 import { closeProducer } from "./native_clients.ts";
@@ -93,7 +93,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     for (let sent = 0; sent < messages.length;) {
       const chunk = nextChunk(messages, sent);
       sent += chunk.length;
-      const delivery = await tellingWhereSlow(this.#deliver(chunk), this.#status);
+      const delivery = await reportingIfSlow(this.#deliver(chunk), this.#status);
       for (const [message, error] of delivery.errors) errors.set(message, error);
     }
     if (errors.size === 0) return this.#status.settle(TAKING);

@@ -56,11 +56,11 @@ async function asOpeningError<T>(work: () => T | Promise<T>): Promise<T> {
 
 /** Milliseconds between two tries to take back a lent folder, and for how long it is tried. */
 const RETRY_EVERY = 50;
-const PATIENCE = 3_000;
+const RETRY_LIMIT = 3_000;
 
 /** Tries again for a while: the borrower may be about to end. */
 async function takeBack(directory: string): Promise<Disposable> {
-  const patience = AbortSignal.timeout(PATIENCE);
+  const patience = AbortSignal.timeout(RETRY_LIMIT);
   for (;;) {
     try {
       return await take(directory);

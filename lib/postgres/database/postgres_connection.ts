@@ -50,7 +50,10 @@ export class PostgresConnection {
   #asksForPassword = false;
   readonly #password: string | null;
 
-  /** `isBare`: the login says no more of the session than its name. */
+  /**
+   * `isBare`: the login sends no settings of the session, only its `application_name`. A pooler may
+   * refuse a login with settings.
+   */
   constructor(settings: PostgresSettings, patience: PostgresPatience, isBare: boolean) {
     this.#patience = patience;
     this.#where = `PostgreSQL at ${settings.host}:${settings.port} ${SETTINGS_OF_PLACE}`;

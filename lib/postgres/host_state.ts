@@ -1,7 +1,7 @@
 import type { Metric } from "../metric.ts";
 
-// These functions say when a host is up, and why it is down, for programs and for SQL.
-// tests/postgres/views.test.ts holds both together.
+// The rule that says when a host is up, and why it is down: in TypeScript for programs, in SQL for
+// the views. tests/postgres/views.test.ts shows that both say the same.
 
 /** A metric's word about its host. A check that was missed says nothing. */
 export type State = "up" | "down" | "unknown";

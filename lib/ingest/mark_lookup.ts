@@ -1,23 +1,23 @@
 import type { AssignedPartition, Assignment, Positions } from "../kafka/kafka.ts";
-import type { Source, Store } from "../postgres/store.ts";
+import type { Store, TopicIdentity } from "../postgres/store.ts";
 import { type DatabaseEvents, type DatabaseWait, untilAnswered } from "./database_wait.ts";
 import type { ReaderEvents } from "./message_reader.ts";
 
-export interface StartOptions extends DatabaseWait {
+export interface MarkLookupOptions extends DatabaseWait {
   readonly events: DatabaseEvents & Pick<ReaderEvents, "lost">;
 }
 
 /**
- * Finds where to read each partition from: at its mark. If the log no longer has that offset, moves
- * the mark.
+ * Looks up in the database where to read each partition from: at its mark. If the log no longer has
+ * that offset, moves the mark. It answers the `position` question of `KafkaConsumer`.
  */
-export class StartOffsets {
+export class MarkLookup {
   readonly #store: Store;
-  readonly #options: StartOptions;
+  readonly #options: MarkLookupOptions;
   /** Partitions whose log ended before the mark at the last look. */
   readonly #short = new Set<string>();
 
-  constructor(store: Store, options: StartOptions) {
+  constructor(store: Store, options: MarkLookupOptions) {
     this.#store = store;
     this.#options = options;
   }
@@ -50,21 +50,21 @@ export class StartOffsets {
   }
 
   /** Moves the mark to an offset that the log can give, and records the loss. True if it did. */
-  async #recordLoss(source: Source, range: AssignedPartition, mark: number): Promise<boolean> {
+  async #recordLoss(identity: TopicIdentity, range: AssignedPartition, mark: number): Promise<boolean> {
     const { partition, logStart, logEnd, cutAt = mark } = range;
     if (mark < logStart) {
       const reason =
         `offsets ${mark} to ${logStart - 1} of partition ${partition} were deleted from the topic before ` +
         `they were read: up to ${logStart - mark} messages are lost; lengthen the topic's retention`;
-      return await this.#skip(source, partition, mark, logStart, reason);
+      return await this.#skip(identity, partition, mark, logStart, reason);
     }
     if (cutAt < mark) {
       const reason =
         `partition ${partition} was cut at offset ${cutAt}, before the mark ${mark}: the broker has lost ` +
         `messages that it had acknowledged; what was written there since is read`;
-      return await this.#skip(source, partition, mark, cutAt, reason);
+      return await this.#skip(identity, partition, mark, cutAt, reason);
     }
-    const place = `${source.topicId}/${partition}/${mark}`;
+    const place = `${identity.topicId}/${partition}/${mark}`;
     if (mark <= logEnd) {
       this.#short.delete(place);
       return false;
@@ -77,19 +77,19 @@ export class StartOffsets {
     }
     const reason = `partition ${partition} ends at offset ${logEnd}, before the mark ${mark}: the broker has lost ` +
       `messages that it had acknowledged; reading goes on at its end`;
-    return await this.#skip(source, partition, mark, logEnd, reason);
+    return await this.#skip(identity, partition, mark, logEnd, reason);
   }
 
-  async #skip(source: Source, partition: number, from: number, to: number, reason: string): Promise<boolean> {
+  async #skip(identity: TopicIdentity, partition: number, from: number, to: number, reason: string): Promise<boolean> {
     let tries = 0;
     const skip = () => {
       tries++;
-      return this.#store.marks.skip(source, partition, from, to, reason);
+      return this.#store.marks.skip(identity, partition, from, to, reason);
     };
     // The answer to an earlier try may have been lost, though that try succeeded.
     const done = await untilAnswered(skip, this.#options) ||
       tries > 1 &&
-        await untilAnswered(() => this.#store.marks.hasSkipped(source, partition, from, reason), this.#options);
+        await untilAnswered(() => this.#store.marks.hasSkipped(identity, partition, from, reason), this.#options);
     if (done) this.#options.events.lost(reason);
     return true; // Also if another consumer moved the mark first: the marks are read again.
   }
