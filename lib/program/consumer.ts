@@ -19,11 +19,8 @@ import { Store } from "../postgres/store.ts";
 import { type Program, runProgram } from "./program.ts";
 
 /**
- * Seconds after the first signal until the consumer gives up messages that are not stored yet.
- * docs/settings.md gives 8 seconds to the whole drain: closing has the last of them. No timer
- * enforces that. `START_LIMIT` in program.ts ends only a start, and each part limits its own
- * closing: `CLOSE_LIMIT` in kafka/client_settings.ts, for example. A Kafka client that closes
- * slowly may take longer than the 8 seconds.
+ * Seconds after the first signal until the consumer gives up messages that are not stored yet. The
+ * program ends at 8 seconds (`STOP_LIMIT` in program.ts): closing has the last of them.
  */
 const STORE_LIMIT = 7;
 
@@ -36,11 +33,19 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
   try {
     return await consume(settings, source, database, program);
   } catch (error) {
-    if (!program.stop.aborted || classifyError(error) !== "wait") throw error;
-    program.log.warn(`${explain(error)}; what was not stored ${source.isLasting ? "is still in Kafka" : "is lost"}`);
-    return source.isLasting ? 0 : 1;
+    return giveUp(error, source, program);
   }
 }, explain);
+
+/**
+ * Says what becomes of messages that could not be stored before the stop. Gives the exit code.
+ * Throws an error that has nothing to do with the stop.
+ */
+function giveUp(error: unknown, { isLasting }: SourcePlan, { log, stop, settled }: Program): number {
+  if (!stop.aborted || classifyError(error) !== "wait") throw error;
+  log.warn(`${explain(error)}; what was not stored ${isLasting ? "is still in Kafka" : "is lost"}`);
+  return settled(isLasting ? 0 : 1);
+}
 
 /**
  * Carries metrics from the source to the table until a signal comes or the input ends. Gives the
@@ -80,14 +85,19 @@ async function consume(
   if (database.remark != null) log.info(database.remark);
   await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {
-    await transfer(consumer, store, { limits, stop, giveUp: program.afterStop(STORE_LIMIT), events });
-    await source.finish(store);
+    try {
+      await transfer(consumer, store, { limits, stop, giveUp: program.afterStop(STORE_LIMIT), events });
+      await source.finish(store);
+    } catch (error) {
+      // Before anything is closed, which may take its time.
+      return giveUp(error, source, program);
+    }
   }
   const { rows, rejected, missedDropped } = store.counters;
   const missed = count(missedDropped, "missed check");
   const dropped = missedDropped === 0 ? "" : `, ${missed} left out: the table has no column error`;
   log.info(`${describeStored(rows)}, ${rejected} rejected${dropped}`);
-  return 0;
+  return program.settled(0);
 }
 
 /** Runs `--query`. Gives the exit code. */

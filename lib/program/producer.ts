@@ -73,7 +73,7 @@ async function produce(
   isChecked.abort();
   await standingsKept;
   await shutdown.settle(outbox, delivery);
-  return shutdown.report(outbox.figures, missed);
+  return program.settled(shutdown.report(outbox.figures, missed));
 }
 
 /** The line that says what is checked, where the metrics go, and when the first check is due. */

@@ -3,11 +3,8 @@ import { type Figures, type Outbox, untilKept } from "../delivery/delivery.ts";
 import type { Program } from "./program.ts";
 
 /**
- * Seconds after the first signal until checks are given up, and then metrics on their way.
- * docs/settings.md gives 8 seconds to the whole drain: closing has the last of them. No timer
- * enforces that. `START_LIMIT` in program.ts ends only a start, and each part limits its own
- * closing: `SETTLE_LIMIT` in delivery/spool.ts, `CLOSE_LIMIT` in kafka/client_settings.ts. A Kafka
- * client that closes slowly may take longer than the 8 seconds.
+ * Seconds after the first signal until checks are given up, and then metrics on their way. The
+ * program ends at 8 seconds (`STOP_LIMIT` in program.ts): closing has the last of them.
  */
 const CHECKS_LIMIT = 6;
 const DELIVERY_LIMIT = 7;

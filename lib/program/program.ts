@@ -22,6 +22,11 @@ export interface Program {
    * the start.
    */
   afterStop(seconds: number): AbortSignal;
+  /**
+   * Notes the exit code, and gives it, once only closing is left. Closing that is not over 8 seconds
+   * after `stop` is left.
+   */
+  settled(code: number): number;
   /** Calls `listener` at every SIGHUP. Without a listener a SIGHUP ends the program. */
   onHangUp(listener: () => void): void;
   /**
@@ -113,19 +118,21 @@ function missingPermission(error: unknown): string | null {
   return error.message.replace(/, run again with.*$/s, "").replace(/^Requires/, "Deno does not allow");
 }
 
-/**
- * Seconds after a signal in which the start must be over. Later parts set their own limits by
- * `afterStop`.
- */
-const START_LIMIT = 8;
+/** Seconds after a signal in which the program ends (docs/settings.md). */
+const STOP_LIMIT = 8;
 
-function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
+function signals(log: Log): Pick<Program, "stop" | "afterStop" | "settled"> {
   const stop = new AbortController();
-  let hasLimits = false;
-  let starting: ReturnType<typeof setTimeout> | undefined;
-  // Something hangs that has no end of its own, such as a folder on a server that is away.
+  let hasStarted = false;
+  let result: number | undefined;
+  let isTimeUp = false;
   const leave = () => {
-    log.error(`The start is not over ${START_LIMIT} s after that: leaving`);
+    isTimeUp = true;
+    if (result !== undefined) process.exit(result);
+    // Later parts set their own limits by `afterStop`. In a start something may hang that has no end
+    // of its own, such as a folder on a server that is away.
+    if (hasStarted) return;
+    log.error(`The start is not over ${STOP_LIMIT} s after that: leaving`);
     process.exit(1);
   };
   onStopSignal((signal) => {
@@ -134,18 +141,21 @@ function signals(log: Log): Pick<Program, "stop" | "afterStop"> {
       process.exit(1);
     }
     log.info(`${signal}: finishing what is under way (once more to leave at once)`);
-    if (!hasLimits) starting = setTimeout(leave, START_LIMIT * 1000);
+    setTimeout(leave, STOP_LIMIT * 1000);
     stop.abort(signal);
   });
   const afterStop = (seconds: number) => {
-    hasLimits = true;
-    clearTimeout(starting);
+    hasStarted = true;
     const later = new AbortController();
     const start = () => void setTimeout(() => later.abort(stop.signal.reason), seconds * 1000);
     addAbortListener(stop.signal, start);
     return later.signal;
   };
-  return { stop: stop.signal, afterStop };
+  const settled = (code: number) => {
+    if (isTimeUp) process.exit(code);
+    return result = code;
+  };
+  return { stop: stop.signal, afterStop, settled };
 }
 
 /**

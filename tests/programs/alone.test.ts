@@ -314,17 +314,22 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(producer.stderr).not.toContain("made");
   });
 
-  it("a start that hangs is left some seconds after the first signal", async () => {
+  it.each([
+    { part: "start", code: 1, last: "ERROR", says: "The start is not over 8 s after that: leaving" },
+    { part: "closing", code: 0, last: "INFO", says: "finishing what is under way" },
+  ])("a $part that hangs is left some seconds after the first signal", async ({ part, code, last, says }) => {
     const script = fileURLToPath(new URL("../support/hanging_program.ts", import.meta.url));
     const [command, ...args] = runtime === "deno" ? ["deno", "run", "-qA"] : ["node", "--experimental-strip-types"];
-    const child = spawn(command as string, [...args, script], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command as string, [...args, script, part], { stdio: ["ignore", "pipe", "pipe"] });
     let words = "";
     child.stderr.on("data", (more) => words += more);
     await once(child.stdout, "data");
     child.kill("SIGTERM");
-    const [code] = await once(child, "close");
-    expect(code, words).toBe(1);
-    expect(words).toContain("The start is not over 8 s after that: leaving");
+    const [found] = await once(child, "close");
+    expect(found, words).toBe(code);
+    const line = words.trimEnd().split("\n").at(-1);
+    expect(line).toContain(last);
+    expect(line).toContain(says);
   });
 
   it("producer ends with one line when nobody reads its standard output any more", async () => {

@@ -1,4 +1,6 @@
-// A program that never ends, whatever it is told: its start waits for something that does not come.
+// A program that never ends by itself. Its start waits for something that does not come; with the
+// argument `closing` it is its closing that does so, after it has noted an exit code.
+import { once } from "node:events";
 import process from "node:process";
 import { runProgram } from "../../lib/program/program.ts";
 
@@ -6,8 +8,13 @@ setInterval(() => {}, 1000);
 await runProgram(
   "producer",
   () => ({ kind: "settings", settings: { logLevel: "INFO" } }),
-  () => {
+  async (_, { stop, afterStop, settled }) => {
     process.stdout.write("started\n");
-    return new Promise<number>(() => {});
+    if (process.argv[2] === "closing") {
+      afterStop(1);
+      await once(stop, "abort");
+      settled(0);
+    }
+    return await new Promise<number>(() => {});
   },
 );
