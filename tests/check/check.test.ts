@@ -8,6 +8,7 @@ import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check, type CheckOptions } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
+import { Turns } from "../../lib/check/pace.ts";
 import { PHASES } from "../../lib/check/timings.ts";
 import type { Host } from "../../lib/hosts/hosts.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
@@ -59,7 +60,7 @@ const microseconds = (seconds: number | null) => Math.round((seconds ?? 0) * 1e6
 const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const options: CheckOptions = {
-  ...{ timeout: 10, location: null, userAgent: "check-test", matcher },
+  ...{ timeout: 10, location: null, userAgent: "check-test", matcher, turns: new Turns() },
   ...{ resolver: systemResolver(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
 };
 const never = new AbortController().signal;

@@ -6,6 +6,7 @@ import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
+import { Turns } from "../../lib/check/pace.ts";
 import { denoCertificatesFile } from "../../lib/config/environment.ts";
 import { parseHosts } from "../../lib/hosts/hosts.ts";
 import type { Metric } from "../../lib/metric.ts";
@@ -40,6 +41,7 @@ const order = JSON.parse(await text(stdin)) as Order;
 const resolver = systemResolver(order.names);
 const matcher = openMatcher();
 const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
+const turns = new Turns();
 
 async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
   const { hosts: [host], problems } = parseHosts(line, "hosts.txt", "UTC");
@@ -55,6 +57,7 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
     isBlocked,
     matcher,
     certificates,
+    turns,
   };
   const metric = await check(host, new Date(0), options, new AbortController().signal);
   return { name, metric, memory: memoryUsage().rss };
