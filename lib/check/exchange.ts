@@ -7,6 +7,9 @@ import { explainTls } from "./secure.ts";
 import type { Timings } from "./timings.ts";
 import { wait } from "../async/waits.ts";
 
+/** Bytes of an answer that are taken without a rest: as many as most have. */
+const LITTLE = 128 * 1024;
+
 /** What is sent beside the path. */
 export interface RequestHead {
   readonly userAgent: string;
@@ -53,6 +56,7 @@ export function exchange(
       done(failure);
       body.fail(failure);
     };
+    let came = 0;
     const flow = new SharedFlow({ pause: () => void socket.pause(), resume: () => void socket.resume() });
     const connection = { pause: () => flow.pause(), resume: () => flow.resume(), close };
     const parser = new AnswerParser({
@@ -67,8 +71,10 @@ export function exchange(
     socket.on("data", (piece: Buffer) => {
       const isTurnOver = turns.isOver;
       fail(parser.push(piece));
-      // Else the runtimes read up to two MiB of one connection before they look at another.
-      if (!isTurnOver || socket.destroyed) return;
+      came += piece.length;
+      // Else the runtimes read up to two MiB of one connection before they look at another. Below
+      // TLS it rests already, and what is held back here would be lost where it closes.
+      if (!isTurnOver || came <= LITTLE || url.protocol === "https:" || socket.destroyed) return;
       flow.pause();
       turns.next(() => flow.resume());
     });
