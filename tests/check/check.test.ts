@@ -17,6 +17,7 @@ import { CASES, phasesOf, USER } from "../support/check_cases.ts";
 import { MIB } from "../support/check_pages.ts";
 import type { Checked, Order, Target } from "../support/check_runner.ts";
 import { type CheckWorld, openWorld } from "../support/check_world.ts";
+import { BEHIND_THE_PAGE, GOOD_BODY, GOOD_PATHS, goodPage } from "../support/good_pages.ts";
 import { openNameServer } from "../support/name_server.ts";
 import { namesFolder } from "../support/resolver_folder.ts";
 import { RUNTIMES } from "../support/programs.ts";
@@ -34,7 +35,7 @@ afterAll(() => certificates[Symbol.dispose]());
 async function runChecks(
   runtime: Runtime,
   order: Order,
-  manner: "at-once" | "in-turn" = "at-once",
+  manner: "at-once" | "in-turn" | "in-short-turns" = "at-once",
   trusted: string | undefined = certificates.trustedFile,
 ): Promise<ReadonlyMap<string, Checked>> {
   const script = fileURLToPath(new URL("../support/check_runner.ts", import.meta.url));
@@ -513,6 +514,28 @@ describe("check of servers that send too much of TLS", () => {
 });
 
 describe.each(RUNTIMES)("check of many under %s", (runtime) => {
+  it.each(
+    ["http", "https"].flatMap((scheme) =>
+      (Object.keys(BEHIND_THE_PAGE) as (keyof typeof BEHIND_THE_PAGE)[]).map((behind) => ({ scheme, behind }))
+    ),
+  )("check reads good pages of $scheme whole, however short its turns are, where the site $behind", async (how) => {
+    const secure = how.scheme === "https" ? { identity: certificates.good } : {};
+    await using site = await openSite(goodPage(how.behind), secure);
+    const targets = GOOD_PATHS.map((path) =>
+      targetOf(path, `${how.scheme}://localhost:${site.port}${path}`, { pattern: "THE END$" })
+    );
+    for (const manner of ["at-once", "in-short-turns"] as const) {
+      const checked = await runChecks(runtime, { names: {}, targets }, manner);
+      const told = [...checked].map(([name, { body, metric: { is_valid, error_detail } }]) => [
+        name,
+        { body, is_valid, error_detail },
+      ]);
+      expect(Object.fromEntries(told), manner).toEqual(
+        Object.fromEntries(GOOD_PATHS.map((path) => [path, { body: GOOD_BODY, is_valid: true, error_detail: null }])),
+      );
+    }
+  });
+
   it("check is not held up by 200 names that resolve slowly", async () => {
     const quick = 20;
     const { promise: allQuickAsked, resolve } = Promise.withResolvers<void>();
