@@ -265,7 +265,11 @@ class Stage implements Decoder {
   /** Takes what may stand behind gzip's last member: zeros. */
   #pass(padding: Buffer): void {
     this.#isPadding = true;
-    if (padding.some((byte) => byte !== 0)) this.#fail();
+    // All that waits at once: thousands of pieces of one byte, each in a call of its own, fill the
+    // stack.
+    const more = this.#waiting.splice(0);
+    this.#pace.take(more.reduce((sum, { length }) => sum + length, 0));
+    if ([padding, ...more].some((piece) => piece.some((byte) => byte !== 0))) this.#fail();
     else if (this.#isAtEnd) this.#end();
     else this.#goOn();
   }

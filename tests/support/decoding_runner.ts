@@ -39,6 +39,8 @@ interface Coded {
   readonly isBroken?: boolean;
   /** Bytes of the body that are read. */
   readonly most?: number;
+  /** True where its bytes come one by one, at once. */
+  readonly isCrumbled?: boolean;
 }
 
 const BODIES: Readonly<Record<string, Coded>> = {
@@ -58,6 +60,11 @@ const BODIES: Readonly<Record<string, Coded>> = {
     codings: ["gzip"],
     bytes: Buffer.concat([PACKED.gzip, Buffer.alloc(9)]),
     isBroken: true,
+  },
+  "gzip, padded with many pieces": {
+    codings: ["gzip"],
+    bytes: Buffer.concat([gzipSync("x"), Buffer.alloc(10_000)]),
+    isCrumbled: true,
   },
   "br in zstd in gzip": { codings: ["br", "zstd", "gzip"], bytes: gzipSync(zstdCompressSync(PACKED.br)) },
   "gzip in gzip, enough before more": {
@@ -80,7 +87,10 @@ const BODIES: Readonly<Record<string, Coded>> = {
   "too many frames": { codings: ["zstd"], bytes: Buffer.concat(Array<Buffer>(1001).fill(zstdCompressSync("x"))) },
 };
 
-function decode({ codings, bytes, isBroken, most = Infinity }: Coded, limit: number): Promise<DecodingOutcome> {
+function decode(
+  { codings, bytes, isBroken, most = Infinity, isCrumbled }: Coded,
+  limit: number,
+): Promise<DecodingOutcome> {
   return new Promise((resolve) => {
     let [turns, isOver, length] = [0, false, 0];
     const tick = () => {
@@ -105,7 +115,8 @@ function decode({ codings, bytes, isBroken, most = Infinity }: Coded, limit: num
     }, pace);
     if (typeof decoder === "string") throw new Error(decoder);
     setTimeout(tick, 0);
-    decoder.write(bytes);
+    if (isCrumbled === true) { for (let at = 0; at < bytes.length; at++) decoder.write(bytes.subarray(at, at + 1)); }
+    else decoder.write(bytes);
     if (isBroken === true) decoder.stop(() => end(`stop, ${length}`));
     else decoder.end();
   });
