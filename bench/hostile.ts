@@ -111,6 +111,9 @@ try {
       report(runtime, beside, await measure(runtime, [...goodLines, ...kinds.map(lineOf)], trust));
     }
   }
+} catch (error) {
+  console.error(`bench:hostile: ${(error as Error).message}`);
+  process.exitCode = 1;
 } finally {
   // They have to end what they started.
   await Promise.all(sites.map(async (site) => {
@@ -135,13 +138,18 @@ async function measure(runtime: Runtime, lines: readonly string[], env: NodeJS.P
       if (Date.parse(metric.scheduled_at ?? "") >= counted) count(metric, tally);
     }
   })();
-  await delay(WARM_UP * 1000);
+  const running = new AbortController();
+  const last = (length: number) => delay(length * 1000, undefined, { signal: running.signal });
+  const died = exit.then(([code, signal]) => {
+    throw new Error(`${command.join(" ")} ended with ${signal ?? `code ${code}`} before it was measured`);
+  }).finally(() => running.abort());
+  await Promise.race([last(WARM_UP), died]);
   const used = cpuSeconds(producer.pid as number);
-  await delay(seconds * 1000);
+  await Promise.race([last(seconds), died]);
   tally.cpu = (cpuSeconds(producer.pid as number) - used) / seconds;
   tally.peak = memory(producer.pid as number).peak;
   producer.kill("SIGTERM");
-  await Promise.all([reading, exit]);
+  await Promise.all([reading, exit, died.catch(() => {})]);
   return tally;
 }
 

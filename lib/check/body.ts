@@ -3,7 +3,7 @@ import type { BodyReader, HttpAnswer } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { GrowingBuffer } from "./growing_buffer.ts";
 import { transferCodings } from "./head.ts";
-import { Pace } from "./pace.ts";
+import { Pace, type Turns } from "./pace.ts";
 import { wait } from "../async/waits.ts";
 
 /** The most bytes of a body that are read, after decompression. */
@@ -20,7 +20,7 @@ export interface Body {
  * Reads and decodes the body of an answer, to its end or to MAX_BODY_BYTES, and closes the
  * connection. A body that breaks off or does not decode is a Failure.
  */
-export function readBody(answer: HttpAnswer, signal: AbortSignal): Promise<Body | Failure> {
+export function readBody(answer: HttpAnswer, turns: Turns, signal: AbortSignal): Promise<Body | Failure> {
   return wait(signal, (done) => {
     const collected = new GrowingBuffer();
     const close = () => {
@@ -32,7 +32,7 @@ export function readBody(answer: HttpAnswer, signal: AbortSignal): Promise<Body 
       close();
     };
     const fail = (detail: string) => end(new Failure("body", detail));
-    const pace = new Pace(answer);
+    const pace = new Pace(answer, turns);
     const decoder = openDecoder(codingsOf(answer), {
       bytes(bytes) {
         if (collected.length > MAX_BODY_BYTES) return;
@@ -47,17 +47,14 @@ export function readBody(answer: HttpAnswer, signal: AbortSignal): Promise<Body 
     if (typeof decoder === "string") fail(decoder);
     // The bytes before a broken connection are judged first, whenever their decoder is done: they
     // came first.
-    else answer.flow(readerOf(decoder, pace, end));
+    else answer.flow(readerOf(decoder, end));
     return close;
   });
 }
 
-function readerOf(decoder: Decoder, pace: Pace, end: (failure: Failure) => void): BodyReader {
+function readerOf(decoder: Decoder, end: (failure: Failure) => void): BodyReader {
   return {
-    bytes(bytes) {
-      pace.begin();
-      decoder.write(bytes);
-    },
+    bytes: (bytes) => decoder.write(bytes),
     end: () => decoder.end(),
     fail: (failure) => decoder.stop(() => end(failure)),
   };

@@ -7,6 +7,7 @@ import { connect } from "./connect.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
+import type { Turns } from "./pace.ts";
 import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
 import type { ConnectOptions } from "./resolve.ts";
 import { NOT_TLS } from "./secure.ts";
@@ -20,6 +21,8 @@ export interface CheckOptions extends ConnectOptions {
   readonly location: string | null;
   readonly userAgent: string;
   readonly matcher: Matcher;
+  /** Shared by all checks of this thread. */
+  readonly turns: Turns;
 }
 
 /** The findings of a check so far: it may end at any moment. */
@@ -84,7 +87,7 @@ async function visit(
     if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : answer;
     const target = redirectOf(answer.status, answer.fields.first("location"), url);
     if (target === null) {
-      const body = await readBody(answer, signal);
+      const body = await readBody(answer, options.turns, signal);
       return body instanceof Failure ? body : { ...body, contentType: answer.fields.first("content-type") };
     }
     answer.close();
@@ -120,7 +123,7 @@ async function fetchHead(
   // Another origin must not learn the password of this one.
   const authorization = url.origin === host.url.origin ? host.authorization : null;
   const head = { userAgent: options.userAgent, authorization };
-  const answer = await exchange(outcome, url, head, findings.timings, signal, answerBegins);
+  const answer = await exchange(outcome, url, head, findings.timings, options.turns, signal, answerBegins);
   if (!(answer instanceof Failure)) findings.status = answer.status;
   return answer;
 }

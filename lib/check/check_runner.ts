@@ -5,10 +5,11 @@ import type { Metric } from "../metric.ts";
 import { AbortMany } from "./abort_many.ts";
 import { check, type CheckOptions } from "./check.ts";
 import { missedMetrics } from "./missed.ts";
+import { Turns } from "./pace.ts";
 import { type Changes, type Moment, type Recall, type ScheduledRun, Scheduler, type Standing } from "./scheduler.ts";
 
 /** How many checks are under way at the same time, at most, and how each is made. */
-export interface CheckRunnerOptions extends CheckOptions {
+export interface CheckRunnerOptions extends Omit<CheckOptions, "turns"> {
   readonly concurrency: number;
   /** Every host once, instead of on schedule. */
   readonly isOnce: boolean;
@@ -46,7 +47,7 @@ const PIECE_PAUSE = 10;
  * `giveUp` aborts is given up, and gives none.
  */
 export class CheckRunner implements AsyncIterable<Metric> {
-  readonly #options: CheckRunnerOptions;
+  readonly #options: CheckRunnerOptions & CheckOptions;
   readonly #stop: AbortSignal;
   readonly #givingUp: AbortMany;
   readonly #scheduler: Scheduler;
@@ -61,7 +62,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   #isOver = false;
 
   constructor(hosts: readonly Host[], options: CheckRunnerOptions, stop: AbortSignal, giveUp: AbortSignal) {
-    this.#options = options;
+    this.#options = { ...options, turns: new Turns() };
     this.#stop = stop;
     this.#givingUp = new AbortMany(giveUp);
     const { isOnce, concurrency, recall } = options;

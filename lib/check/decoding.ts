@@ -39,9 +39,11 @@ const MAX_FRAMES = 1000;
 /** Bytes between two codings of one body: what unpacks to more than comes on the way may be coded again. */
 const MAX_BETWEEN_BYTES = 8 * 1024 * 1024;
 /** Bytes that a decoder is given at one time: under Deno nothing else runs until it is done with them. */
-const PIECE_BYTES = 16 * 1024;
+const PIECE_BYTES = 8 * 1024;
 
-type Make = (beginning: Buffer) => Transform;
+/** One of the runtimes' decoders. */
+type Frame = Transform & { readonly bytesWritten: number };
+type Make = (beginning: Buffer) => Frame;
 
 /** How each coding is undone (RFC 9110, section 8.4.1; RFC 9659). `beginning`: the coded bytes' first piece. */
 const CODINGS: Readonly<Record<string, Make>> = {
@@ -107,10 +109,12 @@ class Stage implements Decoder {
   #hasBegun = false;
   /** True behind gzip's last member, where zeros may follow. */
   #isPadding = false;
-  #frame: Transform | undefined;
+  #frame: Frame | undefined;
   /** Bytes that were given to the frame under way, the piece at work left out. */
   #given = 0;
   #atWork: Buffer | undefined;
+  /** True while what comes next waits for its turn. */
+  #isWaiting = false;
   #frames = 0;
   /** Bytes that were passed on. */
   #passed = 0;
@@ -159,12 +163,30 @@ class Stage implements Decoder {
   }
 
   destroy(): void {
+    this.#close();
+    this.#next.destroy();
+  }
+
+  #close(): void {
     this.#isOver = true;
     this.#frame?.destroy();
   }
 
+  /** Goes on when it is its turn, and the frame has passed on all that it made of the last piece. */
   #goOn(): void {
-    if (this.#isOver || this.#atWork !== undefined) return;
+    if (this.#isOver || this.#isWaiting || this.#atWork !== undefined || this.#holdsBack) return;
+    this.#isWaiting = true;
+    this.#pace.turns.next(() => {
+      this.#isWaiting = false;
+      if (!this.#isOver) this.#takeNext();
+    });
+  }
+
+  get #holdsBack(): boolean {
+    return this.#frame !== undefined && this.#frame.readableLength > 0;
+  }
+
+  #takeNext(): void {
     const piece = this.#waiting.shift();
     this.#pace.take(piece?.length ?? 0);
     if (piece === undefined) {
@@ -179,34 +201,48 @@ class Stage implements Decoder {
     const frame = this.#frame ??= this.#open(piece);
     this.#atWork = piece;
     frame.write(piece, () => {
-      if (this.#isOver || this.#atWork !== piece) return;
+      // At its end a frame leaves bytes behind. It tells the end when it has passed on all else.
+      const isAtEnd = frame.bytesWritten < this.#given + piece.length;
+      if (this.#isOver || this.#atWork !== piece || isAtEnd) return;
       this.#given += piece.length;
       this.#atWork = undefined;
-      this.#pace.next(() => this.#goOn());
+      this.#goOn();
     });
   }
 
-  #open(beginning: Buffer): Transform {
+  #open(beginning: Buffer): Frame {
     this.#given = 0;
     const frame = (CODINGS[this.#name] as Make)(beginning);
-    frame.on("data", (bytes: Buffer) => this.#passOn(bytes));
+    frame.on("data", (bytes: Buffer) => this.#passOn(bytes, frame));
     frame.once("end", () => this.#endFrame(frame));
-    frame.on("error", () => this.#fail());
+    frame.on("error", () => this.#breakOff(frame));
     return frame;
   }
 
-  #passOn(bytes: Buffer): void {
+  /** A frame that is paused may hold bytes from before the error. */
+  #breakOff(frame: Frame): void {
+    for (let bytes = frame.read(); bytes !== null; bytes = frame.read()) this.#passOn(bytes, frame);
+    this.#fail();
+  }
+
+  #passOn(bytes: Buffer, frame: Frame): void {
     if (this.#isOver) return;
     this.#passed += bytes.length;
-    if (this.#passed > MAX_BETWEEN_BYTES) this.#fail(TOO_MUCH_BETWEEN);
-    else this.#next.write(bytes);
+    if (this.#passed > MAX_BETWEEN_BYTES) return this.#fail(TOO_MUCH_BETWEEN);
+    this.#next.write(bytes);
+    // A few bytes may unpack to megabytes, which come one behind the other until the frame is paused.
+    if (this.#pace.turns.isOver && !frame.isPaused()) {
+      frame.pause();
+      this.#pace.turns.next(() => void frame.resume());
+    }
+    this.#goOn();
   }
 
   /** A frame has ended before it had taken all of the piece at work. */
-  #endFrame(frame: Transform & { readonly bytesWritten?: number }): void {
+  #endFrame(frame: Frame): void {
     const piece = this.#atWork;
     if (this.#isOver || piece === undefined) return;
-    const rest = piece.subarray((frame.bytesWritten ?? 0) - this.#given);
+    const rest = piece.subarray(frame.bytesWritten - this.#given);
     this.#frame = this.#atWork = undefined;
     frame.destroy();
     if (this.#isAtEnd && rest.length === BEHIND_THE_END.length) this.#end();
@@ -219,7 +255,7 @@ class Stage implements Decoder {
   /** Begins the next frame, whose beginning is at work until then. */
   #beginFrame(beginning: Buffer): void {
     this.#atWork = beginning;
-    this.#pace.next(() => this.#isOver || this.#give(beginning));
+    this.#pace.turns.next(() => this.#isOver || this.#give(beginning));
   }
 
   get #isAtEnd(): boolean {
@@ -229,9 +265,13 @@ class Stage implements Decoder {
   /** Takes what may stand behind gzip's last member: zeros. */
   #pass(padding: Buffer): void {
     this.#isPadding = true;
-    if (padding.some((byte) => byte !== 0)) this.#fail();
+    // All that waits at once: thousands of pieces of one byte, each in a call of its own, fill the
+    // stack.
+    const more = this.#waiting.splice(0);
+    this.#pace.take(more.reduce((sum, { length }) => sum + length, 0));
+    if ([padding, ...more].some((piece) => piece.some((byte) => byte !== 0))) this.#fail();
     else if (this.#isAtEnd) this.#end();
-    else if (this.#waiting.length > 0) this.#goOn();
+    else this.#goOn();
   }
 
   #end(): void {
@@ -239,10 +279,11 @@ class Stage implements Decoder {
     this.#next.end();
   }
 
+  /** What came before is decoded first: it may be as much of the body as is read. */
   #fail(detail?: string): void {
     if (this.#isOver) return;
-    this.destroy();
-    this.#tell(detail);
+    this.#close();
+    this.#next.stop(() => this.#tell(detail));
   }
 }
 

@@ -2,10 +2,13 @@ import type { Socket } from "node:net";
 import { AnswerParser } from "./answer_parser.ts";
 import { codeOf, Failure } from "./failure.ts";
 import type { Head } from "./head.ts";
-import type { Flow } from "./pace.ts";
+import { type Flow, SharedFlow, type Turns } from "./pace.ts";
 import { explainTls } from "./secure.ts";
 import type { Timings } from "./timings.ts";
 import { wait } from "../async/waits.ts";
+
+/** Bytes of an answer that are taken without a rest: as many as most have. */
+const LITTLE = 128 * 1024;
 
 /** What is sent beside the path. */
 export interface RequestHead {
@@ -38,6 +41,7 @@ export function exchange(
   url: URL,
   head: RequestHead,
   timings: Timings,
+  turns: Turns,
   signal: AbortSignal,
   answerBegins: () => void,
 ): Promise<HttpAnswer | Failure> {
@@ -52,7 +56,9 @@ export function exchange(
       done(failure);
       body.fail(failure);
     };
-    const connection = { pause: () => void socket.pause(), resume: () => void socket.resume(), close };
+    let came = 0;
+    const flow = new SharedFlow({ pause: () => void socket.pause(), resume: () => void socket.resume() });
+    const connection = { pause: () => flow.pause(), resume: () => flow.resume(), close };
     const parser = new AnswerParser({
       head: ({ status, fields }) => done({ status, fields, flow: (reader) => body.flow(reader), ...connection }),
       body: (bytes) => body.bytes(bytes),
@@ -62,7 +68,16 @@ export function exchange(
       answerBegins();
       timings.enter("body");
     });
-    socket.on("data", (piece: Buffer) => fail(parser.push(piece)));
+    socket.on("data", (piece: Buffer) => {
+      const isTurnOver = turns.isOver;
+      fail(parser.push(piece));
+      came += piece.length;
+      // Else the runtimes read up to two MiB of one connection before they look at another. Below
+      // TLS it rests already, and what is held back here would be lost where it closes.
+      if (!isTurnOver || came <= LITTLE || url.protocol === "https:" || socket.destroyed) return;
+      flow.pause();
+      turns.next(() => flow.resume());
+    });
     socket.once("end", () => fail(parser.close()));
     socket.once("error", (error) => fail(explain(error, parser)));
     socket.once("close", () => fail(parser.close()));

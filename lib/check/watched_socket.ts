@@ -30,7 +30,8 @@ export class WatchedSocket extends Duplex {
     this.on("error", () => {});
     socket.once("end", () => this.push(null));
     socket.once("error", (error) => this.destroy(error));
-    socket.once("close", () => this.destroy());
+    // What came before a proper end is still to be read, by whoever rests now.
+    socket.once("close", () => socket.readableEnded || this.destroy());
   }
 
   #rest(): void {

@@ -8,6 +8,7 @@ import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check, type CheckOptions } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
+import { Turns } from "../../lib/check/pace.ts";
 import { PHASES } from "../../lib/check/timings.ts";
 import type { Host } from "../../lib/hosts/hosts.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
@@ -16,6 +17,7 @@ import { CASES, phasesOf, USER } from "../support/check_cases.ts";
 import { MIB } from "../support/check_pages.ts";
 import type { Checked, Order, Target } from "../support/check_runner.ts";
 import { type CheckWorld, openWorld } from "../support/check_world.ts";
+import { BEHIND_THE_PAGE, GOOD_BODY, GOOD_PATHS, goodPage } from "../support/good_pages.ts";
 import { openNameServer } from "../support/name_server.ts";
 import { namesFolder } from "../support/resolver_folder.ts";
 import { RUNTIMES } from "../support/programs.ts";
@@ -33,7 +35,7 @@ afterAll(() => certificates[Symbol.dispose]());
 async function runChecks(
   runtime: Runtime,
   order: Order,
-  manner: "at-once" | "in-turn" = "at-once",
+  manner: "at-once" | "in-turn" | "in-short-turns" = "at-once",
   trusted: string | undefined = certificates.trustedFile,
 ): Promise<ReadonlyMap<string, Checked>> {
   const script = fileURLToPath(new URL("../support/check_runner.ts", import.meta.url));
@@ -59,7 +61,7 @@ const microseconds = (seconds: number | null) => Math.round((seconds ?? 0) * 1e6
 const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const options: CheckOptions = {
-  ...{ timeout: 10, location: null, userAgent: "check-test", matcher },
+  ...{ timeout: 10, location: null, userAgent: "check-test", matcher, turns: new Turns() },
   ...{ resolver: systemResolver(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
 };
 const never = new AbortController().signal;
@@ -512,6 +514,28 @@ describe("check of servers that send too much of TLS", () => {
 });
 
 describe.each(RUNTIMES)("check of many under %s", (runtime) => {
+  it.each(
+    ["http", "https"].flatMap((scheme) =>
+      (Object.keys(BEHIND_THE_PAGE) as (keyof typeof BEHIND_THE_PAGE)[]).map((behind) => ({ scheme, behind }))
+    ),
+  )("check reads good pages of $scheme whole, however short its turns are, where the site $behind", async (how) => {
+    const secure = how.scheme === "https" ? { identity: certificates.good } : {};
+    await using site = await openSite(goodPage(how.behind), secure);
+    const targets = GOOD_PATHS.map((path) =>
+      targetOf(path, `${how.scheme}://localhost:${site.port}${path}`, { pattern: "THE END$" })
+    );
+    for (const manner of ["at-once", "in-short-turns"] as const) {
+      const checked = await runChecks(runtime, { names: {}, targets }, manner);
+      const told = [...checked].map(([name, { body, metric: { is_valid, error_detail } }]) => [
+        name,
+        { body, is_valid, error_detail },
+      ]);
+      expect(Object.fromEntries(told), manner).toEqual(
+        Object.fromEntries(GOOD_PATHS.map((path) => [path, { body: GOOD_BODY, is_valid: true, error_detail: null }])),
+      );
+    }
+  });
+
   it("check is not held up by 200 names that resolve slowly", async () => {
     const quick = 20;
     const { promise: allQuickAsked, resolve } = Promise.withResolvers<void>();

@@ -1,3 +1,4 @@
+import { RE2JS } from "re2js";
 import { expect, it } from "vitest";
 import { compilePattern, patternReader } from "../../lib/hosts/pattern.ts";
 import { stepsAtLeast } from "../../lib/hosts/pattern_steps.ts";
@@ -158,6 +159,9 @@ it.each([
   ["repeats up to a number", "(?i)a{0,500}b{3,}[[:alpha:]]{2,1000}".repeat(7)],
   ["is long", "a|".repeat(10_001)],
   ["names very many classes", "[[:".repeat(20_000)],
+  ["has very many groups of nothing", "(|)".repeat(20_000)],
+  ["has very many anchors", "^$".repeat(30_000)],
+  ["has very many classes of Unicode", `(?i)${"\\pL{0}".repeat(10_000)}`],
   ["grows when it is compiled", `(?i)${"\\W".repeat(3000)}|${"[^é]".repeat(7000)}`],
 ])("compilePattern refuses what takes too many steps: %s", (_, source) => {
   const message = "the REGEX takes more than 10000 steps: write fewer repetitions, or smaller ones";
@@ -165,15 +169,46 @@ it.each([
 });
 
 it.each([
-  ["(?i)[^a]{100}\\pL{50}", 150],
+  ["(?i)[^a]{100}\\pL{50}", 160],
   ["[ab].{0,200}c\\d", 203],
-  ["(?P<name>a){3}(?:b|c)?(?ims)d", 6],
+  ["(?P<name>a){3}(?:b|c)?(?ims)d", 12],
   ["[]a][^]b][a\\]b][[:alpha:]x]", 14],
   ["\\Qa{9}(\\E{2}", 10],
   ["a{0}(?:b{2}){2}", 4],
   ["😀{99}", 100],
+  ["(|)".repeat(100), 300],
+  ["()(){0}(a{0}){2}", 9],
+  ["(?:)(?:|)(?i)|", 0],
+  ["^(?:^a$)$", 5],
+  ["^a$|^b$", 2],
+  ["(?:^|$)(^)", 3],
+  ["((a)(b", 4],
+  ["a)))b", 2],
+  ["\\pL{0}[\\PN]", 21],
 ])("stepsAtLeast counts %s", (source, steps) => {
   expect(stepsAtLeast(source)).toBe(steps);
+});
+
+it.each([
+  "(|)",
+  "()*",
+  "(?P<name>)",
+  "(a{0}){3}",
+  "(x)?(y)+",
+  "^",
+  "$*",
+  "(?m)^$",
+  "(^|$)",
+  "(?:^a$)",
+  "^a|^b|",
+  "(?:^a$|^b$)",
+  "(?:$|$)",
+  "(^){0}",
+  "((a)(b))",
+])("stepsAtLeast counts no more of %s than there are", (part) => {
+  const source = Array.from({ length: 50 }, (_, n) => part.replace("name", `name${n}`)).join("");
+  const program = RE2JS.compile(source).programSize();
+  expect(stepsAtLeast(source)).toBeLessThanOrEqual(program);
 });
 
 it("patternReader gives equal sources one Pattern, and refuses a bad one every time", () => {

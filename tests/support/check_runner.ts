@@ -1,11 +1,14 @@
-// Makes the checks that standard input asks for (JSON), all at once or with the argument "in-turn"
-// one after the other, and prints a line for each of them: the tests run this under each runtime.
+// Makes the checks that standard input asks for (JSON), and prints a line for each of them. Makes all
+// at once, or with the argument "in-turn" one after the other. With "in-short-turns" each turn of
+// reading and decoding is as short as can be. The tests run this under each runtime.
+import { createHash } from "node:crypto";
 import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
-import { openMatcher } from "../../lib/check/matching.ts";
+import { type Matcher, openMatcher } from "../../lib/check/matching.ts";
+import { Turns } from "../../lib/check/pace.ts";
 import { denoCertificatesFile } from "../../lib/config/environment.ts";
 import { parseHosts } from "../../lib/hosts/hosts.ts";
 import type { Metric } from "../../lib/metric.ts";
@@ -34,12 +37,15 @@ export interface Checked {
   readonly metric: Metric;
   /** Bytes of memory that the process held then. */
   readonly memory: number;
+  /** The SHA-256 of the body that was matched last, in hexadecimal digits; null without a regex. */
+  readonly body: string | null;
 }
 
 const order = JSON.parse(await text(stdin)) as Order;
 const resolver = systemResolver(order.names);
 const matcher = openMatcher();
 const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
+const turns = argv.includes("in-short-turns") ? new Turns(0) : new Turns();
 
 async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
   const { hosts: [host], problems } = parseHosts(line, "hosts.txt", "UTC");
@@ -47,17 +53,25 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
   const isBlocked = blocked === "private"
     ? isPrivateAddress
     : blocked && ((address: string) => blocked.includes(address));
+  let body: string | null = null;
   const options = {
     timeout,
     location: "here",
     userAgent: "check-test",
     resolver,
     isBlocked,
-    matcher,
+    matcher: {
+      ...matcher,
+      matches(...asked: Parameters<Matcher["matches"]>) {
+        body = createHash("sha256").update(asked[1].bytes).digest("hex");
+        return matcher.matches(...asked);
+      },
+    },
     certificates,
+    turns,
   };
   const metric = await check(host, new Date(0), options, new AbortController().signal);
-  return { name, metric, memory: memoryUsage().rss };
+  return { name, metric, memory: memoryUsage().rss, body };
 }
 
 const print = async (target: Target) =>

@@ -8,6 +8,7 @@ import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
+import { Turns } from "../../lib/check/pace.ts";
 import { parseHosts } from "../../lib/hosts/hosts.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 
@@ -24,7 +25,7 @@ const matcher = openMatcher();
 const certificates = new CertificateJudge(runtimeAuthorities(null));
 const options = {
   ...{ timeout: 5, location: null, userAgent: "resources-test" },
-  ...{ resolver, isBlocked: null, certificates, matcher },
+  ...{ resolver, isBlocked: null, certificates, matcher, turns: new Turns() },
 };
 const checkAll = () => Promise.all(hosts.map((host) => check(host, new Date(), options, new AbortController().signal)));
 
