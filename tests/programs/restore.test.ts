@@ -48,6 +48,14 @@ describe.runIf(canRun).each(possibleVariants())(
     const counted = (database: string, topic: string) =>
       ask(database, `select count(*) || ' of ' || count(distinct address) from ${topic}`);
 
+    /** A new topic with the metrics 0 to 19, and the name of the database for them. */
+    async function filledTopic(): Promise<{ topic: string; name: string }> {
+      const topic = services.newName();
+      await services.createTopic(topic);
+      await services.write(topic, numbered(0, 20));
+      return { topic, name: services.postgres.settings.name };
+    }
+
     /** Waits until the table, which the consumer makes, has so many rows. */
     async function untilStored(database: string, topic: string, count: number, consumer: Running): Promise<void> {
       const isMade = () => ask(database, `select to_regclass('${topic}') is not null`) === "t";
@@ -61,11 +69,8 @@ describe.runIf(canRun).each(possibleVariants())(
     }
 
     it("a dump that was made at work, restored into another database, goes on exactly once", async () => {
-      const topic = services.newName();
-      const { name } = services.postgres.settings;
+      const { topic, name } = await filledTopic();
       const dump = join(folder, `${topic}.dump`);
-      await services.createTopic(topic);
-      await services.write(topic, numbered(0, 20));
       await using first = services.consume(variant, topic);
       await untilStored(name, topic, 20, first);
       run("pg_dump", name, "--format=custom", `--file=${dump}`);
@@ -83,10 +88,7 @@ describe.runIf(canRun).each(possibleVariants())(
     });
 
     it("rows that were deleted at work stay away, and rows that wait are stored", async () => {
-      const topic = services.newName();
-      const { name } = services.postgres.settings;
-      await services.createTopic(topic);
-      await services.write(topic, numbered(0, 20));
+      const { topic, name } = await filledTopic();
       await using first = services.consume(variant, topic);
       await untilStored(name, topic, 20, first);
       ask(name, `delete from ${topic} where checked_at < '2026-02-01'`);
@@ -100,10 +102,7 @@ describe.runIf(canRun).each(possibleVariants())(
     });
 
     it("marks that are older than the rows store nothing twice, where check_id tells", async () => {
-      const topic = services.newName();
-      const { name } = services.postgres.settings;
-      await services.createTopic(topic);
-      await services.write(topic, numbered(0, 20));
+      const { topic, name } = await filledTopic();
       await using first = services.consume(variant, topic);
       await untilStored(name, topic, 20, first);
       await stop(first);
