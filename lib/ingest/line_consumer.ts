@@ -1,10 +1,10 @@
 import {
   type Assignment,
   type ConsumerSession,
+  type FindPositions,
   type IncomingMessage,
   type KafkaConsumer,
   KEPT_BYTES,
-  type Position,
 } from "../kafka/kafka.ts";
 
 const FIRST_LINE = 1;
@@ -25,8 +25,8 @@ export class LineConsumer implements KafkaConsumer {
   }
 
   /** Gives a single session, which ends with the input. To end it earlier, end the input. */
-  async *readings(position: Position): AsyncGenerator<ConsumerSession, void> {
-    const positions = await position(this.assignment);
+  async *readings(find: FindPositions): AsyncGenerator<ConsumerSession, void> {
+    const positions = await find(this.assignment);
     let ended = false;
     async function* messages(lines: AsyncIterable<Line>) {
       for await (const line of lines) yield [toMessage(line)];

@@ -1,4 +1,4 @@
-import type { AssignedPartition, Assignment, Positions } from "../kafka/kafka.ts";
+import type { AssignedPartition, Assignment, LogCut, LogPosition, LogPositions } from "../kafka/kafka.ts";
 import type { Store, TopicIdentity } from "../postgres/store.ts";
 import { type DatabaseEvents, type DatabaseWait, untilAnswered } from "./database_wait.ts";
 import type { ReaderEvents } from "./message_reader.ts";
@@ -9,7 +9,7 @@ export interface MarkLookupOptions extends DatabaseWait {
 
 /**
  * Looks up in the database where to read each partition from: at its mark. If the log no longer has
- * that offset, moves the mark. It answers the `position` question of `KafkaConsumer`.
+ * that offset, moves the mark. It answers the `FindPositions` question of `KafkaConsumer`.
  */
 export class MarkLookup {
   readonly #store: Store;
@@ -22,8 +22,8 @@ export class MarkLookup {
     this.#options = options;
   }
 
-  /** The offset to read next of each partition. */
-  async find(assignment: Assignment): Promise<Positions> {
+  /** The place to read next of each partition. */
+  async find(assignment: Assignment): Promise<LogPositions> {
     await this.#claimFirst(assignment);
     const starts = new Map(assignment.partitions.map(({ partition, logStart }) => [partition, logStart]));
     const claim = () => untilAnswered(() => this.#store.marks.claim(assignment, starts), this.#options);
@@ -50,37 +50,42 @@ export class MarkLookup {
   }
 
   /** Moves the mark to an offset that the log can give, and records the loss. True if it did. */
-  async #recordLoss(identity: TopicIdentity, range: AssignedPartition, mark: number): Promise<boolean> {
-    const { partition, logStart, logEnd, cutAt = mark } = range;
+  async #recordLoss(identity: TopicIdentity, range: AssignedPartition, place: LogPosition): Promise<boolean> {
+    const { partition, logStart, logEnd, cut } = range;
+    const mark = place.offset;
     if (mark < logStart) {
       const reason =
         `offsets ${mark} to ${logStart - 1} of partition ${partition} were deleted from the topic before ` +
         `they were read: up to ${logStart - mark} messages are lost; lengthen the topic's retention`;
-      return await this.#skip(identity, partition, mark, logStart, reason);
+      return await this.#skip(identity, partition, mark, { offset: logStart, epoch: null }, reason);
     }
-    if (cutAt < mark) {
-      const reason =
-        `partition ${partition} was cut at offset ${cutAt}, before the mark ${mark}: the broker has lost ` +
-        `messages that it had acknowledged; what was written there since is read`;
-      return await this.#skip(identity, partition, mark, cutAt, reason);
+    // Another consumer may have moved the mark since the cut was heard of, and stored what is there now.
+    if (cut !== undefined && cut.from.offset === mark && cut.from.epoch === place.epoch) {
+      return await this.#skip(identity, partition, mark, ...afterCut(partition, cut));
     }
-    const place = `${identity.topicId}/${partition}/${mark}`;
+    const look = `${identity.topicId}/${partition}/${mark}`;
     if (mark <= logEnd) {
-      this.#short.delete(place);
+      this.#short.delete(look);
       return false;
     }
     // A leader that has just been elected may show an end that is too low: one look is not enough.
     // Until the second look the mark stays, the client finds it out of range, and comes back here.
-    if (!this.#short.has(place)) {
-      this.#short.add(place);
+    if (!this.#short.has(look)) {
+      this.#short.add(look);
       return false;
     }
     const reason = `partition ${partition} ends at offset ${logEnd}, before the mark ${mark}: the broker has lost ` +
       `messages that it had acknowledged; reading goes on at its end`;
-    return await this.#skip(identity, partition, mark, logEnd, reason);
+    return await this.#skip(identity, partition, mark, { offset: logEnd, epoch: null }, reason);
   }
 
-  async #skip(identity: TopicIdentity, partition: number, from: number, to: number, reason: string): Promise<boolean> {
+  async #skip(
+    identity: TopicIdentity,
+    partition: number,
+    from: number,
+    to: LogPosition,
+    reason: string,
+  ): Promise<boolean> {
     let tries = 0;
     const skip = () => {
       tries++;
@@ -93,4 +98,20 @@ export class MarkLookup {
     if (done) this.#options.events.lost(reason);
     return true; // Also if another consumer moved the mark first: the marks are read again.
   }
+}
+
+/** Where the mark goes after a cut, and what to tell of it. */
+function afterCut(partition: number, { from, to }: LogCut): [to: LogPosition, reason: string] {
+  if (to.offset < from.offset) {
+    const reason =
+      `partition ${partition} was cut at offset ${to.offset}, before the mark ${from.offset}: the broker has lost ` +
+      `messages that it had acknowledged; what was written there since is read`;
+    return [to, reason];
+  }
+  // The new leader never had the last messages before the mark, and has others in their places.
+  // Nobody knows how far down: to go back too far would store messages twice.
+  const reason =
+    `partition ${partition} has other messages before the mark ${from.offset} than those that were read: the broker ` +
+    `has lost messages that it had acknowledged; those that took their places are not read`;
+  return [{ offset: from.offset, epoch: null }, reason];
 }

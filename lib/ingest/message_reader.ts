@@ -61,7 +61,7 @@ async function accept(
 ): Promise<{ entries: Entry[]; gap: string | null }> {
   const entries: Entry[] = [];
   for (const message of messages) {
-    const { partition, offset, key, value } = message;
+    const { partition, offset, epoch = null, key, value } = message;
     const first = firstOffset(message, tracker);
     const kind = tracker.judge(partition, first);
     if (kind === "replay") continue;
@@ -69,8 +69,8 @@ async function accept(
       const gap = `partition ${partition} went on at offset ${first} instead of ${tracker.positions.get(partition)}`;
       return { entries, gap };
     }
-    tracker.pass(partition, offset);
-    entries.push({ partition, offset, key, value, content: toContent(message, first) });
+    tracker.pass(partition, offset, epoch);
+    entries.push({ partition, offset, epoch, key, value, content: toContent(message, first) });
   }
   return { entries, gap: null };
 }

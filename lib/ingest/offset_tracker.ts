@@ -1,4 +1,4 @@
-import type { Positions } from "../kafka/kafka.ts";
+import type { LogPositions, Positions } from "../kafka/kafka.ts";
 import type { OffsetRange } from "../postgres/store.ts";
 
 /** The meaning of a message's offset: the expected one, one already seen, or one behind a gap. */
@@ -12,8 +12,8 @@ export class OffsetTracker {
   readonly #positions: Map<number, number>;
   #ranges = new Map<number, OffsetRange>();
 
-  constructor(positions: Positions) {
-    this.#positions = new Map(positions);
+  constructor(positions: LogPositions) {
+    this.#positions = new Map(Array.from(positions, ([partition, { offset }]) => [partition, offset]));
   }
 
   /** The offset to read next of each partition. */
@@ -28,11 +28,11 @@ export class OffsetTracker {
     return position < offset ? "gap" : "replay";
   }
 
-  /** Moves past `offset`. */
-  pass(partition: number, offset: number): void {
+  /** Moves past the message at `offset`, which the leader of this epoch wrote. */
+  pass(partition: number, offset: number, epoch: number | null): void {
     const position = this.#positions.get(partition) ?? offset;
     const start = this.#ranges.get(partition)?.start ?? position;
-    this.#ranges.set(partition, { start, next: offset + 1 });
+    this.#ranges.set(partition, { start, next: offset + 1, epoch });
     this.#positions.set(partition, offset + 1);
   }
 

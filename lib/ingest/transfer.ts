@@ -1,6 +1,6 @@
 import { type BatchCause, batches, type BatchLimits, type Measure } from "../async/batches.ts";
 import { pause } from "../async/retry.ts";
-import type { ConsumerSession, KafkaConsumer, Positions } from "../kafka/kafka.ts";
+import type { ConsumerSession, KafkaConsumer, LogPositions } from "../kafka/kafka.ts";
 import { isRejection } from "../metric.ts";
 import { type EncodedBatch, joinRanges, type Store } from "../postgres/store.ts";
 import { type DatabaseEvents, untilAnswered } from "./database_wait.ts";
@@ -23,8 +23,8 @@ export interface TransferEvents extends DatabaseEvents, ReaderEvents {
 
 export interface StoredBatch {
   readonly messages: number;
-  /** The offset up to which each partition is stored. */
-  readonly positions: Positions;
+  /** The place up to which each partition is stored. */
+  readonly positions: LogPositions;
   readonly cause: BatchCause;
   /** The time that the database took, including the wait for one that is away. */
   readonly seconds: number;
@@ -100,8 +100,10 @@ async function storeSession(
     if (ranges.size > 0) {
       const began = performance.now();
       const outcome = await untilAnswered(() => store.flushEncoded(assignment, ranges, encoded), options);
-      if (outcome === "reopen") return "the marks in the table have moved back or are gone";
-      for (const [partition, { next }] of ranges) positions.set(partition, next);
+      if (outcome === "reopen") return "the marks in the table have been set elsewhere, or are gone";
+      for (const [partition, { next, epoch }] of ranges) {
+        positions.set(partition, { offset: next, epoch: epoch ?? null });
+      }
       // Deliberately not awaited: the commit is only a hint, and the next batch need not wait for
       // it.
       void consumer.commit(positions);

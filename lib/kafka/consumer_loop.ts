@@ -7,11 +7,11 @@ import type { TopicLog } from "./javascript/topic_log.ts";
 import {
   type ConsumerOptions,
   type ConsumerSession,
+  type FindPositions,
   type IncomingMessage,
   type KafkaConsumer,
   KafkaSetupError,
-  type Position,
-  type Positions,
+  type LogPositions,
 } from "./kafka.ts";
 import { LATEST } from "./offsets.ts";
 import { startPositions } from "./start_positions.ts";
@@ -32,7 +32,7 @@ export interface ConsumerParts {
    * Reads the topic's log. Not through librdkafka, which unpacks all it fetches: a kilobyte may
    * become gigabytes.
    */
-  readonly log: Pick<TopicLog, "messages" | "cuts" | "isHole" | "epochBefore"> & AsyncDisposable;
+  readonly log: Pick<TopicLog, "messages" | "withCut" | "isHole"> & AsyncDisposable;
 }
 
 /** How a reading ended, and whether it gave messages. */
@@ -61,21 +61,21 @@ export class ConsumerLoop implements KafkaConsumer {
     this.#log = log;
   }
 
-  async *readings(position: Position, signal: AbortSignal): AsyncGenerator<ConsumerSession, void> {
+  async *readings(find: FindPositions, signal: AbortSignal): AsyncGenerator<ConsumerSession, void> {
     const end = AbortSignal.any([signal, this.#closing.signal]);
     let failures = 0;
     while (!end.aborted) {
       const described = await this.#waitForAssignment(end);
       if (described === null) return;
       const { member, changed, leaderless } = described;
-      const found = await startPositions(described, position, this.#log, end);
+      const { firstStarts, ...assignment } = this.#log.withCut(described.assignment);
+      const positions = await startPositions({ ...assignment, firstStarts }, find, end);
       // The look may have taken long: a partition that is no longer this member's must not be read.
       if (changed.aborted || end.aborted) continue;
-      if ("failure" in found) {
-        await this.#waitAfter(found.failure, ++failures, end);
+      if ("failure" in positions) {
+        await this.#waitAfter(positions.failure, ++failures, end);
         continue;
       }
-      const { assignment, positions } = found;
       const left = new AbortController();
       const stop = AbortSignal.any([end, changed, left.signal]);
       const outcome: Outcome = { succeeded: false };
@@ -101,14 +101,8 @@ export class ConsumerLoop implements KafkaConsumer {
     }
   }
 
-  async commit(positions: Positions): Promise<void> {
-    if (positions.size === 0) return;
-    const offsets = Array.from(positions, ([partition, offset]) => {
-      // With its epoch, a member that goes on here hears of messages that the broker has lost
-      // meanwhile.
-      return { partition, offset, leaderEpoch: this.#log.epochBefore(partition, offset) };
-    });
-    await this.#member?.commit(offsets);
+  async commit(positions: LogPositions): Promise<void> {
+    if (positions.size > 0) await this.#member?.commit(positions);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -165,7 +159,7 @@ export class ConsumerLoop implements KafkaConsumer {
   /** The messages of a reading. It just ends for the reader; `outcome` keeps why it ended. */
   async *#messages(
     described: DescribedAssignment,
-    positions: Positions,
+    positions: LogPositions,
     stop: AbortSignal,
     outcome: Outcome,
   ): AsyncGenerator<readonly IncomingMessage[], void> {

@@ -1,6 +1,6 @@
 import { addAbortListener } from "node:events";
 import type { LogConsumer } from "./javascript/log_consumer.ts";
-import type { Positions } from "./kafka.ts";
+import type { LogPositions, Positions } from "./kafka.ts";
 import type { TopicDescription } from "./topic.ts";
 
 /** Joins the group. Rejects when `signal` aborts, and has left the group then. */
@@ -21,19 +21,11 @@ export interface GroupMember {
    */
   findOffsets(partitions: readonly number[], time: number): Promise<Positions>;
   /** Tells the group how far it is. Never rejects. */
-  commit(offsets: readonly CommitOffset[]): Promise<void>;
+  commit(positions: LogPositions): Promise<void>;
   /**
    * Leaves the group and ends the clients. `isLast`: the process is about to end. Never rejects.
    */
   leave(isLast: boolean): Promise<void>;
-}
-
-/** How far a partition was read. */
-export interface CommitOffset {
-  readonly partition: number;
-  readonly offset: number;
-  /** The leader's epoch of the message before the offset; -1 where it is not known. */
-  readonly leaderEpoch: number;
 }
 
 /** The partitions that the group gave to a member; `changed` aborts when that is no longer so. */

@@ -51,6 +51,8 @@ export interface IncomingMessage {
   readonly value: Uint8Array | null;
   /** Milliseconds since 1970. */
   readonly timestamp: number;
+  /** The epoch of the leader that wrote it. Absent or null: not known. */
+  readonly epoch?: number | null;
   /**
    * From this offset up to the message's own, the log has a hole: no message. The client has seen
    * that in the log itself. Absent: it has seen no hole before this message.
@@ -108,25 +110,47 @@ export interface AssignedPartition {
   readonly logStart: number;
   /** The offset that the next message written will get. */
   readonly logEnd: number;
-  /**
-   * Where the log was cut since it was last read, if it was. The messages above are gone, and the
-   * log may hold other ones there now. Told only to a reader whose mark is above.
-   */
-  readonly cutAt?: number;
+  /** Where the log was cut since it was last read, if the last reading heard that it was. */
+  readonly cut?: LogCut;
 }
 
 /** Partition → the offset of the message to read next. */
 export type Positions = ReadonlyMap<number, number>;
 
 /**
+ * A place in the log of a partition, and what stands before it. Two logs with the same epoch before
+ * the same offset hold the same messages up to there (KIP-320).
+ */
+export interface LogPosition {
+  /** The offset of the message to read next. */
+  readonly offset: number;
+  /** The epoch of the leader that wrote the message before it; null where that is not known. */
+  readonly epoch: number | null;
+}
+
+/** Partition → the place to read from. */
+export type LogPositions = ReadonlyMap<number, LogPosition>;
+
+/**
+ * A log that a broker has cut below a place that was read. The messages between are gone, and it
+ * may hold other ones there now.
+ */
+export interface LogCut {
+  /** The place that was read, and that the log no longer leads to. It says nothing of any other one. */
+  readonly from: LogPosition;
+  /** The place up to which the log is still the same. */
+  readonly to: LogPosition;
+}
+
+/**
  * One uninterrupted read of one assignment, from given positions. `messages` ends when the group
  * changes the assignment, when the connection is lost beyond the client's own retries, or when the
- * consumer stops; the next reading begins where `position` says then. Leaving the loop over
+ * consumer stops; the next reading begins where `FindPositions` says then. Leaving the loop over
  * `messages` early has the same effect: it asks for a new reading.
  */
 export interface ConsumerSession {
   readonly assignment: Assignment;
-  readonly positions: Positions;
+  readonly positions: LogPositions;
   /**
    * They come as they arrive, several at a time: handed over one by one, they would take as long as
    * to decode.
@@ -147,20 +171,20 @@ export interface ConsumerSession {
 /**
  * Asked for each assignment, before anything is read: where to read each of its partitions from.
  */
-export type Position = (assignment: Assignment) => Promise<Positions>;
+export type FindPositions = (assignment: Assignment) => Promise<LogPositions>;
 
 export interface KafkaConsumer extends AsyncDisposable {
   /**
    * Joins the group and gives one reading after the other until `signal` aborts; then the reading
    * under way ends, and so do the readings. Waits, with back-off, for a broker that is away. Throws
-   * `KafkaSetupError` for what waiting cannot mend, and whatever `position` throws.
+   * `KafkaSetupError` for what waiting cannot mend, and whatever `find` throws.
    */
-  readings(position: Position, signal: AbortSignal): AsyncIterable<ConsumerSession>;
+  readings(find: FindPositions, signal: AbortSignal): AsyncIterable<ConsumerSession>;
   /**
    * Tells the group how far it is, as a hint for people and tools: the marks in the database
    * decide. Never throws.
    */
-  commit(positions: Positions): Promise<void>;
+  commit(positions: LogPositions): Promise<void>;
 }
 
 /**

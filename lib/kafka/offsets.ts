@@ -1,5 +1,5 @@
 import type { Start } from "../config/setting_types.ts";
-import type { AssignedPartition, Assignment, Positions } from "./kafka.ts";
+import type { AssignedPartition, Assignment, LogPosition, LogPositions, Positions } from "./kafka.ts";
 
 /**
  * Finds the first offset at a time or later in each of some partitions; below 0 if there is none.
@@ -50,7 +50,7 @@ export async function bounds(partitions: readonly number[], find: FindOffsets): 
  * One position for each assigned partition, no more and no less: a partition read from elsewhere
  * would be lost or read by two.
  */
-export function exactly({ partitions }: Assignment, positions: Positions): Map<number, number> {
+export function exactly({ partitions }: Assignment, positions: LogPositions): Map<number, LogPosition> {
   return new Map(partitions.map(({ partition }) => {
     const position = positions.get(partition);
     if (position === undefined) throw new TypeError(`No position was given for the assigned partition ${partition}`);

@@ -3,7 +3,7 @@ import { unlessAborted } from "../async/waits.ts";
 import { count } from "../config/count.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import type { StoredBatch, TransferEvents } from "../ingest/transfer.ts";
-import type { ConsumerSession, Positions } from "../kafka/kafka.ts";
+import type { ConsumerSession, LogPositions } from "../kafka/kafka.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import { explain } from "../postgres/database.ts";
 import type { Counters, StoreEvents } from "../postgres/store.ts";
@@ -79,7 +79,7 @@ class TransferState {
   session: ConsumerSession | null = null;
   /** True while a single message takes too long, which is said once. */
   isStuck = false;
-  positions: Positions = new Map();
+  positions: LogPositions = new Map();
 
   /** Partition → messages that are not stored yet. Empty if the broker does not answer in time. */
   async lag(): Promise<ReadonlyMap<number, number>> {
@@ -87,7 +87,7 @@ class TransferState {
     try {
       const ends = await unlessAborted(this.session.logEnds(), AbortSignal.timeout(LAG_LIMIT));
       return new Map([...ends].map(([partition, end]) => {
-        return [partition, Math.max(0, end - (this.positions.get(partition) ?? end))];
+        return [partition, Math.max(0, end - (this.positions.get(partition)?.offset ?? end))];
       }));
     } catch {
       return new Map();

@@ -1,21 +1,22 @@
 import type { Metric } from "../metric.ts";
 import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
 import { arrayText } from "./pg_text.ts";
+import type { Marks } from "./marks.ts";
 import type { OffsetRanges, TopicIdentity } from "./piece.ts";
 import { COLUMNS } from "./schema.ts";
 import type { Tables } from "./tables.ts";
 
 /** The number of the first parameter of `flushSql` that holds a metric's field. */
-const FIRST_FIELD = 13;
+const FIRST_FIELD = 15;
 
 /**
  * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time
  * (docs/promises.md). Small changes break it: change it only with the test that interleaves two
  * waiting writers.
  *
- * Parameters: $1 topic id, $2–$4 ranges (partition, start, next), $5 topic. $6–$10 are rejected
- * messages (partition, offset, key, value, reason), $11–$12 metrics (partition, offset). One for
- * each column of the table follows. All but the topic's are arrays as text.
+ * Parameters: $1 topic id, $2–$6 ranges (partition, start, next, epoch, skips), $7 topic. $8–$12
+ * are rejected messages (partition, offset, key, value, reason), $13–$14 metrics (partition,
+ * offset). One for each column of the table follows. All but the topic's are arrays as text.
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
  * an index of it tells. The text is ASCII, but for names and defaults of the database's own: an
@@ -29,32 +30,34 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   // A bare `on conflict do nothing` would also swallow rows that a user's own unique index refuses.
   const repeats = skipRepeats && tables.infersRepeats ? "on conflict (address, checked_at, check_id) do nothing" : "";
   return `with writer as (
-  select * from unnest($2::int[], $3::bigint[], $4::bigint[]) as w(partition, start, next)
+  select * from unnest($2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[])
+    as w(partition, start, next, epoch, skips)
 ), marks as (
-  -- No condition on next_offset here: it would be judged on the old snapshot.
-  select o.partition, o.next_offset as mark, w.start, w.next
+  -- No condition on next_offset or skips here: it would be judged on the old snapshot.
+  select o.partition, o.next_offset as mark, o.skips, w.start, w.next, w.epoch, w.skips as known
   from ${offsets} o join writer w on w.partition = o.partition
   where o.topic_id = $1::text order by o.partition for no key update of o
 ), moved as (
   -- Joins by key only, and compares only what the lock has read.
-  update ${offsets} o set next_offset = m.next, moved_at = now() from marks m
-  where o.topic_id = $1::text and o.partition = m.partition and m.start <= m.mark and m.mark < m.next
+  update ${offsets} o set next_offset = m.next, epoch = m.epoch, epoch_at = m.next, moved_at = now() from marks m
+  where o.topic_id = $1::text and o.partition = m.partition
+    and m.skips = m.known and m.start <= m.mark and m.mark < m.next
   returning m.partition, m.mark
 ), stored as (
   insert into ${main} (${names})
   select ${values}
   -- Not \`from unnest(..., ...)\`, which first writes down all rows beside the arrays.
-  from (select unnest($11::int[]) as partition, unnest($12::bigint[]) as at, ${fields.join(", ")}) r
+  from (select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}) r
   join moved v on v.partition = r.partition where r.at >= v.mark
   ${repeats}
 ), rejected as (
   insert into ${rejected} (topic, topic_id, partition, "offset", key, value, reason)
-  select $5::text, $1::text, r.partition, r.at, decode(r.key, 'base64'), decode(r.value, 'base64'), r.reason
-  from unnest($6::int[], $7::bigint[], $8::text[], $9::text[], $10::text[])
+  select $7::text, $1::text, r.partition, r.at, decode(r.key, 'base64'), decode(r.value, 'base64'), r.reason
+  from unnest($8::int[], $9::bigint[], $10::text[], $11::text[], $12::text[])
     as r(partition, at, key, value, reason)
   join moved v on v.partition = r.partition where r.at >= v.mark
 )
-select partition, mark, start, next from marks order by partition`;
+select partition, mark from marks where skips = known order by partition`;
 }
 
 /** A metric's value. If the column refuses null and has a default, that default stands for null. */
@@ -70,6 +73,7 @@ export function flushParameters(
   identity: TopicIdentity,
   ranges: OffsetRanges,
   slices: readonly BatchSlice[],
+  marks: Pick<Marks, "skipsOf">,
 ): string[] {
   const writer = [...ranges];
   return [
@@ -77,6 +81,8 @@ export function flushParameters(
     arrayText(writer.map(([partition]) => partition)),
     arrayText(writer.map(([, { start }]) => start)),
     arrayText(writer.map(([, { next }]) => next)),
+    arrayText(writer.map(([, { epoch }]) => epoch ?? null)),
+    arrayText(writer.map(([partition]) => marks.skipsOf(identity, partition))),
     identity.topic,
     ...joinSlices(slices),
   ];

@@ -3,14 +3,29 @@ import { arrayText, ascii, quoteLiteral } from "./pg_text.ts";
 import type { TopicIdentity } from "./piece.ts";
 import type { QuotedTables } from "./schema.ts";
 
+/** How far a partition is stored. */
+export interface Mark {
+  /** The offset to read next. */
+  readonly offset: number;
+  /** The epoch of the leader that wrote the message before it; null where that is not known. */
+  readonly epoch: number | null;
+}
+
 /**
  * The marks: how far each topic partition is stored. A mark belongs to the topic's id and the
  * partition. A topic that was deleted and made again has another id: it gets new marks, and is read
  * from its first message.
+ *
+ * A mark also counts how often it was skipped: moved by anything but the storing of messages. A
+ * consumer may have read on from a mark that was skipped since. Its messages may be those of a log
+ * that was cut, at offsets that others have now. So it stores nothing by a mark with another count
+ * than that it claimed.
  */
 export class Marks {
   readonly #database: Database;
   readonly #tables: QuotedTables;
+  /** Topic id and partition → how often the mark was skipped when it was last claimed. */
+  readonly #claimed = new Map<string, number>();
   #skips = 0;
 
   constructor(database: Database, tables: QuotedTables) {
@@ -24,18 +39,23 @@ export class Marks {
   }
 
   /**
-   * Gives the marks of these partitions: the offset to read next. A partition without a mark first
-   * gets the one in `starts`.
+   * Gives the marks of these partitions. A partition without a mark first gets the offset in
+   * `starts`.
    */
-  async claim(identity: TopicIdentity, starts: ReadonlyMap<number, number>): Promise<Map<number, number>> {
+  async claim(identity: TopicIdentity, starts: ReadonlyMap<number, number>): Promise<Map<number, Mark>> {
     const partitions = arrayText([...starts.keys()]);
     const offsets = arrayText([...starts.values()]);
     await this.#database.query(claimSql(this.#tables), [identity.topicId, partitions, offsets, identity.topic]);
-    const rows = await this.#database.query<{ partition: number; mark: unknown }>(
-      marksSql(this.#tables),
-      [identity.topicId, partitions],
-    );
-    return new Map(rows.map(({ partition, mark }) => [partition, Number(mark)]));
+    const rows = await this.#database.query<ClaimedRow>(marksSql(this.#tables), [identity.topicId, partitions]);
+    for (const { partition, skips } of rows) this.#claimed.set(keyOf(identity, partition), Number(skips));
+    return new Map(rows.map(({ partition, mark, epoch }) => {
+      return [partition, { offset: Number(mark), epoch: epoch === null ? null : Number(epoch) }];
+    }));
+  }
+
+  /** How often the mark was skipped when it was claimed; null where it was not. */
+  skipsOf(identity: TopicIdentity, partition: number): number | null {
+    return this.#claimed.get(keyOf(identity, partition)) ?? null;
   }
 
   /**
@@ -57,12 +77,14 @@ export class Marks {
 
   /**
    * Moves a mark from `from` to `to`, in either direction, and records the reason as one row of the
-   * rejected. False if the mark stood elsewhere: nothing is changed then.
+   * rejected. False if the mark stood elsewhere, or was skipped since it was claimed: nothing is
+   * changed then.
    */
-  async skip(identity: TopicIdentity, partition: number, from: number, to: number, reason: string): Promise<boolean> {
+  async skip(identity: TopicIdentity, partition: number, from: number, to: Mark, reason: string): Promise<boolean> {
     const { topic, topicId } = identity;
-    const parameters = [topicId, String(partition), String(from), String(to), topic, ascii(reason)];
-    const moved = await this.#database.query(skipSql(this.#tables), parameters);
+    const skips = this.skipsOf(identity, partition);
+    const numbers = [partition, from, to.offset, to.epoch, skips].map((number) => number === null ? null : `${number}`);
+    const moved = await this.#database.query(skipSql(this.#tables), [topicId, ...numbers, topic, ascii(reason)]);
     if (moved.length > 0) this.#skips++;
     return moved.length > 0;
   }
@@ -84,6 +106,10 @@ export class Marks {
   async forget(identity: TopicIdentity): Promise<void> {
     await this.#database.query(forgetSql(this.#tables), [identity.topicId]);
   }
+}
+
+function keyOf({ topicId }: TopicIdentity, partition: number): string {
+  return `${partition} ${topicId}`;
 }
 
 /**
@@ -125,24 +151,36 @@ select ${id}, w.p, w.o, ${topic} from unnest(${partitions}::int[], ${places}::bi
 where not exists (select from ${offsets} where topic = ${topic}) order by w.p on conflict do nothing`;
 }
 
-/** The marks of the partitions $2 of the topic $1. */
+/** A row of `marksSql`: texts, numbers or bigints, by client. */
+interface ClaimedRow {
+  readonly partition: number;
+  readonly mark: unknown;
+  readonly epoch: unknown;
+  readonly skips: unknown;
+}
+
+/**
+ * The marks of the partitions $2 of the topic $1. A mark that was moved by hand, or by an older
+ * consumer, has an epoch that belongs to another offset: it does not count.
+ */
 export function marksSql({ offsets }: QuotedTables): string {
-  return `select partition, next_offset as mark from ${offsets}
+  return `select partition, next_offset as mark, case epoch_at when next_offset then epoch end as epoch, skips from ${offsets}
 where topic_id = $1::text and partition = any($2::int[])`;
 }
 
 /**
- * Moves the mark of partition $2 of topic $1 from $3 to $4, if it still stands at $3. Records the
- * reason $6 ($5 topic).
+ * Moves the mark of partition $2 of topic $1 from $3 to $4, with the epoch $5, if it still stands at
+ * $3 and was skipped $6 times. Records the reason $8 ($7 topic).
  */
 export function skipSql({ offsets, rejected }: QuotedTables): string {
   return `with moved as (
-  update ${offsets} set next_offset = $4::text::bigint, moved_at = now()
-  where topic_id = $1::text and partition = $2::text::int and next_offset = $3::text::bigint
+  update ${offsets} set next_offset = $4::text::bigint, epoch = $5::text::int, epoch_at = $4::text::bigint,
+    skips = skips + 1, moved_at = now()
+  where topic_id = $1::text and partition = $2::text::int and next_offset = $3::text::bigint and skips = $6::text::int
   returning partition
 ), recorded as (
   insert into ${rejected} (topic, topic_id, partition, "offset", reason)
-  select $5::text, $1::text, partition, $3::text::bigint, $6::text from moved
+  select $7::text, $1::text, partition, $3::text::bigint, $8::text from moved
 )
 select partition from moved`;
 }

@@ -13,6 +13,8 @@ export interface TopicIdentity {
 export interface Entry {
   readonly partition: number;
   readonly offset: number;
+  /** The epoch of the leader that wrote it. Absent or null: not known. */
+  readonly epoch?: number | null;
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
   readonly content: Metric | Rejection;
@@ -20,11 +22,12 @@ export interface Entry {
 
 /**
  * The stretch of a partition that a batch covers, `next` excluded. `start` is the offset that was
- * asked for, not the first message's.
+ * asked for, not the first message's. `epoch` is that of the last message.
  */
 export interface OffsetRange {
   readonly start: number;
   readonly next: number;
+  readonly epoch?: number | null;
 }
 
 export type OffsetRanges = ReadonlyMap<number, OffsetRange>;
@@ -72,22 +75,22 @@ export function join(left: Piece, right: Piece): Piece {
 /** The range of each partition, from its first start to its last end. */
 export function joinRanges(successive: readonly OffsetRanges[]): OffsetRanges {
   const joined = new Map<number, OffsetRange>();
-  for (const [partition, { start, next }] of successive.flatMap((ranges) => [...ranges])) {
-    joined.set(partition, { start: joined.get(partition)?.start ?? start, next });
+  for (const [partition, range] of successive.flatMap((ranges) => [...ranges])) {
+    joined.set(partition, { ...range, start: joined.get(partition)?.start ?? range.start });
   }
   return joined;
 }
 
 function cutRanges(ranges: OffsetRanges, left: Iterable<Entry>): [left: OffsetRanges, right: OffsetRanges] {
   const leftRanges = new Map<number, OffsetRange>();
-  for (const { partition, offset } of left) {
+  for (const { partition, offset, epoch } of left) {
     const start = ranges.get(partition)?.start ?? offset;
-    leftRanges.set(partition, { start, next: offset + 1 });
+    leftRanges.set(partition, { start, next: offset + 1, epoch: epoch ?? null });
   }
   const rightRanges = new Map<number, OffsetRange>();
-  for (const [partition, { start, next }] of ranges) {
-    const position = leftRanges.get(partition)?.next ?? start;
-    if (position < next) rightRanges.set(partition, { start: position, next });
+  for (const [partition, range] of ranges) {
+    const start = leftRanges.get(partition)?.next ?? range.start;
+    if (start < range.next) rightRanges.set(partition, { ...range, start });
   }
   return [leftRanges, rightRanges];
 }

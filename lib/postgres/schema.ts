@@ -50,9 +50,20 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
   return { main: quoted(""), offsets: quoted(COMPANIONS.offsets), rejected: quoted(COMPANIONS.rejected) };
 }
 
-/** The statements that create each of the tables, in the order in which they must run. */
-export function creation(table: TableName): Readonly<Record<"schema" | keyof QuotedTables, readonly string[]>> {
+/** Columns of the marks that an earlier version did not make. */
+export const ADDED_COLUMNS = {
+  epoch: "integer",
+  epoch_at: "bigint",
+  skips: "integer not null default 0",
+} as const;
+
+/** What may have to be created: the schema, the tables, and the columns that were added to the marks. */
+export type Creatable = "schema" | keyof QuotedTables | "added";
+
+/** The statements that create each of them, in the order in which they must run. */
+export function creation(table: TableName): Readonly<Record<Creatable, readonly string[]>> {
   const { main, offsets, rejected } = quoteTables(table);
+  const added = Object.entries(ADDED_COLUMNS);
   const columns = Object.entries(COLUMNS).map(([name, column]) => {
     return `  ${name} ${column.type}${column.always ? " not null" : ""}`;
   });
@@ -65,12 +76,17 @@ export function creation(table: TableName): Readonly<Record<"schema" | keyof Quo
     offsets: [
       `create table if not exists ${offsets} (\n  topic_id text not null,\n  partition integer not null,\n` +
       `  next_offset bigint not null,\n  topic text not null,\n  moved_at timestamptz not null default now(),\n` +
+      added.map(([name, type]) => `  ${name} ${type},\n`).join("") +
       `  primary key (topic_id, partition)\n)`,
     ],
     rejected: [
       `create table if not exists ${rejected} (\n  topic text not null,\n  topic_id text not null,\n` +
       `  partition integer not null,\n  "offset" bigint not null,\n  key bytea,\n  value bytea,\n` +
       `  reason text not null,\n  rejected_at timestamptz not null default now()\n)`,
+    ],
+    added: [
+      `alter table ${offsets}\n` +
+      added.map(([name, type]) => `  add column if not exists ${name} ${type}`).join(",\n"),
     ],
   };
 }

@@ -17,6 +17,7 @@ import { isRefusal } from "./trial.ts";
 
 export type { EncodedBatch } from "./encoded_batch.ts";
 export { type Entry, joinRanges, type OffsetRange, type OffsetRanges, type TopicIdentity } from "./piece.ts";
+export type { Mark } from "./marks.ts";
 export type { Counters, StoreEvents, StoreOutcome } from "./table_writer.ts";
 
 export interface StoreOptions {
@@ -51,7 +52,7 @@ export class Store {
     this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
-    this.#writer = new TableWriter(database, tables, this.#batchSize, events ?? SILENT);
+    this.#writer = new TableWriter(database, tables, this.marks, this.#batchSize, events ?? SILENT);
   }
 
   /**
@@ -85,7 +86,8 @@ export class Store {
    * Messages below a mark are left out. A message that the database refuses goes to the rejected,
    * the others are stored. If the database would refuse any message, that is a `SetupError`, and
    * none is rejected. It takes one statement for each `batchSize` messages. Gives "reopen" if a
-   * mark is missing or stands before a range: nothing of that partition is stored then.
+   * mark is missing, stands before a range, or was skipped since it was claimed: nothing of that
+   * partition is stored then.
    */
   async flush(identity: TopicIdentity, ranges: OffsetRanges, entries: readonly Entry[]): Promise<StoreOutcome> {
     return await this.flushEncoded(identity, ranges, [this.encode(entries)]);

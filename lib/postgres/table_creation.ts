@@ -1,8 +1,8 @@
 import { MAX_TABLE_NAME_BYTES, type TableName } from "../config/setting_types.ts";
 import { METRIC_FIELDS } from "../metric.ts";
 import { type Database, SetupError, sqlFailure } from "./database.ts";
-import { quoteIdentifier } from "./pg_text.ts";
-import { creation, grants, type QuotedTables, quoteTables } from "./schema.ts";
+import { arrayText, quoteIdentifier } from "./pg_text.ts";
+import { ADDED_COLUMNS, type Creatable, creation, grants, type QuotedTables, quoteTables } from "./schema.ts";
 import { type View, viewName, VIEWS, viewSql } from "./views.ts";
 
 /** Any number will do, but every consumer must take the same. */
@@ -13,7 +13,7 @@ export async function creationWarnings(
   database: Database,
   { main, offsets }: QuotedTables,
   home: TableName,
-  missing: readonly Missing[],
+  missing: readonly Creatable[],
 ): Promise<string[]> {
   // It was asked for by a name that nobody had used yet: without a word, nobody would see a typing
   // error.
@@ -82,20 +82,20 @@ async function findHome(database: Database, table: TableName): Promise<Home[]> {
   }
 }
 
-/** A table, or the schema, that does not exist. */
-export type Missing = "schema" | keyof QuotedTables;
-
-/** The tables that do not exist, and their schema, in the order in which they must be created. */
-export async function missingTables(database: Database, home: TableName): Promise<Missing[]> {
+/** What does not exist, in the order in which it must be created. */
+export async function missingTables(database: Database, home: TableName): Promise<Creatable[]> {
   const { main, offsets, rejected } = quoteTables(home);
-  const rows = await database.query<{ what: Missing }>(
+  const rows = await database.query<{ what: Creatable }>(
     `select what from (values
        ('schema', 1, exists (select from pg_namespace where nspname = $1::text)),
        ('main', 2, to_regclass($2::text) is not null),
        ('offsets', 3, to_regclass($3::text) is not null),
-       ('rejected', 4, to_regclass($4::text) is not null)) t(what, place, found)
+       ('rejected', 4, to_regclass($4::text) is not null),
+       ('added', 5, not exists (select from pg_class where oid = to_regclass($3::text) and relkind in ('r', 'p', 'f')) or
+         (select count(*) = cardinality($5::text[]) from pg_attribute
+          where attrelid = to_regclass($3::text) and attname = any($5::text[]) and not attisdropped))) t(what, place, found)
      where not found order by place`,
-    [home.schema, main, offsets, rejected],
+    [home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS))],
   );
   return rows.map((row) => row.what);
 }
@@ -107,7 +107,7 @@ const VIEW_REFUSED = ["42809", "42P16"];
 export async function createMissing(
   database: Database,
   home: TableName,
-  missing: readonly Missing[],
+  missing: readonly Creatable[],
   role: string,
 ): Promise<string[]> {
   const views = missing.includes("main") ? VIEWS : [];

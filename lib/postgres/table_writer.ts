@@ -3,6 +3,7 @@ import { CurrentTables } from "./current_tables.ts";
 import { type Database, sqlFailure } from "./database.ts";
 import { type BatchSlice, encodeSlice } from "./encoded_batch.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
+import type { Marks } from "./marks.ts";
 import type { Entry, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { StatementSize } from "./statement_size.ts";
 import type { Tables } from "./tables.ts";
@@ -52,14 +53,22 @@ export class TableWriter {
   /** The tables as they are known now. */
   readonly current: CurrentTables;
   readonly #database: Database;
+  readonly #marks: Pick<Marks, "skipsOf">;
   readonly #events: StoreEvents;
   readonly #size: StatementSize;
   #lastStored: Metric | null = null;
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
   /** `most`: the messages that the settings allow in one statement. */
-  constructor(database: Database, tables: Tables, most: number, events: StoreEvents) {
+  constructor(
+    database: Database,
+    tables: Tables,
+    marks: Pick<Marks, "skipsOf">,
+    most: number,
+    events: StoreEvents,
+  ) {
     this.#database = database;
+    this.#marks = marks;
     this.current = new CurrentTables(database, tables);
     this.#events = events;
     this.#size = new StatementSize(most);
@@ -140,7 +149,7 @@ export class TableWriter {
     skipRepeats: boolean,
   ): Promise<MarkRow[]> {
     const sent = slices.length > 0 ? slices : [encodeSlice([], this.tables)];
-    const parameters = flushParameters(identity, ranges, sent);
+    const parameters = flushParameters(identity, ranges, sent, this.#marks);
     return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
   }
 

@@ -13,6 +13,7 @@ import { decodeMetric, type Metric } from "../../lib/metric.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { each } from "../support/each.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 const bytes = new TextEncoder();
 const never = new AbortController().signal;
@@ -181,7 +182,7 @@ describe("LineConsumer", () => {
     }
     await using consumer = new LineConsumer(input(), "run");
     const messages: [offset: number, text: string][] = [];
-    for await (const reading of consumer.readings(() => Promise.resolve(new Map([[0, 1]])))) {
+    for await (const reading of consumer.readings(() => Promise.resolve(placesAt([[0, 1]])))) {
       for await (const { offset, value } of each(reading.messages)) {
         messages.push([offset, new TextDecoder().decode(value!)]);
       }
@@ -204,7 +205,7 @@ describe("LineConsumer", () => {
     }
     const consumer = new LineConsumer(input(), "run");
     const leave = async () => {
-      for await (const { messages } of consumer.readings(() => Promise.resolve(new Map([[0, 1]])))) {
+      for await (const { messages } of consumer.readings(() => Promise.resolve(placesAt([[0, 1]])))) {
         for await (const _ of messages) break;
       }
     };

@@ -299,7 +299,7 @@ it("transfer reads again from a mark that was set back behind its position", asy
   await expect.poll(here.rows, { timeout: 20_000 }).toEqual(["0", "1", "2", "3", "4", "5"]);
   here.stop.abort();
   await work;
-  expect(here.told.reopened).toEqual(["the marks in the table have moved back or are gone"]);
+  expect(here.told.reopened).toEqual(["the marks in the table have been set elsewhere, or are gone"]);
   expect(here.topic.begun).toEqual([new Map([[0, 0]]), new Map([[0, 2]])]);
 });
 
@@ -353,13 +353,41 @@ it("transfer goes back to where a log was cut, and stores what was written there
   const here = await scene();
   await here.setMark(5);
   for (const offset of range(0, 8)) here.topic.write(metric(String(offset)), { offset });
-  here.topic.cutAt = 3;
+  here.topic.cut = { from: { offset: 5, epoch: null }, to: { offset: 3, epoch: null } };
   await transferTo(8, here);
   const reason = "partition 0 was cut at offset 3, before the mark 5: the broker has lost messages that it had " +
     "acknowledged; what was written there since is read";
   expect(await here.rows()).toEqual(["3", "4", "5", "6", "7"]);
   expect(await here.rejected()).toEqual([{ offset: 5, reason }]);
   expect(here.told.lost).toEqual([reason]);
+});
+
+it("transfer takes no cut for one below its mark that was heard of at another place", async () => {
+  const places = [{ offset: 9, epoch: 0 }, { offset: 5, epoch: 8 }];
+  for (const from of places) {
+    const here = await scene();
+    for (const offset of range(0, 8)) here.topic.write(metric(String(offset)), { offset });
+    here.topic.bound(0, 5);
+    await transferTo(5, here);
+    here.topic.bound(0, 8);
+    // Another consumer has gone back there, and has stored what is there now, up to this mark.
+    here.topic.cut = { from, to: { offset: 3, epoch: 0 } };
+    await transferTo(8, { ...here, stop: new AbortController() });
+    expect(await here.rows()).toEqual(["0", "1", "2", "3", "4", "5", "6", "7"]);
+    expect(await here.rejected()).toEqual([]);
+  }
+});
+
+it("transfer reads on at its mark, and says so, where a leader has others before it than were read", async () => {
+  const here = await scene();
+  await here.setMark(5);
+  for (const offset of range(0, 8)) here.topic.write(metric(String(offset)), { offset });
+  here.topic.cut = { from: { offset: 5, epoch: null }, to: { offset: 6, epoch: null } };
+  await transferTo(8, here);
+  expect(await here.rows()).toEqual(["5", "6", "7"]);
+  const reason = "partition 0 has other messages before the mark 5 than those that were read: the broker has lost " +
+    "messages that it had acknowledged; those that took their places are not read";
+  expect(await here.rejected()).toEqual([{ offset: 5, reason }]);
 });
 
 it("transfer looks twice at a log that ends before the mark, then records the loss and lowers the mark", async () => {

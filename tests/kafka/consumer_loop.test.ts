@@ -1,17 +1,17 @@
 import { expect, it } from "vitest";
 import { ConsumerLoop, type ConsumerParts } from "../../lib/kafka/consumer_loop.ts";
 import {
-  type CommitOffset,
   type GroupMember,
   Membership,
   OutdatedAssignment,
   UnknownPartitionError,
 } from "../../lib/kafka/group_member.ts";
 import type { LogConsumer } from "../../lib/kafka/javascript/log_consumer.ts";
-import { type ConsumerOptions, KafkaSetupError, type Position } from "../../lib/kafka/kafka.ts";
+import { type ConsumerOptions, type FindPositions, KafkaSetupError, type LogPosition } from "../../lib/kafka/kafka.ts";
 import { bounds, kafkaStartOffsets } from "../../lib/kafka/offsets.ts";
 import { GroupNotReadyError } from "../../lib/kafka/setup_errors.ts";
 import { StatusReporter } from "../../lib/kafka/status_reporter.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 // What brokers do at moments that real ones cannot be made to hit.
 
@@ -30,7 +30,7 @@ function consumer(
     left: [] as boolean[],
     leaderless: [] as number[],
     heard: [] as string[],
-    committed: [] as CommitOffset[],
+    committed: [] as [partition: number, LogPosition][],
   };
   const join = (): Promise<GroupMember> => {
     const membership = new Membership();
@@ -59,8 +59,7 @@ function consumer(
         if (!stop.aborted) await stopped;
       },
       isHole: () => Promise.resolve(true),
-      cuts: () => Promise.resolve(new Map()),
-      epochBefore: (partition) => partition + 5,
+      withCut: (assignment) => assignment,
       [Symbol.asyncDispose]: () => Promise.resolve(),
       ...log,
     },
@@ -68,8 +67,8 @@ function consumer(
   return { told, loop };
 }
 
-const fromStart: Position = ({ partitions }) =>
-  Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
+const fromStart: FindPositions = ({ partitions }) =>
+  Promise.resolve(placesAt(partitions.map(({ partition, logStart }) => [partition, logStart])));
 
 it("leaves out a partition without a leader, and begins anew when it has one", async () => {
   const { told, loop } = consumer();
@@ -94,8 +93,9 @@ it("asks again where Kafka fails while a position is looked up, and throws what 
   };
   const { told, loop } = consumer({ member: { findOffsets }, start: { time: 5 } });
   const stop = new AbortController();
-  for await (const { positions } of loop.readings(async (one) => await one.firstStarts?.() ?? new Map(), stop.signal)) {
-    expect(positions).toEqual(new Map([[0, 7], [1, 7]]));
+  const first: FindPositions = async ({ firstStarts }) => placesAt(await firstStarts?.() ?? []);
+  for await (const { positions } of loop.readings(first, stop.signal)) {
+    expect(positions).toEqual(placesAt([[0, 7], [1, 7]]));
     stop.abort();
   }
   expect([tries, told.heard]).toEqual([2, ["Kafka gives no messages (away): trying again"]]);
@@ -121,15 +121,20 @@ it("says nothing of a group that is not ready for a moment, but tells of one tha
   expect(await heardAfter(6)).toEqual(["Kafka gives no messages (the coordinator is loading): trying again"]);
 });
 
-it("asks for the positions once more where a log was cut below them", async () => {
+it("tells of a cut that the last reading heard of", async () => {
+  const cut = { from: { offset: 8, epoch: 2 }, to: { offset: 3, epoch: 2 } };
   const { loop } = consumer({
-    log: { cuts: (_, __, positions) => Promise.resolve(new Map(positions.get(0) === 8 ? [[0, 3]] : [])) },
+    log: {
+      withCut: (assignment) => {
+        return { ...assignment, partitions: assignment.partitions.map((one) => ({ ...one, cut })) };
+      },
+    },
   });
   const stop = new AbortController();
-  const position: Position = ({ partitions }) =>
-    Promise.resolve(new Map(partitions.map(({ partition, cutAt }) => [partition, cutAt ?? 8])));
-  for await (const { positions } of loop.readings(position, stop.signal)) {
-    expect(positions).toEqual(new Map([[0, 3], [1, 8]]));
+  const find: FindPositions = ({ partitions }) =>
+    Promise.resolve(new Map(partitions.map(({ partition, cut }) => [partition, cut?.to ?? { offset: 8, epoch: 2 }])));
+  for await (const { positions } of loop.readings(find, stop.signal)) {
+    expect(positions).toEqual(new Map([[0, cut.to], [1, cut.to]]));
     stop.abort();
   }
 });
@@ -179,16 +184,13 @@ it("ends at what no waiting mends, and leaves the group when it is closed", asyn
   expect([told.joined, told.left, told.heard]).toEqual([1, [true], []]);
 });
 
-it("commits with the leader's epoch of the message before", async () => {
+it("commits places with their epochs, and nothing where there is none", async () => {
   const { told, loop } = consumer();
   for await (const _ of loop.readings(fromStart, new AbortController().signal)) break;
   await loop.commit(new Map());
-  await loop.commit(new Map([[0, 4], [1, 6]]));
-  expect(told.committed).toEqual([{ partition: 0, offset: 4, leaderEpoch: 5 }, {
-    partition: 1,
-    offset: 6,
-    leaderEpoch: 6,
-  }]);
+  const places: [number, LogPosition][] = [[0, { offset: 4, epoch: 5 }], [1, { offset: 6, epoch: null }]];
+  await loop.commit(new Map(places));
+  expect(told.committed).toEqual(places);
 });
 
 it("bounds and kafkaStartOffsets refuse what cannot be of one and the same log", async () => {

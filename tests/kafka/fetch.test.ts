@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { Epochs } from "../../lib/kafka/javascript/epochs.ts";
-import { CutLog, Fetcher, type FetchingClient } from "../../lib/kafka/javascript/fetch.ts";
+import { CutLogError, Fetcher, type FetchingClient } from "../../lib/kafka/javascript/fetch.ts";
 import type { FetchAnswer, PartitionAnswer } from "../../lib/kafka/javascript/raw_fetch.ts";
 import { readBatches } from "../../lib/kafka/javascript/record_batches.ts";
-import type { IncomingMessage } from "../../lib/kafka/kafka.ts";
+import type { IncomingMessage, LogPosition } from "../../lib/kafka/kafka.ts";
 import { type BatchOptions, rawBatch } from "../support/raw_batches.ts";
 
 const options = { bootstrapServers: ["127.0.0.1:1"], topic: "t" };
@@ -11,8 +10,8 @@ const TOPIC_ID = "00000000-0000-0000-0000-000000000001";
 const partitions = [{ partition: 0, logStart: 0, logEnd: 0 }];
 const share = { assignment: { topic: "t", topicId: TOPIC_ID.replaceAll("-", ""), partitions }, partitions: 1 };
 
-const fetcher = (client: unknown, stop: AbortSignal, position = 0) =>
-  new Fetcher(client as FetchingClient, options, share, new Map([[0, position]]), new Epochs(), stop);
+const fetcher = (client: unknown, stop: AbortSignal, position: LogPosition = { offset: 0, epoch: null }) =>
+  new Fetcher(client as FetchingClient, options, share, new Map([[0, position]]), stop);
 
 describe("a fetcher whose broker is frozen", () => {
   // At a moment that a real one cannot be made to hit: the library's memory of the leaders is used up.
@@ -76,7 +75,7 @@ describe("a fetcher that is given batches", () => {
   }
 
   /** What comes of answers, and what was asked for each; then the broker is silent. */
-  async function read(answers: readonly FetchAnswer[], position = 0) {
+  async function read(answers: readonly FetchAnswer[], position?: LogPosition) {
     const stop = new AbortController();
     const asked: Asked[] = [];
     const leaders = [{ leader: 1, leaderEpoch: 9 }];
@@ -140,7 +139,10 @@ describe("a fetcher that is given batches", () => {
       answerOf([await batch(0, 4), await mark(4, true, 7n), await damaged(5, 3, 2)]),
       answerOf([await damaged(5, 3, 2), await mark(8, true, 7n), await batch(9, 1)]),
     ];
-    expect(told((await read(answers, 2)).messages)).toEqual([[2, undefined], [3, undefined], [5, 4], [9, 8]]);
+    expect(told((await read(answers, { offset: 2, epoch: 1 })).messages)).toEqual([[2, undefined], [3, undefined], [
+      5,
+      4,
+    ], [9, 8]]);
   });
 
   it("tells the broker under which leader's epoch it read what is before, where that can be known", async () => {
@@ -153,16 +155,30 @@ describe("a fetcher that is given batches", () => {
       answerOf([await batch(5, 1, { epoch: 5 })]),
       answerOf([old]),
     ];
-    const { asked } = await read(answers);
+    const { asked, messages } = await read(answers);
+    expect(messages.map(({ offset, epoch }) => [offset, epoch])).toEqual([[0, 3], [1, 4], [2, 4], [4, null], [5, 5], [
+      6,
+      null,
+    ]]);
     const places = asked.map(({ fetchOffset, lastFetchedEpoch }) => [Number(fetchOffset), lastFetchedEpoch]);
     expect(places).toEqual([[0, -1], [3, 4], [3, 4], [5, -1], [6, 5], [7, -1]]);
     expect(new Set(asked.map(({ currentLeaderEpoch }) => currentLeaderEpoch))).toEqual(new Set([9]));
   });
 
-  it("throws where the broker says that the log was cut", async () => {
-    const cut = answerOf([], { divergingEpoch: { epoch: 3, endOffset: 4n } });
-    await expect(read([answerOf([await batch(0, 9, { epoch: 3 })]), cut])).rejects.toMatchObject(
-      { partition: 0, at: 4, name: new CutLog(0, 4).name },
-    );
+  it.each([
+    { what: "with the same leader's messages below", epoch: 3, endOffset: 4n, to: { offset: 4, epoch: 3 } },
+    { what: "with an earlier leader's messages below", epoch: 2, endOffset: 6n, to: { offset: 6, epoch: null } },
+  ])("throws where the broker says that the log was cut, $what", async ({ epoch, endOffset, to }) => {
+    const cut = answerOf([], { divergingEpoch: { epoch, endOffset } });
+    const expected = new CutLogError(0, { from: { offset: 9, epoch: 3 }, to });
+    await expect(read([answerOf([await batch(0, 9, { epoch: 3 })]), cut])).rejects.toEqual(expected);
+    // Also with the first answer, by the epoch that the mark has.
+    const { from } = expected.cut;
+    await expect(read([cut], from)).rejects.toEqual(expected);
+  });
+
+  it("begins with the epoch that it is given", async () => {
+    const { asked: [first] } = await read([], { offset: 9, epoch: 3 });
+    expect(first).toMatchObject({ fetchOffset: 9n, lastFetchedEpoch: 3 });
   });
 });

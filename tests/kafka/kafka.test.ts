@@ -6,10 +6,10 @@ import type { Start } from "../../lib/config/setting_types.ts";
 import type {
   Assignment,
   ConsumerSession,
+  FindPositions,
   IncomingMessage,
   KafkaClient,
   KafkaConsumer,
-  Position,
 } from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
@@ -18,6 +18,7 @@ import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { each } from "../support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 import { rawBatch, writeRaw } from "../support/raw_batches.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 // Joining a group and a broker's start take seconds on a busy machine.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 120_000 });
@@ -32,8 +33,8 @@ const usable = clients.filter((name) => {
 const text = (bytes: Uint8Array | null) => bytes === null ? null : new TextDecoder().decode(bytes);
 const quiet = () => {};
 const untilStopped = AbortSignal.timeout(600_000);
-const fromStart: Position = ({ partitions }: Assignment) =>
-  Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
+const fromStart: FindPositions = ({ partitions }: Assignment) =>
+  Promise.resolve(placesAt(partitions.map(({ partition, logStart }) => [partition, logStart])));
 
 describe.runIf(canRunKafka())("Kafka", () => {
   let broker: KafkaServer;
@@ -91,7 +92,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
       const topic = newTopic();
       await produce(client, topic, 100, 1);
       await using consumer = await openConsumer(client, topic);
-      const [first] = await read(consumer, 1, () => Promise.resolve(new Map([[0, 42]])));
+      const [first] = await read(consumer, 1, () => Promise.resolve(placesAt([[0, 42]])));
       expect(first).toMatchObject({ partition: 0, offset: 42, timestamp: outgoing(42).timestamp });
     });
 
@@ -103,7 +104,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
       const stop = new AbortController();
       const offsets: number[] = [];
       for await (
-        const reading of consumer.readings(() => Promise.resolve(new Map([[0, begins.shift() ?? 0]])), stop.signal)
+        const reading of consumer.readings(() => Promise.resolve(placesAt([[0, begins.shift() ?? 0]])), stop.signal)
       ) {
         let got = 0;
         for await (const { offset } of each(reading.messages)) {
@@ -122,9 +123,9 @@ describe.runIf(canRunKafka())("Kafka", () => {
       const stop = new AbortController();
       const values = new Set<string | null>();
       let asked = 0;
-      const position: Position = ({ partitions }) =>
+      const position: FindPositions = ({ partitions }) =>
         Promise.resolve(
-          new Map(
+          placesAt(
             partitions.map(({ partition, logEnd }) => [partition, partition === 0 && asked++ < 2 ? logEnd + 9 : 0]),
           ),
         );
@@ -148,7 +149,7 @@ describe.runIf(canRunKafka())("Kafka", () => {
         await using consumer = await openConsumer(client, topic, start);
         const stop = new AbortController();
         let starts: ReadonlyMap<number, number> | undefined;
-        const position: Position = async (assignment) => {
+        const position: FindPositions = async (assignment) => {
           starts = await assignment.firstStarts?.();
           return await fromStart(assignment);
         };
@@ -348,9 +349,9 @@ function follow(consumer: KafkaConsumer) {
   const values = new Set<string | null>();
   const next = new Map<number, number>();
   let partitions: readonly number[] = [];
-  const position: Position = (assignment) =>
+  const position: FindPositions = (assignment) =>
     Promise.resolve(
-      new Map(assignment.partitions.map(({ partition, logStart }) => [partition, next.get(partition) ?? logStart])),
+      placesAt(assignment.partitions.map(({ partition, logStart }) => [partition, next.get(partition) ?? logStart])),
     );
   const work = (async () => {
     for await (const reading of consumer.readings(position, stop.signal)) {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Producer } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { KafkaClient, Position } from "../../lib/kafka/kafka.ts";
+import type { FindPositions, KafkaClient } from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
@@ -11,6 +11,7 @@ import { Topic } from "../faults/topic.ts";
 import { each } from "../support/each.ts";
 import { eventually } from "../support/eventually.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 // A broker that has lost one of its two disks: the partitions on it have no leader until it is back.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
@@ -125,9 +126,9 @@ class Reader {
   async #read(signal: AbortSignal): Promise<void> {
     const { name } = this.topic;
     const options = { bootstrapServers: [this.#broker.plain], topic: name, group: name, start: "earliest" } as const;
-    const position: Position = ({ partitions }) => {
+    const position: FindPositions = ({ partitions }) => {
       this.assigned = partitions.map(({ partition }) => partition);
-      return Promise.resolve(new Map(partitions.map(({ partition }) => [partition, this.#next.get(partition) ?? 0])));
+      return Promise.resolve(placesAt(partitions.map(({ partition }) => [partition, this.#next.get(partition) ?? 0])));
     };
     const listener = (what: string) => void this.heard.push(what);
     await using consumer = await this.#client.openConsumer(options, listener, untilStopped);

@@ -7,7 +7,14 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Start } from "../../lib/config/setting_types.ts";
 import { transfer } from "../../lib/ingest/transfer.ts";
 import { SecondLook } from "../../lib/kafka/javascript/second_look.ts";
-import type { Assignment, IncomingMessage, KafkaClient, KafkaConsumer } from "../../lib/kafka/kafka.ts";
+import type {
+  AssignedPartition,
+  Assignment,
+  IncomingMessage,
+  KafkaClient,
+  KafkaConsumer,
+  LogPosition,
+} from "../../lib/kafka/kafka.ts";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { Database } from "../../lib/postgres/database.ts";
@@ -207,7 +214,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
   // All at once, since a broker takes its time to end and to begin.
   it("is read again from where it was cut, though it has grown beyond what was read, with each client", async () => {
     const cases = await Promise.all(usable.flatMap((name) =>
-      // Another consumer than the one that read it knows of it by the group.
+      // Another consumer than the one that read it knows of it by the epoch that stands with the mark.
       [false, true].map(async (isOther) => {
         const topic = await makeTopic(1);
         await write(topic, range(0, 30).map((n) => `kept ${n}`));
@@ -226,25 +233,28 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
       const read50 = Promise.withResolvers<void>();
       const values: string[] = [];
       const cuts: unknown[] = [];
-      let mark = 0;
-      const position = async ({ partitions }: Assignment) => {
-        if (mark === 50) {
+      let mark: LogPosition = { offset: 0, epoch: null };
+      const find = async ({ partitions }: Assignment) => {
+        if (mark.offset === 50) {
           read50.resolve();
           await isCut.promise;
         }
-        const [{ cutAt } = {}] = partitions;
-        if (cutAt !== undefined) cuts.push(cutAt);
-        mark = cutAt ?? mark;
+        const [{ cut } = {} as AssignedPartition] = partitions;
+        if (cut !== undefined) {
+          expect(cut.from).toEqual(mark);
+          cuts.push(cut.to.offset);
+        }
+        mark = cut?.to ?? mark;
         return new Map(partitions.map(({ partition }) => [partition, mark]));
       };
       const read = async (many: number) => {
         const options = { bootstrapServers: [broker.plain], topic: topic.name, group: topic.name };
         await using consumer = await client.openConsumer({ ...options, start: "earliest" }, quiet, untilStopped);
         const stop = new AbortController();
-        for await (const reading of consumer.readings(position, stop.signal)) {
-          for await (const { offset, value } of each(reading.messages)) {
+        for await (const reading of consumer.readings(find, stop.signal)) {
+          for await (const { offset, epoch = null, value } of each(reading.messages)) {
             values.push(JSON.parse(new TextDecoder().decode(value ?? undefined)).address);
-            mark = offset + 1;
+            mark = { offset: offset + 1, epoch };
             if (values.length === 50) break;
             if (values.length === many) stop.abort();
           }

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import type { KafkaClient, Position } from "../../lib/kafka/kafka.ts";
+import type { FindPositions, KafkaClient } from "../../lib/kafka/kafka.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeClient } from "../../lib/kafka/librdkafka/library.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import { type KeyMaterial, type LiveKeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
@@ -10,6 +10,7 @@ import { type Certificates, makeCertificates } from "../../tools/kafka/certifica
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { each } from "../support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 // librdkafka reads certificates only when a client is made. What both clients do over a broker's
 // restart: programs_rotation.test.ts.
@@ -187,8 +188,10 @@ async function openReader(client: KafkaClient, options: Parameters<KafkaClient["
   const consumer = await client.openConsumer(wanted, () => {}, untilStopped);
   const next = new Map<number, number>();
   const stop = new AbortController();
-  const position: Position = ({ partitions }) =>
-    Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, next.get(partition) ?? logStart])));
+  const position: FindPositions = ({ partitions }) =>
+    Promise.resolve(
+      placesAt(partitions.map(({ partition, logStart }) => [partition, next.get(partition) ?? logStart])),
+    );
   return {
     stop: () => stop.abort(),
     async *messages() {

@@ -6,7 +6,7 @@ import { type Database, SetupError } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { flushSql } from "../../lib/postgres/flush_sql.ts";
 import * as statements from "../../lib/postgres/marks.ts";
-import { COLUMNS, quoteTables } from "../../lib/postgres/schema.ts";
+import { COLUMNS, grants, quoteTables } from "../../lib/postgres/schema.ts";
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
@@ -66,6 +66,9 @@ create table if not exists "My Schema"."m_offsets" (
   next_offset bigint not null,
   topic text not null,
   moved_at timestamptz not null default now(),
+  epoch integer,
+  epoch_at bigint,
+  skips integer not null default 0,
   primary key (topic_id, partition)
 );
 
@@ -323,6 +326,25 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     expect(await indexNames(table)).toEqual(new Set());
   });
 
+  it("adds the columns that the marks of an earlier version lack, and keeps the marks", async () => {
+    const table = { schema: "public", name: newName() };
+    await using role = await createRole(server);
+    const { offsets } = quoteTables(table);
+    await Store.open(database, table);
+    const from = source();
+    await database.script(`alter table ${offsets} drop column epoch, drop column epoch_at, drop column skips;
+      insert into ${offsets} (topic_id, partition, next_offset, topic) values ('${from.topicId}', 0, 7, 't');
+      ${grants(table, role.name).join(";")}`);
+    await expect(Store.open(role.database, table)).rejects.toThrow(
+      `alter table ${offsets}\n  add column if not exists epoch integer,\n  add column if not exists epoch_at bigint,\n` +
+        `  add column if not exists skips integer not null default 0;`,
+    );
+    await Store.open(database, table);
+    const store = await Store.open(role.database, table);
+    expect(await store.marks.claim(from, new Map([[0, 0]]))).toEqual(new Map([[0, { offset: 7, epoch: null }]]));
+    expect(await store.flush(from, new Map([[0, { start: 7, next: 8, epoch: 1 }]]), [entry(7, {})])).toBe("stored");
+  });
+
   it("tells a role that may not create the statements to run, and works once they have run", async () => {
     const table = { schema: "public", name: newName() };
     await using role = await createRole(server);
@@ -344,7 +366,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     const entries = [entry(0, repeat), entry(1, repeat), entry(2, { latency: -1 })];
     expect(await store.flush(from, new Map([[0, { start: 0, next: 3 }]]), entries)).toBe("stored");
     expect(store.counters.rejected).toBe(1);
-    expect(await store.marks.skip(from, 0, 3, 4, "lost")).toBe(true);
+    expect(await store.marks.skip(from, 0, 3, { offset: 4, epoch: null }, "lost")).toBe(true);
     await store.marks.forget(from);
 
     await database.script(`revoke delete on ${quoteTables(table).offsets} from ${user}`);

@@ -13,6 +13,7 @@ import { type Entry, type OffsetRange, Store, type TopicIdentity } from "../../l
 import { changing, recording } from "../support/databases.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { dropViews } from "../support/views.ts";
+import { offsetsOf, placesAt } from "../support/log_positions.ts";
 
 const bytes = new TextEncoder();
 const CHECKED_AT = "2026-01-02T03:04:05.678Z";
@@ -80,9 +81,9 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
     it("claim gives a partition without a mark the offset to start from, and leaves the others' marks", async () => {
       const store = await Store.open(database, newTable());
       const source = newSource();
-      expect(await store.marks.claim(source, new Map([[1, 70], [0, 5]]))).toEqual(new Map([[0, 5], [1, 70]]));
+      expect(await store.marks.claim(source, new Map([[1, 70], [0, 5]]))).toEqual(placesAt([[0, 5], [1, 70]]));
       await store.flush(source, span(5, 6), [entry(5)]);
-      expect(await store.marks.claim(source, new Map([[0, 0], [2, 9]]))).toEqual(new Map([[0, 6], [2, 9]]));
+      expect(await store.marks.claim(source, new Map([[0, 0], [2, 9]]))).toEqual(placesAt([[0, 6], [2, 9]]));
     });
 
     it("claimFirst gives all partitions their marks at once, for a name that has none, and then never again", async () => {
@@ -94,12 +95,12 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const many = new Map([[0, 20], [1, 21], [2, 22]]);
       await Promise.all([store.marks.claimFirst(first, few), store.marks.claimFirst(first, many)]);
       const marks = await store.marks.claim(first, new Map([[0, 0], [1, 0], [2, 0]]));
-      expect([[10, 11, 0], [20, 21, 22]]).toContainEqual([0, 1, 2].map((partition) => marks.get(partition)));
+      expect([[10, 11, 0], [20, 21, 22]]).toContainEqual([0, 1, 2].map((partition) => marks.get(partition)?.offset));
       expect(await store.marks.knows(again)).toBe(true);
       await store.marks.claimFirst(again, many);
-      expect(await store.marks.claim(again, new Map([[0, 3], [2, 4]]))).toEqual(new Map([[0, 3], [2, 4]]));
+      expect(await store.marks.claim(again, new Map([[0, 3], [2, 4]]))).toEqual(placesAt([[0, 3], [2, 4]]));
       await store.marks.claimFirst(other, few);
-      expect(await store.marks.claim(other, new Map([[0, 0], [5, 1]]))).toEqual(new Map([[0, 10], [5, 1]]));
+      expect(await store.marks.claim(other, new Map([[0, 0], [5, 1]]))).toEqual(placesAt([[0, 10], [5, 1]]));
     });
 
     it("flush stores every field of a metric as it is", async () => {
@@ -162,7 +163,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       await store.flush(source, span(0, 5), entries(0, 5));
       expect(await store.flush(source, span(1, 4), entries(1, 4))).toBe("stored");
       expect(await addresses(database, table)).toHaveLength(5);
-      expect(await store.marks.claim(source, new Map([[0, 0]]))).toEqual(new Map([[0, 5]]));
+      expect(await store.marks.claim(source, new Map([[0, 0]]))).toEqual(placesAt([[0, 5]]));
     });
 
     it("flush behind a hole in the offsets stores what comes after it", async () => {
@@ -303,7 +304,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         expect(store.counters).toEqual({ rows: 127, rejected: 1, missedDropped: 0 });
         // One with all, one without any row, two each time that it is halved, one to reject it.
         expect(recorded.statements.length).toBeLessThanOrEqual(2 * Math.log2(128) + 3);
-        expect(await store.marks.claim(source, new Map([[0, 0], [1, 0]]))).toEqual(new Map([[0, 64], [1, 70]]));
+        expect(await store.marks.claim(source, new Map([[0, 0], [1, 0]]))).toEqual(placesAt([[0, 64], [1, 70]]));
       },
     );
 
@@ -366,15 +367,53 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const store = await Store.open(database, table);
       const source = newSource();
       await store.marks.claim(source, new Map([[3, 10]]));
-      expect(await store.marks.skip(source, 3, 9, 20, "not there")).toBe(false);
-      expect(await store.marks.skip(source, 3, 10, 20, "retention won")).toBe(true);
-      expect(await store.marks.skip(source, 3, 10, 20, "again")).toBe(false);
-      expect(await store.marks.skip(source, 3, 20, 15, "the log ends before")).toBe(true);
-      expect(await store.marks.claim(source, new Map([[3, 0]]))).toEqual(new Map([[3, 15]]));
+      const to = (offset: number, epoch: number | null = null) => ({ offset, epoch });
+      const claim = () => store.marks.claim(source, new Map([[3, 0]]));
+      expect(await store.marks.skip(source, 3, 9, to(20), "not there")).toBe(false);
+      expect(await store.marks.skip(source, 3, 10, to(20), "retention won")).toBe(true);
+      expect(await store.marks.skip(source, 3, 20, to(30), "claimed before it was skipped")).toBe(false);
+      expect(await claim()).toEqual(new Map([[3, to(20)]]));
+      expect(await store.marks.skip(source, 3, 10, to(20), "again")).toBe(false);
+      expect(await store.marks.skip(source, 3, 20, to(15, 4), "the log ends before")).toBe(true);
+      expect(await claim()).toEqual(new Map([[3, to(15, 4)]]));
       expect(await rejected(database, table)).toEqual([
         { offset: 10, reason: "retention won", value: null },
         { offset: 20, reason: "the log ends before", value: null },
       ]);
+    });
+
+    it("flush stores nothing by a mark that was skipped since it was claimed, though it fits", async () => {
+      const table = newTable();
+      const [one, other] = [await Store.open(database, table), await Store.open(database, table)];
+      const source = newSource();
+      const range = (start: number, next: number, epoch: number) => new Map([[0, { start, next, epoch }]]);
+      await one.marks.claim(source, new Map([[0, 0]]));
+      expect(await one.flush(source, range(0, 10, 3), entries(0, 10))).toBe("stored");
+      expect(await other.marks.claim(source, new Map([[0, 0]]))).toEqual(new Map([[0, { offset: 10, epoch: 3 }]]));
+      // The log is cut, and grows to where it was, with other messages.
+      expect(await one.marks.skip(source, 0, 10, { offset: 6, epoch: 3 }, "the log was cut")).toBe(true);
+      await one.marks.claim(source, new Map([[0, 0]]));
+      expect(await one.flush(source, range(6, 10, 4), entries(6, 10))).toBe("stored");
+      // The other one has read on from the old log meanwhile. Its batch would hide what is there now.
+      expect(await other.flush(source, range(10, 12, 3), entries(10, 12))).toBe("reopen");
+      expect(await other.flush(source, range(8, 12, 3), entries(8, 12))).toBe("reopen");
+      expect(await addresses(database, table)).toHaveLength(14);
+      expect(await other.marks.claim(source, new Map([[0, 0]]))).toEqual(new Map([[0, { offset: 10, epoch: 4 }]]));
+      expect(await other.flush(source, range(10, 12, 4), entries(10, 12))).toBe("stored");
+      expect(await addresses(database, table)).toHaveLength(16);
+    });
+
+    it("claim gives an epoch only with the offset that it was stored with", async () => {
+      const table = newTable();
+      const store = await Store.open(database, table);
+      const source = newSource();
+      const claim = async () => (await store.marks.claim(source, new Map([[0, 0]]))).get(0);
+      expect(await claim()).toEqual({ offset: 0, epoch: null });
+      await store.flush(source, new Map([[0, { start: 0, next: 3, epoch: 7 }]]), entries(0, 3));
+      expect(await claim()).toEqual({ offset: 3, epoch: 7 });
+      // By hand, or by a consumer that knows of no epochs.
+      await database.script(`update ${quoteTables(table).offsets} set next_offset = 5`);
+      expect(await claim()).toEqual({ offset: 5, epoch: null });
     });
 
     it("forget deletes the marks of its source alone", async () => {
@@ -383,8 +422,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const [kept, gone] = [newSource(), newSource()];
       for (const source of [kept, gone]) await store.marks.claim(source, new Map([[0, 5]]));
       await store.marks.forget(gone);
-      expect(await store.marks.claim(kept, new Map([[0, 1]]))).toEqual(new Map([[0, 5]]));
-      expect(await store.marks.claim(gone, new Map([[0, 1]]))).toEqual(new Map([[0, 1]]));
+      expect(await store.marks.claim(kept, new Map([[0, 1]]))).toEqual(placesAt([[0, 5]]));
+      expect(await store.marks.claim(gone, new Map([[0, 1]]))).toEqual(placesAt([[0, 1]]));
     });
   });
 });
@@ -452,7 +491,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     await using second = openPostgres(server.settings);
     const stores = [await Store.open(first, table), await Store.open(changing(second, change), table)];
     const source = newSource();
-    await stores[0]?.marks.claim(source, new Map([[0, 0]]));
+    for (const store of stores) await store.marks.claim(source, new Map([[0, 0]]));
     const { pending } = await server.sql.begin(async (sql) => {
       await sql.unsafe(`select from ${quoteTables(table).offsets} for update`);
       const pending: (Promise<string> | undefined)[] = [];
@@ -479,7 +518,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
         "), marks as (",
         `), made as (
           insert into ${offsets} (topic_id, partition, next_offset, topic)
-          select $1::text, w.partition, w.start, $5::text from writer w on conflict do nothing
+          select $1::text, w.partition, w.start, $7::text from writer w on conflict do nothing
         ), marks as (`,
       );
     const store = await Store.open(changing(database, make), table);
@@ -487,6 +526,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     expect(await store.flush(source, span(0, 3), entries(0, 3))).toBe("reopen");
     expect(await addresses(database, table)).toEqual([]);
     // The mark was made all the same.
+    await store.marks.claim(source, new Map([[0, 9]]));
     expect(await store.flush(source, span(0, 3), entries(0, 3))).toBe("stored");
     expect(await addresses(database, table)).toEqual(["0/0", "0/1", "0/2"]);
   });
@@ -505,7 +545,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
         await Store.open(changing(second, change), table),
       ];
       const source = newSource();
-      await stores[0]?.marks.claim(source, new Map([[0, 0], [1, 0]]));
+      for (const store of stores) await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
       // Each writer has one partition further than the other: whoever comes second has rows to
       // leave out and rows to store.
       const flush = (store: Store, i: number) => {
@@ -546,7 +586,8 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
 
   /** Reads and stores two partitions to their end, as a consumer does that believes they are its own. */
   async function writeAll(store: Store, source: TopicIdentity): Promise<void> {
-    let positions = await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
+    const claim = async () => offsetsOf(await store.marks.claim(source, new Map([[0, 0], [1, 0]])));
+    let positions = await claim();
     while ([...positions.values()].some((position) => position < 300)) {
       const ranges = new Map(
         [...positions].filter(([, start]) => start < 300).map(([partition, start]) => {
@@ -556,7 +597,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
       const batch = [...ranges].flatMap(([partition, { start, next }]) => entries(start, next, partition));
       const outcome = await store.flush(source, ranges, batch);
       const ahead = new Map([...positions, ...[...ranges].map(([partition, { next }]) => [partition, next] as const)]);
-      positions = outcome === "stored" ? ahead : await store.marks.claim(source, positions);
+      positions = outcome === "stored" ? ahead : await claim();
     }
   }
 

@@ -580,9 +580,9 @@ const FOREIGN: readonly Case[] = [
     name: "foreign marks are said",
     steps: (t) => [
       run(`create table ${t} ${WHOLE};
-        create table ${t}_far (topic_id text, partition int, next_offset bigint, topic text, moved_at timestamptz,
+        create table ${t}_far (topic_id text, partition int, next_offset bigint, topic text, moved_at timestamptz, epoch int, epoch_at bigint, skips int not null default 0,
           primary key (topic_id, partition));
-        create foreign table ${t}_offsets (topic_id text, partition int, next_offset bigint, topic text, moved_at timestamptz)
+        create foreign table ${t}_offsets (topic_id text, partition int, next_offset bigint, topic text, moved_at timestamptz, epoch int, epoch_at bigint, skips int not null default 0)
           server loop options (table_name '${t}_far')`),
       "open",
     ],

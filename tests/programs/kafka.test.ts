@@ -14,6 +14,7 @@ import { type ProgramName, type Running, start } from "../support/programs.ts";
 import { relay } from "../support/relay.ts";
 import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 // The programs as a user starts them, from a hosts file through a real broker over mutual TLS into a real PostgreSQL.
 
@@ -113,7 +114,7 @@ describe.runIf(canRun)("producer and consumer", () => {
     const readings = consumer.readings(({ partitions }) => {
       for (const { partition, logStart, logEnd } of partitions) if (logStart < logEnd) left.set(partition, logEnd);
       if (left.size === 0) stop.abort();
-      return Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
+      return Promise.resolve(placesAt(partitions.map(({ partition, logStart }) => [partition, logStart])));
     }, stop.signal);
     for await (const reading of readings) {
       for await (const { partition, offset, value } of each(reading.messages)) {

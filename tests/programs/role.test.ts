@@ -36,6 +36,9 @@ describe.skipIf(postgresMissing !== null)("a role that may create nothing", () =
   next_offset bigint not null,
   topic text not null,
   moved_at timestamptz not null default now(),
+  epoch integer,
+  epoch_at bigint,
+  skips integer not null default 0,
   primary key (topic_id, partition)
 );
 create table if not exists "${schema}"."checks_rejected" (

@@ -12,6 +12,7 @@ import { freePort, ownPostgresMissing, startPostgres, type TestPostgres } from "
 import { type ProgramName, run, start, type StartOptions } from "../support/programs.ts";
 import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 // Whatever the programs say, write and send, no secret is in it: a real broker with a login, a real
 // server with a password.
@@ -99,7 +100,7 @@ describe.runIf(canRun)("no secret appears", () => {
     const messages: string[] = [];
     const readings = consumer.readings(({ partitions }) => {
       end = partitions[0]?.logEnd ?? 0;
-      return Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
+      return Promise.resolve(placesAt(partitions.map(({ partition, logStart }) => [partition, logStart])));
     }, stop.signal);
     for await (const reading of readings) {
       for await (const { offset, key, value } of each(reading.messages)) {

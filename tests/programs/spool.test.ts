@@ -14,6 +14,7 @@ import { RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
+import { placesAt } from "../support/log_positions.ts";
 
 // The producer as a user starts it, with a spool: killed, with a full disk, and while Kafka is away.
 
@@ -179,7 +180,7 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
     const readings = consumer.readings(({ partitions }) => {
       for (const { partition, logStart, logEnd } of partitions) if (logStart < logEnd) left.set(partition, logEnd);
       if (left.size === 0) stop.abort();
-      return Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
+      return Promise.resolve(placesAt(partitions.map(({ partition, logStart }) => [partition, logStart])));
     }, stop.signal);
     for await (const reading of readings) {
       for await (const messages of reading.messages) {

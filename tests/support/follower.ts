@@ -2,9 +2,10 @@
 // "ID VALUE" for each message.
 import process from "node:process";
 import type { ClientChoice } from "../../lib/config/setting_types.ts";
-import { type Assignment, KafkaSetupError, type Position } from "../../lib/kafka/kafka.ts";
+import { type Assignment, type FindPositions, KafkaSetupError } from "../../lib/kafka/kafka.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import { each } from "./each.ts";
+import { placesAt } from "./log_positions.ts";
 
 /** What the follower is told, as JSON in its only argument. */
 export interface FollowerOptions {
@@ -19,9 +20,11 @@ process.on("SIGTERM", () => stop.abort());
 
 const marks = new Map<string, number>();
 const place = (id: string, partition: number) => `${id} ${partition}`;
-const position: Position = ({ topicId, partitions }: Assignment) =>
+const position: FindPositions = ({ topicId, partitions }: Assignment) =>
   Promise.resolve(
-    new Map(partitions.map(({ partition, logStart }) => [partition, marks.get(place(topicId, partition)) ?? logStart])),
+    placesAt(
+      partitions.map(({ partition, logStart }) => [partition, marks.get(place(topicId, partition)) ?? logStart]),
+    ),
   );
 const library = await loadClient(client);
 const options = { bootstrapServers: [bootstrap], topic, group: topic, start: "earliest" } as const;

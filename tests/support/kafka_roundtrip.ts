@@ -4,6 +4,7 @@ import { loadClient } from "../../lib/kafka/access.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";
 
 import { each } from "./each.ts";
+import { placesAt } from "./log_positions.ts";
 
 const [server, topic, caFile, keyFile, certFile] = process.argv.slice(2) as [string, string, string, string, string];
 const loaded = await loadKeyMaterial({ caFile, keyFile, certFile });
@@ -21,7 +22,7 @@ const read: string[] = [];
 const stop = new AbortController();
 let topicId = "";
 const position = (assignment: { partitions: readonly { partition: number; logStart: number }[] }) =>
-  Promise.resolve(new Map(assignment.partitions.map(({ partition, logStart }) => [partition, logStart])));
+  Promise.resolve(placesAt(assignment.partitions.map(({ partition, logStart }) => [partition, logStart])));
 for await (const reading of consumer.readings(position, AbortSignal.any([stop.signal, signal]))) {
   topicId = reading.assignment.topicId;
   for await (const { key, value, timestamp } of each(reading.messages)) {

@@ -1,11 +1,13 @@
 import type {
   Assignment,
   ConsumerSession,
+  FindPositions,
   IncomingMessage,
   KafkaConsumer,
-  Position,
-  Positions,
+  LogCut,
+  LogPositions,
 } from "../../lib/kafka/kafka.ts";
+import { offsetsOf } from "./log_positions.ts";
 
 interface Log {
   start: number;
@@ -24,8 +26,8 @@ export type Distort = (messages: IncomingMessage[], reading: number) => Incoming
 export class MemoryTopic implements KafkaConsumer {
   readonly topicId: string;
   /** The positions that each reading began at. */
-  readonly begun: Positions[] = [];
-  readonly commits: Positions[] = [];
+  readonly begun: ReadonlyMap<number, number>[] = [];
+  readonly commits: ReadonlyMap<number, number>[] = [];
   /** Messages given out. */
   given = 0;
   distort: Distort = (messages) => messages;
@@ -37,8 +39,8 @@ export class MemoryTopic implements KafkaConsumer {
   isLatest = false;
   /** Holes that somebody asked about, where the brokers can be asked. */
   holesAsked: [from: number, to: number][] | null = null;
-  /** Where the log of partition 0 was cut, as told to the next reading only. */
-  cutAt: number | undefined;
+  /** The cut of the log of partition 0, as told to the next reading only. */
+  cut: LogCut | undefined;
   readonly #logs = new Map<number, Log>();
   #wake = Promise.withResolvers<void>();
 
@@ -47,10 +49,10 @@ export class MemoryTopic implements KafkaConsumer {
   }
 
   /** Writes a message behind the end of a partition's log, or at a later offset. */
-  write(value: string | null, { partition = 0, offset = this.#log(partition).end } = {}): void {
+  write(value: string | null, { partition = 0, offset = this.#log(partition).end, epoch = 0 } = {}): void {
     const log = this.#log(partition);
     const bytes = value === null ? null : new TextEncoder().encode(value);
-    log.messages.push({ partition, offset, key: null, value: bytes, timestamp: 0 });
+    log.messages.push({ partition, offset, epoch, key: null, value: bytes, timestamp: 0 });
     log.end = offset + 1;
     this.wake();
   }
@@ -66,23 +68,23 @@ export class MemoryTopic implements KafkaConsumer {
     this.#wake = Promise.withResolvers();
   }
 
-  async *readings(position: Position, signal: AbortSignal): AsyncGenerator<ConsumerSession, void> {
+  async *readings(position: FindPositions, signal: AbortSignal): AsyncGenerator<ConsumerSession, void> {
     signal.addEventListener("abort", () => this.wake(), { once: true });
     while (!signal.aborted) {
       const assignment = this.#assignment();
       const positions = await position(assignment);
       const messages = this.#messages(positions, this.begun.length, signal);
-      this.begun.push(new Map(positions));
+      this.begun.push(offsetsOf(positions));
       yield { assignment, positions, messages, ...this.holesAsked !== null && { isHole: this.#isHole } };
     }
   }
 
   async *#messages(
-    positions: Positions,
+    positions: LogPositions,
     reading: number,
     signal: AbortSignal,
   ): AsyncGenerator<IncomingMessage[], void> {
-    const next = new Map(positions);
+    const next = offsetsOf(positions);
     while (!signal.aborted) {
       const woken = this.#wake.promise;
       const isInRange = ([partition, offset]: [number, number]) => {
@@ -109,10 +111,10 @@ export class MemoryTopic implements KafkaConsumer {
 
   #assignment(): Assignment {
     const all = [...this.#logs].map(([partition, { start, end }]) => {
-      const isCut = partition === 0 && this.cutAt !== undefined;
-      return { partition, logStart: start, logEnd: end, ...isCut && { cutAt: this.cutAt } };
+      const isCut = partition === 0 && this.cut !== undefined;
+      return { partition, logStart: start, logEnd: end, ...isCut && { cut: this.cut } };
     });
-    this.cutAt = undefined;
+    this.cut = undefined;
     const partitions = all.filter(({ partition }) => this.own?.includes(partition) ?? true);
     const ends = new Map(all.map(({ partition, logEnd }) => [partition, logEnd]));
     const firstStarts = () => Promise.resolve(ends);
@@ -125,8 +127,8 @@ export class MemoryTopic implements KafkaConsumer {
     return log;
   }
 
-  commit(positions: Positions): Promise<void> {
-    this.commits.push(new Map(positions));
+  commit(positions: LogPositions): Promise<void> {
+    this.commits.push(offsetsOf(positions));
     return Promise.resolve();
   }
 

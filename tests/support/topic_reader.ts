@@ -1,5 +1,6 @@
 import type { Assignment, IncomingMessage, KafkaClient, KafkaOptions } from "../../lib/kafka/kafka.ts";
 import { each } from "./each.ts";
+import { placesAt } from "./log_positions.ts";
 
 /** All that a topic holds now, partition by partition, in order. */
 export async function readTopic(client: KafkaClient, options: KafkaOptions): Promise<IncomingMessage[]> {
@@ -9,7 +10,7 @@ export async function readTopic(client: KafkaClient, options: KafkaOptions): Pro
   const stop = new AbortController();
   const messages: IncomingMessage[] = [];
   const position = ({ partitions }: Assignment) =>
-    Promise.resolve(new Map(partitions.map(({ partition, logStart }) => [partition, logStart])));
+    Promise.resolve(placesAt(partitions.map(({ partition, logStart }) => [partition, logStart])));
   for await (const reading of consumer.readings(position, AbortSignal.any([stop.signal, signal]))) {
     const left = new Map(reading.assignment.partitions.map(({ partition, logEnd }) => [partition, logEnd]));
     const isRead = ({ partition, offset }: IncomingMessage) => {

@@ -4,8 +4,15 @@ import { Queue } from "../../async/queue.ts";
 import { unlessAborted } from "../../async/waits.ts";
 import type { DescribedAssignment } from "../assignment.ts";
 import { OutdatedAssignment } from "../group_member.ts";
-import type { Epochs } from "./epochs.ts";
-import { type Assignment, type IncomingMessage, type KafkaOptions, KEPT_BYTES, type Positions } from "../kafka.ts";
+import {
+  type Assignment,
+  type IncomingMessage,
+  type KafkaOptions,
+  KEPT_BYTES,
+  type LogCut,
+  type LogPosition,
+  type LogPositions,
+} from "../kafka.ts";
 import { exactly } from "../offsets.ts";
 import { CLIENT_ID } from "../client_settings.ts";
 import { topicIdHex } from "../topic.ts";
@@ -42,14 +49,14 @@ export type FetchingClient = Pick<Consumer, "metadata" | "fetch">;
  * The log was cut below the messages that were read, and may have grown again: the same offsets may
  * be those of other messages now.
  */
-export class CutLog extends Error {
-  override name = "CutLog";
+export class CutLogError extends Error {
+  override name = "CutLogError";
   readonly partition: number;
-  readonly at: number;
-  constructor(partition: number, at: number) {
-    super(`The log of partition ${partition} was cut at offset ${at}`);
+  readonly cut: LogCut;
+  constructor(partition: number, cut: LogCut) {
+    super(`The log of partition ${partition} was cut at offset ${cut.to.offset}`);
     this.partition = partition;
-    this.at = at;
+    this.cut = cut;
   }
 }
 
@@ -71,13 +78,13 @@ interface TakenBatch extends JudgedBatch {
 export class Fetcher {
   readonly #consumer: FetchingClient;
   readonly #assignment: Assignment;
-  readonly #offsets: Map<number, number>;
+  /** Partition → the place to read next. The broker compares its epoch with its own log. */
+  readonly #positions: Map<number, LogPosition>;
   /**
    * Partition → the offset from which on the log was seen to have no message, up to the next one
    * that is given out. It becomes the `since` of that message.
    */
   readonly #since: Map<number, number>;
-  readonly #epochs: Epochs;
   readonly #partitions: number;
   readonly #signal: AbortSignal;
   // Its own ones: a broker answers one connection in turn, so heartbeats would wait for messages.
@@ -91,16 +98,14 @@ export class Fetcher {
     consumer: FetchingClient,
     options: KafkaOptions,
     { assignment, partitions }: FetchedAssignment,
-    positions: Positions,
-    epochs: Epochs,
+    positions: LogPositions,
     signal: AbortSignal,
   ) {
     this.#consumer = consumer;
     this.#assignment = assignment;
     this.#partitions = partitions;
-    this.#offsets = exactly(assignment, positions);
-    this.#since = new Map(this.#offsets);
-    this.#epochs = epochs;
+    this.#positions = exactly(assignment, positions);
+    this.#since = new Map(Array.from(this.#positions, ([partition, { offset }]) => [partition, offset]));
     this.#signal = signal;
     this.#connections = new RawFetchConnections(CLIENT_ID, connectionOptions(options));
   }
@@ -131,7 +136,7 @@ export class Fetcher {
 
   /** Asks each broker for the partitions it leads, unless it still owes an answer. */
   async #ask(): Promise<void> {
-    if (this.#offsets.size === 0 || this.#signal.aborted) return;
+    if (this.#positions.size === 0 || this.#signal.aborted) return;
     const { topic, topicId } = this.#assignment;
     const metadata = await unlessAborted(this.#consumer.metadata({ topics: [topic] }), this.#signal);
     const found = metadata.topics.get(topic);
@@ -141,7 +146,7 @@ export class Fetcher {
     // Offsets of one topic mean nothing in another of the same name, even where they are in range.
     if (id !== null && id !== topicId) throw new OutdatedAssignment(`The topic ${topic} was deleted and made again`);
     const leaders = found?.partitions ?? [];
-    const byLeader = Map.groupBy(this.#offsets.keys(), (partition) => leaders[partition]?.leader ?? -1);
+    const byLeader = Map.groupBy(this.#positions.keys(), (partition) => leaders[partition]?.leader ?? -1);
     for (const [node, partitions] of byLeader) {
       // The next reading leaves such partitions out.
       if (node < 0) throw new Error(`Nobody leads partition ${partitions.join(", ")}`);
@@ -152,9 +157,8 @@ export class Fetcher {
   #askOne(node: number, topicId: string, partitions: readonly number[], leaders: readonly Leader[]): void {
     this.#asked.add(node);
     const topics = partitions.map((partition) => {
-      const offset = this.#offsets.get(partition) ?? 0;
-      const place = { partition, offset, epoch: this.#epochs.before(partition, offset) };
-      return { topicId, partitions: [fetchFrom(place, leaders[partition]?.leaderEpoch ?? -1)] };
+      const position = this.#positions.get(partition) as LogPosition;
+      return { topicId, partitions: [fetchFrom(partition, position, leaders[partition]?.leaderEpoch ?? -1)] };
     });
     const limits = { maxWaitTime: LONGEST_POLL, minBytes: 1, maxBytes: FETCH_BYTES, isolationLevel: READ_COMMITTED };
     this.#consumer.fetch({ node, topics, connectionPool: this.#connections, ...limits }).then(
@@ -173,25 +177,23 @@ export class Fetcher {
   #take(response: FetchAnswer): TakenBatch[] {
     const taken: TakenBatch[] = [];
     for (const answer of response.responses.flatMap(({ partitions }) => partitions)) {
-      const position = this.#offsets.get(answer.partitionIndex);
+      const position = this.#positions.get(answer.partitionIndex);
       if (position !== undefined) taken.push(...this.#takeOne(answer, position));
     }
     return taken;
   }
 
-  *#takeOne(answer: PartitionAnswer, position: number): Generator<TakenBatch, void> {
-    const { partitionIndex: partition, divergingEpoch } = answer;
-    const cutAt = Number(divergingEpoch?.endOffset ?? -1);
-    if (cutAt >= 0) throw new CutLog(partition, cutAt);
-    let next = position;
+  *#takeOne(answer: PartitionAnswer, from: LogPosition): Generator<TakenBatch, void> {
+    const { partitionIndex: partition } = answer;
+    const cut = cutIn(answer, from);
+    if (cut !== null) throw new CutLogError(partition, cut);
+    let next = from;
     for (const judged of judge(answer, this.#believed(partition, answer.batches))) {
       const { batch } = judged;
-      yield { partition, position, ...judged, isBehindGap: batch.firstOffset > next };
-      next = Math.max(next, batch.lastOffset + 1);
-      this.#epochs.note(partition, batch.firstOffset, batch.leaderEpoch);
-      this.#epochs.note(partition, batch.lastOffset, batch.leaderEpoch);
+      yield { partition, position: from.offset, ...judged, isBehindGap: batch.firstOffset > next.offset };
+      if (batch.lastOffset >= next.offset) next = { offset: batch.lastOffset + 1, epoch: batch.leaderEpoch };
     }
-    this.#offsets.set(partition, next);
+    this.#positions.set(partition, next);
   }
 
   /**
@@ -243,17 +245,29 @@ export class Fetcher {
   }
 
   /** The messages that are not yet known: a broker sends a batch whole, from its beginning. */
-  #incoming({ partition, position }: TakenBatch, messages: readonly BatchMessage[]): IncomingMessage[] {
+  #incoming({ partition, position, batch }: TakenBatch, messages: readonly BatchMessage[]): IncomingMessage[] {
     const incoming: IncomingMessage[] = [];
+    const epoch = batch.leaderEpoch;
     let since = this.#since.get(partition) ?? position;
     for (const message of messages) {
       const { offset, unreadable } = message;
       if (offset < position) continue;
       const isVouched = since < (unreadable?.first ?? offset);
-      incoming.push(isVouched ? { partition, ...message, since } : { partition, ...message });
+      incoming.push(isVouched ? { partition, ...message, epoch, since } : { partition, ...message, epoch });
       since = offset + 1;
     }
     this.#since.set(partition, since);
     return incoming;
   }
+}
+
+/**
+ * The cut that a broker tells of instead of messages: its log has no message of the epoch at `from`
+ * so far up. Epochs only rise along a log. So where it ends with that same epoch, all below is the
+ * same; where it ends with an earlier one, nobody knows (KIP-320).
+ */
+function cutIn({ divergingEpoch }: PartitionAnswer, from: LogPosition): LogCut | null {
+  const offset = Number(divergingEpoch?.endOffset ?? -1);
+  if (offset < 0) return null;
+  return { from, to: { offset, epoch: divergingEpoch?.epoch === from.epoch ? from.epoch : null } };
 }

@@ -1,8 +1,8 @@
 import { type GroupPartitionsAssigner, roundRobinAssigner } from "@platformatic/kafka";
 import { unlessAborted } from "../../async/waits.ts";
 import { closedInTime, HEARTBEAT_EVERY, SESSION_LIMIT } from "../client_settings.ts";
-import { type CommitOffset, type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
-import type { ConsumerOptions, Positions } from "../kafka.ts";
+import { type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
+import type { ConsumerOptions, LogPositions, Positions } from "../kafka.ts";
 import { explained } from "../setup_errors.ts";
 import type { TopicDescription } from "../topic.ts";
 import { connectionOptions, identifyTopic } from "./connection.ts";
@@ -70,13 +70,13 @@ export class JavascriptMember implements GroupMember {
     }));
   }
 
-  async commit(offsets: readonly CommitOffset[]): Promise<void> {
+  async commit(positions: LogPositions): Promise<void> {
     if (this.membership.failed) return;
     const topic = this.#topic;
-    const all = offsets.map(({ partition, offset, leaderEpoch }) => {
-      return { topic, partition, offset: BigInt(offset), leaderEpoch };
+    const offsets = Array.from(positions, ([partition, { offset, epoch }]) => {
+      return { topic, partition, offset: BigInt(offset), leaderEpoch: epoch ?? -1 };
     });
-    await this.fetching.commit({ offsets: all }).catch(() => {});
+    await this.fetching.commit({ offsets }).catch(() => {});
   }
 
   async leave(): Promise<void> {

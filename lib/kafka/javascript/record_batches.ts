@@ -46,8 +46,8 @@ export type BatchMessage = Omit<IncomingMessage, "partition">;
 export class RecordBatch {
   readonly firstOffset: number;
   readonly lastOffset: number;
-  /** Of the leader that wrote it; -1 where that cannot be known. */
-  readonly leaderEpoch: number;
+  /** Of the leader that wrote it; null where that cannot be known. */
+  readonly leaderEpoch: number | null;
   readonly producerId: bigint;
   readonly isTransactional: boolean;
   /** True for the mark that ends a transaction: nobody's message. */
@@ -73,7 +73,8 @@ export class RecordBatch {
     this.isIntact = !isKnown || checksum(bytes.subarray(ATTRIBUTES_AT)) === bytes.readUInt32BE(CRC_AT);
     // The checksum does not cover the epoch, but a batch that is damaged elsewhere may be damaged
     // here.
-    this.leaderEpoch = isKnown && this.isIntact ? bytes.readInt32BE(EPOCH_AT) : -1;
+    const epoch = isKnown && this.isIntact ? bytes.readInt32BE(EPOCH_AT) : -1;
+    this.leaderEpoch = epoch < 0 ? null : epoch;
     this.isTransactional = this.isIntact && (this.#attributes & TRANSACTIONAL) !== 0;
     this.isControl = this.isIntact && (this.#attributes & CONTROL) !== 0;
     this.#isLogged = (this.#attributes & LOG_APPEND_TIME) !== 0;

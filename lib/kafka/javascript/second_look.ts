@@ -71,7 +71,7 @@ export class SecondLook implements AsyncDisposable {
     const [id, leader] = [found?.id ?? "", found?.partitions[partition]];
     const isOther = topicIdHex(id) !== null && topicIdHex(id) !== topicId;
     if (leader === undefined || leader.leader < 0 || isOther) throw new Error(`Nobody leads partition ${partition}`);
-    const asked = fetchFrom({ partition, offset, epoch: -1 }, leader.leaderEpoch);
+    const asked = fetchFrom(partition, { offset, epoch: null }, leader.leaderEpoch);
     const response = await consumer.fetch({
       node: leader.leader,
       topics: [{ topicId: id, partitions: [asked] }],

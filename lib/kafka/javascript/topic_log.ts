@@ -1,6 +1,5 @@
-import { Epochs } from "./epochs.ts";
-import type { ConsumerOptions, IncomingMessage, Positions } from "../kafka.ts";
-import { CutLog, type FetchedAssignment, Fetcher } from "./fetch.ts";
+import type { Assignment, ConsumerOptions, IncomingMessage, LogCut, LogPositions } from "../kafka.ts";
+import { CutLogError, type FetchedAssignment, Fetcher } from "./fetch.ts";
 import type { LogConsumer } from "./log_consumer.ts";
 import { SecondLook } from "./second_look.ts";
 
@@ -10,9 +9,8 @@ import { SecondLook } from "./second_look.ts";
  */
 export class TopicLog implements AsyncDisposable {
   readonly #options: ConsumerOptions;
-  readonly #epochs = new Epochs();
   readonly #look: SecondLook;
-  #cut: { readonly topicId: string; readonly partition: number; readonly at: number } | undefined;
+  #heard: { readonly topicId: string; readonly partition: number; readonly cut: LogCut } | undefined;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
@@ -26,49 +24,35 @@ export class TopicLog implements AsyncDisposable {
   async *messages(
     client: LogConsumer,
     fetched: FetchedAssignment,
-    positions: Positions,
+    positions: LogPositions,
     stop: AbortSignal,
   ): AsyncGenerator<readonly IncomingMessage[], void> {
     const { topicId } = fetched.assignment;
-    this.#epochs.begin(topicId);
     try {
-      yield* new Fetcher(client, this.#options, fetched, positions, this.#epochs, stop).messages();
+      yield* new Fetcher(client, this.#options, fetched, positions, stop).messages();
     } catch (error) {
-      if (error instanceof CutLog) this.#cut = { topicId, partition: error.partition, at: error.at };
+      if (error instanceof CutLogError) this.#heard = { topicId, partition: error.partition, cut: error.cut };
       throw error;
     }
+  }
+
+  /**
+   * The assignment, with the cut that the last reading heard of. It is told once: a reading from the
+   * same place would hear of it again.
+   */
+  withCut(assignment: Assignment): Assignment {
+    const heard = this.#heard;
+    this.#heard = undefined;
+    if (heard?.topicId !== assignment.topicId) return assignment;
+    const partitions = assignment.partitions.map((one) => {
+      return one.partition === heard.partition ? { ...one, cut: heard.cut } : one;
+    });
+    return { ...assignment, partitions };
   }
 
   /** As `ConsumerSession.isHole` says. */
   isHole(topicId: string, partition: number, from: number, to: number): Promise<boolean> {
     return this.#look.isHole(topicId, partition, from, to);
-  }
-
-  /**
-   * Where logs were cut below these positions, as the last reading heard. Called before each
-   * reading.
-   */
-  async cuts(client: LogConsumer, topicId: string, positions: Positions): Promise<Positions> {
-    this.#epochs.begin(topicId);
-    await this.#learnEpochs(client, positions);
-    const cut = this.#cut;
-    this.#cut = undefined;
-    const isBelow = cut?.topicId === topicId && cut.at < (positions.get(cut.partition) ?? -1);
-    return new Map(cut !== undefined && isBelow ? [[cut.partition, cut.at]] : []);
-  }
-
-  /** The leader's epoch of the message before `next`, for a commit; -1 where it is not known. */
-  epochBefore(partition: number, next: number): number {
-    return this.#epochs.before(partition, next);
-  }
-
-  /** Learns epochs from commits, by another member or by this one in an earlier life. */
-  async #learnEpochs(client: LogConsumer, positions: Positions): Promise<void> {
-    const unknown = this.#epochs.unknown(positions);
-    if (unknown.length === 0) return;
-    const { topic } = this.#options;
-    client.onCommitted = (partition, offset, epoch) => this.#epochs.note(partition, offset - 1, epoch);
-    await client.listCommittedOffsets({ topics: [{ topic, partitions: unknown }] }).catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 import { closedInTime } from "../client_settings.ts";
-import { type CommitOffset, type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
+import { type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
 import { fetchingClient, type LogConsumer } from "../javascript/log_consumer.ts";
-import type { ConsumerOptions, Positions } from "../kafka.ts";
+import type { ConsumerOptions, LogPositions, Positions } from "../kafka.ts";
 import { explained } from "../setup_errors.ts";
 import { notGiving, type StatusReporter } from "../status_reporter.ts";
 import type { TopicDescription } from "../topic.ts";
@@ -107,12 +107,12 @@ export class LibrdkafkaMember implements GroupMember {
   }
 
   // Deliberately not `async` in its work: the library sends it in the background.
-  commit(offsets: readonly CommitOffset[]): Promise<void> {
+  commit(positions: LogPositions): Promise<void> {
     const topic = this.#topic;
-    const all = offsets.map(({ partition, offset, leaderEpoch }) => {
-      return { topic, partition, offset, ...leaderEpoch >= 0 && { leaderEpoch } };
+    const offsets = Array.from(positions, ([partition, { offset, epoch }]) => {
+      return { topic, partition, offset, ...epoch !== null && { leaderEpoch: epoch } };
     });
-    this.#commits.send(this.#client, all);
+    this.#commits.send(this.#client, offsets);
     return Promise.resolve();
   }
 
