@@ -1,4 +1,4 @@
-import type { AssignedPartition, Assignment, LogCut, LogPosition, LogPositions } from "../kafka/kafka.ts";
+import type { AssignedPartition, Assignment, LogPosition, LogPositions } from "../kafka/kafka.ts";
 import type { Store, TopicIdentity } from "../postgres/store.ts";
 import { type DatabaseEvents, type DatabaseWait, untilAnswered } from "./database_wait.ts";
 import type { ReaderEvents } from "./message_reader.ts";
@@ -14,8 +14,8 @@ export interface MarkLookupOptions extends DatabaseWait {
 export class MarkLookup {
   readonly #store: Store;
   readonly #options: MarkLookupOptions;
-  /** Partitions whose log ended before the mark at the last look. */
-  readonly #short = new Set<string>();
+  /** Marks that did not fit the log at the last look, and how. */
+  readonly #doubted = new Map<string, "short" | "replaced">();
 
   constructor(store: Store, options: MarkLookupOptions) {
     this.#store = store;
@@ -60,23 +60,32 @@ export class MarkLookup {
       return await this.#skip(identity, partition, mark, { offset: logStart, epoch: null }, reason);
     }
     // Another consumer may have moved the mark since the cut was heard of, and stored what is there now.
-    if (cut !== undefined && cut.from.offset === mark && cut.from.epoch === place.epoch) {
-      return await this.#skip(identity, partition, mark, ...afterCut(partition, cut));
+    const isCut = cut !== undefined && cut.from.offset === mark && cut.from.epoch === place.epoch;
+    if (isCut && cut.to.offset < mark) {
+      const reason =
+        `partition ${partition} was cut at offset ${cut.to.offset}, before the mark ${mark}: the broker has lost ` +
+        `messages that it had acknowledged; what was written there since is read`;
+      return await this.#skip(identity, partition, mark, cut.to, reason);
     }
-    const look = `${identity.topicId}/${partition}/${mark}`;
-    if (mark <= logEnd) {
-      this.#short.delete(look);
-      return false;
-    }
+    const key = `${identity.topicId}/${partition}/${mark}`;
+    const doubt = mark > logEnd ? "short" : isCut ? "replaced" : null;
     // A leader that has just been elected may show an end that is too low: one look is not enough.
-    // Until the second look the mark stays, the client finds it out of range, and comes back here.
-    if (!this.#short.has(look)) {
-      this.#short.add(look);
+    // Until the second look the mark stays, the client is refused once more, and comes back here.
+    if (doubt === null || this.#doubted.get(key) !== doubt) {
+      if (doubt === null) this.#doubted.delete(key);
+      else this.#doubted.set(key, doubt);
       return false;
     }
-    const reason = `partition ${partition} ends at offset ${logEnd}, before the mark ${mark}: the broker has lost ` +
-      `messages that it had acknowledged; reading goes on at its end`;
-    return await this.#skip(identity, partition, mark, { offset: logEnd, epoch: null }, reason);
+    if (doubt === "short") {
+      const reason = `partition ${partition} ends at offset ${logEnd}, before the mark ${mark}: the broker has lost ` +
+        `messages that it had acknowledged; reading goes on at its end`;
+      return await this.#skip(identity, partition, mark, { offset: logEnd, epoch: null }, reason);
+    }
+    // Nobody knows how far down: to go back too far would store messages twice.
+    const reason =
+      `partition ${partition} has other messages before the mark ${mark} than those that were read: the broker has ` +
+      `lost messages that it had acknowledged; those that took their places are not read`;
+    return await this.#skip(identity, partition, mark, { offset: mark, epoch: null }, reason);
   }
 
   async #skip(
@@ -98,20 +107,4 @@ export class MarkLookup {
     if (done) this.#options.events.lost(reason);
     return true; // Also if another consumer moved the mark first: the marks are read again.
   }
-}
-
-/** Where the mark goes after a cut, and what to tell of it. */
-function afterCut(partition: number, { from, to }: LogCut): [to: LogPosition, reason: string] {
-  if (to.offset < from.offset) {
-    const reason =
-      `partition ${partition} was cut at offset ${to.offset}, before the mark ${from.offset}: the broker has lost ` +
-      `messages that it had acknowledged; what was written there since is read`;
-    return [to, reason];
-  }
-  // The new leader never had the last messages before the mark, and has others in their places.
-  // Nobody knows how far down: to go back too far would store messages twice.
-  const reason =
-    `partition ${partition} has other messages before the mark ${from.offset} than those that were read: the broker ` +
-    `has lost messages that it had acknowledged; those that took their places are not read`;
-  return [{ offset: from.offset, epoch: null }, reason];
 }

@@ -75,7 +75,7 @@ describe("a fetcher that is given batches", () => {
   }
 
   /** What comes of answers, and what was asked for each; then the broker is silent. */
-  async function read(answers: readonly FetchAnswer[], position?: LogPosition) {
+  async function read(answers: readonly (FetchAnswer | Error)[], position?: LogPosition) {
     const stop = new AbortController();
     const asked: Asked[] = [];
     const leaders = [{ leader: 1, leaderEpoch: 9 }];
@@ -86,6 +86,7 @@ describe("a fetcher that is given batches", () => {
         const answer = answers[asked.length];
         asked.push({ ...topic?.partitions[0] as Asked });
         if (answer === undefined) setImmediate(() => stop.abort());
+        if (answer instanceof Error) return Promise.reject(answer);
         return answer === undefined ? new Promise(() => {}) : Promise.resolve(answer);
       },
     };
@@ -175,6 +176,20 @@ describe("a fetcher that is given batches", () => {
     // Also with the first answer, by the epoch that the mark has.
     const { from } = expected.cut;
     await expect(read([cut], from)).rejects.toEqual(expected);
+  });
+
+  it("takes a refused position for a cut of unknown extent, if the broker was told an epoch", async () => {
+    const refusal = (partitionIndex: number, errorCode: number) =>
+      Object.assign(new Error("refused"), {
+        response: { responses: [{ partitions: [{ partitionIndex, errorCode }] }] },
+      });
+    const from = { offset: 9, epoch: 3 };
+    const expected = new CutLogError(0, { from, to: { offset: 9, epoch: null } });
+    await expect(read([refusal(0, 1)], from)).rejects.toEqual(expected);
+    for (const [partition, code] of [[0, 6], [1, 1]] as const) {
+      await expect(read([refusal(partition, code)], from)).rejects.toThrow("refused");
+    }
+    await expect(read([refusal(0, 1)], { offset: 9, epoch: null })).rejects.toThrow("refused");
   });
 
   it("begins with the epoch that it is given", async () => {

@@ -33,6 +33,8 @@ export class MemoryTopic implements KafkaConsumer {
   distort: Distort = (messages) => messages;
   /** Called where a reading ends because a position is out of range. */
   onOutOfRange: () => void = () => {};
+  /** How many readings end at once, as if their positions were out of range. */
+  refusals = 0;
   /** The partitions that the group gave to this consumer, where it is not all of them. */
   own: readonly number[] | null = null;
   /** Whether `--kafka-start` says the end of the log. */
@@ -85,6 +87,10 @@ export class MemoryTopic implements KafkaConsumer {
     signal: AbortSignal,
   ): AsyncGenerator<IncomingMessage[], void> {
     const next = offsetsOf(positions);
+    if (this.refusals > 0) {
+      this.refusals--;
+      return this.onOutOfRange();
+    }
     while (!signal.aborted) {
       const woken = this.#wake.promise;
       const isInRange = ([partition, offset]: [number, number]) => {

@@ -33,6 +33,8 @@ const MESSAGES_AT_ONCE = 1000;
 const BYTES_AT_ONCE = KEPT_BYTES;
 /** The isolation level without messages that were never committed: Kafka's protocol. */
 const READ_COMMITTED = 1;
+/** The error code of that name: Kafka's protocol. */
+const OFFSET_OUT_OF_RANGE = 1;
 
 /** An answer of one broker, or why there is none. */
 type Arrival = { readonly node: number; readonly response: FetchAnswer } | { readonly error: unknown };
@@ -116,7 +118,7 @@ export class Fetcher {
       if (this.#signal.aborted) return;
       await this.#ask();
       for await (const arrival of this.#arrivals) {
-        if ("error" in arrival) throw arrival.error;
+        if ("error" in arrival) throw this.#cutBehind(arrival.error) ?? arrival.error;
         this.#asked.delete(arrival.node);
         const taken = this.#take(arrival.response);
         // Asked first: the broker answers while the caller works on these messages.
@@ -171,6 +173,20 @@ export class Fetcher {
 
   #arrive(arrival: Arrival): void {
     if (!this.#signal.aborted) this.#arrivals.push(arrival);
+  }
+
+  /**
+   * A cut that a broker means by "out of range": it says so, too, where its log knows nothing of the
+   * epoch that it was asked about. How far the log is the same is unknown then.
+   */
+  #cutBehind(error: unknown): CutLogError | null {
+    const answer = (error as { readonly response?: Partial<FetchAnswer> } | null)?.response;
+    for (const { partitionIndex, errorCode } of answer?.responses?.flatMap(({ partitions }) => partitions) ?? []) {
+      const from = this.#positions.get(partitionIndex);
+      if (errorCode !== OFFSET_OUT_OF_RANGE || from === undefined || from.epoch === null) continue;
+      return new CutLogError(partitionIndex, { from, to: { ...from, epoch: null } });
+    }
+    return null;
   }
 
   /** The batches of an answer; moves the offsets past everything in it, messages or not. */
