@@ -25,6 +25,7 @@ import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { Topic } from "../faults/topic.ts";
 import { each } from "../support/each.ts";
 import { eventually } from "../support/eventually.ts";
+import { readTopic } from "../support/topic_reader.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 
 // What is in the log and what is not: where reading begins, holes, and logs that lost their end. With a real broker.
@@ -214,12 +215,17 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
   // All at once, since a broker takes its time to end and to begin.
   it("is read again from where it was cut, though it has grown beyond what was read, with each client", async () => {
     const cases = await Promise.all(usable.flatMap((name) =>
-      // Another consumer than the one that read it knows of it by the epoch that stands with the mark.
-      [false, true].map(async (isOther) => {
+      [
+        { consumer: "the same consumer", from: 30 },
+        // It knows of it by the epoch that stands with the mark.
+        { consumer: "another consumer", from: 30 },
+        // Somebody else has gone back to the cut meanwhile, and has stored what is there up to 45.
+        { consumer: "a consumer that comes late", from: 45 },
+      ].map(async ({ consumer, from }) => {
         const topic = await makeTopic(1);
         await write(topic, range(0, 30).map((n) => `kept ${n}`));
         const [log, copy] = [join(broker.data, `${topic.name}-0`), join(folder, topic.name)];
-        return { what: `${name}, ${isOther ? "another" : "the same"} consumer`, name, isOther, topic, log, copy };
+        return { what: `${name}, ${consumer}`, name, consumer, from, topic, log, copy };
       })
     ));
     await broker.kill();
@@ -228,7 +234,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
     for (const { topic } of cases) await write(topic, range(30, 50).map((n) => `lost ${n}`));
 
     const isCut = Promise.withResolvers<void>();
-    const readers = await Promise.all(cases.map(async ({ name, topic, isOther, what }) => {
+    const readers = await Promise.all(cases.map(async ({ name, topic, consumer, from, what }) => {
       const client = await loadClient(name);
       const read50 = Promise.withResolvers<void>();
       const values: string[] = [];
@@ -238,6 +244,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
         if (mark.offset === 50) {
           read50.resolve();
           await isCut.promise;
+          if (from > 30) mark = await placeAfter(client, topic, from - 1);
         }
         const [{ cut } = {} as AssignedPartition] = partitions;
         if (cut !== undefined) {
@@ -249,26 +256,26 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
       };
       const read = async (many: number) => {
         const options = { bootstrapServers: [broker.plain], topic: topic.name, group: topic.name };
-        await using consumer = await client.openConsumer({ ...options, start: "earliest" }, quiet, untilStopped);
+        await using opened = await client.openConsumer({ ...options, start: "earliest" }, quiet, untilStopped);
         const stop = new AbortController();
-        for await (const reading of consumer.readings(find, stop.signal)) {
+        for await (const reading of opened.readings(find, stop.signal)) {
           for await (const { offset, epoch = null, value } of each(reading.messages)) {
             values.push(JSON.parse(new TextDecoder().decode(value ?? undefined)).address);
             mark = { offset: offset + 1, epoch };
             if (values.length === 50) break;
             if (values.length === many) stop.abort();
           }
-          await consumer.commit(new Map([[0, mark]]));
+          await opened.commit(new Map([[0, mark]]));
           if (values.length === many) stop.abort();
         }
       };
       const done = async () => {
-        if (isOther) {
+        if (consumer === "another consumer") {
           await read(50);
           read50.resolve();
           await isCut.promise;
         }
-        await read(90);
+        await read(50 + 70 - from);
         return { what, values: values.slice(50), cuts };
       };
       return { read50: read50.promise, done: done() };
@@ -284,9 +291,18 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
     for (const { topic } of cases) await write(topic, range(30, 70).map((n) => `new ${n}`));
     isCut.resolve();
     expect(await all).toEqual(
-      cases.map(({ what }) => ({ what, values: range(30, 70).map((n) => `new ${n}`), cuts: [30] })),
+      cases.map(({ what, from }) => {
+        return { what, values: range(from, 70).map((n) => `new ${n}`), cuts: from > 30 ? [] : [30] };
+      }),
     );
   });
+
+  /** The place behind a message, as a consumer knows it that has read it. */
+  async function placeAfter(client: KafkaClient, { name }: Topic, offset: number): Promise<LogPosition> {
+    const messages = await readTopic(client, { bootstrapServers: [broker.plain], topic: name });
+    const { epoch = null } = messages.find((message) => message.offset === offset) ?? {};
+    return { offset: offset + 1, epoch };
+  }
 
   it("is looked at a second time, for many holes with one answer", async () => {
     const topic = await makeTopic(1);
