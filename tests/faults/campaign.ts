@@ -57,7 +57,16 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   const stretches: Stretch[] = [];
   const problems: string[] = [];
   try {
-    for (const fault of plan(options, world)) stretches.push(...await strike(fault, options, world));
+    for (const fault of plan(options, world)) {
+      const struck = await strike(fault, options, world);
+      stretches.push(...struck);
+      const doubled = await world.ledger.doubled(struck[0]?.from ?? 0, world.source.made);
+      if (doubled.length === 0) continue;
+      // At once: the topic may soon be another one.
+      problems.push(`${doubled.length} are twice after ${fault.name}`, await whereabouts(doubled, world));
+      problems.push(await describe(world));
+      break;
+    }
     await world.source.pause();
     await world.recovered(0);
   } catch (error) {
@@ -75,7 +84,8 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
 }
 
 /** Where numbers stand in the topic, and when the generator was in doubt: what is in the topic twice was sent twice. */
-async function whereabouts(numbers: readonly number[], { topic, source }: World): Promise<string> {
+async function whereabouts(all: readonly number[], { topic, source, ledger }: World): Promise<string> {
+  const numbers = all.slice(0, 20);
   const { partitions } = await topic.describe();
   const logs = await Promise.all(Array.from({ length: partitions }, (_, partition) => topic.read(partition, 0)));
   const found = logs.flatMap((log, partition) =>
@@ -83,7 +93,11 @@ async function whereabouts(numbers: readonly number[], { topic, source }: World)
       .map(({ number, offset }) => `${number} at ${partition}:${offset}`)
   );
   const doubts = source.uncertain.map(([from, to]) => `${from}-${to}`);
-  return `in the topic: ${found.join(", ") || "none"}; the generator was in doubt of ${doubts.slice(-30).join(", ")}`;
+  const skips = await ledger.skips();
+  return `in the topic: ${found.join(", ") || "none"}; the generator was in doubt of ${
+    doubts.slice(-30).join(", ")
+  }; ` +
+    `marks were moved:\n${skips.join("\n")}`;
 }
 
 /** In a short run each fault once; else all of them in one random order after the other, until the time is over. */

@@ -55,9 +55,18 @@ export class Ledger {
     return [...good, ...bad].map(({ n }) => n).filter((n) => !this.excused.has(n));
   }
 
+  /** The last marks that were moved by anything but the storing of messages, and why. */
+  async skips(): Promise<string[]> {
+    const rows = await this.#sql.unsafe<{ line: string }[]>(
+      `select to_char(rejected_at, 'HH24:MI:SS') || ' ' || reason as line from ${this.#rejected}
+       where key is null and value is null order by rejected_at desc limit 20`,
+    );
+    return rows.map(({ line }) => line);
+  }
+
   async account(made: number): Promise<Account> {
     const lost = await this.missing(0, made);
-    const doubled = await this.#doubled(0, made);
+    const doubled = await this.doubled(0, made);
     // Sent twice, a bad message is two messages: it is known by its place. A log that was cut gives
     // a place to another one.
     const again = await this.#sql.unsafe<{ n: number }[]>(
@@ -90,12 +99,12 @@ export class Ledger {
        where latency >= $1::int and latency < $2::int and address like 'https://n%'`,
       [from, to],
     );
-    const [twice, lost] = [await this.#doubled(from, to), await this.missing(from, to)];
+    const [twice, lost] = [await this.doubled(from, to), await this.missing(from, to)];
     return { made: to - from, rows: row?.rows ?? 0, twice: twice.length, lost: lost.length };
   }
 
   /** Numbers with more rows than messages. A refused one counts as a row. */
-  async #doubled(from: number, to: number): Promise<number[]> {
+  async doubled(from: number, to: number): Promise<number[]> {
     const rows = await this.#sql.unsafe<{ n: number; refused: boolean }[]>(
       `select n, bool_or(refused) as refused from (
          select latency::int as n, false as refused from ${this.#main}
