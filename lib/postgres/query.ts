@@ -1,8 +1,8 @@
 import { delay } from "../async/waits.ts";
 import { FolderInUse } from "../config/folder_lock.ts";
 import { sqlFailure } from "./database.ts";
-import { openExisting, QueryError, type QueryPart } from "./database/embedded.ts";
-import { askHolder } from "./query/client.ts";
+import { type EmbeddedDatabase, openEmbedded, openExisting, QueryError, type QueryPart } from "./database/embedded.ts";
+import { askHolder, isAnswering } from "./query/client.ts";
 import { QUERY_LIMIT } from "./query/messages.ts";
 import { splitStatements } from "./query/statements.ts";
 
@@ -24,6 +24,28 @@ export interface AskOptions {
   /** Called once if another program holds the folder and does not answer yet. */
   onWait(): void;
   handOver(part: QueryPart): Promise<void>;
+}
+
+/**
+ * As `openEmbedded`, but it waits for a while if a query holds the folder, or a program that ends.
+ * A program that answers queries keeps the folder, so nobody waits for it. `onWait` is called once,
+ * before the first wait. An abort of `signal` ends the waiting.
+ */
+export async function openAfterQueries(
+  directory: string,
+  { signal, onWait }: Pick<AskOptions, "signal" | "onWait">,
+): Promise<EmbeddedDatabase> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(RETRY_LIMIT)]);
+  for (let isFirst = true;; isFirst = false) {
+    try {
+      return await openEmbedded(directory);
+    } catch (error) {
+      if (!((error as Error).cause instanceof FolderInUse) || patience.aborted) throw error;
+      if (await isAnswering(directory, patience).catch(() => false)) throw error;
+    }
+    if (isFirst) onWait();
+    await delay(RETRY_EVERY, patience);
+  }
 }
 
 /**
