@@ -101,12 +101,19 @@ async function askWhileLent(directory: string, sql: string, signal: AbortSignal)
 const WIDTH = 80;
 const BEFORE = 50;
 
+/** PostgreSQL does not know the name of a table or view. */
+const UNDEFINED_TABLE = "42P01";
+/** Answers a slip in such a name, and a question that comes before the first start. */
+const TABLES = "A consumer with --embedded makes its table and views here when it starts: host_metrics, " +
+  "host_metrics_now, host_metrics_outages and host_metrics_uptime, or as --db-table says.";
+
 /**
  * PostgreSQL's own words for a person, as psql prints them: the error, the line of the text with
  * the place in it, and advice.
  */
 export function explainFailure(error: Error, sql: string): string {
-  const { severity = "ERROR", detail, hint, position } = error as Error & Readonly<Record<string, string | undefined>>;
+  const fields = error as Error & Readonly<Record<string, string | undefined>>;
+  const { severity = "ERROR", code, detail, position, hint = code === UNDEFINED_TABLE ? TABLES : undefined } = fields;
   return [
     `${severity}:  ${error.message}`,
     ...(position === undefined ? [] : pointAt(sql, Number(position) - 1)),

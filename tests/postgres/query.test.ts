@@ -153,6 +153,12 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
       stderr: 'ERROR:  column "latncy" does not exist\nLINE 2: select latncy from host_metrics\n               ^\n' +
         'HINT:  Perhaps you meant to reference the column "host_metrics.latency".\n',
     });
+    expect(await ask(runtime, data, "select 1 from host_metrics_nov")).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^ERROR: {2}relation "host_metrics_nov" does not exist\nLINE 1: .*\n *\^\nHINT: {2}A consumer .* host_metrics_now, /,
+      ),
+    });
     expect(await ask(runtime, data, "delete from host_metrics")).toMatchObject({
       code: 1,
       stderr: "--query only reads, and this statement gives nothing to print, so nothing was run: " +
