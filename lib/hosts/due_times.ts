@@ -11,13 +11,26 @@ const PIECE = 1000;
  * These come after `now` (milliseconds since 1970).
  */
 export function* dueTimes(hosts: readonly Host[], now: number): Generator<string, void> {
-  const width = Math.min(60, hosts.reduce((widest, { address }) => Math.max(widest, address.length), 0));
+  const widths = {
+    address: widest(hosts.map(({ address }) => address), 60),
+    frequency: widest(hosts.map(({ frequency }) => frequency.text), 40),
+  };
   for (let at = 0; at < hosts.length; at += PIECE) {
-    yield hosts.slice(at, at + PIECE).map((host) => line(host, width, now)).join("");
+    yield hosts.slice(at, at + PIECE).map((host) => line(host, widths, now)).join("");
   }
 }
 
-function line({ address, frequency, pattern }: Host, width: number, now: number): string {
+/** The length of the longest text. A longer one than `most` leaves its column. */
+function widest(texts: readonly string[], most: number): number {
+  return Math.min(most, texts.reduce((length, text) => Math.max(length, text.length), 0));
+}
+
+interface Widths {
+  readonly address: number;
+  readonly frequency: number;
+}
+
+function line({ address, frequency, pattern }: Host, widths: Widths, now: number): string {
   const times: string[] = [];
   for (let at = now; times.length < TIMES;) {
     at = nextDue(frequency, address, at);
@@ -25,5 +38,6 @@ function line({ address, frequency, pattern }: Host, width: number, now: number)
   }
   // As it was understood: a remark behind FREQUENCY is a part of it too.
   const regex = pattern === null ? "" : `  ${pattern.source}`;
-  return `${printableInLine(`${address.padEnd(width)}  ${frequency.text.padEnd(16)}  ${times.join("  ")}${regex}`)}\n`;
+  const columns = [address.padEnd(widths.address), frequency.text.padEnd(widths.frequency), ...times];
+  return `${printableInLine(`${columns.join("  ")}${regex}`)}\n`;
 }

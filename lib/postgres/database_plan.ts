@@ -4,9 +4,8 @@ import { UsageError } from "../config/usage_error.ts";
 import { CertificateStore } from "../net/certificate_store.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
 import type { Database } from "./database.ts";
-import { openEmbedded } from "./database/embedded.ts";
 import { openPostgres } from "./database/postgres.ts";
-import { type QueryService, serveQueries } from "./query.ts";
+import { openAfterQueries, type QueryService, serveQueries } from "./query.ts";
 
 /** A database that is ready to open: settings and files have been checked. */
 export interface DatabasePlan {
@@ -51,7 +50,8 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
 
 async function openServed(directory: string, service: QueryService): Promise<Database> {
   const resources = new AsyncDisposableStack();
-  const database = resources.use(await openEmbedded(directory));
+  const onWait = () => service.log.warn(`${directory} is in use by a program that does not answer yet: waiting`);
+  const database = resources.use(await openAfterQueries(directory, { signal: service.stop, onWait }));
   resources.use(await serveQueries(database, directory, service));
   return {
     query: (text, parameters) => database.query(text, parameters),

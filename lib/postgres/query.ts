@@ -1,8 +1,8 @@
 import { delay } from "../async/waits.ts";
 import { FolderInUse } from "../config/folder_lock.ts";
 import { sqlFailure } from "./database.ts";
-import { openExisting, QueryError, type QueryPart } from "./database/embedded.ts";
-import { askHolder } from "./query/client.ts";
+import { type EmbeddedDatabase, openEmbedded, openExisting, QueryError, type QueryPart } from "./database/embedded.ts";
+import { askHolder, isAnswering } from "./query/client.ts";
 import { QUERY_LIMIT } from "./query/messages.ts";
 import { splitStatements } from "./query/statements.ts";
 
@@ -24,6 +24,28 @@ export interface AskOptions {
   /** Called once if another program holds the folder and does not answer yet. */
   onWait(): void;
   handOver(part: QueryPart): Promise<void>;
+}
+
+/**
+ * As `openEmbedded`, but it waits for a while if a query holds the folder, or a program that ends.
+ * A program that answers queries keeps the folder, so nobody waits for it. `onWait` is called once,
+ * before the first wait. An abort of `signal` ends the waiting.
+ */
+export async function openAfterQueries(
+  directory: string,
+  { signal, onWait }: Pick<AskOptions, "signal" | "onWait">,
+): Promise<EmbeddedDatabase> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(RETRY_LIMIT)]);
+  for (let isFirst = true;; isFirst = false) {
+    try {
+      return await openEmbedded(directory);
+    } catch (error) {
+      if (!((error as Error).cause instanceof FolderInUse) || patience.aborted) throw error;
+      if (await isAnswering(directory, patience).catch(() => false)) throw error;
+    }
+    if (isFirst) onWait();
+    await delay(RETRY_EVERY, patience);
+  }
 }
 
 /**
@@ -79,12 +101,19 @@ async function askWhileLent(directory: string, sql: string, signal: AbortSignal)
 const WIDTH = 80;
 const BEFORE = 50;
 
+/** PostgreSQL does not know the name of a table or view. */
+const UNDEFINED_TABLE = "42P01";
+/** Answers a slip in such a name, and a question that comes before the first start. */
+const TABLES = "A consumer with --embedded makes its table and views here when it starts: host_metrics, " +
+  "host_metrics_now, host_metrics_outages and host_metrics_uptime, or as --db-table says.";
+
 /**
  * PostgreSQL's own words for a person, as psql prints them: the error, the line of the text with
  * the place in it, and advice.
  */
 export function explainFailure(error: Error, sql: string): string {
-  const { severity = "ERROR", detail, hint, position } = error as Error & Readonly<Record<string, string | undefined>>;
+  const fields = error as Error & Readonly<Record<string, string | undefined>>;
+  const { severity = "ERROR", code, detail, position, hint = code === UNDEFINED_TABLE ? TABLES : undefined } = fields;
   return [
     `${severity}:  ${error.message}`,
     ...(position === undefined ? [] : pointAt(sql, Number(position) - 1)),

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FolderInUse, requireFree } from "../../lib/config/folder_lock.ts";
 import { type EmbeddedDatabase, openEmbedded, type QueryPart } from "../../lib/postgres/database/embedded.ts";
 import { splitStatements } from "../../lib/postgres/query/statements.ts";
 import { eventually } from "../support/eventually.ts";
@@ -152,6 +153,12 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
       stderr: 'ERROR:  column "latncy" does not exist\nLINE 2: select latncy from host_metrics\n               ^\n' +
         'HINT:  Perhaps you meant to reference the column "host_metrics.latency".\n',
     });
+    expect(await ask(runtime, data, "select 1 from host_metrics_nov")).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^ERROR: {2}relation "host_metrics_nov" does not exist\nLINE 1: .*\n *\^\nHINT: {2}A consumer .* host_metrics_now, /,
+      ),
+    });
     expect(await ask(runtime, data, "delete from host_metrics")).toMatchObject({
       code: 1,
       stderr: "--query only reads, and this statement gives nothing to print, so nothing was run: " +
@@ -241,3 +248,29 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
     expect(await ask("node", data, "select 6 as six")).toMatchObject(told('{"six":6}\n'));
   });
 });
+
+it.each(runtimes)(
+  "a consumer under %s that starts while a query holds the folder waits for the query",
+  async (runtime) => {
+    const data = join(folder, `asked-${runtime}`);
+    await (await openEmbedded(data))[Symbol.asyncDispose]();
+    await using query = start("node", "consumer", ["--embedded", data, "--query", ENDLESS]);
+    await eventually(() => isHeld(data), () => "the query does not hold the folder");
+    await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", data]);
+    await consumer.says("is in use by a program that does not answer yet: waiting");
+    query.kill("SIGKILL");
+    consumer.write(metric(1));
+    consumer.endInput();
+    expect(await consumer.ended).toMatchObject({ code: 0, stderr: expect.stringContaining("1 metric stored") });
+  },
+  120_000,
+);
+
+function isHeld(data: string): boolean {
+  try {
+    requireFree(data);
+    return false;
+  } catch (error) {
+    return error instanceof FolderInUse;
+  }
+}

@@ -39,9 +39,14 @@ it("splitStatements counts characters as PostgreSQL does", () => {
   expect(splitStatements("select '😀'; select 2").map(({ offset }) => offset)).toEqual([0, 11]);
 });
 
+const TABLES = "A consumer with --embedded makes its table and views here when it starts: host_metrics, " +
+  "host_metrics_now, host_metrics_outages and host_metrics_uptime, or as --db-table says.";
+
 it.each([
   [{}, "select 1", "ERROR:  m"],
   [{ severity: "FATAL", detail: "d", hint: "h" }, "select 1", "FATAL:  m\nDETAIL:  d\nHINT:  h"],
+  [{ code: "42P01" }, "select 1", `ERROR:  m\nHINT:  ${TABLES}`],
+  [{ code: "42P01", hint: "h" }, "select 1", "ERROR:  m\nHINT:  h"],
   [{ position: "8" }, "select x", "ERROR:  m\nLINE 1: select x\n               ^"],
   [{ position: "13" }, "select '😀',\n\tx", "ERROR:  m\nLINE 2:  x\n        ^"],
   [

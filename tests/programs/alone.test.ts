@@ -402,16 +402,18 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   });
 
   it("producer --check prints each host with its next three due times, and asks nobody", async () => {
-    const hosts = writeHosts("a.example 5", 'b.example/x "0 12 * * *" (y)');
+    const hosts = writeHosts("a.example 5", 'b.example/x "0 12 * * *" (y)', 'c.example "*/10 8-18 * * 1-5"');
     const { code, stdout, stderr } = await run(runtime, "producer", ["--check", hosts], { env: { TZ: "UTC" } });
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    const [first = "", second = "", ...rest] = stdout.trim().split("\n");
+    const [first = "", second = "", third = "", ...rest] = stdout.trim().split("\n");
     expect(rest).toEqual([]);
     const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`;
     expect(first).toMatch(new RegExp(`^a\\.example +5 +${time}  ${time}  ${time}$`));
     expect(second).toMatch(
       /^b\.example\/x +"0 12 \* \* \*" +\S+T12:00:00Z {2}\S+T12:00:00Z {2}\S+T12:00:00Z {2}\(y\)$/,
     );
+    const column = (line: string) => line.search(new RegExp(time));
+    expect([column(second), column(third)]).toEqual([column(first), column(first)]);
   });
 
   it("consumer --print-schema prints SQL that creates the tables", async () => {

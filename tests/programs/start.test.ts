@@ -69,9 +69,10 @@ describe("before npm ci", () => {
   it("npm's scripts say so in one line", () => {
     expect(tried(process.execPath, "npm", "run", "-s", "producer", "--", "hosts.txt")).toEqual(missing);
     expect(tried(process.execPath, "npm", "run", "-s", "bundle")).toEqual(missing);
+    expect(tried(process.execPath, "npm", "-s", "test")).toEqual(missing);
   });
 
-  const scripts = ["producer", "consumer", "demo", "kafka", "bundle"];
+  const scripts = ["producer", "consumer", "demo", "kafka", "bundle", "test"];
   it.runIf(old !== undefined).each(scripts)("npm run %s under an old Node says what is needed", (name) => {
     const { status, stdout, stderr } = tried(old as string, "npm", "run", "-s", name);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });

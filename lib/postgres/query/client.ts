@@ -54,6 +54,13 @@ async function whileOpen(
   }
 }
 
+/** True if a program holds the folder and answers queries there: it will not let go of it soon. */
+export async function isAnswering(directory: string, signal: AbortSignal): Promise<boolean> {
+  const socket = await reach(directory, signal);
+  socket?.destroy();
+  return socket !== null;
+}
+
 /** Connects to the program that holds the folder; null if nobody is there. */
 async function reach(directory: string, signal: AbortSignal): Promise<Socket | null> {
   try {
