@@ -57,10 +57,17 @@ export class ProducerShutdown {
     const isLate = isLost || (figures.kept > 0 && this.#isOnce && !stop.aborted);
     const hasFailed = this.#failed.signal.aborted && !this.giveUpDelivery.aborted;
     if (hasFailed) log.error(`${(this.#failed.signal.reason as Error).message} (${result})`);
-    else if (isLate) log.error(this.giveUpDelivery.aborted ? `${result}: time is up for the others` : result);
+    else if (isLate) log.error(this.giveUpDelivery.aborted ? `${result}: time is up for ${othersOf(figures)}` : result);
     else log.info(result);
     return isLate || hasFailed ? 1 : 0;
   }
+}
+
+/** The metrics that Kafka has not confirmed, and what becomes of them. */
+function othersOf({ waiting, kept }: Figures): string {
+  const lost = count(waiting - kept, "metric");
+  if (waiting <= kept) return "the others";
+  return kept > 0 ? `the others (${lost} lost)` : `the others (${lost} lost; --spool DIR would have kept them)`;
 }
 
 function resultOf({ made, delivered, kept, dropped }: Figures, missed: number): string {
