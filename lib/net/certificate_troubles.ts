@@ -23,8 +23,9 @@ export interface Trouble {
 }
 
 /** The reason not to use a certificate at `now`; null where there is none. */
-export function troubleOf({ from, to, isTrusted }: Certificate, now: Date): Trouble | null {
+export function troubleOf({ from, to, isTrusted, keyFlaw }: Certificate, now: Date): Trouble | null {
   const leftOut = "it is left out, the others are used";
+  if (keyFlaw !== null) return { ...keyFlaw, otherwise: leftOut, isFinal: true };
   if (!isTrusted) {
     const remedy = "take another, or write it anew with openssl x509 -in OLD -out NEW";
     return {

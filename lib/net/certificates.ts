@@ -1,6 +1,7 @@
 import { type KeyObject, sign, verify, X509Certificate } from "node:crypto";
 import { contextTag, elementsWithin, objectId, TAG } from "./der.ts";
 import { type Block, firstOf, toPem } from "./pem.ts";
+import { type KeyFlaw, keyFlaw, publicKeyIn } from "./public_key.ts";
 
 /** A certificate of a file. */
 export interface Certificate {
@@ -13,6 +14,8 @@ export interface Certificate {
   readonly to: Date;
   /** False where the file marks it as not to be trusted for servers. */
   readonly isTrusted: boolean;
+  /** The reason why nobody can use its key; null where there is none. */
+  readonly keyFlaw: KeyFlaw | null;
   /** True where the key belongs to it. */
   fits(key: KeyObject): boolean;
 }
@@ -47,6 +50,8 @@ function certificateIn({ label, bytes }: Block): Certificate | null {
   const parts = bytes === null ? null : firstOf(bytes);
   if (parts === null || (parts.rest.length > 0 && label !== "TRUSTED CERTIFICATE")) return null;
   const pem = toPem("CERTIFICATE", parts.first);
+  const publicKey = publicKeyIn(parts.first);
+  if (publicKey === null) return null;
   try {
     const decoded = new X509Certificate(pem);
     return {
@@ -58,6 +63,7 @@ function certificateIn({ label, bytes }: Block): Certificate | null {
       from: new Date(decoded.validFrom),
       to: new Date(decoded.validTo),
       isTrusted: isForServers(parts.rest),
+      keyFlaw: keyFlaw(publicKey),
       fits: (key) => isOwn(decoded, key),
     };
   } catch {

@@ -12,6 +12,7 @@ import {
 } from "./certificate_troubles.ts";
 import { type Certificate, inOrder } from "./certificates.ts";
 import { isKey, readKey } from "./private_key.ts";
+import { type KeyFlaw, sendingFlaw } from "./public_key.ts";
 
 /** The files of a client, and the password of its key. */
 interface ClientSources {
@@ -45,8 +46,9 @@ export function readClient({ key, cert, password }: ClientSources, notes: KeyNot
   );
   const pair = pairs.find(({ leaf }) => troubleWithDates(leaf, notes.now) === null) ?? pairs[0];
   if (pair === undefined && key !== null && secrets !== null && certificates.length > 0) {
-    // One of the keys that could not be read may be the right one.
-    if (secrets.keys.length > 0) {
+    // One of the keys that could not be read may be the right one. `showable` notes those of
+    // certificates.
+    if (secrets.keys.length > 0 && certificates.every(({ keyFlaw }) => keyFlaw === null)) {
       notes.problems.push(...secrets.unread.length > 0 ? secrets.unread : [misfit(key, cert)]);
     }
   }
@@ -57,7 +59,20 @@ export function readClient({ key, cert, password }: ClientSources, notes: KeyNot
 }
 
 function troubleWithDates(certificate: Certificate, now: Date): Trouble | null {
-  return troubleOf({ ...certificate, isTrusted: true }, now);
+  return troubleOf({ ...certificate, isTrusted: true, keyFlaw: null }, now);
+}
+
+/** Certificates that TLS libraries would fail with at each connection, some of them silently. */
+function troublesWithKeys(
+  source: KeySource,
+  certificates: readonly Certificate[],
+  flawOf: (certificate: Certificate) => KeyFlaw | null,
+): readonly string[] {
+  const lines = certificates.flatMap((certificate) => {
+    const flaw = flawOf(certificate);
+    return flaw === null ? [] : [`${certificateName(source, certificate)} ${flaw.what}: ${flaw.remedy}`];
+  });
+  return firstFew(lines, source.file);
 }
 
 /**
@@ -84,7 +99,14 @@ function showable(
     }),
     source.file,
   ));
-  const { path, others } = inOrder(leaf, [leaf, ...rest.filter((_, at) => !troubles[at]?.isFinal)]);
+  const shown = [leaf, ...rest.filter((_, at) => !troubles[at]?.isFinal)];
+  // Where no certificate fits the key, one with a flaw may be the right one, in date or not.
+  problems.push(
+    ...key === undefined
+      ? troublesWithKeys(source, all, ({ keyFlaw }) => keyFlaw)
+      : troublesWithKeys(source, shown, ({ keyFlaw, pem }) => keyFlaw ?? sendingFlaw(leaf.pem, pem)),
+  );
+  const { path, others } = inOrder(leaf, shown);
   return { path, chain: [...path, ...others] };
 }
 

@@ -69,7 +69,25 @@ function columnType(field: keyof Metric): string {
 }
 
 const time = (column: string) => `(extract(epoch from ${column}) * 1000)::float8 as ${column}`;
-const COLUMNS = METRIC_FIELDS.map((field) => field.endsWith("_at") ? time(field) : field).join(", ");
+/** PGlite leaves out a byte-order mark at the beginning of a text: so another character stands there. */
+const text = (column: string) => `'.' || ${column} as ${column}`;
+const isText = (field: keyof Metric) => columnType(field) === "text";
+const COLUMNS = METRIC_FIELDS.map((field) => field.endsWith("_at") ? time(field) : isText(field) ? text(field) : field)
+  .join(", ");
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** The rows as they were before `text`. */
+function bare(rows: readonly Row[]): Row[] {
+  const texts: ReadonlySet<string> = new Set(METRIC_FIELDS.filter(isText));
+  return rows.map((row) =>
+    Object.fromEntries(
+      Object.entries(row).map(([field, value]) =>
+        [field, texts.has(field) && typeof value === "string" ? value.slice(1) : value] as const
+      ),
+    )
+  );
+}
 
 interface Rejected {
   readonly partition: number;
@@ -113,6 +131,14 @@ class Messages implements OpenTarget {
     const topicId = await this.#store(database, tried);
     await compare(database, topicId, tried);
     await database.script(`delete from ${TABLES.main}; delete from ${TABLES.rejected}; delete from ${TABLES.offsets}`);
+    // PGlite sometimes passes over statements without a word. The next round would find no mark then.
+    const left = await database.query<{ left: number }>(`select count(*)::int as left from ${TABLES.offsets}`);
+    if (left[0]?.left !== 0) {
+      const where = isEmbedded ? "the embedded database" : "the server";
+      throw new Error(
+        `${where} passed over statements behind this round: ${JSON.stringify(left)}; ${tried.map(show).join("\n")}`,
+      );
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,7 +179,7 @@ class Messages implements OpenTarget {
     const source = { topic: "fuzz", topicId: randomUUID() };
     const position = new Map<number, number>();
     for (const { partition, offset } of tried) if (!position.has(partition)) position.set(partition, offset);
-    await store.marks.claim(source, position);
+    const begun = await store.marks.claim(source, position);
     for (let at = 0; at < tried.length;) {
       const entries = tried.slice(at, at + this.#random.between(1, MOST_MESSAGES));
       const ranges = new Map<number, OffsetRange>();
@@ -161,12 +187,35 @@ class Messages implements OpenTarget {
         ranges.set(partition, { start: position.get(partition) as number, next: offset + 1 });
       }
       const outcome = await store.flush(source, ranges, entries);
-      if (outcome !== "stored") throw new Error(`flush answers ${outcome} to ${entries.map(show).join("\n")}`);
+      if (outcome !== "stored") throw await notStored(database, source.topicId, { outcome, ranges, entries, begun });
       for (const [partition, { next }] of ranges) position.set(partition, next);
       at += entries.length;
     }
     return source.topicId;
   }
+}
+
+/** What was flushed, and what the database says of it: a round that is repeated alone may store everything. */
+interface Flushed {
+  readonly outcome: string;
+  readonly ranges: ReadonlyMap<number, OffsetRange>;
+  readonly entries: readonly Tried[];
+  /** The marks as the claim has given them. */
+  readonly begun: Awaited<ReturnType<Store["marks"]["claim"]>>;
+}
+
+async function notStored(database: Database, topicId: string, flushed: Flushed): Promise<Error> {
+  const { outcome, ranges, entries, begun } = flushed;
+  const marks = await database.query(
+    `select partition, next_offset::text as mark, topic_id = $1 as is_own, ctid::text, xmin::text, xmax::text, moved_at::text
+     from ${TABLES.offsets} order by 1`,
+    [topicId],
+  );
+  const counts = await database.query(
+    `select (select count(*)::int from ${TABLES.main}) as rows, (select count(*)::int from ${TABLES.rejected}) as rejected`,
+  );
+  const state = { ranges: [...ranges], begun: [...begun], marks, counts };
+  return new Error(`flush answers ${outcome} with ${JSON.stringify(state)} to ${entries.map(show).join("\n")}`);
 }
 
 /** What `decodeMetric` makes of a message is what the schema makes of it, and what the reference says. */
@@ -250,7 +299,7 @@ function compareRejected(tried: Tried, rows: readonly Rejected[]): void {
 
 /** The rows are those that the reference expects; of repeats (one address, time and id) one. */
 async function compareRows(database: Database, stored: readonly Tried[]): Promise<void> {
-  const rows = await database.query<Record<string, unknown>>(`select ${COLUMNS} from ${TABLES.main}`);
+  const rows = bare(await database.query<Row>(`select ${COLUMNS} from ${TABLES.main}`));
   const expected = new Map<string, { readonly reading: Reading; readonly tried: Tried }>();
   for (const tried of stored) {
     const reading = tried.expected as Reading;
@@ -276,9 +325,11 @@ async function compareRows(database: Database, stored: readonly Tried[]): Promis
 /** The rows say what PostgreSQL's own functions read in the documents, where they can. */
 async function compareWithPostgres(database: Database, stored: readonly Tried[]): Promise<void> {
   const texts = stored.map(({ value }) => new TextDecoder().decode(value ?? undefined));
-  const rows = await database.query<Record<string, unknown>>(
-    `select failure, ${COLUMNS} from unnest($1::text[]) with ordinality d(document, n), fuzz_read(d.document) order by n`,
-    [arrayText(texts)],
+  const rows = bare(
+    await database.query<Row>(
+      `select failure, ${COLUMNS} from unnest($1::text[]) with ordinality d(document, n), fuzz_read(d.document) order by n`,
+      [arrayText(texts)],
+    ),
   );
   rows.forEach(({ failure, ...row }, i) => {
     const tried = stored[i] as Tried;

@@ -11,6 +11,7 @@ import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { each } from "../support/each.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 import { placesAt } from "../support/log_positions.ts";
+import { Replaceable } from "../support/replaceable.ts";
 
 // librdkafka reads certificates only when a client is made. What both clients do over a broker's
 // restart: programs_rotation.test.ts.
@@ -129,36 +130,6 @@ describe.runIf(canRun)("librdkafka", () => {
     expect(heard).toHaveLength(1);
   });
 });
-
-/** Key material that a test replaces. */
-class Replaceable implements LiveKeyMaterial {
-  #material: KeyMaterial;
-  #replacement = new AbortController();
-
-  constructor(material: KeyMaterial) {
-    this.#material = material;
-  }
-
-  get ca() {
-    return this.#material.ca as string;
-  }
-  get key() {
-    return this.#material.key as string;
-  }
-  get cert() {
-    return this.#material.cert as string;
-  }
-  get replaced() {
-    return this.#replacement.signal;
-  }
-
-  replace(material: KeyMaterial): void {
-    this.#material = material;
-    const old = this.#replacement;
-    this.#replacement = new AbortController();
-    old.abort();
-  }
-}
 
 async function material({ caFile, keyFile, certFile }: Certificates): Promise<KeyMaterial> {
   const loaded = await loadKeyMaterial({ caFile, keyFile, certFile });

@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
+import { createPrivateKey } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -7,9 +8,23 @@ import type { Server } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openssl } from "../../tools/kafka/certificates.ts";
 import { Authority, welcomingServer } from "../support/authority.ts";
+import {
+  der,
+  extension,
+  type Fields,
+  nameOf,
+  pemOf,
+  rsaKey,
+  sequence,
+  serialOf,
+  signed,
+  toBeSigned,
+  utcTime,
+} from "../support/certificate_maker.ts";
 import { skipped } from "../support/kafka.ts";
 import { KeyLoader } from "../support/key_loader.ts";
 import type { Loaded } from "../support/key_material_runner.ts";
+import { oddKeys, rareKeys } from "../support/odd_keys.ts";
 import { COMMANDS } from "../support/runtimes.ts";
 
 // Files as programs and people write them. Each works in a handshake under both runtimes, or is
@@ -34,6 +49,10 @@ const OTHER_KINDS = {
   explicit: ["EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:explicit"],
   short: ["RSA", "-pkeyopt", "rsa_keygen_bits:1024"],
 } as const;
+
+const DAY = 86_400_000;
+const ODD_KEYS = oddKeys();
+const RARE_KEYS = rareKeys();
 
 describe.runIf(canRun).each(COMMANDS.filter(({ missing }) => missing === null || skipped(missing)))(
   "loadKeyMaterial under $runtime",
@@ -376,6 +395,78 @@ describe.runIf(canRun).each(COMMANDS.filter(({ missing }) => missing === null ||
       ]);
       expect(loaded.cert).toBe(text("far.pem"));
       expect(loaded.said).not.toBe("welcome");
+    });
+
+    /** An authority's certificate for `key`, whatever that is. The root signs it. */
+    const certificateFor = (key: Fields["key"]) => {
+      const signer = createPrivateKey(text("root.key"));
+      const fields: Fields = {
+        version: 3,
+        serial: serialOf(8),
+        issuer: nameOf("root"),
+        validity: sequence(utcTime(Date.now() - DAY), utcTime(Date.now() + 30 * DAY)),
+        subject: nameOf("odd"),
+        key,
+        extensions: [extension("2.5.29.19", sequence(der(0x01, Buffer.of(0xff))), true)],
+        digest: "sha256",
+      };
+      return pemOf(signed(toBeSigned(fields, signer), signer, "sha256"));
+    };
+
+    it.each([...ODD_KEYS])("refuses a chain in which a certificate has a key %s", async (_, [key, words]) => {
+      pki.write("chain", text("p256.pem") + certificateFor(key));
+      refused(await load({ cert: "chain" }), `chain: the certificate of CN=odd ${words}`);
+      // In front of it, too: the client's own is the one that fits the key.
+      pki.write("chain", certificateFor(key) + text("p256.pem"));
+      refused(await load({ cert: "chain" }), `chain: the certificate of CN=odd ${words}`);
+    });
+
+    it.each([...ODD_KEYS])("refuses a client's certificate with a key %s", async (_, [key, words]) => {
+      pki.write("odd", certificateFor(key));
+      refused(await load({ cert: "odd" }), `odd: the certificate of CN=odd ${words}`);
+    });
+
+    it.each([...ODD_KEYS])("leaves an authority out that has a key %s", async (_, [key, words]) => {
+      pki.write("bundle", certificateFor(key) + text("root.pem"));
+      const loaded = await load({ ca: "bundle" });
+      welcomed(loaded);
+      const what = words.slice(0, words.indexOf(":"));
+      expect(loaded.warnings).toEqual([
+        `${folder}/bundle: the certificate of CN=odd ${what}: it is left out, the others are used`,
+      ]);
+      expect(loaded.ca).toBe(text("root.pem"));
+      pki.write("bundle", certificateFor(key));
+      refused(await load({ ca: "bundle" }), `bundle: the certificate of CN=odd ${words}`);
+    });
+
+    it.each([...RARE_KEYS])("sends a certificate with a key of %s, and trusts it", async (_, key) => {
+      const rare = certificateFor(key);
+      pki.write("chain", text("p256.pem") + rare);
+      pki.write("bundle", rare + text("root.pem"));
+      const loaded = await load({ ca: "bundle", cert: "chain" });
+      welcomed(loaded);
+      expect(loaded.warnings).toEqual([]);
+      expect([countOf(loaded.cert), countOf(loaded.ca)]).toEqual([2, 2]);
+    });
+
+    it("refuses a chain with a key that OpenSSL finds too short under Node alone", async () => {
+      const short = certificateFor(rsaKey(1024).publicKey);
+      pki.write("chain", text("p256.pem") + short);
+      const loaded = await load({ cert: "chain" });
+      const words = "chain: the certificate of CN=odd has a key that is too short for the TLS of Node: ";
+      if (runtime === "Node") refused(loaded, words);
+      else welcomed(loaded);
+      // Nobody sends an authority.
+      pki.write("bundle", short + text("root.pem"));
+      welcomed(await load({ ca: "bundle" }));
+    });
+
+    it("finds a certificate damaged whose key has no whole bytes", async () => {
+      const [algorithm] = [sequence(Buffer.from("06072a8648ce3d020106082a8648ce3d030107", "hex"))];
+      for (const key of [der(0x03), der(0x03, Buffer.of(3), Buffer.alloc(65, 4))]) {
+        pki.write("chain", text("p256.pem") + certificateFor(sequence(algorithm, key)));
+        refused(await load({ cert: "chain" }), "chain: its certificate cannot be decoded: the file is damaged");
+      }
     });
 
     it("refuses a client's certificate that has expired, and takes the new one where both are in the file", async () => {

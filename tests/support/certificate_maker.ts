@@ -50,7 +50,8 @@ export interface Fields {
   readonly issuer: Uint8Array;
   readonly validity: Uint8Array;
   readonly subject: Uint8Array;
-  readonly key: KeyObject;
+  /** Its bytes may be those of no key. */
+  readonly key: KeyObject | Uint8Array;
   readonly extensions: readonly Uint8Array[];
   readonly digest: "sha256" | "sha384" | "sha1";
 }
@@ -77,7 +78,7 @@ export function toBeSigned(fields: Fields, signer: KeyObject): Buffer {
   const { version, serial, issuer, validity, subject, key, extensions, digest } = fields;
   const number = version === 1 ? [] : [der(0xa0, der(0x02, Buffer.of(version - 1)))];
   const list = extensions.length === 0 ? [] : [der(0xa3, sequence(...extensions))];
-  const spki = key.export({ type: "spki", format: "der" });
+  const spki = key instanceof Uint8Array ? key : key.export({ type: "spki", format: "der" });
   const algorithm = algorithmOf(signer, digest);
   return sequence(...number, der(0x02, serial), algorithm, issuer, validity, subject, spki, ...list);
 }

@@ -48,7 +48,8 @@ export interface Patience {
 
 /**
  * A client that has reached a broker. Waits for a broker, with back-off. Rejects with an error that
- * is not passing, and with the last error when `signal` aborts.
+ * is not passing, and with the last error when `signal` aborts. No client is left then: `signal`
+ * ends the last try only when its time is up.
  */
 export async function connected<C extends NativeClient>(
   { make, serve, close }: Opening<C>,
@@ -71,11 +72,13 @@ export async function connected<C extends NativeClient>(
       await firstAnswer(client, connecting, look);
       return client;
     } catch (error) {
-      // Deliberately not awaited: the library takes its time, and nobody needs this client any
-      // more.
+      // Awaited: a thread that the library leaves may shake hands while the process ends. OpenSSL
+      // is then gone, and the process ends by SIGSEGV. The process would wait for the try anyway.
       // The answer comes first, since closing would wait for it on another of Node's few threads.
-      void connecting.then(() => close(client), () => {});
-      throw error instanceof RefusedTlsError ? await findRefusal(options, signal) ?? error : error;
+      const closed = connecting.then(() => close(client), () => {});
+      const refusal = error instanceof RefusedTlsError ? findRefusal(options, signal) : null;
+      const [found] = await Promise.all([refusal, closed]);
+      throw found ?? error;
     } finally {
       clearInterval(serving);
     }

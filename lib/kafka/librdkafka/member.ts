@@ -52,6 +52,7 @@ export class LibrdkafkaMember implements GroupMember {
   readonly #topics: AdminQueue;
   readonly #offsets: AdminQueue;
   readonly #left = new AbortController();
+  readonly #renewal: Promise<void>;
 
   static async join(parts: MemberParts, signal: AbortSignal): Promise<LibrdkafkaMember> {
     const { options, clients } = parts;
@@ -91,7 +92,7 @@ export class LibrdkafkaMember implements GroupMember {
     this.#topics = new AdminQueue(library, client, options.topic);
     this.#offsets = new AdminQueue(library, client, options.topic);
     this.fetching = fetchingClient(options);
-    void this.#renew(clients.renewals(edition, this.#left.signal));
+    this.#renewal = this.#renew(clients.renewals(edition, this.#left.signal));
   }
 
   held(signal: AbortSignal): Promise<HeldPartitions> {
@@ -127,8 +128,11 @@ export class LibrdkafkaMember implements GroupMember {
     for (const event of ["event.error", "event.log"] as const) this.#client.removeAllListeners(event);
     // Not before every call has come back; whoever leaves does not wait for it.
     const quiet = Promise.all([this.#pollLoop.stop(this.#commits), this.#topics.close(), this.#offsets.close()]);
-    if (await closedInTime(quiet)) await closeConsumer(this.#client);
+    const isQuiet = await closedInTime(quiet);
+    if (isQuiet) await closeConsumer(this.#client);
     else if (!isLast) void quiet.then(() => closeConsumer(this.#client));
+    // No client is left: a thread of one may end the process by a signal, see `connected`.
+    await this.#renewal;
   }
 
   /** Ends the membership once brokers take new certificates: the next client has those. */

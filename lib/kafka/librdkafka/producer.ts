@@ -75,6 +75,10 @@ export class LibrdkafkaProducer implements KafkaProducer {
   /** Takes over when no message is on its way. */
   #successor: NativeProducer | undefined;
   #broken = false;
+  /** What opens and closes clients in the background: see `asyncDispose`. */
+  readonly #renewal: Promise<void>;
+  #replacing: Promise<void> = Promise.resolve();
+  #retired: Promise<unknown> = Promise.resolve();
   #delivery: Delivery | undefined;
   #succession: ReturnType<typeof setTimeout> | undefined;
 
@@ -85,7 +89,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     this.#clients = clients;
     this.#client = client;
     this.#listen(client);
-    void this.#renew();
+    this.#renewal = this.#renew();
   }
 
   async send(messages: readonly OutgoingMessage[]): Promise<void> {
@@ -103,7 +107,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
   }
 
   async #deliver(chunk: readonly OutgoingMessage[]): Promise<Delivery> {
-    if (this.#broken) await this.#replace();
+    if (this.#broken) await (this.#replacing = this.#replace());
     const client = this.#client;
     const delivery = this.#delivery = new Delivery(chunk);
     for (const message of chunk) this.#hand(client, message, delivery);
@@ -183,8 +187,8 @@ export class LibrdkafkaProducer implements KafkaProducer {
     this.#successor = undefined;
     this.#client = successor;
     this.#listen(successor);
-    // Deliberately not awaited: closing takes time, and nobody waits for it.
-    void closeProducer(old);
+    // Deliberately not awaited: closing takes time, and only the end of all waits for it.
+    this.#retired = Promise.all([this.#retired, closeProducer(old)]);
   }
 
   /**
@@ -203,6 +207,8 @@ export class LibrdkafkaProducer implements KafkaProducer {
     const reason = new Error("the producer was closed");
     this.#closing.abort(reason);
     this.#delivery?.giveUp(reason);
+    // No client is left: a thread of one may end the process by a signal, see `connected`.
+    await Promise.allSettled([this.#renewal, this.#replacing, this.#retired]);
     await Promise.all([this.#client, this.#successor].map((client) => client && closeProducer(client)));
   }
 }
