@@ -7,7 +7,7 @@ import { safeParse } from "valibot";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Option, OPTIONS } from "../lib/config/options.ts";
 import { readConsumerSettings, readProducerSettings } from "../lib/config/settings.ts";
-import { parseHosts } from "../lib/hosts/hosts.ts";
+import { parseHosts } from "../lib/hosts/hosts_file.ts";
 import { PICTURE, picture } from "../tools/rooms/picture.ts";
 import {
   blocks,

@@ -1,5 +1,4 @@
 import { invisibleIn, nameFault } from "./host_name.ts";
-import type { HostsLine } from "./hosts_line.ts";
 
 /**
  * PostgreSQL's index refuses a row of more than 2,700 bytes. A longer address would never have a
@@ -26,33 +25,32 @@ const PLAIN = (() => {
   return new RegExp(`^(?:https?://)?(?!${unlike})(?:${name})(?::[1-5]?\\d{1,4})?(?:[/?#][!-~]*)?$`, "i");
 })();
 
-/** Reads the DOMAIN of a line. Null where it is wrong, which is then reported. */
-export function readDomain(line: HostsLine): Target | null {
-  const written = line.take();
+/** Reads a DOMAIN. Throws a SyntaxError whose message says what to write instead. */
+export function readDomain(written: string): Target {
   if (written.length <= LONGEST_ADDRESS && PLAIN.test(written)) return { address: written, authorization: null };
   const hasScheme = /^https?:/i.test(written);
   if (hasScheme && !/^https?:\/\//i.test(written)) {
     const [, scheme = "", slashes = "", rest = ""] = /^(https?:)([/\\]*)(.*)$/is.exec(written) ?? [];
     const shown = hide(rest);
-    return line.report(
+    throw new SyntaxError(
       `${scheme}${slashes}${shown} lacks // after "${scheme}": write ${scheme}//${shown || "example.com"}`,
     );
   }
   const colonless = /^(https?)\/\/(.*)$/is.exec(written);
   if (colonless !== null) {
-    return line.report(`${hide(written)} lacks a colon: write ${colonless[1]}://${hide(colonless[2] ?? "")}`);
+    throw new SyntaxError(`${hide(written)} lacks a colon: write ${colonless[1]}://${hide(colonless[2] ?? "")}`);
   }
   const twice = /^https?:\/\/(https?:\/*.*)$/is.exec(written)?.[1];
-  if (twice !== undefined) return line.report(`${hide(written)} has its scheme twice: write ${hide(twice)}`);
+  if (twice !== undefined) throw new SyntaxError(`${hide(written)} has its scheme twice: write ${hide(twice)}`);
   const other = /^([^/?#]*):\/\//.exec(written)?.[1];
   if (!hasScheme && other !== undefined) {
-    return line.report(`${hide(other)}:// cannot be checked: write https:// or http://`);
+    throw new SyntaxError(`${hide(other)}:// cannot be checked: write https:// or http://`);
   }
   const mail = hasScheme ? undefined : /^(mailto|sips?|xmpp|acct|news|cid|mid):/i.exec(written)?.[1];
-  if (mail !== undefined) return line.report(`${mail}: cannot be checked: write https:// or http://`);
+  if (mail !== undefined) throw new SyntaxError(`${mail}: cannot be checked: write https:// or http://`);
   const { address, credentials } = splitCredentials(written);
   const problem = problemOf(address, hasScheme);
-  if (problem !== null) return line.report(problem);
+  if (problem !== null) throw new SyntaxError(problem);
   return { address, authorization: credentials ? basic(credentials) : null };
 }
 

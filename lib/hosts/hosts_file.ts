@@ -5,8 +5,15 @@ import { text } from "node:stream/consumers";
 import { setImmediate as otherWork } from "node:timers/promises";
 import type { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
+import { count } from "../config/count.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { type Host, type HostsFile, parseHosts, parseInPieces, type Shard, shardOf } from "./hosts.ts";
+import { type Host, type Shard, shardOf } from "./hosts.ts";
+import { LineReader } from "./hosts_line.ts";
+
+/** How many problems and warnings are told in full. */
+const MOST_PROBLEMS = 1000;
+const MOST_WARNINGS = 50;
+const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
 
 /** Which hosts to read, and how. */
 export interface HostsFileSettings {
@@ -15,6 +22,15 @@ export interface HostsFileSettings {
   /** Time zone of cron expressions: an IANA name. */
   readonly timeZone: string;
   readonly shard: Shard;
+}
+
+/** Problems and warnings are `file:line:column: what is wrong, and what to write instead`. */
+export interface HostsFile {
+  readonly hosts: readonly Host[];
+  /** Where there is one, nothing may start. */
+  readonly problems: readonly string[];
+  /** Doubts: the line may mean what it says, but most likely does not. */
+  readonly warnings: readonly string[];
 }
 
 /** The content of a file without a problem. */
@@ -97,6 +113,46 @@ async function parse(content: string, name: string, timeZone: string): Promise<H
     if (step.done === true) return step.value;
     await otherWork();
   }
+}
+
+/**
+ * Reads a hosts file (README.md, "The hosts file"). `timeZone` is that of its cron expressions.
+ * Never throws for the content of the file.
+ */
+export function parseHosts(text: string, fileName: string, timeZone: string): HostsFile {
+  const parsing = parseInPieces(text, fileName, timeZone);
+  let step = parsing.next();
+  while (step.done !== true) step = parsing.next();
+  return step.value;
+}
+
+/** Lines that are read in one piece, which takes some milliseconds. */
+const PIECE = 500;
+
+/** As `parseHosts`, but stops now and then, so that the caller can let other work run. */
+function* parseInPieces(text: string, fileName: string, timeZone: string): Generator<void, HostsFile> {
+  const hosts: Host[] = [];
+  const [problems, warnings]: [string[], string[]] = [[], []];
+  const reader = new LineReader(fileName, timeZone, { problems, warnings });
+  for (const [index, content] of text.split("\n").entries()) {
+    if (index % PIECE === PIECE - 1) yield;
+    // Files that were joined may have a byte-order mark in the middle.
+    const begin = content.startsWith("\uFEFF") ? 1 : 0;
+    const end = content.endsWith("\r") ? -1 : undefined;
+    const host = reader.read(content.slice(begin, end), index + 1);
+    if (host !== null) hosts.push(host);
+  }
+  if (hosts.length === 0 && problems.length === 0) {
+    problems.push(`${fileName}:1:1: the file names no host: write ${EXAMPLE}`);
+  }
+  curtail(problems, MOST_PROBLEMS, (more) => `${fileName}: ${count(more, "more problem")} of this kind and others`);
+  curtail(warnings, MOST_WARNINGS, (more) => `${fileName}: ${count(more, "more warning")} of this kind and others`);
+  return { hosts, problems, warnings };
+}
+
+function curtail(texts: string[], most: number, rest: (more: number) => string): void {
+  const more = texts.length - most;
+  if (more > 0) texts.splice(most, more, rest(more));
 }
 
 /** A text that differs for different contents. */

@@ -1,5 +1,4 @@
-import { Cron } from "./cron.ts";
-import { TimeZone } from "./zone.ts";
+import type { Cron } from "./cron.ts";
 
 /**
  * How often a host is due: after each interval in milliseconds, or at the times of a cron
@@ -8,33 +7,6 @@ import { TimeZone } from "./zone.ts";
 export type Frequency =
   | { readonly kind: "interval"; readonly text: string; readonly interval: number }
   | { readonly kind: "cron"; readonly text: string; readonly cron: Cron };
-
-const SECOND = 1000;
-const UNITS = { s: SECOND, m: 60 * SECOND, h: 3600 * SECOND, d: 86_400 * SECOND } as const;
-/** Beyond this, due times would leave the range of a Date. */
-const MOST_DAYS = 36_500;
-
-/**
- * Reads a FREQUENCY: minutes in plain decimal digits, a number with a unit, or a quoted cron
- * expression. Throws a SyntaxError or RangeError whose message says what to write instead.
- */
-export function parseFrequency(text: string, timeZone: string): Frequency {
-  return frequencyReader(timeZone)(text);
-}
-
-/**
- * `parseFrequency` for many texts. Equal texts give the same Frequency, so that thousands of hosts
- * share one cron expression.
- */
-export function frequencyReader(timeZone: string): (text: string) => Frequency {
-  const zone = new TimeZone(timeZone);
-  const known = new Map<string, Frequency>();
-  return (text) => {
-    let frequency = known.get(text);
-    if (frequency === undefined) known.set(text, frequency = readFrequency(text, zone));
-    return frequency;
-  };
-}
 
 /**
  * The first due time after `after`; both are milliseconds since 1970. The due times of an interval
@@ -83,33 +55,4 @@ function mix(hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return hash ^ (hash >>> 16);
-}
-
-function readFrequency(text: string, zone: TimeZone): Frequency {
-  if (text.startsWith('"')) return { kind: "cron", text, cron: new Cron(unquote(text), zone) };
-  const match = /^(?<number>\d+(?:\.\d+)?)(?<unit>[smhd]?)$/.exec(text)?.groups;
-  if (match === undefined) throw new SyntaxError(`"${text}" is no FREQUENCY: ${advice(text)}`);
-  const unit = UNITS[(match["unit"] || "m") as keyof typeof UNITS];
-  const interval = Number(match["number"]) * unit;
-  if (interval < SECOND) throw new RangeError(`"${text}" is less than 1 second: write 1s or more`);
-  if (interval > MOST_DAYS * UNITS.d) {
-    throw new RangeError(`"${text}" is more than ${MOST_DAYS} days: write ${MOST_DAYS}d or less`);
-  }
-  return { kind: "interval", text, interval: Math.round(interval) };
-}
-
-/** Takes the quotes off. */
-function unquote(text: string): string {
-  if (text.length < 2 || !text.endsWith('"')) {
-    throw new SyntaxError(`${text} lacks its closing quote: write "*/5 * * * *"`);
-  }
-  return text.slice(1, -1);
-}
-
-function advice(text: string): string {
-  const comma = /^(\d+),(\d+)([smhd]?)$/.exec(text);
-  if (comma !== null) return `write ${comma[1]}.${comma[2]}${comma[3]}`;
-  const capital = /^(\d+(?:\.\d+)?)([SMHD])$/.exec(text);
-  if (capital !== null) return `write ${capital[1]}${capital[2]?.toLowerCase()}`;
-  return 'write minutes (5, 0.5), a number with a unit (30s, 5m, 2h, 1d) or a cron expression in double quotes ("*/5 * * * *")';
 }

@@ -10,7 +10,7 @@ import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { type Matcher, openMatcher } from "../../lib/check/matching.ts";
 import { Turns } from "../../lib/check/pace.ts";
 import { denoCertificatesFile } from "../../lib/config/environment.ts";
-import { parseHosts } from "../../lib/hosts/hosts.ts";
+import { parseHosts } from "../../lib/hosts/hosts_file.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 import { isPrivateAddress } from "../../lib/net/ip_address.ts";

@@ -9,7 +9,7 @@ import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { Turns } from "../../lib/check/pace.ts";
-import { parseHosts } from "../../lib/hosts/hosts.ts";
+import { parseHosts } from "../../lib/hosts/hosts_file.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 
 /** Lines of a hosts file to check, and what the machine knows of names. */

@@ -3,7 +3,7 @@
 import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
 import { printableJson } from "../../lib/config/terminal.ts";
-import { parseHosts } from "../../lib/hosts/hosts.ts";
+import { parseHosts } from "../../lib/hosts/hosts_file.ts";
 
 for await (const line of createInterface({ input: stdin })) {
   const { hosts, problems, warnings } = parseHosts(JSON.parse(line) as string, "hosts.txt", "Europe/Berlin");

@@ -6,7 +6,8 @@ import {
   Scheduler,
   type Standing,
 } from "../../lib/check/scheduler.ts";
-import { type Host, parseHosts } from "../../lib/hosts/hosts.ts";
+import type { Host } from "../../lib/hosts/hosts.ts";
+import { parseHosts } from "../../lib/hosts/hosts_file.ts";
 
 /** Milliseconds that a check of a quick host takes at most. */
 const SLOW = 1000;
