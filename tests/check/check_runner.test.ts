@@ -123,12 +123,22 @@ it("Checks goes on checking in time though nobody reads its metrics", async () =
   expect(rest.map(({ error }) => error)).toEqual([null, null]);
 });
 
-it("Checks gives up what runs when it is told to, and ends", async () => {
+it("Checks gives up all that run when it is told to, and ends", async () => {
   const [stop, giveUp] = [new AbortController(), new AbortController()];
-  await using site = await openSite(() => giveUp.abort());
-  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, giveUp.signal);
+  // No request is answered. The last of them gives all checks up.
+  await using site = await openSite(() => site.requests.length === 5 && giveUp.abort());
+  const checks = new CheckRunner(hostsOf(...pages(site.port, 5)), OPTIONS, stop.signal, giveUp.signal);
   giveUp.signal.addEventListener("abort", () => stop.abort());
   expect(await Array.fromAsync(checks)).toEqual([]);
+  expect(site.requests.length).toBe(5);
+});
+
+it("Checks asks no host where it was told to give up before", async () => {
+  await using site = await openSite((socket) => socket.end(answer("200 OK")));
+  const once = { ...OPTIONS, isOnce: true };
+  const checks = new CheckRunner(hostsOf(...pages(site.port, 5)), once, never, AbortSignal.abort());
+  expect(await Array.fromAsync(checks)).toEqual([]);
+  expect(site.requests.length).toBe(0);
 });
 
 it("Checks.replace begins with new hosts at once, also where there were none", async () => {
