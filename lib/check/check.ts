@@ -3,13 +3,12 @@ import { hasScheme } from "../hosts/address.ts";
 import type { Host } from "../hosts/hosts.ts";
 import { emptyMetric, type Metric } from "../metric.ts";
 import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
-import { connect } from "./connect.ts";
+import { connect, type ConnectOptions } from "./connect.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import type { Turns } from "./pace.ts";
 import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
-import type { ConnectOptions } from "./resolve.ts";
 import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
 

@@ -1,9 +1,23 @@
+import type { LookupAddress } from "node:dns";
 import type { Socket } from "node:net";
+import { literalAddress } from "../net/ip_address.ts";
+import { NoAddress, type Resolver } from "../net/resolver.ts";
 import { dial } from "./dial.ts";
-import { Failure } from "./failure.ts";
-import { type ConnectOptions, literalAddress, permitted, resolve } from "./resolve.ts";
+import { Failure, ownFailure } from "./failure.ts";
+import type { CertificateJudge } from "./judgement.ts";
 import { secure, type Secured } from "./secure.ts";
 import type { Timings } from "./timings.ts";
+
+/**
+ * How the addresses of a host are found, which of them may be dialed, and who judges its
+ * certificates.
+ */
+export interface ConnectOptions {
+  readonly resolver: Resolver;
+  /** True for an address that must not be dialed; null: all may be. */
+  readonly isBlocked: ((address: string) => boolean) | null;
+  readonly certificates: CertificateJudge;
+}
 
 /**
  * A fresh connection that is ready for a request, or the reason why there is none. Without TLS
@@ -43,6 +57,37 @@ async function find(hostname: string, { resolver }: ConnectOptions, timings: Tim
   }
   timings.skip("dns");
   return [literal];
+}
+
+/** All addresses of a name, in the order in which to try them, or the failure of the check. */
+export async function resolve(
+  name: string,
+  resolver: Resolver,
+  signal: AbortSignal,
+): Promise<readonly LookupAddress[] | Failure> {
+  let found: Awaited<ReturnType<Resolver["resolve"]>>;
+  try {
+    found = await resolver.resolve(name, signal);
+  } catch (error) {
+    const own = ownFailure(error);
+    if (own === null) throw error;
+    return own;
+  }
+  return found instanceof NoAddress ? new Failure("dns", `${name}: ${found.reason}`) : found;
+}
+
+/**
+ * Keeps the `addresses` that may be dialed. The dialer asks no resolver again: a name cannot stand
+ * for a public address here, and for a private one a moment later.
+ */
+function permitted(
+  addresses: readonly LookupAddress[],
+  isBlocked: ConnectOptions["isBlocked"],
+): readonly LookupAddress[] | Failure {
+  if (isBlocked === null) return addresses;
+  const allowed = addresses.filter(({ address }) => !isBlocked(address));
+  if (allowed.length > 0) return allowed;
+  return new Failure("connect", `${addresses[0]?.address} is a private address, and --block-private-addresses is on`);
 }
 
 function portOf(url: URL): number {

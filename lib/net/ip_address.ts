@@ -1,4 +1,5 @@
-import { BlockList, isIPv4 } from "node:net";
+import type { LookupAddress } from "node:dns";
+import { BlockList, isIP, isIPv4 } from "node:net";
 import { withoutBrackets } from "../config/host_and_port.ts";
 
 /**
@@ -50,6 +51,13 @@ function listOf(family: "ipv4" | "ipv6", subnets: readonly string[]): BlockList 
 function embeddedIn(address: string, group: number): string {
   const groups = groupsOf(address);
   return [groups[group], groups[group + 1]].flatMap((value = 0) => [value >> 8, value & 0xff]).join(".");
+}
+
+/** The address that a URL has as its host, or undefined where that is a name. */
+export function literalAddress(hostname: string): LookupAddress | undefined {
+  const address = withoutBrackets(hostname);
+  const family = isIP(address);
+  return family === 0 ? undefined : { address, family };
 }
 
 /** The eight groups of 16 bits that an IPv6 address has. */

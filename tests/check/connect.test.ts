@@ -1,10 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
 import { runtimeAuthorities } from "../../lib/check/authorities.ts";
-import { connect } from "../../lib/check/connect.ts";
+import { connect, resolve } from "../../lib/check/connect.ts";
 import { alternate, dial, sample } from "../../lib/check/dial.ts";
 import { Failure } from "../../lib/check/failure.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
-import { literalAddress, resolve } from "../../lib/check/resolve.ts";
 import { Timings } from "../../lib/check/timings.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
 import { openSite, refusedPort } from "../support/site.ts";
@@ -13,17 +12,6 @@ const never = new AbortController().signal;
 const resolver = systemResolver();
 const v4 = (address: string) => ({ address, family: 4 });
 const v6 = (address: string) => ({ address, family: 6 });
-
-describe("literalAddress", () => {
-  it.each([
-    ["127.0.0.1", v4("127.0.0.1")],
-    ["[::1]", v6("::1")],
-    ["localhost", undefined],
-    ["1.2.3.4.example", undefined],
-  ])("literalAddress reads %s", (hostname, expected) => {
-    expect(literalAddress(hostname)).toEqual(expected);
-  });
-});
 
 it("resolve finds the addresses of a name", async () => {
   expect(await resolve("localhost", resolver, never)).toContainEqual(v4("127.0.0.1"));

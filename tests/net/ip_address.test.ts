@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { isPrivateAddress } from "../../lib/net/ip_address.ts";
+import { isPrivateAddress, literalAddress } from "../../lib/net/ip_address.ts";
 
 it.each([
   ["0.0.0.0", "0.255.255.255", "unspecified, this network"],
@@ -42,4 +42,13 @@ it.each([
   ...["::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"],
 ])("isPrivateAddress is false of %s", (address) => {
   expect(isPrivateAddress(address)).toBe(false);
+});
+
+it.each([
+  ["127.0.0.1", { address: "127.0.0.1", family: 4 }],
+  ["[::1]", { address: "::1", family: 6 }],
+  ["localhost", undefined],
+  ["1.2.3.4.example", undefined],
+])("literalAddress reads %s", (hostname, expected) => {
+  expect(literalAddress(hostname)).toEqual(expected);
 });
