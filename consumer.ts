@@ -1,4 +1,5 @@
-// Kafka topic → batches → PostgreSQL table: lib/program/consumer.ts, where what it needs is there.
+// Kafka topic → batches → PostgreSQL table. The program is lib/program/consumer.ts.
+// `start` imports it where the runtime can run it, and else says what is missing.
 import { start } from "./lib/program/start.js";
 
 await start(() => import("./lib/program/consumer.ts"));

@@ -1,4 +1,5 @@
-// Hosts file → due hosts → checks → Kafka topic: lib/program/producer.ts, where what it needs is there.
+// Hosts file → due hosts → checks → Kafka topic. The program is lib/program/producer.ts.
+// `start` imports it where the runtime can run it, and else says what is missing.
 import { start } from "./lib/program/start.js";
 
 await start(() => import("./lib/program/producer.ts"));

@@ -9,8 +9,7 @@ import {
 } from "../kafka/kafka.ts";
 import type { Metric } from "../metric.ts";
 import type { Sink } from "./delivery.ts";
-import { MetricMessages, NO_TIMESTAMP } from "./metric_messages.ts";
-import { bytesOfMessage, halves, PieceSize } from "./piece_size.ts";
+import { bytesOfMessage, halves, MetricMessages, NO_TIMESTAMP, PieceSize } from "./metric_messages.ts";
 import { RefusalReport } from "./refusal_report.ts";
 
 /**

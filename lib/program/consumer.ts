@@ -24,6 +24,7 @@ import { type Program, runProgram } from "./program.ts";
  */
 const STORE_LIMIT = 7;
 
+// `runProgram` reads the settings, hands them over, and ends the process with the exit code.
 await runProgram("consumer", readConsumerSettings, async (settings, program) => {
   const { database: place, query, table } = settings;
   // Only --print-schema needs no database.

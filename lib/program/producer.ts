@@ -17,6 +17,7 @@ import { openChecks, openStandings, usableConcurrency } from "./producer_checks.
 import { ProducerShutdown } from "./producer_shutdown.ts";
 import { type Program, runProgram } from "./program.ts";
 
+// `runProgram` reads the settings, hands them over, and ends the process with the exit code.
 await runProgram("producer", readProducerSettings, async (settings, program) => {
   const [reading, plan] = await allUsable<[HostsReading, SinkPlan]>(
     readHosts(settings),
