@@ -14,6 +14,6 @@ it.runIf(process.platform === "linux")("bench:hostile says that the producer end
   });
   expect(stderr).toMatch(/^bench:hostile: node .*producer\.ts .* ended with code 2 before it was measured$/m);
   expect(status).toBe(1);
-  // The line of the columns alone.
+  // The line with the names of the columns, and nothing else.
   expect(stdout.trimEnd().split("\n")).toHaveLength(1);
 });

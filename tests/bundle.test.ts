@@ -14,7 +14,7 @@ import { run, type Runtime, RUNTIMES, start } from "./support/programs.ts";
 import { denoMissing } from "./support/runtimes.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// The programs as their images hold them: one file each, in a folder with nothing beside it.
+// The programs as their images hold them. Each is one file, in a folder with nothing else.
 
 const canRun = postgresMissing === null || skipped(postgresMissing);
 const canKafka = canRun && canRunKafka();
@@ -109,7 +109,7 @@ describe("bundle", () => {
   });
 
   it("takes the embedded PostgreSQL from the packages where it finds them", async () => {
-    // A query makes no database: one that is there already is asked.
+    // A query makes no database. It asks an existing one.
     await (await openEmbedded(join(folder, "data")))[Symbol.asyncDispose]();
     const args = ["--embedded", join(folder, "data"), "--query", "select 1 as one"];
     expect(await run("node", "consumer", args, { bundle: furnished })).toMatchObject({

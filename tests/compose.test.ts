@@ -9,15 +9,15 @@ import { temporaryKafka } from "./support/kafka.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// docs/production.md, followed by hand: make config, the edits, make start, make logs, make stop,
-// and make local. .ci/images provides docker compose (COMPOSE), an engine behind its socket, and
-// the public images' stand-ins.
+// Follows docs/production.md by hand: make config, the edits, make start, make logs, make stop, and
+// make local. .ci/images provides docker compose (COMPOSE), an engine behind its socket, and
+// stand-ins for the public images.
 
 const engine = process.env.HOST_CHECKER_ENGINE;
 
 if (engine === undefined) console.warn("make start is not tried here: .ci/images does");
 
-/** An address of this machine that containers reach. */
+/** An address of this machine that containers can reach. */
 function address(): string {
   const own = Object.values(networkInterfaces()).flat().find((at) => at?.family === "IPv4" && !at.internal);
   if (own === undefined) throw new Error("This machine has no address but loopback's");
@@ -37,7 +37,7 @@ describe.runIf(engine !== undefined)("make", () => {
     rmSync(parent, { recursive: true, force: true });
   });
 
-  /** A fresh clone, of a name of its own, which compose takes for the project's. */
+  /** A fresh clone in a folder with a new name: compose names the project after the folder. */
   function cloned() {
     const folder = join(parent, `clone${++count}`);
     cpSync(join(engine as string, "clone"), folder, { recursive: true, preserveTimestamps: true });
@@ -49,13 +49,19 @@ describe.runIf(engine !== undefined)("make", () => {
     const make = (...args: string[]) => run("make", ...args);
     const compose = (...args: string[]) => run(process.env.COMPOSE ?? "", "--env-file", "env", ...args);
     expect(make("config")).toContain("hosts.txt: put your sites there");
-    /** What make local and make start build on here: the add-on that was built on this machine needs its libraries. */
+    /**
+     * The base of the images of make local and make start. The add-on of this machine needs this
+     * machine's libraries.
+     */
     appendFileSync(join(folder, "env"), "\nRUN_IMAGE=localhost/cc-with-libraries\n");
     return {
       folder,
       make,
       compose,
-      /** Runs `make logs` until it has said all of `words`, and interrupts it, as a person does. */
+      /**
+       * Runs `make logs` until its output has all of `words`. Then it interrupts the command, as a
+       * person does.
+       */
       async logs(...words: readonly (string | RegExp)[]) {
         const child = spawn("make", ["logs"], { cwd: folder, detached: true });
         let said = "";
@@ -129,9 +135,9 @@ describe.runIf(engine !== undefined)("make", () => {
     cpSync(caFile, join(folder, "certs/ssl_ca_file.pem"));
     cpSync(keyFile, join(folder, "certs/ssl_key_file.key"));
     cpSync(certFile, join(folder, "certs/ssl_cert_file.cert"));
-    // As docs/production.md says of root.
+    // docs/production.md says so for root.
     execFileSync("sh", ["-c", "chgrp 65532 certs/* && chmod 640 certs/*"], { cwd: folder });
-    // For services on this machine's loopback: what docs/production.md says.
+    // docs/production.md says so for services on this machine's loopback.
     const [override] = blocksIn("yaml");
     writeFileSync(join(folder, "compose.override.yaml"), (override as NonNullable<typeof override>).text);
     make("start");
@@ -149,13 +155,16 @@ describe.runIf(engine !== undefined)("make", () => {
       make("stop");
     }
     expect(running()).toEqual([""]);
-    // Nothing made was lost by the stop: what was checked is stored.
+    // The stop lost no metric: every check is stored.
     const [stored] = await postgres.sql`select count(*)::int as rows from host_metrics`;
     expect(stored?.rows).toBeGreaterThan(3);
   }, 300_000);
 });
 
-/** Sets variables in a file of settings: in their own line where it has one, that is set or not, as a person would. */
+/**
+ * Sets variables in a file of settings, as a person would. A variable keeps its line where the file
+ * has one, commented out or not.
+ */
 function edit(file: string, values: Readonly<Record<string, string>>): void {
   let text = readFileSync(file, "utf8");
   for (const [name, value] of Object.entries(values)) {

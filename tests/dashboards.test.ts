@@ -10,7 +10,8 @@ import { metricWith } from "./support/metrics.ts";
 import { consumerPage, namesOnPage, producerPage } from "./support/metrics_pages.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 
-// deploy/grafana and deploy/prometheus ask for what there is: columns of the table, and metrics of the programs.
+// The queries of deploy/grafana and deploy/prometheus name only columns of the table and metrics of
+// the programs.
 
 const known = namesOnPage(await producerPage() + await consumerPage());
 const unknownIn = (expression: string) => {
@@ -65,7 +66,7 @@ describe("deploy/grafana/programs.json", () => {
   });
 });
 
-/** A histogram's name, without what its samples add to it. */
+/** The name of a histogram, without the endings of its samples. */
 function family(metric: string): string {
   return metric.replace(/_(bucket|sum|count)$/, "");
 }
@@ -122,7 +123,10 @@ describe.skipIf(postgresMissing !== null)(`deploy/grafana/sites.json ${postgresM
     await server?.[Symbol.asyncDispose]();
   });
 
-  /** Of two addresses: one that is down at the end, and one that was, with a check that was missed. */
+  /**
+   * The checks of two addresses. One is down at the end. The other was down, and a check of it was
+   * missed.
+   */
   function metricsOfAnHour() {
     const down = { status_code: null, is_valid: false, error: "timeout", error_detail: "no answer within 10 s" };
     const missed = { status_code: null, is_valid: false, error: "missed", latency: 0 };

@@ -9,7 +9,7 @@ import { type Option, OPTIONS } from "../lib/config/options.ts";
 import { bundleFlags } from "./support/bundle_flags.ts";
 import { interpolate, readCompose } from "./support/compose.ts";
 
-// What is handed to people who run the programs: the files hold together, and linters find nothing.
+// The files that people get to run the programs. They fit together, and linters find no fault.
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -17,7 +17,7 @@ const run = (command: string, ...args: string[]) => spawnSync(command, args, { c
 const PROGRAMS = ["producer", "consumer"] as const;
 const variables = Object.values<Option>(OPTIONS).flatMap(({ variable }) => variable ?? []);
 
-/** What the producer has no setting for, and what leads to the database. */
+/** The names of the consumer's secrets, which the producer must not have. */
 const secretsOfTheConsumer = Object.values<Option>(OPTIONS)
   .filter(({ isSecret, programs, variable = "" }) =>
     !programs.includes("producer") && (isSecret || /PASSWORD/.test(variable))
@@ -160,7 +160,7 @@ describe("make config", () => {
     const modes = ["env", "hosts.txt", "secrets", "spool"].map((path) =>
       (statSync(join(project, path)).mode & 0o077).toString(8)
     );
-    // Started by root the programs are another user, of a group of its own.
+    // A program that root starts becomes another user, in a group of its own.
     expect(modes).toEqual(["0", process.getuid?.() === 0 ? "40" : "0", "0", "0"]);
     expect(statSync(join(project, "certs")).isDirectory()).toBe(true);
   });
@@ -217,7 +217,7 @@ describe("deploy/", () => {
     const unit = read("deploy/systemd/host-checker-producer.service").split("\n");
     expect(unit).toContain("StateDirectory=host-checker");
     const set = unit.indexOf("Environment=CHECK_SPOOL=/var/lib/host-checker/spool");
-    // The user's file wins over it.
+    // The user's file stands below it, and so overrides it.
     expect(unit.findIndex((line) => line.startsWith("EnvironmentFile="))).toBeGreaterThan(set);
     expect(set).toBeGreaterThan(0);
   });
@@ -226,7 +226,7 @@ describe("deploy/", () => {
     const addresses = PROGRAMS.map((name) => {
       const unit = read(`deploy/systemd/host-checker-${name}.service`);
       const [line, address] = new RegExp(`^Environment=${name.toUpperCase()}_LISTEN=(.*)$`, "m").exec(unit) ?? [];
-      // The user's file wins over it.
+      // The user's file stands below it, and so overrides it.
       expect(unit.indexOf("EnvironmentFile=")).toBeGreaterThan(unit.indexOf(line ?? "no such line"));
       return address;
     });
@@ -270,7 +270,7 @@ describe("deploy/", () => {
   });
 });
 
-/** What is looked at of a manifest. */
+/** The parts of a manifest that the tests look at. */
 interface Deployment {
   readonly spec: {
     readonly template: {

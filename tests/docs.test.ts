@@ -21,7 +21,7 @@ import {
 } from "./support/documents.ts";
 import { settingsTable } from "./support/settings_table.ts";
 
-// What is written for people is true. Commands and SQL are run by docs_commands.test.ts.
+// The documents for people are true. docs_commands.test.ts runs their commands and SQL.
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -34,19 +34,19 @@ it("docs/rooms.svg is the picture that npm run rooms draws", () => {
   expect(readFileSync(join(ROOT, PICTURE), "utf8")).toBe(picture());
 });
 
-/** What people search for. Each word leads to a heading. */
+/** Words that people search for. Each leads to a heading. */
 const SEARCHED = [
   ...["retention", "upgrade", "backup", "restore", "uninstall", "troubleshooting", "TLS", "alerts", "Grafana"],
   ...["high availability", "metrics", "Docker compose", "systemd", "Kubernetes", "partitions", "pooler"],
 ];
 
-/** The headings of a document, without what stands between fences. */
+/** The headings of a document. Lines between fences do not count. */
 function headingsOf(document: string): string[] {
   const text = readDocument(document).replaceAll(/^[ \t]*(```+|~~~+)[^\n]*\n.*?^[ \t]*\1[ \t]*$/gms, "");
   return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => heading);
 }
 
-/** The anchors that a code host gives to a document's headings. */
+/** The anchors that a site such as GitHub gives to the headings of a document. */
 function anchorsOf(document: string): string[] {
   return headingsOf(document).map((heading) =>
     heading.toLowerCase().replaceAll(/[^\p{L}\p{N}_ -]/gu, "").replaceAll(" ", "-")
@@ -127,7 +127,7 @@ describe("blocks of settings", () => {
   const variables = Object.values<Option>(OPTIONS).flatMap(({ programs, variable }) =>
     variable === undefined ? [] : [{ programs, variable }]
   );
-  /** What a block that is about something else leaves out. */
+  /** Settings that a block may leave out if it is about something else. */
   const OTHERS = {
     kafka: { KAFKA_BOOTSTRAP_SERVERS: "kafka.example:9093", KAFKA_TOPIC: "t" },
     database: { DB_HOST: "db.example", DB_NAME: "d", DB_USER: "u" },
@@ -146,7 +146,9 @@ describe("blocks of settings", () => {
 });
 
 describe("docs/troubleshooting.md", () => {
-  /** The sources with each text that is written in pieces as one, and … for what is put into it. */
+  /**
+   * The sources. Each text written in pieces is one text here, and … stands for inserted values.
+   */
   const sources = globSync("lib/**/*.{ts,js}", { cwd: ROOT })
     .map((path) => readFileSync(join(ROOT, path), "utf8")).join("\n")
     .replaceAll(/["'`]\s*\+\s*["'`]/g, "")
@@ -171,7 +173,7 @@ describe("docs/troubleshooting.md", () => {
 
 describe("env.example", () => {
   const lines = readFileSync(join(ROOT, "env.example"), "utf8").split("\n");
-  /** Prose has a blank behind its #, a setting that is left out has none. */
+  /** In prose a blank follows the #. In a setting that is left out, none does. */
   const settings = lines.filter((line) => !/^(# .*|#)?$/.test(line)).map((line) => {
     const [, sign = "", name = "", value = ""] = /^(#?)([A-Z_]+)=(.*)$/.exec(line) ?? [];
     return { line, isSet: sign === "", name, value };

@@ -14,17 +14,20 @@ import { ownPostgresMissing, startPostgres, type TestPostgres } from "./support/
 import { denoMissing } from "./support/runtimes.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// Every command and every SQL statement between the fences of the documents is run, in the order in
-// which it stands there.
+// Runs every command and every SQL statement between the fences of the documents, in the order in
+// which they stand there.
 
-/** Milliseconds for all commands of a document: both demos in README.md take their time. So does a loaded machine. */
+/**
+ * Milliseconds for all commands of a document. Both demos in README.md take long, and so does a
+ * loaded machine.
+ */
 const PATIENCE = 480_000;
 
 const NEEDS_DOCKER = "needs Docker";
 const NEEDS_ROOT = "changes the machine, as root, and needs systemd running";
 const NEEDS_CLUSTER = "needs a Kubernetes cluster";
 
-/** The commands that are not run here, each with the reason. */
+/** Commands that do not run here, each with the reason. */
 const NOT_RUN_HERE: readonly (readonly [beginning: string, reason: string])[] = [
   ["npm test", "it is what runs this test"],
   ["npm run test:faults -- --minutes 30", "takes half an hour; npm test runs it for a shorter time"],
@@ -66,7 +69,10 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
   describe("SQL", () => {
     beforeAll(() => fill("documents"));
 
-    /** A database with a table of checks, as the consumer makes it: of January 2026, which documents may put apart. */
+    /**
+     * A database with a table of checks in January 2026, as the consumer makes it. The documents
+     * may divide it into parts.
+     */
     async function fill(name: string): Promise<void> {
       await server.sql.unsafe(`create database ${name}`);
       await using database = openPostgres({ ...server.settings, name });
@@ -92,14 +98,17 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       for (const block of blocksIn("sql").filter((block) => block.document === document)) {
         for (const statement of statementsOf(block)) await attempt(block, sql.session.unsafe(statement));
       }
-      // What was said to be made is there.
+      // The results that the documents promise exist.
       if (document === "docs/table.md") await expectParts(name);
       if (document === "README.md") {
         expect(await sql.session`select from pg_database where datname = 'monitoring'`).toHaveLength(1);
       }
     });
 
-    /** After all of docs/table.md: the consumer takes the table with its parts, and each metric finds its own. */
+    /**
+     * Runs after all of docs/table.md. The consumer uses the table with its parts, and each metric
+     * goes to the right one.
+     */
     async function expectParts(name: string): Promise<void> {
       await using database = openPostgres({ ...server.settings, name });
       const store = await Store.open(database, { schema: null, name: "host_metrics" });
@@ -118,7 +127,9 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       expect(store.warnings).toEqual([]);
     }
 
-    /** One session, as psql has: begin and commit are statements of their own. */
+    /**
+     * All statements run in one session, as in psql: begin and commit are statements of their own.
+     */
     function connect(name: string): { session: postgres.Sql } & AsyncDisposable {
       const { host, port, user } = server.settings;
       const session = postgres({ host, port, user, database: name, max: 1, onnotice: () => {} });
@@ -151,7 +162,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
     const writeHosts = () =>
       writeFileSync(join(clone.folder, "hosts.txt"), `http://127.0.0.1:${site.port}/ 1s (fine)\n`);
 
-    /** What a reader puts in the place of the documents' examples. */
+    /** The values that a reader writes in the place of the documents' examples. */
     const inPlace = (command: string) =>
       command.replace(/^npm ci && /, "").replaceAll("kafka.example:9093", broker.mtls).replaceAll(
         "db.example",
@@ -159,7 +170,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       )
         .replaceAll("/run/secrets/", `${clone.folder}/run/secrets/`);
 
-    /** What a reader edits where a document says so. */
+    /** The edits that a reader makes where a document says so. */
     const EDITS: Readonly<Record<string, () => void>> = {
       "cp hosts.txt.example hosts.txt": writeHosts,
       "cp env.example env": () => {
@@ -170,8 +181,8 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
     };
 
     /**
-     * Commands that run until somebody presses Ctrl-C: what they must have said by then, at level
-     * DEBUG, and at the end.
+     * Commands that run until somebody presses Ctrl-C. `until`: their output by then, at level
+     * DEBUG. `atTheEnd`: their last output.
      */
     const ENDLESS: readonly { readonly of: RegExp; readonly until: RegExp; readonly atTheEnd: RegExp }[] = [
       {
@@ -193,7 +204,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       expect(ENDLESS.filter(({ of }) => !commands.some((command) => of.test(command)))).toEqual([]);
     });
 
-    /** Exports, which hold for all that follows in a document. */
+    /** Exports, which hold for the rest of the document. */
     const lasts = (command: string) => /^(export |set -a; )/.test(command);
 
     it.concurrent.each(documentsWith("sh"))("%s: every command runs", async (document) => {
@@ -215,7 +226,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       void running.ended.then(() => hasEnded = true);
       try {
         if (endless !== undefined) {
-          // The documents run side by side, and other programs may have the machine as well.
+          // The documents run side by side, and other programs may use the machine too.
           const isSaid = () => hasEnded || endless.until.test(running.said);
           await eventually(isSaid, () => `not said: ${endless.until}`, { timeout: PATIENCE / 2 });
           running.interrupt();
@@ -230,7 +241,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
     }
   });
 
-  /** Says where it stands what failed. */
+  /** Adds to a failure the place in the document. */
   async function attempt({ document, line }: Block, work: Promise<unknown>): Promise<void> {
     try {
       await work;

@@ -5,16 +5,16 @@ import { namesIn } from "./support/dashboards.ts";
 import { readDocument } from "./support/documents.ts";
 import { consumerPage, familiesOnPage, producerPage } from "./support/metrics_pages.ts";
 
-// docs/metrics.md has what the programs' own registries have, and what the alerts ask for.
+// docs/metrics.md names the metrics of the programs' own registries, and those that the alerts use.
 
-/** What the page says of one metric. */
+/** The text of the page about one metric. */
 interface Entry {
   readonly name: string;
   readonly type: string;
   readonly unit: string;
   readonly labels: readonly string[];
   readonly alerts: readonly string[];
-  /** What stands below. */
+  /** The text below it. */
   readonly text: string;
 }
 
@@ -22,7 +22,7 @@ const FACTS = /^### `(\w+)`\n\n- Type: (\w+)\. Unit: ([^.]+)\. Labels: ([^.]+)\.
 const page = readDocument("docs/metrics.md");
 const named = (list: string) => [...list.matchAll(/`(\w+)`/g)].map(([, name = ""]) => name);
 
-/** What stands under a heading of the second level. */
+/** The text under a heading of the second level. */
 function entriesUnder(heading: string): Entry[] {
   const [, section = ""] = page.split(`\n## ${heading}\n\n`);
   const [own = ""] = section.split("\n## ");

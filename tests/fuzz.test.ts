@@ -6,7 +6,7 @@ import { TARGETS } from "./fuzz/targets.ts";
 import { skipped } from "./support/kafka.ts";
 import { Random } from "./support/random.ts";
 
-/** A target whose rounds get a random number each. */
+/** A target that gives each of its rounds a random number. */
 function targetOf(one: (number: number) => void): Target {
   const open = (random: Random) =>
     Promise.resolve({
@@ -35,7 +35,8 @@ describe("fuzz", () => {
 });
 
 describe.each(TARGETS)("fuzzing $name", (target) => {
-  // A change must pass the same rounds everywhere: what a new seed finds is seldom that change's own fault.
+  // A change must pass the same rounds everywhere. A finding of a new seed is seldom the fault of
+  // that change.
   const seed = process.env.CI === undefined ? newSeed() : 1;
   it.runIf(target.missing === null || skipped(target.missing))(
     `finds nothing in ${target.briefRounds} rounds (seed ${seed})`,

@@ -14,7 +14,7 @@ import { startPostgres, type TestPostgres } from "./support/postgres.ts";
 import type { ProgramName } from "./support/programs.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// The images that .ci/images builds: their programs in their file systems, with the command,
+// The images that .ci/images builds. Their programs run in their file systems, with the command,
 // environment and mounts of compose.yaml.
 
 const images = process.env.HOST_CHECKER_IMAGES;
@@ -42,7 +42,9 @@ describe.runIf(images !== undefined)("images", () => {
     await Promise.all([broker, postgres, site].map((part) => part?.[Symbol.asyncDispose]()));
   });
 
-  /** What a user does: make config, then edit. The certificates are put where certs/README.md says. */
+  /**
+   * Does what a user does: make config, then edit. certs/README.md says where the certificates go.
+   */
   function prepare(): void {
     for (const file of ["Makefile", "env.example", "hosts.txt.example"]) cpSync(join(ROOT, file), join(project, file));
     execFileSync("make", ["config"], { cwd: project });
@@ -81,7 +83,8 @@ describe.runIf(images !== undefined)("images", () => {
     const { env_file = "", environment = {}, volumes = [], secrets: names = [] } = services[name] ?? {};
     const file = parseEnv(readFileSync(join(project, env_file), "utf8")) as Record<string, string>;
     const own = Object.entries(environment).map(([key, value]) => [key, interpolate(value, file)]);
-    // Under compose each container has a network of its own; here both programs have the machine's.
+    // Under compose each container has a network of its own. Here both programs share the machine's
+    // network.
     own.push([`${name.toUpperCase()}_LISTEN`, "127.0.0.1:0"]);
     const binds: Bind[] = [
       ...volumes.flatMap((volume) => typeof volume === "string" ? [] : [volume]).map((volume) => {
@@ -107,7 +110,7 @@ describe.runIf(images !== undefined)("images", () => {
   });
 
   it("are the whole job: every check is a row, and SIGTERM ends both with 0", async () => {
-    // Makes the topic, without which a consumer ends (and compose starts it again).
+    // Makes the topic. Without it a consumer ends, and compose starts it again.
     const first = await up("producer", ["--once", "hosts.txt"]).ended;
     expect(first, first.stderr).toMatchObject({ code: 0 });
     await using producer = up("producer");

@@ -86,7 +86,7 @@ it.each([
   );
 });
 
-// Kafka's "none", and times that PostgreSQL does not read as `toISOString` writes them.
+// Kafka's "none", and times that `toISOString` writes in a form that PostgreSQL does not read.
 it.each([Number.MAX_SAFE_INTEGER, NaN, -1, 253_402_300_800_000, 8.64e15, -62_135_596_800_001])(
   "decodeMetric refuses a metric without checked_at in a record whose time is %d",
   (receivedAt) => {
@@ -104,8 +104,8 @@ it("decodeMetric gives a reason that PostgreSQL can store, whatever the message 
 });
 
 /**
- * Values of every kind. A field takes some of them as they are, some after a change, and refuses
- * some.
+ * Values of every kind. A field takes some of them unchanged, takes others changed, and refuses the
+ * rest.
  */
 const ODD_VALUES: readonly unknown[] = [
   ...[undefined, null, "", "text", "é😀", "\0", "\ud800", "a\u2028b", '"\\', true, false, {}, [], [1]],

@@ -9,9 +9,9 @@ import { type ProgramName, start } from "./support/programs.ts";
 import { canRunPromtool, promtool } from "./support/promtool.ts";
 import { refusedPort } from "./support/site.ts";
 
-// What Prometheus' own checker says of the programs' pages, of the rules and of what the dashboard asks.
+// Prometheus' own checker reads the programs' pages, the rules, and the queries of the dashboard.
 
-/** What it said is not asked for, but shown where the code is another. */
+/** The checker's output is not compared. It is shown where the exit code is wrong. */
 const FINE = { code: 0, said: expect.any(String) };
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 

@@ -12,8 +12,8 @@ import { temporaryKafka } from "./support/kafka.ts";
 import { startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { answer, openSite, type Site } from "./support/site.ts";
 
-// The units of deploy/systemd, installed by the very commands of docs/production.md and started by
-// a systemd in a container. .ci/images makes the container's folder.
+// The units of deploy/systemd. The commands of docs/production.md install them, and a systemd in a
+// container starts them. .ci/images makes the container's folder.
 
 const root = process.env.HOST_CHECKER_SYSTEMD;
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -28,7 +28,7 @@ describe.runIf(root !== undefined)("the units", () => {
   let systemd = 0;
   let said = "";
 
-  /** Runs a command in there. */
+  /** Runs a command in the container. */
   function inside(...command: string[]) {
     const { status, stdout, stderr } = spawnSync(
       "nsenter",
@@ -106,7 +106,7 @@ describe.runIf(root !== undefined)("the units", () => {
     await eventually(async () => await rows() > 3, () => `no rows:\n${journal()}`, { timeout: 60_000 });
     for (const unit of UNITS) expect(inside("systemctl", "is-active", unit).said).toBe("active");
 
-    // The unit's own folder holds the spool, and nobody else may look.
+    // The unit's own folder holds the spool. Nobody else may look into it.
     const state = join(root as string, "var/lib/host-checker");
     expect(readdirSync(join(state, "spool")).length).toBeGreaterThan(0);
     expect(execFileSync("stat", ["-c", "%a", state], { encoding: "utf8" })).toBe("700\n");

@@ -4,7 +4,7 @@ import { AnswerParser } from "../../lib/check/answer_parser.ts";
 import { Failure } from "../../lib/check/failure.ts";
 import { Random } from "../support/random.ts";
 
-/** What an answer was read as. */
+/** The outcome of reading an answer. */
 interface Read {
   readonly status: number | null;
   readonly fields: readonly (string | null)[];
@@ -13,7 +13,7 @@ interface Read {
   readonly failure: string | null;
 }
 
-/** Reads an answer in pieces that end at `cuts`; `isClosed`: then the connection ends. */
+/** Reads an answer in pieces that end at `cuts`. With `isClosed` the connection ends after them. */
 function read(bytes: Buffer, cuts: readonly number[], isClosed = true): Read {
   let [status, isWhole, failure]: [number | null, boolean, Failure | null] = [null, false, null];
   let fields: (string | null)[] = [];
@@ -35,7 +35,7 @@ function read(bytes: Buffer, cuts: readonly number[], isClosed = true): Read {
   }
   if (isClosed) failure ??= parser.close();
   const detail = (failure as Failure | null)?.detail ?? null;
-  // How much of a body came before it was found wrong is not the same in all pieces, and nobody asks.
+  // The part of a body before its fault depends on the pieces. Nobody asks for it.
   return { status, fields, body: detail === null ? body.join("") : "", isWhole, failure: detail };
 }
 

@@ -23,8 +23,8 @@ import { skipped } from "../support/kafka.ts";
 import { COMMANDS, runScript, trusting } from "../support/runtimes.ts";
 import { answer, openSite } from "../support/site.ts";
 
-// Certificates that only OpenSSL's commands make. Most were found by `npm run test:fuzz -- --only
-// servers`.
+// Certificates that only OpenSSL's commands can make. `npm run test:fuzz -- --only servers` found
+// most of them.
 
 const DAY = 86_400_000;
 const now = Math.floor(Date.now() / DAY) * DAY;
@@ -55,12 +55,12 @@ const root = make(rootKey, rootKey, {
   ...{ issuer: nameOf("root"), subject: nameOf("root") },
   extensions: [authority, keyId(idOf(rootKey)), issuerKeyId(idOf(rootKey))],
 });
-/** OpenSSL reads it as a text, which it is; Deno's reader throws. */
+/** OpenSSL shows this time as a text. Deno's reader throws. */
 const noDate = sequence(der(0x17, Buffer.from("26111;000000Z")), utcTime(now + 700 * DAY));
 
 /**
- * The certificates to send, and the verdict; null: the host is up. Two verdicts where Deno tells
- * less than Node.
+ * The certificates to send, and the verdict; null: the host is up. There are two verdicts where
+ * Deno tells less than Node.
  */
 const CASES: Readonly<Record<string, readonly [chain: string, ...said: (string | null)[]]>> = {
   "a good certificate": [leaf(), null],

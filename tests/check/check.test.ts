@@ -30,7 +30,8 @@ const certificates = new Certificates();
 afterAll(() => certificates[Symbol.dispose]());
 
 /**
- * Makes the checks in a process of the runtime. It trusts the test's authority, or the given one.
+ * Makes the checks in a process of the runtime. The process trusts the given authority, else the
+ * test's.
  */
 async function runChecks(
   runtime: Runtime,
@@ -73,7 +74,9 @@ function targetOf(name: string, url: string, rest: Partial<Target> & { pattern?:
 }
 
 const isSlow = ({ name }: Target) => CASES[name]?.slow !== undefined || CASES[name]?.timeout !== undefined;
-/** Answers that take all that a connection gives: among many of them the others would be late. */
+/**
+ * These answers use all that a connection gives. Other checks beside many of them would be late.
+ */
 const isHeavy = ({ line }: Target) => /\/(?:endless|one-byte)/.test(line);
 
 describe.each(RUNTIMES)("check under %s", (runtime) => {
@@ -91,7 +94,8 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     const targets = Object.entries(CASES).map(([name, { url, pattern = "", timeout = 20, blocked = null }]) =>
       targetOf(name, url(world.places), { pattern, timeout, blocked })
     );
-    // A slow target has the process to itself: among others, their work would count as well.
+    // A slow target has the process to itself. Beside others, the time of their work would count
+    // too.
     const { slow = [], heavy = [], others = [] } = Object.groupBy(
       targets,
       (target) => isSlow(target) ? "slow" : isHeavy(target) ? "heavy" : "others",
@@ -165,8 +169,8 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     for (const path of ["/closes", "/resets", "/half-head", "/404", "/to-held-open"]) {
       expect(requestsOf(sites.http, path)).toHaveLength(1);
     }
-    // Once for "10 redirects", and once for "11 redirects", whose last answer is the redirect from
-    // /hops/1.
+    // The case "10 redirects" asks it once. The case "11 redirects" ends with the redirect of
+    // /hops/1, and asks it again.
     expect(requestsOf(sites.http, "/hops/1")).toHaveLength(2);
     expect(requestsOf(sites.http, "/hops/0")).toHaveLength(1);
     expect(requestsOf(sites.http, "/loop")).toHaveLength(11);
@@ -225,7 +229,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
         metric.tls_expires_at === null ? [] : [[name, metric.tls_expires_at]]
       ),
     );
-    // The root that this machine trusts belongs to the path, whoever sends it.
+    // The path includes the root that this machine trusts, also where the server sends it.
     const verified = [
       "TLS",
       "TLS by address",
@@ -242,7 +246,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       "an expired certificate left over in what is sent",
       "32 certificates",
       "a wildcard",
-      // Their paths are good, but not for the name.
+      // The paths of these certificates are good, but their names are wrong.
       "a certificate for another name",
       "a certificate whose name is a common name",
       "a certificate whose address is written as a name",
@@ -262,7 +266,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
       "a certificate signed with SHA-1": expiry.leaf,
       "a certificate for clients": expiry.leaf,
       "a certificate for signing alone": expiry.leaf,
-      // Deno ends these handshakes, and shows no certificate.
+      // Deno ends these handshakes without showing a certificate.
       ...(runtime === "node" && {
         "a critical extension that nobody knows": expiry.leaf,
         "an RSA key of 1,024 bits": expiry.leaf,
@@ -318,7 +322,8 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
 
   it("check shakes hands in full every time, and judges the certificate every time", async () => {
     const before = sites.tls.requests.length;
-    // One after another: a session can be resumed only once the first check has ended.
+    // The checks run one after another. A session can be resumed only when the first check has
+    // ended.
     const again = await runChecks(
       runtime,
       orderOf(
@@ -334,9 +339,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
   });
 });
 
-/**
- * A server's refusal of a check, as Node's TLS sends it. `tells` is the beginning of the detail.
- */
+/** A server refuses a check with an alert of Node's TLS. `tells` is the beginning of the detail. */
 const REFUSALS: Readonly<Record<string, { readonly tls: TlsOptions; readonly tells: string }>> = {
   "wants a client certificate under TLS 1.3": {
     tls: { requestCert: true, minVersion: "TLSv1.3" },
@@ -360,7 +363,7 @@ const REFUSALS: Readonly<Record<string, { readonly tls: TlsOptions; readonly tel
     tells: "the server refuses the TLS connection: handshake_failure (no cipher in common",
   },
 };
-/** Node's TLS has these, and Deno's lacks them. */
+/** Node's TLS has these alerts. Deno's TLS lacks them. */
 const NODE_ALONE: Readonly<Record<string, TlsOptions>> = {
   "CBC ciphers": { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-SHA256" },
   "RSA key exchange": { maxVersion: "TLSv1.2", ciphers: "AES128-GCM-SHA256" },
@@ -369,7 +372,7 @@ const NODE_ALONE: Readonly<Record<string, TlsOptions>> = {
 };
 const DENO_LACKS = "; Deno's TLS has no CBC ciphers, no RSA key exchange and no P-521 key exchange, Node has)";
 /**
- * Alerts by their number (RFC 8446, section 6). A runtime has no words for those that it does not
+ * Alerts by number (RFC 8446, section 6). A runtime has no words for a number that it does not
  * know.
  */
 const ALERTS: Readonly<Record<number, string>> = {
@@ -436,7 +439,7 @@ describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) =
 
   it("check shakes hands once more where a server wants to, and says that Deno's TLS cannot", async () => {
     await using site = await openSite((socket) => {
-      // TLS 1.2 has a second handshake, in which a server asks for more than in the first.
+      // TLS 1.2 has a second handshake. In it a server asks for more than in the first one.
       (socket as TLSSocket).renegotiate(
         {},
         (error) => error === null ? socket.end(answer("200 OK")) : socket.destroy(),
@@ -472,7 +475,7 @@ describe.each(RUNTIMES)("check of servers that refuse TLS under %s", (runtime) =
 });
 
 /**
- * The failures of servers that send too much TLS. Where such a server ends a handshake itself, each
+ * The failures of servers that send too much TLS. Where the server itself ends the handshake, each
  * runtime has its own words.
  */
 const EXCESSES = {
@@ -544,7 +547,7 @@ describe.each(RUNTIMES)("check of many under %s", (runtime) => {
       if (++asked === quick) resolve();
       socket.end(answer("200 OK"));
     });
-    // No slow name is answered before every quick one has been asked for its page.
+    // The name server answers no slow name before every quick host was asked for its page.
     await using nameServer = await openNameServer(async (name, type) => {
       if (name.startsWith("slow")) await allQuickAsked;
       return type === "A" ? { addresses: ["127.0.0.1"] } : {};

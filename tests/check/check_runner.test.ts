@@ -21,7 +21,10 @@ const OPTIONS = {
 };
 afterEach(() => void vi.unstubAllGlobals());
 
-/** Sets the wall clock by so many milliseconds, as an administrator or a sleeping machine does; it runs on. */
+/**
+ * Sets the wall clock by so many milliseconds, and the clock runs on. An administrator or a
+ * sleeping machine does the same.
+ */
 function setClock(by: number): void {
   const Before = Date;
   vi.stubGlobal(
@@ -61,7 +64,7 @@ it("Checks has no more than `concurrency` connections open at a time", async () 
   const lines = pages(site.port, 50);
   const checks = new CheckRunner(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 7 }, never, never);
   expect((await Array.fromAsync(checks)).length).toBe(50);
-  // The site may see a connection's end a little later than the other side.
+  // The site may see the end of a connection a little later than the client.
   expect(most).toBeLessThanOrEqual(2 * 7);
 });
 
@@ -102,7 +105,7 @@ it("Checks tells of the due times that pass while a check still runs, and begins
       held[0]?.();
     }
   }
-  // The third passes as well before it is told to stop.
+  // The third due time passes too, before the test stops the checks.
   expect(metrics.map(({ error, location }) => ({ error, location }))).toEqual([
     ...Array(3).fill({ error: "missed", location: "here" }),
     { error: null, location: "here" },
@@ -180,7 +183,8 @@ it("Checks tells of what was missed while the machine slept, up to 100 a host an
   const [first = NaN, ...times] = ofOne.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
   expect(times).toEqual(times.map((_, index) => first + (index + 1) * 2000));
   expect(ofOne[100]?.error_detail).toMatch(/^1[67]\d\d more checks until .+: the program did not run then/);
-  // After the sleep each host's turn comes when it would have come without: 20 in 2 seconds, not at once.
+  // After the sleep each host has its turn at its usual time. The 20 turns fill 2 seconds, and none
+  // come together.
   for (const [address, at] of after) expect((at - (before.get(address) ?? NaN)) % 2000).toBe(0);
 });
 
@@ -201,7 +205,8 @@ it("Checks goes on in its step when the wall clock is set back, and measures no 
   const times = metrics.map(({ scheduled_at }) => Date.parse(scheduled_at ?? ""));
   const [one, two, three, ...after] = times.map((time) => (time - (times[0] ?? NaN)) / 1000);
   expect([one, two, three]).toEqual([0, 1, 2]);
-  // Where the clock is set just before a due time, the one after it is the first that does not come too soon.
+  // The clock may be set just before a due time. Then the next due time is the first that does not
+  // come too soon.
   expect([-3597, -3596]).toContain(after[0]);
   expect(after).toEqual([0, 1, 2].map((step) => (after[0] ?? NaN) + step));
 });

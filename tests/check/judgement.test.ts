@@ -74,7 +74,7 @@ describe("the judge of certificates", () => {
     expect(judge.judge(serving, "elsewhere.test", code).reason).toMatch(/^certificate is not for elsewhere.test/);
     expect(new CertificateJudge(stranger).judge(serving, "localhost", code).reason).not.toBeNull();
     const forged = Buffer.from(serving[0] as Buffer);
-    // The last byte belongs to the signature.
+    // The last byte is a part of the signature.
     forged.writeUInt8((forged.at(-1) as number) ^ 1, forged.length - 1);
     expect(judge.judge([forged], "localhost", code).reason).not.toBeNull();
   });

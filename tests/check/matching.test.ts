@@ -11,10 +11,13 @@ import { type Runtime, RUNTIMES } from "../support/programs.ts";
 const never = new AbortController().signal;
 const SMALL = 100;
 const LARGE = 1024 * 1024;
-/** Takes RE2 minutes for a MiB: whether a character counts shows only 2,000 characters later. */
+/**
+ * RE2 takes minutes for a MiB of this: only 2,000 characters later does it know whether a character
+ * counts.
+ */
 const ENDLESS = compilePattern("[ab]*a[ab]{1000}[ab]{1000}[cd]");
 const page = (text: string, contentType: string | null = null) => ({ bytes: Buffer.from(text), contentType });
-/** As good as random: digits without a repeating pattern. */
+/** The digits look random: they have no repeating pattern. */
 const AWKWARD = Array.from({ length: LARGE }, (_, index) => Math.sin(index * index) > 0 ? "a" : "b").join("");
 /** Seconds: enough for a usual page on any machine. */
 const BUDGET = 2;
@@ -95,7 +98,7 @@ it("openMatcher matches other pages while one takes long, and those of its host 
   const quick = (who: string) => ask(who, "x$", page("x".repeat(LARGE)), never);
   const hostile = ["hostile 1", "hostile 2"].map((who) => ask(who, ENDLESS, endless(), givenUp.signal));
   expect(await Promise.all([quick("good 1"), quick("good 2")])).toEqual([true, true]);
-  // This page of it is quick, but it waits behind the slow ones.
+  // This page is quick, but the same host has slow pages. So it waits behind them.
   const again = ask("hostile 1", "x$", page("x".repeat(LARGE)), givenUp.signal);
   expect(await quick("good 1")).toBe(true);
   expect(over).not.toContain("hostile 1");
@@ -155,7 +158,7 @@ it("MatchStandings believes a host again after some pages that were quick, more 
     }
     expect(standings.isSlow("a")).toBe(false);
   }
-  // After enough quick pages it is forgiven.
+  // After enough quick pages the host counts as quick again.
   for (let count = 0; count < 8; count++) standings.noteQuick("a");
   standings.noteSlow("a");
   standings.noteQuick("a");

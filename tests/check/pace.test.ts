@@ -11,13 +11,13 @@ import { openSite } from "../support/site.ts";
 
 const KIB = 1024;
 
-/** A flow, and what it was told. */
+/** A flow that records its calls. */
 function recorder() {
   const told: string[] = [];
   return { told, flow: { pause: () => void told.push("pause"), resume: () => void told.push("resume") } };
 }
 
-/** What a script of tests/support prints under a runtime. */
+/** The output of a script of tests/support under a runtime. */
 async function run(runtime: Runtime, script: string, ...args: string[]): Promise<unknown> {
   const file = fileURLToPath(new URL(`../support/${script}`, import.meta.url));
   const [command, flags] = runtime === "node"
@@ -111,6 +111,7 @@ it.each(RUNTIMES)("a connection that brings much rests between two turns under %
   await using site = await openSite(page);
   const { bytes, most } = await run(runtime, "reading_runner.ts", String(site.port)) as Reading;
   expect(bytes).toBe(MIB);
-  // Of chunks of one byte a sixth is body: 1.5 MiB came at one time, 256 KiB are that.
+  // In chunks of one byte, a sixth of the bytes is body. So 256 KiB of body are 1.5 MiB as they
+  // came.
   expect(most).toBeLessThan(128 * KIB);
 });

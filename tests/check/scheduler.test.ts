@@ -56,7 +56,7 @@ describe("Scheduler, in the long run", () => {
     const simulation = new Simulation(hostsOf('a.example "0 0 1 1 *"'));
     expect(simulation.scheduler.next).toBe(Date.parse("2027-01-01T00:00:00Z"));
     simulation.run(HOUR);
-    // Once a second, to notice a change of the clock.
+    // The caller looks once a second, to notice a change of the clock.
     expect(simulation.turns).toBeLessThanOrEqual(3602);
     expect(simulation.begun).toEqual([]);
   });
@@ -89,7 +89,7 @@ describe("Scheduler, due times that pass without a check", () => {
     expect(simulation.most).toBe(1);
     for (let index = 0; index < 5; index++) {
       const { checked, lost } = simulation.dueTimes(`host${index}.example`);
-      // Every host has its share.
+      // Every host gets its part of the checks.
       expect(checked.length).toBeGreaterThanOrEqual(27);
       expect(new Set(gaps([...checked, ...lost].sort((a, b) => a - b)))).toEqual(new Set([1000]));
     }
@@ -113,7 +113,7 @@ describe("Scheduler, due times that pass without a check", () => {
   it("tells of what was not told yet when it is closed", () => {
     const simulation = new Simulation(hostsOf("a.example 1s"), { course: () => ({ takes: HOUR }) }).run(150 * SECOND);
     simulation.scheduler.close();
-    // Of 150 due times one is checked, and 100 were reported.
+    // One of 150 due times is checked. 100 were reported one by one.
     expect(simulation.scheduler.takeLosses()).toMatchObject([{ count: 49, summary: {} }]);
     simulation.run(2 * HOUR);
     expect(simulation.begun.length).toBe(1);
@@ -179,7 +179,7 @@ describe("Scheduler, after a sleep or a clock set forward", () => {
   });
 });
 
-/** Numbers that look random, and are the same in every run. */
+/** These numbers look random, and are the same in every run. */
 function randomFrom(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -227,7 +227,7 @@ describe("Scheduler, with the wall clock set back", () => {
     back,
     interval,
   ) => {
-    // Early checks are over by then.
+    // By then the early checks have ended.
     const simulation = new Simulation(hostsOf(...numbered(20, frequency))).run(Math.max(60 * SECOND, 2.5 * interval));
     simulation.jump(-back).run(3 * interval);
     for (let index = 0; index < 20; index++) {
@@ -242,12 +242,12 @@ describe("Scheduler, with the wall clock set back", () => {
 });
 
 describe("Scheduler, with hosts that never answer", () => {
-  /** One in five holds its slot for 10 s, and then fails. */
+  /** One host in five holds its slot for 10 s, and then fails. */
   const course = (address: string): Course =>
     Number(/\d+/.exec(address)?.[0]) % 5 === 0 ? { takes: 10_003, fails: true } : { takes: 100 };
 
   it("lets the others begin in time once it knows them, though they could hold all slots", () => {
-    // 200 of them, and 100 slots.
+    // 200 of the hosts are dead, and there are 100 slots.
     const simulation = new Simulation(hostsOf(...numbered(1000, "10s")), { concurrency: 100, course });
     simulation.run(30 * SECOND);
     const before = simulation.begun.length;
@@ -256,7 +256,7 @@ describe("Scheduler, with hosts that never answer", () => {
     const live = since.filter(({ address }) => course(address).takes === 100);
     expect(live.length).toBe(800 * 12);
     expect(Math.max(...live.map(latenessOf))).toBe(0);
-    // They have all of their part of the slots, and each of them its share.
+    // The dead hosts use their whole part of the slots, and each of them gets slots.
     const dead = since.filter(({ address }) => course(address).takes !== 100);
     expect(dead.length).toBeGreaterThan(75 * 11);
     expect(new Set(dead.map(({ address }) => address)).size).toBe(200);
@@ -298,10 +298,10 @@ describe("Scheduler, after a start with 60 hosts that never answer, 28 that do, 
   it("gives those that never answer their verdicts: each in its turn, and as many as their slots have room for", () => {
     const simulation = open().run(130 * SECOND);
     const isJudged = (begun: Begun) => isDead(begun.address) && !simulation.gaveWay.has(begun);
-    // 6 slots, 10 s each; in the first 20 s others come first.
+    // 6 slots for checks of 10 s each. In the first 20 s other hosts come first.
     expect(simulation.begun.filter(isJudged).length).toBeGreaterThanOrEqual(6 * 11);
     expect(new Set(simulation.begun.filter(isJudged).map(({ address }) => address)).size).toBe(60);
-    // Nobody gives way twice, and each due time is checked or lost once.
+    // No host gives way twice. Each due time is checked or lost, and just once.
     expect(simulation.gaveWay.size).toBe(new Set([...simulation.gaveWay].map(({ address }) => address)).size);
     expect(new Set(simulation.missed.map(({ cause }) => cause))).toEqual(new Set(["suspect", "running"]));
     for (const line of lines) {
@@ -350,7 +350,8 @@ describe("Scheduler, after a start with 60 hosts that never answer, 28 that do, 
 
 describe("Scheduler, with hosts that are well but slow", () => {
   it("lets them have slots that those which never answer cannot take", () => {
-    // Two hosts that take 4 of each 5 s, beside 40 dead ones and a few quick ones.
+    // Two slow hosts have checks of 4 s every 5 s. Beside them are 40 dead hosts and a few quick
+    // ones.
     const slow = ["slow0.example 5s", "slow1.example 5s"];
     const dead = numbered(40, "10s");
     const quick = Array.from({ length: 10 }, (_, index) => `quick${index}.example 1s`);

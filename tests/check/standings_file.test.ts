@@ -77,7 +77,7 @@ it("StandingsFile reads neither a huge file nor what is none", async () => {
   mkdirSync(path());
   const file = await StandingsFile.open(folder);
   expect(recalled(file)).toEqual(nothing);
-  // A folder in the file's place is not written to, and does not fail the program.
+  // A folder in the place of the file is left alone, and does not make the program fail.
   await file.write(KNOWN);
   expect(readdirSync(path())).toEqual([]);
 });

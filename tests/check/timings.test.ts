@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { Timings } from "../../lib/check/timings.ts";
 
-/** Timings whose clock shows the moments (milliseconds) one after another. */
+/** Timings with a clock that shows these moments (milliseconds) one after another. */
 function stopwatchAt(...moments: number[]): Timings {
   return new Timings(() => moments.shift() ?? NaN);
 }

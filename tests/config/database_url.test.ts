@@ -63,8 +63,8 @@ it.each<readonly [string, Partial<DatabaseUrl>]>([
     "channel_binding=prefer&target_session_attrs=read-write",
     "channel_binding=disable&target_session_attrs=any&sslcertmode=disable&sslsni=1&ssl_min_protocol_version=TLSv1.2",
   ].map((search): [string, Partial<DatabaseUrl>] => [`postgres://h?${search}`, { host: "h" }]),
-  // Neon: the endpoint is in the host's name. Where channel binding is wanted, the certificate must
-  // prove it.
+  // Neon: the host's name begins with the endpoint. Where the URL wants channel binding, the
+  // certificate must prove it.
   [
     "postgresql://u:p@ep-cool-1234-pooler.eu.aws.neon.tech/neondb?sslmode=require&channel_binding=require",
     { user: "u", password: "p", host: "ep-cool-1234-pooler.eu.aws.neon.tech", name: "neondb", sslMode: "verify-full" },
@@ -80,9 +80,9 @@ it.each<readonly [string, Partial<DatabaseUrl>]>([
     sslCaFile: "a",
   }],
   ["postgres://h?channel_binding=require&sslrootcert=a", { host: "h", sslMode: "require", sslCaFile: "a" }],
-  // Supabase: the project is in the role's name.
+  // Supabase: the role's name holds the project.
   ["postgres://postgres.abc@h/n?options=reference%3Dabc", { user: "postgres.abc", host: "h", name: "n" }],
-  // CockroachDB: the cluster is in the host's name.
+  // CockroachDB: the host's name holds the cluster.
   ["postgres://u@wild-cat-123.x.cockroachlabs.cloud:26257/n?options=--cluster%3Dwild-cat-123&sslmode=verify-full", {
     user: "u",
     host: "wild-cat-123.x.cockroachlabs.cloud",

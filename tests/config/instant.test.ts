@@ -4,17 +4,17 @@ import { decodeMetric } from "../../lib/metric.ts";
 import { safeParse } from "valibot";
 import { kafkaStart } from "../../lib/config/values.ts";
 
-/** The meaning of each text, or why it has none. */
+/** The meaning of each text, or the reason why it has none. */
 const TIMES: readonly (readonly [text: string, meaning: string])[] = [
   ["2026-03-01T12:00:00Z", "2026-03-01T12:00:00.000Z"],
-  // As others write them: lower case (RFC 3339), no seconds, zones without a colon or minutes (ISO
-  // 8601).
+  // Forms of other writers: lower case (RFC 3339), no seconds, zones without a colon or minutes
+  // (ISO 8601).
   ["2026-03-01t12:00:00z", "2026-03-01T12:00:00.000Z"],
   ["2026-03-01T12:00Z", "2026-03-01T12:00:00.000Z"],
   ["2026-03-01T12:00:00+0130", "2026-03-01T10:30:00.000Z"],
   ["2026-03-01T12:00:00-01", "2026-03-01T13:00:00.000Z"],
   ["2026-03-01T12:00:00-00:00", "2026-03-01T12:00:00.000Z"],
-  // Fractions are cut, not rounded: a second must not begin early.
+  // Fractions are cut, not rounded: no second may begin early.
   ["2026-03-01T12:00:00.1Z", "2026-03-01T12:00:00.100Z"],
   ["2026-03-01T12:00:00.123999Z", "2026-03-01T12:00:00.123Z"],
   [`2026-12-31T23:59:59.${"9".repeat(1000)}Z`, "2026-12-31T23:59:59.999Z"],
@@ -30,7 +30,7 @@ const TIMES: readonly (readonly [text: string, meaning: string])[] = [
   ["2026-13-01T00:00:00Z", NO_TIME],
   ["2026-01-00T00:00:00Z", NO_TIME],
   ["2026-01-32T00:00:00Z", NO_TIME],
-  // 24:00 is the end of the day (ISO 8601, PostgreSQL), and nothing comes after it.
+  // 24:00 is the end of the day (ISO 8601, PostgreSQL). No later time exists on that day.
   ["2026-02-28T24:00:00Z", "2026-03-01T00:00:00.000Z"],
   ["2026-02-28T24:00:00.000Z", "2026-03-01T00:00:00.000Z"],
   ["2026-02-28T24:00Z", "2026-03-01T00:00:00.000Z"],
@@ -40,11 +40,11 @@ const TIMES: readonly (readonly [text: string, meaning: string])[] = [
   ["2026-02-28T25:00:00Z", NO_TIME],
   ["2026-02-30T24:00:00Z", NO_TIME],
   ["2026-01-01T00:60:00Z", NO_TIME],
-  // A leap second has no millisecond of its own: it would be stored as another time.
+  // A leap second has no millisecond of its own. It would be stored as another time.
   ["2016-12-31T23:59:60Z", NO_TIME],
   ["2026-01-01T00:00:60Z", NO_TIME],
   ["2026-01-01T00:00:61Z", NO_TIME],
-  // Zones: the hours and minutes of a clock (RFC 3339), more than any place has.
+  // Zones may have the hours and minutes of a clock (RFC 3339). No place uses all of them.
   ["2026-03-01T12:00:00+14:00", "2026-02-28T22:00:00.000Z"],
   ["2026-03-01T12:00:00-12:00", "2026-03-02T00:00:00.000Z"],
   ["2026-03-01T12:00:00+23:59", "2026-02-28T12:01:00.000Z"],

@@ -8,7 +8,7 @@ import { PASSWORDS } from "../support/passwords.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { COMMANDS, runScript } from "../support/runtimes.ts";
 
-// The same password, typed or stored in another way, must open a server. SASLprep is compared with
+// A password must open a server, in whatever form it was typed or stored. SASLprep is compared with
 // PostgreSQL's own code.
 
 describe("saslPrep", () => {
@@ -52,7 +52,7 @@ describe.runIf(canRun)("PostgreSQL's password", () => {
   const createRole = (role: string, password: string) =>
     postgres.sql.unsafe(`create role ${role} login password ${quoted(password)}`);
 
-  /** The user that the runtime is logged in as, for each of the passwords. */
+  /** Logs in with each of the passwords. Gives the user that the server sees, or its refusal. */
   async function logIn(command: readonly string[], logins: readonly { role: string; password: string }[]) {
     const settings = logins.map(({ role, password }) => ({ ...postgres.settings, user: role, password }));
     return await runScript<LoggedIn>(command, "login_runner.ts", settings);
@@ -115,7 +115,7 @@ describe.runIf(canRun)("PostgreSQL's password", () => {
 });
 
 /**
- * True where a password belongs to `SCRAM-SHA-256$4096:salt$stored:server` (RFC 5803, as PostgreSQL
+ * True where the password fits `SCRAM-SHA-256$4096:salt$stored:server` (RFC 5803, as PostgreSQL
  * writes it).
  */
 function opens(password: string, verifier: string): boolean {

@@ -22,7 +22,7 @@ import {
 const KAFKA = { KAFKA_BOOTSTRAP_SERVERS: "kafka.example:9093", KAFKA_TOPIC: "metrics" };
 const SERVER = { DB_HOST: "db.example", DB_NAME: "monitoring", DB_USER: "checker" };
 const NO_FILES = { caFile: null, keyFile: null, certFile: null, keyPassword: null, keyPasswordFile: null };
-/** With these, and a hosts file for the producer, no setting is missing. */
+/** With these settings, and a hosts file for the producer, no setting is missing. */
 const ENOUGH = { ...KAFKA, ...SERVER };
 
 function settingsOf<T>(parsed: Parsed<T>): T {
@@ -118,14 +118,17 @@ it("readConsumerSettings gives the defaults where only the required settings are
 });
 
 describe("a setting is its flag, else its variable, else its default", () => {
-  /** A text for the flag, one for the variable, and the values of flag, variable and neither. */
+  /**
+   * A text for the flag, and one for the variable. Then the values with the flag, with the variable
+   * and with neither.
+   */
   type Case<T> = readonly [
     OptionName,
     (settings: T) => unknown,
     readonly [flag: string, variable: string],
     readonly [flag: unknown, variable: unknown, neither: unknown],
   ];
-  /** For a required one, an empty variable is a problem. */
+  /** An empty variable is a problem for a required setting. */
   const MISSING = Symbol("missing");
 
   const kafkaCases = <T extends ProducerSettings | ConsumerSettings>(): readonly Case<T>[] => [

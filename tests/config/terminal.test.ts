@@ -16,7 +16,7 @@ import { openSite } from "../support/site.ts";
  */
 const HOSTILE = "a\x1b[2J\rb\x9b31mc\x07d\x7fe\u202ef\u2066g\u2069h\u2028i\u200ej\0k\x1b]0;title\x07";
 const ENTRY = { time: new Date(), level: "WARN", program: "producer", message: HOSTILE } as const;
-/** None of them is left. */
+/** The output holds none of them. */
 const COMMAND = /(?!\n)[\p{Cc}\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069]/u;
 
 it("printable shows what a terminal would obey, and leaves everything else", () => {

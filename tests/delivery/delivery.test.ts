@@ -26,7 +26,10 @@ function metric(address: string): Metric {
 
 const addressOf = (text: string) => (JSON.parse(text) as Metric).address;
 
-/** A producer in memory: each `send` is answered as the next of `answers` says, then all are taken. */
+/**
+ * A producer in memory. The next of `answers` answers each `send`. After the last of them it takes
+ * all messages.
+ */
 class MemoryProducer implements KafkaProducer {
   readonly sent: (readonly OutgoingMessage[])[] = [];
   isClosed = false;
@@ -148,7 +151,7 @@ describe("TopicSink", () => {
 
   it("TopicSink throws in send why its producer could not be opened, and not before", async () => {
     const sink = new TopicSink(() => Promise.reject(new KafkaSetupError("no such topic")));
-    await new Promise(setImmediate); // An unhandled rejection would fail the run here.
+    await new Promise(setImmediate); // An unhandled rejection would make this run fail.
     await expect(sink.send([metric("a")], never)).rejects.toThrow("no such topic");
     await sink[Symbol.asyncDispose]();
   });

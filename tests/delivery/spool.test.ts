@@ -33,7 +33,7 @@ function open(directory: string, options: Partial<SpoolOptions> = {}): Promise<S
   return Spool.open(directory, { topic: "t", mostOnDisk: 2 ** 30, mostInMemory: 100_000, events, ...options });
 }
 
-/** Reads so many metrics, and leaves the reading open as a sender does. */
+/** Reads so many metrics, and leaves the reading open, as a sender does. */
 async function take(values: AsyncIterator<Metric, void>, count: number): Promise<Metric[]> {
   const taken: Metric[] = [];
   while (taken.length < count) {
@@ -46,7 +46,7 @@ async function take(values: AsyncIterator<Metric, void>, count: number): Promise
 
 const read = (spool: Spool) => spool[Symbol.asyncIterator]();
 
-/** Keeps a spool's file from being written, until it is released. */
+/** Locks a spool's file, so that nobody can write it until the lock is released. */
 function hold(directory: string): Disposable & { release(): void } {
   const other = new DatabaseSync(join(directory, "spool.sqlite"));
   other.exec("begin immediate");
@@ -112,7 +112,7 @@ describe("Spool", () => {
     await using spool = await open(directory, { mostOnDisk: 100 * size });
     for (const metric of pushed.slice(0, 10)) spool.push(metric);
     const values = read(spool);
-    // Ten are read from the disk together, of which two are on their way here.
+    // The spool reads ten metrics from the disk together. The test has taken two of them.
     const first = await take(values, 2);
     for (const metric of pushed.slice(10)) spool.push(metric);
     await vi.waitFor(() => expect(spool.figures.dropped).toBeGreaterThan(0));
@@ -188,7 +188,7 @@ describe("Spool", () => {
       spool.acknowledge(3);
       expect(spool.figures).toMatchObject({ waiting: 0, kept: 0, delivered: 3 });
       for (const metric of pushed.slice(3)) spool.push(metric);
-      // One more than may wait in memory, where none is just being tried to be written.
+      // This is one metric more than may wait in memory, and no write is under way.
       await vi.waitFor(() => expect(error).toHaveBeenCalledOnce());
       other.release();
       await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce(), { timeout: 10_000 });
@@ -238,7 +238,7 @@ describe("Spool", () => {
       using other = hold(directory);
       for (const metric of pushed) spool.push(metric);
       await take(read(spool), 20);
-      // Begins a write without delay, which then waits for the lock.
+      // Begins a write at once. It then waits for the lock.
       const settled = spool.settle();
       await setImmediate();
       spool.acknowledge(15);
@@ -266,7 +266,8 @@ describe("Spool", () => {
     // Something stands where the new file would.
     mkdirSync(join(directory, "spool.sqlite.new", "in the way"), { recursive: true });
     const taken = take(read(spool), 1);
-    // What is written before the damage is found waits in the old file for the next start.
+    // Metrics that were written before the damage was found wait in the old file for the next
+    // start.
     await eventually(() => error.mock.calls.length > 0, () => "Nothing is said of the damage");
     spool.push(metric(500));
     expect((await taken).map(({ address }) => address)).toEqual(["a500"]);
@@ -374,7 +375,7 @@ describe("SpoolFile", () => {
       using _file = file;
       file.write(Array.from({ length: 5_000 }, () => "x".repeat(500)), 0);
     }
-    // A file whose middle is not there: whoever reads it all fails.
+    // The middle of the file is missing, so that nobody can read the whole file.
     const middle = openSync(path, "r+");
     writeSync(middle, new Uint8Array(2 ** 20), 0, 2 ** 20, 2 ** 20);
     closeSync(middle);

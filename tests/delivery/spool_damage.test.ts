@@ -23,9 +23,9 @@ import { metricWith } from "../support/metrics.ts";
 import { COMMANDS, runScript, startScript } from "../support/runtimes.ts";
 import type { SpoolOrder, SpoolReport } from "../support/spool_runner.ts";
 
-// Spools that are not as they were written: what comes of them is as it was written, and the rest is told of.
+// Damaged spools: each metric comes out as it was written, or a person is told of its loss.
 
-/** Where there is such a place, nothing waits for a disk: a kill does not either. */
+/** In this folder, where it exists, no write waits for a disk. Nor does a kill. */
 const IN_MEMORY = "/dev/shm";
 const folder = mkdtempSync(join(existsSync(IN_MEMORY) ? IN_MEMORY : tmpdir(), "test-spool-damage-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -34,7 +34,7 @@ let count = 0;
 const LIMIT = 2 ** 30;
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => from + n);
 const named = (from: number, to: number) => range(from, to).map(String);
-/** Each is its number in all that is tried here. */
+/** A document holds its number in each field that these tests look at. */
 const documents = (from: number, to: number) =>
   range(from, to).map((n) => {
     const check_id = `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
@@ -58,15 +58,15 @@ function closedSpool(size: number, topic = "t"): { directory: string; path: stri
 }
 
 /**
- * A spool as a kill leaves it: metrics 0 to `early` in the file, the others up to `size` in its
- * journal, in three writes.
+ * A spool after a kill. Metrics 0 to `early` are in the file. Three writes have put the others, up
+ * to `size`, into its journal.
  */
 function killedSpool(early: number, size: number): { directory: string; path: string } {
   const { path } = closedSpool(early);
   const killed = newFolder();
   const { file } = SpoolFile.open(path, "t", LIMIT);
   using _file = file;
-  // The first write goes into the file at once, for the file to say that there is a journal.
+  // The first write goes into the file at once: the file has to say that there is a journal.
   file.write([], 0);
   const third = Math.ceil((size - early) / 3);
   for (let from = early; from < size; from += third) file.write(documents(from, Math.min(size, from + third)), 0);
@@ -75,8 +75,8 @@ function killedSpool(early: number, size: number): { directory: string; path: st
 }
 
 /**
- * Flips a bit of the last character of a text, or of that at `place`, wherever it stands: SQLite
- * leaves older copies in the pages.
+ * Flips a bit of the character at `place` in a text, else of its last one. It does so for all
+ * copies of the text: SQLite leaves older ones in the pages.
  */
 function flip(path: string, text: string, place = text.length - 1): void {
   const bytes = readFileSync(path);
@@ -94,7 +94,7 @@ function change(path: string, sql: string): void {
   database.exec(sql);
 }
 
-/** A file as older versions wrote it. */
+/** A file in the form of older versions. */
 function olderSpool(format: 1 | 2, size: number, topic: string | null): { directory: string; path: string } {
   const made = newFolder();
   using database = new DatabaseSync(made.path);
@@ -136,7 +136,7 @@ describe.each(COMMANDS)("a spool under $runtime", ({ command, missing }) => {
     ]);
     using kept = new DatabaseSync(`${path}.damaged`, { readOnly: true });
     expect(kept.prepare("select count(*) as count from waiting").get()).toEqual({ count: 50 });
-    // What went on is gone when it is delivered, and nothing is told twice.
+    // The delivered metrics are gone, and nobody is told twice.
     expect(await open({ directory, topic: "t" })).toEqual({ locations: [], errors: [], warnings: [], refused: null });
   });
 
@@ -166,7 +166,7 @@ describe.each(COMMANDS)("a spool under $runtime", ({ command, missing }) => {
   itHere("keeps metrics of another topic that stand between its own, and says how many", async () => {
     const { directory, path } = closedSpool(5);
     for (const [topic, from] of [["u", 5], ["t", 10]] as const) {
-      // Only the topic is another one: as if two versions of the program had written here.
+      // Only the topic differs, as if two versions of the program had written this file.
       change(path, "update waiting set topic = topic");
       const { file } = SpoolFile.open(path, topic, LIMIT);
       using _file = file;
@@ -191,7 +191,7 @@ describe.each(COMMANDS)("a spool under $runtime", ({ command, missing }) => {
       const { locations, errors } = await open({ directory, topic: "t" });
       expect(locations).toEqual(named(0, 20));
       expect(errors).toEqual([told("its journal is missing")]);
-      // With its journal beside it the old file has all.
+      // The old file has all metrics, once its journal lies beside it.
       copyFileSync(join(folder, `journal-${count}`), `${path}.damaged-wal`);
       using kept = new DatabaseSync(`${path}.damaged`);
       expect(kept.prepare("select count(*) as count from waiting").get()).toEqual({ count: 50 });
@@ -359,7 +359,7 @@ describe.each(COMMANDS)("a spool under $runtime", ({ command, missing }) => {
       const { rows, unread, rescue: later } = file.read(1_000_000);
       expect([later, unread, rows.length]).toEqual([null, 0, waiting]);
       const ids = new Set(rows.map(({ id }) => id));
-      // A write that was under way may have come to its end, and taken out all of it.
+      // The killed write may have succeeded. Then it has taken out all of these metrics.
       const lost = range(delivered + 1, written + 1).filter((id) => !ids.has(id));
       expect(lost.every((id) => id < Math.min(...ids))).toBe(true);
     }

@@ -18,8 +18,8 @@ import type { Metric } from "../../lib/metric.ts";
 import { skipped } from "../support/kafka.ts";
 import { metricWith } from "../support/metrics.ts";
 
-// What becomes of metrics that a topic refuses; the topics here are rules, those of
-// tests/kafka/refused.test.ts are real.
+// The fate of metrics that a topic refuses. The topics here are rules in memory;
+// tests/kafka/refused.test.ts has real ones.
 
 const never = new AbortController().signal;
 const metricOf = ({ value }: OutgoingMessage) => JSON.parse(value) as Metric;
@@ -80,7 +80,7 @@ it("TopicSink learns what a topic takes: later metrics are hardly ever refused",
   await sink.send(addresses(1_000), never);
   const before = topic.requests;
   await sink.send(addresses(1_000), never);
-  // 500 bytes a metric: 32 in a request at most.
+  // At 500 bytes a metric, a request holds 32 at most.
   expect(topic.requests - before).toBeLessThan(100);
   expect(events).toHaveLength(1);
 });
@@ -205,7 +205,7 @@ it("RefusalReport tells ten metrics a minute, and then how many there were more"
 it("every error of a produce request has the code that Kafka's protocol and librdkafka have for it", () => {
   const names: Readonly<Record<number, string>> = protocolErrorsCodesById;
   for (const [name, [code]] of Object.entries(PRODUCE_ERRORS)) {
-    // -1 is the protocol's own; below are librdkafka's.
+    // -1 and above are codes of the protocol. Lower ones are librdkafka's own.
     if (code >= 0 || code === -1) {
       expect({ name, of: names[code] ?? "UNKNOWN_SERVER_ERROR" }).toEqual({ name, of: name });
     }

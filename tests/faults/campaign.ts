@@ -13,16 +13,19 @@ export interface CampaignOptions {
   readonly seed: number;
   /** Metrics a second. */
   readonly rate: number;
-  /** The consumers' `--kafka-start`; undefined: drawn. */
+  /** The consumers' `--kafka-start`. Undefined: drawn at random. */
   readonly start: Start | undefined;
-  /** 0: each fault once, and briefly; else over and over, for so long. */
+  /**
+   * 0: each fault strikes once, and briefly. Else faults strike again and again, for so many
+   * minutes.
+   */
   readonly minutes: number;
-  /** Ends it after the fault under way. */
+  /** Ends the campaign after the fault under way. */
   readonly stop: AbortSignal;
   say(line: string): void;
 }
 
-/** A stretch of the numbers: those made from the strike of a fault until all is stored again. */
+/** Numbers that belong to a fault: from its strike until all of them are stored. */
 interface Stretch {
   readonly fault: string;
   readonly times: number;
@@ -38,16 +41,16 @@ export interface Line extends Omit<Account, "samples" | "excused" | "rejected"> 
 export interface Report {
   readonly lines: readonly Line[];
   readonly total: Account;
-  /** What went wrong; none where the promise was kept. */
+  /** The broken promises; empty where all were kept. */
   readonly problems: readonly string[];
 }
 
-/** Numbers that must be made, and stored, after a fault is healed: some for each partition. */
+/** So many numbers must be made and stored after a fault is healed: some for each partition. */
 const ENOUGH = 100;
-/** How often a second fault strikes while the first one lasts, out of 1. */
+/** How likely it is that a second fault strikes while the first one lasts: 0 to 1. */
 const DOUBLE = 0.3;
 
-/** Strikes one combination with faults, and gives an account of it. */
+/** Strikes one combination with faults, and accounts for all numbers. */
 export async function campaign(options: CampaignOptions): Promise<Report> {
   const { combination, rate, minutes, seed } = options;
   const random = new Random(seed);
@@ -83,7 +86,10 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   return { lines: await lines(stretches, world), total, problems };
 }
 
-/** Where numbers stand in the topic, and when the generator was in doubt: what is in the topic twice was sent twice. */
+/**
+ * The places of numbers in the topic, and the doubts of the generator. A number that is in the
+ * topic twice was sent twice.
+ */
 async function whereabouts(all: readonly number[], { topic, source, ledger }: World): Promise<string> {
   const numbers = all.slice(0, 20);
   const { partitions } = await topic.describe();
@@ -100,7 +106,10 @@ async function whereabouts(all: readonly number[], { topic, source, ledger }: Wo
     `marks were moved:\n${skips.join("\n")}`;
 }
 
-/** In a short run each fault once; else all of them in one random order after the other, until the time is over. */
+/**
+ * A short run strikes each fault once. Any other goes through all faults in random orders, until
+ * the time is over.
+ */
 function* plan({ faults, minutes, say, stop }: CampaignOptions, world: World): Generator<Fault> {
   const possible = faults.filter((fault) => {
     const missing = fault.missing?.(world) ?? null;
@@ -116,7 +125,10 @@ function* plan({ faults, minutes, say, stop }: CampaignOptions, world: World): G
   } while (minutes > 0 && possible.length > 0);
 }
 
-/** Strikes, now and then with a second fault while the first one lasts, and waits until everything is stored again. */
+/**
+ * Strikes, and now and then strikes a second fault while the first one lasts. Waits until
+ * everything is stored again.
+ */
 async function strike(fault: Fault, { faults, say }: CampaignOptions, world: World): Promise<Stretch[]> {
   const { random, source, crew, isShort } = world;
   await delay(random.between(200, isShort ? 500 : 3000));
@@ -147,7 +159,7 @@ async function strike(fault: Fault, { faults, say }: CampaignOptions, world: Wor
   };
   await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 120_000 });
   await world.recovered(from);
-  // Whoever gave up for the fault's sake may do so a moment after it is healed.
+  // A consumer that gives up because of the fault may do so a moment after the healing.
   crew.mayGiveUp = false;
   const seconds = (since: number, until: number) => ((until - since) / 1000).toFixed(1);
   const name = second === undefined ? fault.name : `${fault.name} + ${second.name}`;
@@ -169,12 +181,12 @@ async function lines(stretches: readonly Stretch[], world: World): Promise<Line[
   }));
 }
 
-/** What a person needs to find out why something is not stored. */
+/** Facts that help a person to find out why something is not stored. */
 async function describe(world: World): Promise<string> {
   const words = world.crew.members.map(({ running, group }, i) =>
     `consumer ${i} of group ${group}:\n${running.stderr.split("\n").slice(-15).join("\n")}`
   );
-  // What is to be described may be what broke: the report must come all the same.
+  // The struck part may be unable to answer. The report must come all the same.
   const places = await describePlaces(world).catch(({ message }: Error) => [`no word from the broker: ${message}`]);
   const said = await readFile(world.broker.log, "utf8").catch(() => "");
   return [...places, ...words, `the broker:\n${said.split("\n").slice(-15).join("\n")}`].join("\n");

@@ -1,12 +1,12 @@
 import type { Runtime } from "../support/programs.ts";
 
-/** A consumer as a user may start it. */
+/** A runtime and a Kafka client: a user may start a consumer in this way. */
 export interface Variant {
   readonly runtime: Runtime;
   readonly client: "librdkafka" | "javascript";
 }
 
-/** What a group is made of. */
+/** The members of a group. */
 export interface Combination {
   readonly name: string;
   readonly members: readonly Variant[];

@@ -8,32 +8,35 @@ export interface Member {
   readonly group: string;
 }
 
-/** Milliseconds between a member's end and its next start, as a supervisor has it. */
+/** Milliseconds between the end of a member and its next start, as under a supervisor. */
 const RESTART_AFTER = 300;
-/** Milliseconds that a member may take to end in order; two cores with many worlds on them are slow. */
+/**
+ * Milliseconds that a member may take for an orderly end. Two cores with many worlds on them are
+ * slow.
+ */
 const END_LIMIT = 30_000;
 export const GROUP = "crew";
 
 /**
- * True also of one that was ended before it had begun: it listens to signals from its first line
- * on, and not before.
+ * True also for a member that the signal ended before its first line ran: it heeds signals only
+ * from then on.
  */
 function isInOrder({ code, signal }: Ended, { stderr }: Running): boolean {
   return code === 0 || (signal === "SIGTERM" && stderr === "");
 }
 
-/** Consumers that are started again when they end, as an operator's supervisor would. */
+/** Consumers that start again after they end, as under an operator's supervisor. */
 export class Crew implements AsyncDisposable {
   readonly #variants: readonly Variant[];
   readonly #environment: Readonly<Record<string, string>>;
   readonly #members = new Set<Member>();
   #started = 0;
   #isOver = false;
-  /** What no fault explains: consumers that gave up by themselves, or would not end. */
+  /** Events that no fault explains: a consumer gave up by itself, or did not end. */
   readonly surprises: string[] = [];
-  /** True while a fault strikes of which a consumer may, or must, give up. */
+  /** True during a fault that lets a consumer give up, or makes it do so. */
   mayGiveUp = false;
-  /** How often one gave up by itself. */
+  /** How often a member gave up by itself. */
   gaveUp = 0;
 
   constructor(variants: readonly Variant[], environment: Readonly<Record<string, string>>) {
@@ -45,7 +48,7 @@ export class Crew implements AsyncDisposable {
     return [...this.#members];
   }
 
-  /** One more. */
+  /** Starts one more member. */
   add(group = GROUP): Member {
     const { runtime, client } = this.#variants[this.#started++ % this.#variants.length] as Variant;
     const env = { ...this.#environment, KAFKA_CLIENT: client, KAFKA_GROUP: group };
@@ -55,13 +58,13 @@ export class Crew implements AsyncDisposable {
     return member;
   }
 
-  /** Ends one with no warning; another one takes its place. */
+  /** Kills one member. Another one takes its place. */
   async kill(member: Member): Promise<void> {
     member.running.kill("SIGKILL");
     await member.running.ended;
   }
 
-  /** Ends one in order, or with no warning; nobody takes its place. */
+  /** Ends one member, in order or by a kill. Nobody takes its place. */
   async dismiss(member: Member, signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     this.#members.delete(member);
     member.running.kill(signal);
@@ -75,7 +78,7 @@ export class Crew implements AsyncDisposable {
     await member.running[Symbol.asyncDispose]();
   }
 
-  /** So many, more or fewer than there are now. */
+  /** Changes the number of members to this one. */
   async resize(count: number): Promise<void> {
     while (this.#members.size < count) this.add();
     for (const member of this.members.slice(count)) await this.dismiss(member);

@@ -1,31 +1,40 @@
 import type { World } from "./world.ts";
 
 /**
- * Something that breaks, and how it is mended: what `npm run test:faults` can strike with. One
- * entry of a list each.
+ * A fault that `npm run test:faults` can strike with, and its remedy. Each fault is one entry of a
+ * list.
  */
 export interface Fault {
   readonly name: string;
-  /** Faults of different parts may strike at the same time. */
+  /** The part that breaks. Faults of different parts may strike at the same time. */
   readonly part: "programs" | "broker" | "database";
-  /** Strikes alone, after everything made is stored; nothing is made meanwhile unless `strike` resumes it. */
+  /**
+   * It strikes alone, after all numbers are stored. No number is made meanwhile, unless `strike`
+   * resumes the generator.
+   */
   readonly isCalm?: boolean;
-  /** Strikes consumers at work, or asks the broker, and so not while another fault keeps it from that. */
+  /**
+   * It needs consumers at work, or a broker that answers. So it never strikes during a fault that
+   * prevents this.
+   */
   readonly needsFlow?: boolean;
-  /** A consumer may give up while it lasts, as the contract says, and is then started again. */
+  /** A consumer may give up while the fault lasts. It is then started again. */
   readonly mayGiveUp?: boolean;
-  /** How long it lasts, in milliseconds: in a short run, and else. None: it is over when `strike` is. */
+  /**
+   * Its duration in milliseconds, in a short run and in a long one. Absent: it is over when
+   * `strike` ends.
+   */
   readonly lasts?: { readonly short: Range; readonly long: Range };
-  /** Why it cannot strike here, or null. */
+  /** Why it cannot strike on this machine, or null. */
   missing?(world: World): string | null;
   strike(world: World): Promise<Struck | void>;
 }
 
-/** What became of a strike. */
+/** The outcome of a strike. */
 export interface Struck {
-  /** How often it struck, where that is not once. */
+  /** How often it struck; absent: once. */
   readonly times?: number;
-  /** Mends what is broken. */
+  /** Undoes the damage. */
   heal?(): Promise<void> | void;
 }
 

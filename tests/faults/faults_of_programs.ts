@@ -14,7 +14,8 @@ export const FAULTS_OF_PROGRAMS: readonly Fault[] = [
     strike: ({ crew, random }) => crew.kill(random.pick(crew.members)),
   },
   {
-    // Each in a group of its own: after a death its group waits for a session to end, and nothing would be under way.
+    // Each consumer is in a group of its own. A shared group would wait for the dead one's session,
+    // and nothing would be under way.
     name: "consumers killed at work",
     part: "programs",
     needsFlow: true,

@@ -29,7 +29,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
-    // Nobody answers their last commits, nor hears that they leave.
+    // The broker neither answers their last commits nor hears that they leave.
     name: "consumers end while the broker is frozen",
     part: "broker",
     async strike({ broker, crew, pass }) {
@@ -56,7 +56,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
-    // Nobody knows of them, nor of what is in them, until the consumers start again.
+    // The consumers know neither the partitions nor their messages until they start again.
     name: "partitions added while consumers are stopped",
     part: "broker",
     async strike({ topic, crew, source, marks, pass }) {
@@ -65,7 +65,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
       const members = crew.members.length;
       await crew.dismissAll();
       await topic.addPartitions(partitions + 1);
-      // The generator learns of them at its next start.
+      // The generator learns of the partitions at its next start.
       await source.pause();
       source.resume();
       const isFilled = async () => await topic.bound(partitions, -1) > 0;
@@ -77,15 +77,15 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
-    // The broker counts compressed bytes: a message may be a thousand times as large when it is read.
+    // The broker counts compressed bytes. A message may be a thousand times larger when it is read.
     name: "large compressed messages",
     part: "broker",
     async strike({ topic, random, sql, isShort }) {
       const label = `${LARGE} ${crypto.randomUUID()}`;
       const times = isShort ? 1 : random.between(1, 3);
       const codec = random.pick(["gzip", "lz4", "snappy", "zstd"] as const);
-      // Beyond that the broker of the tests has no room to look at them, in 512 MB of heap. snappy
-      // makes 20 bytes one at best, and a topic takes a megabyte.
+      // The tests' broker has 512 MB of heap, and cannot look at larger batches. A batch of the
+      // topic has a megabyte at most, and snappy packs 20 bytes into one at best.
       const most = codec === "snappy" ? 18 : 40;
       const megabytes = isShort ? Math.min(30, most) : random.between(5, most);
       for (let n = 0; n < times; n++) await topic.sendLarge(`${label} ${n}`, megabytes, codec);
@@ -101,7 +101,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
-    // A batch is split, a metric with much to say is shortened, and all the others go on.
+    // A batch is split, a long metric is shortened, and all others go on.
     name: "small messages only",
     part: "broker",
     async strike(world) {
@@ -129,7 +129,8 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
-    // What the consumers remember as their positions are valid offsets in the new topic, of other messages.
+    // The positions that the consumers remember are valid offsets in the new topic. But other
+    // messages stand there.
     name: "topic made again behind sleeping consumers",
     part: "broker",
     isCalm: true,
@@ -184,7 +185,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     },
   },
   {
-    // What an unclean election does to a cluster, done to the files of one broker.
+    // Does to the files of one broker the damage that an unclean election does to a cluster.
     name: "log ends before the mark",
     part: "broker",
     isCalm: true,
@@ -241,7 +242,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
   },
 ];
 
-/** Waits until a loss is told of in the rejected, and makes sure that it is told once. */
+/** Waits until the rejected tell of a loss. Makes sure that they tell of it once. */
 async function recorded({ sql }: World, words: string): Promise<void> {
   const look = () => sql(`select from ${TABLE}_rejected where value is null and position('${words}' in reason) > 0`);
   const isTold = async () => (await look()).length > 0;

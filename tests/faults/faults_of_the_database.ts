@@ -47,7 +47,8 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     name: "statement_timeout fires",
     part: "database",
     lasts: { short: [2000, 3000], long: [3000, 15_000] },
-    // The first statement shortens the patience of its session; the next ones take longer than that.
+    // The first statement shortens the time limit of its session. The next statements take longer
+    // than that limit.
     async strike(world) {
       await world.sql(`create function dawdle() returns trigger language plpgsql as $$ begin
         perform set_config('statement_timeout', '200', false); perform pg_sleep(0.4); return null; end $$;
@@ -61,7 +62,8 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     },
   },
   {
-    // Each row takes its time: as many as fit into a second pass, and no statement with more. First there must be more.
+    // Each row takes some time, and a statement may take a second. So a full statement fails, and a
+    // smaller one succeeds.
     name: "table slow by the row",
     part: "database",
     needsFlow: true,
@@ -77,13 +79,13 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
       await pass(2000, 4000);
       const from = Math.max(0, source.made - 2000);
       await crew.resize(members);
-      // It goes on in pieces, not only once the table is quick again.
+      // The consumer goes on with smaller pieces while the table is still slow.
       await world.recovered(from);
       return { heal: async () => void await sql(`drop function plod cascade`) };
     },
   },
   {
-    // By codes that say elsewhere that the set-up is wrong, or that nothing is.
+    // The codes usually mean that the set-up is wrong, or that nothing is wrong.
     name: "rows refused by a trigger",
     part: "database",
     needsFlow: true,
@@ -96,7 +98,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
         create trigger refuse before insert on ${TABLE} for each row execute function refuse()`);
       const from = source.made;
       await pass(1000, world.isShort ? 2000 : 10_000);
-      // The others are stored meanwhile.
+      // The other rows are stored meanwhile.
       await world.recovered(from);
       return { heal: async () => void await sql(`drop function refuse cascade`) };
     },
@@ -185,7 +187,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     async strike(world) {
       const before = await deadlocks(world);
       const members = world.crew.members.length;
-      // One that has a single partition waits for one lock at a time, and is in nobody's way.
+      // A consumer with a single partition waits for one lock at a time, and so hinders nobody.
       await world.crew.resize(1);
       await eventually(
         async () => {
@@ -211,7 +213,8 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     strike: ({ way }) => Promise.resolve(way.silence("everything")),
   },
   {
-    // The statement has been sent again over another connection, and others after it, when it arrives after all.
+    // The statement arrives late: the consumer has sent it again over another connection, and
+    // others after it.
     name: "statement comes late",
     part: "database",
     lasts: HALF_A_MINUTE,
@@ -244,7 +247,7 @@ async function deadlocks({ sql }: World): Promise<number> {
   return Number(row?.n);
 }
 
-/** Locks the marks of the topic against the order in which the consumers do. */
+/** Locks the marks of the topic in the opposite order to the consumers. */
 async function crossLocks({ postgres, topic, pass }: World): Promise<void> {
   const { id, partitions } = await topic.describe();
   const lock = (partition: number) =>
@@ -259,7 +262,9 @@ async function crossLocks({ postgres, topic, pass }: World): Promise<void> {
   });
 }
 
-/** What restoring an older copy of the database does: marks and rows are those of before, the consumers are not. */
+/**
+ * Does what the restoring of an older copy does. Marks and rows go back, but the consumers do not.
+ */
 async function setBack(world: World): Promise<void> {
   const { topic, random, postgres, ledger } = world;
   const { id } = await topic.describe();

@@ -9,7 +9,7 @@ import { loadClient } from "../../lib/kafka/access.ts";
 import { badMessageOf, isBad, metricOf } from "./numbers.ts";
 import { say } from "./say.ts";
 
-/** What the generator is told, as JSON in its only argument. */
+/** The generator's orders, as JSON in its only argument. */
 export interface GeneratorOptions {
   readonly bootstrap: string;
   readonly topic: string;
@@ -58,9 +58,9 @@ async function sendAlone(producer: KafkaProducer, message: OutgoingMessage): Pro
 }
 
 /**
- * The same producer, that gives every message the time of now: a broker that starts again forgets
- * producers whose newest message is a day old, by the messages' own times, and takes what one of
- * them sends again for something new.
+ * The same producer, with the present time for every message. A broker that starts again forgets a
+ * producer whose newest message is a day old, by the time of that message. It would take a repeated
+ * message for a new one.
  */
 function nowadays(producer: KafkaProducer): KafkaProducer {
   return {

@@ -2,33 +2,41 @@ import type postgres from "postgres";
 import { BAD_EVERY, isBad, isRecognisable } from "./numbers.ts";
 import type { NumberSource } from "./source.ts";
 
-/** What a run comes to. */
+/** The result of a run. */
 export interface Account {
   readonly made: number;
   readonly rows: number;
   readonly rejected: number;
-  /** Numbers that are in the table, or messages that are among the rejected, more than once. */
+  /** How many numbers are in the table more than once, and messages among the rejected. */
   readonly twice: number;
   readonly lost: number;
-  /** Deleted from the topic before they were read, and recorded so. */
+  /**
+   * Numbers that were deleted from the topic before anybody read them. The rejected record that.
+   */
   readonly excused: number;
-  /** A few of those that are twice or lost, for whoever looks for the reason. */
+  /** Some of the numbers that are twice or lost, for the search for the reason. */
   readonly samples: readonly number[];
 }
 
-/** What a trigger says of the rows that it refuses by intent: they must be among the rejected, each once. */
+/**
+ * The words of a trigger that refuses rows on purpose. Each of these rows must be among the
+ * rejected, once.
+ */
 export const ON_PURPOSE = "refused on purpose";
 
 const REFUSED = `position('${ON_PURPOSE}' in r.reason) > 0`;
 const NUMBER_OF_KEY = `substring(encode(r.key, 'escape') from '^https://n(\\d+)')::int`;
 
-/** Compares what was made with what is in the table. */
+/** Compares the numbers that were made with the rows of the table. */
 export class Ledger {
   readonly #sql: postgres.Sql;
   readonly #main: string;
   readonly #rejected: string;
   readonly #uncertain: NumberSource["uncertain"];
-  /** Numbers that retention deleted before they were read, by intent: stored or not, both are right. */
+  /**
+   * Numbers that retention deleted on purpose, perhaps before they were read. They may be stored or
+   * not.
+   */
   readonly excused = new Set<number>();
 
   constructor(sql: postgres.Sql, table: string, { uncertain }: Pick<NumberSource, "uncertain">) {
@@ -38,7 +46,7 @@ export class Ledger {
     this.#rejected = `${table}_rejected`;
   }
 
-  /** The numbers from `from` to `to` (excluded) that are nowhere. */
+  /** The numbers from `from` to `to` (excluded) that are neither stored nor rejected. */
   async missing(from: number, to: number): Promise<number[]> {
     const good = await this.#sql.unsafe<{ n: number }[]>(
       `select n::int from generate_series($1::int, $2::int) n where n % ${BAD_EVERY} <> ${BAD_EVERY - 1}
@@ -67,8 +75,8 @@ export class Ledger {
   async account(made: number): Promise<Account> {
     const lost = await this.missing(0, made);
     const doubled = await this.doubled(0, made);
-    // Sent twice, a bad message is two messages: it is known by its place. A log that was cut gives
-    // a place to another one.
+    // A bad message that was sent twice is two messages, each known by its offset. A log that was
+    // cut gives an offset to another message.
     const again = await this.#sql.unsafe<{ n: number }[]>(
       `select min("offset")::int as n from ${this.#rejected} group by topic_id, partition, "offset", value, reason
        having count(*) > 1`,
@@ -80,7 +88,7 @@ export class Ledger {
       `select (select count(*)::int from ${this.#main} where address like 'https://n%') as rows,
               (select count(*)::int from ${this.#rejected}) as rejected`,
     );
-    // A good metric among the rejected is as bad as one lost.
+    // A good metric among the rejected counts as lost.
     const wronged = await this.#sql.unsafe<{ reason: string }[]>(
       `select reason from ${this.#rejected} r
        where value is not null and value not like 'no metric %'::bytea and not ${REFUSED} limit 5`,
@@ -92,7 +100,7 @@ export class Ledger {
     return { made, ...counts, lost: lost.length, excused: this.excused.size, samples };
   }
 
-  /** The same for the numbers from `from` to `to` (excluded). */
+  /** The account for the numbers from `from` to `to` (excluded) alone. */
   async stretch(from: number, to: number): Promise<Pick<Account, "made" | "rows" | "twice" | "lost">> {
     const [row] = await this.#sql.unsafe<{ rows: number }[]>(
       `select count(*)::int as rows from ${this.#main}
@@ -103,7 +111,7 @@ export class Ledger {
     return { made: to - from, rows: row?.rows ?? 0, twice: twice.length, lost: lost.length };
   }
 
-  /** Numbers with more rows than messages. A refused one counts as a row. */
+  /** Numbers with more rows than messages. A rejected number counts as a row. */
   async doubled(from: number, to: number): Promise<number[]> {
     const rows = await this.#sql.unsafe<{ n: number; refused: boolean }[]>(
       `select n, bool_or(refused) as refused from (
@@ -114,14 +122,15 @@ export class Ledger {
        where n >= $1::int and n < $2::int group by n having count(*) > 1`,
       [from, to],
     );
-    // A message that was refused stands under its offset only: nothing recognises it when it is sent twice.
+    // A rejected message is known by its offset only, so nothing recognises it when it is sent
+    // twice.
     const isLawful = (n: number, refused: boolean) =>
       (refused || !isRecognisable(n)) && this.#uncertain.some(([first, end]) => first <= n && n < end);
     return rows.filter(({ n, refused }) => !isLawful(n, refused)).map(({ n }) => n);
   }
 
   /**
-   * Deletes numbers as if they had never been stored. They must be in the log still: one that was
+   * Deletes numbers as if they had never been stored. The log must still hold them: a log that was
    * cut has lost some for ever.
    */
   async forget(numbers: readonly number[], sql: postgres.ISql): Promise<void> {

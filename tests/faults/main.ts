@@ -1,4 +1,5 @@
-// `npm run test:faults`: everything that can break does, and every metric must be stored exactly once all the same.
+// `npm run test:faults`: breaks every part that can break. Every metric must be stored exactly once
+// all the same.
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
@@ -47,7 +48,10 @@ function isPossible({ members }: Combination): boolean {
   return denoMissing === null || members.every(({ runtime }) => runtime !== "deno") || skipped(denoMissing);
 }
 
-/** The entries of a list that an option names by their beginnings; all where it names none. */
+/**
+ * The entries of a list whose names begin with the words of an option; all entries where it has
+ * none.
+ */
 function named<T extends { readonly name: string }>(list: readonly T[], option: string | undefined): readonly T[] {
   if (option === undefined) return list;
   return option.split(",").flatMap((start) => {
@@ -57,7 +61,7 @@ function named<T extends { readonly name: string }>(list: readonly T[], option: 
   });
 }
 
-/** Each fault to one of so many, in turn; the order decides who gets what. */
+/** Deals the faults, in their order, to so many combinations, one to each in turn. */
 function deal(faults: readonly Fault[], hands: number): Fault[][] {
   return Array.from({ length: hands }, (_, hand) => faults.filter((_, i) => i % hands === hand));
 }
@@ -97,7 +101,7 @@ async function main(): Promise<number> {
   console.log(`${faults.length} faults, seed ${seed} (again with: npm run test:faults -- --seed ${seed})`);
   const began = performance.now();
   const stopping = new AbortController();
-  // Left at once, it would leave a broker and a database behind.
+  // A program that left at once would leave a broker and a database behind.
   onStopSignal(() => stopping.abort());
   const hands = values.short ? deal(new Random(seed).shuffled(faults), combinations.length) : null;
   const reports = await Promise.all(combinations.map(async (combination, i) => {
@@ -114,7 +118,7 @@ async function main(): Promise<number> {
       stop: stopping.signal,
       say,
     };
-    // One that cannot go on must not take the reports of the others with it.
+    // A campaign that cannot go on must not end the reports of the others.
     const report = await campaign(options).catch(({ stack }: Error) => withoutAccount(String(stack)));
     return { combination, report };
   }));

@@ -1,7 +1,7 @@
 import type { OutgoingMessage } from "../../lib/kafka/kafka.ts";
 import type { Metric } from "../../lib/metric.ts";
 
-/** Every so many numbers one is sent as a message that is no metric, and must end among the rejected. */
+/** One number in so many is sent as a message that is no metric. It must end among the rejected. */
 export const BAD_EVERY = 50;
 const EPOCH = Date.parse("2026-01-01T00:00:00Z");
 
@@ -9,20 +9,24 @@ export function isBad(number: number): boolean {
   return number % BAD_EVERY === BAD_EVERY - 1;
 }
 
-/** True where the message can be recognised when it is sent twice. The others tell whether one is stored twice. */
+/**
+ * True where the message can be recognised when it is sent twice. The other messages show whether
+ * one is stored twice.
+ */
 export function isRecognisable(number: number): boolean {
   return number % 2 === 1;
 }
 
-/** Every so many numbers a metric has more to say than a small topic takes. */
+/** One number in so many has a metric with a longer text than a small topic takes. */
 const LONG_EVERY = 40;
 const LONG = "All that went wrong. ".repeat(150);
 
-/** The metric with a number: always the same one. Null where the number is for a message that is none. */
+/** The metric of a number, always the same one. Null where the number's message is no metric. */
 export function metricOf(number: number): Metric | null {
   if (isBad(number)) return null;
   return {
-    // A key of its own: the numbers spread over the partitions, and compaction keeps them all.
+    // Each number has a key of its own. So the numbers spread over the partitions, and compaction
+    // keeps them all.
     address: addressOf(number),
     status_code: 200,
     latency: number,
@@ -42,7 +46,7 @@ export function metricOf(number: number): Metric | null {
   };
 }
 
-/** The message with a number that is no metric. */
+/** The message of a number that is no metric. */
 export function badMessageOf(number: number): OutgoingMessage {
   return { key: addressOf(number), value: badText(number), timestamp: Date.now() };
 }

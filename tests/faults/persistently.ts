@@ -1,14 +1,16 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** How often, at most, and after how many milliseconds something is tried again. */
+/** How many tries there are at most, and how many milliseconds lie between two. */
 export interface Persistence {
   readonly tries: number;
   readonly pause: number;
-  /** True where trying again may help; without it, any failure may pass. */
+  /** True where trying again may help. Absent: any failure may pass. */
   readonly isPassing?: (error: unknown) => boolean;
 }
 
-/** Tries until it works: what is asked may just be starting, or be what is struck. */
+/**
+ * Tries until it works. The part that is asked may just be starting, or a fault may have struck it.
+ */
 export async function persistently<T>(work: () => Promise<T>, persistence: Persistence): Promise<T> {
   const { tries, pause, isPassing = () => true } = persistence;
   for (let count = 1;; count++) {

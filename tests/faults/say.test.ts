@@ -10,7 +10,7 @@ import { eventually } from "../support/eventually.ts";
 
 const SAYER = fileURLToPath(new URL("../support/sayer.ts", import.meta.url));
 
-/** Looks that find nothing more said: the pipe is full, or all was said. */
+/** So many looks find no new line: the pipe is full, or every line was said. */
 const LOOKS = 10;
 
 it("what a process has said is heard, though nobody listened before it was killed", async () => {
@@ -38,7 +38,7 @@ it("what a process has said is heard, though nobody listened before it was kille
     };
     await eventually(isStuck, () => `It goes on saying more: ${last}`);
     child.kill("SIGKILL");
-    // What is left in the pipe is read before that.
+    // The reader first reads the rest of the pipe.
     await once(child, "close");
     const lines = Buffer.concat(heard).toString().trimEnd().split("\n");
     expect(Number(lines.at(-1))).toBeGreaterThanOrEqual(said());

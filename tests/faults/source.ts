@@ -8,18 +8,27 @@ import type { GeneratorOptions } from "./generator.ts";
 
 const SCRIPT = fileURLToPath(new URL("generator.ts", import.meta.url));
 
-/** Milliseconds that the generator may take to have all confirmed: longer than any broker here is away. */
+/**
+ * Milliseconds until all numbers of the generator must be confirmed: longer than any broker here is
+ * away.
+ */
 const PAUSE_LIMIT = 30_000;
 
-/** The generator as a process of its own, that goes on after its death where it had been confirmed. */
+/**
+ * The generator as a process of its own. After its death the next one goes on behind the last
+ * confirmed number.
+ */
 export class NumberSource implements AsyncDisposable {
   readonly #options: Omit<GeneratorOptions, "from">;
   #child: ChildProcess | undefined;
   #isPaused = true;
-  /** All numbers below are in the topic. */
+  /** The topic holds all numbers below. */
   made = 0;
   #sending = 0;
-  /** Stretches of numbers (the last excluded) that may be in the topic twice: the generator could not know. */
+  /**
+   * Ranges of numbers (the end excluded) that may be in the topic twice: the generator could not
+   * know.
+   */
   readonly uncertain: (readonly [from: number, to: number])[] = [];
 
   constructor(options: Omit<GeneratorOptions, "from">) {
@@ -36,7 +45,7 @@ export class NumberSource implements AsyncDisposable {
       JSON.stringify({ ...this.#options, from }),
     ], {
       stdio: ["ignore", "pipe", "ignore"],
-      // Ctrl-C is for whoever runs the suite: the fault under way must come to its end.
+      // Ctrl-C is meant for the suite. The fault under way must come to its end first.
       detached: true,
     });
     this.#child = child;
@@ -63,8 +72,8 @@ export class NumberSource implements AsyncDisposable {
   }
 
   /**
-   * Resolves when all that was begun is confirmed, or, where no broker confirms it, given up, and
-   * nothing more comes.
+   * Resolves when all numbers that were begun are confirmed, and no more come. Numbers that no
+   * broker confirms are given up.
    */
   async pause(): Promise<void> {
     this.#isPaused = true;
@@ -75,7 +84,7 @@ export class NumberSource implements AsyncDisposable {
     const late = setTimeout(() => child.kill("SIGKILL"), PAUSE_LIMIT);
     await closed;
     clearTimeout(late);
-    // What was sent and not confirmed would else be missing behind the last number.
+    // Numbers that were sent and not confirmed would otherwise be missing behind the last number.
     await delay(250);
   }
 

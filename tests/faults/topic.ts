@@ -2,20 +2,23 @@ import { Admin, Consumer, Producer } from "@platformatic/kafka";
 import { numberIn } from "./numbers.ts";
 import { type Persistence, persistently } from "./persistently.ts";
 
-/** Of what a broker does not do yet. */
+/** The wait for a broker that is not ready yet. */
 const BROKER: Persistence = { tries: 100, pause: 300 };
 
-/** How a message begins that is no metric, and large. */
+/** The beginning of a large message that is no metric. */
 export const LARGE = "no metric large";
 
 /** A message as it stands in the log. */
 export interface Logged {
   readonly offset: number;
-  /** Null where it is none of the generator's. */
+  /** Null where the message is not the generator's. */
   readonly number: number | null;
 }
 
-/** A topic seen from outside: what an operator, retention and other programs do to it. */
+/**
+ * A topic seen from outside. Its methods do what an operator, retention and other programs do to
+ * it.
+ */
 export class Topic {
   readonly name: string;
   readonly #bootstrap: string;
@@ -55,7 +58,7 @@ export class Topic {
     });
   }
 
-  /** Its id as the marks have it, and the number of its partitions. */
+  /** The topic's id, as the marks have it, and its number of partitions. */
   async describe(): Promise<{ id: string; uuid: string; partitions: number }> {
     return await this.#ask(async (admin) => {
       const found = (await admin.metadata({ topics: [this.name], forceUpdate: true })).topics.get(this.name);
@@ -76,20 +79,20 @@ export class Topic {
     await this.#ask((admin) => admin.incrementalAlterConfigs({ resources }));
   }
 
-  /** Deletes what is below an offset, as retention does. */
+  /** Deletes the messages below an offset, as retention does. */
   async deleteBelow(partition: number, offset: number): Promise<void> {
     const partitions = [{ partition, offset: BigInt(offset) }];
     await this.#ask((admin) => admin.deleteRecords({ topics: [{ name: this.name, partitions }] }));
   }
 
-  /** Where the log of a partition begins (-2), or ends (-1). */
+  /** The offset at which the log of a partition begins (-2) or ends (-1). */
   async bound(partition: number, which: -1 | -2): Promise<number> {
     const partitions = [{ partitionIndex: partition, timestamp: BigInt(which) }];
     const [found] = await this.#ask((admin) => admin.listOffsets({ topics: [{ name: this.name, partitions }] }));
     return Number(found?.partitions[0]?.offset ?? 0);
   }
 
-  /** Sets what a group has committed to the beginning; nobody may be in the group. */
+  /** Sets the committed offsets of a group to the beginning. The group must be empty. */
   async resetGroup(groupId: string): Promise<void> {
     const { partitions } = await this.describe();
     const partitionOffsets = Array.from({ length: partitions }, (_, partition) => ({ partition, offset: 0n }));
@@ -103,7 +106,10 @@ export class Topic {
     await this.#ask((admin) => admin.removeMembersFromConsumerGroup({ groupId }));
   }
 
-  /** The messages of a partition from an offset on to its end, whoever wrote them; read without any group. */
+  /**
+   * The messages of a partition from an offset to the end, whoever wrote them. The read needs no
+   * group.
+   */
   async read(partition: number, from: number): Promise<Logged[]> {
     return await persistently(() => this.#read(partition, from), BROKER);
   }
@@ -155,7 +161,10 @@ export class Topic {
     }
   }
 
-  /** A foreign program writes one message of so many megabytes, compressed, that begins with `label` and a dot. */
+  /**
+   * A foreign program writes one message of so many megabytes, compressed. It begins with `label`
+   * and a dot.
+   */
   async sendLarge(label: string, megabytes: number, compression: "gzip" | "lz4" | "snappy" | "zstd"): Promise<void> {
     await persistently(() => this.#sendLarge(label, megabytes, compression), BROKER);
   }
@@ -169,7 +178,7 @@ export class Topic {
     await producer.send({ messages: [{ ...message, partition: Math.floor(Math.random() * partitions) }] });
   }
 
-  /** A foreign program writes `count` messages in a transaction and then thinks better of it. */
+  /** A foreign program writes `count` messages in a transaction, and then aborts it. */
   async abortTransaction(count: number): Promise<void> {
     await persistently(() => this.#abortTransaction(count), BROKER);
   }

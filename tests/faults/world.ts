@@ -22,18 +22,18 @@ export const TABLE = "m";
 const ROLE = "checker";
 const PARTITIONS = 3;
 const MEMBERS = 2;
-/** Megabytes of the disk that the table is on. */
+/** Megabytes of the disk that holds the table. */
 const DISK = 512;
 /**
- * Milliseconds until everything must be in the table after a fault is healed: several patient waits
- * one after the other.
+ * Milliseconds from the healing of a fault until everything must be in the table: several long
+ * waits in a row.
  */
 const RECOVERY_LIMIT = 180_000;
 
-/** Settings under which a broker does in seconds what else takes minutes. */
+/** With these settings a broker does in seconds what takes minutes otherwise. */
 const BROKER = { "log.cleaner.backoff.ms": "500", "log.retention.check.interval.ms": "1000" };
 
-/** Everything that a fault can strike. */
+/** The parts that faults can strike. */
 export interface World extends AsyncDisposable {
   readonly random: Random;
   readonly broker: KafkaServer;
@@ -44,19 +44,21 @@ export interface World extends AsyncDisposable {
   readonly crew: Crew;
   readonly source: NumberSource;
   readonly ledger: Ledger;
-  /** The folder that the table is in, on a disk of its own; null where none can be had. */
+  /**
+   * The folder that holds the table, on a disk of its own. Null where this machine cannot have one.
+   */
   readonly disk: string | null;
-  /** True where waiting may be cut short: each fault once, not for long. */
+  /** True in a short run: each fault strikes once, and briefly. */
   readonly isShort: boolean;
-  /** Waits a random time between two numbers of milliseconds. */
+  /** Waits for a random time between two numbers of milliseconds. */
   pass(least: number, most: number): Promise<void>;
-  /** Runs a statement as superuser, again until the server takes it. */
+  /** Runs a statement as superuser. Tries again until the server takes it. */
   sql(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
-  /** Waits until every number from `from` on that is made by now is stored. */
+  /** Waits until all numbers from `from` on that exist now are stored. */
   recovered(from: number): Promise<void>;
-  /** Throws where the broker's process ended though no fault ended it: nothing will come of waiting then. */
+  /** Throws where the broker's process ended without a fault: waiting would be in vain. */
   expectBroker(): void;
-  /** The marks of the topic as it is now, by partition. */
+  /** The present marks of the topic, by partition. */
   marks(): Promise<ReadonlyMap<number, number>>;
 }
 
@@ -69,10 +71,13 @@ export interface WorldOptions {
   readonly start: Start;
 }
 
-/** Under either nothing may be missing: `latest` counts only before the topic was first read. */
+/**
+ * With either value no metric may be missing: `latest` counts only before the first read of the
+ * topic.
+ */
 export type Start = "earliest" | "latest";
 
-/** Starts broker, database, generator and consumers, and waits until the first numbers are stored. */
+/** Starts broker, database, generator and consumers. Waits until the first numbers are stored. */
 export async function openWorld({ combination, random, rate, isShort, start }: WorldOptions): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const broker = stack.use(await temporaryKafka({ settings: BROKER }));
@@ -147,9 +152,9 @@ async function begin(world: Stage): Promise<void> {
     () => `No consumer made the table:\n${world.crew.members.map(({ running }) => running.stderr).join("\n")}`,
     { timeout: 60_000 },
   );
-  // What this suite asks again and again.
+  // An index for the questions that this suite asks again and again.
   await world.sql(`create index on ${TABLE} (latency)`);
-  // What is written before the marks are made lies before the start, under `latest`.
+  // With `latest`, messages that were written before the marks exist lie before the start.
   await eventually(async () => (await world.marks()).size === PARTITIONS, () => "No consumer made the marks", {
     timeout: 60_000,
   });
@@ -158,7 +163,7 @@ async function begin(world: Stage): Promise<void> {
   await world.recovered(0);
 }
 
-/** Of what a server does not answer. */
+/** The wait for a server that does not answer. */
 const SERVER: Persistence = {
   tries: 200,
   pause: 200,
@@ -180,7 +185,7 @@ function environment(broker: KafkaServer, way: Relay, topic: Topic, random: Rand
   };
 }
 
-/** A role with no more rights than it needs, and its table on the disk that can be filled. */
+/** A role with the least rights that it needs. Its table is on the disk that can be filled. */
 async function prepareDatabase({ sql, own }: TestPostgres, disk: string | null): Promise<void> {
   await sql.unsafe(`create role ${ROLE} login`);
   await sql.unsafe(`grant create on schema public to ${ROLE}`);

@@ -6,7 +6,7 @@ import { COMMANDS, denoMissing, runScript } from "../support/runtimes.ts";
 import { openSite, type Site } from "../support/site.ts";
 import type { OpenTarget, Target } from "./target.ts";
 
-/** Answers of sites: as HTTP has them, in every framing and coding, at any pace, and damaged. */
+/** Answers of sites: in every form of HTTP, every framing and coding, at any pace, and damaged. */
 export const answers: Target = {
   name: "answers",
   about:
@@ -16,21 +16,21 @@ export const answers: Target = {
   open: async (random) => await Answers.open(random),
 };
 
-/** Answers of one round: a process of each runtime checks them all at once. */
+/** The answers of one round. A process of each runtime checks them all at once. */
 const ANSWERS = 120;
 const TEXT = "All systems normal, says the page";
 const PATTERN = "systems normal";
-/** Seconds; what never comes to an end costs a round as much. */
+/** Seconds. An answer that never ends makes its round take as long. */
 const TIMEOUT = 60;
 
-/** An answer, and what has to come of it where that is known. */
+/** An answer, and the outcome of its check where that is known. */
 interface Made {
   readonly bytes: Buffer;
-  /** Where its pieces end; each goes out by itself. */
+  /** The ends of its pieces. Each piece is sent by itself. */
   readonly cuts: readonly number[];
-  /** Null: nothing more is known than that both runtimes say the same. */
+  /** Null: only that both runtimes say the same. */
   readonly status: number | null;
-  /** True where it was packed with br, of which Deno's decoder takes some damage for content (docs/checks.md). */
+  /** True for a body in br. Deno's decoder takes some damage in it for content (docs/checks.md). */
   readonly isBrotli: boolean;
 }
 
@@ -157,7 +157,7 @@ class Answers implements OpenTarget {
     return { body, codings };
   }
 
-  /** The body behind the head; adds the fields that tell its end. */
+  /** The body behind the head. Adds the fields that tell where it ends. */
   #framed(body: Buffer, eol: string, fields: string[]): Buffer {
     const random = this.#random;
     const kind = random.pick(["length", "length", "chunks", "chunks", "end"]);
@@ -184,7 +184,7 @@ class Answers implements OpenTarget {
     return Buffer.concat(pieces);
   }
 
-  /** Something about it is otherwise than it should be. */
+  /** Damages something. */
   #damage(bytes: Buffer): Buffer {
     const random = this.#random;
     const at = random.between(0, bytes.length - 1);
@@ -238,20 +238,20 @@ async function send(socket: Socket, { bytes, cuts }: Made): Promise<void> {
     if (socket.destroyed) return;
     if (end > start) socket.write(bytes.subarray(start, end));
     start = Math.max(start, end);
-    // So that it goes out by itself.
+    // The piece must go out by itself.
     await new Promise((resolve) => setImmediate(resolve));
   }
   socket.end();
 }
 
 /**
- * Of a body that breaks off and does not decode either may be said, as docs/checks.md has it: the
- * decoders notice it at other bytes.
+ * A body may both break off and fail to decode. Either may be said (docs/checks.md): the decoders
+ * notice a fault at different bytes.
  */
 const BROKEN =
   /^connection was closed within the body$|^the body does not decode as |^bad chunk size$|^a chunk does not end/;
 
-/** What a person reads of a check. */
+/** The words of a check that a person reads. */
 function verdictOf({ metric }: Checked): string {
   const { status_code, is_valid, error, error_detail } = metric;
   const why = error === "body" && BROKEN.test(error_detail ?? "") ? "broken" : error_detail;

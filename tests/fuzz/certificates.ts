@@ -23,7 +23,7 @@ export const certificates: Target = {
 };
 
 const PASSWORD = "pässword";
-/** Says what to do: a message of one of these kinds. */
+/** Messages that tell the user what to do. */
 const REMEDY = /copy|get a new|take |write|give |make |check |want PEM|wait|put its|openssl|keytool|ssh-keygen/;
 
 class CertificatesFuzz implements OpenTarget {
@@ -61,7 +61,7 @@ class CertificatesFuzz implements OpenTarget {
     const keyPassword = this.#random.pick([null, PASSWORD, PASSWORD, "other"]);
     const { port } = this.#server.address() as AddressInfo;
     const order = { files: { caFile, keyFile, certFile, keyPassword }, port };
-    // Of librdkafka each client costs a tenth of a second.
+    // Each client of librdkafka costs a tenth of a second.
     const native = this.#random.next() < 0.2;
     const loaded = await Promise.all(
       this.#loaders.map((loader, at) => loader.load({ ...order, native: native && COMMANDS[at]?.runtime === "Node" })),
@@ -75,7 +75,7 @@ class CertificatesFuzz implements OpenTarget {
     );
   }
 
-  /** What is wrong with what came of the files, or null. */
+  /** The fault in the outcome of loading the files, or null. */
   #judge({ thrown, problems, warnings, said, refusal, ca, cert }: Loaded): string | null {
     if (thrown !== null) return `thrown: ${thrown}`;
     if (refusal !== null) return `librdkafka refuses what was accepted: ${refusal}`;
@@ -87,7 +87,7 @@ class CertificatesFuzz implements OpenTarget {
     return said === "welcome" ? null : `accepted, and of no use: ${said}`;
   }
 
-  /** True where nothing but good certificates is used, and they lead from client and server to the root. */
+  /** True where all certificates in use are good, and lead from client and server to the root. */
   #isWelcome(ca: string, cert: string): boolean {
     const { root, middle, leaves, far, good } = this.#pool;
     const [used, shown] = [blocksOf(ca), blocksOf(cert)];
@@ -112,7 +112,7 @@ class CertificatesFuzz implements OpenTarget {
     return { files, isDamaged };
   }
 
-  /** The same in another form. */
+  /** The same block in another form. */
   #dress(pem: string): Uint8Array {
     const random = this.#random;
     const forms: readonly ((text: string) => string)[] = [
@@ -158,7 +158,7 @@ class CertificatesFuzz implements OpenTarget {
     return random.pick(kinds)();
   }
 
-  /** Flips a bit of what the base64 stands for. */
+  /** Flips a bit of the bytes that the base64 stands for. */
   #flip(block: string): string {
     const [, head = "", body = "", tail = ""] =
       /^([^]*?-----\n(?:[\w-]+: .*\n)*\n?)([A-Za-z0-9+/=\n]+)(-----END[^]*)$/.exec(block) ?? [];
@@ -176,21 +176,21 @@ class CertificatesFuzz implements OpenTarget {
   }
 }
 
-/** Blocks that files are put together from. */
+/** The blocks of which files are made. */
 interface Pool {
   readonly root: string;
   readonly middle: string;
-  /** Leaves of the root, and the one of `middle`. */
+  /** The leaves that the root has signed, and the leaf of `middle`. */
   readonly leaves: readonly string[];
   readonly far: string;
   /**
-   * All certificates as they look when they were read, that speak for themselves: none of them
-   * keeps a handshake from succeeding.
+   * All good certificates in the form in which the program reads them. None of them makes a
+   * handshake fail.
    */
   readonly good: ReadonlySet<string>;
   readonly certificates: readonly string[];
   readonly keys: readonly string[];
-  /** A key, and the certificates that it needs. */
+  /** A key, and the certificates that belong to it. */
   readonly pairs: readonly (readonly [key: string, certificates: readonly string[]])[];
 }
 
@@ -259,7 +259,7 @@ function base64Of(block: string): string {
   return block.split("\n").filter((line) => !/[-:]/.test(line)).join("");
 }
 
-/** How what the runtimes made of the same files differs, or null. */
+/** The difference between the outcomes of the runtimes for the same files, or null. */
 function difference([one, other]: readonly Loaded[]): string | null {
   const [here, there] = [one, other].map((loaded) => JSON.stringify({ ...loaded, said: null, refusal: null }));
   return here === there ? null : "Node and Deno differ";

@@ -15,7 +15,7 @@ export const hosts: Target = {
   open: (random) => Promise.resolve(new HostsFiles(random)),
 };
 
-/** Milliseconds for one file, however it is made: a hundred times what the largest one here takes. */
+/** Milliseconds for any file: a hundred times the time of the largest one here. */
 const LIMIT = 30_000;
 const PROBLEM = /^hosts\.txt(?::\d+:\d+)?: ./;
 /** Control characters, but for the tab. */
@@ -188,7 +188,7 @@ const STRANGE = [
   "5m",
 ];
 
-/** Reads hosts files in a process of a runtime, one after the other. */
+/** Reads hosts files in a process of a runtime, one after another. */
 class Reader implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -200,7 +200,7 @@ class Reader implements AsyncDisposable {
   }
 
   async read(text: string): Promise<string> {
-    // readline ends a line at U+2028 too, which JSON takes as it is.
+    // readline ends a line at U+2028 too, which JSON does not escape.
     this.#child.stdin?.write(`${printableJson(JSON.stringify(text))}\n`);
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(

@@ -1,4 +1,4 @@
-// `npm run test:fuzz`: inputs made up at random, until one is found that the programs do not get on with.
+// `npm run test:fuzz`: makes up random inputs, until the programs fail with one of them.
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { onStopSignal } from "../../lib/program/stop_signals.ts";
@@ -43,7 +43,7 @@ function number(option: "minutes" | "rounds" | "seed", text: string): number {
   return value;
 }
 
-/** True where nothing was found. */
+/** True where no fault was found. */
 async function run(target: Target, seed: number, stop: AbortSignal): Promise<boolean> {
   const began = performance.now();
   const end = began + number("minutes", values.minutes) * 60_000;
@@ -69,7 +69,7 @@ async function main(): Promise<number> {
   const seed = values.seed === undefined ? newSeed() : number("seed", values.seed);
   console.log(`seed ${seed} (again with: npm run test:fuzz -- --seed ${seed})`);
   const stopping = new AbortController();
-  // Left at once, it would leave a database behind.
+  // A program that left at once would leave a database behind.
   onStopSignal(() => stopping.abort());
   let isClean = true;
   for (const target of chosen()) {

@@ -24,7 +24,10 @@ import { madeUpMessage, type Message } from "./messages/made_up.ts";
 import { read, type Reading } from "./messages/reference.ts";
 import type { OpenTarget, Target } from "./target.ts";
 
-/** Messages through `decodeMetric` and a store into a database; compared with two other readings of the same bytes. */
+/**
+ * Messages through `decodeMetric` and a store into a database. Two other readings of the same bytes
+ * are compared with the rows.
+ */
 export const messages: Target = {
   name: "messages",
   about: "each message is the row that its document says, or one of the rejected with a reason, exactly once",
@@ -33,7 +36,7 @@ export const messages: Target = {
   open: (random) => Messages.open(random),
 };
 
-/** Rounds that the embedded database gets: it is slow. */
+/** Rounds with the embedded database, which is slow. */
 const EMBEDDED_SHARE = 0.05;
 const MOST_MESSAGES = 40;
 const PARTITIONS = 2;
@@ -42,9 +45,9 @@ const TABLES = quoteTables(TABLE);
 const MIB = 1024 * 1024;
 
 /**
- * What PostgreSQL itself makes of a document. It cannot say it of some that are fine: `failure`
- * then has the SQLSTATE, and its words. A number beyond float8's is refused there and 0 here, a
- * zone beyond 15:59 is refused there, and so is U+0000 in a field that is none of ours.
+ * Reads a document with PostgreSQL's own functions. They refuse some good documents: `failure` then
+ * holds the SQLSTATE and the message. They refuse a number beyond float8's range, which is 0 here.
+ * They also refuse a zone beyond 15:59, and U+0000 in a field that is no metric's.
  */
 const READ_FUNCTION = `create or replace function fuzz_read(document text)
 returns table (address text, status_code float8, latency float8, is_valid boolean, scheduled_at timestamptz,
@@ -97,7 +100,7 @@ interface Rejected {
   readonly reason: string;
 }
 
-/** A message in its place, what the program made of it, and what the reference does. */
+/** A message in its place, with the readings of the program and of the reference. */
 interface Tried extends Entry {
   readonly message: Message;
   readonly expected: Reading | null;
@@ -157,7 +160,8 @@ class Messages implements OpenTarget {
     const next = Array.from({ length: PARTITIONS }, () => random.between(0, 1e6));
     const messages: Message[] = [];
     return Array.from({ length: random.between(1, MOST_MESSAGES) }, () => {
-      // Some come twice, as from a producer that was killed before it noted the broker's answer.
+      // Some messages come twice, as from a producer that was killed before it noted the broker's
+      // answer.
       const message = messages.length > 0 && random.next() < 0.05 ? random.pick(messages) : madeUpMessage(random);
       messages.push(message);
       const partition = random.between(0, PARTITIONS - 1);
@@ -168,7 +172,9 @@ class Messages implements OpenTarget {
     });
   }
 
-  /** Stores the messages as the consumer does, in a few statements or one. Gives the topic's id. */
+  /**
+   * Stores the messages as the consumer does, with one statement or several. Gives the topic's id.
+   */
   async #store(database: Database, tried: readonly Tried[]): Promise<string> {
     let store = this.#stores.get(database);
     if (store === undefined) {
@@ -195,7 +201,7 @@ class Messages implements OpenTarget {
   }
 }
 
-/** What was flushed, and what the database says of it: a round that is repeated alone may store everything. */
+/** The flushed messages, and the state of the database. A round that is repeated alone may store everything. */
 interface Flushed {
   readonly outcome: string;
   readonly ranges: ReadonlyMap<number, OffsetRange>;
@@ -218,7 +224,7 @@ async function notStored(database: Database, topicId: string, flushed: Flushed):
   return new Error(`flush answers ${outcome} with ${JSON.stringify(state)} to ${entries.map(show).join("\n")}`);
 }
 
-/** What `decodeMetric` makes of a message is what the schema makes of it, and what the reference says. */
+/** `decodeMetric` must read a message as the schema does, and as the reference does. */
 function agree(tried: Tried): void {
   const { content, message, expected } = tried;
   const bySchema = readBySchema(message);
@@ -246,7 +252,7 @@ const withoutNulls = (fields: object) =>
 const sameFields = (a: object, b: object) => canonical(a) === canonical(b);
 const canonical = (fields: object) => JSON.stringify(Object.entries(fields).toSorted(([a], [b]) => a < b ? -1 : 1));
 
-/** What the schema alone makes of a document, where it is a JSON object at all. */
+/** The schema's own reading of a document that is a JSON object. */
 function readBySchema({ value }: Message): Metric | Rejection | null {
   if (value === null || value.length > MIB) return null;
   try {
@@ -259,7 +265,7 @@ function readBySchema({ value }: Message): Metric | Rejection | null {
   }
 }
 
-/** Finds each message in the tables: in one of them, once, and as it was. */
+/** Finds each message in the tables: it must be in one of them, once, and unchanged. */
 async function compare(database: Database, topicId: string, tried: readonly Tried[]): Promise<void> {
   const rejected = await database.query<Rejected>(
     `select partition, "offset"::int as offset, encode(key, 'hex') as key, encode(value, 'hex') as value, reason
@@ -274,7 +280,10 @@ async function compare(database: Database, topicId: string, tried: readonly Trie
   await compareWithPostgres(database, stored);
 }
 
-/** An address that may be too long for the index: how long is for PostgreSQL to say, which compresses it. */
+/**
+ * A longer address may be too long for the index. Only PostgreSQL knows, since it compresses the
+ * address.
+ */
 const LONG = 2_000;
 
 function compareRejected(tried: Tried, rows: readonly Rejected[]): void {
@@ -297,7 +306,10 @@ function compareRejected(tried: Tried, rows: readonly Rejected[]): void {
   if (row.key !== hex(message.key) || !isKept) throw new Error(`Rejected with other bytes: ${show(tried)}`);
 }
 
-/** The rows are those that the reference expects; of repeats (one address, time and id) one. */
+/**
+ * The table must have the rows that the reference expects. Repeats (one address, time and id) have
+ * one row.
+ */
 async function compareRows(database: Database, stored: readonly Tried[]): Promise<void> {
   const rows = bare(await database.query<Row>(`select ${COLUMNS} from ${TABLES.main}`));
   const expected = new Map<string, { readonly reading: Reading; readonly tried: Tried }>();
@@ -322,7 +334,7 @@ async function compareRows(database: Database, stored: readonly Tried[]): Promis
   }
 }
 
-/** The rows say what PostgreSQL's own functions read in the documents, where they can. */
+/** The rows must agree with PostgreSQL's own reading of the documents, where it has one. */
 async function compareWithPostgres(database: Database, stored: readonly Tried[]): Promise<void> {
   const texts = stored.map(({ value }) => new TextDecoder().decode(value ?? undefined));
   const rows = bare(
@@ -339,7 +351,7 @@ async function compareWithPostgres(database: Database, stored: readonly Tried[])
     }
     for (const [field, value] of Object.entries(tried.expected as Reading)) {
       const other = row[field] ?? null;
-      // Here a time is cut to milliseconds, there it is rounded to microseconds.
+      // Times are cut to milliseconds in the row, and rounded to microseconds there.
       const isSame = field.endsWith("_at") && typeof other === "number" && typeof value === "number"
         ? other - value >= 0 && other - value <= 1
         : other === value || (field === "checked_at" && other === null);
@@ -350,7 +362,10 @@ async function compareWithPostgres(database: Database, stored: readonly Tried[])
   });
 }
 
-/** A message for a person to try again: the text, cut, and where that says too little the bytes. */
+/**
+ * A message in a form that a person can try again: its text, cut, and its bytes where the text does
+ * not suffice.
+ */
 function show({ partition, offset, message: { value, timestamp } }: Entry & { readonly message: Message }): string {
   if (value === null) return `the tombstone at ${partition}:${offset}`;
   const text = new TextDecoder().decode(value.subarray(0, 2_000));

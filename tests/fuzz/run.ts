@@ -8,13 +8,13 @@ export class Finding extends Error {
 
 export interface Rounds {
   readonly seed: number;
-  /** Asked before each round, with the number of rounds made so far. */
+  /** True ends the run. Called before each round with the number of rounds so far. */
   isEnough(rounds: number): boolean;
 }
 
 /**
- * Makes rounds of a target until they are enough, and gives their number. Throws a `Finding` that
- * tells how to repeat it.
+ * Makes rounds of a target until `isEnough`, and gives their number. Throws a `Finding` that tells
+ * how to repeat the round.
  */
 export async function fuzz(target: Target, { seed, isEnough }: Rounds): Promise<number> {
   const random = new Random(seed);
@@ -32,7 +32,7 @@ export async function fuzz(target: Target, { seed, isEnough }: Rounds): Promise<
   return rounds;
 }
 
-/** A seed to begin with, where nobody gives one. Rounds count on from it, so there must be room above. */
+/** A seed, where nobody gives one. Rounds add to it, so there must be room above it. */
 export function newSeed(): number {
   return Math.floor(Math.random() * 2 ** 31);
 }

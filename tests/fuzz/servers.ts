@@ -28,7 +28,10 @@ import { COMMANDS, denoMissing, runScript, trusting } from "../support/runtimes.
 import { answer, openSite, type Site } from "../support/site.ts";
 import type { OpenTarget, Target } from "./target.ts";
 
-/** What HTTPS servers show of themselves: certificates with any part otherwise, in chains of any order. */
+/**
+ * The certificates that HTTPS servers show. Any part of them may be unusual, and chains have any
+ * order.
+ */
 export const servers: Target = {
   name: "servers",
   about:
@@ -39,10 +42,10 @@ export const servers: Target = {
   open: (random) => Promise.resolve(new Servers(random)),
 };
 
-/** Servers of one round: a process of each runtime checks them all at once. */
+/** The servers of one round. A process of each runtime checks them all at once. */
 const SERVERS = 60;
 const DAY = 86_400_000;
-/** Seconds for a check: none of these servers is silent. */
+/** Seconds for a check. None of these servers is silent. */
 const TIMEOUT = 60;
 
 const ID = {
@@ -62,20 +65,20 @@ const USAGES = {
   mail: "1.3.6.1.5.5.7.3.4",
 } as const;
 
-/** A certificate, and whose key it is. */
+/** A certificate, and the key that belongs to it. */
 interface Made {
   readonly raw: Buffer;
   readonly pair: KeyPair;
   readonly name: string;
 }
 
-/** What a server sends. */
+/** The certificates that a server sends. */
 interface Identity {
   readonly chain: readonly Made[];
   readonly host: "localhost" | "127.0.0.1";
-  /** True where nothing is otherwise than it should be. */
+  /** True where no part is unusual. */
   readonly isGood: boolean;
-  /** True where bytes were changed, whatever they stand for. */
+  /** True where bytes were changed, whatever they mean. */
   readonly isDamaged: boolean;
 }
 
@@ -93,7 +96,7 @@ class Servers implements OpenTarget {
   readonly #root: Made;
   readonly #stranger: Made;
   readonly #trust: Readonly<Record<string, string>>;
-  /** How much of the next certificate may still be otherwise than it should be. */
+  /** How many parts of the next certificate may still be made unusual. */
   #left = 0;
   #isGood = true;
   #isDamaged = false;
@@ -114,7 +117,7 @@ class Servers implements OpenTarget {
     while (sites.length < SERVERS) {
       const identity = this.#makeUp();
       const site = await serve(identity);
-      // What OpenSSL cannot read it does not serve either.
+      // OpenSSL serves only certificates that it can read.
       if (site === null) continue;
       identities.push(identity);
       sites.push(stack.use(site));
@@ -164,7 +167,7 @@ class Servers implements OpenTarget {
     return { chain: sent, host, isGood: this.#isGood, isDamaged: this.#isDamaged };
   }
 
-  /** True with that likelihood, as long as something may still be changed. */
+  /** True with that likelihood, as long as another part may be made unusual. */
   #chance(likelihood: number): boolean {
     if (this.#left === 0 || this.#random.next() >= likelihood) return false;
     this.#left--;
@@ -172,14 +175,14 @@ class Servers implements OpenTarget {
     return true;
   }
 
-  /** One of several, or the usual one where nothing may be changed any more. */
+  /** One of `others`, or the usual value where no other part may be unusual. */
   #odd<T>(usual: T, others: readonly T[], likelihood = 0.1): T {
     return this.#chance(likelihood) ? this.#random.pick(others) : usual;
   }
 
   #key(isAuthority: boolean): KeyPair {
     const { usual, other, large, rsa, short, edwards } = this.#keys;
-    // What P-521 has signed over SHA-256 no program verifies under Deno.
+    // Under Deno no program can verify a signature of P-521 over SHA-256.
     return this.#odd(usual, [other, isAuthority ? other : large, rsa, short, edwards], 0.08);
   }
 
@@ -199,7 +202,10 @@ class Servers implements OpenTarget {
     }
   }
 
-  /** Signed by `issuer`; null: by itself. An authority's, but for a leaf. */
+  /**
+   * Makes a certificate that `issuer` signs; null: it signs itself. All but the leaf are
+   * authorities.
+   */
   #make(name: string, issuer: Made | null, changes: number, given?: KeyPair): Made {
     this.#left = changes;
     const isAuthority = name !== "leaf";
@@ -208,7 +214,7 @@ class Servers implements OpenTarget {
     const now = Math.floor(Date.now() / DAY) * DAY;
     const good = sequence(utcTime(now - 10 * DAY), utcTime(now + 100 * DAY));
     const fields: Fields = {
-      // Version 1 with extensions is for damage: Deno does not tell such a certificate.
+      // Only damage makes version 1 with extensions: Deno does not show such a certificate.
       version: this.#odd(3, [2, 4]),
       serial: this.#odd(serialOf(8), [Buffer.of(0), Buffer.of(0x80), serialOf(20), serialOf(30)]),
       issuer: this.#odd(nameOf(issuer?.name ?? name), [nameOf("nobody"), nameOf("")], 0.04),
@@ -232,7 +238,7 @@ class Servers implements OpenTarget {
     return { raw, pair, name };
   }
 
-  /** With one bit otherwise, if at all. */
+  /** Perhaps flips one bit. */
   #damaged(bytes: Buffer, likelihood: number): Buffer {
     if (!this.#chance(likelihood)) return bytes;
     this.#isDamaged = true;
@@ -289,7 +295,7 @@ class Servers implements OpenTarget {
     return this.#chance(0.05) ? random.shuffled(list) : list;
   }
 
-  /** Of localhost, as GeneralNames. */
+  /** The entries of a name list (GeneralNames) for localhost. */
   #names(): Buffer[] {
     const dns = (text: string | Buffer) => der(0x82, Buffer.from(text as string));
     const good = [dns("localhost"), der(0x87, Buffer.of(127, 0, 0, 1))];
@@ -335,7 +341,7 @@ class Servers implements OpenTarget {
   }
 }
 
-/** A server with that chain; null where the tests' own OpenSSL does not take it. */
+/** A server with that chain; null where the tests' own OpenSSL does not load it. */
 async function serve({ chain }: Identity): Promise<Site | null> {
   const [leaf] = chain as [Made];
   const key = leaf.pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
@@ -348,7 +354,7 @@ async function serve({ chain }: Identity): Promise<Site | null> {
   return await openSite((socket) => socket.end(answer("200 OK", {}, "All systems normal")), { identity });
 }
 
-/** Deno ends such a handshake before anybody is told the certificate (docs/checks.md). */
+/** Deno ends such a handshake before it shows the certificate (docs/checks.md). */
 const UNREADABLE = /^down: tls, certificate cannot be used by Deno's TLS/;
 const REFUSED = /^down: tls,/;
 
@@ -357,12 +363,13 @@ function findingIn({ isGood, isDamaged }: Identity, node: string | undefined, de
   if (node === undefined || deno === undefined) return `${told}: no verdict`;
   if (isGood) return node === "up" && deno === "up" ? null : `${told}, expected "up"`;
   if (node === deno || UNREADABLE.test(deno) && node.startsWith("down: tls,")) return null;
-  // Of damaged ones Deno reads fewer than Node does, and can tell less of them.
+  // Deno reads fewer damaged certificates than Node, and so says less of them.
   return isDamaged && REFUSED.test(deno) ? null : told;
 }
 
-/** What a person reads of a check. */
+/** The words of a check that a person reads. */
 function verdictOf({ metric: { error, error_detail, is_valid } }: Checked): string {
-  // Where the runtime refuses what is good by the programs' rule, each tells its own words of why.
+  // A runtime may refuse a certificate that is good by the programs' rule. Each runtime then has
+  // its own words for the reason.
   return is_valid ? "up" : `down: ${error}, ${error_detail?.replace(/is refused \(.*/, "is refused")}`;
 }

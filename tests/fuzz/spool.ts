@@ -5,7 +5,10 @@ import { SpoolFile, SpoolFileError } from "../../lib/delivery/spool/spool_file.t
 import type { Random } from "../support/random.ts";
 import type { OpenTarget, Target } from "./target.ts";
 
-/** A spool whose files are damaged: what is given out is as it was written, and what is not given out is told of. */
+/**
+ * A spool with damaged files. A metric comes out as it was written, or a person is told of its
+ * loss.
+ */
 export const spool: Target = {
   name: "spool",
   about: "of a damaged spool every metric is given out as it was written, or is told of, and the spool goes on",
@@ -16,10 +19,10 @@ export const spool: Target = {
 
 const TOPIC = "metrics";
 const LIMIT = 2 ** 30;
-/** Where there is such a place, nothing waits for a disk. */
+/** In this folder, where it exists, no write waits for a disk. */
 const IN_MEMORY = "/dev/shm";
 
-/** Something of it is not as it was written, which somebody is told. */
+/** The documents that were read. `isTold`: a person is told of a damage. */
 interface Reading {
   readonly documents: ReadonlyMap<number, string>;
   readonly isTold: boolean;
@@ -53,7 +56,7 @@ class Spools implements OpenTarget {
   }
 
   /**
-   * Writes a spool, of which `path` is what is found after it was closed, or was killed. Gives all
+   * Writes a spool. `path` gets its files as they are after a close, or after a kill. Gives all
    * documents, and the ids that wait.
    */
   #write(made: string, path: string): { documents: Map<number, string>; waiting: Set<number> } {
@@ -83,7 +86,7 @@ class Spools implements OpenTarget {
     const at = random.between(0, Math.max(bytes.length - 1, 0));
     const kind = random.next();
     if (kind < 0.05 || bytes.length === 0) return "nothing";
-    // A spool that is gone altogether, and a journal without its end, look as they may have been.
+    // Nobody can recognise a missing spool as damage, nor a journal without its end.
     if (kind < 0.12 && (end === "-wal" || existsSync(`${path}-wal`))) {
       rmSync(path + end);
       return `no spool${end}`;
@@ -92,7 +95,7 @@ class Spools implements OpenTarget {
       truncateSync(path, Math.max(at, 1));
       return `spool cut at ${at}`;
     }
-    // A bit, a few bytes, a sector, a page: as disks and memory lose them.
+    // Damages a bit, a few bytes, a sector or a page, as disks and memory do.
     const length = kind < 0.75 ? 0 : random.pick([4, 512, 4096]);
     const from = length < 512 ? at : at - at % length;
     if (length === 0) bytes[at] = (bytes[at] as number) ^ (1 << random.between(0, 7));
@@ -106,7 +109,7 @@ class Spools implements OpenTarget {
     try {
       const { file: opened, ...found } = SpoolFile.open(path, TOPIC, LIMIT);
       file = opened;
-      // Refused: so says whoever opens it.
+      // The program refuses such a spool, and says so.
       if (found.topic !== TOPIC) return file[Symbol.dispose]();
       const { documents: read, isTold } = readAll(file, found.waiting, found.rescue !== null);
       for (const [id, text] of read) {
@@ -117,7 +120,8 @@ class Spools implements OpenTarget {
       if (lost.length > 0 && !isTold) throw new Error(`Rows ${lost.join(", ")} are gone, and nobody is told`);
       file.write(["later"], 0);
       let later = file.read(10);
-      // A damage that the write came upon, and the reading finds: the new file is read from the same place.
+      // The read may find a damage that the write did not. The new file is then read from the same
+      // place.
       if (later.rescue !== null) later = file.read(10);
       const { rows } = later;
       if (rows.length !== 1 || rows[0]?.document !== "later") {
@@ -140,7 +144,7 @@ class Spools implements OpenTarget {
   }
 }
 
-/** Reads as the spool does (spool.ts), and tells as it does. */
+/** Reads as the spool does (spool.ts), and tells of the same damage. */
 function readAll(file: SpoolFile, waiting: number, wasRescued: boolean): Reading {
   const documents = new Map<number, string>();
   let [unread, isTold] = [waiting, wasRescued];

@@ -1,22 +1,26 @@
 import type { Random } from "../support/random.ts";
 
-/** A kind of input that is made up at random, and the code that must get on with it. */
+/** A kind of random input, and the code that must cope with it. */
 export interface Target {
   readonly name: string;
-  /** What is made up and what must hold, in one line. */
+  /** The input and the promise, in one line. */
   readonly about: string;
-  /** Rounds that `npm test` makes of it: some seconds. */
+  /** The rounds in `npm test`, which take some seconds. */
   readonly briefRounds: number;
-  /** Why it cannot run here; null where it can. */
+  /** Why it cannot run on this machine; null where it can. */
   readonly missing: string | null;
-  /** Opens what the rounds need. Everything random comes from `random`, which starts anew for each round. */
+  /**
+   * Opens the means of the rounds. All random values come from `random`, which starts anew for each
+   * round.
+   */
   open(random: Random): Promise<OpenTarget>;
 }
 
 export interface OpenTarget extends AsyncDisposable {
   /**
-   * Makes up an input, or a batch of them, and tries it. Throws on a finding, with the input in the message.
-   * A round depends on the random numbers alone, never on the rounds before it: so a finding can be repeated alone.
+   * Makes up an input, or a batch of inputs, and tries it. Throws a finding with the input in its
+   * message. A round depends on its random numbers only, not on earlier rounds. So a finding can be
+   * repeated alone.
    */
   one(): Promise<void>;
 }

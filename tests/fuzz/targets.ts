@@ -6,5 +6,5 @@ import { servers } from "./servers.ts";
 import { spool } from "./spool.ts";
 import type { Target } from "./target.ts";
 
-/** Everything that is fuzzed; a new target is a line here. */
+/** All targets. A new one is a line here. */
 export const TARGETS: readonly Target[] = [answers, certificates, hosts, messages, servers, spool];

@@ -137,13 +137,13 @@ it.each([
 });
 
 it.each([
-  // Neither begins with *: one of them is enough.
+  // Neither of the two fields begins with *: a day must match one of them.
   ["0 0 13 * 5", ["2026-03-06", "2026-03-13", "2026-03-20"]],
   ["0 0 1-2 * 1-5/4", ["2026-03-02", "2026-03-06", "2026-03-09"]],
   ["0 0 30 2 1", ["2027-02-01", "2027-02-08", "2027-02-15"]],
   ["0 0 L * fri#2", ["2026-03-13", "2026-03-31", "2026-04-10"]],
   ["0 0 1 * 0-6", ["2026-03-02", "2026-03-03", "2026-03-04"]],
-  // One begins with *: both must match.
+  // One of the two fields begins with *: a day must match both.
   ["0 0 13 * *", ["2026-03-13", "2026-04-13", "2026-05-13"]],
   ["0 0 * * 5", ["2026-03-06", "2026-03-13", "2026-03-20"]],
   ["0 0 ? * 5", ["2026-03-06", "2026-03-13", "2026-03-20"]],
@@ -159,7 +159,7 @@ it.each(["0 0 * * THU", "0 0 * mar-Oct MON,thu"])("Cron takes the names of %j fo
   expect(new Cron(text, new TimeZone("UTC")).next(0)).toBeGreaterThan(0);
 });
 
-/** From noon before a change of clocks to noon after it, UTC. */
+/** From noon before a change of clocks to noon after it, in UTC. */
 const changes = {
   "Europe/Berlin, forward": { zone: "Europe/Berlin", from: "2026-03-28T12:00Z", to: "2026-03-29T12:00Z" },
   "Europe/Berlin, back": { zone: "Europe/Berlin", from: "2026-10-24T12:00Z", to: "2026-10-25T12:00Z" },
@@ -178,7 +178,7 @@ const quarters = (from: string, count: number) =>
   Array.from({ length: count }, (_, index) => iso(Date.parse(from) + index * HOUR / 4));
 
 it.each<[keyof typeof changes, string, string, string[]]>([
-  // 02:00 to 03:00 is skipped: 01:00Z.
+  // The time from 02:00 to 03:00 is skipped, at 01:00Z.
   ["Europe/Berlin, forward", "30 1 * * *", "it was before", ["2026-03-29T00:30Z"]],
   ["Europe/Berlin, forward", "0 2 * * *", "it comes at 03:00", ["2026-03-29T01:00Z"]],
   ["Europe/Berlin, forward", "30 2 * * *", "it comes at 03:30", ["2026-03-29T01:30Z"]],
@@ -188,7 +188,7 @@ it.each<[keyof typeof changes, string, string, string[]]>([
   ["Europe/Berlin, forward", "*/15 2 * * *", "these were never shown", []],
   ["Europe/Berlin, forward", "*/15 1-3 * * *", "they follow the clocks", quarters("2026-03-29T00:00Z", 8)],
   ["Europe/Berlin, forward", "0 0 * * *", "days are as long as they are", ["2026-03-28T23:00Z"]],
-  // 02:00 to 03:00 comes twice: from 00:00Z and from 01:00Z.
+  // The time from 02:00 to 03:00 comes twice: from 00:00Z and from 01:00Z.
   ["Europe/Berlin, back", "30 1 * * *", "it was before", ["2026-10-24T23:30Z"]],
   ["Europe/Berlin, back", "0 2 * * *", "once, the first time", ["2026-10-25T00:00Z"]],
   ["Europe/Berlin, back", "30 2 * * *", "once, the first time", ["2026-10-25T00:30Z"]],
@@ -283,7 +283,8 @@ it("Cron.next answers many hosts in any order as it answers each alone", () => {
   const zone = new TimeZone("Europe/Berlin");
   const shared = new Cron("*/10 1-4 * * *", zone);
   const start = Date.parse("2026-03-28T20:00Z");
-  // A step that is prime to the number of times visits each of them once, in a mixed order.
+  // A step without a common divisor with the number of times visits each of them once, in a mixed
+  // order.
   const times = Array.from({ length: 500 }, (_, index) => start + (index * 137 % 500) * HOUR / 20 + index);
   const alone = times.map((time) => new Cron("*/10 1-4 * * *", new TimeZone("Europe/Berlin")).next(time));
   expect(times.map((time) => shared.next(time))).toEqual(alone);
@@ -338,7 +339,7 @@ it(`Cron.count is how many times Cron.next comes by, also where clocks change (s
     if (cron === null) continue;
     const after = random.pick(instants) - below(random, 2 * DAY);
     let [walked, last] = [0, after];
-    // Up to, just before and just after a due time, and anywhere.
+    // Up to a due time, just before it, just after it, and anywhere.
     for (const most = below(random, 400); walked < most && last < after + 400 * DAY; walked++) last = cron.next(last);
     expect([text, zone, after, last, cron.count(after, last)]).toEqual([text, zone, after, last, walked]);
     const next = cron.next(last);

@@ -5,7 +5,7 @@ import { afterAll, expect, it } from "vitest";
 import { Bell } from "../../lib/async/bell.ts";
 import { type HostsContent, readHosts, rereadHosts } from "../../lib/hosts/hosts_file.ts";
 
-// reload.test.ts has the changes of a file under a running program.
+// reload.test.ts changes a file under a running program.
 
 const folder = mkdtempSync(join(tmpdir(), "test-hosts-file-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -68,9 +68,9 @@ const CASES: readonly (readonly [domain: string, taken: Taken])[] = [
   ["a.example/xn--a", ["a.example/xn--a", "https://a.example/xn--a"]],
 ];
 /**
- * The exceptions that docs/checks.md names. The runtimes' tables are of different versions of
- * Unicode, and Deno is stricter with letters from right to left. So the names compared are punycode
- * for nothing, or for scripts without such a difference.
+ * docs/checks.md names the exceptions. The runtimes' tables are of different versions of Unicode,
+ * and Deno is stricter with letters from right to left. So these names have no valid punycode, or
+ * are of scripts without such a difference.
  */
 function isKnownToDiffer(name: string): boolean {
   const shown = decodePunycode(/^xn--(.*)\.example$/i.exec(name)?.[1]?.toLowerCase() ?? "") ?? "";

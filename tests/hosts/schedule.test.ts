@@ -36,8 +36,8 @@ it("nextDue is strictly later than `after`, and at most an interval later", () =
 
 it("nextDue is the same after a restart: it depends on address, interval and time alone", () => {
   const times = ["5", "300s"].map((text) => nextDue(interval(text), "https://a.example", NOON));
-  // Written down: another version of the program, or another machine, must not move a host's due
-  // times.
+  // Known values: another version of the program, or another machine, must not move the due times
+  // of a host.
   expect(times.map((time) => new Date(time).toISOString())).toEqual(Array(2).fill("2026-03-01T12:00:05.655Z"));
   const later = nextDue(interval("5"), "https://a.example", NOON + 365 * DAY);
   expect((later - (times[0] as number)) % 300_000).toBe(0);

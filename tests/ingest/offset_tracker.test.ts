@@ -14,7 +14,8 @@ it("Progress takes a partition that is not of its reading for a gap", () => {
 it("Progress.takeRanges tells from where to where each partition went since the last call, and the last epoch", () => {
   const tracker = new OffsetTracker(placesAt([[0, 5], [1, 0], [2, 9]]));
   tracker.pass(0, 5, 1);
-  tracker.pass(1, 3, null); // A hole: the span begins at the position all the same, or the next batch would see a gap.
+  // A hole at the position: the range begins there all the same, or the next batch would see a gap.
+  tracker.pass(1, 3, null);
   tracker.pass(0, 6, 2);
   expect([...tracker.takeRanges()]).toEqual([
     [0, { start: 5, next: 7, epoch: 2 }],

@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const metric = (address: string) => JSON.stringify({ address, status_code: 200, latency: 1, is_valid: true });
 
-/** A table of its own, a topic, and what a transfer between them tells. */
+/** A new table, a topic, and the reports of a transfer between them. */
 async function scene(through: (database: Database) => Database = (same) => same) {
   const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
   const tables = quoteTables(table);
@@ -56,7 +56,7 @@ async function scene(through: (database: Database) => Database = (same) => same)
     rows: () => column(`select address as value from ${tables.main} order by length(address), address`),
     rejected: () =>
       database.query(`select "offset"::int as offset, reason from ${tables.rejected} order by "offset", rejected_at`),
-    /** By partition. */
+    /** Ranges by partition. */
     marks: () => column(`select next_offset::int as value from ${tables.offsets} order by partition`),
     setMark: (mark: number) => store.marks.claim({ topic: "metrics", topicId: topic.topicId }, new Map([[0, mark]])),
     start: (options: Partial<TransferOptions> = {}, from = topic) =>
@@ -80,7 +80,7 @@ const only =
     at === reading ? change(messages) : messages;
 const went = (at: number, instead: number) => `partition 0 went on at offset ${at} instead of ${instead}`;
 
-/** Messages 3 to 6 as a client gives them that cannot read them. */
+/** Messages 3 to 6 as a client gives them when it cannot read them. */
 const unread: Distort = (messages) =>
   messages.flatMap((message) => {
     if (message.offset < 3 || message.offset > 6) return [message];
@@ -214,7 +214,7 @@ it("transfer never believes a hole in which the brokers have messages, however o
   expect(here.told.reopened).toEqual(Array(4).fill(went(4, 3)));
 });
 
-/** Transfers until every mark stands where it is said here, in the order of the partitions. */
+/** Transfers until all marks stand at these offsets, in the order of the partitions. */
 async function transferAll(here: Scene, topic: MemoryTopic, marks: readonly number[]): Promise<void> {
   const stop = new AbortController();
   const work = here.start({ stop: stop.signal }, topic);
@@ -230,7 +230,7 @@ it("transfer begins at the end of all partitions at once, and reads those that c
   for (const partition of [0, 1]) {
     for (const n of range(0, 10)) topic.write(metric(`old ${partition}/${n}`), { partition });
   }
-  // The other one is some consumer's that has not come so far yet.
+  // The other mark is that of a consumer that has not read as far yet.
   topic.own = [0];
   await transferAll(here, topic, [10, 10]);
   for (const partition of [0, 1, 2]) {
@@ -291,7 +291,7 @@ it("transfer reads again from a mark that was set back behind its position", asy
   for (const offset of range(0, 5)) here.topic.write(metric(String(offset)));
   const work = here.start();
   await expect.poll(here.marks, { timeout: 20_000 }).toEqual([5]);
-  // What restoring an older copy of the database does.
+  // Does what the restoring of an older copy of the database does.
   await database.script(
     `delete from ${here.tables.main} where address >= '2'; update ${here.tables.offsets} set next_offset = 2`,
   );

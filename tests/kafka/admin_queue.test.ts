@@ -6,7 +6,7 @@ import type { Librdkafka, NativeAdmin, NativeClient } from "../../lib/kafka/libr
 type Answer = Parameters<NativeAdmin["describeTopics"]>[2];
 
 describe("AdminQueue", () => {
-  /** An admin whose questions are answered by hand. */
+  /** An admin whose questions the test answers. */
   function stage() {
     const open: Answer[] = [];
     const notAsked = () => {

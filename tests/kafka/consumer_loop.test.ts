@@ -13,9 +13,9 @@ import { GroupNotReadyError } from "../../lib/kafka/setup_errors.ts";
 import { StatusReporter } from "../../lib/kafka/status_reporter.ts";
 import { placesAt } from "../support/log_positions.ts";
 
-// What brokers do at moments that real ones cannot be made to hit.
+// These tests need broker events at exact moments, which real brokers cannot give.
 
-/** A consumer of two partitions, of which those in `leaderless` have no leader. */
+/** A consumer of two partitions. Those in `leaderless` have no leader. */
 function consumer(
   { member = {}, log = {}, start = "earliest" }: {
     member?: Partial<GroupMember>;

@@ -14,7 +14,7 @@ const fetcher = (client: unknown, stop: AbortSignal, position: LogPosition = { o
   new Fetcher(client as FetchingClient, options, share, new Map([[0, position]]), stop);
 
 describe("a fetcher whose broker is frozen", () => {
-  // At a moment that a real one cannot be made to hit: the library's memory of the leaders is used up.
+  // A real broker cannot be made to hit this moment: the library's memory of the leaders is empty.
   /** Reads until `stop` aborts, which it does as soon as the leaders are asked for. */
   async function read(metadata: (stop: AbortController) => Promise<never>): Promise<unknown[]> {
     const stop = new AbortController();
@@ -38,13 +38,13 @@ const TRANSACTIONAL = 16;
 const CONTROL = 32;
 
 describe("a fetcher that is given batches", () => {
-  /** A batch of messages, which end at the batch's last offset or before. */
+  /** A batch of messages. They end at the last offset of the batch, or before it. */
   async function batch(firstOffset: number, count: number, rest: BatchOptions = {}): Promise<Buffer> {
     const value = Buffer.from("a message");
     return await rawBatch(Array.from({ length: count }, () => ({ value })), { firstOffset, ...rest });
   }
 
-  /** The mark that ends a transaction: the key has its version, then 1 where it was committed. */
+  /** The mark that ends a transaction. Its key has a version, and then 1 for a commit. */
   const mark = (firstOffset: number, isCommitted: boolean, producerId: bigint) => {
     const attributes = TRANSACTIONAL | CONTROL;
     const record = { key: Buffer.of(0, 0, 0, isCommitted ? 1 : 0), value: Buffer.alloc(6) };
@@ -74,7 +74,10 @@ describe("a fetcher that is given batches", () => {
     readonly currentLeaderEpoch: number;
   }
 
-  /** What comes of answers, and what was asked for each; then the broker is silent. */
+  /**
+   * The messages of these answers, and the request before each of them. Afterwards the broker is
+   * silent.
+   */
   async function read(answers: readonly (FetchAnswer | Error)[], position?: LogPosition) {
     const stop = new AbortController();
     const asked: Asked[] = [];
@@ -100,12 +103,12 @@ describe("a fetcher that is given batches", () => {
 
   it("vouches for holes in batches, and for what does not count, not for holes between batches", async () => {
     const answer = answerOf([
-      // Behind its two messages, two are gone.
+      // Two messages are gone behind the two of this batch.
       await batch(0, 2, { lastDelta: 3 }),
       await batch(4, 1, { attributes: TRANSACTIONAL, producerId: 7n }),
       await mark(5, true, 7n),
       await batch(6, 1),
-      // A hole between batches; then what was aborted, and its mark.
+      // A hole between batches. Then an aborted message, and its mark.
       await batch(10, 3, { attributes: TRANSACTIONAL, producerId: 8n }),
       await mark(13, false, 8n),
       await batch(14, 1, { attributes: TRANSACTIONAL, producerId: 8n }),
@@ -116,7 +119,7 @@ describe("a fetcher that is given batches", () => {
       [1, undefined],
       [4, 2],
       [6, 5],
-      // From 7 to 9 the log shows nothing.
+      // The log shows nothing from 7 to 9.
       [14, 10],
       [20, undefined],
     ]);

@@ -15,7 +15,7 @@ afterAll(() => {
 const REFUSED = "its certificate is refused, though a CA that is trusted here signed it";
 const OTHER_CA = "its certificate is of another CA than those that are trusted here";
 
-/** What each broker shows, and what is said of it; null: nothing. */
+/** The certificate of each broker, and the words about it; null: none. */
 const CASES: Readonly<Record<string, readonly [identity: Identity, said: string | null]>> = {
   "a good certificate": [certificates.good, null],
   "a CA of the same name": [stranger.good, OTHER_CA],
@@ -35,7 +35,7 @@ describe.each(COMMANDS)("findRefusal under $runtime", ({ missing, command }) => 
     await using stack = new AsyncDisposableStack();
     const ports: Record<string, number> = {};
     for (const [name, [identity]] of Object.entries(CASES)) {
-      // Whatever it is asked, it has an answer.
+      // It answers any question.
       const onAccept = (socket: NodeJS.WritableStream & NodeJS.ReadableStream) =>
         !!socket.on("data", () => socket.write("x"));
       ports[name] = stack.use(await openSite(() => {}, { identity, onAccept })).port;

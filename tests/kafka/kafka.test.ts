@@ -20,7 +20,7 @@ import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 import { rawBatch, writeRaw } from "../support/raw_batches.ts";
 import { placesAt } from "../support/log_positions.ts";
 
-// Joining a group and a broker's start take seconds on a busy machine.
+// The joining of a group and the start of a broker take seconds on a busy machine.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 120_000 });
 
 const run = promisify(execFile);
@@ -211,12 +211,13 @@ describe.runIf(canRunKafka())("Kafka", () => {
       for (const { assignment, logEnds } of latest.values()) {
         const own = assignment.partitions.map(({ partition }) => partition);
         expect(await logEnds?.()).toEqual(new Map(own.map((partition) => [partition, ends.get(partition)])));
-        // What was seen of them when they were given.
+        // The assignment has the log's ends at the time when it was given.
         expect(assignment.partitions.map(({ partition, logEnd }) => [partition, logEnd])).toEqual(
           own.map((partition) => [partition, ends.get(partition)]),
         );
       }
-      // Five in turn: neither has a share that begins at 0 and leaves nothing out.
+      // Each consumer gets every other one of five partitions. So neither has partitions 0, 1, …
+      // without a gap.
       expect(shares().flat().toSorted()).toEqual([...ends.keys()]);
       stop.abort();
       await Promise.all(followed);
@@ -245,12 +246,12 @@ describe.runIf(canRunKafka())("Kafka", () => {
           stop.abort();
         }
       }
-      // The client of librdkafka is gone by now: a question through it would end the process.
+      // The client of librdkafka is gone by now. A question through it would end the process.
       await expect(last?.logEnds?.()).rejects.toThrow();
     });
 
     it("a topic that is missing is made only where --kafka-partitions says how", async () => {
-      // A name that is a word of TLS troubles too.
+      // The topic's name is also a word of TLS errors.
       const topic = `${newTopic()}-certificate`;
       const words =
         `The topic ${topic} does not exist: check --kafka-topic (KAFKA_TOPIC), or let the producer create it with ` +
@@ -343,7 +344,7 @@ async function material(files: { caFile: string; keyFile: string; certFile: stri
   return loaded.material;
 }
 
-/** Reads in the background, each reading from where the last one was. */
+/** Reads in the background. Each reading goes on where the last one ended. */
 function follow(consumer: KafkaConsumer) {
   const stop = new AbortController();
   const values = new Set<string | null>();

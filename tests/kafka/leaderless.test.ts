@@ -33,7 +33,7 @@ describe.runIf(canRunKafka())("A partition that nobody leads", () => {
     const settings = {
       "log.dirs": disks.join(),
       "metadata.log.dir": join(folder, "metadata"),
-      // All groups are kept on one disk, which is not to be the one that is lost.
+      // The groups are all kept on one disk. The tests must not take away that disk.
       "offsets.topic.num.partitions": "1",
     };
     broker = await temporaryKafka({ settings });
@@ -90,7 +90,8 @@ describe.runIf(canRunKafka())("A partition that nobody leads", () => {
     await broker.kill();
     rmSync(lost);
     renameSync(`${lost}.away`, lost);
-    // The broker may have made empty logs for its missing partitions on the other disk. It does not start with both.
+    // The broker may have made empty logs for its missing partitions on the other disk. It does not
+    // start while there are two logs.
     const other = disks.find((disk) => disk !== lost) as string;
     for (const log of readdirSync(lost)) {
       if (log.startsWith("leaderless-")) rmSync(join(other, log), { recursive: true, force: true });
@@ -100,7 +101,7 @@ describe.runIf(canRunKafka())("A partition that nobody leads", () => {
   });
 });
 
-/** A consumer that can be stopped and begun anew, from the first messages. */
+/** A consumer that can be stopped, and then started again at the first messages. */
 class Reader {
   readonly #client: KafkaClient;
   readonly #broker: KafkaServer;

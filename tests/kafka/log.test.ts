@@ -28,7 +28,7 @@ import { eventually } from "../support/eventually.ts";
 import { readTopic } from "../support/topic_reader.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 
-// What is in the log and what is not: where reading begins, holes, and logs that lost their end. With a real broker.
+// The log of a real broker: where reading begins, holes, and a log that lost its end.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const library = loadLibrdkafka();
@@ -59,7 +59,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
     return topic;
   }
 
-  /** Writes one metric for each address, to a partition each in turn. */
+  /** Writes one metric for each address, to the partitions in turn. */
   async function write(topic: Topic, addresses: readonly string[], timestamp = Date.now()): Promise<void> {
     const { partitions } = await topic.describe();
     const producer = new Producer({ clientId: "tests", bootstrapBrokers: [broker.plain], idempotent: true });
@@ -71,7 +71,10 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
     await producer.close();
   }
 
-  /** Each round of `texts` is a transaction, of which every third is aborted; gives the texts that are committed. */
+  /**
+   * Writes each round of `texts` in a transaction, and aborts every third. Gives the committed
+   * texts.
+   */
   async function transact(topic: Topic, rounds: readonly string[][]): Promise<string[]> {
     const options = { clientId: "tests", bootstrapBrokers: [broker.plain], idempotent: true, retries: 10 };
     const producer = new Producer({ ...options, transactionalId: randomUUID() });
@@ -90,7 +93,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
     return committed;
   }
 
-  /** A consumer's work into a table of its own, which can be stopped and begun again. */
+  /** The work of a consumer with a table of its own. It can be stopped and started again. */
   async function worker(client: KafkaClient, topic: Topic, start: Start, change = (same: KafkaConsumer) => same) {
     const table = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
     const { main, offsets } = quoteTables(table);
@@ -152,7 +155,8 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
         expected.push(...addresses("first", 10));
         await here.has(expected);
       });
-      // Nobody reads: written to what was there, then to partitions that come, and all of it by a time before `start`.
+      // Nobody reads now. Metrics go to the old partitions and to the added ones. Their times are
+      // before `start`.
       await topic.addPartitions(4);
       await write(topic, addresses("added", 40), now - 60_000);
       expected.push(...addresses("added", 40));
@@ -178,7 +182,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
       const here = await worker(client, topic, "earliest");
       await here.run(async () => {
         await here.has(committed);
-        // As they come, one by one, behind each mark of a transaction.
+        // These messages come one by one, each behind the mark of a transaction.
         for (const round of range(100, 104)) committed.push(...await transact(topic, [[`${round}`]]));
         await here.has(committed);
       });
@@ -190,7 +194,8 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
       const committed = await transact(topic, [["a", "b", "c"]]);
       await write(topic, range(0, 40).map((n) => `m${n}`));
       let readings = 0;
-      // Loses ten messages that are there, in its second reading, when a first hole has been believed.
+      // When the reader has believed a first hole, its second reading loses ten messages that the
+      // log holds.
       const losing = (consumer: KafkaConsumer): KafkaConsumer => ({
         commit: (positions) => consumer.commit(positions),
         [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -212,14 +217,14 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
     });
   });
 
-  // All at once, since a broker takes its time to end and to begin.
+  // All cases run at once, since a broker takes its time to end and to start.
   it("is read again from where it was cut, though it has grown beyond what was read, with each client", async () => {
     const cases = await Promise.all(usable.flatMap((name) =>
       [
         { consumer: "the same consumer", from: 30 },
-        // It knows of it by the epoch that stands with the mark.
+        // It knows of the cut by the epoch that stands with the mark.
         { consumer: "another consumer", from: 30 },
-        // Somebody else has gone back to the cut meanwhile, and has stored what is there up to 45.
+        // Another consumer has gone back to the cut meanwhile, and has stored all messages up to 45.
         { consumer: "a consumer that comes late", from: 45 },
       ].map(async ({ consumer, from }) => {
         const topic = await makeTopic(1);
@@ -307,7 +312,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
   it("is looked at a second time, for many holes with one answer", async () => {
     const topic = await makeTopic(1);
     await transact(topic, range(0, 9).map((round) => [`${round}`, `${round}!`]));
-    // Each round has two messages and a mark; every third round counts for nothing.
+    // Each round has two messages and a mark. Every third round is aborted.
     const { id } = await topic.describe();
     await using look = new SecondLook({ bootstrapServers: [broker.plain], topic: topic.name });
     const isHole = (from: number, to: number) => look.isHole(id, 0, from, to);

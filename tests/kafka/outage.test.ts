@@ -15,10 +15,10 @@ import { freePort } from "../support/postgres.ts";
 import { type Relay, relay } from "../support/relay.ts";
 import { readTopic } from "../support/topic_reader.ts";
 
-// A broker that has appended what a producer sent, cannot say so any more, and is away for longer
+// The broker has appended a producer's messages, but can no longer answer. It is away for longer
 // than clients usually wait.
 
-/** Milliseconds: librdkafka and the producer itself once gave up after 30 s. */
+/** Milliseconds. librdkafka and the producer once gave up after 30 s. */
 const OUTAGE = 31_000;
 
 const library = loadLibrdkafka();
@@ -26,7 +26,10 @@ const usable = (["javascript", "librdkafka"] as const).filter((name) => {
   return name === "javascript" || !("missing" in library) || skipped(`librdkafka is not tested: ${library.missing}`);
 });
 const never = new AbortController().signal;
-/** Of now: a broker that starts again forgets producers whose newest message is a day old. */
+/**
+ * Metrics of the present time. A broker that starts again forgets producers whose newest message is
+ * a day old.
+ */
 const several = (count: number) =>
   Array.from({ length: count }, (_, n) => {
     const checked_at = new Date().toISOString();
@@ -75,7 +78,8 @@ describe.runIf(canRunKafka())("a broker that dies with its answers unsaid", () =
         sent.push(...more);
         return sink.send(more, never);
       });
-      // Some are appended, and nobody knows it: the others wait in the client until there is room for more on the way.
+      // The broker has appended some, and nobody knows it. The others wait in the client until
+      // there is room for more.
       for (const { topic } of sinks) {
         await expect.poll(async () => (await idsIn(topic)).length, { timeout: 60_000, interval: 200 }).toBeGreaterThan(
           250,

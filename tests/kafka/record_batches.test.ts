@@ -11,7 +11,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const fill = (count: number) => ({ byte: 120, count });
 const never = new AbortController().signal;
 
-/** The messages of a batch, whichever way it is read. */
+/** The messages of a batch, in each way of reading. */
 async function readAll(batch: Buffer): Promise<BatchMessage[]> {
   const read: BatchMessage[] = [];
   for (const each of readBatches(batch, END)) {
@@ -139,14 +139,14 @@ describe.each(CODECS)("a batch packed with %s", (codec: Codec) => {
   });
 
   it("ends where it says", async () => {
-    // Higher than the batch goes: the next batch has those.
+    // The last offset lies below that of the last messages: the next batch has those offsets.
     expect(texts(await readAll(await pack(small, { lastDelta: 1 })))).toEqual(smallTexts.slice(0, 2));
   });
 });
 
 it("a batch that is damaged stands for its messages, and says where it ends", async () => {
   const [first, second] = [await rawBatch(small), await rawBatch(small, { firstOffset: 4 })];
-  // A byte of a value, then the number of messages.
+  // Damages a byte of a value, and then the number of messages.
   for (const at of [first.length - 3, 24]) {
     const damaged = Buffer.from(first);
     damaged[at] = (damaged[at] as number) ^ 0x55;
@@ -195,9 +195,9 @@ it("random damage never breaks the reader", async () => {
     const whole = await rawBatch([...small, { value: fill(5000) }, ...small], { codec });
     for (let round = 0; round < 400; round++) {
       const damaged = Buffer.from(whole);
-      // Behind the length, which says where the next begins.
+      // The damage comes behind the length, which says where the next batch begins.
       for (let flips = 1 + random(4); flips > 0; flips--) damaged[21 + random(whole.length - 21)] = random(256);
-      // A batch whose checksum is right, whatever it holds.
+      // A batch with the right checksum, whatever its bytes are.
       if (round % 2 === 0) damaged.writeUInt32BE(crc32c(damaged.subarray(21)), 17);
       const read = await readAll(damaged);
       for (const { offset } of read) expect(offset).toBeTypeOf("number");

@@ -12,7 +12,7 @@ import { metricWith } from "../support/metrics.ts";
 import { readTopic } from "../support/topic_reader.ts";
 import { makeTopic } from "../support/topic_settings.ts";
 
-// What a broker refuses of a producer, asked of a real one by both clients.
+// Messages that a real broker refuses, with both clients.
 
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 });
 
@@ -26,7 +26,7 @@ const metric = (address: string, fields: Partial<Metric> = {}) =>
   metricWith({ address, check_id: crypto.randomUUID(), ...fields });
 const several = (count: number, fields: Partial<Metric> = {}) =>
   Array.from({ length: count }, (_, n) => metric(`https://${n % 20}.example/${crypto.randomUUID()}`, fields));
-/** Random, or it would be compressed until it fits. */
+/** Random characters: others would be compressed until they fit. */
 const noise = (length: number) => randomBytes(length).toString("base64url").slice(0, length);
 
 describe.runIf(canRunKafka())("a topic that refuses", () => {
@@ -34,7 +34,8 @@ describe.runIf(canRunKafka())("a topic that refuses", () => {
   let count = 0;
   beforeAll(async () => {
     broker = await temporaryKafka();
-    // The first producer of a broker may be told that it is still loading, which is none of what is asked here.
+    // The first producer of a broker may be told that the broker is still loading. No test here is
+    // about that.
     await send(await loadClient("javascript"), await newTopic({}), several(1));
   }, 120_000);
   afterAll(() => broker?.[Symbol.asyncDispose](), 30_000);
@@ -49,7 +50,7 @@ describe.runIf(canRunKafka())("a topic that refuses", () => {
     const metrics = messages.map(({ value }) => JSON.parse(new TextDecoder().decode(value ?? undefined)) as Metric);
     return { messages, metrics };
   };
-  /** Sends metrics in one go; gives how many were dropped, and what was said. */
+  /** Sends metrics in one call. Gives the number of dropped ones, and the reports. */
   async function send(
     client: KafkaClient,
     topic: string,
@@ -74,7 +75,8 @@ describe.runIf(canRunKafka())("a topic that refuses", () => {
         const sent = Array.from({ length: many }, () => several(1, { error_detail: noise(400) })).flat();
         const { dropped, events } = await send(client, topic, sent);
         expect(dropped).toBe(0);
-        // Once, whatever else a broker that has just started makes them wait for.
+        // The report comes once, whatever else makes the metrics wait at a broker that has just
+        // started.
         expect(events.filter((event) => event.includes("MESSAGE_TOO_LARGE"))).toEqual([
           expect.stringContaining("The topic takes no batch of metrics that is so large (MESSAGE_TOO_LARGE)"),
         ]);
@@ -143,7 +145,8 @@ describe.runIf(canRunKafka())("a topic that refuses", () => {
     );
 
     it("every time but none gets the metrics without one", async () => {
-      // A broker an hour behind takes no time of now: here it is one that takes nothing but the present millisecond.
+      // A broker whose clock is an hour behind refuses the present time. This one takes nothing but
+      // the present millisecond.
       const topic = await newTopic({ "message.timestamp.before.max.ms": "0", "message.timestamp.after.max.ms": "0" });
       const sent = several(50);
       expect(await send(client, topic, sent)).toMatchObject({ dropped: 0 });
@@ -172,7 +175,7 @@ describe.runIf(canRunKafka())("a topic that refuses", () => {
       const topic = await newTopic({ "max.message.bytes": "4000000" });
       const large = metric("https://large.example", { error_detail: noise(1_500_000) });
       expect(await send(client, topic, [large])).toEqual({ dropped: 0, events: [] });
-      // Of a value that long the consumer keeps the beginning, and says how long it is.
+      // The consumer keeps the beginning of such a long value, and says how long the value is.
       const [message] = await readTopic(client, { bootstrapServers: [broker.plain], topic });
       expect(message?.valueLength).toBe(encodeMetric(large).length);
     });

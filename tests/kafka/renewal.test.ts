@@ -13,10 +13,10 @@ import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 import { placesAt } from "../support/log_positions.ts";
 import { Replaceable } from "../support/replaceable.ts";
 
-// librdkafka reads certificates only when a client is made. What both clients do over a broker's
-// restart: programs_rotation.test.ts.
+// librdkafka reads certificates only when a client is made. tests/programs/rotation.test.ts has the
+// restart of a broker with both clients.
 
-// A slow machine fails to connect in a second, several times over.
+// On a slow machine each of several attempts to connect fails after a second.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
 
 const library = loadLibrdkafka();
@@ -50,7 +50,10 @@ describe.runIf(canRun)("librdkafka", () => {
     timestamp: 1_700_000_000_000 + n,
   });
 
-  /** Sends `messages(0)`, `messages(1)`, … a hundred at a time while `condition` does not hold; gives how many. */
+  /**
+   * Sends `messages(0)`, `messages(1)`, … a hundred at a time while `condition` does not hold.
+   * Gives their number.
+   */
   async function sendUntil(condition: () => boolean, send: (from: number) => Promise<void>): Promise<number> {
     let sent = 0;
     for (; !condition(); sent += 100) await send(sent);
@@ -78,7 +81,8 @@ describe.runIf(canRun)("librdkafka", () => {
     for await (const { key, value } of consumer.messages()) {
       const numbers = values.get(decode(key)) ?? [];
       values.set(decode(key), numbers);
-      // Not a new array each time: on a slow machine a renewal takes long, and there are many.
+      // The array is the same each time: on a slow machine a renewal takes long, and there are many
+      // messages.
       numbers.push(Number(decode(value)));
       if (++read === sent) consumer.stop();
     }
@@ -120,7 +124,7 @@ describe.runIf(canRun)("librdkafka", () => {
     tls.replace(stranger);
     const refused = /^TLS with the Kafka broker failed .*; until that is mended, the old certificates stay in use$/;
     await expect.poll(() => heard, { timeout: 30_000 }).toEqual([[expect.stringMatching(refused), false]]);
-    // It tries again and again, with a client for each try.
+    // The producer tries again and again, with a new client each time.
     await expect.poll(() => made.clients.length, { timeout: 30_000 }).toBeGreaterThan(3);
     await producer.send(hundred(0));
     expect(first?.isConnected()).toBe(true);
@@ -137,7 +141,7 @@ async function material({ caFile, keyFile, certFile }: Certificates): Promise<Ke
   return loaded.material;
 }
 
-/** From now on, each client of a kind that is made. */
+/** Records each new client of a kind from now on. */
 function recordClients(kind: "Producer" | "KafkaConsumer"): Disposable & { readonly clients: readonly NativeClient[] } {
   const module = library as { -readonly [K in keyof Librdkafka]: Librdkafka[K] };
   const Original = module[kind] as new (settings: object) => NativeClient;
@@ -151,7 +155,10 @@ function recordClients(kind: "Producer" | "KafkaConsumer"): Disposable & { reado
   return { clients, [Symbol.dispose]: () => void Object.assign(module, { [kind]: Original }) };
 }
 
-/** A consumer that reads each partition on from where it was, from its start at first. */
+/**
+ * A consumer that reads each partition from its beginning. Later readings go on where the last one
+ * ended.
+ */
 async function openReader(client: KafkaClient, options: Parameters<KafkaClient["openConsumer"]>[0] | object) {
   const wanted = { ...options, group: crypto.randomUUID(), start: "earliest" } as Parameters<
     KafkaClient["openConsumer"]

@@ -12,7 +12,7 @@ import { eventually } from "../support/eventually.ts";
 import type { FollowerOptions } from "../support/follower.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 
-// Joining a group and a broker's start take seconds on a busy machine.
+// The joining of a group and the start of a broker take seconds on a busy machine.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 });
 
 const library = loadLibrdkafka();
@@ -22,7 +22,7 @@ const usable = (["javascript", "librdkafka"] as const).filter((name) =>
 const SCRIPT = fileURLToPath(new URL("../support/follower.ts", import.meta.url));
 const untilStopped = AbortSignal.timeout(600_000);
 
-/** A program that reads a topic, and under which ids of the topic it got each value. */
+/** A program that reads a topic. It tells under which ids of the topic it got each value. */
 class Follower implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly given = new Map<string, Set<string>>();
@@ -44,7 +44,7 @@ class Follower implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** Resolves when so many values that begin with `prefix` have come. */
+  /** Resolves when so many values have come that begin with `prefix`. */
   async hasAll(prefix: string, many: number): Promise<void> {
     const count = () => [...this.given.keys()].filter((value) => value.startsWith(prefix)).length;
     await eventually(() => count() === many, () => `${count()} of ${many} came: ${this.#words}`, { timeout: 60_000 });
@@ -76,7 +76,8 @@ describe.runIf(canRunKafka()).each(usable)("A topic that is deleted and made aga
 
   it.each([
     { when: "before its reader's eyes", isAsleep: false },
-    // A client that wakes goes on at its offsets, and in a log that is longer by now they are those of other messages.
+    // A client that wakes up goes on at its old offsets. In a log that is longer by now, other
+    // messages stand there.
     { when: "while its reader sleeps", isAsleep: true },
   ])("gives each message under its own id, where that happens $when", async ({ isAsleep }) => {
     const topic = new Topic(broker.plain, `again-${isAsleep}`);
@@ -85,7 +86,7 @@ describe.runIf(canRunKafka()).each(usable)("A topic that is deleted and made aga
     await using follower = new Follower({ bootstrap: broker.plain, topic: topic.name, client: name });
     await follower.hasAll("old", 90);
     const ids = [(await topic.describe()).id];
-    // Fewer partitions, then more: those that are new belong to nobody.
+    // The topic gets fewer partitions, then more. Nobody has been assigned the additional ones.
     for (const [round, partitions] of [2, 4].entries()) {
       const many = 600 * (round + 1);
       if (isAsleep) follower.kill("SIGSTOP");

@@ -76,7 +76,7 @@ it("terminalLine has colours for grave levels and for what becomes of a host, wh
     "\x1b[33mWARN \x1b[39m consumer: \x1b[31mit runs\x1b[39m\n",
   );
   expect(line({ ...entry, level: "WARN", state: "up" })).toContain("\x1b[32mit runs\x1b[39m\n");
-  // What a site sends is no command to the terminal, though the colour is one.
+  // A text from a site sends no command to the terminal, but the log's own colour does.
   expect(line({ ...entry, state: "down", message: "\x1b[2J" })).toContain("\x1b[31m\\u001b[2J\x1b[39m\n");
 });
 

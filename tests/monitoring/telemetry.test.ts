@@ -76,7 +76,7 @@ it("either telemetry gives the time at which the client's certificate expires, a
       .filter((line) => line.includes("certificate"));
   const sample = (seconds: number) => `host_checker_kafka_certificate_expiry_timestamp_seconds ${seconds}`;
   expect(await expiries(telemetries)).toEqual([sample(1798761600), sample(1798761600)]);
-  // It was renewed.
+  // The certificate was renewed.
   expiresAt = new Date("2028-01-01T00:00:00Z");
   expect(await expiries(telemetries)).toEqual([sample(1830297600), sample(1830297600)]);
   const without = [new ProducerTelemetry(() => readings), new ConsumerTelemetry(() => Promise.resolve(stored))];

@@ -85,7 +85,7 @@ describe.runIf(canRun)("CertificateStore", () => {
       `WARN The new certificates for Kafka are not taken over, and the old ones stay in use: ${files.keyFile}: ` +
       `the key does not fit the certificate in ${files.certFile}: take the two that were made together`;
     await saysSo([misfit]);
-    // Read again and again: each time the problem is the same.
+    // The store reads the files again and again, and finds the same problem each time.
     const looks = vi.spyOn(Bell.prototype, "wait");
     await expect.poll(() => looks.mock.calls.length, { timeout: 10_000 }).toBeGreaterThan(2);
     expect(inUse(certificates)).toEqual(held(first));
@@ -154,7 +154,7 @@ describe.runIf(canRun)("CertificateStore", () => {
     await saysSo([expect.stringMatching(VALID), warning]);
     expect(inUse(certificates)).toEqual(held(second));
     expect(certificates.expiresAt?.getTime()).toBeGreaterThan(Date.now());
-    // Read once more: nothing is new.
+    // The store reads the files once more, and finds nothing new.
     writeFileSync(files.keyFile, readFileSync(join(second, "ssl_key_file.key"), "utf8"));
     const reads = vi.spyOn(Bell.prototype, "wait");
     await expect.poll(() => reads.mock.calls.length, { timeout: 10_000 }).toBeGreaterThan(2);

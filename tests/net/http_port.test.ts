@@ -80,7 +80,7 @@ describe("openHttpPort", () => {
     await Promise.all(closed.slice(0, 100));
     expect(await askAs("127.0.0.1")).toBe(200);
     expect(sockets.filter((socket) => !socket.closed).length).toBeLessThanOrEqual(64);
-    // The others are closed when their time is up.
+    // The port closes the other connections when their time is up.
     await Promise.all(closed);
   });
 

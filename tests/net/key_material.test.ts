@@ -35,7 +35,7 @@ const canRun = spawnSync("openssl", ["version"]).status === 0 ||
 const hasKeytool = spawnSync("keytool").error === undefined;
 const PASSWORD = "pässword €";
 const ENCRYPTED = ["-passout", `pass:${PASSWORD}`];
-/** A kind of key that both runtimes take, and so does a broker. */
+/** A kind of key that both runtimes and a broker take. */
 const KINDS = {
   p256: ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
   p384: ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
@@ -75,7 +75,7 @@ describe.runIf(canRun).each(COMMANDS.filter(({ missing }) => missing === null ||
       await pki.certificate("middle", { issuer: "root", isAuthority: true });
       await pki.key("far");
       await pki.certificate("far", { issuer: "middle" });
-      // With the key of `middle`, under its name: the certificate before the renewal.
+      // The certificate of `middle` before its renewal, with the same key and name.
       await openssl("pkey", "-in", pki.path("middle.key"), "-out", pki.path("before.key"));
       await pki.certificate("before", { issuer: "root", isAuthority: true, days: -1, subject: "middle" });
       loader = new KeyLoader(command);
@@ -94,7 +94,7 @@ describe.runIf(canRun).each(COMMANDS.filter(({ missing }) => missing === null ||
       readonly password?: string;
     }
 
-    /** Names files of the folder. */
+    /** The paths of files in the folder. */
     const load = ({ ca = "root.pem", key = "p256.key", cert = "p256.pem", password }: Given): Promise<Loaded> => {
       const [caFile, keyFile, certFile] = [ca, key, cert].map((name) => pki.path(name));
       const { port } = server.address() as AddressInfo;

@@ -79,7 +79,7 @@ it.each([
 describe("decodeReply", () => {
   const question = { id: 0x1234, name: "a.test", type: TYPES.A };
   const asked = encodeQuestion(question);
-  /** A reply with one address, before what a case does to it. */
+  /** A reply with one address, before the case changes it. */
   const reply = (change: (bytes: Buffer) => void = () => {}) => {
     const bytes = Buffer.concat([asked, Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1])]);
     bytes.writeUInt16BE(0x8180, 2);
@@ -146,13 +146,15 @@ function hasGlobalV6(): boolean {
   return own.some(({ family, address }) => family === "IPv6" && /^[23]/.test(address));
 }
 
-/** Under Node in this process, under Deno in one of its own. */
+/** Node runs in this process, Deno in one of its own. */
 describe.each(COMMANDS.filter(({ missing }) => missing === null))("under $runtime", ({ runtime, command }) => {
   const remote = runtime === "Node" ? null : new RemoteResolvers(command);
   afterAll(() => remote?.[Symbol.asyncDispose]());
   const openResolver = (options: ResolverOptions) => remote?.open(options) ?? systemResolver(options);
 
-  /** Resolves `name` with a real name server that knows `zone`, and files as `texts` has them. */
+  /**
+   * Resolves `name` with a real name server that knows `zone`, and with files that hold `texts`.
+   */
   async function resolveWith(name: string, zone: Zone, texts: Parameters<typeof namesFolder>[0] = {}) {
     await using server = await openNameServer(zone);
     using folder = namesFolder(texts);

@@ -95,7 +95,7 @@ async function failureOf(settings: PostgresSettings): Promise<{ remedy: string; 
   return { remedy: classifyError(error), explanation: explain(error) };
 }
 
-/** A server that does with each connection what the test says. */
+/** A server that treats each connection as the test says. */
 async function serve(behave: (socket: Socket) => void): Promise<{ port: number } & AsyncDisposable> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -302,7 +302,7 @@ describe.skipIf(ownPostgresMissing !== null)(`openPostgres with its own server $
     { name: "wrong name", server: "otherName", ca: "ours" },
     { name: "no TLS", server: "plain", ca: "ours" },
   ] as const;
-  /** What becomes of a connection in each situation, in their order. */
+  /** The fate of a connection in each of these situations, in their order. */
   const OUTCOMES: Readonly<Record<SslMode, readonly ("plain" | "tls" | "refused")[]>> = {
     "disable": ["plain", "plain", "plain", "plain", "plain"],
     "prefer": ["tls", "tls", "tls", "tls", "plain"],

@@ -24,7 +24,7 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill("SIGKILL");
 });
 
-/** Starts a program that opens the folder, and gives what it says of it. */
+/** Starts a program that opens the folder. Gives the program's report. */
 async function hold(command: readonly string[], directory: string): Promise<{ child: ChildProcess; said: string }> {
   const child = startScript(command, "folder_holder.ts", [directory]);
   children.push(child);
@@ -60,7 +60,7 @@ it("lockFolder holds the folder though nobody refers to the lock any more", asyn
 
 it("openEmbedded keeps what was stored, and begins anew where an earlier start was cut off", async () => {
   const directory = join(folder, "kept", "deep");
-  // What a kill in the middle of the first start leaves behind.
+  // The remains of a first start that was killed in the middle.
   mkdirSync(join(directory, "postgres.new", "base"), { recursive: true });
   writeFileSync(join(directory, "postgres.new", "PG_VERSION"), "");
   {

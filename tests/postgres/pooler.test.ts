@@ -18,7 +18,7 @@ import { type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { relay } from "../support/relay.ts";
 import { COMMANDS, denoMissing, runScript } from "../support/runtimes.ts";
 
-/** What postgres.js makes of the three fields that PgBouncer sends. */
+/** The error that postgres.js makes of the three fields that PgBouncer sends. */
 const told = (message: string, code = "08P01") =>
   Object.assign(new Error(message), { name: "PostgresError", severity_local: "FATAL", code });
 
@@ -126,7 +126,7 @@ it("reads an error that has no more than a severity and a message", () => {
     expect(classifyError(told(genuine, "XX000"))).toBe("setup");
     expect(explain(told(genuine, "XX000"))).toBe(`PostgreSQL says: ${genuine}`);
   }
-  // A kindred server that names no function of its source, and no constraint.
+  // A similar server, which names neither a function of its source nor a constraint.
   const partition = Object.assign(new Error('no partition of relation "m" found for row'), {
     severity_local: "ERROR",
     code: "23514",
@@ -184,7 +184,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     const { host, port, name, user } = pooler.settings;
     const other = postgres({ host, port, database: name, user, max: 1, fetch_types: false, prepare: false });
     await using database = openPostgres(pooler.settings);
-    // It keeps the first connection busy, so that PgBouncer makes the second.
+    // The open transaction keeps the first connection busy, so that PgBouncer makes the second.
     await other.begin(async (sql) => {
       await sql`select 1`;
       await database.query("select 1");
@@ -195,7 +195,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     expect(rows).toEqual(rows.map((_, n) => ({ pid: expect.any(Number), ...settings, n, prepared: 0 })));
     expect(new Set(rows.map(({ pid }) => pid)).size).toBe(2);
     expect(database.remark).toContain("A connection pooler stands in front of PostgreSQL");
-    // What the next client of the same two connections finds.
+    // The next client of the same two connections must find the usual settings.
     const left: { pid: number }[] = [];
     for (let n = 0; n < 8; n++) left.push(...await other.unsafe<{ pid: number }[]>(SETTINGS, [n]));
     await other.end();
@@ -252,7 +252,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     way.silence("answers");
     release();
     await holding;
-    // The statement has its lock now, and its client does not hear of it.
+    // The statement has its lock now, but its client does not learn of it.
     const isIdle = () => server.sql`select from pg_stat_activity where state = 'idle in transaction'`;
     await eventually(async () => (await isIdle()).length === 1, () => "no transaction is left open");
     await eventually(async () => await locks(true) === 0 && await locks(false) === 0, () => "the lock is still held");
@@ -316,7 +316,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     await using other = await startPgbouncer(server.settings);
     await other.command("pause");
     await other.command("disable *").catch(() => {});
-    // Without a server that it has met before, PgBouncer keeps the login waiting.
+    // PgBouncer lets the login wait until it has met the server once.
     const { remedy, said } = await failureOf(other.settings, { ...PATIENCE, answer: 1_500, connect: 500 });
     expect(remedy).toBe("wait");
     const place = `PostgreSQL at 127.0.0.1:${other.settings.port} (DB_HOST, DB_PORT)`;
@@ -335,7 +335,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** What PgBouncer and the server behind it go through while a consumer runs. */
+/** Events at PgBouncer, and at the server behind it, while a consumer runs. */
 const FAULTS = ["server restarts", "pooler is killed", "pause", "reload", "reconnect", "kill"] as const;
 
 describe.skipIf(missing !== null)(`consumer --stdin through PgBouncer ${missing ?? ""}`, () => {
@@ -347,7 +347,7 @@ describe.skipIf(missing !== null)(`consumer --stdin through PgBouncer ${missing 
     async (runtime: Runtime) => {
       await using server = await startPostgres({ own: true });
       await using pooler = await startPgbouncer(server.settings, { settings: { query_wait_timeout: 1 } });
-      // As a server that is stopped for its update: what it has answered is on the disk.
+      // Stops the server as for an update: the answered statements are on the disk.
       const stopServer = async () => {
         const pid = server.pid as number;
         process.kill(pid, "SIGINT");

@@ -9,7 +9,7 @@ import { eventually } from "../support/eventually.ts";
 import { type Ended, run, type Running, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 
-// --query: what it must not change, and what it tells while another program holds the folder.
+// --query changes nothing. It also works while another program holds the folder.
 
 const folder = mkdtempSync(join(tmpdir(), "test-query-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -19,7 +19,7 @@ const metric = (n: number) => `{"address": "a${n}", "status_code": 200, "latency
 const ask = (runtime: Runtime, data: string, sql: string): Promise<Ended> =>
   run(runtime, "consumer", ["--embedded", data, "--query", sql]);
 const told = (stdout: string) => ({ code: 0, stdout, stderr: "" });
-/** Never done, and nothing in it ever looks whether it should be. */
+/** This statement never ends, and never checks whether it should. */
 const ENDLESS = "select count(*) from generate_series(1, 1e12::bigint)";
 
 describe("a query changes nothing", () => {
@@ -117,7 +117,7 @@ describe("a query changes nothing", () => {
 });
 
 describe.each(runtimes)("while a consumer under %s holds the folder", (holder: Runtime) => {
-  // Its socket's path is longer than a socket's may be.
+  // The path of its socket would be longer than the system allows.
   const data = join(folder, `${holder}-${"x".repeat(60)}`, "y".repeat(60));
   let consumer: Running;
   let early: Promise<Ended>;

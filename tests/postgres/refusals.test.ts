@@ -21,11 +21,11 @@ import { postgresMissing, startPostgres, type TestPostgres } from "../support/po
 import { createRole } from "../support/roles.ts";
 import { dropViews } from "../support/views.ts";
 
-// Whose fault a refusal is: docs/promises.md has the rule.
+// Who is at fault when the database refuses something: docs/promises.md has the rule.
 
 const bytes = new TextEncoder();
 
-/** Status 418 is what the tables of these tests refuse, where they refuse only some. */
+/** The tables of these tests refuse the status 418, where they refuse only some rows. */
 const BAD = { status_code: 418 };
 
 function entry(offset: number, fields: object | string = {}): Entry {
@@ -34,7 +34,7 @@ function entry(offset: number, fields: object | string = {}): Entry {
   return { partition: 0, offset, key: null, value, content: decodeMetric(value, 0) };
 }
 
-/** "." a good metric, "b" a bad one, "x" no metric at all. */
+/** "." is a good metric, "b" a bad one, "x" a message that is no metric. */
 function batch(pattern: string, from = 0): Entry[] {
   return [...pattern].map((what, i) => entry(from + i, what === "x" ? "no metric" : what === "b" ? BAD : {}));
 }
@@ -73,7 +73,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
   });
   afterAll(() => database?.[Symbol.asyncDispose]());
 
-  /** A table of its own, changed by `ddl`, and a store of it. */
+  /** A new table, changed by `ddl`, and a store for it. */
   async function scene(
     ddl: (tables: QuotedTables) => string,
     { through = (same) => same, role = database, ...options }: StoreOptions & {
@@ -116,7 +116,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
   const places = (pattern: string, what: string) => [...pattern].flatMap((each, i) => each === what ? [i] : []);
 
   describe.skipIf(missing !== null)(missing ?? "", () => {
-    // What a trigger may say, PL/pgSQL's own codes, and some that nobody would expect of a row.
+    // Codes that a trigger may use, PL/pgSQL's own codes, and some codes that no row usually
+    // causes.
     const CODES = ["P0001", "P0002", "P0004", "0A000", "42501", "42P01", "28000", "XX000"];
 
     it.each([...CODES, "21000", "22012", "23502", "23505", "23514", "44000", "54000", "HV000", "ZZ999"])(
@@ -182,7 +183,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           }),
       });
       ddl = trigger(here.tables.main, "true", "P0001").replace("create trigger refuse", "create trigger refuse_all");
-      // Whole, without rows, the left half, and then the table is broken.
+      // Four statements: all rows, no rows, the left half, and one more. Then the table breaks.
       breakAt = flushes + 4;
       const failure = await here.failure(".......b");
       expect(classifyError(failure)).toBe("setup");
@@ -195,7 +196,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
     it("knows good rows of a table that takes no made-up metric: by the last one stored, or by those that it holds", async () => {
       const condition = "new.address not like 'a%' or new.status_code = 418";
       const here = await scene(({ main }) => trigger(main, condition, "P0001"));
-      // Nothing shows here that it takes any.
+      // Nothing here shows that the table takes any row.
       expect(classifyError(await here.failure("b"))).toBe("setup");
       expect(await here.rejected()).toEqual([]);
       for (const pattern of ["b.", "b", "bb"]) expect(await here.flush(pattern)).toBe("stored");
@@ -276,7 +277,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const here = await scene(({ main }) => trigger(main, "new.status_code = 418", "P0001"), { events });
       await here.flush("..xx");
       await here.flush(".b..");
-      // Nothing of these is new.
+      // None of these reports is new.
       expect(await here.store.flush(here.source, span(0, 4), batch("..xx"))).toBe("stored");
       expect(told).toEqual([
         [2, expect.stringMatching(/^the document is not JSON/), expect.stringContaining("_rejected")],
@@ -285,7 +286,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
     });
 
     describe("one statement", () => {
-      /** Ends a statement with more than `most` rows as a deadline would. */
+      /** Ends a statement with more than `most` rows, as a deadline would. */
       const slowBeyond = (most: number) => ({ main }: QuotedTables) =>
         `create function slow_${main.slice(1, -1)}() returns trigger language plpgsql as $f$ begin
            if (select count(*) from added) > ${most} then
@@ -311,7 +312,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           sheets.map((each) => here.store.encode(each)),
         );
         expect(await outcome).toBe("stored");
-        // 3 + 4, 4, 10, 2 + 1 + 1 + 1: none that is written already is written anew.
+        // The rows of the statements are 3 + 4, 4, 10, and 2 + 1 + 1 + 1. No text of rows is made again.
         expect(flushes(recorded.statements)).toHaveLength(4);
         expect(await here.rows()).toEqual(Array.from({ length: 51 }, (_, i) => i));
       });
@@ -382,7 +383,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
 });
 
 describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?? ""}`, () => {
-  /** A store in a table of its own, by a role that may write there and create nothing. */
+  /** A store in a table of its own. Its role may write there and create nothing. */
   async function storeOfRole() {
     const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
     const { main, offsets, rejected } = quoteTables(table);
@@ -465,7 +466,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
     await store.marks.claim(source, new Map([[0, 0]]));
-    // 100 of them take two seconds.
+    // 100 rows take two seconds.
     expect(await store.flush(source, span(0, 150), batch(".".repeat(150)))).toBe("stored");
     expect(ended[0]).toBe(100);
     expect(await database.query(`select from ${main}`)).toHaveLength(150);
@@ -484,13 +485,14 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     const events = { rejected: () => {}, ended: (count: number) => void ended.push(count), grown: () => {} };
     const ended: number[] = [];
     await using database = openPostgres(server.settings, patience);
-    // The first one alone may take longer than that on a slow machine.
+    // On a slow machine the first statement alone may take longer than that.
     const opened = expect.poll(() => database.query("select").then(() => true, () => false), { timeout: 20_000 });
     await opened.toBe(true);
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
     await store.marks.claim(source, new Map([[0, 0]]));
-    // 100 of them take two seconds. What is not answered is still at work, and holds the mark until it is done.
+    // 100 rows take two seconds. A statement without an answer still runs, and holds the mark until
+    // it ends.
     const failure = await store.flush(source, span(0, 100), batch(".".repeat(100))).catch((error: unknown) => error);
     expect([classifyError(failure), ended[0]]).toEqual(["wait", 100]);
     const attempt = () =>

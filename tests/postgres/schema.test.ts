@@ -147,7 +147,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     return { partition: 0, offset, key: null, value, content: decodeMetric(value, 0) };
   }
 
-  /** Stores such metrics in the table, and gives its rows. */
+  /** Stores such metrics in the table. Gives its rows. */
   async function storeIn(table: TableName, metrics: readonly object[]): Promise<{ store: Store; rows: object[] }> {
     const store = await Store.open(database, table);
     const from = source();

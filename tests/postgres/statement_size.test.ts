@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { StatementSize } from "../../lib/postgres/statement_size.ts";
 
-/** Statements that are as full as they may be, and the sizes that they had. */
+/** Notes so many full statements that have passed. Gives their sizes. */
 function pass(size: StatementSize, times: number, seconds = 0.01): number[] {
   return Array.from({ length: times }, () => {
     const { now } = size;

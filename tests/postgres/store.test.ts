@@ -90,7 +90,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const store = await Store.open(database, newTable());
       const [first, again, other] = [newSource(), newSource(), { ...newSource(), topic: "it's" }];
       expect(await store.marks.knows(first)).toBe(false);
-      // Two that begin together, of which one knows of more partitions: the same one decides for all.
+      // Two consumers begin together, and one knows of more partitions. The same one decides for
+      // all of them.
       const few = new Map([[0, 10], [1, 11]]);
       const many = new Map([[0, 20], [1, 21], [2, 22]]);
       await Promise.all([store.marks.claimFirst(first, few), store.marks.claimFirst(first, many)]);
@@ -288,7 +289,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         const source = newSource();
         await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
         recorded.statements.length = 0;
-        // `as unknown`: a year beyond four digits does not come through the decoder.
+        // `as unknown`: the decoder refuses a year of more than four digits.
         const bad = { ...entry(37), content: { ...entry(37).content, ...refusal.bad } } as unknown as Entry;
         const batch = [...entries(0, 37), ...entries(0, 27, 1), bad, ...entries(38, 64), ...entries(27, 64, 1)];
         const ranges = new Map([...span(0, 64), ...span(0, 70, 1)]);
@@ -302,7 +303,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           { offset: 37, reason: expect.stringContaining(refusal.reason), value: expect.any(String) },
         ]);
         expect(store.counters).toEqual({ rows: 127, rejected: 1, missedDropped: 0 });
-        // One with all, one without any row, two each time that it is halved, one to reject it.
+        // One statement with all rows, one without any, two for each halving, one that rejects the
+        // row.
         expect(recorded.statements.length).toBeLessThanOrEqual(2 * Math.log2(128) + 3);
         expect(await store.marks.claim(source, new Map([[0, 0], [1, 0]]))).toEqual(placesAt([[0, 64], [1, 70]]));
       },
@@ -322,8 +324,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         batch[place] = entry(place, { address: "x".repeat(51) });
         recorded.statements.length = 0;
         expect(await store.flush(source, span(0, 5000), batch)).toBe("stored");
-        // One would do without the bad row; one without any row, two for each of the 13 times that
-        // 5,000 can be halved, one to reject it.
+        // Without the bad row one statement is enough. With it come one without rows, two for each
+        // of 13 halvings, and one that rejects it.
         expect(recorded.statements.length - 1).toBeLessThanOrEqual(2 * Math.ceil(Math.log2(5000)) + 2);
       }
       expect((await rejected(database, table)).map(({ offset }) => offset)).toEqual([0, 1, 2499, 2500, 3141, 4999]);
@@ -499,7 +501,8 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
         let isSettled = false;
         const flush = store.flush(source, span(i * 10, i * 10 + 10), entries(i * 10, i * 10 + 10));
         pending.push(flush.finally(() => isSettled = true));
-        // They are served in the order in which they wait; the one that sees a gap does not even wait.
+        // The server serves them in the order in which they wait. The one that sees a gap does not
+        // even wait.
         const isQueued = async () => isSettled || await waitingForLocks() === i + 1;
         await expect.poll(isQueued, { timeout: 20_000 }).toBe(true);
       }
@@ -525,7 +528,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     const source = newSource();
     expect(await store.flush(source, span(0, 3), entries(0, 3))).toBe("reopen");
     expect(await addresses(database, table)).toEqual([]);
-    // The mark was made all the same.
+    // The mark exists all the same.
     await store.marks.claim(source, new Map([[0, 9]]));
     expect(await store.flush(source, span(0, 3), entries(0, 3))).toBe("stored");
     expect(await addresses(database, table)).toEqual(["0/0", "0/1", "0/2"]);
@@ -546,8 +549,8 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
       ];
       const source = newSource();
       for (const store of stores) await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
-      // Each writer has one partition further than the other: whoever comes second has rows to
-      // leave out and rows to store.
+      // Each writer is ahead of the other in one partition. So the second leaves some rows out and
+      // stores others.
       const flush = (store: Store, i: number) => {
         const [end0, end1] = i === 0 ? [10, 6] : [6, 10];
         const ranges = new Map([...span(0, end0), ...span(0, end1, 1)]);
@@ -558,7 +561,8 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
         await sql.unsafe(`select from ${offsets} for update`);
         const pending = stores.map(flush);
         await expect.poll(() => waitingForLocks(), { timeout: 20_000 }).toBe(2);
-        // In an object: awaited here, the flushes would wait for this transaction, and it for them.
+        // The promise stays in an object. An await here would make the flushes and this transaction
+        // wait for each other.
         return { pending };
       }) as { pending: Promise<string>[] };
       expect(await Promise.all(flushes.pending)).toEqual(["stored", "stored"]);
@@ -584,7 +588,7 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     await Promise.all(databases.map((database) => database[Symbol.asyncDispose]()));
   });
 
-  /** Reads and stores two partitions to their end, as a consumer does that believes they are its own. */
+  /** Reads and stores two partitions to their end, as a consumer that believes they are its own. */
   async function writeAll(store: Store, source: TopicIdentity): Promise<void> {
     const claim = async () => offsetsOf(await store.marks.claim(source, new Map([[0, 0], [1, 0]])));
     let positions = await claim();

@@ -13,7 +13,10 @@ import { postgresMissing, startPostgres, type TestPostgres } from "../support/po
 import { COMMANDS, runScript } from "../support/runtimes.ts";
 import type { Job, Jobs, Kept, Step } from "../support/table_runner.ts";
 
-/** What is to be true of a table after its steps. What is not named is not looked at, but for `rejected`: none. */
+/**
+ * The expected state of a table after its steps. Parts that are not named are not compared. But
+ * `rejected` is then none.
+ */
 interface Case {
   readonly name: string;
   readonly steps: (table: string) => readonly (Step | "open")[];
@@ -134,7 +137,7 @@ const DEFAULTS: readonly Case[] = [
       sent({}, { location: "m" }),
     ],
     select: "location",
-    // The column is looked up once, not for every row that it refuses.
+    // The store looks the column up once, not for every row that the column refuses.
     expected: () => ({
       rows: [{ location: "l" }, { location: "m" }],
       rejected: [0, 2].map((at) => [at, expect.stringContaining("null value in column")] as const),
@@ -338,7 +341,7 @@ const REPEATS: readonly Case[] = [
       sent(...Array.from({ length: 64 }, (_, i) => ({ address: `b${i % 32}` }))),
     ],
     select: "address",
-    // Each of the 32 is found by halving: what is more is the one look.
+    // Halving finds each of the 32 rows. The remaining statements are one look at the table.
     expected: (t) => ({
       rows: Array.from({ length: 32 }, (_, i) => ({ address: `b${i}` })).sort((a, b) => a.address < b.address ? -1 : 1),
       rejected: Array.from({ length: 32 }, (_, i) => [32 + i, expect.stringContaining(`"${t}_user"`)] as const),
@@ -351,7 +354,7 @@ const kept = (addresses: readonly string[], rest: Partial<Kept> = {}): Partial<K
   rows: addresses.map((address) => ({ address })),
   ...rest,
 });
-/** How many indexes by which a repeat is recognised a table has. */
+/** How many indexes of a table recognise a repeat. */
 const INDEXES = "(select count(*)::int from pg_index where indrelid = '$t'::regclass) as indexes";
 
 const NAMES: readonly Case[] = [
@@ -537,7 +540,7 @@ const WARNINGS: readonly Case[] = [
   },
 ];
 
-/** Where a table stands on a server beside its own. */
+/** The place of a table on a server, beside its own database. */
 const FOREIGN: readonly Case[] = [
   {
     name: "a foreign table, and a foreign part, are said at every start",
@@ -636,11 +639,14 @@ async function withForeignServer(target: Target): Promise<Target> {
   return target;
 }
 
-/** A text of every script, and one of signs that no 8-bit encoding has together. */
+/**
+ * A text with characters of many scripts, and an emoji. No 8-bit encoding has all of these
+ * characters.
+ */
 const WORLD = "ü日本€жא";
 const LACKS = (encoding: string) => expect.stringMatching(`has no equivalent in encoding \\"${encoding}\\"`);
 
-/** Which of these an encoding takes. */
+/** The characters that each encoding takes. */
 const ENCODINGS: readonly (readonly [encoding: string, taken: string, lacked: string | null])[] = [
   ["SQL_ASCII", `${WORLD}😀`, null],
   ["LATIN1", "ü", "日"],
@@ -660,7 +666,8 @@ const encodingJob = (taken: string, lacked: string | null): Job => {
     steps: [
       sent({ location: taken, address: "a" }, ...strangers, `no metric: ${WORLD}`, `{"address": "${WORLD}"}`),
       run(`alter table m add check (location <> '${taken}' or latency < 1)`),
-      // What a message quotes of a row may be cut in the middle of a character.
+      // The server's message quotes the row, and may cut the quotation in the middle of a
+      // character.
       sent({ location: taken.repeat(100), latency: 1 }, { address: "b", location: taken, latency: 2 }, {
         address: "b",
         location: "x".repeat(63) + taken.repeat(50),
@@ -682,7 +689,7 @@ describe.each(COMMANDS)("a table of one's own under $runtime", ({ runtime, missi
     },
     {
       kind: "PGlite",
-      // What a start says does not hang on the runtime.
+      // The report of a start is the same on all runtimes.
       cases: runtime === "Node" ? EVERYWHERE : [...DEFAULTS, ...REPEATS],
       absent: null,
       target: () => Promise.resolve({ folder: join(folder, runtime) }),

@@ -24,7 +24,7 @@ function writeHosts(...lines: string[]): string {
   return path;
 }
 
-/** A site with a page that is fine, one that is not, and one that never answers. */
+/** A site with a good page, a bad one, and one that never answers. */
 function openPages(): Promise<Site> {
   return openSite((socket, { path }) => {
     if (path.split("?")[0] === "/fine") socket.end(answer("200 OK", {}, "All systems normal"));
@@ -140,7 +140,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     await expect.poll(() => site.requests.length, { timeout: 30_000 }).toBeGreaterThan(0);
     producer.kill("SIGTERM");
     await producer.says("SIGTERM: finishing what is under way");
-    // Another one: the same may be an echo of the first.
+    // The second signal is of another kind: the same one could be an echo of the first.
     producer.kill("SIGINT");
     const { code, stderr } = await producer.ended;
     expect(code).toBe(1);
@@ -153,7 +153,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   it("producer has every host that answers checked before the first that never does has its verdict", async () => {
     await using site = await openPages();
     using port = await openUnresponsivePort("127.0.0.1");
-    // All of them come within a second, those that never answer first, and there are 8 slots.
+    // All hosts come within a second. Those that never answer come first, and there are 8 slots.
     const dead = Array.from({ length: 14 }, (_, n) => {
       return n % 2 === 0
         ? `http://127.0.0.1:${site.port}/silent/${n} 1d`
@@ -165,7 +165,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     await producer.prints(/"timeout".*\n/);
     const seen = producer.stdout.split("\n").slice(0, 13).map((line) => (JSON.parse(line) as Metric).error);
     expect(seen).toEqual([...Array<null>(12).fill(null), "timeout"]);
-    // A check that gave way is made once more, and then to its end.
+    // A check that gave way is made once more, and then runs to its end.
     const asked = site.requests.map(({ path }) => path).filter((path) => path.startsWith("/silent"));
     expect(asked.length).toBeLessThanOrEqual(2 * new Set(asked).size);
   }, 60_000);
@@ -207,9 +207,9 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(rows).toEqual(made.map(({ check_id, scheduled_at, latency, is_valid }) => {
       return { check_id, scheduled_at, latency, is_valid };
     }));
-    // Where this machine has much to do, a check may be missed.
+    // A busy machine may miss a check.
     expect(site.requests.length).toBe(made.filter(({ error }) => error !== "missed").length);
-    // Every run is new input: no mark is left behind.
+    // Each run reads new input, so no mark is left.
     expect(await ask(data, "select * from host_metrics_offsets")).toEqual([]);
   });
 
@@ -348,7 +348,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const data = newPath();
     await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
     consumer.write(metric(1));
-    // A start that the signal finds under way has 8 s, and a slow machine may take more to make the database.
+    // A signal gives a start 8 s to end. A slow machine may take longer to make the database.
     await consumer.says("1 message stored");
     consumer.kill("SIGINT");
     await consumer.says("SIGINT: finishing what is under way");
@@ -374,7 +374,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
       const began = performance.now();
       consumer.write("\x03");
       expect((await consumer.ended).code).toBe(0);
-      // A pipe's other end would have six seconds.
+      // With a pipe the consumer would read on for six seconds.
       expect(performance.now() - began).toBeLessThan(6000);
       expect(await ask(data, "select address from host_metrics")).toEqual([{ address: "a1" }]);
     },

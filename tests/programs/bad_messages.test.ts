@@ -5,12 +5,13 @@ import { ownPostgresMissing } from "../support/postgres.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
-// Messages that cannot be rows, from a real broker through a consumer as a user starts it into a real database.
+// Messages that cannot be rows. They go from a real broker through a consumer, started as by a
+// user, into a real database.
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-/** A metric in which some fields are otherwise; undefined: missing. */
+/** A metric with some fields changed. Undefined: the field is missing. */
 const metric = (fields: Record<string, unknown> = {}) =>
   bytes(
     JSON.stringify({
@@ -25,7 +26,7 @@ const metric = (fields: Record<string, unknown> = {}) =>
 const raw = (latency: string) =>
   bytes(`{"address":"a","status_code":200,"latency":${latency},"is_valid":true,"location":""}`);
 
-/** The table of a user who is strict. */
+/** The strict table of a user. */
 const strictTable = (name: string) => `
   create table ${name} (address varchar(50), status_code int, latency float8 check (latency < 1000), is_valid bool,
     location text not null);
@@ -119,7 +120,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
   it("rejects an address that is too long for the index of its own table, and stores its neighbours", async () => {
     const name = services.newName();
     await services.createTopic(name);
-    // Random, or PostgreSQL would compress it until it fits.
+    // Random characters: PostgreSQL would compress others until they fit.
     const address = Array.from(
       crypto.getRandomValues(new Uint16Array(3000)),
       (n) => String.fromCharCode(0x4e00 + n % 20_000),

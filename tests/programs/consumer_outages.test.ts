@@ -10,8 +10,8 @@ import { openSite } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
-// A consumer as a user starts it, while the database is away, and after somebody changed it so that
-// waiting cannot help.
+// A consumer, started as by a user, while the database is away. Later somebody changes the
+// database, and waiting cannot help.
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 
@@ -40,7 +40,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
   const send = (topic: string, from: number, to: number, pad = "") =>
     services.write(topic, range(from, to).map((n) => ({ key: `${n}${pad}`, value: metric(n) })));
 
-  /** Members of a group by their names: another name is another joining. */
+  /** The names of a group's members. A member that joins again has another name. */
   async function members(group: string): Promise<string[]> {
     const admin = new Admin({ clientId: "tests", bootstrapBrokers: [services.broker.plain] });
     try {
@@ -64,7 +64,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
       await send(name, 10, 20);
       await consumer.says("trying again");
       const seen = new Set<string>();
-      // The group gives up a member that is silent for 15 s.
+      // The group removes a member that is silent for 15 s.
       const end = performance.now() + 18_000;
       await until(async () => {
         seen.add(JSON.stringify(await members(name)));
@@ -75,7 +75,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
       await consumer.says("PostgreSQL answers again");
       expect([...seen]).toEqual([JSON.stringify(before)]);
       expect(before).toHaveLength(2);
-      // Said once, however often it is tried.
+      // It is said once, however many attempts there are.
       expect(consumer.stderr.match(/trying again/g)).toHaveLength(1);
     },
     120_000,
@@ -90,7 +90,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
       await send(name, 0, 10);
       await until(() => count(name)).toBe(10);
       await services.postgres.crash();
-      // 300 MB: far more than it may hold.
+      // 300 MB are far more than the consumer may hold in memory.
       const value = bytes(
         JSON.stringify({ ...JSON.parse(new TextDecoder().decode(metric(1))), error_detail: "x".repeat(1_000_000) }),
       );
@@ -183,7 +183,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
     const role = `role_${name}`;
     await services.createTopic(name);
     await services.postgres.sql.unsafe(`create role ${role} login`);
-    // The tables are another's: what is granted can be taken away.
+    // The tables belong to another role, so that the test can take away the granted rights.
     const { main, offsets, rejected } = await tablesOf(name);
     await services.postgres.sql.unsafe(`grant select, insert on ${main} to ${role};
       grant select, insert, update, delete on ${offsets} to ${role}; grant select, insert on ${rejected} to ${role}`);
@@ -225,7 +225,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
     expect(code).toBe(1);
   }, 90_000);
 
-  /** Makes the tables as their owner, by a consumer of the owner's. */
+  /** A consumer of their owner makes the tables. */
   async function tablesOf(name: string) {
     await using owner = services.consume(variant, name);
     await owner.says("→");

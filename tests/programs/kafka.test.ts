@@ -16,12 +16,13 @@ import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { placesAt } from "../support/log_positions.ts";
 
-// The programs as a user starts them, from a hosts file through a real broker over mutual TLS into a real PostgreSQL.
+// The programs, started as by a user. Metrics go from a hosts file through a real broker over
+// mutual TLS into a real PostgreSQL.
 
 const variants = possibleVariants();
 const canRun = canRunKafka() && (postgresMissing === null || skipped(postgresMissing));
 
-/** Pages of all kinds by the last digit of their path. */
+/** Pages of all kinds. The last digit of the path says which. */
 function openPages(): Promise<Site> {
   return openSite((socket, { path }) => {
     const kind = Number(path.at(-1));
@@ -69,7 +70,7 @@ describe.runIf(canRun)("producer and consumer", () => {
     topic: string,
     env: Record<string, string> = {},
   ): Running => {
-    // A group of its own for each run: one that was killed would hold up the next in its group
+    // Each run has a group of its own. A killed member would hold up the next one in its group
     // until its session times out.
     const own = program === "consumer" ? { ...databaseEnv(), KAFKA_GROUP: newName() } : {};
     const settings = { ...kafkaEnv(topic), KAFKA_CLIENT: client, ...own, ...env };
@@ -82,7 +83,7 @@ describe.runIf(canRun)("producer and consumer", () => {
     return path;
   }
 
-  /** A client of the tests' own, and how it reaches the broker. */
+  /** The settings of the tests' own client, and of its way to the broker. */
   async function ownClient() {
     const { caFile, keyFile, certFile } = broker.certificates;
     const loaded = await loadKeyMaterial({ caFile, keyFile, certFile });
@@ -100,7 +101,7 @@ describe.runIf(canRun)("producer and consumer", () => {
     await producer.send(messages);
   }
 
-  /** Values of all messages of a topic, read by a client of its own. */
+  /** The values of all messages of a topic, read by the tests' own client. */
   async function readTopic(
     topic: string,
   ): Promise<{ readonly address: string; readonly check_id: string; readonly error: string | null }[]> {
@@ -156,7 +157,7 @@ describe.runIf(canRun)("producer and consumer", () => {
       const ids = (rows: readonly { check_id: string }[]) => rows.map(({ check_id }) => check_id).toSorted();
       expect(ids(await rowsOf(name))).toEqual(ids(messages));
       expect(new Set(ids(messages)).size).toBe(messages.length);
-      // Where this machine has much to do, a check may be missed.
+      // A busy machine may miss a check.
       const checked = messages.filter(({ error }) => error !== "missed");
       const perAddress = Object.fromEntries(pages.map((address) => {
         const asked = site.requests.filter(({ path }) => address.endsWith(path)).length;
@@ -185,7 +186,7 @@ describe.runIf(canRun)("producer and consumer", () => {
       await idle.says(`Nothing is stored yet: no message is in the 3 partitions of the topic ${empty}`);
       await blind.says(/Nothing is stored yet: .*(refused|ECONNREFUSED)/);
       expect(busy.stderr).not.toContain("Nothing is stored yet");
-      // The next one of its table finds all of it stored, whatever its group is.
+      // The next consumer of the table finds all of it stored, whatever its group is.
       await using late = begin(variant, "consumer", ["--db-table", full], full);
       await late.says(`Nothing is stored yet: nothing new is in the 3 partitions of the topic ${full}`);
     }, 90_000);
@@ -228,7 +229,8 @@ describe.runIf(canRun)("producer and consumer", () => {
         await Promise.all([consumer.ended, sending]);
       }
       await using consumer = begin(variant, "consumer", ["--db-table", topic], topic);
-      // All may be stored already, before it has learnt to heed a signal.
+      // All rows may be stored already when the consumer does not yet heed a signal. So the test
+      // waits for its first line.
       await consumer.says(`topic ${topic} at`);
       await expect.poll(() => countOf(topic), { timeout: 40_000 }).toBe(total);
       consumer.kill("SIGTERM");
@@ -305,12 +307,13 @@ describe.runIf(canRun)("producer and consumer", () => {
       const asked = () => site.requests.filter(({ path }) => path.startsWith(`/${topic}/`)).length;
       await expect.poll(asked, { timeout: 20_000 }).toBeGreaterThan(2);
       await producer.says(/Kafka does not answer|Kafka gives no/);
-      // The broker names its own address to whoever reaches it: the relay is needed for the first question only.
+      // The broker gives its own address to every client. So the relay is needed for the first
+      // question only.
       await using _relay = await relay(port, "127.0.0.1", Number(broker.mtls.split(":")[1]));
       await expect.poll(async () => (await readTopic(topic)).length, { timeout: 30_000 }).toBeGreaterThan(2);
       producer.kill("SIGTERM");
       expect(await producer.ended, producer.stderr).toMatchObject({ code: 0 });
-      // Where this machine has much to do, a check may be missed.
+      // A busy machine may miss a check.
       expect((await readTopic(topic)).filter(({ error }) => error !== "missed").length).toBe(asked());
     }, 90_000);
 

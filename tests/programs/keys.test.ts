@@ -10,7 +10,8 @@ import { run } from "../support/programs.ts";
 import { refusedPort } from "../support/site.ts";
 import { possibleVariants } from "../support/variants.ts";
 
-// Keys and certificates in unusual forms, given to the programs as a user would, with a real broker that wants them.
+// Keys and certificates in unusual forms. The programs get them as from a user, and a real broker
+// wants them.
 
 const PASSWORD = "key-pässword";
 

@@ -9,16 +9,16 @@ import { type Codec, overwrite, rawBatch, type RawRecord, seal } from "../suppor
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
-// Messages that are small on the wire and huge when they are unpacked, on their way from a real
-// broker to a real database.
+// Messages that are small on their way and huge when they are unpacked. They go from a real broker
+// to a real database.
 
 const MEGABYTE = 1_000_000;
 /**
- * What a consumer may take, all in all. Measured are 178 to 305 MB, of which 115 to 170 are there
- * before the first message: the runtime, its heap and the code.
+ * The most memory that a consumer may take in all. Measured: 178 to 305 MB. The runtime, its heap
+ * and the code take 115 to 170 of them before the first message.
  */
 const LIMIT = 400 * MEGABYTE;
-/** A snappy batch takes a twentieth of what it unpacks to; all others far less. */
+/** A snappy batch has a twentieth of its unpacked size. All other codecs pack far better. */
 const LARGEST = 40 * 1024 * 1024;
 const canRun = process.platform === "linux" && canRunKafka() &&
   (ownPostgresMissing === null || skipped(ownPostgresMissing));
@@ -38,14 +38,17 @@ function peakOf(pid: number): number {
   return Number(kilobytes) * 1024;
 }
 
-/** Makes the first batch, of three messages, one of a single message. */
+/** Turns the first batch, of three messages, into one of a single message. */
 function shrink(batch: Buffer): void {
   batch.writeInt32BE(0, 23);
   batch.writeInt32BE(1, 57);
   seal(batch);
 }
 
-/** Batches with good metrics, told apart by their latency, among what is too large. */
+/**
+ * Batches with good metrics among messages that are too large. The latency tells one metric from
+ * another.
+ */
 async function largeBatches(codec: Codec): Promise<{ batches: Buffer[]; good: number; rejected: RegExp[] }> {
   let good = 0;
   const metric = (ballast = 0): RawRecord => {
@@ -56,7 +59,8 @@ async function largeBatches(codec: Codec): Promise<{ batches: Buffer[]; good: nu
   const tooLong = (size: number) => [metric(), { key: bytes("b"), value: letters(size) }, metric()];
   const batch = (...records: RawRecord[][]) => rawBatch(records.flat(), { codec });
   const batches = [
-    // Two of the three are gone when it is shrunk: what lies behind that hole is looked at a second time.
+    // `shrink` takes away two of the three messages. So the consumer looks a second time at the
+    // messages behind that hole.
     await batch([metric(), ...several(2, () => ({ key: null, value: bytes("gone") }))]),
     await batch(tooLong(600 * MEGABYTE)),
     await batch(...Array.from({ length: 4 }, () => tooLong(60 * MEGABYTE))),
@@ -89,7 +93,8 @@ describe.runIf(canRun)("a consumer that is sent bombs", () => {
     return made;
   };
 
-  // Whatever unpacks is the same with either client, but not on each runtime. The faults' campaign has all of them.
+  // Unpacking is the same with both clients, but not on both runtimes. The fault campaign has all
+  // combinations.
   it.each(
     possibleVariants().flatMap((variant) => WAYS[variant.name]?.map((codec) => ({ ...variant, variant, codec })) ?? []),
   )(

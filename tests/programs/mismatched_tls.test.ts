@@ -8,7 +8,7 @@ import { type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { openSite } from "../support/site.ts";
 
-// The producer and a port that speaks TLS where none is set, or none where it is.
+// The producer talks plain TCP to a port that speaks TLS, or TLS to a port that does not.
 
 const folder = mkdtempSync(join(tmpdir(), "test-mismatched-tls-"));
 const certificates = new Certificates();
@@ -19,7 +19,7 @@ afterAll(() => {
 const hosts = join(folder, "hosts.txt");
 writeFileSync(hosts, "http://127.0.0.1:1 1d\n");
 
-/** What Kafka's TLS answers to bytes that are none of TLS: a fatal alert, unexpected_message. */
+/** Kafka's answer, over TLS, to bytes that are no TLS: a fatal alert, unexpected_message. */
 const ALERT = Buffer.from([21, 3, 3, 0, 2, 2, 10]);
 
 const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);

@@ -7,7 +7,7 @@ import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite, refusedPort } from "../support/site.ts";
 
-// What the programs say of themselves at --listen, and --health that asks them.
+// The reports of the programs at --listen, and --health, which asks for them.
 
 const folder = mkdtempSync(join(tmpdir(), "test-port-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -18,7 +18,10 @@ const get = async (url: string) => {
   const response = await fetch(url);
   return { status: response.status, body: await response.text() };
 };
-/** An embedded database takes seconds of CPU to make, and more where others have the processors. */
+/**
+ * The making of an embedded database takes seconds of CPU time. On a busy machine it takes even
+ * longer.
+ */
 const patience = { timeout: 50_000 };
 
 describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null))(
@@ -40,7 +43,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
       expect(body).toContain("host_checker_hosts_down 1\n");
       expect(await get(`http://${listen}/readyz`)).toEqual({ status: 200, body: '{"ready":true,"troubles":[]}\n' });
       expect(await run(runtime, "producer", ["--health", "--listen", listen])).toMatchObject({ code: 0, stderr: "" });
-      // Its own variable wins over that of both programs.
+      // A program's own variable overrides the variable of both programs.
       const env = { LISTEN: `127.0.0.1:${await refusedPort()}`, PRODUCER_LISTEN: listen, CONSUMER_LISTEN: listen };
       expect(await run(runtime, "producer", ["--health"], { env })).toMatchObject({ code: 0, stderr: "" });
       expect(await run(runtime, "consumer", ["--health"], { env })).toMatchObject({

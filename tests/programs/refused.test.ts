@@ -15,7 +15,7 @@ import { readTopic } from "../support/topic_reader.ts";
 import { makeTopic } from "../support/topic_settings.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 
-// The producer as a user starts it, with a topic that does not take everything.
+// The producer, started as by a user, with a topic that refuses some of the metrics.
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -27,7 +27,7 @@ const patience = { timeout: 60_000, interval: 200 };
 
 const openPages = () => openSite((socket) => socket.end(answer("200 OK", {}, "All systems normal")));
 
-/** Random, or it would be compressed until it fits. */
+/** Random characters: others would be compressed until they fit. */
 const noise = (length: number) =>
   Array.from(crypto.getRandomValues(new Uint8Array(length)), (byte) => (byte % 36).toString(36)).join("");
 
@@ -76,7 +76,7 @@ describe.runIf(canRunKafka())("the producer and a topic that refuses", () => {
       expect(stderr).toContain("is dropped: Kafka refuses it (MESSAGE_TOO_LARGE");
       expect(stderr).not.toContain("the oldest first");
       const [, delivered, dropped] = /(\d+) metrics? delivered, (\d+) dropped/.exec(stderr) ?? [];
-      // Something is lost, which the exit code tells.
+      // Some metrics are lost, and the exit code says so.
       expect({ code, dropped: Number(dropped) }).toEqual({ code: 1, dropped: expect.any(Number) });
       const metrics = await read(topic);
       expect([metrics.length, distinct(metrics)]).toEqual([Number(delivered), Number(delivered)]);
@@ -136,7 +136,7 @@ describe.runIf(canRunKafka())("the producer and a topic that refuses", () => {
       expect(distinct(metrics)).toBe(metrics.length);
     });
 
-    // Of Node's clients tests/kafka/refused.test.ts tries them all.
+    // tests/kafka/refused.test.ts tries all of them with the clients of Node.
     const compressions = variant.runtime === "deno" ? COMPRESSIONS : ["gzip"] as const;
     it.each(compressions)("--kafka-compression %s is read by the other client", async (compression) => {
       await using site = await openPages();

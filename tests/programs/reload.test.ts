@@ -7,16 +7,16 @@ import { type Running, type Runtime, RUNTIMES, start } from "../support/programs
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite } from "../support/site.ts";
 
-// A hosts file that changes while the producer runs, in all the ways in which files change.
+// A hosts file that changes while the producer runs. The tests change it in all the usual ways.
 
 const folder = mkdtempSync(join(tmpdir(), "test-reload-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let folders = 0;
 
-/** A place for a hosts file, and a way of changing what is there. */
+/** A place for a hosts file, and a way to change the file there. */
 interface Way {
   readonly name: string;
-  /** Puts the first content there; returns the path for the producer. */
+  /** Puts the first content there. Gives the path for the producer. */
   begin(folder: string, content: string): string;
   change(folder: string, content: string, producer: Running): void;
 }
@@ -26,7 +26,10 @@ const inPlace = (folder: string, content: string) => {
   return join(folder, "hosts.txt");
 };
 
-/** As Kubernetes mounts a ConfigMap: hosts.txt → ..data/hosts.txt, ..data → a folder with a name of its own. */
+/**
+ * As Kubernetes mounts a ConfigMap: hosts.txt → ..data/hosts.txt, ..data → a folder with a new name
+ * each time.
+ */
 const configMap = (folder: string, content: string) => {
   const version = `..version-${++folders}`;
   mkdirSync(join(folder, version));
@@ -128,7 +131,7 @@ describe.each(runtimes)("producer under %s", (runtime: Runtime) => {
     inPlace(folder, line("a") + line("b"));
     await producer.says(`${path}: read again, 2 hosts: 1 added, 0 removed, 0 changed\n`);
     await producer.prints(/\/b"/);
-    // Each was said once.
+    // Each message came once.
     expect(producer.stderr.match(/ENOENT/g)).toHaveLength(1);
     expect(producer.stderr.match(/not taken over/g)).toHaveLength(2);
   });

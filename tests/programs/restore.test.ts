@@ -13,8 +13,8 @@ import type { Running } from "../support/programs.ts";
 import { openServices, type RawMessage, type Services } from "../support/services.ts";
 import { possibleVariants } from "../support/variants.ts";
 
-// What docs/operations.md says of retention, backup and restore: a consumer as a user starts it, a
-// real broker, and PostgreSQL's own programs.
+// The promises of docs/operations.md about retention, backup and restore. The tests use a consumer
+// as a user starts it, a real broker, and PostgreSQL's own programs.
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 
@@ -56,7 +56,7 @@ describe.runIf(canRun).each(possibleVariants())(
       return { topic, name: services.postgres.settings.name };
     }
 
-    /** Waits until the table, which the consumer makes, has so many rows. */
+    /** Waits until the table has so many rows. The consumer makes it. */
     async function untilStored(database: string, topic: string, count: number, consumer: Running): Promise<void> {
       const isMade = () => ask(database, `select to_regclass('${topic}') is not null`) === "t";
       const rows = () => isMade() ? Number(ask(database, `select count(*) from ${topic}`)) : 0;

@@ -3,7 +3,7 @@ import { postgresMissing, startPostgres, type TestPostgres } from "../support/po
 import { run, RUNTIMES } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 
-// A role that may write into the table it was given, and may create nothing.
+// A role that may write into its table, and may create nothing.
 
 describe.skipIf(postgresMissing !== null)("a role that may create nothing", () => {
   let postgres: TestPostgres;

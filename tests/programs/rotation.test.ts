@@ -9,8 +9,8 @@ import { start } from "../support/programs.ts";
 import { answer, openSite, type Site } from "../support/site.ts";
 import { possibleVariants } from "../support/variants.ts";
 
-// Certificates that are replaced while both programs run, by those of another authority, after
-// which the broker takes no others.
+// New certificates, from another authority, while both programs run. Afterwards the broker takes no
+// others.
 
 const canRun = canRunKafka() && (postgresMissing === null || skipped(postgresMissing));
 const NAMES = ["DNS:localhost", "IP:127.0.0.1"];
@@ -37,7 +37,7 @@ describe.runIf(canRun)("producer and consumer", () => {
     await Promise.all([postgres, site].map((part) => part?.[Symbol.asyncDispose]()));
   }, 60_000);
 
-  /** What the broker shows, and whom it trusts, from its next start on. */
+  /** The broker's certificate, and the authorities that it trusts, from its next start on. */
   function arm(store: number, trusts: readonly number[]): void {
     copyFileSync(stores[store] as string, server);
     writeFileSync(trusted, authorities(trusts));
@@ -106,7 +106,7 @@ describe.runIf(canRun)("producer and consumer", () => {
       producer.kill("SIGTERM");
       expect(await producer.ended, producer.stderr).toMatchObject({ code: 0 });
       const asked = site.requests.filter(({ path }) => path.startsWith(`/${name}/`)).length;
-      // Where this machine has much to do, a check may be missed.
+      // A busy machine may miss a check.
       const stored = () =>
         postgres.sql`select check_id from ${postgres.sql(name)} where error is distinct from 'missed'`;
       await expect.poll(async () => (await stored()).length, { timeout: 40_000 }).toBe(asked);

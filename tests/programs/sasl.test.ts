@@ -9,9 +9,9 @@ import { run, start } from "../support/programs.ts";
 import { refusedPort } from "../support/site.ts";
 import { possibleVariants } from "../support/variants.ts";
 
-// Logging in to a real broker by name and password, with the programs as a user starts them.
+// The programs, started as by a user, log in to a real broker by name and password.
 
-/** Passwords as the broker's own tool keeps them: it prepares none. */
+/** Passwords in the form in which the broker's own tool keeps them: it prepares none. */
 const KEPT = {
   numeral: "Ⅸ",
   nine: "IX",
@@ -36,7 +36,7 @@ describe.runIf(canRunKafka())("SASL", () => {
     await broker?.[Symbol.asyncDispose]();
   }, 30_000);
 
-  /** Denies a user to write to any topic, and to create one. */
+  /** Forbids a user to write to any topic, and to create one. */
   async function forbid(user: string): Promise<void> {
     const admin = new Admin({ clientId: "tests", bootstrapBrokers: [broker.plain] });
     await admin.createTopics({ topics: ["sasl"], partitions: 1, replicas: 1 });
@@ -52,9 +52,9 @@ describe.runIf(canRunKafka())("SASL", () => {
       operation: AclOperations.WRITE,
       permissionType: AclPermissionTypes.DENY,
     };
-    // Whoever may create topics in the cluster may do so whatever a rule says of topics.
+    // A user who may create topics in the cluster may do so whatever the rules for topics are.
     const create = { ...write, operation: AclOperations.CREATE };
-    // Where there is any rule, what no rule allows is forbidden.
+    // As soon as one rule exists, everything that no rule allows is forbidden.
     const ofTopics = [everyone, write, create].map((rule) => ({ ...topics, ...rule }));
     const ofCluster = [everyone, create].map((rule) => ({ ...cluster, ...rule }));
     await admin.createAcls({ creations: [...ofTopics, ...ofCluster].map((rule) => ({ ...rule, host: "*" })) });
@@ -78,7 +78,7 @@ describe.runIf(canRunKafka())("SASL", () => {
       expect(ended.code).toBe(0);
     }, 30_000);
 
-    // librdkafka asks the system alone, which no test should change.
+    // librdkafka uses the system's authorities alone, and no test should change the system.
     it.runIf(client === "javascript")(
       "trusts the runtime's and the system's authorities where no CA file is given",
       async () => {
@@ -151,7 +151,7 @@ describe.runIf(canRunKafka())("SASL", () => {
     it("carries metrics to a table with a password that only its prepared form opens", async () => {
       const login = { KAFKA_SASL_MECHANISM: "scram-sha-256", KAFKA_SASL_USERNAME: "nine", KAFKA_SASL_PASSWORD: "Ⅸ" };
       expect(await produce(login)).toMatchObject({ code: 0 });
-      // Made ahead: on a busy machine that takes longer than a message on its way.
+      // This is made ahead: on a busy machine it takes longer than a message needs to arrive.
       const data = ["--embedded", join(folder, `data_${runtime}_${client}`)];
       expect(await run(runtime, "consumer", ["--stdin", ...data], { input: "" })).toMatchObject({ code: 0 });
       await using consumer = start(runtime, "consumer", data, {

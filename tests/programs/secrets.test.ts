@@ -14,8 +14,8 @@ import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { placesAt } from "../support/log_positions.ts";
 
-// Whatever the programs say, write and send, no secret is in it: a real broker with a login, a real
-// server with a password.
+// No secret is in the output, the files or the messages of the programs. The broker has a login,
+// the server a password, and both are real.
 
 const SASL = USERS.checker;
 const DB = "p/s?l #s€cret";
@@ -25,13 +25,14 @@ const TARGET = "targets-secret";
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 
-/** What is tried, the program and how it is started, and what it has to say then. */
+/** The attempt, the program and its settings, and its expected words. */
 type Attempt = [what: string, program: ProgramName, args: string[], env: StartOptions["env"], expected: RegExp];
 
-/** A secret in every form in which it may leave. */
+/** A secret in every form in which it could come out. */
 function formsOf(user: string, secret: string): string[] {
   const base64 = (text: string) => Buffer.from(text).toString("base64").replace(/=+$/, "");
-  // SCRAM and PLAIN put other bytes in front of it, so that its base64 may begin anywhere in a group of three.
+  // SCRAM and PLAIN put other bytes in front of the secret. So its base64 may begin anywhere in a
+  // group of three bytes.
   const shifted = ["", "a", "ab"].map((before) => base64(before + secret).slice(before.length === 0 ? 0 : 4, -2));
   const plain = [secret, encodeURIComponent(secret), encodeURI(secret), JSON.stringify(secret).slice(1, -1)];
   return [...plain, base64(`${user}:${secret}`), ...shifted];
@@ -129,7 +130,7 @@ describe.runIf(canRun)("no secret appears", () => {
   }
 
   it.each(possibleVariants())("under $name", async ({ runtime, client }: Variant) => {
-    /** What was said, written and sent, by where. */
+    /** Everything that was said, written and sent, by its place. */
     const seen: [place: string, text: string][] = [];
     const topic = newName();
     const ok = kafkaEnv(client, topic);
@@ -142,13 +143,13 @@ describe.runIf(canRun)("no secret appears", () => {
     );
     const consumerOptions = { KAFKA_GROUP: newName(), DB_TABLE: topic, DATABASE_URL: databaseUrl() };
 
-    /** Runs a program to its end, which has to say `expected`. */
+    /** Runs a program to its end. Its output must have `expected`. */
     const tries = async (...[what, program, args, env, expected]: Attempt) => {
       const { stdout, stderr } = await run(runtime, program, args, { env: { ...ok, ...env } });
       expect(`${stdout}${stderr}`, what).toMatch(expected);
       seen.push([what, `${stdout}${stderr}`]);
     };
-    /** Starts a program, which goes on for ever, and ends it once it has said `expected`. */
+    /** Starts a program that never ends by itself. Ends it when its output has `expected`. */
     const waits = async (...[what, program, args, env, expected]: Attempt) => {
       await using running = start(runtime, program, args, { env: { ...ok, ...env } });
       await running.says(expected);
@@ -159,7 +160,7 @@ describe.runIf(canRun)("no secret appears", () => {
       seen.push([what, `${stdout}${stderr}`]);
     };
 
-    // All is well.
+    // Nothing is wrong.
     const [producerPort, consumerPort] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
     {
       await using producer = start(runtime, "producer", ["--kafka-partitions", "1", hosts], {
@@ -188,7 +189,7 @@ describe.runIf(canRun)("no secret appears", () => {
     await tries("--once", "producer", ["--once", hosts], {}, /4 checks made, 4 metrics delivered/);
     await tries("--stdout", "producer", ["--once", "--stdout", hosts], {}, /"error":"redirect"/);
 
-    // Doors that do not open.
+    // Servers that refuse the login.
     const nowhere = await refusedPort();
     const attempts: Promise<void>[] = [];
     const { keyFile, certFile } = broker.certificates;
@@ -215,7 +216,7 @@ describe.runIf(canRun)("no secret appears", () => {
       tries("--health of nobody", "producer", ["--health"], { LISTEN: `127.0.0.1:${nowhere}` }, /does not answer/),
     );
 
-    // Settings and files that are wrong.
+    // Settings and files with faults.
     attempts.push(tries("--check", "producer", ["--check", hosts], {}, /127\.0\.0\.1/));
     const badHosts = write(
       `${topic}-bad.txt`,
@@ -275,7 +276,7 @@ describe.runIf(canRun)("no secret appears", () => {
       Object.entries(secrets).flatMap(([secret, forms]) =>
         places.filter(([, text]) => forms.some((form) => text.includes(form))).map(([place]) => `${secret} in ${place}`)
       );
-    // Where they have to be they are found.
+    // The secrets are found in the places where they must be.
     const basic = `Basic ${Buffer.from(`me:${SITE}`).toString("base64")}`;
     expect(find([["the URL", databaseUrl()], ["the request", basic], ["the hosts", readFileSync(hosts, "utf8")]]))
       .toEqual(

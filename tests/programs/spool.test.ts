@@ -16,7 +16,8 @@ import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { placesAt } from "../support/log_positions.ts";
 
-// The producer as a user starts it, with a spool: killed, with a full disk, and while Kafka is away.
+// The producer, started as by a user, with a spool. It is killed, its disk is full, or Kafka is
+// away.
 
 const folder = mkdtempSync(join(tmpdir(), "test-programs-spool-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -31,7 +32,7 @@ function writeHosts({ port }: Site, run: string, count: number): string {
   return path;
 }
 
-/** What waits in the spool of a producer that does not run. */
+/** The metrics that wait in the spool of a producer that does not run. */
 function readSpool(directory: string, topic: string): Metric[] {
   const { file } = SpoolFile.open(join(directory, "spool.sqlite"), topic, 2 ** 30);
   using _file = file;
@@ -62,13 +63,13 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
       producer.kill("SIGTERM");
       const stopped = performance.now();
       const { code, stderr } = await producer.ended;
-      // All is on disk: it need not wait for Kafka, which it would for seven seconds.
+      // All metrics are on disk. So the producer need not wait seven seconds for Kafka.
       expect(performance.now() - stopped).toBeLessThan(5000);
       const asked = site.requests.length;
       const kept = `${asked - before} checks made, 0 metrics delivered, ${asked} in the spool for the next start`;
       expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(kept) });
       expect(new Set(idsOf(readSpool(directory, "t"))).size).toBe(asked);
-      // What it knows of the hosts is there for the next start too.
+      // The next start has the producer's knowledge of the hosts too.
       const known = JSON.parse(readFileSync(join(directory, "standings.json"), "utf8")) as Record<string, number[]>;
       expect(["quick", "slow", "suspect"].flatMap((standing) => known[standing] ?? []).length).toBe(3);
     }
@@ -98,12 +99,12 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
       const run = newName();
       const directory = join(folder, run);
       const hosts = writeHosts(site, run, 20);
-      // No file may grow beyond 128 KiB, which is what a full disk is to a file; the signal that
-      // comes with it is ignored.
+      // No file may grow beyond 128 KiB. To a file this is a full disk. The signal that comes with
+      // it is ignored.
       await using producer = await begin(directory, hosts, "trap '' XFSZ; ulimit -Sf 256");
       await producer.says(`ERROR The spool ${directory} cannot be written`);
       const limit = (size: string) => execFileSync("prlimit", ["--pid", String(producer.pid), `--fsize=${size}:`]);
-      // A little might still fit: from now on nothing does.
+      // A small write might still fit. From now on none does.
       limit("4096");
       const before = site.requests.length;
       await expect.poll(() => site.requests.length, { timeout: 20_000 }).toBeGreaterThan(before + 40);
@@ -112,7 +113,7 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
       limit("unlimited");
       await expect.poll(() => timesSaid("is written again"), { timeout: 20_000 }).toBe(recoveries + 1);
       expect(timesSaid("cannot be written")).toBe(recoveries + 1);
-      // When every host was asked again and once more, all that they were asked until now is a metric that was written.
+      // After two more rounds of requests, every earlier request is a metric that was written.
       const asked = site.requests.length;
       await expect.poll(() => site.requests.length, { timeout: 20_000 }).toBeGreaterThan(asked + 40);
       producer.kill(signal);
@@ -169,7 +170,7 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
     return start(runtime, "consumer", ["--db-table", topic], { env: { ...kafkaEnv(topic, client), ...database } });
   };
 
-  /** All metrics of a topic; those of one address in the order in which they are there. */
+  /** All metrics of a topic. Those of one address keep their order. */
   async function readTopic(topic: string): Promise<Metric[]> {
     const client = await loadClient("javascript");
     const reader = { bootstrapServers: [broker.plain], topic, group: newName(), start: "earliest" } as const;
@@ -232,8 +233,8 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
           const before = askedIn(topic);
           const more = Math.ceil(Math.random() * 15);
           await expect.poll(() => askedIn(topic), { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + more);
-          // Any moment is to be tried: between two checks, in the middle of a write, between
-          // Kafka's answer and the note of it.
+          // The kill may come at any moment: between two checks, during a write, or before Kafka's
+          // answer is noted.
           await delay(Math.random() * 100);
           producer.kill("SIGKILL");
           await producer.ended;
@@ -244,8 +245,8 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
         await last.says(/[^0]\d* metrics? of an earlier run|0 metrics of an earlier run/);
         const before = askedIn(topic);
         await expect.poll(() => askedIn(topic), { timeout: 20_000 }).toBeGreaterThan(before + 5);
-        // A broker that has just come back takes its time; whoever ends meanwhile leaves the rest
-        // in the spool, and rightly so.
+        // A broker that has just come back is slow. A producer that ends meanwhile rightly leaves
+        // the rest in the spool.
         const unsent = async () => spooled.difference(new Set(idsOf(await readTopic(topic)))).size;
         await expect.poll(unsent, { timeout: 60_000, interval: 300 }).toBe(0);
         last.kill("SIGTERM");
@@ -256,8 +257,8 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
         const ids = new Set(sent);
         expect([...spooled].filter((id) => !ids.has(id))).toEqual([]);
         expect(spooled.size).toBeGreaterThan(20);
-        // What the site was asked and no metric tells of was not on disk yet when one of ten kills
-        // came: a check for each host at most.
+        // Some requests have no metric: it was not on disk yet at one of ten kills. Each kill loses
+        // one check a host at most.
         expect(askedIn(topic) - ids.size).toBeLessThanOrEqual(10 * 5);
 
         await using consumer = beginConsumer(variant, topic);

@@ -11,13 +11,17 @@ import { cloneProject } from "../support/clone.ts";
 import { eventually } from "../support/eventually.ts";
 import { answer, openSite } from "../support/site.ts";
 
-// What greets somebody whose Node is too old, or who has not run npm ci; and that a script's program ends with its npm.
+// The messages for a Node that is too old, and for a project without npm ci. A script's program
+// also ends together with npm.
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const NEEDED = "Node 24 or newer is needed, or Deno 2.9 or newer";
 const BOTH = ": npm ci brings both along, for npm run and in node_modules/.bin\n";
 
-/** The machine's own Node, where that is too old for the programs: npm's scripts put a newer one in front of it. */
+/**
+ * The machine's own Node, where it is too old for the programs. npm's scripts put a newer one first
+ * in the PATH.
+ */
 const old = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "node")).find((node) => {
   if (!existsSync(node)) return false;
   const [, major = "24"] = /^v(\d+)/.exec(spawnSync(node, ["--version"], { encoding: "utf8" }).stdout) ?? [];
@@ -34,7 +38,7 @@ afterAll(() => {
   rmSync(place, { recursive: true, force: true });
 });
 
-/** Runs a command there as a person would whose PATH begins with the folder of `node`. */
+/** Runs a command there, as a person would whose PATH begins with the folder of `node`. */
 function tried(node: string, command: string, ...args: string[]) {
   const env = { HOME: process.env.HOME, PATH: `${dirname(node)}:${process.env.PATH}` };
   const { status, stdout, stderr } = spawnSync(command, args, { cwd: clone.folder, env, encoding: "utf8" });
@@ -133,7 +137,7 @@ describe("npm's scripts", () => {
     expect(JSON.parse(output.printed)).toMatchObject({ status_code: 200, is_valid: true });
   });
 
-  // A shell that got the signal would end, and leave the program running without anybody.
+  // A shell that got the signal would end, and nobody would then end the program.
   it.each(["SIGTERM", "SIGINT"] as const)("%s to npm drains the producer, and none is left", async (signal) => {
     writeFileSync(join(place, "hosts.txt"), "http://127.0.0.1:1/ 1h\n");
     const npm = spawn("npm", ["run", "-s", "producer", "--", "--stdout", join(place, "hosts.txt")], { cwd: ROOT });
@@ -142,7 +146,7 @@ describe("npm's scripts", () => {
     const closed = new Promise<number | null>((resolve) => npm.once("close", resolve));
     await eventually(() => said.includes("the first check is due"), () => `the producer is not started:\n${said}`);
     npm.kill(signal);
-    // The pipes close when nobody is left who holds them: the producer too has ended.
+    // The pipes close when no process holds them any more: the producer too has ended.
     expect(await closed, said).toBe(0);
     expect(said).toContain(`${signal}: finishing what is under way`);
   });

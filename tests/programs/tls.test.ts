@@ -8,7 +8,8 @@ import { canRunKafka, temporaryKafka } from "../support/kafka.ts";
 import { run, start } from "../support/programs.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 
-// TLS that cannot be agreed on: at the start, and with a broker that comes back with other certificates.
+// TLS without an agreement: at the start, and with a broker that comes back with other
+// certificates.
 
 const NAMES = ["DNS:localhost", "IP:127.0.0.1"];
 const OWN =
@@ -17,11 +18,11 @@ const OWN =
 describe.runIf(canRunKafka())("producer and consumer", () => {
   const folder = mkdtempSync(join(tmpdir(), "test-tls-"));
   const hosts = join(folder, "hosts.txt");
-  /** What the broker shows from its next start on. */
+  /** The broker's certificate from its next start on. */
   const server = join(folder, "server.pem");
   let good: string;
   let bad: string;
-  /** For the refusals at the start, of which each port has one. */
+  /** The ports for the refusals at the start. Each has one refusal. */
   let broker: KafkaServer;
   let own: Certificates;
   let stranger: Certificates;

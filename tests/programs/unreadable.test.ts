@@ -6,8 +6,8 @@ import { overwrite, rawBatch, type RawRecord, seal } from "../support/raw_batche
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
-// Batches that no broker would take, as a broken disk or a broker of another time leaves them: what
-// lies on a real broker's disk is overwritten while it serves it.
+// Batches that no broker would take, as a broken disk or an old broker leaves them. The tests
+// overwrite the files of a real broker while it serves them.
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 
@@ -25,12 +25,12 @@ const CHANGES: ReadonlyMap<number, (batch: Buffer) => void> = new Map([
     batch.writeInt16BE(5, 21);
     seal(batch);
   }],
-  // Says gzip, and is not.
+  // The batch claims to be gzip, and is not.
   [8, (batch: Buffer) => {
     batch.writeInt16BE(1, 21);
     seal(batch);
   }],
-  // Says more messages than it has.
+  // The batch claims more messages than it has.
   [10, (batch: Buffer) => {
     batch.writeInt32BE(9, 57);
     seal(batch);

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openssl } from "../../tools/kafka/certificates.ts";
 
-/** Certificates of a small authority, made with OpenSSL in a folder. */
+/** Certificates of a small authority. OpenSSL makes them in a folder. */
 export class Authority {
   readonly #folder: string;
   #count = 0;
@@ -35,7 +35,7 @@ export class Authority {
     return this.path(`${name}.key`);
   }
 
-  /** A certificate for `NAME.key`, as `NAME.pem`; of itself where no `issuer` is named. */
+  /** A certificate for `NAME.key`, as `NAME.pem`. It signs itself where no `issuer` is named. */
   async certificate(name: string, options: CertificateOptions = {}): Promise<string> {
     const { issuer = null, isAuthority = issuer === null, days = 30, subject = name, more = [] } = options;
     const [request, extensions] = [this.path(`${name}.csr`), this.path(`${name}.ext`)];
@@ -45,7 +45,7 @@ export class Authority {
     const signer = issuer === null
       ? ["-signkey", this.path(`${name}.key`)]
       : ["-CA", this.path(`${issuer}.pem`), "-CAkey", this.path(`${issuer}.key`)];
-    // Of the negative days of an expired one only `x509 -req` takes any.
+    // Only `x509 -req` takes the negative days of an expired certificate.
     const dates = ["-days", String(days), "-set_serial", String(++this.#count)];
     const out = ["-extfile", extensions, "-out", this.path(`${name}.pem`)];
     await openssl("x509", "-req", "-in", request, ...signer, ...dates, ...out, ...more);
@@ -54,17 +54,20 @@ export class Authority {
 }
 
 export interface CertificateOptions {
-  /** The name of who signs; null: itself. */
+  /** The name of the signer; null: the certificate signs itself. */
   readonly issuer?: string | null;
   readonly isAuthority?: boolean;
-  /** Until it expires; less than 0: it has. */
+  /** Days until it expires; negative: it has expired. */
   readonly days?: number;
   readonly subject?: string;
   /** More arguments for `openssl x509`. */
   readonly more?: readonly string[];
 }
 
-/** A TLS server on loopback that says `welcome` to who has a certificate of the authority, and to nobody else. */
+/**
+ * A TLS server on loopback. It says `welcome` to each client with a certificate of the authority,
+ * and to nobody else.
+ */
 export async function welcomingServer(material: { key: string; cert: string; ca: string }): Promise<Server> {
   const server = createServer({ ...material, requestCert: true, rejectUnauthorized: true }, (socket) => {
     socket.on("error", () => {});

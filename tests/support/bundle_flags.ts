@@ -9,9 +9,9 @@ interface Permissions {
 }
 
 /**
- * How Deno starts a bundled program: the permission set of deno.json as flags, since there is no
- * deno.json beside it, and without any of the looking around (for settings, packages, a cache to
- * write) that a program in one file does not need.
+ * How Deno starts a bundled program. No deno.json lies beside it, so its permission set becomes
+ * flags. Deno looks for no settings, no packages and no writable cache: a program in one file needs
+ * none.
  */
 export function bundleFlags(program: "producer" | "consumer"): string[] {
   const text = readFileSync(new URL("../../deno.json", import.meta.url), "utf8");

@@ -1,8 +1,8 @@
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 
-// Certificates as nobody else makes them: put together from DER, so that any part may be otherwise than it should be.
+// Certificates that no tool makes: put together from DER, so that any part may be unusual.
 
-/** One element of DER: its tag, and what it holds. */
+/** One element of DER: its tag, and its content. */
 export function der(tag: number, ...contents: readonly Uint8Array[]): Buffer {
   const bytes = Buffer.concat(contents);
   const size = Buffer.from(bytes.length.toString(16).padStart(2, "0").replace(/^(.(?:..)*)$/, "0$1"), "hex");
@@ -31,10 +31,10 @@ export const nameOf = (commonName: string) =>
     ? sequence()
     : sequence(der(0x31, sequence(objectId("2.5.4.3"), der(0x0c, Buffer.from(commonName)))));
 
-/** A time as certificates have it up to 2049. */
+/** A time up to 2049, as certificates have it. */
 export const utcTime = (time: number) =>
   der(0x17, Buffer.from(new Date(time).toISOString().replaceAll(/^..|[-:T]|\.\d+/g, "")));
-/** A time as they have it from 2050 on. */
+/** A time from 2050 on, as certificates have it. */
 export const generalizedTime = (time: number) =>
   der(0x18, Buffer.from(new Date(time).toISOString().replaceAll(/[-:T]|\.\d+/g, "")));
 
@@ -42,9 +42,9 @@ export const generalizedTime = (time: number) =>
 export const extension = (id: string, value: Uint8Array, isCritical = false) =>
   sequence(objectId(id), ...(isCritical ? [der(0x01, Buffer.of(0xff))] : []), octets(value));
 
-/** The fields of a certificate that a signature is made over, ready to stand there. */
+/** The fields of a certificate that its signature covers, each in DER. */
 export interface Fields {
-  /** 3 is written as 2; 1 is not written at all. */
+  /** Version 3 is written as 2. Version 1 is not written at all. */
   readonly version: number;
   readonly serial: Uint8Array;
   readonly issuer: Uint8Array;
@@ -73,7 +73,7 @@ function algorithmOf(signer: KeyObject, digest: Fields["digest"]): Buffer {
   return kind === "rsa" ? sequence(objectId(id), der(0x05)) : sequence(objectId(id));
 }
 
-/** What is signed. */
+/** The bytes to sign. */
 export function toBeSigned(fields: Fields, signer: KeyObject): Buffer {
   const { version, serial, issuer, validity, subject, key, extensions, digest } = fields;
   const number = version === 1 ? [] : [der(0xa0, der(0x02, Buffer.of(version - 1)))];
@@ -83,7 +83,7 @@ export function toBeSigned(fields: Fields, signer: KeyObject): Buffer {
   return sequence(...number, der(0x02, serial), algorithm, issuer, validity, subject, spki, ...list);
 }
 
-/** The certificate with a signature that fits whatever bytes there are. */
+/** The certificate of these bytes, with a signature that fits them. */
 export function signed(bytes: Uint8Array, signer: KeyObject, digest: Fields["digest"]): Buffer {
   const isEd = signer.asymmetricKeyType === "ed25519";
   return sequence(bytes, algorithmOf(signer, digest), bits(sign(isEd ? null : digest, bytes, signer)));
@@ -100,7 +100,7 @@ export const ecKey = (namedCurve = "P-256"): KeyPair => generateKeyPairSync("ec"
 export const rsaKey = (modulusLength: number): KeyPair => generateKeyPairSync("rsa", { modulusLength });
 export const edKey = (): KeyPair => generateKeyPairSync("ed25519");
 
-/** A positive number of that many bytes. */
+/** A positive number of so many bytes. */
 export function serialOf(length: number): Buffer {
   const bytes = randomBytes(length);
   bytes[0] = ((bytes[0] as number) & 0x7f) | 0x40;

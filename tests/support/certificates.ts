@@ -4,18 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { oddRsaKey } from "./odd_rsa.ts";
 
-/** A key and the chain that a server sends with it, both PEM. */
+/** A server's key, and its certificate with the chain behind it, both PEM. */
 export interface Identity {
   readonly key: string;
   readonly cert: string;
-  /** What a server has to be told to use them, such as keys that it finds too weak. */
+  /** A server needs these ciphers to use a key that it finds too weak. */
   readonly ciphers?: string;
 }
 
-/** How a certificate is made, where it is not for a server on loopback, of the usual key and digest. */
+/** The ways in which a certificate differs from a usual one, which is for a server on loopback. */
 interface Making {
   readonly subject?: string;
-  /** Lines of openssl's configuration; none for a certificate of version 1. */
+  /** Lines of openssl's configuration. None: a certificate of version 1. */
   readonly extensions?: readonly string[];
   readonly key?: string;
   readonly digest?: string;
@@ -24,7 +24,7 @@ interface Making {
 }
 
 const DAY = 86_400_000;
-/** Days until they expire, all different, so that a test sees which one counted. */
+/** Days until they expire. All are different, so that a test sees which of them counted. */
 const LIFE = { authority: 100, intermediate: 200, leaf: 300 };
 
 const CONFIG = `
@@ -47,9 +47,9 @@ export class Certificates implements Disposable {
   readonly #now = Math.floor(Date.now() / 1000) * 1000;
   /** The authority's certificate: the path of a PEM file. */
   readonly authorityFile = join(this.#folder, "authority.pem");
-  /** All that a check has to trust, an authority that has expired among it. */
+  /** The authorities that a check has to trust, an expired one among them. */
   readonly trustedFile = join(this.#folder, "trusted.pem");
-  /** When the certificates expire, as a metric says it. */
+  /** The expiry of the certificates, as a metric has it. */
   readonly expiry = {
     authority: this.#iso(LIFE.authority),
     intermediate: this.#iso(LIFE.intermediate),
@@ -73,7 +73,7 @@ export class Certificates implements Disposable {
     writeFileSync(this.trustedFile, trusted.map((name) => this.#read(`${name}.pem`)).join(""));
   }
 
-  /** Authorities with a fault each, and servers that are trusted without one. */
+  /** Authorities with one fault each, and servers that clients trust without one. */
   #makeMore(): void {
     this.#openssl("genrsa", "-out", "short.key", "1024");
     this.#openssl("genrsa", "-out", "rsa.key", "2048");
@@ -99,8 +99,8 @@ export class Certificates implements Disposable {
     });
     this.#make("trusted-self", undefined, { days: 50 });
     this.#make("trusted-authority", undefined, { days: 60, extensions: [LOOPBACK_NAMES, AUTHORITY] });
-    // The authority once was below another one, whose certificate and whose signature have expired,
-    // though it is still trusted here.
+    // Another authority once signed this one. That other certificate and its signature have
+    // expired, though this machine still trusts it.
     this.#make("old-root", undefined, { key: "old", subject: "old.example", extensions: [AUTHORITY], days: -2 });
     this.#make("crossed", "old-root", {
       key: "authority",
@@ -110,11 +110,11 @@ export class Certificates implements Disposable {
     }, "old");
   }
 
-  /** For localhost and the loopback addresses, with its intermediate. */
+  /** For localhost and the loopback addresses, sent with its intermediate. */
   get good(): Identity {
     return this.#leaf("good", "intermediate", LOOPBACK, LIFE.leaf, ["intermediate"]);
   }
-  /** For names of the tests' own name server. */
+  /** For names that the tests' own name server knows. */
   get named(): Identity {
     return this.#leaf("named", "intermediate", "DNS:named.test, DNS:xn--mnchen-3ya.test", LIFE.leaf, ["intermediate"]);
   }
@@ -137,7 +137,7 @@ export class Certificates implements Disposable {
     return this.#leaf("self", undefined, LOOPBACK, LIFE.leaf, []);
   }
 
-  /** A name stands only where nobody looks for it any more. */
+  /** Its only name is in a place where no program looks for names any more. */
   get noNames(): Identity {
     return this.#identity("no-names", "authority", {
       subject: "localhost",
@@ -184,7 +184,7 @@ export class Certificates implements Disposable {
   get outsideConstraints(): Identity {
     return this.#below("elsewhere-intermediate");
   }
-  /** Below an intermediate with these extensions, and below `levels` more authorities in between. */
+  /** Below an intermediate with these extensions. `levels` more authorities stand in between. */
   belowOne(extensions: readonly string[], levels = 0): Identity {
     const made = { extensions, subject: "intermediate.example", key: "intermediate", days: LIFE.intermediate };
     this.#make("one-intermediate", "authority", made);
@@ -202,7 +202,7 @@ export class Certificates implements Disposable {
   get expiredIntermediate(): Identity {
     return this.#below("late-intermediate");
   }
-  /** An authority's certificate that serves. */
+  /** An authority's certificate that a server uses as its own. */
   get authorityAsServer(): Identity {
     return this.#identity("authority-leaf", "authority", { extensions: [LOOPBACK_NAMES, AUTHORITY] });
   }
@@ -212,22 +212,22 @@ export class Certificates implements Disposable {
   get trustedAuthority(): Identity {
     return { key: this.#read("leaf.key"), cert: this.#read("trusted-authority.pem") };
   }
-  /** With the intermediate as it was before it was renewed, and as it is now. */
+  /** Sent with two certificates of the intermediate: from before its renewal, and from after it. */
   get renewedIntermediate(): Identity {
     return this.#identity("renewed", "intermediate", {}, ["late-intermediate", "intermediate"]);
   }
-  /** With what once led to an authority that has expired since. */
+  /** Sent with certificates that once led to another authority, which has expired since. */
   get leftover(): Identity {
     return this.#identity("leftover", "intermediate", {}, ["intermediate", "crossed", "old-root"]);
   }
   get belowOldRoot(): Identity {
     return this.#identity("below-old", "old-root", {}, [], "old");
   }
-  /** For a name that may stand for several. */
+  /** For a name with a *, which stands for several names. */
   wildcard(name: string): Identity {
     return this.#identity("wildcard", "authority", { extensions: [`subjectAltName = DNS:${name}`] });
   }
-  /** With the same certificate behind it, so that there are `count`. */
+  /** Sent with the same certificate again and again, so that there are `count` in all. */
   long(count: number): Identity {
     const { key, cert } = this.good;
     return { key, cert: cert + this.#read("crossed.pem").repeat(count - 2) };
@@ -243,8 +243,8 @@ export class Certificates implements Disposable {
     });
   }
   /**
-   * A chain of `count` certificates that were all signed with one RSA key, each by the next; the
-   * last one by itself.
+   * A chain of `count` certificates with one RSA key. Each is signed by the next, and the last by
+   * itself.
    */
   hugeRsa(bits: number, exponent: "usual" | "huge", count: number): Identity {
     const name = `rsa-${bits}-${exponent}`;
@@ -260,7 +260,10 @@ export class Certificates implements Disposable {
     return { key: this.#read(`${name}.key`), cert: chain.join("") };
   }
 
-  /** A server's certificate that an intermediate signed; the usual key signs, whatever its certificate is. */
+  /**
+   * A server's certificate that an intermediate signed. The key of all intermediates here is the
+   * same.
+   */
   #below(intermediate: string): Identity {
     return this.#identity(`below-${intermediate}`, intermediate, {}, [intermediate], "intermediate");
   }
@@ -277,7 +280,9 @@ export class Certificates implements Disposable {
     return { key: this.#read(`${making.key ?? "leaf"}.key`), cert };
   }
 
-  /** Makes NAME.pem, signed by `issuer` with the key of `signer`; by itself, where there is no issuer. */
+  /**
+   * Makes NAME.pem, signed by `issuer` with the key of `signer`. Without an issuer it signs itself.
+   */
   #make(name: string, issuer: string | undefined, making: Making, signer = issuer): void {
     const { key = "leaf", digest = "sha256", from = -10, days = LIFE.leaf, extensions = [LOOPBACK_NAMES] } = making;
     writeFileSync(join(this.#folder, `${name}.ext`), extensions.map((line) => `${line}\n`).join(""));
@@ -312,8 +317,8 @@ export class Certificates implements Disposable {
   }
 
   /**
-   * Makes NAME.pem for KEY.key, signed by `issuer` (itself, where there is none), valid from `from`
-   * until in `days` days.
+   * Makes NAME.pem for KEY.key, signed by `issuer` (without one, by itself). It is valid from
+   * `from` until in `days` days.
    */
   #sign(name: string, issuer: string | undefined, key: string, extension: string, days: number, from = -10): void {
     writeFileSync(join(this.#folder, `${name}.ext`), `${extension}\n`);
@@ -345,7 +350,7 @@ export class Certificates implements Disposable {
 }
 
 const AUTHORITY = "basicConstraints = critical, CA:TRUE";
-/** OpenSSL serves with keys and digests of old only when it is told to. */
+/** OpenSSL serves with old kinds of keys and digests only when it is told to. */
 const WEAK = { ciphers: "DEFAULT@SECLEVEL=0" };
 const LOOPBACK = "DNS:localhost, IP:127.0.0.1, IP:::1";
 const LOOPBACK_NAMES = `subjectAltName = ${LOOPBACK}`;

@@ -3,8 +3,8 @@ import type { Metric } from "../../lib/metric.ts";
 import type { Runtime } from "./programs.ts";
 
 /**
- * Where things are in one run of the cases: `host:port` by what is special there; names end in
- * .test, with a name server of their own.
+ * The places of one run of the cases: `host:port`, by the speciality of each. Names end in .test
+ * and have a name server of their own.
  */
 export type World = Readonly<
   Record<
@@ -59,20 +59,20 @@ export type World = Readonly<
   >
 >;
 
-/** One check and what has to come of it. */
+/** One check, and its expected outcome. */
 export interface Case {
-  /** As in a hosts file. */
+  /** The DOMAIN, as in a hosts file. */
   readonly url: (world: World) => string;
   readonly pattern?: string;
   readonly timeout?: number;
-  /** Addresses that are not to be dialed; "private": as --block-private-addresses has it. */
+  /** Addresses that must not be dialed. "private": those of --block-private-addresses. */
   readonly blocked?: "private" | readonly string[];
   readonly status: number | null;
   readonly isValid: boolean;
   readonly error: Metric["error"];
-  /** Exactly, with the world's places put in. */
+  /** The exact text, with the places of the run inserted. */
   readonly detail?: string | ((world: World, runtime: Runtime) => string);
-  /** The phases that hold a time, as `dns connect …`. */
+  /** The phases that have a time, as `dns connect …`. */
   readonly phases: string;
   /** The phase in which the host is known to be slow. */
   readonly slow?: Phase;
@@ -86,11 +86,11 @@ const TLS = "dns connect tls";
 const TLS_ALL = "dns connect tls first_byte body";
 type Rest = Partial<Pick<Case, "pattern" | "timeout" | "blocked" | "detail" | "phases">>;
 
-/** What a check needs to name a user; nothing of it may be seen anywhere. */
+/** The login of a check. No part of it may appear anywhere. */
 export const USER = "me:hidden%3Aword";
 /** The port of a place. */
 const portOf = (place: string) => place.slice(place.lastIndexOf(":") + 1);
-/** A name's page on the HTTP site. */
+/** The page of a name on the HTTP site. */
 const named = (name: string, path = "/fine") => (world: World) => `http://${name}:${portOf(world.http)}${path}`;
 const to = (target: string) => `/to?${encodeURIComponent(target)}`;
 const page = (path: string) => (world: World) => `http://${world.http}${path}`;
@@ -121,7 +121,7 @@ const fineTls = (place: keyof World): Case => ({
   url: (world) => `https://${world[place]}/fine`,
   phases: TLS_ALL,
 });
-/** A site whose certificate is, or is not, for a name of the tests' own name server. */
+/** A site, and whether its certificate is for a given name of the tests' own name server. */
 const fineTlsAt = (name: string, place: keyof World): Case => ({
   ...fineTls(place),
   url: (world) => `https://${name}:${portOf(world[place])}/fine`,
@@ -134,7 +134,7 @@ const misnamed = (name: string, place: keyof World, names: string) =>
     `certificate is not for ${name} (it is for ${names})`,
     { phases: TLS },
   );
-/** Deno ends the handshake, and tells no certificate. */
+/** Deno ends the handshake, and shows no certificate. */
 const DENO_UNREADABLE =
   "certificate cannot be used by Deno's TLS: its key is none of RSA of 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519, " +
   "or it has a critical extension that is not known";
@@ -399,7 +399,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   "trailers without end": bad("body", 200, "/endless-trailers", "the trailers are longer than 64 KiB"),
   "deflate of nothing without end": bad("body", 200, "/endless-empty-blocks", TOO_MUCH),
   "gzip of nothing without end": bad("body", 200, "/endless-empty-members", TOO_MUCH),
-  // Which of two bounds it meets first is the machine's to decide.
+  // The body exceeds one of two bounds first: which one depends on the machine.
   "zstd of nothing without end": bad("body", 200, "/endless-empty-frames", undefined),
   "deflate of nothing in a small gzip": bad(
     "body",
@@ -707,7 +707,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   ),
 };
 
-/** The phases of a metric that hold a time, as a case writes them. */
+/** The phases of a metric that have a time, in the form of a case. */
 export function phasesOf(metric: Metric): string {
   return PHASES.filter((phase) => metric[`latency_${phase}`] !== null).join(" ");
 }

@@ -37,7 +37,7 @@ function flood(head: string, chunk: string | Buffer): Page {
   };
 }
 
-/** Sends `piece` again and again behind `head`, until the other side has enough. */
+/** Sends `piece` again and again behind `head`, until the client has enough. */
 const floodOf = (head: string, piece: Buffer): Page => flood(head, Buffer.concat(Array<Buffer>(4096).fill(piece)));
 
 /** Sends `bytes`, and resets the connection when they have arrived. */
@@ -49,10 +49,10 @@ const reset = (bytes: string): Page => (socket) => {
 /** Milliseconds that a slow page takes. */
 const SLOW = 1000;
 
-/** What the test site answers, by path. */
+/** The answers of the test site, by path. */
 export const PAGES: Readonly<Record<string, Page>> = {
   "/fine": send(answer("200 OK", {}, TEXT)),
-  // Sent with an answer's end known: the client has to close.
+  // The end of these answers is known, so the client has to close.
   "/held-open": hold(answer("200 OK", {}, TEXT)),
   "/204": hold("HTTP/1.1 204 No Content\r\n\r\n"),
   "/304": hold("HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n"),
@@ -69,7 +69,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
   ),
   "/a%20b%2Fc%C3%BC": send(answer("200 OK", {}, TEXT)),
   "/cookie": (socket, { headers }) => {
-    // Sent back, it would show in the page.
+    // The site sends it back, so that it would show in the page.
     const location = `http://${headers.host}/cookies`;
     socket.end(answer("302 Found", { Location: location, "Set-Cookie": "a=b; Path=/" }));
   },
@@ -142,7 +142,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/empty-frames": encoded("zstd", Buffer.concat(Array<Buffer>(2000).fill(zstdCompressSync("")))),
   "/endless-empty-frames": floodOf(`${OK}Content-Encoding: zstd\r\n\r\n`, zstdCompressSync("")),
 
-  // 9 MiB of nothing in 9 KiB: what comes of one coding goes to the next.
+  // 9 MiB of nothing in 9 KiB. The output of one coding goes to the next.
   "/empty-blocks-in-gzip": encoded("deflate, gzip", gzipSync(Buffer.alloc(9 * MIB, Buffer.of(0, 0, 0, 0xff, 0xff)))),
 
   "/silent": () => {},
@@ -236,7 +236,7 @@ export const PAGES: Readonly<Record<string, Page>> = {
   "/to-bad": to("http://user:secret@[/"),
   "/to-credentials": (socket, { headers }) =>
     socket.end(answer("302 Found", { Location: `http://user:secret@${headers.host}/fine` })),
-  /** To what the query says. */
+  /** A redirect to the URL in the query. */
   "/to": (socket, { path }) =>
     socket.end(answer("302 Found", { Location: decodeURIComponent(path.split("?")[1] ?? "") })),
 };

@@ -1,6 +1,6 @@
-// Makes the checks that standard input asks for (JSON), and prints a line for each of them. Makes all
-// at once, or with the argument "in-turn" one after the other. With "in-short-turns" each turn of
-// reading and decoding is as short as can be. The tests run this under each runtime.
+// Makes the checks that standard input asks for (JSON). Prints a line for each. Makes all at once,
+// or with the argument "in-turn" one after another. With "in-short-turns" each turn of reading and
+// decoding is as short as possible. The tests run this under each runtime.
 import { createHash } from "node:crypto";
 import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
@@ -15,23 +15,23 @@ import type { Metric } from "../../lib/metric.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 import { isPrivateAddress } from "../../lib/net/ip_address.ts";
 
-/** What to check, and how. */
+/** The checks to make, and their settings. */
 export interface Target {
   readonly name: string;
-  /** Of a hosts file: domain, frequency, regex. */
+  /** The fields of a hosts file: domain, frequency, regex. */
   readonly line: string;
   readonly timeout: number;
-  /** Addresses that are not to be dialed; "private": as --block-private-addresses has it. */
+  /** Addresses that must not be dialed. "private": those of --block-private-addresses. */
   readonly blocked: "private" | readonly string[] | null;
 }
 
-/** Everything that a run needs. */
+/** The settings of a run. */
 export interface Order {
   readonly names: ResolverOptions;
   readonly targets: readonly Target[];
 }
 
-/** What came of a target. */
+/** The outcome for a target. */
 export interface Checked {
   readonly name: string;
   readonly metric: Metric;

@@ -16,7 +16,7 @@ const page: Page = (socket, request) => {
   else found(socket, request);
 };
 
-/** All the sites that the cases need. */
+/** All sites that the cases need. */
 async function openSites(certificates: Certificates) {
   return {
     http: await openSite(page),
@@ -68,7 +68,7 @@ async function openSites(certificates: Certificates) {
   };
 }
 
-/** What the name server of .test says; of any other name, that there is none. */
+/** The answers of the name server for names in .test. No other name exists. */
 function zoneOf(resumeLateAccept: () => void) {
   const local = { addresses: ["127.0.0.1"] };
   let rebound = 0;
@@ -88,18 +88,18 @@ function zoneOf(resumeLateAccept: () => void) {
     "silent.test": () => null,
     "slow.test": () => new Promise((resolve) => setTimeout(resolve, SLOW, local)),
     "late-accept.test": (type) => {
-      // The connection is tried at once, and once more a second later.
+      // The client tries the connection at once, and again a second later.
       if (type === "A") setTimeout(resumeLateAccept, SLOW);
       return local;
     },
-    // A public address (as the case has it) when it is first asked for, a private one from then on.
+    // The first answer is a public address (that of the case). All later ones are private.
     "rebinds.test": (type) => type === "A" ? { addresses: [rebound++ === 0 ? "127.0.0.1" : "127.0.0.2"] } : {},
     "partly-private.test": () => ({ addresses: ["127.0.0.2", "127.0.0.1"] }),
   };
   return (name: string, type: string) => names[name.toLowerCase()]?.(type) ?? (name in names ? null : { code: 3 });
 }
 
-/** Everything that the cases talk to. */
+/** The servers of all cases. */
 export interface CheckWorld extends AsyncDisposable {
   readonly sites: Readonly<Record<string, Site>> & Awaited<ReturnType<typeof openSites>>;
   readonly places: World;

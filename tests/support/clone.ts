@@ -7,24 +7,26 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The project as somebody has it who cloned it and ran `npm ci`: every file that is not ignored, and the packages. */
+/**
+ * The project as after a clone and `npm ci`: every file that git does not ignore, and the packages.
+ */
 export interface Clone extends Disposable {
   readonly folder: string;
-  /** Starts a command there, as a shell at a terminal does: in a process group of its own. */
+  /** Starts a command there, as a shell at a terminal does, in a process group of its own. */
   start(command: string, env?: Readonly<Record<string, string>>): Command;
 }
 
-/** A command that runs. */
+/** A command under way. */
 export interface Command {
   readonly ended: Promise<{ readonly code: number | null; readonly said: string }>;
-  /** What it has written so far, to either output. */
+  /** Its output so far, on both streams. */
   readonly said: string;
-  /** What Ctrl-C does: SIGINT for everybody in the process group. */
+  /** Does what Ctrl-C does: sends SIGINT to the whole process group. */
   interrupt(): void;
   kill(): void;
 }
 
-/** What a person's shell has, and nothing that could be a setting. */
+/** The variables of a person's shell, without any that could be a setting. */
 const INHERITED = ["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"];
 
 export function cloneProject(): Clone {
@@ -66,7 +68,7 @@ function start(folder: string, command: string, env: Readonly<Record<string, str
     try {
       if (child.pid !== undefined) process.kill(-child.pid, name);
     } catch (error) {
-      // Nobody of the group is left.
+      // No process of the group is left.
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
   };

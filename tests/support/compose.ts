@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 
-/** A service of compose.yaml, as far as tests look at it. */
+/** The parts of a service in compose.yaml that tests look at. */
 export interface Service {
   readonly build?: { readonly context: string; readonly dockerfile: string };
   readonly profiles?: readonly string[];
@@ -33,7 +33,7 @@ export function readCompose(): Compose {
   return parse(readFileSync(new URL("../../compose.yaml", import.meta.url), "utf8"), { merge: true }) as Compose;
 }
 
-/** What compose makes of `${NAME-default}` and `${NAME:-default}` in a value. */
+/** The value that compose makes of a text with `${NAME-default}` and `${NAME:-default}`. */
 export function interpolate(value: string, env: Readonly<Record<string, string | undefined>>): string {
   return value.replaceAll(/\$\{(\w+)(:?)-([^}]*)\}/g, (_, name: string, colon: string, otherwise: string) => {
     const given = env[name];

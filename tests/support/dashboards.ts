@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** What the tests read of a Grafana dashboard. */
+/** The parts of a Grafana dashboard that tests read. */
 export interface Dashboard {
   readonly uid: string;
   readonly title: string;
@@ -38,8 +38,8 @@ export function readDashboard(name: string): Dashboard {
 const RANGE = { from: "2026-01-01T00:00:00Z", to: "2126-01-01T00:00:00Z" };
 
 /**
- * What Grafana's PostgreSQL data source makes of a panel's SQL: its macros for a range and an
- * interval of 5 minutes, and variables.
+ * The query that Grafana's PostgreSQL data source makes of a panel's SQL. It replaces macros for a
+ * range and an interval of 5 minutes, and variables.
  */
 export function expandSql(text: string, variables: Readonly<Record<string, string>>): string {
   const expanded = text
@@ -51,12 +51,15 @@ export function expandSql(text: string, variables: Readonly<Record<string, strin
   return expanded;
 }
 
-/** What Grafana's Prometheus data source makes of a panel's expression. */
+/** The query that Grafana's Prometheus data source makes of a panel's expression. */
 export function expandPromql(text: string): string {
   return text.replaceAll("$__rate_interval", "1m").replaceAll(/"\$\w+"/g, '".*"');
 }
 
-/** The names of metrics and of labels in an expression of PromQL, as far as ours are written. */
+/**
+ * The names of metrics and labels in an expression of PromQL. It knows no more of PromQL than our
+ * queries use.
+ */
 export function namesIn(expression: string): { metrics: string[]; labels: string[] } {
   const labels: string[] = [];
   const note = (inner: string) => void labels.push(...[...inner.matchAll(/(\w+)(?=\s*(?:=|!|,|$))/g)].map(String));

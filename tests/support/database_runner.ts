@@ -1,5 +1,5 @@
-// Stores a metric in each of the databases that standard input names (JSON), and prints a line for
-// each of them: the tests run this under each runtime.
+// Stores a metric in each of the databases that standard input names (JSON). Prints a line for
+// each. The tests run this under each runtime.
 import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
@@ -10,10 +10,13 @@ import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { Store } from "../../lib/postgres/store.ts";
 
-/** A server's settings, or the folder of an embedded database. */
+/** The settings of a server, or the folder of an embedded database. */
 export type Target = PostgresSettings | { readonly folder: string };
 
-/** How often the metric is in the table, and whether the way there was encrypted; or why it could not be stored. */
+/**
+ * How often the table has the metric, and whether the connection was encrypted. Else the reason why
+ * it could not be stored.
+ */
 export type Stored =
   | { readonly rows: number; readonly encrypted: boolean }
   | { readonly remedy: string; readonly explanation: string };

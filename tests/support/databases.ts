@@ -1,6 +1,8 @@
 import type { Database, Parameter } from "../../lib/postgres/database.ts";
 
-/** The database with every statement of `query` passed through `change`. Disposing of it does nothing. */
+/**
+ * The database, with each statement of `query` changed by `change`. Disposing of it does nothing.
+ */
 export function changing(database: Database, change: (text: string) => string): Database {
   return {
     query: <R extends object>(text: string, parameters?: readonly Parameter[]) =>
@@ -10,7 +12,7 @@ export function changing(database: Database, change: (text: string) => string): 
   };
 }
 
-/** The database, and the statements that were sent to it with `query`. */
+/** The database, and the statements that `query` sent to it. */
 export function recording(database: Database): { database: Database; statements: string[] } {
   const statements: string[] = [];
   const record = (text: string) => {
@@ -20,7 +22,10 @@ export function recording(database: Database): { database: Database; statements:
   return { database: changing(database, record), statements };
 }
 
-/** The database, with `before` called before every statement of `query`: what it throws or waits for comes first. */
+/**
+ * The database, with `before` called before each statement of `query`. A statement waits for it,
+ * and fails where it throws.
+ */
 export function intercepting(database: Database, before: (text: string) => Promise<void> | void): Database {
   return {
     ...changing(database, (text) => text),

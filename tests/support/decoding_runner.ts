@@ -1,11 +1,11 @@
-// Decodes bodies, each once without a pause and once a piece a turn, and prints as JSON what came
-// of them and how often a timer had its turn meanwhile.
+// Decodes each body once without a pause, and once with a turn for each piece. Prints the outcomes
+// as JSON, and how often a timer had its turn meanwhile.
 import process from "node:process";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { openDecoder } from "../../lib/check/decoding.ts";
 import { Pace, Turns } from "../../lib/check/pace.ts";
 
-/** What came of a body. */
+/** The outcome for a body. */
 export interface DecodingOutcome {
   /** "enough", "end" or "stop" with the number of bytes, or why it does not decode. */
   readonly outcome: string;
@@ -13,12 +13,12 @@ export interface DecodingOutcome {
   readonly turns: number;
 }
 
-/** By the body's name. */
+/** Outcomes by the name of the body. */
 export type Decodings = Readonly<Record<string, Readonly<Record<"atOnce" | "inTurns", DecodingOutcome>>>>;
 
-/** Text that packs as pages do: some 300 KiB. */
+/** Text that packs as well as pages do, some 300 KiB long. */
 const PAGE = Buffer.from(Array.from({ length: 20_000 }, (_, n) => `<p>${n * 7919 % 65_537}</p>\n`).join(""));
-/** Bytes of PAGE that are read, but for its last: those a decoder drops that finds a fault. */
+/** Bytes of PAGE that are read, without its last ones: a decoder that finds a fault drops those. */
 const ENOUGH = 240_000;
 const MORE = Buffer.from("more");
 const EMPTY_BLOCKS = Buffer.alloc(5 * 2 ** 20, Buffer.of(0, 0, 0, 0xff, 0xff));

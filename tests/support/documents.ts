@@ -3,19 +3,19 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Everything that a user is given to read, from the project's folder. */
+/** All documents for users, as paths in the project's folder. */
 export const DOCUMENTS = [
   "README.md",
   ...globSync(["docs/*.md", "certs/README.md", "deploy/**/*.md"], { cwd: ROOT }).toSorted(),
 ];
 
-/** What may stand between fences: each of them is tried by a test. */
+/** The languages of blocks. A test tries each of them. */
 export const LANGUAGES = ["sh", "sql", "hosts", "dotenv", "yaml"] as const;
 
-/** What stands between two fences. */
+/** The text between two fences. */
 export interface Block {
   readonly document: string;
-  /** Number of the line that opens it, from 1. */
+  /** The number of the opening line, from 1. */
   readonly line: number;
   readonly language: string;
   readonly text: string;
@@ -26,7 +26,7 @@ export function blocks(): Block[] {
   return DOCUMENTS.flatMap((document) => blocksOf(document, readDocument(document)));
 }
 
-/** Those in one language. */
+/** The blocks in one language. */
 export function blocksIn(language: typeof LANGUAGES[number]): Block[] {
   return blocks().filter((block) => block.language === language);
 }
@@ -35,7 +35,10 @@ export function readDocument(document: string): string {
   return readFileSync(`${ROOT}/${document}`, "utf8");
 }
 
-/** The blocks of a text in Markdown; also those that are indented, or fenced by tildes, so that none escapes. */
+/**
+ * The blocks of a Markdown text. Those that are indented, or fenced by tildes, count too, so that
+ * none escapes.
+ */
 export function blocksOf(document: string, text: string): Block[] {
   return [...text.matchAll(/^[ \t>]*(```+|~~~+)([^\n]*)\n(.*?)^[ \t>]*\1[ \t]*$/gms)].map((match) => {
     const [, , language = "", body = ""] = match;
@@ -43,7 +46,10 @@ export function blocksOf(document: string, text: string): Block[] {
   });
 }
 
-/** The commands of a shell block, one a line, without comments; a line that ends in a backslash goes on in the next. */
+/**
+ * The commands of a shell block, one a line, without comments. A line that ends in a backslash goes
+ * on in the next.
+ */
 export function commandsOf({ text }: Block): string[] {
   return text.replaceAll(/\\\n\s*/g, "").split("\n").map((line) => line.replace(/(^|\s+)# .*$/, "").trim())
     .filter((line) => line !== "");

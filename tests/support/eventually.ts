@@ -7,8 +7,8 @@ export interface Patience {
 }
 
 /**
- * Asks again and again until `look` gives something that is true, and gives that; rejects in the
- * words of `what` when time is up.
+ * Calls `look` again and again until it gives a true value, and gives that. Rejects with the words
+ * of `what` when time is up.
  */
 export async function eventually<T>(
   look: () => T | Promise<T>,

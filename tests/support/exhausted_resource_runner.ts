@@ -1,6 +1,5 @@
-// Makes the checks that standard input asks for (JSON), while this process may open no more files
-// and then once more when it may, and prints a line for each: the tests run this under each
-// runtime.
+// Makes the checks that standard input asks for (JSON), and prints a line for each. First this
+// process may open no more files, then it may. The tests run this under each runtime.
 import { closeSync, openSync } from "node:fs";
 import { exit, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
@@ -12,7 +11,7 @@ import { Turns } from "../../lib/check/pace.ts";
 import { parseHosts } from "../../lib/hosts/hosts_file.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 
-/** Lines of a hosts file to check, and what the machine knows of names. */
+/** The hosts lines to check, and the machine's files about names. */
 export interface ResourceOrder {
   readonly names: ResolverOptions;
   readonly lines: readonly string[];

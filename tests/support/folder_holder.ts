@@ -1,5 +1,5 @@
-// Opens the embedded database in the folder that is its argument, says so, and holds it until it is
-// killed: the tests run this under each runtime.
+// Opens the embedded database in the folder that its argument names. Says so, and holds the folder
+// until a kill. The tests run this under each runtime.
 import { argv, stdout } from "node:process";
 import { explain } from "../../lib/postgres/database.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";

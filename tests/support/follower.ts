@@ -1,5 +1,5 @@
-// Reads a topic as the consumer program does, from marks that are kept by the topic's id; prints
-// "ID VALUE" for each message.
+// Reads a topic as the consumer does, from marks that belong to the topic's id. Prints "ID VALUE"
+// for each message.
 import process from "node:process";
 import type { ClientChoice } from "../../lib/config/setting_types.ts";
 import { type Assignment, type FindPositions, KafkaSetupError } from "../../lib/kafka/kafka.ts";
@@ -7,7 +7,7 @@ import { loadClient } from "../../lib/kafka/access.ts";
 import { each } from "./each.ts";
 import { placesAt } from "./log_positions.ts";
 
-/** What the follower is told, as JSON in its only argument. */
+/** The orders for the follower, as JSON in its only argument. */
 export interface FollowerOptions {
   readonly bootstrap: string;
   readonly topic: string;
@@ -29,7 +29,7 @@ const position: FindPositions = ({ topicId, partitions }: Assignment) =>
 const library = await loadClient(client);
 const options = { bootstrapServers: [bootstrap], topic, group: topic, start: "earliest" } as const;
 const say = (line: string) => void process.stderr.write(`${line}\n`);
-// A topic that is missing for a moment ends a consumer; whoever supervises it starts the next one.
+// A consumer ends when its topic is missing for a moment. Its supervisor starts the next one.
 while (!stop.signal.aborted) {
   try {
     await using consumer = await library.openConsumer(options, say, stop.signal);

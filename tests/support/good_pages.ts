@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
 import type { Page } from "./site.ts";
 
-/** How a site treats its connection behind the last byte of a page. */
+/** How a site ends a connection, once the last byte of a page is sent. */
 export const BEHIND_THE_PAGE = {
   "stays open": (socket: Socket, bytes: Buffer) => void socket.write(bytes),
   "ends": (socket: Socket, bytes: Buffer) => void socket.end(bytes),
@@ -14,7 +14,9 @@ export const BEHIND_THE_PAGE = {
   },
 } as const;
 
-/** Digests that hardly pack: a page of 400 KiB has some 270 KiB or more on its way in any coding. */
+/**
+ * Digests, which hardly pack. In any coding a page of 400 KiB has some 270 KiB or more on its way.
+ */
 const LINES = Array.from(
   { length: 7500 },
   (_, line) => `<p>${createHash("sha256").update(String(line)).digest("base64")}</p>\n`,
@@ -40,20 +42,20 @@ const FRAMED: Readonly<Record<string, (bytes: Buffer) => readonly [header: strin
 /** A path for each coding and framing of the page. */
 export const GOOD_PATHS = Object.keys(CODED).flatMap((coding) => Object.keys(FRAMED).map((how) => `/${coding}/${how}`));
 
-/** The pages of GOOD_PATHS. Two informational answers come before each. */
+/** The pages of GOOD_PATHS. Two informational answers come before each of them. */
 export function goodPage(behind: keyof typeof BEHIND_THE_PAGE): Page {
   return (socket, { path }) => {
     const [, coding = "", how = ""] = path.split("/");
     const [header, framed] = FRAMED[how]?.(CODED[coding] ?? BODY) ?? ["", BODY];
     const head = `HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n${header}` +
       (coding === "identity" ? "" : `Content-Encoding: ${coding}\r\n`);
-    // Only the connection's end is the end of such a page.
+    // Such a page ends only with its connection.
     const send = BEHIND_THE_PAGE[how === "close" && behind === "stays open" ? "ends" : behind];
     send(socket, Buffer.concat([Buffer.from(`${head}\r\n`), framed]));
   };
 }
 
-/** Chunks of many lengths, as servers send them that flush now and then. */
+/** Chunks of many lengths, as from servers that flush now and then. */
 function chunked(bytes: Buffer): Buffer {
   const parts: Buffer[] = [];
   for (let at = 0, length = 1; at < bytes.length; at += length, length = (length * 7) % 20_011) {

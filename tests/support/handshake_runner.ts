@@ -1,17 +1,17 @@
-// Says of each broker that standard input names (JSON) why TLS with it cannot be agreed on: the
-// tests run this under each runtime.
+// Says for each of the brokers that standard input names (JSON) why TLS fails. The tests run this
+// under each runtime.
 import process, { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { findRefusal } from "../../lib/kafka/handshake.ts";
 import type { KafkaOptions } from "../../lib/kafka/kafka.ts";
 
-/** Brokers by what is special about them, and whom to trust (PEM). */
+/** Brokers by their speciality, and the authorities to trust (PEM). */
 export interface Brokers {
   readonly ports: Readonly<Record<string, number>>;
   readonly ca: string;
 }
 
-/** What came of one; null: nothing speaks against it. */
+/** The reason for one broker. Null: nothing is wrong. */
 export interface Refused {
   readonly name: string;
   readonly message: string | null;

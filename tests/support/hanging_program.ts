@@ -1,5 +1,5 @@
-// A program that never ends by itself. Its start waits for something that does not come; with the
-// argument `closing` it is its closing that does so, after it has noted an exit code.
+// A program that never ends by itself, since its start waits for ever. With the argument `closing`
+// its closing does so, after it has noted an exit code.
 import { once } from "node:events";
 import process from "node:process";
 import { runProgram } from "../../lib/program/program.ts";

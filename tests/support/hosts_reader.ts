@@ -1,5 +1,5 @@
-// Reads the hosts files that come on standard input, a JSON string a line, and prints what was read
-// of each: the tests run this under each runtime.
+// Reads the hosts files from standard input, each a JSON string on a line. Prints the outcome of
+// each. The tests run this under each runtime.
 import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
 import { printableJson } from "../../lib/config/terminal.ts";

@@ -1,5 +1,5 @@
-// Reads a JSON array of hosts lines from standard input, and says as JSON what each is taken for:
-// the tests run this under each runtime.
+// Reads a JSON array of hosts lines from standard input. Prints the outcome of each as JSON. The
+// tests run this under each runtime.
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { parseHosts } from "../../lib/hosts/hosts_file.ts";

@@ -5,7 +5,7 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import type { Ended, ProgramName } from "./programs.ts";
 
-/** A folder or file of the machine that a container sees at `target`. */
+/** A folder or file of the machine, which a container sees at `target`. */
 export interface Bind {
   readonly source: string;
   readonly target: string;
@@ -21,14 +21,14 @@ export interface ContainerOptions {
   readonly input?: string;
 }
 
-/** A program in its image's file system. Killed, if it still runs, when it is disposed of. */
+/** A program in its image's file system. Disposing of it kills it, if it still runs. */
 export interface Container extends AsyncDisposable {
   readonly ended: Promise<Ended>;
   /** Sends a signal to the program, which is process 1 there. */
   kill(signal: NodeJS.Signals): void;
 }
 
-/** How an image says that it is started. */
+/** How an image starts its program. */
 export interface ImageConfig {
   readonly User: string;
   readonly Entrypoint: readonly string[];
@@ -41,9 +41,9 @@ export function imageConfig(images: string, name: ProgramName): ImageConfig {
 }
 
 /**
- * What an engine does: a mount and a process namespace of its own, the image's files and nothing
- * else, all of them read-only, no way to more rights. $1: the root, $2: the user, $3: the folder to
- * work in, then the mounts as source, target and ro or rw, --, and the command.
+ * Does the work of an engine: a mount namespace and a process namespace, only the image's files,
+ * all of them read-only, no further rights. $1 is the root, $2 the user, $3 the folder to work in.
+ * Then come the mounts (source, target, and ro or rw), and --, and the command.
  */
 const CONTAIN = `
   root=$1 user=$2 folder=$3; shift 3
@@ -56,7 +56,7 @@ const CONTAIN = `
   mount -t tmpfs tmpfs "$root/tmp"
   exec setpriv --no-new-privs unshare --root "$root" --wd "$folder" --setgid "\${user#*:}" --setuid "\${user%:*}" -- "$@"`;
 
-/** Starts an image's program as compose.yaml has it started. Needs root. */
+/** Starts an image's program as compose.yaml does. Needs root. */
 export function startContainer(name: ProgramName, options: ContainerOptions): Container {
   const root = join(options.images, name);
   const { User, Entrypoint, Cmd = [], WorkingDir } = imageConfig(options.images, name);
@@ -89,15 +89,15 @@ export function startContainer(name: ProgramName, options: ContainerOptions): Co
     ended,
     kill,
     async [Symbol.asyncDispose]() {
-      // The program itself, not `unshare`: the kernel forgets to end a child with its parent when
-      // the child changes its user.
+      // The program itself, not `unshare`: when a child changes its user, the kernel no longer ends
+      // it together with its parent.
       if (child.exitCode === null) kill("SIGKILL");
       await ended.catch(() => {});
     },
   };
 }
 
-/** What is mounted needs something to be mounted on. */
+/** A mount needs a file or folder to be mounted on. */
 function placeFor(source: string, target: string): void {
   if (existsSync(target)) return;
   mkdirSync(statSync(source).isDirectory() ? target : dirname(target), { recursive: true });

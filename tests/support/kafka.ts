@@ -5,7 +5,7 @@ import process from "node:process";
 import { type KafkaServer, type KafkaServerOptions, reasonMissing, startKafka } from "../../tools/kafka/kafka.ts";
 
 /**
- * Whether this machine can run a broker; says in one line what to install where it cannot. Under CI
+ * Whether this machine can run a broker. Where it cannot, one line says what to install. Under CI
  * that is a failure.
  */
 export function canRunKafka(): boolean {
@@ -13,14 +13,14 @@ export function canRunKafka(): boolean {
   return missing === null || skipped(`Kafka tests are skipped: ${missing}`);
 }
 
-/** Says why tests do not run: false, or an error where all must run. */
+/** Says why tests do not run. Gives false; where all tests must run, throws an error. */
 export function skipped(why: string): false {
   if (process.env.CI === "true") throw new Error(why);
   console.warn(why);
   return false;
 }
 
-/** A broker in a folder of its own, which goes with it. */
+/** A broker in a folder of its own. Disposing of it removes the folder. */
 export async function temporaryKafka(
   options: Pick<KafkaServerOptions, "expired" | "sasl" | "settings" | "users"> = {},
 ): Promise<KafkaServer> {

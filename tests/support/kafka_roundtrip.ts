@@ -1,4 +1,5 @@
-// Sends messages and reads them back with the client that KAFKA_CLIENT names: run by a test on another runtime.
+// Sends messages and reads them back, with the client that KAFKA_CLIENT names. A test runs this on
+// another runtime.
 import process from "node:process";
 import { loadClient } from "../../lib/kafka/access.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";

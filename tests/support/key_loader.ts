@@ -4,7 +4,7 @@ import { createInterface, type Interface } from "node:readline";
 import type { Loaded, LoadOrder } from "./key_material_runner.ts";
 import { startScript } from "./runtimes.ts";
 
-/** Loads keys and certificates in a process of a runtime, one after the other. */
+/** Loads keys and certificates in a process of a runtime, one after another. */
 export class KeyLoader implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;

@@ -1,6 +1,6 @@
-// Loads the files that each line of standard input names (JSON), and prints what came of them: the
-// tests run this under each runtime. What is accepted shakes hands with a server, where the order
-// names one.
+// Loads the files that each line of standard input names (JSON). Prints the outcomes. Accepted
+// files are used in a handshake with a server, where the order names one. The tests run this under
+// each runtime.
 import { once } from "node:events";
 import { exit, stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
@@ -8,28 +8,28 @@ import { connect, type ConnectionOptions } from "node:tls";
 import { type KeyFiles, type KeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
 
 /**
- * What to load, and the port of a TLS server on loopback that says a word to everyone who comes in;
- * null: nobody is asked.
+ * The files to load. The port is that of a TLS server on loopback that greets each client; null: no
+ * handshake.
  */
 export interface LoadOrder {
   readonly files: KeyFiles;
   readonly port: number | null;
-  /** Makes a client of librdkafka with what is accepted, where there is one. */
+  /** Makes a client of librdkafka with accepted files, where librdkafka is installed. */
   readonly native: boolean;
 }
 
-/** What came of it. */
+/** The outcome. */
 export interface Loaded {
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
   readonly key: string | null;
   readonly cert: string | null;
   readonly ca: string | null;
-  /** What the server said, or how shaking hands failed. */
+  /** The server's greeting, or the reason why the handshake failed. */
   readonly said: string | null;
-  /** What librdkafka said instead of looking for a broker. */
+  /** The reason why librdkafka refused the files. */
   readonly refusal: string | null;
-  /** Something was thrown. */
+  /** The message of an error that was thrown. */
   readonly thrown: string | null;
 }
 
@@ -71,7 +71,7 @@ async function shakeHands(port: number, material: ConnectionOptions): Promise<st
     const word = once(socket, "data").then(([data]) => String(data));
     const end = once(socket, "close").then(() => "closed");
     const said = await Promise.race([word, end]);
-    // The loser must be no unhandled rejection.
+    // The loser of the race must not become an unhandled rejection.
     word.catch(() => {});
     end.catch(() => {});
     socket.destroy();
@@ -81,7 +81,7 @@ async function shakeHands(port: number, material: ConnectionOptions): Promise<st
   }
 }
 
-/** Nobody listens where it is sent: what it makes of key and certificates it says before. */
+/** Nobody listens at this address. librdkafka judges key and certificates before it connects. */
 async function refusalOfLibrdkafka(tls: KeyMaterial): Promise<string | null> {
   const { loadLibrdkafka } = await import("../../lib/kafka/librdkafka/library.ts");
   const { closeProducer, newProducer } = await import("../../lib/kafka/librdkafka/native_clients.ts");

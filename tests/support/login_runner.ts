@@ -1,12 +1,12 @@
-// Logs in to each of the databases that standard input names (JSON), and prints a line for each of
-// them: the tests run this under each runtime.
+// Logs in to each of the databases that standard input names (JSON). Prints a line for each. The
+// tests run this under each runtime.
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { explain } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 
-/** Whom the server took it for, or why it let nobody in. */
+/** The user that the server sees, or its reason for the refusal. */
 export interface LoggedIn {
   readonly user: string | null;
   readonly explanation: string;

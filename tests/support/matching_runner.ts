@@ -1,4 +1,5 @@
-// Matches one large page and says what came of it; then nothing is left to do, and the process ends by itself.
+// Matches one large page, and prints the outcome. Then nothing is left to do, and the process ends
+// by itself.
 import { stdout } from "node:process";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { compilePattern } from "../../lib/hosts/pattern.ts";

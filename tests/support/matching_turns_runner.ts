@@ -1,4 +1,4 @@
-// Matches a page that takes long and then others, and says in which order they were done.
+// Matches a slow page and then others. Prints the order in which they were done.
 import { stdout } from "node:process";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { compilePattern } from "../../lib/hosts/pattern.ts";

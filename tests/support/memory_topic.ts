@@ -15,33 +15,36 @@ interface Log {
   messages: IncomingMessage[];
 }
 
-/** What a client that loses its way gives in reading number `reading` instead of `messages`, which would be right. */
+/**
+ * The messages of reading number `reading`, as from a client that loses its way. The right ones
+ * would be `messages`.
+ */
 export type Distort = (messages: IncomingMessage[], reading: number) => IncomingMessage[];
 
 /**
- * A topic in memory, and a consumer that has all of its partitions. A reading gives what there is
- * from its positions on, then waits for more; it ends at once where a position is out of range, as
- * one of a real client does.
+ * A topic in memory, and a consumer of all its partitions. A reading gives the messages from its
+ * positions on, then waits for more. It ends at once where a position is out of range, as with a
+ * real client.
  */
 export class MemoryTopic implements KafkaConsumer {
   readonly topicId: string;
-  /** The positions that each reading began at. */
+  /** The positions at which each reading began. */
   readonly begun: ReadonlyMap<number, number>[] = [];
   readonly commits: ReadonlyMap<number, number>[] = [];
-  /** Messages given out. */
+  /** The number of messages that were given. */
   given = 0;
   distort: Distort = (messages) => messages;
-  /** Called where a reading ends because a position is out of range. */
+  /** Called when a reading ends because a position is out of range. */
   onOutOfRange: () => void = () => {};
   /** How many readings end at once, as if their positions were out of range. */
   refusals = 0;
-  /** The partitions that the group gave to this consumer, where it is not all of them. */
+  /** The partitions that the group gave to this consumer; absent: all. */
   own: readonly number[] | null = null;
-  /** Whether `--kafka-start` says the end of the log. */
+  /** True where `--kafka-start` means the end of the log. */
   isLatest = false;
-  /** Holes that somebody asked about, where the brokers can be asked. */
+  /** The holes that somebody asked about. Absent: the brokers cannot be asked. */
   holesAsked: [from: number, to: number][] | null = null;
-  /** The cut of the log of partition 0, as told to the next reading only. */
+  /** The cut of the log of partition 0. Only the next reading is told. */
   cut: LogCut | undefined;
   readonly #logs = new Map<number, Log>();
   #wake = Promise.withResolvers<void>();
@@ -50,7 +53,7 @@ export class MemoryTopic implements KafkaConsumer {
     this.topicId = topicId;
   }
 
-  /** Writes a message behind the end of a partition's log, or at a later offset. */
+  /** Writes a message at the end of a partition's log, or at a later offset. */
   write(value: string | null, { partition = 0, offset = this.#log(partition).end, epoch = 0 } = {}): void {
     const log = this.#log(partition);
     const bytes = value === null ? null : new TextEncoder().encode(value);

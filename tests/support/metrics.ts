@@ -1,6 +1,6 @@
 import type { Metric } from "../../lib/metric.ts";
 
-/** A metric of a host that is well, with some fields as given. */
+/** A metric of a good host, with some fields changed. */
 export function metricWith(fields: Partial<Metric> = {}): Metric {
   return {
     address: "https://a.example",

@@ -2,10 +2,10 @@ import { ConsumerTelemetry } from "../../lib/monitoring/consumer_telemetry.ts";
 import { ProducerTelemetry } from "../../lib/monitoring/producer_telemetry.ts";
 import { metricWith } from "./metrics.ts";
 
-/** Of the client's certificate for Kafka. */
+/** The expiry of the client's certificate for Kafka. */
 const EXPIRY = new Date("2027-01-01T00:00:00Z");
 
-/** What the producer answers at /metrics, with a value for each metric. */
+/** The producer's page at /metrics, with a value for each metric. */
 export async function producerPage(): Promise<string> {
   const telemetry = new ProducerTelemetry(() => {
     return { hosts: 5, down: 1, inFlight: 2, waiting: 3, delivered: 40, dropped: 0 };
@@ -14,7 +14,7 @@ export async function producerPage(): Promise<string> {
   return await telemetry.text();
 }
 
-/** What the consumer answers at /metrics, with a value for each metric. */
+/** The consumer's page at /metrics, with a value for each metric. */
 export async function consumerPage(): Promise<string> {
   const telemetry = new ConsumerTelemetry(() => {
     return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, lag: new Map([[0, 5]]), newest: Date.now() });
@@ -23,7 +23,10 @@ export async function consumerPage(): Promise<string> {
   return await telemetry.text();
 }
 
-/** The names of metrics and of labels on such a page, and what Prometheus adds to each: `up`, `job` and `instance`. */
+/**
+ * The names of metrics and labels on such a page, with those that Prometheus adds: `up`, `job` and
+ * `instance`.
+ */
 export function namesOnPage(page: string): { metrics: Set<string>; labels: Set<string> } {
   const samples = page.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return {
@@ -32,11 +35,11 @@ export function namesOnPage(page: string): { metrics: Set<string>; labels: Set<s
   };
 }
 
-/** One metric on such a page, as its `# TYPE` line and its samples have it. */
+/** One metric on such a page: its `# TYPE` line and its samples. */
 export interface Family {
   readonly name: string;
   readonly type: string;
-  /** In the order of the page, without a histogram's `le`. */
+  /** In the order of the page. A histogram's `le` is left out. */
   readonly labels: readonly string[];
 }
 

@@ -4,35 +4,35 @@ import { once } from "node:events";
 
 export type RecordType = "A" | "AAAA";
 
-/** What the server says of a name. */
+/** The server's answer about a name. */
 export interface Answer {
   /** 0: no error, 2: SERVFAIL, 3: no such name. */
   readonly code?: number;
   readonly addresses?: readonly string[];
-  /** An alias that stands in front of the addresses. */
+  /** An alias in front of the addresses. */
   readonly alias?: string;
-  /** Over UDP, says that there is more, after so many of the addresses. */
+  /** Over UDP: the answer ends after so many addresses, and says that there are more. */
   readonly isTruncated?: boolean;
   readonly inDatagram?: number;
-  /** Says over TCP too that there is more, though that is all. */
+  /** Says over TCP too that there are more, though there are none. */
   readonly isMarked?: boolean;
-  /** Closes a TCP connection instead of an answer. */
+  /** Closes a TCP connection without an answer. */
   readonly closes?: boolean;
-  /** Sends these bytes in front, over UDP: what somebody else might send. */
+  /** Sends these bytes first, over UDP, as a stranger might do. */
   readonly before?: readonly ((query: Buffer) => Buffer)[];
-  /** Sends an answer with these addresses in front, over UDP, from this port of 127.0.0.2. */
+  /** Sends an answer with these addresses first, over UDP, from this port of 127.0.0.2. */
   readonly forged?: readonly string[];
-  /** What is sent is not the answer itself, but made of it. */
+  /** Changes the answer before it is sent. */
   readonly changed?: (answer: Buffer) => Buffer;
 }
 
-/** Answers a question, as late as it likes; null: never. */
+/** Answers a question, as late as it wants to. Null: never. */
 export type Zone = (name: string, type: RecordType, isTcp: boolean) => Answer | null | Promise<Answer | null>;
 
 /** A name server on a loopback address, over UDP and TCP. */
 export interface NameServer extends AsyncDisposable {
   readonly port: number;
-  /** Every question, as `name type`, with ` tcp` behind where it came that way. */
+  /** Each question as `name type`. Over TCP, ` tcp` follows. */
   readonly questions: readonly string[];
 }
 
@@ -56,7 +56,7 @@ export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0
   };
   const { udp, tcp } = await bind(address, port);
   udp.on("message", async (query, { port, address }) => {
-    // The asker may be gone by now.
+    // The client may be gone by now.
     const forge = (bytes: Buffer) => sendFrom("127.0.0.2", udp.address().port, bytes, port, address);
     for (const bytes of await reply(query, false, forge)) udp.send(bytes, port, address, () => {});
   });
@@ -68,7 +68,7 @@ export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0
       for (const bytes of await reply(chunk.subarray(2), true, async () => {})) {
         if (bytes === CLOSE) return void socket.end();
         const length = Buffer.from([bytes.length >> 8, bytes.length & 0xff]);
-        // In pieces, as a network may bring them.
+        // Sends it in pieces, as a network may bring it.
         socket.write(length.subarray(0, 1));
         socket.write(Buffer.concat([length.subarray(1), bytes]));
       }
@@ -84,7 +84,7 @@ export async function openNameServer(zone: Zone, address = "127.0.0.1", port = 0
   };
 }
 
-/** Both at the same port: a port that is free for one may be taken for the other. */
+/** Both use the same port. A port that is free for one protocol may be in use for the other. */
 async function bind(address: string, port: number): Promise<{ udp: UdpSocket; tcp: Server }> {
   const udp = createSocket(isIPv4(address) ? "udp4" : "udp6");
   udp.bind(port, address);
@@ -140,7 +140,7 @@ function encode(
   return Buffer.concat([head, query.subarray(HEADER_BYTES), ...records]);
 }
 
-/** A record of the question's name, by a pointer to it. */
+/** A record of the name in the question. It names it by a pointer. */
 function record(type: number, data: Buffer): Buffer {
   return Buffer.concat([Buffer.from([0xc0, HEADER_BYTES, 0, type, 0, 1, 0, 0, 0, 60, 0, data.length]), data]);
 }

@@ -2,8 +2,8 @@ import { generatePrimeSync } from "node:crypto";
 
 /**
  * A private RSA key in PEM that is made at once, whatever its size: each of its two factors is a
- * product of small primes. Nobody is safe with it, but it signs, and its signatures take as long to
- * verify as those of any key of its size, which is some 30 bits below `bits`.
+ * product of small primes. It protects nobody, but it signs. Verifying its signatures takes as long
+ * as with any key of its size, which is some 30 bits below `bits`.
  */
 export function oddRsaKey(bits: number, exponent: "usual" | "huge" = "usual"): string {
   for (;;) {
@@ -21,7 +21,7 @@ export function oddRsaKey(bits: number, exponent: "usual" | "huge" = "usual"): s
   }
 }
 
-/** A product of primes, and that of each less one. */
+/** A product of primes, and the product of the same primes less one. */
 function factorOf(bits: number): { product: bigint; order: bigint } {
   const primes = Array.from({ length: bits / 256 }, () => generatePrimeSync(256, { bigint: true }));
   return {

@@ -1,4 +1,4 @@
-/** Passwords that SASLprep changes or leaves alone, by what is special about them. */
+/** Passwords that SASLprep changes or leaves unchanged, by their speciality. */
 export const PASSWORDS: readonly (readonly [what: string, password: string])[] = [
   ["letters", "secret"],
   ["signs", "p/s?l #s€cret,=%"],

@@ -9,38 +9,41 @@ import type { PostgresSettings } from "../../lib/postgres/database/postgres_conn
 import { eventually } from "./eventually.ts";
 import { freePort, unprivileged } from "./postgres.ts";
 
-/** The real PgBouncer in front of a server; disposing of it ends it. */
+/** The real PgBouncer in front of a server. Disposing of it ends it. */
 export interface TestPgbouncer extends AsyncDisposable {
-  /** As those of the server, but with PgBouncer's port. */
+  /** The server's settings, with PgBouncer's port. */
   readonly settings: PostgresSettings;
-  /** What it has logged. */
+  /** Its log so far. */
   readonly log: () => string;
-  /** A command of its console, such as `pause`. */
+  /** Sends a command to its console, such as `pause`. */
   command(text: string): Promise<readonly object[]>;
   kill(): Promise<void>;
   start(): Promise<void>;
 }
 
 export interface TestPgbouncerOptions {
-  /** Names of databases → what else PgBouncer is to say to the server, such as `user=…`. */
+  /** Databases by name, each with more settings for PgBouncer's connection, such as `user=…`. */
   readonly databases?: Readonly<Record<string, string>>;
-  /** Lines of its configuration that win over those of the tests. */
+  /** Lines of its configuration. They override those of the tests. */
   readonly settings?: Readonly<Record<string, string | number>>;
 }
 
-// Debian puts it where only root's PATH leads.
+// Debian puts it into a folder that only root's PATH has.
 const env = { ...process.env, PATH: `${process.env.PATH ?? ""}${delimiter}/usr/sbin` };
 const version = spawnSync("pgbouncer", ["--version"], { encoding: "utf8", env }).stdout;
 
 /**
- * Why there is no PgBouncer here, for a suite to skip with; null where there is one. Never under
- * CI: what is skipped there is lost.
+ * Why this machine has no PgBouncer, for a suite that then skips its tests; null where it has one.
+ * Always null under CI: nobody would notice skipped tests there.
  */
 export const pgbouncerMissing: string | null = version || process.env.CI === "true"
   ? null
   : "no PgBouncer here: install pgbouncer (apt-get install pgbouncer)";
 
-/** PgBouncer in transaction mode with two connections to the server: enough to give one client another one. */
+/**
+ * PgBouncer in transaction mode with two connections to the server. So one client may get the
+ * connection of another.
+ */
 export async function startPgbouncer(
   { host, port: serverPort, ...server }: PostgresSettings,
   { databases = {}, settings: more = {} }: TestPgbouncerOptions = {},
@@ -63,7 +66,7 @@ export async function startPgbouncer(
     admin_users: "console",
     pool_mode: "transaction",
     default_pool_size: 2,
-    // Whoever comes last is served last, so that clients change their connections.
+    // The last client in the queue is served last, so that clients change their connections.
     server_round_robin: 1,
     server_login_retry: 1,
     ...more,
@@ -90,7 +93,7 @@ export async function startPgbouncer(
     return started;
   };
   let running = await begin();
-  // Where the tests end without disposing of it, it must not stay behind.
+  // It must not stay behind where the tests end without disposing of it.
   const abandon = () => running.kill("SIGKILL");
   process.once("exit", abandon);
   const kill = async () => {

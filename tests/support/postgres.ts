@@ -9,21 +9,24 @@ import postgres from "postgres";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 
 /**
- * A database of its own on a real server; disposing of it drops the database, and stops the server
- * if it was started here.
+ * A new database on a real server. Disposing of it drops the database, and stops the server if it
+ * was started here.
  */
 export interface TestPostgres extends AsyncDisposable {
   readonly settings: PostgresSettings;
-  /** A connection as superuser, for what the store has no statement for. Ended with the server. */
+  /**
+   * A connection as superuser, for statements that the store does not have. It ends with the
+   * server.
+   */
   readonly sql: postgres.Sql;
-  /** The server's process; null where the environment names the server. */
+  /** The server's process; null for a server that the environment names. */
   readonly pid: number | null;
   /**
-   * Ends the server at once, as `pg_ctl stop -m immediate` does: what was not yet on the disk is
-   * gone. Only where it was started here.
+   * Ends the server at once, as `pg_ctl stop -m immediate` does. Data that was not yet on the disk
+   * is lost. Only for a server that was started here.
    */
   crash(): Promise<void>;
-  /** Starts it again after `crash`, with what it had on the disk. */
+  /** Starts it again after `crash`, with the data on the disk. */
   restart(): Promise<void>;
   /** Gives a folder to the user that the server runs as. */
   own(folder: string): void;
@@ -32,20 +35,23 @@ export interface TestPostgres extends AsyncDisposable {
 }
 
 export interface TestPostgresOptions {
-  /** A server of its own in a session of its own: the Ctrl-C of whoever started it does not reach it. */
+  /**
+   * Starts a server in a session of its own: the Ctrl-C of the person at the terminal does not
+   * reach it.
+   */
   readonly apart?: boolean;
   /** Starts a server even where the environment names one. */
   readonly own?: boolean;
-  /** The server's certificate and its key, PEM: it then takes TLS. */
+  /** The server's certificate and key, PEM. With them it takes TLS. */
   readonly tls?: { readonly cert: string; readonly key: string };
-  /** More of a started server's settings, as `name=value`; they win over those of the tests. */
+  /** More settings of the started server, as `name=value`. They override those of the tests. */
   readonly settings?: readonly string[];
 }
 
 const SERVERS = "/usr/lib/postgresql";
 const given = process.env.TEST_DATABASE_URL;
 
-/** The folder of the newest server's programs; null where there is none. */
+/** The folder with the programs of the newest server; null where this machine has none. */
 function findPrograms(): string | null {
   if (!existsSync(SERVERS)) return null;
   const versions = readdirSync(SERVERS).sort((a, b) => Number(b) - Number(a));
@@ -56,19 +62,24 @@ function findPrograms(): string | null {
 const programs = findPrograms();
 
 /**
- * Why no server can be had here, for a suite to skip with; null where one can. Never under CI: what
- * is skipped there is lost.
+ * Why this machine has no server, for a suite that then skips its tests; null where it has one.
+ * Always null under CI: nobody would notice skipped tests there.
  */
 export const postgresMissing: string | null = programs !== null || given || process.env.CI === "true"
   ? null
   : "no PostgreSQL server here: install postgresql (apt-get install postgresql), or set TEST_DATABASE_URL";
 
-/** The same for suites that need a server of their own, with settings that one in the environment may not have. */
+/**
+ * The same for suites that need a server of their own: one from the environment may have other
+ * settings.
+ */
 export const ownPostgresMissing: string | null = programs !== null || process.env.CI === "true"
   ? null
   : "no PostgreSQL server here: install postgresql (apt-get install postgresql)";
 
-/** A fresh database: on the server that TEST_DATABASE_URL names, else on one started for it. */
+/**
+ * A fresh database, on the server that TEST_DATABASE_URL names, else on one that is started for it.
+ */
 export async function startPostgres(options: TestPostgresOptions = {}): Promise<TestPostgres> {
   return given && options.tls === undefined && !options.own ? await createDatabase(given) : await startServer(options);
 }
@@ -153,7 +164,7 @@ async function startServer({ tls, settings: more = [], apart = false }: TestPost
     ca: null,
   } as const;
   let server = await begin();
-  // Where the tests end without disposing of it, the server must not stay behind.
+  // It must not stay behind where the tests end without disposing of it.
   const abandon = () => server.kill("SIGQUIT");
   process.once("exit", abandon);
   const sql = superuser(settings);
@@ -173,7 +184,7 @@ async function startServer({ tls, settings: more = [], apart = false }: TestPost
     },
     async [Symbol.asyncDispose]() {
       await sql.end({ timeout: 1 });
-      // "Fast": connections that a test left open are ended.
+      // "Fast" ends connections that a test left open.
       await stop(server, "SIGINT");
       process.off("exit", abandon);
       rmSync(folder, { recursive: true, force: true });
@@ -209,7 +220,7 @@ function serverArguments(folder: string, port: number, tls: boolean, more: reado
     // These tests crash programs, never the machine.
     "fsync=off",
     "max_connections=50",
-    // What is not asked to be written stays unwritten long enough to be noticed.
+    // Data stays unwritten for long enough, unless a test asks for the write.
     "wal_writer_delay=10s",
     "logging_collector=off",
     "lc_messages=C",

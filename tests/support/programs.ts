@@ -16,8 +16,8 @@ const COMMANDS: Record<Runtime, (program: string) => string[]> = {
   deno: (program) => ["run", "-q", `-P=${program}`, `${program}.ts`],
 };
 /**
- * What a program logged, as a person at a terminal would read it: elsewhere it logs JSON, whose
- * quotes hinder a comparison.
+ * The log of a program, as a person at a terminal would read it. Elsewhere the log is JSON, whose
+ * quotes would hinder comparisons.
  */
 function readable(stderr: string): string {
   return stderr.replaceAll(/^\{"time":"[^"]+","level":"\w+","program":"\w+","message":.*\}$/gm, (line) => {
@@ -29,15 +29,15 @@ function readable(stderr: string): string {
 const PLAIN_DENO = (program: string) => ["run", "-q", `${program}.ts`];
 
 /**
- * A bundled program, started as its image does: what it needs is with it, and Deno may do no more
- * than the image says.
+ * A bundled program, started as its image does. Its files are with it, and Deno allows no more than
+ * the image says.
  */
 const BUNDLED: Record<Runtime, (program: ProgramName, folder: string) => string[]> = {
   node: (program, folder) => [join(folder, `${program}.js`)],
   deno: (program, folder) => [...bundleFlags(program), join(folder, `${program}.js`)],
 };
 
-/** What a program inherits of the tests' environment: nothing that could be a setting. */
+/** The variables that a program inherits from the tests, without any that could be a setting. */
 const INHERITED = [
   ...["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"],
   ...["NODE_V8_COVERAGE", "DENO_COVERAGE_DIR"],
@@ -50,7 +50,9 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** A program as a user runs it: a process of its own. Killed, if it still runs, when it is disposed of. */
+/**
+ * A program as a user runs it, in a process of its own. Disposing of it kills it, if it still runs.
+ */
 export interface Running extends AsyncDisposable {
   readonly ended: Promise<Ended>;
   readonly stdout: string;
@@ -59,7 +61,7 @@ export interface Running extends AsyncDisposable {
   kill(signal: NodeJS.Signals): void;
   write(text: string): void;
   endInput(): void;
-  /** Reads its standard output no longer. */
+  /** Stops reading its standard output. */
   closeOutput(): void;
   /** Waits until its standard output matches. */
   prints(text: RegExp): Promise<void>;
@@ -75,15 +77,20 @@ export interface StartOptions {
   readonly plain?: boolean;
   /** Commands of a shell that run in the process first, such as `ulimit`. */
   readonly shell?: string;
-  /** At a terminal of its own, which standard input types at and standard output shows (Linux). */
+  /**
+   * It runs at a terminal of its own, which types the standard input and shows the standard output
+   * (Linux).
+   */
   readonly terminal?: boolean;
-  /** In a session of its own: the Ctrl-C of whoever started it does not reach it. */
+  /**
+   * It runs in a session of its own: the Ctrl-C of the person at the terminal does not reach it.
+   */
   readonly apart?: boolean;
-  /** The folder of the bundle to start instead of the sources. */
+  /** The folder of the bundle that is started instead of the sources. */
   readonly bundle?: string;
 }
 
-/** Starts a program; its standard input stays open unless `input` is given. */
+/** Starts a program. Its standard input stays open unless `input` is given. */
 export function start(
   runtime: Runtime,
   program: ProgramName,
@@ -98,7 +105,7 @@ export function start(
   const shell = options.shell === undefined ? [] : ["sh", "-c", `${options.shell}; exec "$0" "$@"`];
   const all = [...shell, ...line];
   const quoted = () => all.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
-  // Without `exec` a shell stays in between, which the Ctrl-C ends too.
+  // Without `exec` a shell stays in between, and the Ctrl-C ends that too.
   const terminal = () => ["script", "-qec", `exec ${quoted()}`, "/dev/null"];
   const [file = "", ...rest] = options.terminal === true ? terminal() : all;
   const child = spawn(file, rest, {
@@ -109,10 +116,11 @@ export function start(
   const output = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => output.stdout += text);
   child.stderr.setEncoding("utf8").on("data", (text: string) => output.stderr += text);
-  child.stdin.on("error", () => {}); // A program that ended early has closed its input: its exit code tells.
+  // A program that ended early has closed its input. Its exit code tells that.
+  child.stdin.on("error", () => {});
   if (options.input !== undefined) child.stdin.end(options.input);
   const until = async (holds: () => boolean, what: () => string) => {
-    // An embedded database alone takes up to 50 s to make where many tests share two cores.
+    // The making of an embedded database alone takes up to 50 s where many tests share two cores.
     await eventually(holds, () => `${runtime} ${program} has ${what()}`, { timeout: 90_000 });
   };
   const ended = new Promise<Ended>((resolve, reject) => {

@@ -1,4 +1,7 @@
-/** Numbers that look random and come again for the same seed: a run that failed can be repeated. */
+/**
+ * Numbers that look random, and are the same for the same seed. So a run that failed can be
+ * repeated.
+ */
 export class Random {
   #state: number;
 
@@ -6,7 +9,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** Goes on as a new one with this seed would. */
+  /** Goes on as a new generator with this seed would. */
   restart(seed: number): void {
     this.#state = seed >>> 0;
   }

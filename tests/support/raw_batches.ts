@@ -3,15 +3,16 @@ import { createGzip, createZstdCompress } from "node:zlib";
 import { Connection, crc32c, Writer } from "@platformatic/kafka";
 import { eventually } from "./eventually.ts";
 
-// Batches of messages byte by byte, as no client writes them: Kafka's protocol, "Record Batch".
+// Batches of messages, made byte by byte, as no client writes them (Kafka's protocol, "Record
+// Batch").
 
 export const CODECS = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
 export type Codec = typeof CODECS[number];
 
-/** Bytes, or one byte many times over: those are never in memory together. */
+/** Bytes, or one byte many times. The many are never in memory together. */
 export type Part = Uint8Array | { readonly byte: number; readonly count: number };
 
-/** A message; the key and value may be huge. `ballast`: bytes of a header. */
+/** A message. Key and value may be huge. `ballast` is the number of bytes of a header. */
 export interface RawRecord {
   readonly key?: Part | null;
   readonly value: Part | null;
@@ -21,7 +22,7 @@ export interface RawRecord {
 export interface BatchOptions {
   readonly codec?: Codec;
   readonly firstOffset?: number;
-  /** Instead of what is right. */
+  /** Values that are written instead of the right ones. */
   readonly count?: number;
   readonly lastDelta?: number;
   readonly attributes?: number;
@@ -57,10 +58,10 @@ export async function rawBatch(records: Iterable<RawRecord>, options: BatchOptio
   return Buffer.concat([front, body]);
 }
 
-/** Makes the checksum of a batch that was changed the right one. */
+/** Gives a changed batch the right checksum. */
 export const seal = (batch: Buffer): void => void batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
 
-/** Changes the batches of a log file that begin at these offsets, while a broker serves it. */
+/** Changes the batches of a log file at these offsets, while a broker serves it. */
 export async function overwrite(path: string, changes: ReadonlyMap<number, (batch: Buffer) => void>): Promise<void> {
   const log = await readFile(path);
   await using file = await open(path, "r+");
@@ -74,7 +75,7 @@ export async function overwrite(path: string, changes: ReadonlyMap<number, (batc
   }
 }
 
-/** Writes batches to a partition as they are; throws where the broker refuses one. */
+/** Writes batches to a partition, unchanged. Throws where the broker refuses one. */
 export async function writeRaw(
   broker: string,
   topic: string,
@@ -94,7 +95,7 @@ export async function writeRaw(
   }
 }
 
-/** The protocol's errors of a topic that has just been made. */
+/** The errors of the protocol for a topic that has just been made. */
 const NOT_YET = new Set([3, 5, 6]);
 
 /** Produce (key 0), version 7, the first that takes zstd: gives the broker's error, 0 where it took the batch. */
@@ -140,7 +141,7 @@ function sizeOf(part: Part): number {
   return part instanceof Uint8Array ? part.length : part.count;
 }
 
-/** A number as the records have it: the sign in the lowest bit, 7 bits a byte. */
+/** A number in the form of the records: the sign in the lowest bit, 7 bits a byte. */
 export function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value < 0 ? -2 * value - 1 : 2 * value;
@@ -166,7 +167,7 @@ async function pack(codec: Codec, parts: Iterable<Part>): Promise<Buffer> {
 
 const MANY = 4 * 1024 * 1024;
 
-/** Small ones are joined. */
+/** The parts as pieces to send. Small parts become one piece. */
 function* pieces(parts: Iterable<Part>): Generator<Uint8Array> {
   let held: Uint8Array[] = [];
   let size = 0;
@@ -189,8 +190,7 @@ function* limited(parts: Iterable<Part>): Generator<Part> {
 }
 
 /**
- * A frame whose blocks stand for themselves: literal ones for bytes, and a match of distance 1 for
- * the same byte many times.
+ * A frame of literal blocks for bytes, and of a match of distance 1 for the same byte many times.
  */
 function packLz4(parts: Iterable<Part>): Buffer {
   const header = Buffer.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0x73);
@@ -229,8 +229,8 @@ function uint32(value: number): Buffer {
 }
 
 /**
- * One block, as librdkafka writes it; where that would be large, the blocks of a frame, as Java
- * does: a broker reads them one by one.
+ * One block, as librdkafka writes it. Larger data becomes a frame of blocks, as Java writes it: a
+ * broker reads those one by one.
  */
 function packSnappy(parts: readonly Part[]): Buffer {
   if (parts.reduce((sum, part) => sum + sizeOf(part), 0) <= MANY) return snappyBlock(parts);
@@ -263,7 +263,7 @@ function snappyBlock(parts: readonly Part[]): Buffer {
     if (literal.length > 0) packed.push(Buffer.of(63 << 2, ...uint32(literal.length - 1)), literal);
     if (!isLong) continue;
     const left = part.count - 1;
-    // A copy of 64 bytes from one byte before, over and over, then one of what is left.
+    // Copies of 64 bytes from one byte before, and then one copy of the rest.
     packed.push(Buffer.alloc(3 * Math.floor(left / 64), Buffer.of(63 << 2 | 2, 1, 0)));
     if (left % 64 > 0) packed.push(Buffer.of((left % 64 - 1) << 2 | 2, 1, 0));
   }

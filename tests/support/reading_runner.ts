@@ -1,5 +1,6 @@
-// Reads the page of a site, in turns as short as can be, whose port is the argument, and prints as
-// JSON how many bytes of its body came, in all and at most before a timer had its turn.
+// Reads the page of a site at the port that the argument names, in turns as short as possible.
+// Prints as JSON how many bytes of its body came, and the most that came before a timer had its
+// turn.
 import { connect } from "node:net";
 import { exit, stdout } from "node:process";
 import { exchange } from "../../lib/check/exchange.ts";

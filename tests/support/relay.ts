@@ -1,26 +1,26 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
-/** What a relay swallows: what the server says, or what both sides say. */
+/** The traffic that a relay swallows: the server's words, or those of both sides. */
 export type Silence = "answers" | "everything";
 
-/** A way to a server that can break. */
+/** A way to a server that a test can break. */
 export interface Relay extends AsyncDisposable {
   readonly port: number;
-  /** Ends every connection there is; new ones are taken. */
+  /** Ends all present connections. New ones are taken. */
   cut(): void;
-  /** From now on the connections there are carry nothing more, and nobody is told; new ones work. */
+  /** From now on the present connections carry nothing more, and nobody is told. New ones work. */
   silence(what: Silence): void;
   /**
-   * Keeps what the near side says on the connections there are, even if it hangs up meanwhile;
+   * Holds back what the near side sends on the present connections, even if it hangs up meanwhile.
    * `release` lets it arrive after all.
    */
   hold(): { release(): void };
 }
 
 /**
- * Listens on a port of loopback (0 stands for a free one) and passes what comes on to another;
- * disposing of it cuts every connection.
+ * Listens on a port of loopback (0: a free one) and passes everything on to another. Disposing of
+ * it cuts all connections.
  */
 export async function relay(port: number, toHost: string, toPort: number): Promise<Relay> {
   const sockets = new Map<Socket, "near" | "far">();
@@ -51,7 +51,7 @@ export async function relay(port: number, toHost: string, toPort: number): Promi
     silence: (what) => {
       for (const [socket, side] of sockets) {
         if (side === "near" && what === "answers") continue;
-        // Read on, into nothing: the other end must not notice by its buffers either.
+        // Reads on and throws it away: full buffers would tell the other end.
         socket.unpipe();
         socket.resume();
       }

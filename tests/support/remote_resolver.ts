@@ -21,7 +21,7 @@ export class RemoteResolvers implements AsyncDisposable {
     });
   }
 
-  /** As `systemResolver` of this process. */
+  /** The same interface as `systemResolver` of this process. */
   open(options: ResolverOptions): Resolver {
     return {
       resolve: async (name, signal) => {

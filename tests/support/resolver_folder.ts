@@ -5,12 +5,12 @@ import { join } from "node:path";
 const FILES = { hosts: "hosts", resolver: "resolv.conf", sources: "nsswitch.conf" } as const;
 type Kind = keyof typeof FILES;
 
-/** What a machine has in /etc. Removed when it is disposed of. */
+/** The files of a machine in /etc. Disposing of it removes them. */
 export interface NamesFolder extends Disposable {
   readonly paths: Readonly<Record<Kind, string>>;
 }
 
-/** Files with these texts; of the others, what says nothing special. */
+/** Files with these texts. All other files have ordinary contents. */
 export function namesFolder(texts: Partial<Readonly<Record<Kind, string>>>): NamesFolder {
   const folder = mkdtempSync(join(tmpdir(), "names-"));
   const all: Readonly<Record<Kind, string>> = {

@@ -1,5 +1,5 @@
-// Resolves the names that standard input asks for, a JSON document a line, and prints a line for
-// each: the tests run this under Deno.
+// Resolves the names that standard input asks for, a JSON document a line. Prints a line for each.
+// The tests run this under Deno.
 import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline";
 import type { LookupAddress } from "node:dns";
@@ -10,17 +10,17 @@ export type LookupOrder =
   | { readonly id: number; readonly name: string; readonly options: ResolverOptions }
   | { readonly id: number; readonly givenUp: string };
 
-/** What came of a name. */
+/** The outcome for a name. */
 export interface LookedUp {
   readonly id: number;
   readonly addresses?: readonly LookupAddress[];
-  /** Why it has none. */
+  /** The reason why it has no address. */
   readonly reason?: string;
-  /** What `resolve` rejected with. */
+  /** The error with which `resolve` rejected. */
   readonly error?: string;
 }
 
-/** One for all lookups with the same options: it counts turns, and keeps what it read of files. */
+/** All lookups with the same options share one: it counts turns, and remembers the files. */
 const resolvers = new Map<string, Resolver>();
 const aborters = new Map<number, AbortController>();
 

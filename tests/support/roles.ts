@@ -3,14 +3,14 @@ import type { Database } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import type { TestPostgres } from "./postgres.ts";
 
-/** A role made for a test. Disposing of it drops the role, and everything that it owns or was granted. */
+/** A role for a test. Disposing of it drops the role, everything that it owns, and its rights. */
 export interface TestRole extends AsyncDisposable {
   readonly name: string;
-  /** The test's database, as this role. */
+  /** The test's database, with this role as the user. */
   readonly database: Database;
 }
 
-/** Makes a role that may log in. `options` are more words of `create role`. */
+/** Makes a role that may log in. `options` are further words of `create role`. */
 export async function createRole({ settings }: TestPostgres, options = ""): Promise<TestRole> {
   const name = `role_${randomUUID().slice(0, 8)}`;
   const password = "secret";

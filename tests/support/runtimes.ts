@@ -5,21 +5,24 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Why Deno cannot be tried here; null where it can. Under CI it must be there: what is skipped then is lost. */
+/**
+ * Why this machine has no Deno; null where it has. Always null under CI: nobody would notice
+ * skipped tests there.
+ */
 export const denoMissing: string | null = process.env.CI === "true" || spawnSync("deno", ["--version"]).status === 0
   ? null
   : "no Deno here: install it, or run npm ci";
 
-/** The runtimes a file of `tests/support/` is run with, and the command that does so. */
+/** The runtimes that run a file of `tests/support/`, and the command of each. */
 export const COMMANDS = [
   { runtime: "Node", missing: null, command: [process.execPath, "--experimental-strip-types"] },
   { runtime: "Deno", missing: denoMissing, command: ["deno", "run", "-q", "-A"] },
 ] as const;
 
-/** What a program gets beside what the tests have in their environment. */
+/** Variables for a program, beside those of the tests. */
 export type Environment = Readonly<Record<string, string>>;
 
-/** What tells a program of any runtime to trust the certificates of a PEM file, too. */
+/** A variable that makes a program of any runtime trust the certificates of a PEM file too. */
 export const trusting = (file: string): Environment => ({ NODE_EXTRA_CA_CERTS: file, DENO_CERT: file });
 
 /** Starts a file of `tests/support/` as a program of its own. */
@@ -37,7 +40,9 @@ export function startScript(
   });
 }
 
-/** Runs a file of `tests/support/` to its end, and gives the JSON document on each line that it prints. */
+/**
+ * Runs a file of `tests/support/` to its end. Gives the JSON documents that it prints, one a line.
+ */
 export async function runScript<T>(
   command: readonly string[],
   file: string,

@@ -6,7 +6,7 @@ import { type Running, start } from "./programs.ts";
 import { writeRaw } from "./raw_batches.ts";
 import type { Variant } from "./variants.ts";
 
-/** A message as it lies in a topic; null values are tombstones. */
+/** A message as a topic has it. A null value is a tombstone. */
 export interface RawMessage {
   readonly key: string;
   readonly value: Uint8Array | null;
@@ -16,21 +16,21 @@ export interface RawMessage {
 export interface Services extends AsyncDisposable {
   readonly broker: KafkaServer;
   readonly postgres: TestPostgres;
-  /** A name that nothing else here has, for a topic and a table. */
+  /** A new name, for a topic and a table. */
   newName(): string;
   createTopic(topic: string, partitions?: number): Promise<void>;
-  /** Writes messages to a topic of one partition as they are, in their order. */
+  /** Writes messages to a topic of one partition, unchanged and in their order. */
   write(topic: string, messages: readonly RawMessage[]): Promise<void>;
-  /** Writes batches as they are, see raw_batches.ts. */
+  /** Writes batches unchanged (raw_batches.ts). */
   writeRaw(topic: string, batches: readonly Buffer[]): Promise<void>;
-  /** A consumer of the topic into the table of its name. */
+  /** A consumer of the topic. It writes into the table with the same name. */
   consume(variant: Variant, topic: string, env?: Readonly<Record<string, string>>): Running;
 }
 
-/** Longest message that the topics take; the consumer asks for less at once. */
+/** The longest message that the topics take. The consumer asks for less at a time. */
 const LARGEST = 16 * 1024 * 1024;
 
-/** `largest`: bytes of the longest batch that the broker takes. */
+/** `largest` is the number of bytes of the longest batch that the broker takes. */
 export async function openServices(largest = LARGEST): Promise<Services> {
   await using stack = new AsyncDisposableStack();
   const broker = stack.use(await temporaryKafka({ settings: { "message.max.bytes": String(largest) } }));

@@ -2,7 +2,7 @@ import { type Option, OPTIONS } from "../../lib/config/options.ts";
 
 const HEADINGS = ["flag", "variable", "default", "used by", "what it is"] as const;
 
-/** The table of docs/settings.md of every option, with its columns aligned as the formatter aligns them. */
+/** The table of all options in docs/settings.md. Its columns are aligned as by the formatter. */
 export function settingsTable(): string {
   const rows = [HEADINGS, ...Object.values(OPTIONS).map(rowOf)];
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));

@@ -21,16 +21,16 @@ export function hostsOf(...lines: string[]): readonly Host[] {
   return hosts;
 }
 
-/** A check that was begun. */
+/** A check that began. */
 export interface Begun {
   readonly address: string;
   /** Milliseconds since 1970. */
   readonly scheduledAt: number;
-  /** On both clocks. */
+  /** The beginning, on both clocks. */
   readonly at: Moment;
 }
 
-/** How long a check takes, in milliseconds, and whether it then failed. */
+/** The duration of a check, in milliseconds, and whether the check then failed. */
 export interface Course {
   readonly takes: number;
   readonly fails?: boolean;
@@ -38,24 +38,26 @@ export interface Course {
 
 interface Running {
   readonly run: ScheduledRun;
-  /** On the steady clock. */
+  /** The end, on the steady clock. */
   readonly end: number;
   readonly standing: Standing;
   readonly begun: Begun;
 }
 
-/** Runs a scheduler on a clock that is only a number: hours pass in no time, and may jump. */
+/**
+ * Runs a scheduler on a clock that is only a number. Hours pass in no time, and the clock may jump.
+ */
 export class Simulation {
   readonly begun: Begun[] = [];
   readonly missed: MissedRun[] = [];
-  /** Of those begun: the checks that tell nothing. */
+  /** Checks that began, but tell nothing. */
   readonly unsound = new Set<Begun>();
-  /** Of those begun: the checks that were given up for others. */
+  /** Checks that began, and were given up for others. */
   readonly gaveWay = new Set<Begun>();
   readonly scheduler: Scheduler;
-  /** How often the scheduler was asked: a hot loop would be seen. */
+  /** How often the scheduler was asked. A hot loop would show here. */
   turns = 0;
-  /** The most checks under way at a time, of one host and of all. */
+  /** The most checks under way at a time, for one host and for all. */
   mostOfOne = 0;
   most = 0;
   now: Moment = { wall: NOON, steady: 0 };
@@ -97,8 +99,8 @@ export class Simulation {
   }
 
   /**
-   * Sets the wall clock, forward or back, by so many milliseconds; to whoever runs on, a sleeping
-   * machine is the same.
+   * Sets the wall clock forward or back by so many milliseconds. To a program, a sleeping machine
+   * looks the same.
    */
   jump(by: number): this {
     this.now = { ...this.now, wall: this.now.wall + by };
@@ -106,8 +108,8 @@ export class Simulation {
   }
 
   /**
-   * The due times of a host (not cron) that were checked, that were lost and told one by one, and
-   * that were summed up.
+   * The due times of a host (not cron): the checked ones, those lost and reported one by one, and
+   * the summed-up ones.
    */
   dueTimes(address: string): { readonly checked: number[]; readonly lost: number[]; readonly summed: number[] } {
     const missed = this.missed.filter(({ host }) => host.address === address);
@@ -126,7 +128,7 @@ export class Simulation {
     };
   }
 
-  /** Lets what runs end, and closes the scheduler. */
+  /** Waits for the ends of the checks under way, and closes the scheduler. */
   close(): this {
     while (this.#running[0] !== undefined) {
       this.#pass(Math.max(0, this.#running[0].end - this.now.steady));
@@ -155,7 +157,7 @@ export class Simulation {
     this.missed.push(...this.scheduler.takeLosses());
   }
 
-  /** Gives up a check for another; false where none has to. */
+  /** Gives up a check for another one. False where none has to be given up. */
   #giveWay(): boolean {
     const run = this.scheduler.giveWay();
     const place = this.#running.findIndex((each) => each.run === run);

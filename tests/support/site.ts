@@ -10,16 +10,19 @@ export interface Request {
   readonly path: string;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The name the client asked for in its TLS handshake. */
+  /** The name that the client asked for in its TLS handshake. */
   readonly serverName: string | undefined;
   /** True where the client resumed an older TLS session instead of a full handshake. */
   readonly isResumed: boolean;
 }
 
-/** Answers a request, byte for byte as it likes. */
+/** Answers a request with any bytes. */
 export type Page = (socket: Socket, request: Request) => void;
 
-/** A small site on loopback that answers with exact bytes. Disposing of it closes all of its connections. */
+/**
+ * A small site on loopback that answers with exact bytes. Disposing of it closes all its
+ * connections.
+ */
 export interface Site extends AsyncDisposable {
   readonly port: number;
   readonly requests: readonly Request[];
@@ -31,15 +34,15 @@ export interface Site extends AsyncDisposable {
 
 export interface SiteOptions {
   readonly address?: string;
-  /** Speaks TLS with it. */
+  /** The identity with which it speaks TLS. */
   readonly identity?: Identity;
-  /** What its TLS has beside it. */
+  /** Its other settings of TLS. */
   readonly tls?: TlsOptions;
   /** Milliseconds from accepting a connection to the TLS handshake. */
   readonly handshakeDelay?: number;
   /**
-   * Called for every connection before it sends anything; true where it takes the connection over;
-   * what comes is dropped then.
+   * Called for each new connection before the client sends anything. True: it takes the connection
+   * over, and incoming bytes are dropped.
    */
   readonly onAccept?: (socket: Socket) => boolean;
 }
@@ -59,7 +62,7 @@ export async function openSite(
     socket.on("close", () => sockets.delete(socket));
   };
   const serve = (socket: Socket) => {
-    // Of TLS the connection below: Node resets no other.
+    // For TLS, the connection below it: Node can reset only that one.
     const below = [...sockets].find(({ remotePort }) => remotePort === socket.remotePort);
     if (below !== undefined && below !== socket) socket.resetAndDestroy = () => below.resetAndDestroy() && socket;
     if (onAccept?.(socket)) return void socket.resume();
@@ -99,7 +102,7 @@ export async function openSite(
   };
 }
 
-/** A port of 127.0.0.1 at which nobody answers: it was free a moment ago. */
+/** A port of 127.0.0.1 without a listener: it was free a moment ago. */
 export async function refusedPort(): Promise<number> {
   const site = await openSite(() => {});
   await site[Symbol.asyncDispose]();

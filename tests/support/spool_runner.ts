@@ -1,4 +1,4 @@
-// Opens a spool and says what it gives and tells, or writes to one until it is killed: the tests
+// Opens a spool and prints its metrics and reports, or writes to one until it is killed. The tests
 // run this under each runtime.
 import { argv, stdout } from "node:process";
 import { json } from "node:stream/consumers";
@@ -11,16 +11,16 @@ import { metricWith } from "./metrics.ts";
 export interface SpoolOrder {
   readonly directory: string;
   readonly topic: string;
-  /** Metrics are acknowledged as they come. */
+  /** Metrics are acknowledged as soon as they come. */
   readonly acknowledge?: boolean;
 }
 
 export interface SpoolReport {
-  /** Of the metrics that came. */
+  /** The `location` of each metric that came. */
   readonly locations: readonly (string | null)[];
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
-  /** Why it was not opened. */
+  /** The reason why it did not open. */
   readonly refused: string | null;
 }
 
@@ -41,8 +41,8 @@ async function readAll({ directory, topic, acknowledge = false }: SpoolOrder): P
 }
 
 /**
- * Writes metrics, `location` of which counts up, and takes out what it has read, for ever. Says so
- * after each write: how many are written, and how many are taken out.
+ * Writes metrics for ever, whose `location` counts up, and takes out those that it has read. After
+ * each write it prints how many are written, and how many are taken out.
  */
 function hammer(path: string): void {
   const { file, rescue } = SpoolFile.open(path, "t", 2 ** 30);
@@ -52,7 +52,7 @@ function hammer(path: string): void {
     const documents = Array.from({ length: size }, () => encodeMetric(metricWith({ error_detail: "x".repeat(200) })));
     const { lastId } = file.write(documents, delivered);
     stdout.write(`${lastId} ${delivered}\n`);
-    // Mostly nearly all, and then all: an empty file is another one.
+    // Mostly it takes out nearly all, and then all: an empty file is a case of its own.
     delivered = file.read(n % 9 === 0 ? 100_000 : size - 1).rows.at(-1)?.id ?? delivered;
   }
 }

@@ -1,5 +1,5 @@
-// Stores metrics in tables that standard input describes (JSON), and prints a line for each of
-// them: the tests run this under each runtime.
+// Stores metrics in tables that standard input describes (JSON). Prints a line for each. The tests
+// run this under each runtime.
 import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
@@ -12,14 +12,20 @@ import { type Entry, Store } from "../../lib/postgres/store.ts";
 import type { Target } from "./database_runner.ts";
 import { recording } from "./databases.ts";
 
-/** A script, or messages as they stand in the topic: a text as it is, an object as a metric with these fields. */
+/**
+ * A script, or messages of the topic. A text is a message as it is; an object is a metric with
+ * these fields.
+ */
 export type Step = { readonly sql: string } | { readonly messages: readonly (string | object)[] };
 
-/** The steps for one table, in order. The store is opened with the first messages, and again after `restart`. */
+/**
+ * The steps for one table, in order. The first messages open the store, and each `open` opens it
+ * again.
+ */
 export interface Job {
   readonly table: string;
   readonly steps: readonly (Step | "open")[];
-  /** What to select from the table at the end, in the order of the addresses. */
+  /** The selected columns of the table at the end, in the order of the addresses. */
   readonly select: string;
 }
 
@@ -28,18 +34,18 @@ export interface Jobs {
   readonly jobs: readonly Job[];
 }
 
-/** What became of a job. */
+/** The outcome of a job. */
 export interface Kept {
-  /** Of each opening. */
+  /** The report of each opening. */
   readonly warnings: readonly (readonly string[])[];
   readonly rows: readonly object[];
   /** Offset and reason. */
   readonly rejected: readonly (readonly [number, string])[];
-  /** Statements of each step with messages. */
+  /** The number of statements of each step with messages. */
   readonly statements: readonly number[];
-  /** Of all openings together. */
+  /** The number of statements of all openings together. */
   readonly counted: number;
-  /** Statements that hold a character beyond ASCII. */
+  /** Statements with a character beyond ASCII. */
   readonly strange: readonly string[];
   readonly failure: string | null;
 }
@@ -55,7 +61,7 @@ function entry(offset: number, message: string | object): Entry {
   return { partition: 0, offset, key: bytes.encode("key"), value, content: decodeMetric(value, 0) };
 }
 
-/** Does the steps of a job one after the other, as a consumer and a person at psql would. */
+/** Does the steps of a job one after another, as a consumer and a person at psql would. */
 class Worker {
   readonly #database: Database;
   readonly #recorded: ReturnType<typeof recording>;

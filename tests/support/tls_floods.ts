@@ -13,7 +13,7 @@ export interface TlsFlood extends AsyncDisposable {
   readonly port: number;
 }
 
-/** A record of a handshake in plain text. */
+/** A record of a handshake, in plain text. */
 function record(message: Buffer): Buffer {
   const header = Buffer.of(22, 3, 3, 0, 0);
   header.writeUInt16BE(message.length, 3);
@@ -27,10 +27,13 @@ const SERVER_HELLO = (() => {
   const contents = Buffer.concat(body);
   return Buffer.concat([Buffer.of(2, 0, 0, contents.length), contents]);
 })();
-/** Messages that ask for a handshake, which is under way: they mean nothing (RFC 5246, section 7.4.1.1). */
+/**
+ * Messages that ask for a handshake. One is under way, so they mean nothing (RFC 5246, section
+ * 7.4.1.1).
+ */
 const HELLO_REQUESTS = record(Buffer.alloc(16 * 1024));
 /**
- * A message that is as long as it may be, a byte a record; its beginning is sent over and over, so
+ * A message of the greatest length, with a byte a record. Its beginning is sent again and again, so
  * that it never ends.
  */
 const CRUMBS = Buffer.concat(Array.from({ length: 2_000 }, () => record(Buffer.of(0))));
@@ -43,7 +46,7 @@ function flood(socket: Socket, bytes: Buffer): void {
   fill();
 }
 
-/** Sends `first` to whoever says hello, and `rest` for ever. */
+/** Sends `first` after the client's hello, and then `rest` for ever. */
 const openPlain = async (first: Buffer, rest: Buffer): Promise<TlsFlood> =>
   await openSite(() => {}, {
     onAccept: (socket) =>
@@ -54,8 +57,8 @@ const openPlain = async (first: Buffer, rest: Buffer): Promise<TlsFlood> =>
   });
 
 /**
- * After the handshake `count` session tickets come, and no answer. Node's servers send two:
- * OpenSSL's own takes a number.
+ * After the handshake `count` session tickets come, and no answer. Node's servers send two tickets.
+ * OpenSSL's own server takes the number.
  */
 async function openTickets({ key, cert }: Identity, count: number): Promise<TlsFlood> {
   const folder = mkdtempSync(join(tmpdir(), "tickets-"));
@@ -84,18 +87,18 @@ async function openTickets({ key, cert }: Identity, count: number): Promise<TlsF
   };
 }
 
-/** An answer of which each byte has a record of its own. */
+/** An answer with a record for each byte. */
 async function openOneByteRecords(identity: Identity): Promise<TlsFlood> {
   return await openSite((socket) => {
     socket.write("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n");
     let left = 20_000;
-    // Written at once they would share records.
+    // Bytes written together would share a record.
     const next = () => void (left-- > 0 && !socket.destroyed && socket.write("x", next));
     next();
   }, { identity });
 }
 
-/** Asks for a certificate of one of many authorities, whose names fill 60 KB. */
+/** Asks for a certificate of one of many authorities. Their names fill 60 KB. */
 async function openManyNames(certificates: Certificates): Promise<TlsFlood> {
   return await openSite((socket) => socket.end(answer("200 OK")), {
     identity: certificates.good,
@@ -103,7 +106,7 @@ async function openManyNames(certificates: Certificates): Promise<TlsFlood> {
   });
 }
 
-/** Sites that send more of TLS than anybody needs, by what they do. */
+/** Sites that send too much TLS, by the kind of the excess. */
 export const TLS_FLOODS = {
   "tls-endless-handshake": () => openPlain(record(SERVER_HELLO), HELLO_REQUESTS),
   "tls-handshake-crumbs": () => openPlain(record(Buffer.of(2, 0, 0x4e, 0x20)), CRUMBS),

@@ -2,7 +2,7 @@ import type { Assignment, IncomingMessage, KafkaClient, KafkaOptions } from "../
 import { each } from "./each.ts";
 import { placesAt } from "./log_positions.ts";
 
-/** All that a topic holds now, partition by partition, in order. */
+/** All present messages of a topic, partition by partition, in order. */
 export async function readTopic(client: KafkaClient, options: KafkaOptions): Promise<IncomingMessage[]> {
   const signal = AbortSignal.timeout(60_000);
   const group = `reader-${crypto.randomUUID()}`;

@@ -1,7 +1,10 @@
 import { Admin } from "@platformatic/kafka";
 import { CLIENT_ID } from "../../lib/kafka/client_settings.ts";
 
-/** Makes a topic with settings of its own at a broker without TLS, and waits until the broker leads its partitions. */
+/**
+ * Makes a topic with its own settings, at a broker without TLS. Waits until the broker leads the
+ * partitions.
+ */
 export async function makeTopic(
   server: string,
   topic: string,
@@ -12,7 +15,8 @@ export async function makeTopic(
   const configs = Object.entries(settings).map(([name, value]) => ({ name, value }));
   await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
   await admin.metadata({ topics: [topic] });
-  // The broker leads a partition a moment after it says so: asked for its end, it is tried again until it does.
+  // The broker leads a partition a moment after it says so. So the test asks for the partition's
+  // end until it answers.
   const asked = Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n }));
   await admin.listOffsets({ topics: [{ name: topic, partitions: asked }] });
 }

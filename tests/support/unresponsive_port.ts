@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 
-/** A port at which connections are neither accepted nor refused, as behind a firewall that drops them. */
+/** A port that neither accepts nor refuses connections, as behind a firewall that drops them. */
 export interface UnresponsivePort extends Disposable {
   readonly port: number;
-  /** Accepts them from now on, and answers with an empty page. */
+  /** From now on it accepts them, and answers with an empty page. */
   listen(): void;
 }
 
@@ -19,7 +19,10 @@ server.listen({ host, port: Number(port), backlog: 1 }, () => console.log(server
 /** The kernel itself accepts one connection more than the backlog holds. */
 const BACKLOG = 2;
 
-/** A process that listens and then is stopped, with its backlog full: the kernel drops what comes after that. */
+/**
+ * A process that listens, and is stopped with a full backlog. The kernel drops any further
+ * connection.
+ */
 export async function openUnresponsivePort(host: string, wanted = 0): Promise<UnresponsivePort> {
   const child = spawn(process.execPath, ["-e", SERVER, host, String(wanted)], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await once(child.stdout, "data") as [Buffer];

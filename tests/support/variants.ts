@@ -16,7 +16,7 @@ const VARIANTS: readonly Variant[] = [
   { name: "Deno with javascript", runtime: "deno", client: "javascript" },
 ];
 
-/** Those that this machine can run; under CI it must be able to run all. */
+/** The variants that this machine can run. Under CI it must be able to run all. */
 export function possibleVariants(): readonly Variant[] {
   const library = loadLibrdkafka();
   return VARIANTS.filter(({ runtime, client }) => {

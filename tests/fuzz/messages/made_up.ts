@@ -1,6 +1,6 @@
 import type { Random } from "../../support/random.ts";
 
-/** A Kafka message as a reader gets it; `timestamp` is the record's, milliseconds since 1970. */
+/** A Kafka message as a reader gets it. `timestamp` is the record's, in milliseconds since 1970. */
 export interface Message {
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
@@ -10,7 +10,7 @@ export interface Message {
 const utf8 = new TextEncoder();
 const MIB = 1024 * 1024;
 
-/** JSON texts of what a field may hold: right, odd, and wrong for every kind of field. */
+/** JSON texts for any field. Each is right, odd or wrong, depending on the kind of the field. */
 const NUMBERS = [
   ..."0 -0 0.0 1 -1 200 200.0 2e2 2E+2 20000e-2 200.5 999 999.0000000000000000001 1000 0.123456 1e-7 5e-324 1e-400"
     .split(" "),
@@ -74,7 +74,7 @@ const FIELDS = [
   ...["latency_dns", "latency_connect", "latency_tls", "latency_first_byte", "latency_body", "tls_expires_at"],
   ...["location", "check_id"],
 ];
-/** Names that are none of a metric's, and that careless code may stumble over. */
+/** Names of no field of a metric, on which careless code may stumble. */
 const STRANGE_NAMES = [
   "__proto__",
   "constructor",
@@ -88,8 +88,8 @@ const STRANGE_NAMES = [
 ];
 
 /**
- * Times of records: usual ones, Kafka's "none", the ends of what PostgreSQL and JavaScript can say
- * in four digits, and beyond.
+ * Times of records: usual ones, Kafka's "none", the limits of PostgreSQL and JavaScript in four
+ * digits, and beyond.
  */
 const TIMESTAMPS = [
   ...[1_790_000_000_000, 0, 1, -1, -2, 253_402_300_799_999, 253_402_300_800_000, -62_135_596_800_000],
@@ -98,7 +98,7 @@ const TIMESTAMPS = [
 
 const two = (n: number) => String(n).padStart(2, "0");
 
-/** A time in one of the many ways in which times are written; often one that does not exist. */
+/** A time in one of many notations. Often it does not exist. */
 export function madeUpTime(random: Random): string {
   const maybe = (chance: number, odd: readonly string[], usual: string) =>
     random.next() < chance ? random.pick(odd) : usual;
@@ -134,7 +134,7 @@ function madeUpText(random: Random): string {
   if (kind < 0.9) {
     return JSON.stringify(Array.from({ length: random.between(1, 40) }, () => madeUpCharacter(random)).join(""));
   }
-  // Long enough to be refused by an index, where it does not compress.
+  // An index refuses a text of this length, unless it compresses well.
   return JSON.stringify(
     random.next() < 0.5
       ? "x".repeat(random.between(1_000, 60_000))
@@ -165,7 +165,7 @@ function madeUpValue(random: Random): string {
   return random.pick(OTHERS);
 }
 
-/** What fits the field most of the time. */
+/** A value that fits the field most of the time. */
 function fittingValue(random: Random, field: string): string {
   if (field === "address") return JSON.stringify(`https://a${random.between(0, 9)}.example/${random.between(0, 1e9)}`);
   if (field === "is_valid") return random.pick(["true", "false"]);
@@ -183,7 +183,7 @@ function madeUpId(random: Random): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
-/** A JSON document of a metric, or of what somebody may take for one. */
+/** A JSON document of a metric, or one that looks like it. */
 function madeUpDocument(random: Random): string {
   let pairs = FIELDS.filter((_, i) => i < 4 || random.next() < 0.7)
     .map((field): [string, string] => [field, fittingValue(random, field)]);
@@ -211,7 +211,7 @@ function madeUpDocument(random: Random): string {
     `,"padding":"${"x".repeat(MIB - utf8.encode(document).length - 13 + random.between(-1, 1))}"}`;
 }
 
-/** Bytes that are no UTF-8, or that a reader may trip over. */
+/** Bytes that are no UTF-8, or that may confuse a reader. */
 const ODD_BYTES = [
   [0xff],
   [0xc0, 0x80],

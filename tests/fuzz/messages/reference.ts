@@ -1,18 +1,21 @@
 import { isUtf8 } from "node:buffer";
 import type { Message } from "./made_up.ts";
 
-/** What a message says, by the contract alone: the columns of its row. Times are milliseconds since 1970. */
+/**
+ * The content of a message by the documents alone: the columns of its row. Times are milliseconds
+ * since 1970.
+ */
 export type Reading = Readonly<Record<string, string | number | boolean | null>>;
 
 const MOST_BYTES = 1_048_576;
 const LATENCIES = ["latency_dns", "latency_connect", "latency_tls", "latency_first_byte", "latency_body"];
 const TEXTS = ["error", "error_detail", "location"];
 
-/** No row can be made of it. */
+/** The message can have no row. */
 class NoMetric extends Error {}
 
 /**
- * Reads a message a second time, without a line of the program's: slowly, and field by field. Null
+ * Reads a message a second time, slowly and field by field, without any code of the program. Null
  * where it is no metric.
  */
 export function read({ value, timestamp }: Message): Reading | null {
@@ -58,7 +61,7 @@ function demand(condition: boolean): void {
 
 function textOf(value: unknown): string {
   demand(typeof value === "string");
-  // Character by character: a surrogate that is no half of a pair is one code point here.
+  // Reads character by character: half a surrogate pair is one code point here.
   for (const character of value as string) {
     const code = character.codePointAt(0) as number;
     demand(code !== 0 && !(code >= 0xd800 && code <= 0xdfff));
@@ -84,7 +87,7 @@ function idOf(value: unknown): string {
   return (value as string).toLowerCase();
 }
 
-/** The record's time where the document has none. -1 is Kafka's word for none. */
+/** The record's time where the document has none. -1 means "none" in Kafka. */
 function recordTime(timestamp: number): number {
   demand(Number.isInteger(timestamp) && timestamp !== -1 && isInFourDigits(timestamp));
   return timestamp;
@@ -94,11 +97,13 @@ const DAY = 86_400_000;
 /** The first millisecond of the year 1, and the last of 9999. */
 const isInFourDigits = (time: number) => time >= -719_162 * DAY && time < 2_932_897 * DAY;
 
-/** RFC 3339, and of ISO 8601: no seconds, 24:00, a zone without a colon or without minutes. */
+/**
+ * RFC 3339, with parts of ISO 8601: no seconds, 24:00, a zone without a colon or without minutes.
+ */
 function timeOf(value: unknown): number {
   demand(typeof value === "string");
   const text = (value as string).toUpperCase();
-  // The sign of the zone is the last one; the date has two dashes of its own.
+  // The last sign is the zone's. The date has two dashes of its own.
   const [date = "", rest = ""] = [text.slice(0, 10), text.slice(11)];
   demand(text[10] === "T");
   const zoneAt = rest.search(/[Z+-]/);
