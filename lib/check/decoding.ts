@@ -1,4 +1,3 @@
-import type { Transform } from "node:stream";
 import {
   constants,
   createBrotliDecompress,
@@ -7,6 +6,7 @@ import {
   createInflateRaw,
   createZstdDecompress,
 } from "node:zlib";
+import { Frame, type RuntimeDecoder } from "./decoding/frame.ts";
 import type { Pace } from "./pace.ts";
 
 /** Told what comes of decoding. After `end` or `fail` nothing more is told. */
@@ -41,9 +41,7 @@ const MAX_BETWEEN_BYTES = 8 * 1024 * 1024;
 /** Bytes that a decoder is given at one time: under Deno nothing else runs until it is done with them. */
 const PIECE_BYTES = 8 * 1024;
 
-/** One of the runtimes' decoders. */
-type Frame = Transform & { readonly bytesWritten: number };
-type Make = (beginning: Buffer) => Frame;
+type Make = (beginning: Buffer) => RuntimeDecoder;
 
 /** How each coding is undone (RFC 9110, section 8.4.1; RFC 9659). `beginning`: the coded bytes' first piece. */
 const CODINGS: Readonly<Record<string, Make>> = {
@@ -87,37 +85,26 @@ function plain(decoded: Decoded): Decoder {
   };
 }
 
-/** Any byte: it is not looked at. */
-const BEHIND_THE_END = Buffer.alloc(1);
-const NOTHING = Buffer.alloc(0);
-/** One byte behind those that tell what a deflated body is wrapped in. */
-const MOST_HELD = 3;
-
 /**
- * Undoes one coding. The runtimes' decoders do not tell a proper end from a body that stops early
- * (Deno: br and zstd), nor go on behind the first of several frames (zstd). So the last byte is
- * held back, and given together with one more: a decoder at its end does not take that, and ends.
+ * Undoes one coding, piece by piece, in turns that all checks share. A body may have several
+ * frames, which only gzip's decoder goes through by itself.
  */
 class Stage implements Decoder {
   readonly #name: string;
   readonly #next: Decoder;
   readonly #tell: (detail?: string) => void;
   readonly #pace: Pace;
+  readonly #held = new HeldBack();
+  /** Pieces that came and were not given to a frame. */
   readonly #waiting: Buffer[] = [];
-  /** The last byte that came; of the beginning as many as tell the wrapping. */
-  #held: Buffer = NOTHING;
-  #hasBegun = false;
-  /** True behind gzip's last member, where zeros may follow. */
-  #isPadding = false;
   #frame: Frame | undefined;
-  /** Bytes that were given to the frame under way, the piece at work left out. */
-  #given = 0;
-  #atWork: Buffer | undefined;
-  /** True while what comes next waits for its turn. */
-  #isWaiting = false;
   #frames = 0;
   /** Bytes that were passed on. */
   #passed = 0;
+  /** True while the next piece waits for its turn. */
+  #isWaiting = false;
+  /** True behind gzip's last member, where zeros may follow. */
+  #isPadding = false;
   #isLast = false;
   #stopped: (() => void) | undefined;
   #isOver = false;
@@ -131,29 +118,20 @@ class Stage implements Decoder {
   }
 
   write(bytes: Buffer): void {
-    if (this.#isOver || bytes.length === 0) return;
-    const whole = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
-    this.#hasBegun ||= whole.length >= MOST_HELD;
-    this.#held = this.#hasBegun ? whole.subarray(-1) : whole;
-    if (!this.#hasBegun) return;
-    for (let at = 0; at < whole.length - 1; at += PIECE_BYTES) {
-      this.#wait(whole.subarray(at, Math.min(at + PIECE_BYTES, whole.length - 1)));
-    }
+    if (this.#isOver) return;
+    const whole = this.#held.exchange(bytes);
+    for (let at = 0; at < whole.length; at += PIECE_BYTES) this.#add(whole.subarray(at, at + PIECE_BYTES));
     this.#goOn();
   }
 
   end(): void {
     if (this.#isOver || this.#isLast) return;
     this.#isLast = true;
+    const last = this.#held.end();
     // Nothing at all decodes to nothing.
-    if (this.#held.length === 0) return this.#end();
-    this.#wait(Buffer.concat([this.#held, BEHIND_THE_END]));
+    if (last === null) return this.#end();
+    this.#add(last);
     this.#goOn();
-  }
-
-  #wait(piece: Buffer): void {
-    this.#waiting.push(piece);
-    this.#pace.add(piece.length);
   }
 
   stop(then: () => void): void {
@@ -167,14 +145,14 @@ class Stage implements Decoder {
     this.#next.destroy();
   }
 
-  #close(): void {
-    this.#isOver = true;
-    this.#frame?.destroy();
+  #add(piece: Buffer): void {
+    this.#waiting.push(piece);
+    this.#pace.add(piece.length);
   }
 
-  /** Goes on when it is its turn, and the frame has passed on all that it made of the last piece. */
+  /** Goes on when it is its turn, and the frame is done with the last piece. */
   #goOn(): void {
-    if (this.#isOver || this.#isWaiting || this.#atWork !== undefined || this.#holdsBack) return;
+    if (this.#isOver || this.#isWaiting || this.#frame?.isBusy) return;
     this.#isWaiting = true;
     this.#pace.turns.next(() => {
       this.#isWaiting = false;
@@ -182,80 +160,44 @@ class Stage implements Decoder {
     });
   }
 
-  get #holdsBack(): boolean {
-    return this.#frame !== undefined && this.#frame.readableLength > 0;
-  }
-
   #takeNext(): void {
     const piece = this.#waiting.shift();
-    this.#pace.take(piece?.length ?? 0);
-    if (piece === undefined) {
-      // All was taken, the byte behind the end too.
-      if (this.#isLast) this.#fail();
-      else if (this.#stopped !== undefined) this.#next.stop(this.#stopped);
-    } else if (this.#isPadding) this.#pass(piece);
-    else this.#give(piece);
-  }
-
-  #give(piece: Buffer): void {
-    const frame = this.#frame ??= this.#open(piece);
-    this.#atWork = piece;
-    frame.write(piece, () => {
-      // At its end a frame leaves bytes behind. It tells the end when it has passed on all else.
-      const isAtEnd = frame.bytesWritten < this.#given + piece.length;
-      if (this.#isOver || this.#atWork !== piece || isAtEnd) return;
-      this.#given += piece.length;
-      this.#atWork = undefined;
-      this.#goOn();
-    });
+    if (piece !== undefined) {
+      this.#pace.take(piece.length);
+      if (this.#isPadding) return this.#passPadding(piece);
+      this.#frame ??= this.#open(piece);
+      this.#frame.give(piece);
+    } else if (this.#isLast) this.#fail(); // It took the byte behind the end too.
+    else if (this.#stopped !== undefined) this.#next.stop(this.#stopped);
   }
 
   #open(beginning: Buffer): Frame {
-    this.#given = 0;
-    const frame = (CODINGS[this.#name] as Make)(beginning);
-    frame.on("data", (bytes: Buffer) => this.#passOn(bytes, frame));
-    frame.once("end", () => this.#endFrame(frame));
-    frame.on("error", () => this.#breakOff(frame));
-    return frame;
+    const decoder = (CODINGS[this.#name] as Make)(beginning);
+    return new Frame(decoder, this.#pace.turns, {
+      bytes: (bytes) => this.#passOn(bytes),
+      progress: () => this.#goOn(),
+      end: (rest) => this.#endFrame(rest),
+      fail: () => this.#fail(),
+    });
   }
 
-  /** A frame that is paused may hold bytes from before the error. */
-  #breakOff(frame: Frame): void {
-    for (let bytes = frame.read(); bytes !== null; bytes = frame.read()) this.#passOn(bytes, frame);
-    this.#fail();
-  }
-
-  #passOn(bytes: Buffer, frame: Frame): void {
-    if (this.#isOver) return;
+  #passOn(bytes: Buffer): void {
     this.#passed += bytes.length;
-    if (this.#passed > MAX_BETWEEN_BYTES) return this.#fail(TOO_MUCH_BETWEEN);
-    this.#next.write(bytes);
-    // A few bytes may unpack to megabytes, which come one behind the other until the frame is paused.
-    if (this.#pace.turns.isOver && !frame.isPaused()) {
-      frame.pause();
-      this.#pace.turns.next(() => void frame.resume());
+    if (this.#passed > MAX_BETWEEN_BYTES) this.#fail(TOO_MUCH_BETWEEN);
+    else this.#next.write(bytes);
+  }
+
+  #endFrame(rest: Buffer): void {
+    this.#frame = undefined;
+    if (this.#isAtEnd && rest.length === BEHIND_THE_END.length) return this.#end();
+    if (++this.#frames === MAX_FRAMES) {
+      return this.#fail(`the body has more than ${MAX_FRAMES} frames of ${this.#name}`);
     }
+    if (this.#name.endsWith("gzip")) return this.#passPadding(rest);
+    if (this.#name !== "zstd") return this.#fail();
+    this.#waiting.unshift(rest);
+    this.#pace.add(rest.length);
     this.#goOn();
-  }
-
-  /** A frame has ended before it had taken all of the piece at work. */
-  #endFrame(frame: Frame): void {
-    const piece = this.#atWork;
-    if (this.#isOver || piece === undefined) return;
-    const rest = piece.subarray(frame.bytesWritten - this.#given);
-    this.#frame = this.#atWork = undefined;
-    frame.destroy();
-    if (this.#isAtEnd && rest.length === BEHIND_THE_END.length) this.#end();
-    else if (++this.#frames === MAX_FRAMES) this.#fail(`the body has more than ${MAX_FRAMES} frames of ${this.#name}`);
-    else if (this.#name === "zstd") this.#beginFrame(rest);
-    else if (this.#name.endsWith("gzip")) this.#pass(rest);
-    else this.#fail();
-  }
-
-  /** Begins the next frame, whose beginning is at work until then. */
-  #beginFrame(beginning: Buffer): void {
-    this.#atWork = beginning;
-    this.#pace.turns.next(() => this.#isOver || this.#give(beginning));
   }
 
   get #isAtEnd(): boolean {
@@ -263,7 +205,7 @@ class Stage implements Decoder {
   }
 
   /** Takes what may stand behind gzip's last member: zeros. */
-  #pass(padding: Buffer): void {
+  #passPadding(padding: Buffer): void {
     this.#isPadding = true;
     // All that waits at once: thousands of pieces of one byte, each in a call of its own, fill the
     // stack.
@@ -284,6 +226,41 @@ class Stage implements Decoder {
     if (this.#isOver) return;
     this.#close();
     this.#next.stop(() => this.#tell(detail));
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    this.#frame?.destroy();
+  }
+}
+
+/** Any byte: it is not looked at. */
+const BEHIND_THE_END = Buffer.alloc(1);
+/** One byte behind those that tell what a deflated body is wrapped in. */
+const MOST_HELD = 3;
+
+/**
+ * Holds back the last byte of a body, to give it together with one more. A decoder at its end does
+ * not take that one. Without it the runtimes' decoders do not tell a proper end from a body that
+ * stops early (Deno: br and zstd), nor go on behind the first of several frames (zstd). Of the
+ * beginning, as many bytes are held back as tell the wrapping.
+ */
+class HeldBack {
+  #bytes: Buffer = Buffer.alloc(0);
+  #hasBegun = false;
+
+  /** Takes the next bytes. Gives all that came but for those that are held back now. */
+  exchange(bytes: Buffer): Buffer {
+    const whole = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes]);
+    this.#hasBegun ||= whole.length >= MOST_HELD;
+    const end = this.#hasBegun ? whole.length - 1 : 0;
+    this.#bytes = whole.subarray(end);
+    return whole.subarray(0, end);
+  }
+
+  /** The end of the body, with one byte more; null where nothing came. */
+  end(): Buffer | null {
+    return this.#bytes.length === 0 ? null : Buffer.concat([this.#bytes, BEHIND_THE_END]);
   }
 }
 
