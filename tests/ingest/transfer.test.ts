@@ -382,7 +382,7 @@ it("transfer reads on at its mark, and says so, where a leader has others before
   for (const offset of range(0, 8)) here.topic.write(metric(String(offset)), { offset });
   const cut = { from: { offset: 5, epoch: null }, to: { offset: 6, epoch: null } };
   here.topic.cut = cut;
-  // As a broker does that knows no such epoch. One refusal is not believed.
+  // A broker that does not know the epoch refuses the position. One refusal is not believed.
   here.topic.refusals = 1;
   here.topic.onOutOfRange = () => here.topic.cut = cut;
   await transferTo(8, here);

@@ -176,7 +176,7 @@ describe("a fetcher that is given batches", () => {
     const cut = answerOf([], { divergingEpoch: { epoch, endOffset } });
     const expected = new CutLogError(0, { from: { offset: 9, epoch: 3 }, to });
     await expect(read([answerOf([await batch(0, 9, { epoch: 3 })]), cut])).rejects.toEqual(expected);
-    // Also with the first answer, by the epoch that the mark has.
+    // The first answer may show it too, by the epoch of the mark.
     const { from } = expected.cut;
     await expect(read([cut], from)).rejects.toEqual(expected);
   });

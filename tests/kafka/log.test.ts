@@ -302,7 +302,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
     );
   });
 
-  /** The place behind a message, as a consumer knows it that has read it. */
+  /** The place behind a message, as its reader knows it. */
   async function placeAfter(client: KafkaClient, { name }: Topic, offset: number): Promise<LogPosition> {
     const messages = await readTopic(client, { bootstrapServers: [broker.plain], topic: name });
     const { epoch = null } = messages.find((message) => message.offset === offset) ?? {};

@@ -396,7 +396,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(await one.marks.skip(source, 0, 10, { offset: 6, epoch: 3 }, "the log was cut")).toBe(true);
       await one.marks.claim(source, new Map([[0, 0]]));
       expect(await one.flush(source, range(6, 10, 4), entries(6, 10))).toBe("stored");
-      // The other one has read on from the old log meanwhile. Its batch would hide what is there now.
+      // The other one has read on from the old log meanwhile. Its batch would hide the new messages.
       expect(await other.flush(source, range(10, 12, 3), entries(10, 12))).toBe("reopen");
       expect(await other.flush(source, range(8, 12, 3), entries(8, 12))).toBe("reopen");
       expect(await addresses(database, table)).toHaveLength(14);
@@ -413,7 +413,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(await claim()).toEqual({ offset: 0, epoch: null });
       await store.flush(source, new Map([[0, { start: 0, next: 3, epoch: 7 }]]), entries(0, 3));
       expect(await claim()).toEqual({ offset: 3, epoch: 7 });
-      // By hand, or by a consumer that knows of no epochs.
+      // A person changes it, or a consumer that does not know epochs.
       await database.script(`update ${quoteTables(table).offsets} set next_offset = 5`);
       expect(await claim()).toEqual({ offset: 5, epoch: null });
     });

@@ -1,6 +1,6 @@
 import type { LogPosition, LogPositions } from "../../lib/kafka/kafka.ts";
 
-/** Places of which only the offsets are known. */
+/** Places with known offsets and unknown epochs. */
 export function placesAt(offsets: Iterable<readonly [partition: number, offset: number]>): Map<number, LogPosition> {
   return new Map(Array.from(offsets, ([partition, offset]) => [partition, { offset, epoch: null }]));
 }
