@@ -69,10 +69,25 @@ export function wait<T>(signal: AbortSignal, start: (done: (value: T) => void) =
   });
 }
 
-/**
- * Calls `work` once the sockets with data have been served. Deno runs one immediate after another
- * before it looks at a socket. Before it runs a timer, even one of 0 ms, it has looked.
- */
+/** Calls `work` once the sockets with data have been served. */
 export const whenSocketsAreServed: (work: () => void) => unknown = "Deno" in globalThis
-  ? (work) => setTimeout(work, 0)
+  ? whenDenoHasSlept()
   : setImmediate;
+
+/**
+ * Deno looks at its sockets when it sleeps, else in every 61st turn of its loop. It does not sleep
+ * where immediates wait, nor where a timer is due behind work that went on in ticks, as decoding
+ * does. So a timer begins here only behind all work of this turn, when immediates run. All callers
+ * share it: behind another timer's work it would be due again.
+ */
+function whenDenoHasSlept(): (work: () => void) => void {
+  let waiting: (() => void)[] = [];
+  const serve = () => {
+    const works = waiting;
+    waiting = [];
+    for (const work of works) work();
+  };
+  return (work) => {
+    if (waiting.push(work) === 1) setImmediate(() => setTimeout(serve, 0));
+  };
+}
