@@ -24,13 +24,13 @@ export class PollLoop {
     this.#timer = setInterval(() => void (this.#underWay ?? this.#pull(onError)), SERVE_EVERY);
   }
 
-  /** Waits for `work`, which the group's news will end, and pulls without a pause. */
-  async bring<T>(work: Promise<T>): Promise<T> {
-    let isWaiting = true;
-    const settle = () => void (isWaiting = false);
-    work.then(settle, settle);
-    for (await this.#settled(); isWaiting; await this.#settled()) await this.#pull();
-    return await work;
+  /**
+   * Settles as `work` does, which the group's news will end, and pulls without a pause until then.
+   * The news come while a pull waits for more: it must not keep them.
+   */
+  bring<T>(work: Promise<T>): Promise<T> {
+    void this.#pullUntil(work);
+    return work;
   }
 
   /**
@@ -45,6 +45,14 @@ export class PollLoop {
       await this.#pull();
       if (!commits.areAnswered) await delay(LOOK_EVERY);
     }
+  }
+
+  async #pullUntil(work: Promise<unknown>): Promise<void> {
+    let isWaiting = true;
+    const settle = () => void (isWaiting = false);
+    work.then(settle, settle);
+    await this.#settled();
+    while (isWaiting) await (this.#underWay ?? this.#pull());
   }
 
   /** Never rejects. */
