@@ -15,7 +15,7 @@ import { chooseCores, MOST_SECONDS, moveTo } from "./producer/cores.ts";
 import { loadMany } from "./producer/load_many.ts";
 import { measure, measureTop, type Sample } from "./producer/measure.ts";
 import { OurChecker, type Place } from "./producer/our_checker.ts";
-import { hostsRow, loadRow, medians, type Row, toJson } from "./producer/rows.ts";
+import { compareWithPeer, hostsRow, loadRow, medians, type Row, toJson } from "./producer/rows.ts";
 import { type Scheme, Site } from "./producer/site.ts";
 import { toTable } from "./producer/table.ts";
 
@@ -73,6 +73,8 @@ for (let run = 1; run <= runs; run++) {
 const result = medians(all);
 if (result.length === 0) throw new RangeError(`--only ${flags.only}: nothing is called that`);
 process.stdout.write(flags.json ? toJson(result) : toTable(result));
+const compared = compareWithPeer(result);
+if (compared !== null && !flags.json) process.stdout.write(`\n${compared}\n`);
 
 /** Every checker at its top rate, at half of it, and at a tenth. */
 async function underLoad(scheme: Scheme): Promise<Row[]> {

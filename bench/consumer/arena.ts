@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { TableName } from "../../lib/config/setting_types.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
+import type { Assignment } from "../../lib/kafka/kafka.ts";
 import { creation, quoteTables } from "../../lib/postgres/schema.ts";
 import { canRunKafka, temporaryKafka } from "../../tests/support/kafka.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "../../tests/support/postgres.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
+import type { Steady } from "./contest.ts";
 import { makeMetric, toMessage } from "./metrics.ts";
 
 export const PARTITIONS = 8;
@@ -50,6 +52,7 @@ export async function openArena(rows: number, signal: AbortSignal): Promise<Aren
   const server = stack.use(await startPostgres({ own: true, settings: SERVER_SETTINGS }));
   const arena = { rows, broker, server, serverPid: server.pid as number, folder, signal };
   await loadTopic(arena);
+  await joinOnce(arena);
   const kept = stack.move();
   return { ...arena, [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose]() };
 }
@@ -63,6 +66,19 @@ async function loadTopic({ rows, broker, signal }: Arena): Promise<void> {
     const count = Math.min(CHUNK, rows - from);
     await producer.send(Array.from({ length: count }, (_, i) => toMessage(makeMetric(from + i, BEGIN + from + i))));
   }
+}
+
+/** The first group of a cluster waits some seconds for the broker: none of those who are measured shall. */
+async function joinOnce({ broker, signal }: Arena): Promise<void> {
+  const client = await loadClient("javascript");
+  const options = { bootstrapServers: [broker.plain], topic: TOPIC, group: "first", start: "earliest" as const };
+  await using consumer = await client.openConsumer(options, () => {}, signal);
+  const starts = ({ partitions }: Assignment) => {
+    return Promise.resolve(
+      new Map(partitions.map(({ partition, logStart }) => [partition, { offset: logStart, epoch: null }])),
+    );
+  };
+  for await (const _session of consumer.readings(starts, signal)) break;
 }
 
 /**
@@ -96,6 +112,19 @@ export async function untilStored(arena: Arena, { name }: TableName): Promise<vo
     count = await ask(arena, `(select count(*) from ${name})`);
     if (count > arena.rows) throw new Error(`${name} has ${count} rows, more than there are metrics`);
   }
+}
+
+/** Tells by the times of the commits how fast the rows came, whatever the start-up took. */
+export async function steadyPart({ server }: Arena, { name }: TableName): Promise<Steady | null> {
+  const [found] = await server.sql.unsafe<Steady[]>(
+    `with commits as (
+       select pg_xact_commit_timestamp(xmin) as at, count(*) as rows from ${name} group by xmin
+     )
+     select (sum(rows) - (array_agg(rows order by at))[1])::float8 as rows,
+       extract(epoch from max(at) - min(at))::float8 as seconds
+     from commits`,
+  );
+  return found === undefined || found.seconds === 0 ? null : found;
 }
 
 /** Waits for the table's first row. */

@@ -7,7 +7,7 @@ const LOOK_EVERY = 20;
 
 /** Runs from when it is started; `stop` gives what was used since. */
 export interface Clock {
-  stop(): Figures;
+  stop(): Omit<Figures, "steady">;
 }
 
 /** Counts what these processes use, and what PostgreSQL does for them. */

@@ -1,3 +1,4 @@
+import { peerLine } from "../peers.ts";
 import type { Arena } from "./arena.ts";
 
 /** What one way from topic to table took. */
@@ -8,11 +9,20 @@ export interface Figures {
   readonly serverCpu: number;
   /** MB. */
   readonly peakRss: number;
+  /** Without the start-up; null where all rows came in one commit. */
+  readonly steady: Steady | null;
+}
+
+/** The rows that came after the first commit, and the seconds from that one to the last. */
+export interface Steady {
+  readonly rows: number;
+  readonly seconds: number;
 }
 
 /** One way from topic to table. */
 export interface Contestant {
   readonly name: string;
+  readonly kind: "yardstick" | "ours" | "peer";
   /** What it is, for a person. */
   readonly what: string;
   /** Why it cannot be had here; null where it can. Fetches what it needs. */
@@ -25,6 +35,7 @@ export interface Contestant {
 export interface Line {
   readonly name: string;
   readonly rows_per_second: number;
+  readonly first_to_last_per_second: number | null;
   readonly ratio_copy: number | null;
   readonly ratio_debezium: number | null;
   readonly cpu_us_per_row: number;
@@ -56,6 +67,7 @@ export function toLines(results: ReadonlyMap<string, readonly Figures[]>, rows: 
     return {
       name,
       rows_per_second: Math.round(speed),
+      first_to_last_per_second: steadyRate(runs),
       ratio_copy: copy && round(speed / copy, 3),
       ratio_debezium: debezium && round(speed / debezium, 3),
       cpu_us_per_row: round(each(({ cpu }) => cpu) * 1e6 / rows, 2),
@@ -63,6 +75,26 @@ export function toLines(results: ReadonlyMap<string, readonly Figures[]>, rows: 
       peak_rss_mb: round(each(({ peakRss }) => peakRss), 1),
     };
   });
+}
+
+/** Rows a second from the first commit to the last. */
+function steadyRate(runs: readonly Figures[]): number | null {
+  const rates = runs.flatMap(({ steady }) => steady === null ? [] : [steady.rows / steady.seconds]);
+  return rates.length === 0 ? null : Math.round(median(rates));
+}
+
+/** How we compare with the fastest peer; null where one of the two did not run. */
+export function compareWithPeers(lines: readonly Line[], contestants: readonly Contestant[]): string | null {
+  const rates = (kind: Contestant["kind"]) => {
+    const names = contestants.filter((one) => one.kind === kind).map(({ name }) => name);
+    return lines.filter(({ name }) => names.includes(name)).flatMap(({ name, first_to_last_per_second: rate }) => {
+      return rate === null ? [] : [{ name, rate }];
+    });
+  };
+  const [best] = rates("peer").toSorted((a, b) => b.rate - a.rate);
+  if (best === undefined) return null;
+  const ratios = rates("ours").map(({ name, rate }) => ({ name, ratio: rate / best.rate }));
+  return peerLine(best.name, "rows a second from the first to the last", ratios);
 }
 
 function round(value: number, digits: number): number {

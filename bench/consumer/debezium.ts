@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { METRIC_FIELDS } from "../../lib/metric.ts";
 import { COLUMNS } from "../../lib/postgres/schema.ts";
-import { type Arena, dropTables, newTable, TOPIC, untilBegun, untilStored } from "./arena.ts";
+import { type Arena, dropTables, newTable, steadyPart, TOPIC, untilBegun, untilStored } from "./arena.ts";
 import { startChild } from "./child.ts";
 import { startClock } from "./clock.ts";
 import type { Contestant } from "./contest.ts";
@@ -53,6 +53,7 @@ export function debezium(name: keyof typeof TUNINGS): Contestant {
   const { what, java, sink }: Tuning = TUNINGS[name];
   return {
     name,
+    kind: "peer",
     what,
     prepare: fetchConnect,
     async run(arena) {
@@ -66,7 +67,7 @@ export function debezium(name: keyof typeof TUNINGS): Contestant {
       await Promise.race([untilBegun(arena, table), ended]);
       const clock = startClock(arena, child.pid);
       await Promise.race([untilStored(arena, table), ended]);
-      const figures = clock.stop();
+      const figures = { ...clock.stop(), steady: await steadyPart(arena, table) };
       await child[Symbol.asyncDispose]();
       await dropTables(arena, table);
       return figures;

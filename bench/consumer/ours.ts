@@ -2,7 +2,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Arena } from "./arena.ts";
-import { dropTables, newTable, TOPIC, untilStored } from "./arena.ts";
+import { dropTables, newTable, steadyPart, TOPIC, untilStored } from "./arena.ts";
 import { type Child, startChild } from "./child.ts";
 import { startClock } from "./clock.ts";
 import type { Contestant } from "./contest.ts";
@@ -40,6 +40,7 @@ export function ours(runtime: Runtime, client: Client, processes = 1): Contestan
   const how = `${runtime}-${client}`;
   return {
     name: processes === 1 ? how : `${how}-${processes}`,
+    kind: "ours",
     what: `consumer.ts on ${runtime} with ${client}${processes === 1 ? "" : `, ${processes} processes in one group`}`,
     async run(arena) {
       const table = await newTable(arena, `${runtime}_${client}_${processes}`);
@@ -52,7 +53,7 @@ export function ours(runtime: Runtime, client: Client, processes = 1): Contestan
         children.map(({ ended }) => ended.then(() => Promise.reject(new Error("It ended")))),
       );
       await Promise.race([untilStored(arena, table), failure]);
-      const figures = clock.stop();
+      const figures = { ...clock.stop(), steady: await steadyPart(arena, table) };
       await stack.disposeAsync();
       await dropTables(arena, table);
       return figures;

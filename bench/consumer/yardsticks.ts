@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { METRIC_FIELDS } from "../../lib/metric.ts";
-import { type Arena, BEGIN, CHUNK, dropTables, newTable } from "./arena.ts";
+import { type Arena, BEGIN, CHUNK, dropTables, newTable, steadyPart } from "./arena.ts";
 import { startChild } from "./child.ts";
 import { startClock } from "./clock.ts";
 import type { Contestant } from "./contest.ts";
@@ -14,6 +14,7 @@ import type { LoopTask } from "./statement_loop.ts";
 /** `psql \copy` of the same rows from a file: the fastest that a client can do. */
 export const copy: Contestant = {
   name: "copy",
+  kind: "yardstick",
   what: "psql \\copy of the same rows from a file",
   async run(arena) {
     const file = join(arena.folder, "rows.txt");
@@ -25,7 +26,7 @@ export const copy: Contestant = {
     await using psql = startChild(command, join(arena.folder, "copy.log"));
     const clock = startClock(arena, psql.pid);
     await psql.ended;
-    const figures = clock.stop();
+    const figures = { ...clock.stop(), steady: await steadyPart(arena, table) };
     await dropTables(arena, table);
     return figures;
   },
@@ -47,6 +48,7 @@ async function writeRows(path: string, { rows, signal }: Arena): Promise<void> {
 /** The flush statement alone, fed from memory: what the client library and the statement can do at best. */
 export const statement: Contestant = {
   name: "statement",
+  kind: "yardstick",
   what: "decoding and the flush statement in a bare loop, fed from memory",
   async run(arena) {
     const table = await newTable(arena, "looped");
@@ -58,7 +60,7 @@ export const statement: Contestant = {
     const clock = startClock(arena, child.pid);
     child.process.send("go");
     await child.ended;
-    const figures = clock.stop();
+    const figures = { ...clock.stop(), steady: await steadyPart(arena, table) };
     await dropTables(arena, table);
     return figures;
   },

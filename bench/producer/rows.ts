@@ -1,3 +1,4 @@
+import { peerLine } from "../peers.ts";
 import type { Loaded } from "./load_many.ts";
 import type { Sample } from "./measure.ts";
 
@@ -68,6 +69,16 @@ export function medians(runs: readonly (readonly Row[])[]): Row[] {
       Object.entries(row).map(([field, value]) => [field, typeof value === "number" ? median(field) : value]),
     ) as unknown as Row;
   });
+}
+
+/** How many checks we do for the CPU time of one of blackbox_exporter; null where it did not run. */
+export function compareWithPeer(rows: readonly Row[]): string | null {
+  const ratios = rows.flatMap((row) => {
+    const [scheme, checker, level] = row.name.split("/");
+    if ("hosts" in row || level !== "top" || checker === "blackbox" || row.ratio_blackbox === null) return [];
+    return [{ name: `${scheme}/${checker}`, ratio: row.ratio_blackbox }];
+  });
+  return peerLine("blackbox_exporter", "checks for the same CPU time at the top rate", ratios);
 }
 
 const LOAD_FIELDS = [
