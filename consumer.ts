@@ -1,5 +1,6 @@
 // Kafka topic → batches → PostgreSQL table. The program is lib/program/consumer.ts.
 // `start` imports it where the runtime can run it, and else says what is missing.
-import { start } from "./lib/program/start.js";
+import { keepNurserySmall, start } from "./lib/program/start.js";
 
+keepNurserySmall();
 await start(() => import("./lib/program/consumer.ts"));

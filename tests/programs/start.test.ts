@@ -59,6 +59,30 @@ it.each([
   expect(runtimeTooOld(versions)).toBe(said);
 });
 
+describe("keepNurserySmall", () => {
+  /** Says how many MB new objects have at most, where many of them must wait a while. */
+  const program = `
+    import { getHeapSpaceStatistics } from "node:v8";
+    import { keepNurserySmall } from ${JSON.stringify(new URL("../../lib/program/start.js", import.meta.url).href)};
+    const [small] = process.argv.slice(2);
+    if (small === "small") keepNurserySmall();
+    const kept = [];
+    for (let n = 0; n < 2_000_000; n++) kept[n % 200_000] = { n };
+    const sizes = getHeapSpaceStatistics().filter(({ space_name }) => space_name === "new_space");
+    console.log(Math.ceil(sizes[0].physical_space_size / 1024 ** 2));
+  `;
+  const sizeWith = (size: string) => {
+    const file = join(place, "nursery.mjs");
+    writeFileSync(file, program);
+    return Number(execFileSync(process.execPath, [file, size], { encoding: "utf8" }));
+  };
+
+  it("keeps Node from growing the memory for new objects", () => {
+    expect(sizeWith("as it comes")).toBeGreaterThan(16);
+    expect(sizeWith("small")).toBeLessThanOrEqual(4);
+  });
+});
+
 describe("before npm ci", () => {
   const missing = {
     status: 2,
