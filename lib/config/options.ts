@@ -313,7 +313,7 @@ export const OPTIONS = {
     flag: "batch-size",
     variable: "DB_BATCH_SIZE",
     placeholder: "N",
-    help: "writes when so many metrics wait; the most of one statement",
+    help: "writes when so many metrics wait; if set, also the most of one statement",
     default: "500",
     schema: wholeNumber(1, 100_000),
   },

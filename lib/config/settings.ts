@@ -55,6 +55,8 @@ export interface ConsumerSettings {
   readonly query: string | null;
   readonly printSchema: boolean;
   readonly batchSize: number;
+  /** The most metrics of one statement. */
+  readonly statementSize: number;
   /** Seconds. */
   readonly batchInterval: number;
   /** Null: no HTTP port. */
@@ -91,6 +93,12 @@ export function readProducerSettings(args: readonly string[], environment: Envir
 }
 
 /**
+ * The most metrics of a statement where nobody has set a batch size. What a consumer that is behind
+ * reads ahead fits into one, and costs less a row than in several (docs/measurements.md).
+ */
+const LARGE_STATEMENT = 2500;
+
+/**
  * Reads the consumer's environment and its command line without the program's name. Reads secret
  * files, and no other files.
  */
@@ -112,7 +120,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     table: reader.optional("dbTable"),
     query: reader.optional("query"),
     printSchema,
-    batchSize: reader.optional("batchSize"),
+    ...readSizes(reader),
     batchInterval: reader.optional("batchInterval"),
     listen: readListen(reader, "consumer"),
     logLevel: reader.optional("logLevel"),
@@ -169,6 +177,11 @@ function flagsOf(program: ProgramName, section: "Kafka" | "PostgreSQL"): OptionN
 const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) =>
   !["dbTable", "batchSize", "batchInterval"].includes(name)
 );
+
+function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {
+  const batchSize = reader.optional("batchSize");
+  return { batchSize, statementSize: reader.originOf("batchSize") === "default" ? LARGE_STATEMENT : batchSize };
+}
 
 /** --check needs no Kafka. Where it is given all the same, it is read like the rest. */
 function readProducerKafka(reader: SettingsReader): ProducerSettings["kafka"] {

@@ -53,7 +53,7 @@ function giveUp(error: unknown, { isLasting }: SourcePlan, { log, stop, settled 
  * exit code.
  */
 async function consume(
-  { table, batchSize, batchInterval, listen }: ConsumerSettings,
+  { table, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
   source: SourcePlan,
   place: DatabasePlan,
   program: Program,
@@ -74,7 +74,7 @@ async function consume(
   followKeys([source.certificateStore, place.certificateStore], program);
   await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
-  const store = await retry(() => Store.open(database, table, { batchSize, events }), {
+  const store = await retry(() => Store.open(database, table, { batchSize: statementSize, events }), {
     signal: stop,
     isPassing: (error) => classifyError(error) === "wait",
     onWait: events.waiting,

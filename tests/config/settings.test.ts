@@ -111,6 +111,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     query: null,
     printSchema: false,
     batchSize: 500,
+    statementSize: 2500,
     batchInterval: 1,
     listen: null,
     logLevel: "INFO",
@@ -162,7 +163,8 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["dbTable", (s) => s.table.name, ["a", "b"], ["a", "b", "host_metrics"]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
-    ["batchSize", (s) => s.batchSize, ["7", "8"], [7, 8, 500]],
+    // Whoever sets it, to whatever, sets the largest statement too.
+    ["batchSize", (s) => [s.batchSize, s.statementSize], ["7", "500"], [[7, 7], [500, 500], [500, 2500]]],
     ["batchInterval", (s) => s.batchInterval, ["0.5", "2"], [0.5, 2, 1]],
   ];
 
