@@ -24,16 +24,20 @@ export interface Measure<T> {
  * While the caller works on a batch, the next one is read: `size` values, or as `measure` allows.
  * So a caller who is behind gets larger batches. Leaving the loop early closes the source.
  * `onBatch` is called with the cause before each batch is given out.
+ *
+ * A caller may also come back before the work is done. While `work()` is unsettled then, only the
+ * weight makes a batch full: whoever is not behind gets no smaller batches.
  */
 export async function* batches<T>(
   source: AsyncIterable<T>,
   limits: BatchLimits,
   measure: Measure<T> = { count: () => 1, weigh: () => 1, most: limits.size },
   onBatch: (cause: BatchCause) => void = () => {},
+  work: () => Promise<unknown> | null = () => null,
 ): AsyncGenerator<T[], void> {
   const buffer = new BatchBuffer(source[Symbol.asyncIterator](), limits, measure);
   try {
-    while (await buffer.isDue()) {
+    while (await buffer.isDue(work())) {
       onBatch(buffer.cause);
       yield buffer.take();
     }
@@ -67,10 +71,17 @@ class BatchBuffer<T> {
 
   /**
    * Waits until there is a batch to take; false where none will come. Throws the failure of the
-   * source, once everything is taken.
+   * source, once everything is taken. Before `work` is settled, only a full batch is due.
    */
-  async isDue(): Promise<boolean> {
-    while (!this.#ended && !this.#isOld && !this.#isFull && this.#count < this.#limits.size) {
+  async isDue(work: Promise<unknown> | null): Promise<boolean> {
+    let isBusy = work !== null;
+    const onSettled = () => {
+      isBusy = false;
+      this.#onChange();
+    };
+    work?.then(onSettled, onSettled);
+    const isReady = () => !isBusy && (this.#isOld || this.#count >= this.#limits.size);
+    while (!this.#ended && !this.#isFull && !isReady()) {
       await new Promise<void>((resolve) => this.#onChange = resolve);
     }
     if (this.#values.length === 0 && this.#failure !== null) throw this.#failure.error;

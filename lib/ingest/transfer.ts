@@ -1,12 +1,15 @@
 import { type BatchCause, batches, type BatchLimits, type Measure } from "../async/batches.ts";
 import { pause } from "../async/retry.ts";
-import type { ConsumerSession, KafkaConsumer, LogPositions } from "../kafka/kafka.ts";
-import { isRejection } from "../metric.ts";
-import { type EncodedBatch, joinRanges, type Store } from "../postgres/store.ts";
-import { type DatabaseEvents, untilAnswered } from "./database_wait.ts";
+import { until } from "../async/waits.ts";
+import type { ConsumerSession, KafkaConsumer } from "../kafka/kafka.ts";
+import { joinRanges, type Store } from "../postgres/store.ts";
+import type { DatabaseEvents } from "./database_wait.ts";
+import { Flushes, type StoredBatch } from "./flushes.ts";
 import { MarkLookup } from "./mark_lookup.ts";
 import { type ReaderEvents, readMessages, type ReadyMessages } from "./message_reader.ts";
 import { OffsetGaps } from "./offset_gaps.ts";
+
+export type { StoredBatch } from "./flushes.ts";
 
 /** Events of a transfer that a person wants to know of. */
 export interface TransferEvents extends DatabaseEvents, ReaderEvents {
@@ -19,17 +22,6 @@ export interface TransferEvents extends DatabaseEvents, ReaderEvents {
    * marks.
    */
   reopened(why: string): void;
-}
-
-export interface StoredBatch {
-  readonly messages: number;
-  /** The place up to which each partition is stored. */
-  readonly positions: LogPositions;
-  readonly cause: BatchCause;
-  /** The time that the database took, including the wait for one that is away. */
-  readonly seconds: number;
-  /** The newest `checked_at` in it, in milliseconds since 1970; NaN if it holds no metric. */
-  readonly newest: number;
 }
 
 export interface TransferOptions {
@@ -89,42 +81,19 @@ async function storeSession(
   gaps: OffsetGaps,
   options: TransferOptions,
 ): Promise<string | null> {
-  const { assignment } = session;
-  const positions = new Map(session.positions);
+  const flushes = new Flushes(session, consumer, store, options);
   options.events.began(session);
   let cause: BatchCause = "end";
-  const source = readMessages(session, store, gaps, options);
-  for await (const ready of batches(source, options.limits, MEASURE, (why) => cause = why)) {
+  const source = until(readMessages(session, store, gaps, options), flushes.ended);
+  const work = () => flushes.last;
+  // Two are under way at most: one at the database, and a full one behind it.
+  for await (const ready of batches(source, options.limits, MEASURE, (why) => cause = why, work)) {
     const encoded = ready.map(({ batch }) => batch);
     const ranges = joinRanges(ready.map(({ ranges }) => ranges));
-    if (ranges.size > 0) {
-      const began = performance.now();
-      const outcome = await untilAnswered(() => store.flushEncoded(assignment, ranges, encoded), options);
-      if (outcome === "reopen") return "the marks in the table have been set elsewhere, or are gone";
-      for (const [partition, { next, epoch }] of ranges) {
-        positions.set(partition, { offset: next, epoch: epoch ?? null });
-      }
-      // Deliberately not awaited: the commit is only a hint, and the next batch need not wait for
-      // it.
-      void consumer.commit(positions);
-      const messages = encoded.reduce((sum, { entries }) => sum + entries.length, 0);
-      const seconds = (performance.now() - began) / 1000;
-      options.events.stored({ messages, positions, cause, seconds, newest: newestOf(encoded) });
-    }
-    // Looked at even if the batch holds nothing to store. If not, a client that skipped ahead would
-    // do so to the log's end.
-    const gap = ready.at(-1)?.gap ?? null;
-    if (gap !== null) return gap;
+    const before = flushes.last;
+    flushes.add({ ranges, encoded, cause, gap: ready.at(-1)?.gap ?? null });
+    const why = await before;
+    if (why !== null) return why;
   }
-  return null;
-}
-
-/** When the newest of the metrics was made, in milliseconds since 1970; NaN if there is none. */
-function newestOf(encoded: readonly EncodedBatch[]): number {
-  // Metrics come in about the order in which they were made: the last one is new enough.
-  for (const { entries } of encoded.toReversed()) {
-    const last = entries.findLast(({ content }) => !isRejection(content));
-    if (last !== undefined && !isRejection(last.content)) return Date.parse(last.content.checked_at ?? "");
-  }
-  return NaN;
+  return await flushes.last;
 }

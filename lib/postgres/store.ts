@@ -103,6 +103,23 @@ export class Store {
     return await this.#storeInOrder(identity, { ranges, slices: batches.flatMap(({ slices }) => slices) });
   }
 
+  /**
+   * Sends a batch while the one before it is under way, so that the database need not wait for its
+   * next work. True if it is stored. False tells nothing: `flushEncoded` it once the other one is
+   * stored. If the other one fails, this one finds a mark below its ranges, and stores nothing of
+   * them (docs/promises.md). Never rejects.
+   */
+  async flushEarly(
+    identity: TopicIdentity,
+    ranges: OffsetRanges,
+    batches: readonly EncodedBatch[],
+  ): Promise<boolean> {
+    const slices = batches.flatMap((batch) => batch.slices);
+    const bytes = slices.reduce((sum, slice) => sum + slice.bytes, 0);
+    if (countOf({ ranges, slices }) > this.#writer.most || bytes > MAX_STATEMENT_BYTES) return false;
+    return await this.#writer.storeEarly(identity, { ranges, slices });
+  }
+
   /** Stores one portion after the other: each begins at the end of the one before. */
   async #storeInOrder(identity: TopicIdentity, batch: Portion<BatchSlice>): Promise<StoreOutcome> {
     for (const portion of portions(batch, () => this.#most)) {

@@ -117,6 +117,19 @@ export class TableWriter {
     }
   }
 
+  /**
+   * Sends the statement for a portion while the one before it has no answer yet. True if all of it
+   * is stored. False tells nothing: `store` it when its turn comes.
+   */
+  async storeEarly(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<boolean> {
+    try {
+      return this.#judge(portion, await this.#query(identity, portion, false)) === "stored";
+    } catch {
+      // Whatever it is, it shows again in turn, where it is looked into.
+      return false;
+    }
+  }
+
   /** Runs the statement without any row, to see whether it is refused. */
   async storeNothing(identity: TopicIdentity): Promise<void> {
     await this.#query(identity, { ranges: new Map(), slices: [] }, false);

@@ -113,3 +113,45 @@ it("batches counts what a value stands for", async () => {
   const [first] = await collect(batches(from("ab", "c", "d"), { size: 3, interval: HOUR }, measure));
   expect(first?.join("").startsWith("abc")).toBe(true);
 });
+
+it("batches gives only a full batch to a caller who comes back before the work is done", async () => {
+  const queue = new Queue<number>();
+  let work = Promise.withResolvers<void>();
+  const measure = { count: () => 1, weigh: (value: number) => value, most: 10 };
+  const causes: string[] = [];
+  const groups = batches(queue, { size: 1, interval: HOUR }, measure, (why) => causes.push(why), () => work.promise);
+  // Enough for the size, and later for the weight.
+  queue.push(6);
+  const full = groups.next();
+  queue.push(7);
+  expect((await full).value).toEqual([6, 7]);
+  const next = groups.next();
+  queue.push(1);
+  queue.push(2);
+  expect(await Promise.race([next, aTurn()])).toBe("nothing");
+  work.resolve();
+  expect((await next).value).toEqual([1, 2]);
+  work = Promise.withResolvers();
+  const last = groups.next();
+  queue.push(3);
+  queue.end();
+  expect((await last).value).toEqual([3]);
+  expect(causes).toEqual(["size", "size", "size"]);
+  expect(await groups.next()).toEqual({ done: true, value: undefined });
+});
+
+it("batches goes on where the work fails", async () => {
+  const queue = new Queue<number>();
+  const groups = batches(
+    queue,
+    { size: 1, interval: HOUR },
+    undefined,
+    undefined,
+    () => Promise.reject(new Error("x")),
+  );
+  queue.push(1);
+  expect((await groups.next()).value).toEqual([1]);
+  await groups.return(undefined);
+});
+
+const aTurn = () => new Promise<"nothing">((resolve) => setImmediate(resolve, "nothing"));

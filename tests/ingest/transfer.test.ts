@@ -444,6 +444,123 @@ it("transfer waits for a database that is away, says so once, and goes on where 
   expect(here.topic.begun).toHaveLength(1);
 });
 
+/** A metric of which two fill a batch, whatever its size in messages. */
+const large = (address: string) =>
+  JSON.stringify({ ...JSON.parse(metric(address)), error_detail: "x".repeat(600_000) });
+
+/** A scene in which somebody decides how each flush ends, from the second on. The first shows that the database is quick. */
+async function flushing(decide: (flush: number, send: () => Promise<object[]>) => Promise<object[]>) {
+  let flushes = 0;
+  const here = await scene((database) => ({
+    ...intercepting(database, () => {}),
+    query: async <R extends object>(text: string, parameters?: readonly Parameter[]) => {
+      const send = () => database.query<R>(text, parameters);
+      if (!text.startsWith("with writer")) return await send();
+      const flush = flushes++;
+      return (flush === 0 ? await send() : await decide(flush, send)) as R[];
+    },
+  }));
+  here.topic.write(metric("0"));
+  const work = here.start();
+  await expect.poll(() => here.told.stored, { timeout: 20_000 }).toBe(1);
+  return { ...here, work, flushes: () => flushes };
+}
+
+it("transfer sends a full batch before the one before it is answered, and no third one", async () => {
+  const held = Promise.withResolvers<void>();
+  const here = await flushing(async (_flush, send) => {
+    const rows = await send();
+    await held.promise;
+    return rows;
+  });
+  for (const n of range(1, 9)) here.topic.write(large(String(n)));
+  await expect.poll(here.flushes, { timeout: 20_000 }).toBe(3);
+  await expect.poll(() => here.topic.given, { timeout: 20_000 }).toBe(7);
+  expect(here.flushes()).toBe(3);
+  // Nothing counts as stored, and nothing is committed, before it is known.
+  expect(here.told.stored).toBe(1);
+  expect(here.topic.commits).toHaveLength(1);
+  held.resolve();
+  await expect.poll(() => here.told.stored, { timeout: 20_000 }).toBe(9);
+  here.stop.abort();
+  await here.work;
+  expect(await here.rows()).toEqual(range(0, 9).map(String));
+  expect(here.topic.commits.map((positions) => positions.get(0))).toEqual([1, 3, 5, 7, 9]);
+});
+
+it.each([
+  { what: "does not reach the database", isStored: false },
+  { what: "is stored, but its answer is lost", isStored: true },
+])(
+  "transfer stores all once where the first of two batches $what, and the second is under way",
+  async ({ isStored }) => {
+    const secondSent = Promise.withResolvers<void>();
+    const order: number[] = [];
+    const here = await flushing(async (flush, send) => {
+      if (flush === 1) {
+        if (isStored) await send();
+        await secondSent.promise;
+        throw away("ECONNRESET");
+      }
+      const rows = await send();
+      order.push(flush);
+      if (flush === 2) secondSent.resolve();
+      return rows;
+    });
+    for (const n of range(1, 5)) here.topic.write(large(String(n)));
+    await expect.poll(() => here.told.stored, { timeout: 20_000 }).toBe(5);
+    here.stop.abort();
+    await here.work;
+    expect(await here.rows()).toEqual(range(0, 5).map(String));
+    // The first again, in its turn; then the second again, if it has found a gap.
+    expect(order).toEqual(isStored ? [2, 3] : [2, 3, 4]);
+    expect(here.told).toMatchObject({ waiting: 1, reopened: [] });
+    expect(here.topic.commits.map((positions) => positions.get(0))).toEqual([1, 3, 5]);
+    expect(here.store.counters.rows).toBe(isStored ? 3 : 5);
+  },
+);
+
+it("transfer stores all once where the first of two batches has a row that is refused, and the second is under way", async () => {
+  const secondSent = Promise.withResolvers<void>();
+  const here = await flushing(async (flush, send) => {
+    if (flush === 1) await secondSent.promise;
+    const rows = await send().finally(() => flush === 2 && secondSent.resolve());
+    return rows;
+  });
+  await database.script(`alter table ${here.tables.main} add check (address <> '1')`);
+  for (const n of range(1, 5)) here.topic.write(large(String(n)));
+  await expect.poll(() => here.told.stored, { timeout: 20_000 }).toBe(5);
+  here.stop.abort();
+  await here.work;
+  expect(await here.rows()).toEqual(["0", "2", "3", "4"]);
+  expect(await here.rejected()).toEqual([{ offset: 1, reason: expect.stringContaining("violates check constraint") }]);
+  expect(here.told.reopened).toEqual([]);
+  expect(await here.marks()).toEqual([5]);
+});
+
+it("transfer reads again from a mark that was set back while two batches are under way", async () => {
+  const held = Promise.withResolvers<void>();
+  const here = await flushing(async (_flush, send) => {
+    await held.promise;
+    return await send();
+  });
+  for (const n of range(1, 5)) here.topic.write(large(String(n)));
+  await expect.poll(here.flushes, { timeout: 20_000 }).toBe(3);
+  await database.script(`delete from ${here.tables.main}; update ${here.tables.offsets} set next_offset = 0`);
+  held.resolve();
+  await expect.poll(here.rows, { timeout: 20_000 }).toEqual(range(0, 5).map(String));
+  here.stop.abort();
+  await here.work;
+  expect(here.told.reopened).toEqual(["the marks in the table have been set elsewhere, or are gone"]);
+});
+
+it("transfer throws at once what waiting cannot mend, though a second batch is under way", async () => {
+  const here = await flushing((_flush, send) => send());
+  await database.script(`drop table ${here.tables.main} cascade`);
+  for (const n of range(1, 5)) here.topic.write(large(String(n)));
+  expect(classifyError(await here.work.catch((error: unknown) => error))).toBe("setup");
+});
+
 it.each([
   ["refuses", () => Promise.reject(away("ECONNREFUSED")), 1, "nobody there"],
   ["says nothing", () => new Promise<never>(() => {}), 0, "PostgreSQL does not answer"],

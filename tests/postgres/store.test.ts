@@ -145,6 +145,51 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(store.counters).toEqual({ rows: 2, rejected: 1, missedDropped: 0 });
     });
 
+    it("flushEarly stores a batch that is sent before the one before it is answered", async () => {
+      const table = newTable();
+      const store = await Store.open(database, table);
+      const source = newSource();
+      await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
+      const ranges = new Map([...span(3, 5), ...span(0, 2, 1)]);
+      const next = store.encode([...entries(3, 5), entry(0, "no metric", 1), entry(1, {}, 1)]);
+      const both = [store.flush(source, span(0, 3), entries(0, 3)), store.flushEarly(source, ranges, [next])];
+      expect(await Promise.all(both)).toEqual(["stored", true]);
+      expect(await addresses(database, table)).toEqual(["0/0", "0/1", "0/2", "0/3", "0/4", "1/1"]);
+      expect(store.counters).toEqual({ rows: 6, rejected: 1, missedDropped: 0 });
+    });
+
+    it("flushEarly stores nothing of a partition in which the batch before it was refused, and may be repeated", async () => {
+      const table = newTable();
+      const { main } = quoteTables(table);
+      await Store.open(database, table);
+      await database.script(`${dropViews(main)}alter table ${main} alter column address type varchar(50)`);
+      const store = await Store.open(database, table);
+      const source = newSource();
+      await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
+      const first = [entry(0), entry(1, { address: "x".repeat(51) }), entry(2)];
+      // One of its partitions goes on behind the refused batch, the other one has nothing to do with it.
+      const ranges = new Map([...span(3, 5), ...span(0, 2, 1)]);
+      const second = store.encode([...entries(3, 5), ...entries(0, 2, 1)]);
+      const both = [store.flush(source, span(0, 3), first), store.flushEarly(source, ranges, [second])];
+      expect(await Promise.all(both)).toEqual(["stored", false]);
+      expect(await addresses(database, table)).toEqual(["0/0", "0/2", "1/0", "1/1"]);
+      expect(await store.flushEncoded(source, ranges, [second])).toBe("stored");
+      expect(await addresses(database, table)).toEqual(["0/0", "0/2", "0/3", "0/4", "1/0", "1/1"]);
+      expect(await rejected(database, table)).toMatchObject([{ offset: 1 }]);
+      expect(store.counters).toEqual({ rows: 6, rejected: 1, missedDropped: 0 });
+    });
+
+    it("flushEarly leaves a batch alone that is refused itself, or too large for a statement", async () => {
+      const table = newTable();
+      const store = await Store.open(database, table, { batchSize: 2 });
+      const source = newSource();
+      await store.marks.claim(source, new Map([[0, 0]]));
+      expect(await store.flushEarly(source, span(0, 3), [store.encode(entries(0, 3))])).toBe(false);
+      await database.script(`drop table ${quoteTables(table).main} cascade`);
+      expect(await store.flushEarly(source, span(0, 1), [store.encode(entries(0, 1))])).toBe(false);
+      expect(await store.marks.claim(source, new Map([[0, 0]]))).toEqual(placesAt([[0, 0]]));
+    });
+
     it("flush of a batch that overlaps what is stored stores the rest", async () => {
       const table = newTable();
       const store = await Store.open(database, table);
