@@ -212,11 +212,12 @@ function readBySchema({ json }: JsonObject): Metric | Rejection {
   return result.success ? result.output : { reason: describe(result.issues) };
 }
 
-/**
- * A time as `toISOString` writes it, on a day that every month has, in a year that PostgreSQL has.
- */
-const PLAIN_INSTANT =
-  /^(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
+/** Every day of every year, 29 February left out. */
+const PLAIN_DAY = "(?:0[1-9]|1[0-2])-(?:0[1-9]|1\\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31";
+/** A time as `toISOString` writes it, on such a day, in a year that PostgreSQL has. */
+const PLAIN_INSTANT = new RegExp(
+  String.raw`^(?!0000)\d{4}-(?:${PLAIN_DAY})T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$`,
+);
 const PLAIN_UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
