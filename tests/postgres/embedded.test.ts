@@ -13,6 +13,7 @@ import { UsageError } from "../../lib/config/usage_error.ts";
 import { SetupError } from "../../lib/postgres/database.ts";
 import { openEmbedded, openExisting } from "../../lib/postgres/database/embedded.ts";
 import { splitStatements } from "../../lib/postgres/query/statements.ts";
+import type { DeepStatements } from "../support/deep_statement_runner.ts";
 import type { Stored } from "../support/database_runner.ts";
 import { COMMANDS, runScript, startScript } from "../support/runtimes.ts";
 
@@ -159,6 +160,16 @@ describe.each(COMMANDS)("openEmbedded under $runtime", ({ missing, command }) =>
     const expected = { rows: 1, encrypted: false };
     expect(await runScript<Stored>(command, "database_runner.ts", [target, target])).toEqual([expected, expected]);
   });
+
+  it.skipIf(missing !== null)(
+    "takes no statement for done that exhausts the stack, and keeps nothing of it",
+    async () => {
+      const directory = join(folder, `deep-${command.length}`);
+      expect(await runScript<DeepStatements>(command, "deep_statement_runner.ts", [directory])).toEqual([
+        { codes: ["54001", "54001", null], kept: [{ a: 2 }] },
+      ]);
+    },
+  );
 
   it.skipIf(missing !== null)(
     "is refused by the other runtimes' openers while open, and starts after a SIGKILL",

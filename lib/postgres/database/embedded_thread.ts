@@ -48,6 +48,7 @@ class EmbeddedWork {
       await rename(unfinished, finished);
     }
     this.#postgres = await create(finished);
+    exposeFaults(this.#postgres);
     this.#inquiry = new ReadOnlyInquiry(this.#postgres);
   }
 
@@ -69,6 +70,46 @@ class EmbeddedWork {
   async close(): Promise<void> {
     await this.#postgres?.close();
   }
+}
+
+/** The status with which PGlite leaves a statement that PostgreSQL has refused. */
+const REFUSED = 100;
+
+/**
+ * Makes statements fail that an exception of the runtime has cut off, such as an exhausted stack.
+ * PGlite hides such exceptions, and answers nothing. PostgreSQL was not rolled back then: a further
+ * message would commit half a statement. So PostgreSQL gets none, and its thread must end.
+ */
+function exposeFaults({ Module: postgres }: PGlite): void {
+  const proceed = postgres._PostgresMainLoopOnce;
+  let fault: { readonly status: number } | undefined;
+  postgres._PostgresMainLoopOnce = () => {
+    if (fault !== undefined) throw fault;
+    try {
+      proceed();
+    } catch (error) {
+      if ((error as { readonly status?: unknown } | null)?.status === REFUSED) throw error;
+      const failure = faultOf(error);
+      fault = {
+        // PGlite reads the status of whatever it catches: this leads out of its endless loop.
+        get status(): number {
+          throw failure;
+        },
+      };
+      throw fault;
+    }
+  };
+}
+
+/**
+ * A server says the same: that a statement is too deep (54001), which may be a row's fault, or that
+ * it crashed (57P02), which passes. The severity says that the database must be opened again.
+ */
+function faultOf(cause: unknown): Error {
+  const [code, message] = cause instanceof RangeError
+    ? ["54001", "stack depth limit exceeded"]
+    : ["57P02", `the embedded database crashed: ${cause instanceof Error ? cause.message : String(cause)}`];
+  return Object.assign(new Error(message, { cause }), { code, severity: "FATAL" });
 }
 
 function present<T>(value: T | undefined): T {
