@@ -1,4 +1,5 @@
 import type * as v from "valibot";
+import { PARTITIONS } from "./setting_types.ts";
 import {
   anyText,
   anything,
@@ -286,6 +287,16 @@ export const OPTIONS = {
     help: "table or schema.table, read as SQL reads a name",
     default: "host_metrics",
     schema: tableName,
+  },
+  dbPartition: {
+    section: "PostgreSQL",
+    programs: consumer,
+    flag: "db-partition",
+    variable: "DB_PARTITION",
+    placeholder: "LENGTH",
+    help: "month, day or none: the parts of a table that is created; a table that exists stays as it is",
+    default: "month",
+    schema: oneOf(PARTITIONS),
   },
   dbSslMode: {
     section: "PostgreSQL",

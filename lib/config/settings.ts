@@ -4,7 +4,7 @@ import { helpText, versionText } from "./help.ts";
 import { type KafkaSettings, readKafka } from "./kafka_settings.ts";
 import { nameOf, type OptionName, OPTIONS, optionsOf, type ProgramName } from "./options.ts";
 import { SettingsReader } from "./reader.ts";
-import type { Compression, ListenAddress, LogLevel, Start, TableName } from "./setting_types.ts";
+import type { Compression, ListenAddress, LogLevel, Partition, Start, TableName } from "./setting_types.ts";
 import { systemTimeZone } from "./time_zone.ts";
 
 export type { ProgramName };
@@ -51,6 +51,8 @@ export interface ConsumerSettings {
   /** Null only with `printSchema`. */
   readonly database: ServerSettings | EmbeddedSettings | null;
   readonly table: TableName;
+  /** The parts of a table that is created. */
+  readonly partition: Partition;
   /** The query of `--query`; the program then does nothing else. */
   readonly query: string | null;
   readonly printSchema: boolean;
@@ -118,6 +120,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     kafka: stdin || printSchema || asks ? null : readConsumerKafka(reader),
     database: printSchema || (asks && !reader.has("embedded")) ? null : readDatabase(reader),
     table: reader.optional("dbTable"),
+    partition: reader.optional("dbPartition"),
     query: reader.optional("query"),
     printSchema,
     ...readSizes(reader),
@@ -175,7 +178,7 @@ function flagsOf(program: ProgramName, section: "Kafka" | "PostgreSQL"): OptionN
 
 /** Flags that make no sense for an embedded database. It has a table and batches too. */
 const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) =>
-  !["dbTable", "batchSize", "batchInterval"].includes(name)
+  !["dbTable", "dbPartition", "batchSize", "batchInterval"].includes(name)
 );
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {

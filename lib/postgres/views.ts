@@ -36,6 +36,11 @@ class Facts {
     return this.#columns.has(name) ? name : `null::${type} as ${name}`;
   }
 
+  /** The column by which an address's rows are found, newest first. */
+  get time(): "scheduled_at" | "checked_at" {
+    return this.#columns.has("scheduled_at") ? "scheduled_at" : "checked_at";
+  }
+
   get up(): string {
     return upSql(this.#optional);
   }
@@ -72,7 +77,7 @@ from addresses a cross join lateral (
     ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${t.column("location", "text")},
     ${t.reason} as reason
   from ${t.main} m where m.address = a.address and ${t.made}
-  order by m.checked_at desc limit 1
+  order by m.${t.time} desc limit 1
 ) latest`,
 
   // An outage lasts from the first check that found the host down to the next that found it up.

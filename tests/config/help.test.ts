@@ -53,6 +53,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["DB_PASSWORD", "default: none"],
     ["--db-password-file FILE", "DB_PASSWORD_FILE; default: none"],
     ["--db-table TABLE", "DB_TABLE; default: host_metrics"],
+    ["--db-partition LENGTH", "DB_PARTITION; default: month"],
     ["--db-ssl-mode MODE", "DB_SSL_MODE; default: require; on loopback prefer"],
     ["--db-ssl-ca-file FILE", "DB_SSL_CA_FILE; default: the system's CAs"],
     ["--batch-size N", "DB_BATCH_SIZE; default: 500"],

@@ -108,6 +108,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
       sslCaFile: null,
     },
     table: { schema: null, name: "host_metrics" },
+    partition: "month",
     query: null,
     printSchema: false,
     batchSize: 500,
@@ -161,6 +162,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["dbName", (s) => database(s)?.name, ["a", "b"], ["a", "b", MISSING]],
     ["dbUser", (s) => database(s)?.user, ["a", "b"], ["a", "b", MISSING]],
     ["dbTable", (s) => s.table.name, ["a", "b"], ["a", "b", "host_metrics"]],
+    ["dbPartition", (s) => s.partition, ["day", "none"], ["day", "none", "month"]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     // Whoever sets it, to whatever, sets the largest statement too.
@@ -266,6 +268,7 @@ it.each<readonly [OptionName, string, string]>([
   ["dbPort", "65536", "write a whole number from 1 to 65535"],
   ["dbName", "\u007F", "leave out the control character in it"],
   ["dbUser", "\uD800", "leave out the control character in it"],
+  ["dbPartition", "week", "write month, day or none"],
   ["dbTable", "a.b.c", 'write a name as in SQL: metrics, monitoring.metrics or "My Table"'],
   ["dbSslMode", "allow", "write disable, prefer, require, verify-ca or verify-full"],
   ["batchSize", "0", "write a whole number from 1 to 100000"],

@@ -178,7 +178,7 @@ class Messages implements OpenTarget {
   async #store(database: Database, tried: readonly Tried[]): Promise<string> {
     let store = this.#stores.get(database);
     if (store === undefined) {
-      store = await Store.open(database, TABLE);
+      store = await Store.open(database, TABLE, { partition: "none" });
       await database.script(READ_FUNCTION);
       this.#stores.set(database, store);
     }
@@ -314,9 +314,10 @@ async function compareRows(database: Database, stored: readonly Tried[]): Promis
   const rows = bare(await database.query<Row>(`select ${COLUMNS} from ${TABLES.main}`));
   const expected = new Map<string, { readonly reading: Reading; readonly tried: Tried }>();
   for (const tried of stored) {
-    const reading = tried.expected as Reading;
-    const { address, checked_at, check_id } = reading;
-    const identity = check_id === null ? `${expected.size}` : JSON.stringify([address, checked_at, check_id]);
+    const read = tried.expected as Reading;
+    const reading: Reading = { ...read, scheduled_at: read.scheduled_at ?? read.checked_at ?? null };
+    const { address, scheduled_at, check_id } = reading;
+    const identity = check_id === null ? `${expected.size}` : JSON.stringify([address, scheduled_at, check_id]);
     if (!expected.has(identity)) expected.set(identity, { reading, tried });
   }
   const found = Map.groupBy(rows, canonical);

@@ -11,7 +11,8 @@ import { postgresMissing, startPostgres, type TestPostgres } from "../support/po
 
 const ALL = { error: true, error_detail: true };
 const at = (time: string) => `2026-01-31T${time}:00.000Z`;
-const checkAt = (time: string, fields: Partial<Metric> = {}): Metric => metricWith({ checked_at: at(time), ...fields });
+const checkAt = (time: string, fields: Partial<Metric> = {}): Metric =>
+  metricWith({ scheduled_at: at(time), checked_at: at(time), ...fields });
 const down = {
   error: "timeout",
   error_detail: "no answer within 10 s",
