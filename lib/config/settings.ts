@@ -1,5 +1,5 @@
 import { type EmbeddedSettings, readDatabase, type ServerSettings } from "./database_settings.ts";
-import type { Environment } from "./environment.ts";
+import { type Environment, machineName } from "./environment.ts";
 import { helpText, versionText } from "./help.ts";
 import { type KafkaSettings, readKafka } from "./kafka_settings.ts";
 import { nameOf, type OptionName, OPTIONS, optionsOf, type ProgramName } from "./options.ts";
@@ -35,6 +35,8 @@ export interface ProducerSettings {
   readonly timeout: number;
   readonly concurrency: number;
   readonly location: string | null;
+  /** Who makes the checks; null: the machine's name cannot be read. */
+  readonly producer: string | null;
   readonly shard: { readonly index: number; readonly count: number };
   /** Null: no HTTP port. */
   readonly listen: ListenAddress | null;
@@ -84,6 +86,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     timeout: reader.optional("timeout"),
     concurrency: reader.optional("concurrency"),
     location: reader.optional("location"),
+    producer: reader.optional("producerName") ?? machineName(),
     shard: reader.optional("shard"),
     // Metrics for the standard output do not wait.
     spool: stdout ? null : reader.optional("spool"),

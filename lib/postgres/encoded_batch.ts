@@ -1,4 +1,4 @@
-import { isRejection, type Metric, type Rejection } from "../metric.ts";
+import { isRejection, type Metric, type Rejection, verdictOn } from "../metric.ts";
 import { type ArrayElement, ascii, base64, elements } from "./pg_text.ts";
 import { bytesOf, type Entry, type Most, runs } from "./piece.ts";
 import { reasonOutside, storableTimes } from "./part_spans.ts";
@@ -58,16 +58,19 @@ export function joinSlices(slices: readonly BatchSlice[]): string[] {
   });
 }
 
+/** Errors of metrics that tell of no check. */
+const NO_CHECKS: readonly string[] = ["missed", "removed"];
+
 function sortEntries(entries: readonly Entry[], tables: Tables): SortedEntries {
   const metrics: EntryOf<Metric>[] = [];
   const rejections: EntryOf<Rejection>[] = [];
   const missed: Entry[] = [];
-  // Without the column a missed check could not be told from one that was made.
+  // Without the column these could not be told from checks that were made.
   const holdsMissed = tables.columns.includes("error");
   const times = tables.partLength === null ? null : storableTimes(Date.now());
   for (const entry of entries) {
     if (!isMetric(entry)) rejections.push(entry as EntryOf<Rejection>);
-    else if (!holdsMissed && entry.content.error === "missed") missed.push(entry);
+    else if (!holdsMissed && NO_CHECKS.includes(entry.content.error ?? "")) missed.push(entry);
     else {
       const reason = times === null ? null : reasonOutside(scheduledAt(entry.content), times);
       if (reason === null) metrics.push(entry);
@@ -105,5 +108,7 @@ function fieldValue(metric: Metric, field: keyof Metric, tables: Tables): ArrayE
   if (value !== null) return value;
   if (field === "status_code" && tables.statusCodeRequired) return 0;
   if (field === "scheduled_at" && tables.scheduledAtRequired) return scheduledAt(metric);
+  // Producers that did not know the field yet meant the rule.
+  if (field === "up") return verdictOn(metric);
   return null;
 }

@@ -43,7 +43,7 @@ export class PartKeeper {
 
   /**
    * Makes the current part and the next ones, if it is time to look. Never throws: metrics can be
-   * stored while there is a part for them. A part that is missed for want of it is made on demand.
+   * stored while there is a part for them, and a part that is missing then is made on demand.
    */
   async keepAhead(now = Date.now()): Promise<void> {
     if (this.#tables.partLength === null || now < this.#nextLook) return;

@@ -25,6 +25,7 @@ const COLUMN_OF: Readonly<Record<FieldKind, Column>> = {
   flag: { type: "boolean", fits: ["bool"] },
   instant: { type: "timestamptz", fits: TIME },
   uuid: { type: "uuid", fits: ["uuid", "text", "varchar"] },
+  ip: { type: "inet", fits: ["inet"] },
 };
 
 /** The fields that are never null in a row: a metric without `checked_at` gets the time of its record. */
@@ -72,6 +73,8 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
   const columns = METRIC_FIELDS.map((name) => {
     return `  ${name} ${COLUMNS[name].type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
   });
+  // Nothing fills it yet. It is laid out now: a column that is added later changes every part.
+  columns.push("  labels jsonb");
   const parted = partition === "none" ? "" : " partition by range (scheduled_at)";
   return {
     schema: table.schema === null ? [] : [`create schema if not exists ${quoteIdentifier(table.schema)}`],

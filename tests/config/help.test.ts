@@ -32,6 +32,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--timeout SECONDS", "CHECK_TIMEOUT; default: 10"],
     ["--concurrency N", `CHECK_CONCURRENCY; default: ${OPTIONS.concurrency.default}`],
     ["--location TEXT", "CHECK_LOCATION; default: none"],
+    ["--producer-name TEXT", "CHECK_PRODUCER_NAME; default: the machine's name"],
     ["--shard I/N", "CHECK_SHARD; default: 1/1"],
     ["--spool DIR", "CHECK_SPOOL; default: they wait in memory only"],
     ["--block-private-addresses", "CHECK_BLOCK_PRIVATE_ADDRESSES; default: off"],

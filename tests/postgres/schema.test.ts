@@ -54,7 +54,12 @@ create table if not exists "My Schema"."m" (
   latency_body double precision,
   tls_expires_at timestamptz,
   location text,
-  check_id uuid
+  check_id uuid,
+  up boolean,
+  remote_address inet,
+  producer text,
+  next_at timestamptz,
+  labels jsonb
 ) partition by range (scheduled_at);
 
 do $$

@@ -644,6 +644,30 @@ const PARTS: readonly Case[] = [
     }),
   },
   {
+    name: "up is the producer's word or, of an older producer, what the rule says; what tells of no check has none",
+    partition: "month",
+    steps: () => [
+      sent(
+        { checked_at: today },
+        { checked_at: today, status_code: 404 },
+        { checked_at: today, status_code: 404, up: true, remote_address: "::1", producer: "p", next_at: today },
+        { checked_at: today, error: "missed", status_code: null, is_valid: false },
+        { checked_at: today, error: "removed", status_code: null, is_valid: false },
+        { checked_at: today, remote_address: "fe80::1%eth0" },
+      ),
+    ],
+    select: "address, up, host(remote_address) as remote, producer, next_at is null as last, labels",
+    expected: () => ({
+      rows: [true, false, true, null, null].map((up, i) => {
+        const told = i === 2
+          ? { remote: "::1", producer: "p", last: false }
+          : { remote: null, producer: null, last: true };
+        return { address: `a${i}`, up, ...told, labels: null };
+      }),
+      rejected: [[5, "remote_address: is no IP address"]],
+    }),
+  },
+  {
     name: "a table without parts takes a metric of any time",
     partition: "none",
     steps: () => [sent({ checked_at: "0001-01-01T00:00:00.000Z" }, { scheduled_at: "9999-12-31T00:00:00.000Z" })],
