@@ -33,6 +33,8 @@ export class PartKeeper {
   readonly #events: PartEvents;
   /** By `Date.now()`. */
   #nextLook = 0;
+  /** The look that is under way, or the last one. */
+  #looking = Promise.resolve();
   #nextWarning = 0;
 
   constructor(database: Database, tables: Tables, events: PartEvents) {
@@ -45,8 +47,13 @@ export class PartKeeper {
    * Makes the current part and the next ones, if it is time to look. Never throws: metrics can be
    * stored while there is a part for them, and a part that is missing then is made on demand.
    */
-  async keepAhead(now = Date.now()): Promise<void> {
-    if (this.#tables.partLength === null || now < this.#nextLook) return;
+  keepAhead(now = Date.now()): Promise<void> {
+    if (this.#tables.partLength !== null && now >= this.#nextLook) this.#looking = this.#lookAhead(now);
+    // Of two flushes under way, the second waits as well: it must not overtake the first.
+    return this.#looking;
+  }
+
+  async #lookAhead(now: number): Promise<void> {
     this.#nextLook = now + LOOK_INTERVAL;
     try {
       const table = await readParts(this.#database, this.#tables.main);
