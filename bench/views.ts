@@ -15,12 +15,13 @@ const ADDRESSES = 1000;
 
 /** One check in 200 fails, in runs of five; every latency is different. */
 const FILL = `
-  insert into host_metrics (address, status_code, latency, is_valid, checked_at, error, error_detail, tls_expires_at, check_id)
+  insert into host_metrics (address, status_code, latency, is_valid, scheduled_at, checked_at, error, error_detail,
+    tls_expires_at, check_id, up)
   select 'https://host' || n % ${ADDRESSES} || '.example/health', case when bad then null else 200 end,
     case when bad then 10 else 0.05 + (n::bigint * 7919 % 1000) / 5000.0 end, not bad,
-    timestamptz '2026-01-01Z' + (n / ${ADDRESSES}) * interval '1 minute', case when bad then 'timeout' end,
-    case when bad then 'no answer within 10 s' end, '2026-03-01Z', gen_random_uuid()
-  from (select n, (n / ${ADDRESSES} + n % ${ADDRESSES} * 13) % 1000 < 5 as bad from generate_series(0, ${
+    due, due, case when bad then 'timeout' end,
+    case when bad then 'no answer within 10 s' end, '2026-03-01Z', gen_random_uuid(), not bad
+  from (select n, timestamptz '2026-01-01Z' + (n / ${ADDRESSES}) * interval '1 minute' as due, (n / ${ADDRESSES} + n % ${ADDRESSES} * 13) % 1000 < 5 as bad from generate_series(0, ${
   rows - 1
 }) n) g`;
 
@@ -39,6 +40,10 @@ const database = openPostgres(server.settings);
 await Store.open(database, { schema: null, name: "host_metrics" });
 await database[Symbol.asyncDispose]();
 console.log(`Filling a table with ${rows} rows …`);
+// The consumer makes such a part when its first metric comes.
+await server.sql.unsafe(
+  "create table host_metrics_202601 partition of host_metrics for values from ('2026-01-01Z') to ('2026-02-01Z')",
+);
 await server.sql.unsafe(FILL);
 await server.sql.unsafe("vacuum analyze host_metrics");
 

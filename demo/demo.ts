@@ -20,20 +20,20 @@ import { startSite } from "./site.ts";
 const SECONDS = 15;
 
 /** A table that the consumer made has all columns. */
-const ALL = { error: true, error_detail: true };
+const ALL = { error: true, error_detail: true, up: true };
 
 /** A check that was missed says nothing of its site. */
 const SUMMARY = `
   select address,
          count(*) filter (where made) as checks,
          count(*) filter (where not made) as missed,
-         round(100.0 * count(*) filter (where made and up)
+         round(100.0 * count(*) filter (where made and is_up)
            / nullif(count(*) filter (where made), 0)) as "up %",
          (array_agg(status_code order by checked_at desc) filter (where made))[1] as "last status",
          round(percentile_cont(0.5) within group (order by latency) filter (where made)::numeric, 3) as "median s",
          round((max(latency) filter (where made))::numeric, 3) as "worst s",
          (array_agg(reason order by checked_at desc) filter (where made))[1] as "why it is down"
-  from (select *, ${madeSql(ALL)} as made, ${upSql(ALL)} as up, ${reasonSql(ALL)} as reason from host_metrics) checks
+  from (select *, ${madeSql(ALL)} as made, ${upSql(ALL)} as is_up, ${reasonSql(ALL)} as reason from host_metrics) checks
   group by address order by "up %" desc nulls last, address`;
 
 const paint = paintFor(process.stdout.isTTY === true, process.env);

@@ -1,11 +1,15 @@
 import { randomUUID } from "node:crypto";
+import { isIP } from "node:net";
 import * as v from "valibot";
 import { isWritable, parseInstant } from "./config/instant.ts";
 
 /** The longest document that is read as a metric, in bytes. */
 export const MAX_METRIC_BYTES = 1024 * 1024;
 
-/** Why a check got no whole answer, or none at all (docs/checks.md, "Errors"). */
+/**
+ * Why a check got no whole answer, or none at all (docs/checks.md, "Errors"). `removed` is the last
+ * metric of a host that left the hosts file.
+ */
 export const CHECK_ERRORS = [
   "dns",
   "connect",
@@ -15,6 +19,7 @@ export const CHECK_ERRORS = [
   "protocol",
   "body",
   "missed",
+  "removed",
 ] as const;
 export type CheckError = typeof CHECK_ERRORS[number];
 
@@ -46,6 +51,8 @@ const KINDS = {
     }),
   ),
   uuid: v.pipe(v.string(), v.uuid("is no UUID")),
+  // An address with a zone (fe80::1%eth0) means something on one machine only; PostgreSQL has none.
+  ip: v.pipe(v.string(), v.check((text) => isAddress(text), "is no IP address")),
 } as const;
 export type FieldKind = keyof typeof KINDS;
 
@@ -70,6 +77,10 @@ export const FIELD_KINDS = {
   tls_expires_at: "instant",
   location: "text",
   check_id: "uuid",
+  up: "flag",
+  remote_address: "ip",
+  producer: "text",
+  next_at: "instant",
 } as const satisfies Readonly<Record<string, FieldKind>>;
 type FieldName = keyof typeof FIELD_KINDS;
 
@@ -103,18 +114,26 @@ export function isRequired(field: keyof Metric): boolean {
   return (REQUIRED_FIELDS as readonly FieldName[]).includes(field);
 }
 
+/** Where metrics are made: a place, and a program. */
+export interface MetricSource {
+  readonly location: string | null;
+  readonly producer: string | null;
+}
+
 /** Whose a metric is, and when its check was due and began. */
-export interface MetricOrigin {
+export interface MetricOrigin extends MetricSource {
   readonly address: string;
   readonly scheduledAt: Date;
   readonly checkedAt: Date;
-  readonly location: string | null;
+  /** When the host is due next; null: never. */
+  readonly nextAt: Date | null;
 }
 
 /**
  * A new metric without a finding: every other field is null, 0 or false. It has an id of its own.
  */
-export function emptyMetric({ address, scheduledAt, checkedAt, location }: MetricOrigin): Metric {
+export function emptyMetric(origin: MetricOrigin): Metric {
+  const { address, scheduledAt, checkedAt, nextAt, location, producer } = origin;
   return {
     address,
     status_code: null,
@@ -132,7 +151,21 @@ export function emptyMetric({ address, scheduledAt, checkedAt, location }: Metri
     tls_expires_at: null,
     location,
     check_id: randomUUID(),
+    up: null,
+    remote_address: null,
+    producer,
+    next_at: nextAt?.toISOString() ?? null,
   };
+}
+
+/**
+ * The rule that says whether a host is up: a whole answer came, its status is below 400, and its
+ * body is as it should be. Null for a check that was missed, and for a host that was removed.
+ */
+export function verdictOn({ error, status_code, is_valid }: Pick<Metric, "error" | "status_code" | "is_valid">) {
+  if (error === "missed" || error === "removed") return null;
+  // 0 stands for no answer where a column refuses null.
+  return error === null && status_code !== null && status_code > 0 && status_code < 400 && is_valid;
 }
 
 /** Why a message is no metric, for a person. */
@@ -252,15 +285,24 @@ function readPlain({ json, hasEscapes }: JsonObject): Metric | null {
     tls_expires_at: optional(json.tls_expires_at, isPlainInstant),
     location: optional(json.location, isText),
     check_id: optional(json.check_id, isPlainUuid),
+    up: optional(json.up, isFlag),
+    remote_address: optional(json.remote_address, isAddress),
+    producer: optional(json.producer, isText),
+    next_at: optional(json.next_at, isPlainInstant),
   };
   return isPlain ? metric : null;
 }
 
+const isFlag = (value: unknown): value is boolean => typeof value === "boolean";
 const isText = (value: unknown): value is string => typeof value === "string";
 const isSeconds = (value: unknown): value is number => typeof value === "number" && value >= 0 && value < Infinity;
 const isStatusCode = (value: unknown): value is number => isSeconds(value) && Number.isInteger(value) && value <= 999;
 const isPlainInstant = (value: unknown): value is string => isText(value) && PLAIN_INSTANT.test(value);
 const isPlainUuid = (value: unknown): value is string => isText(value) && PLAIN_UUID.test(value);
+
+function isAddress(value: unknown): value is string {
+  return isText(value) && isIP(value) !== 0 && !value.includes("%");
+}
 
 /** Lists every problem at once, as `field: what is wrong`, cut to a length that a person reads. */
 function describe(issues: readonly v.BaseIssue<unknown>[]): string {

@@ -135,6 +135,7 @@ describe.skipIf(postgresMissing !== null)(`deploy/grafana/sites.json ${postgresM
       course.map((fields, index) =>
         metricWith({
           address,
+          scheduled_at: new Date(Date.now() - (course.length - index) * 600_000).toISOString(),
           checked_at: new Date(Date.now() - (course.length - index) * 600_000).toISOString(),
           tls_expires_at: new Date(Date.now() + 10 * 86_400_000).toISOString(),
           ...fields,
@@ -180,6 +181,6 @@ describe.skipIf(postgresMissing !== null)(`deploy/grafana/sites.json ${postgresM
       ["https://b.example", false, 1200, "timeout: no answer within 10 s"],
     ]);
     expect(queries.find(({ title }) => title === "Outages in the time range")?.rawSql)
-      .toContain(reasonSql({ error: true, error_detail: true }));
+      .toContain(reasonSql({ error: true, error_detail: true, up: false }));
   });
 });

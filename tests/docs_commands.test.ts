@@ -2,8 +2,10 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { METRIC_FIELDS } from "../lib/metric.ts";
 import { openPostgres } from "../lib/postgres/database/postgres.ts";
 import { Store } from "../lib/postgres/store.ts";
+import { VIEWS, viewSql } from "../lib/postgres/views.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { type Clone, cloneProject } from "./support/clone.ts";
 import { type Block, blocksIn, commandsOf, DOCUMENTS, statementsOf } from "./support/documents.ts";
@@ -22,6 +24,16 @@ import { answer, openSite, type Site } from "./support/site.ts";
  * loaded machine.
  */
 const PATIENCE = 480_000;
+
+/** A table as version 0.1 made it. */
+const TABLE_OF_0_1 = {
+  sql: `create table host_metrics (address text not null, status_code integer, latency double precision not null,
+      is_valid boolean not null, scheduled_at timestamptz, checked_at timestamptz not null, error text, error_detail text,
+      latency_dns double precision, latency_connect double precision, latency_tls double precision,
+      latency_first_byte double precision, latency_body double precision, tls_expires_at timestamptz, location text,
+      check_id uuid);
+    create unique index host_metrics_newest on host_metrics (address, checked_at desc, check_id)`,
+} as const;
 
 const NEEDS_DOCKER = "needs Docker";
 const NEEDS_ROOT = "changes the machine, as root, and needs systemd running";
@@ -43,6 +55,8 @@ const NOT_RUN_HERE: readonly (readonly [beginning: string, reason: string])[] = 
   ["kubectl ", NEEDS_CLUSTER],
 ];
 
+/** True for the statements that are for a table of version 0.1. */
+const isTakeover = ({ text }: Block) => text.includes("host_metrics_before");
 const reasonFor = (command: string) => NOT_RUN_HERE.find(([beginning]) => command.startsWith(beginning))?.[1];
 const documentsWith = (language: "sh" | "sql") =>
   DOCUMENTS.filter((document) => blocksIn(language).some((block) => block.document === document));
@@ -67,21 +81,28 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
   afterAll(() => Promise.all([server, broker, site].map((part) => part?.[Symbol.asyncDispose]())));
 
   describe("SQL", () => {
-    beforeAll(() => fill("documents"));
+    beforeAll(async () => {
+      await fill("documents", "month");
+      await fill("documents_0_1", TABLE_OF_0_1);
+    });
 
-    /**
-     * A database with a table of checks in January 2026, as the consumer makes it. The documents
-     * may divide it into parts.
-     */
-    async function fill(name: string): Promise<void> {
+    /** A database with a table of checks in January 2026: as the consumer makes it, or as `made` does. */
+    async function fill(name: string, made: "month" | { readonly sql: string }): Promise<void> {
       await server.sql.unsafe(`create database ${name}`);
       await using database = openPostgres({ ...server.settings, name });
-      const store = await Store.open(database, { schema: null, name: "host_metrics" });
+      const table = { schema: null, name: "host_metrics" };
+      if (made !== "month") {
+        await database.script(made.sql);
+        const fields = METRIC_FIELDS.filter((field) => made.sql.includes(field));
+        for (const view of VIEWS) await database.script(viewSql(table, view, fields));
+      }
+      const store = await Store.open(database, table);
       const source = { topic: "t", topicId: "1" };
       await store.marks.claim(source, new Map([[0, 0]]));
+      const at = "2026-01-31T13:00:00.000Z";
       const contents = [
         metricWith(),
-        metricWith({ checked_at: "2026-01-31T13:00:00.000Z", error: "timeout", status_code: null, is_valid: false }),
+        metricWith({ scheduled_at: at, checked_at: at, error: "timeout", status_code: null, is_valid: false }),
         metricWith({ address: "https://b.example", location: "Berlin" }),
         { reason: "the document is not JSON" },
       ];
@@ -95,34 +116,45 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       const name = `copy_${documentsWith("sql").indexOf(document)}`;
       await server.sql.unsafe(`create database ${name} template documents`);
       await using sql = connect(name);
-      for (const block of blocksIn("sql").filter((block) => block.document === document)) {
+      for (const block of blocksIn("sql").filter((block) => block.document === document && !isTakeover(block))) {
         for (const statement of statementsOf(block)) await attempt(block, sql.session.unsafe(statement));
       }
-      // The results that the documents promise exist.
-      if (document === "docs/table.md") await expectParts(name);
       if (document === "README.md") {
         expect(await sql.session`select from pg_database where datname = 'monitoring'`).toHaveLength(1);
       }
     });
 
-    /**
-     * Runs after all of docs/table.md. The consumer uses the table with its parts, and each metric
-     * goes to the right one.
-     */
+    it("docs/table.md: a table of version 0.1 becomes the first part of one with parts", async () => {
+      const [block, ...others] = blocksIn("sql").filter(isTakeover);
+      expect(others).toEqual([]);
+      {
+        await using sql = connect("documents_0_1");
+        for (const statement of statementsOf(block as Block)) {
+          await attempt(block as Block, sql.session.unsafe(statement));
+        }
+      }
+      await expectParts("documents_0_1");
+    });
+
+    /** The consumer uses the table with its parts, and each metric goes to the right one. */
     async function expectParts(name: string): Promise<void> {
       await using database = openPostgres({ ...server.settings, name });
       const store = await Store.open(database, { schema: null, name: "host_metrics" });
       const source = { topic: "t", topicId: "2" };
       await store.marks.claim(source, new Map([[0, 0]]));
-      const times = ["2026-01-05T00:00:00.000Z", "2026-03-05T00:00:00.000Z", "2026-04-05T00:00:00.000Z"];
-      const again = [...times, ...times].map((checked_at) => metricWith({ checked_at }));
+      const times = ["2026-01-05T00:00:00.000Z", "2026-02-05T00:00:00.000Z", "2026-03-05T00:00:00.000Z"];
+      const again = [...times, ...times].map((at) => metricWith({ scheduled_at: at, checked_at: at }));
       const entries = again.map((content, offset) => ({ partition: 0, offset, key: null, value: null, content }));
       expect(await store.flush(source, new Map([[0, { start: 0, next: entries.length }]]), entries)).toBe("stored");
-      expect(await database.query("select tableoid::regclass::text as part from host_metrics order by checked_at"))
+      expect(
+        await database.query(
+          "select tableoid::regclass::text as part from host_metrics where date_part('day', scheduled_at) = 5 order by 1 desc",
+        ),
+      )
         .toEqual([
           { part: "host_metrics_before" },
-          { part: "host_metrics_2026_03" },
-          { part: "host_metrics_2026_04" },
+          { part: "host_metrics_202603" },
+          { part: "host_metrics_202602" },
         ]);
       expect(store.warnings).toEqual([]);
     }

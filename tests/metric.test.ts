@@ -21,6 +21,10 @@ const full: Metric = {
   tls_expires_at: "2027-01-01T00:00:00.000Z",
   location: "north",
   check_id: "0b0e7f3c-2b53-4c2e-9d43-0d6d4e3f0c11",
+  up: false,
+  remote_address: "2001:db8::1",
+  producer: "checker-1",
+  next_at: "2026-01-01T00:05:00.000Z",
 };
 
 it("decodeMetric reads back what encodeMetric wrote", () => {

@@ -87,7 +87,7 @@ async function joinOnce({ broker, signal }: Arena): Promise<void> {
  */
 export async function newTable({ server }: Arena, name: string): Promise<TableName> {
   const table = { schema: null, name };
-  for (const statement of creation(table).main) await server.sql.unsafe(statement);
+  for (const statement of creation(table, "none").main) await server.sql.unsafe(statement);
   await server.sql.unsafe("checkpoint");
   return table;
 }

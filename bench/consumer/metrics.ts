@@ -29,6 +29,10 @@ export function makeMetric(n: number, checkedAt: number): Metric {
     tls_expires_at: isDown ? null : new Date(checkedAt + YEAR).toISOString(),
     location: "fra-1",
     check_id: randomUUID(),
+    up: !isDown,
+    remote_address: "192.0.2.1",
+    producer: "checker-1",
+    next_at: new Date(checkedAt - checkedAt % SECOND + 60 * SECOND).toISOString(),
   };
 }
 

@@ -32,7 +32,7 @@ async function loop({ settings, table, rows }: LoopTask): Promise<void> {
   for (let from = 0; from < rows; from += BATCH) {
     const next = Math.min(from + BATCH, rows);
     const entries = values.slice(from, next).map((value, i) => {
-      return { partition: 0, offset: from + i, key: null, value, content: decodeMetric(value, 0) };
+      return { partition: 0, offset: from + i, key: null, value, content: decodeMetric(value, Date.UTC(2026, 0, 2)) };
     });
     const outcome = await store.flush(source, new Map([[0, { start: from, next }]]), entries);
     if (outcome !== "stored") throw new Error("The loop's mark has moved");

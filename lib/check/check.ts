@@ -1,7 +1,8 @@
 import { addAbortListener } from "node:events";
 import { hasScheme } from "../hosts/address.ts";
 import type { Host } from "../hosts/hosts.ts";
-import { emptyMetric, type Metric } from "../metric.ts";
+import { nextDue } from "../hosts/schedule.ts";
+import { emptyMetric, type Metric, type MetricSource, verdictOn } from "../metric.ts";
 import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
@@ -13,11 +14,11 @@ import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
 
 /** How each check is made. */
-export interface CheckOptions extends ConnectOptions {
+export interface CheckOptions extends ConnectOptions, MetricSource {
   /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
   readonly timeout: number;
-  /** The place that the checks are made from, for the metric. */
-  readonly location: string | null;
+  /** True if no host is due again. */
+  readonly isOnce: boolean;
   readonly userAgent: string;
   readonly matcher: Matcher;
   /** Shared by all checks of this thread. */
@@ -29,6 +30,8 @@ interface Findings {
   readonly timings: Timings;
   status: number | null;
   expiresAt: Date | null;
+  /** The address that was connected to last. */
+  remoteAddress: string | null;
   failure: Failure | null;
   isValid: boolean;
 }
@@ -49,6 +52,7 @@ export async function check(
     timings: new Timings(),
     status: null,
     expiresAt: null,
+    remoteAddress: null,
     failure: null,
     isValid: false,
   };
@@ -113,7 +117,8 @@ async function fetchHead(
   findings: Findings,
   signal: AbortSignal,
 ): Promise<HttpAnswer | Failure> {
-  const { outcome, expiresAt, answerBegins } = await connect(url, options, findings.timings, signal);
+  const { outcome, remoteAddress, expiresAt, answerBegins } = await connect(url, options, findings.timings, signal);
+  findings.remoteAddress = remoteAddress ?? findings.remoteAddress;
   // Of several certificates on the way, the one that ends the service first.
   if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
     findings.expiresAt = expiresAt;
@@ -180,12 +185,14 @@ function toMetric(
   host: Host,
   scheduledAt: Date,
   checkedAt: Date,
-  { location }: CheckOptions,
-  { timings, status, expiresAt, failure, isValid }: Findings,
+  { location, producer, isOnce }: CheckOptions,
+  { timings, status, expiresAt, remoteAddress, failure, isValid }: Findings,
 ): Metric {
-  const { address } = host;
+  const { address, frequency } = host;
+  const nextAt = isOnce ? null : new Date(nextDue(frequency, address, scheduledAt.getTime()));
   const metric = {
-    ...emptyMetric({ address, scheduledAt, checkedAt, location }),
+    ...emptyMetric({ address, scheduledAt, checkedAt, nextAt, location, producer }),
+    remote_address: remoteAddress,
     is_valid: failure === null && isValid,
     error: failure?.error ?? null,
     error_detail: failure === null ? null : oneLine(failure.detail),
@@ -196,6 +203,7 @@ function toMetric(
   const { total, phases } = timings.laps();
   return {
     ...metric,
+    up: verdictOn({ ...metric, status_code: status }),
     status_code: status,
     latency: total,
     latency_dns: phases.dns,

@@ -4,15 +4,13 @@ import { whenSocketsAreServed } from "../async/waits.ts";
 import type { Host } from "../hosts/hosts.ts";
 import type { Metric } from "../metric.ts";
 import { check, type CheckOptions } from "./check.ts";
-import { missedMetrics } from "./missed.ts";
+import { missedMetrics, removedMetric } from "./missed.ts";
 import { Turns } from "./pace.ts";
 import { type Changes, type Moment, type Recall, type ScheduledRun, Scheduler, type Standing } from "./scheduler.ts";
 
 /** How many checks are under way at the same time, at most, and how each is made. */
 export interface CheckRunnerOptions extends Omit<CheckOptions, "turns"> {
   readonly concurrency: number;
-  /** Every host once, instead of on schedule. */
-  readonly isOnce: boolean;
   /** What an earlier run knew of an address. */
   readonly recall?: Recall | undefined;
 }
@@ -101,6 +99,8 @@ export class CheckRunner implements AsyncIterable<Metric> {
   /** Checks other hosts from now on; those whose line is the same keep their due times and their running checks. */
   replace(hosts: readonly Host[]): Changes {
     const changes = this.#scheduler.replace(hosts, moment());
+    const now = new Date();
+    for (const host of changes.gone) this.#metrics.push(removedMetric(host, now, this.#options));
     this.#turn();
     return changes;
   }
@@ -215,7 +215,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   async *#tellLosses(): AsyncGenerator<Metric, void> {
     let told = 0;
     for (const missed of this.#scheduler.takeLosses()) {
-      for (const metric of missedMetrics(missed, this.#options.location)) {
+      for (const metric of missedMetrics(missed, this.#options)) {
         yield metric;
         if (++told % PIECE !== 0) continue;
         await (this.#stop.aborted ? otherWork() : delay(PIECE_PAUSE));

@@ -23,7 +23,11 @@ export interface ConnectOptions {
  * A fresh connection that is ready for a request, or the reason why there is none. Without TLS
  * nothing expires.
  */
-export type Connection = Omit<Secured, "outcome"> & { readonly outcome: Socket | Failure };
+export type Connection = Omit<Secured, "outcome"> & {
+  readonly outcome: Socket | Failure;
+  /** The address that was connected to, without the zone of a link-local one; null: to none. */
+  readonly remoteAddress: string | null;
+};
 
 /**
  * Resolves the name of `url`, connects, and shakes hands for https:. Each is a phase of `timings`.
@@ -40,13 +44,15 @@ export async function connect(
   const addresses = permitted(found, options.isBlocked);
   if (addresses instanceof Failure) return withoutTls(addresses);
   const socket = await dial(addresses, portOf(url), signal);
-  if (socket instanceof Failure || url.protocol === "http:") return withoutTls(socket);
+  if (socket instanceof Failure) return withoutTls(socket);
+  const remoteAddress = socket.remoteAddress?.replace(/%.*/, "") ?? null;
+  if (url.protocol === "http:") return { ...withoutTls(socket), remoteAddress };
   timings.enter("tls");
-  return secure(socket, url.hostname, options.certificates, signal);
+  return { ...await secure(socket, url.hostname, options.certificates, signal), remoteAddress };
 }
 
 function withoutTls(outcome: Socket | Failure): Connection {
-  return { outcome, expiresAt: null, answerBegins() {} };
+  return { outcome, remoteAddress: null, expiresAt: null, answerBegins() {} };
 }
 
 async function find(hostname: string, { resolver }: ConnectOptions, timings: Timings, signal: AbortSignal) {

@@ -1,5 +1,6 @@
+import type { Host } from "../hosts/hosts.ts";
 import { nextDue } from "../hosts/schedule.ts";
-import { emptyMetric, type Metric } from "../metric.ts";
+import { emptyMetric, type Metric, type MetricSource } from "../metric.ts";
 import type { MissedCause, MissedRun } from "./scheduler.ts";
 
 const CAUSES: Readonly<Record<MissedCause, string>> = {
@@ -14,25 +15,38 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
 /**
  * The metrics that report a loss: one for each due time, or one for all (docs/checks.md, "When").
  */
-export function* missedMetrics(missed: MissedRun, location: string | null): Generator<Metric, void> {
+export function* missedMetrics(missed: MissedRun, source: MetricSource): Generator<Metric, void> {
   const { host, first, count, summary } = missed;
   const why = CAUSES[missed.cause];
   if (summary !== null) {
     const until = new Date(summary.last).toISOString();
-    return yield metricOf(missed, first, location, `${count} more checks until ${until}: ${why}`);
+    return yield metricOf(missed, first, source, `${count} more checks until ${until}: ${why}`);
   }
   for (let [at, told] = [first, 0]; told < count; told++, at = nextDue(host.frequency, host.address, at)) {
-    yield metricOf(missed, at, location, why);
+    yield metricOf(missed, at, source, why);
   }
 }
 
+/** The last metric of a host that left the hosts file. */
+export function removedMetric({ address }: Host, at: Date, source: MetricSource): Metric {
+  const metric = emptyMetric({ address, scheduledAt: at, checkedAt: at, nextAt: null, ...source });
+  return { ...metric, error: "removed", error_detail: "the host is no longer in the hosts file" };
+}
+
 function metricOf(
-  { host, noticedAt }: MissedRun,
+  { host, noticedAt, summary }: MissedRun,
   scheduledAt: number,
-  location: string | null,
+  source: MetricSource,
   detail: string,
 ): Metric {
-  const { address } = host;
-  const metric = emptyMetric({ address, scheduledAt: new Date(scheduledAt), checkedAt: new Date(noticedAt), location });
+  const { address, frequency } = host;
+  const nextAt = nextDue(frequency, address, summary?.last ?? scheduledAt);
+  const metric = emptyMetric({
+    address,
+    scheduledAt: new Date(scheduledAt),
+    checkedAt: new Date(noticedAt),
+    nextAt: new Date(nextAt),
+    ...source,
+  });
   return { ...metric, error: "missed", error_detail: detail };
 }

@@ -13,6 +13,8 @@ export interface Changes {
   readonly added: number;
   readonly removed: number;
   readonly changed: number;
+  /** Those that went. */
+  readonly gone: readonly Host[];
 }
 
 /**
@@ -183,14 +185,15 @@ export class Scheduler {
    */
   replace(hosts: readonly Host[], now: Moment): Changes {
     this.advance(now);
-    if (this.#isClosed) return { added: 0, removed: 0, changed: 0 };
+    if (this.#isClosed) return { added: 0, removed: 0, changed: 0, gone: [] };
     this.#size = hosts.length;
-    let [added, removed, changed] = [0, 0, 0];
+    let [added, changed] = [0, 0];
+    const gone: Host[] = [];
     if (this.#entries.size > 0) {
       const wanted = new Set(hosts.map(({ address }) => address));
       for (const entry of this.#entries.values()) {
         if (entry.isGone || wanted.has(entry.host.address)) continue;
-        removed++;
+        gone.push(entry.host);
         this.#removeEntry(entry);
       }
     }
@@ -202,7 +205,7 @@ export class Scheduler {
       this.#planEntry(entry ?? this.#addEntry(host), host);
     }
     this.#rebuildUpcoming();
-    return { added, removed, changed };
+    return { added, removed: gone.length, changed, gone };
   }
 
   /** True where `takeLosses` has something to give. */

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import process from "node:process";
 import { optionsOf, type ProgramName } from "./options.ts";
 import type { ColourVariables } from "./terminal.ts";
@@ -21,6 +22,15 @@ export function colourVariables(): ColourVariables {
     return { NO_COLOR, FORCE_COLOR, TERM };
   } catch {
     return {};
+  }
+}
+
+/** The name of this machine; null where it has none, or where Deno does not allow the reading. */
+export function machineName(): string | null {
+  try {
+    return hostname() || null;
+  } catch {
+    return null;
   }
 }
 

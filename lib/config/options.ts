@@ -1,4 +1,5 @@
 import type * as v from "valibot";
+import { PARTITIONS } from "./setting_types.ts";
 import {
   anyText,
   anything,
@@ -11,6 +12,7 @@ import {
   seconds,
   servers,
   shard,
+  shortText,
   sslMode,
   tableName,
   type TextSchema,
@@ -287,6 +289,16 @@ export const OPTIONS = {
     default: "host_metrics",
     schema: tableName,
   },
+  dbPartition: {
+    section: "PostgreSQL",
+    programs: consumer,
+    flag: "db-partition",
+    variable: "DB_PARTITION",
+    placeholder: "LENGTH",
+    help: "month, day or none: the parts of a table that is created; a table that exists stays as it is",
+    default: "month",
+    schema: oneOf(PARTITIONS),
+  },
   dbSslMode: {
     section: "PostgreSQL",
     programs: consumer,
@@ -370,6 +382,16 @@ export const OPTIONS = {
     help: "checks part I of N of the hosts, so that N producers share one file",
     default: "1/1",
     schema: shard,
+  },
+  producerName: {
+    section: "Checks",
+    programs: producer,
+    flag: "producer-name",
+    variable: "CHECK_PRODUCER_NAME",
+    placeholder: "TEXT",
+    help: "who makes the checks, for the column producer",
+    otherwise: "the machine's name",
+    schema: shortText,
   },
   spool: {
     section: "Checks",

@@ -40,6 +40,10 @@ export interface TableName {
   readonly name: string;
 }
 
+/** How a new table is parted by time: a part for each month or day (UTC), or none. */
+export const PARTITIONS = ["month", "day", "none"] as const;
+export type Partition = typeof PARTITIONS[number];
+
 /** PostgreSQL cuts longer names silently, so that two tables could share their companions. */
 const MAX_NAME_BYTES = 63;
 /** The endings of the names of the tables that belong to the table of the metrics. */
@@ -47,5 +51,6 @@ export const COMPANIONS = { offsets: "_offsets", rejected: "_rejected" } as cons
 
 /**
  * The longest name of a table, in bytes of UTF-8, that leaves room for the names of its companions.
+ * A part's name is no longer than these: it ends like `_20261130` or `_202611`.
  */
 export const MAX_TABLE_NAME_BYTES = MAX_NAME_BYTES - COMPANIONS.rejected.length;

@@ -1,10 +1,10 @@
 import { type EmbeddedSettings, readDatabase, type ServerSettings } from "./database_settings.ts";
-import type { Environment } from "./environment.ts";
+import { type Environment, machineName } from "./environment.ts";
 import { helpText, versionText } from "./help.ts";
 import { type KafkaSettings, readKafka } from "./kafka_settings.ts";
 import { nameOf, type OptionName, OPTIONS, optionsOf, type ProgramName } from "./options.ts";
 import { SettingsReader } from "./reader.ts";
-import type { Compression, ListenAddress, LogLevel, Start, TableName } from "./setting_types.ts";
+import type { Compression, ListenAddress, LogLevel, Partition, Start, TableName } from "./setting_types.ts";
 import { systemTimeZone } from "./time_zone.ts";
 
 export type { ProgramName };
@@ -35,6 +35,8 @@ export interface ProducerSettings {
   readonly timeout: number;
   readonly concurrency: number;
   readonly location: string | null;
+  /** Who makes the checks; null: the machine's name cannot be read. */
+  readonly producer: string | null;
   readonly shard: { readonly index: number; readonly count: number };
   /** Null: no HTTP port. */
   readonly listen: ListenAddress | null;
@@ -51,6 +53,8 @@ export interface ConsumerSettings {
   /** Null only with `printSchema`. */
   readonly database: ServerSettings | EmbeddedSettings | null;
   readonly table: TableName;
+  /** The parts of a table that is created. */
+  readonly partition: Partition;
   /** The query of `--query`; the program then does nothing else. */
   readonly query: string | null;
   readonly printSchema: boolean;
@@ -82,6 +86,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     timeout: reader.optional("timeout"),
     concurrency: reader.optional("concurrency"),
     location: reader.optional("location"),
+    producer: reader.optional("producerName") ?? machineName(),
     shard: reader.optional("shard"),
     // Metrics for the standard output do not wait.
     spool: stdout ? null : reader.optional("spool"),
@@ -118,6 +123,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     kafka: stdin || printSchema || asks ? null : readConsumerKafka(reader),
     database: printSchema || (asks && !reader.has("embedded")) ? null : readDatabase(reader),
     table: reader.optional("dbTable"),
+    partition: reader.optional("dbPartition"),
     query: reader.optional("query"),
     printSchema,
     ...readSizes(reader),
@@ -175,7 +181,7 @@ function flagsOf(program: ProgramName, section: "Kafka" | "PostgreSQL"): OptionN
 
 /** Flags that make no sense for an embedded database. It has a table and batches too. */
 const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) =>
-  !["dbTable", "batchSize", "batchInterval"].includes(name)
+  !["dbTable", "dbPartition", "batchSize", "batchInterval"].includes(name)
 );
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {

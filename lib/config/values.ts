@@ -56,6 +56,12 @@ export const anyText: TextSchema<string> = v.pipe(
   v.check((text) => !/\p{Cc}/u.test(text) && text.isWellFormed(), "leave out the control character in it"),
 );
 
+/** A text that stands in every metric. */
+export const shortText: TextSchema<string> = v.pipe(
+  anyText,
+  v.check((text) => text.length <= 253, "write 253 characters at most"),
+);
+
 /** A host's name or address, or a folder. A port behind it is told apart from an IPv6 address. */
 export const databaseHost: TextSchema<string> = v.pipe(
   anyText,

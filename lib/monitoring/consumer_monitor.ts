@@ -142,5 +142,6 @@ function storeEvents(state: TransferState, report: ConsumerReport, log: Log): St
     grown(most) {
       log.warn(`Statements hold up to ${most} messages again`);
     },
+    parts: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
   };
 }

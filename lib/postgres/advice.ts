@@ -1,5 +1,5 @@
 import type { Metric } from "../metric.ts";
-import type { OddTable, RepeatIndexes, TableFacts } from "./catalog.ts";
+import type { OddTable, RepeatIndexes, RepeatKey, TableFacts } from "./catalog.ts";
 import type { QuotedTables } from "./schema.ts";
 
 /** The most names in a message. Of more parts the message gives the number. */
@@ -70,8 +70,10 @@ function setLogged(names: readonly string[]): string {
   return names.slice(0, MOST_NAMES).map((name) => `alter table ${name} set logged`).join("; ");
 }
 
-const IDENTITY = ["address", "checked_at", "check_id"] as const;
-const INDEX = "(address, checked_at desc, check_id)";
+/** The time in the identity: a table with parts can have an index on the columns of its key only. */
+function repeatKeyFor(partKey: readonly string[] | null): RepeatKey {
+  return partKey?.includes("scheduled_at") && !partKey.includes("checked_at") ? "scheduled_at" : "checked_at";
+}
 
 /**
  * The fault of a table without an index for repeats, and the statements that mend it; empty if it
@@ -85,22 +87,24 @@ export function repeatWarning(
   written: readonly (keyof Metric)[],
 ): string[] {
   const { inferred, names, without } = indexes;
-  const isCovered = inferred || (names.size > 0 && without.length === 0);
+  const isCovered = inferred !== null || (names.size > 0 && without.length === 0);
   // Another warning tells of foreign tables, and no index of ours would help there.
   if (isCovered || kind === "f") return [];
-  const missing = IDENTITY.filter((column) => !present.has(column));
-  const unused = IDENTITY.filter((column) => present.has(column) && !written.includes(column));
+  const time = repeatKeyFor(part_key);
+  const identity = ["address", time, "check_id"] as const;
+  const missing = identity.filter((column) => !present.has(column));
+  const unused = identity.filter((column) => present.has(column) && !written.includes(column));
   const what = `${main} has no unique index on (${
-    IDENTITY.join(", ")
+    identity.join(", ")
   }): a metric that a producer had to send twice is stored twice`;
   if (unused.length > 0) return [`${what}; an index would not help while ${unused.join(" and ")} cannot be written`];
   const columns = missing.map((column) => `add column ${column} ${column === "check_id" ? "uuid" : "timestamptz"}`);
   const needed = kind === "v" ? without : [main];
   const alter = columns.length === 0 ? [] : needed.map((table) => `alter table ${table} ${columns.join(", ")}`);
   const isWhole = kind === "r" ||
-    (kind === "p" && part_key?.every((column) => (IDENTITY as readonly string[]).includes(column)));
+    (kind === "p" && part_key?.every((column) => (identity as readonly string[]).includes(column)));
   const holders = isWhole ? [main] : without;
-  const create = holders.map((table) => `create unique index on ${table} ${INDEX}`);
+  const create = holders.map((table) => `create unique index on ${table} (address, ${time} desc, check_id)`);
   const statements = [...alter, ...create];
   if (statements.length === 0) return [what];
   const more = statements.length > MOST_NAMES ? "; and so for each other part" : "";

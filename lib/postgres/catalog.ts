@@ -46,6 +46,11 @@ const DIRECTLY_BENEATH = `select d.refobjid::int8::text as oid from pg_class c
   join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
   where c.oid = any($1::oid[]) and ${PASSES_THROUGH}`;
 
+/** The oids of a table and of those into which it inserts, if it is a view, as an array's text. */
+export async function reachBeneath(database: Database, table: string): Promise<string> {
+  return await reach(database, table, DIRECTLY_BENEATH);
+}
+
 /** A column, as the catalog has it. */
 export interface ColumnFacts {
   readonly name: string;
@@ -118,23 +123,30 @@ export async function readColumns(database: Database, main: string): Promise<Col
   );
 }
 
+/** The time in the identity of a metric: `scheduled_at` in new tables, `checked_at` in older ones. */
+export type RepeatKey = "scheduled_at" | "checked_at";
+
 /**
- * True if the index `i` (of pg_index) is unique on exactly (address, checked_at, check_id), in any
- * order.
+ * The time in the key of the index `i` (of pg_index), if it is unique on exactly that time, address
+ * and check_id, in any order. Null for any other index.
  */
+const REPEAT_KEY = `(select (array_agg(a.attname::text) filter (where a.attname in ('scheduled_at', 'checked_at')))[1]
+    from pg_attribute a where a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:2])
+    having count(*) filter (where a.attname in ('address', 'check_id')) = 2)`;
+
+/** True if the index `i` (of pg_index) tells a metric that was sent twice. */
 const TELLS_REPEATS = `i.indisunique and i.indpred is null and i.indexprs is null and i.indnkeyatts = 3
-  and (select array_agg(a.attname::text order by a.attname) from pg_attribute a
-    where a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:2])) = '{address,check_id,checked_at}'`;
+  and ${REPEAT_KEY} is not null`;
 
 /** The indexes by which a metric that was sent twice is recognised. */
 export interface RepeatIndexes {
   /**
-   * Unique indexes on exactly (address, checked_at, check_id), in any order, as `indexName` writes
+   * Unique indexes on exactly address, check_id and the time, in any order, as `indexName` writes
    * them.
    */
   readonly names: ReadonlySet<string>;
-  /** True if `on conflict` finds one of them through the table itself. */
-  readonly inferred: boolean;
+  /** The time in the one that `on conflict` finds through the table itself; null: it finds none. */
+  readonly inferred: RepeatKey | null;
   /** Tables that hold rows of the table but have no such index, each quoted. */
   readonly without: readonly string[];
 }
@@ -151,7 +163,7 @@ export function indexName(schema: string, name: string): string {
 export async function readRepeatIndexes(database: Database, main: string): Promise<RepeatIndexes> {
   const rows = await database.query<IndexRow>(
     `select format('%I.%I', n.nspname, c.relname) as holder, s.nspname::text as schema, x.relname::text as name,
-       coalesce(i.indisvalid and i.indimmediate and c.oid = any($3::oid[]), false) as inferred,
+       case when i.indisvalid and i.indimmediate and c.oid = any($3::oid[]) then ${REPEAT_KEY} end as inferred,
        -- A trigger may send the rows of a table with children to these.
        c.relkind = 'r' and (not exists (select from pg_inherits h where h.inhparent = c.oid)
          or c.oid = to_regclass($1::text) and not ${HAS_TRIGGER}) as holds_rows
@@ -159,18 +171,24 @@ export async function readRepeatIndexes(database: Database, main: string): Promi
      left join pg_index i on i.indrelid = c.oid and ${TELLS_REPEATS}
      left join pg_class x on x.oid = i.indexrelid left join pg_namespace s on s.oid = x.relnamespace
      where c.relkind in ('r', 'p', 'v', 'm', 'f') order by holder, name`,
-    [main, await reach(database, main, BENEATH), await reach(database, main, DIRECTLY_BENEATH)],
+    [main, await reach(database, main, BENEATH), await reachBeneath(database, main)],
   );
   const names = rows.flatMap(({ schema, name }) => schema === null || name === null ? [] : [indexName(schema, name)]);
   const without = rows.filter(({ holds_rows, name }) => holds_rows && name === null).map(({ holder }) => holder);
-  return { names: new Set(names), inferred: rows.some(({ inferred }) => inferred), without };
+  return { names: new Set(names), inferred: inferredOf(rows), without };
+}
+
+/** Where a table has an index on either time, the one of new tables counts. */
+function inferredOf(rows: readonly IndexRow[]): RepeatKey | null {
+  const keys = rows.map(({ inferred }) => inferred);
+  return keys.find((key) => key === "scheduled_at") ?? keys.find((key) => key !== null) ?? null;
 }
 
 interface IndexRow {
   readonly holder: string;
   readonly schema: string | null;
   readonly name: string | null;
-  readonly inferred: boolean;
+  readonly inferred: RepeatKey | null;
   readonly holds_rows: boolean;
 }
 

@@ -59,9 +59,10 @@ export class CurrentTables {
    * younger than this store, or have another name by now: it is looked up once a flush.
    */
   async mayPass(error: unknown, skipRepeats: boolean): Promise<boolean> {
-    if (skipRepeats && this.#tables.infersRepeats && sqlFailure(error)?.code === INDEX_GONE) {
+    if (skipRepeats && this.#tables.repeatKey !== null && sqlFailure(error)?.code === INDEX_GONE) {
+      const { repeatKey } = this.#tables;
       this.#tables = await lookAgain(this.#database, this.#tables);
-      return !this.#tables.infersRepeats;
+      return this.#tables.repeatKey !== repeatKey;
     }
     const index = violatedIndex(error);
     if (index === null) return false;
@@ -75,7 +76,7 @@ export class CurrentTables {
     // The statement finds the index that has come in its place.
     if (kind === "gone") return true;
     if (!this.#tables.repeatIndexes.has(name)) return false;
-    return !skipRepeats || before.infersRepeats !== this.#tables.infersRepeats;
+    return !skipRepeats || before.repeatKey !== this.#tables.repeatKey;
   }
 
   /**
@@ -96,7 +97,8 @@ export class CurrentTables {
       this.#tables = await lookAgain(this.#database, before);
     }
     // Messages may have been encoded for the statement before the last look.
-    return this.#tables.statusCodeRequired || this.#tables.defaults.size > before.defaults.size;
+    const { statusCodeRequired, scheduledAtRequired, defaults } = this.#tables;
+    return statusCodeRequired || scheduledAtRequired || defaults.size > before.defaults.size;
   }
 }
 

@@ -1,6 +1,7 @@
-import { isRejection, type Metric, type Rejection } from "../metric.ts";
+import { isRejection, type Metric, type Rejection, verdictOn } from "../metric.ts";
 import { type ArrayElement, ascii, base64, elements } from "./pg_text.ts";
 import { bytesOf, type Entry, type Most, runs } from "./piece.ts";
+import { reasonOutside, storableTimes } from "./part_spans.ts";
 import type { Tables } from "./tables.ts";
 
 export type EntryOf<C> = Entry & { readonly content: C };
@@ -57,18 +58,31 @@ export function joinSlices(slices: readonly BatchSlice[]): string[] {
   });
 }
 
+/** Errors of metrics that tell of no check. */
+const NO_CHECKS: readonly string[] = ["missed", "removed"];
+
 function sortEntries(entries: readonly Entry[], tables: Tables): SortedEntries {
   const metrics: EntryOf<Metric>[] = [];
   const rejections: EntryOf<Rejection>[] = [];
   const missed: Entry[] = [];
-  // Without the column a missed check could not be told from one that was made.
+  // Without the column these could not be told from checks that were made.
   const holdsMissed = tables.columns.includes("error");
+  const times = tables.partLength === null ? null : storableTimes(Date.now());
   for (const entry of entries) {
     if (!isMetric(entry)) rejections.push(entry as EntryOf<Rejection>);
-    else if (!holdsMissed && entry.content.error === "missed") missed.push(entry);
-    else metrics.push(entry);
+    else if (!holdsMissed && NO_CHECKS.includes(entry.content.error ?? "")) missed.push(entry);
+    else {
+      const reason = times === null ? null : reasonOutside(scheduledAt(entry.content), times);
+      if (reason === null) metrics.push(entry);
+      else rejections.push({ ...entry, content: { reason } });
+    }
   }
   return { metrics, rejections, missed };
+}
+
+/** When a check was due or, of an older producer, began. */
+export function scheduledAt({ scheduled_at, checked_at }: Metric): string {
+  return scheduled_at ?? checked_at ?? "";
 }
 
 function isMetric(entry: Entry): entry is EntryOf<Metric> {
@@ -91,5 +105,10 @@ function columnsOf({ metrics, rejections }: SortedEntries, tables: Tables): stri
 
 function fieldValue(metric: Metric, field: keyof Metric, tables: Tables): ArrayElement {
   const value = metric[field];
-  return value === null && field === "status_code" && tables.statusCodeRequired ? 0 : value;
+  if (value !== null) return value;
+  if (field === "status_code" && tables.statusCodeRequired) return 0;
+  if (field === "scheduled_at" && tables.scheduledAtRequired) return scheduledAt(metric);
+  // Producers that did not know the field yet meant the rule.
+  if (field === "up") return verdictOn(metric);
+  return null;
 }

@@ -14,6 +14,8 @@ export interface ColumnDefault {
 export interface StandIns {
   /** True if the column refuses null: 0 then stands for "no HTTP answer came". */
   readonly statusCodeRequired: boolean;
+  /** True if the column refuses null and has no default: `checked_at` then stands for null. */
+  readonly scheduledAtRequired: boolean;
   /** What stands for null in columns that refuse it and have a default. */
   readonly defaults: ReadonlyMap<keyof Metric, ColumnDefault>;
 }
@@ -26,8 +28,12 @@ export function standIns(facts: readonly ColumnFacts[]): StandIns {
     if (!isField(field) || COLUMNS[field].always || field === "status_code") continue;
     if (refuses_null && default_sql !== null) defaults.set(field, { type: base, sql: default_sql });
   }
-  const statusCode = facts.find(({ name }) => name === "status_code");
-  return { defaults, statusCodeRequired: statusCode?.refuses_null ?? false };
+  const refusesNull = (field: keyof Metric) => facts.find(({ name }) => name === field)?.refuses_null ?? false;
+  return {
+    defaults,
+    statusCodeRequired: refusesNull("status_code"),
+    scheduledAtRequired: refusesNull("scheduled_at") && !defaults.has("scheduled_at"),
+  };
 }
 
 function isField(name: string): name is keyof Metric {

@@ -28,7 +28,8 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const names = columns.join(", ");
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
   // A bare `on conflict do nothing` would also swallow rows that a user's own unique index refuses.
-  const repeats = skipRepeats && tables.infersRepeats ? "on conflict (address, checked_at, check_id) do nothing" : "";
+  const { repeatKey } = tables;
+  const repeats = skipRepeats && repeatKey !== null ? `on conflict (address, ${repeatKey}, check_id) do nothing` : "";
   return `with writer as (
   select * from unnest($2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[])
     as w(partition, start, next, epoch, skips)

@@ -1,17 +1,17 @@
-import type { Metric } from "../metric.ts";
+import { type Metric, verdictOn } from "../metric.ts";
 
 // The rule that says when a host is up, and why it is down: in TypeScript for programs, in SQL for
 // the views. tests/postgres/views.test.ts shows that both say the same.
 
-/** A metric's word about its host. A check that was missed says nothing. */
+/** A metric's word about its host. A check that was missed says nothing, nor does a host that was removed. */
 export type State = "up" | "down" | "unknown";
 
-type Facts = Pick<Metric, "error" | "error_detail" | "status_code" | "is_valid">;
+type Facts = Pick<Metric, "error" | "error_detail" | "status_code" | "is_valid" | "up">;
 
-/** The rule: a whole answer came, its status is below 400, and its body is as it should be. */
-export function stateOf({ error, status_code, is_valid }: Omit<Facts, "error_detail">): State {
-  if (error === "missed") return "unknown";
-  return error === null && isBelow400(status_code) && is_valid ? "up" : "down";
+/** The producer's verdict or, where an older one sent none, that of the rule. */
+export function stateOf(metric: Omit<Facts, "error_detail">): State {
+  const up = metric.up ?? verdictOn(metric);
+  return up === null ? "unknown" : up ? "up" : "down";
 }
 
 /** Reasons of hosts that are down though their check has no error. */
@@ -20,7 +20,7 @@ const STATUS = "status ";
 const NO_MATCH = "the page does not match";
 
 /** Why a host is down, for a person. */
-export function reasonDown({ error, error_detail, status_code }: Facts): string {
+export function reasonDown({ error, error_detail, status_code }: Omit<Facts, "up">): string {
   if (error !== null) return error_detail === null ? error : `${error}: ${error_detail}`;
   if (isBelow400(status_code)) return NO_MATCH;
   // Producers that did not know `error` yet said so.
@@ -36,16 +36,19 @@ function isBelow400(status: number | null): boolean {
 export interface OptionalColumns {
   readonly error: boolean;
   readonly error_detail: boolean;
+  readonly up: boolean;
 }
 
-/** `stateOf` as SQL: true if a row finds its host up. Leave out missed checks, see `madeSql`. */
-export function upSql({ error }: Pick<OptionalColumns, "error">): string {
-  return `coalesce(${error ? "error is null and " : ""}status_code between 1 and 399 and is_valid, false)`;
+/** `stateOf` as SQL: true if a row finds its host up. Leave out what is no check, see `madeSql`. */
+export function upSql({ error, up }: Pick<OptionalColumns, "error" | "up">): string {
+  const rule = `${error ? "error is null and " : ""}status_code between 1 and 399 and is_valid`;
+  // Rows may be older than the column.
+  return up ? `coalesce(up, ${rule}, false)` : `coalesce(${rule}, false)`;
 }
 
-/** Leaves out missed checks: they are neither up nor down. */
+/** Leaves out checks that were missed, and hosts that were removed: they are neither up nor down. */
 export function madeSql({ error }: Pick<OptionalColumns, "error">): string {
-  return error ? "error is distinct from 'missed'" : "true";
+  return error ? "(error is null or error not in ('missed', 'removed'))" : "true";
 }
 
 /** `reasonDown` as SQL: null if a row finds its host up. */

@@ -51,3 +51,11 @@ export function quoteLiteral(text: string): string {
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
+
+/** A block of PL/pgSQL as a statement, in a dollar quote that does not stand in it. */
+export function doBlock(body: string): string {
+  for (let i = 0;; i++) {
+    const tag = i === 0 ? "$$" : `$q${i}$`;
+    if (!body.includes(tag)) return `do ${tag}\n${body}\n${tag}`;
+  }
+}

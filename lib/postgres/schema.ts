@@ -1,6 +1,6 @@
-import { COMPANIONS, type TableName } from "../config/setting_types.ts";
+import { COMPANIONS, type Partition, type TableName } from "../config/setting_types.ts";
 import { FIELD_KINDS, type FieldKind, type Metric, METRIC_FIELDS } from "../metric.ts";
-import { quoteIdentifier, quoteLiteral } from "./pg_text.ts";
+import { doBlock, quoteIdentifier, quoteLiteral } from "./pg_text.ts";
 
 const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
 const NUMBER = ["float8", "float4", "numeric"] as const;
@@ -25,10 +25,13 @@ const COLUMN_OF: Readonly<Record<FieldKind, Column>> = {
   flag: { type: "boolean", fits: ["bool"] },
   instant: { type: "timestamptz", fits: TIME },
   uuid: { type: "uuid", fits: ["uuid", "text", "varchar"] },
+  ip: { type: "inet", fits: ["inet"] },
 };
 
 /** The fields that are never null in a row: a metric without `checked_at` gets the time of its record. */
 const ALWAYS: readonly (keyof Metric)[] = ["address", "latency", "is_valid", "checked_at"];
+/** Never null in a table that the consumer creates: its parts are made by it. */
+const ALWAYS_IN_NEW: readonly (keyof Metric)[] = [...ALWAYS, "scheduled_at"];
 
 /** A column for each field of a metric, in the order of `METRIC_FIELDS`. */
 export const COLUMNS = Object.fromEntries(METRIC_FIELDS.map((field) => {
@@ -60,17 +63,23 @@ export const ADDED_COLUMNS = {
 /** What may have to be created: the schema, the tables, and the columns that were added to the marks. */
 export type Creatable = "schema" | keyof QuotedTables | "added";
 
-/** The statements that create each of them, in the order in which they must run. */
-export function creation(table: TableName): Readonly<Record<Creatable, readonly string[]>> {
+/**
+ * The statements that create each of them, in the order in which they must run. The parts of the
+ * table come with statements of their own.
+ */
+export function creation(table: TableName, partition: Partition): Readonly<Record<Creatable, readonly string[]>> {
   const { main, offsets, rejected } = quoteTables(table);
   const added = Object.entries(ADDED_COLUMNS);
-  const columns = Object.entries(COLUMNS).map(([name, column]) => {
-    return `  ${name} ${column.type}${column.always ? " not null" : ""}`;
+  const columns = METRIC_FIELDS.map((name) => {
+    return `  ${name} ${COLUMNS[name].type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
   });
+  // Nothing fills it yet. It is laid out now: a column that is added later changes every part.
+  columns.push("  labels jsonb");
+  const parted = partition === "none" ? "" : " partition by range (scheduled_at)";
   return {
     schema: table.schema === null ? [] : [`create schema if not exists ${quoteIdentifier(table.schema)}`],
     main: [
-      `create table if not exists ${main} (\n${columns.join(",\n")}\n)`,
+      `create table if not exists ${main} (\n${columns.join(",\n")}\n)${parted}`,
       indexSql(main, quoteIdentifier(`${table.name}_newest`)),
     ],
     offsets: [
@@ -96,28 +105,18 @@ export function creation(table: TableName): Readonly<Record<Creatable, readonly 
  * twice. Not by `if not exists`: that asks for the name, which a renamed table's index keeps.
  */
 function indexSql(main: string, name: string): string {
-  const definition = `on ${main} (address, checked_at desc, check_id)`;
-  const body = `begin
+  const definition = `on ${main} (address, scheduled_at desc, check_id)`;
+  return doBlock(`begin
   if not exists (select from pg_index i where i.indrelid = ${quoteLiteral(main)}::regclass and i.indisunique and
     (select array_agg(a.attname::text order by a.attname) from pg_attribute a
-     where a.attrelid = i.indrelid and a.attnum = any(i.indkey)) = '{address,check_id,checked_at}')
+     where a.attrelid = i.indrelid and a.attnum = any(i.indkey)) = '{address,check_id,scheduled_at}')
   then
     create unique index ${name} ${definition};
   end if;
 exception when duplicate_table then
   -- Another relation has this name: PostgreSQL chooses one.
   create unique index ${definition};
-end`;
-  const tag = dollarTag(body);
-  return `do ${tag}\n${body}\n${tag}`;
-}
-
-/** A dollar quote that does not stand in the text. */
-function dollarTag(text: string): string {
-  for (let i = 0;; i++) {
-    const tag = i === 0 ? "$$" : `$q${i}$`;
-    if (!text.includes(tag)) return tag;
-  }
+end`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { TableName } from "../config/setting_types.ts";
+import type { Partition, TableName } from "../config/setting_types.ts";
 import type { Database } from "./database.ts";
 import { type BatchSlice, encodeBatch, type EncodedBatch, encodeSlice } from "./encoded_batch.ts";
 import { Marks } from "./marks.ts";
@@ -23,6 +23,8 @@ export type { Counters, StoreEvents, StoreOutcome } from "./table_writer.ts";
 export interface StoreOptions {
   /** The most messages of one statement. */
   readonly batchSize?: number;
+  /** The parts of a table that is created. */
+  readonly partition?: Partition;
   readonly events?: StoreEvents;
 }
 
@@ -34,7 +36,7 @@ const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
 /** Messages in one statement, if nobody says. */
 const MAX_STATEMENT_SIZE = 100_000;
 
-const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {} };
+const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {}, parts: () => {} };
 
 /**
  * A table of metrics, with the marks of the topic partitions and the table of rejected messages.
@@ -60,7 +62,10 @@ export class Store {
    * the statements to run, if the role may not create them or the table cannot take metrics.
    */
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
-    return new Store(database, await prepareTables(database, table), options);
+    const store = new Store(database, await prepareTables(database, table, options.partition), options);
+    // At the start too: the first message may be long in coming.
+    await store.#writer.begin();
+    return store;
   }
 
   /**
@@ -99,7 +104,7 @@ export class Store {
     ranges: OffsetRanges,
     batches: readonly EncodedBatch[],
   ): Promise<StoreOutcome> {
-    this.#writer.begin();
+    await this.#writer.begin();
     return await this.#storeInOrder(identity, { ranges, slices: batches.flatMap(({ slices }) => slices) });
   }
 

@@ -1,7 +1,9 @@
-import { MAX_TABLE_NAME_BYTES, type TableName } from "../config/setting_types.ts";
+import { MAX_TABLE_NAME_BYTES, type Partition, type TableName } from "../config/setting_types.ts";
 import { METRIC_FIELDS } from "../metric.ts";
 import { type Database, SetupError, sqlFailure } from "./database.ts";
 import { arrayText, quoteIdentifier } from "./pg_text.ts";
+import { PARTS_AHEAD, spansByHand, spansFrom } from "./part_spans.ts";
+import { addPartSql, newPartSql } from "./parts.ts";
 import { ADDED_COLUMNS, type Creatable, creation, grants, type QuotedTables, quoteTables } from "./schema.ts";
 import { type View, viewName, VIEWS, viewSql } from "./views.ts";
 
@@ -108,10 +110,12 @@ export async function createMissing(
   database: Database,
   home: TableName,
   missing: readonly Creatable[],
-  role: string,
+  { role, partition }: { readonly role: string; readonly partition: Partition },
 ): Promise<string[]> {
   const views = missing.includes("main") ? VIEWS : [];
-  const statements = missing.flatMap((what) => creation(home)[what]);
+  const statements = missing.flatMap((what) => {
+    return [...creation(home, partition)[what], ...(what === "main" ? firstParts(home, partition) : [])];
+  });
   const sql = (view: View) => viewSql(home, view, METRIC_FIELDS);
   try {
     await createAtOnce(database, [...statements, ...views.map(sql)]);
@@ -120,7 +124,13 @@ export async function createMissing(
     const failure = sqlFailure(error);
     if (failure?.code === "42501") {
       const what = `The role ${quoteIdentifier(role)} may not create what is missing (${failure.message})`;
-      const all = [...statements, ...views.map(sql), ...grants(home, quoteIdentifier(role))];
+      // Nobody makes parts for such a role: these last for a year.
+      const parts = partsByHand(home, partition);
+      const all = [
+        ...missing.flatMap((what) => [...creation(home, partition)[what], ...(what === "main" ? parts : [])]),
+        ...views.map(sql),
+        ...grants(home, quoteIdentifier(role)),
+      ];
       throw new SetupError(withStatements(what, all), { cause: error });
     }
     if (views.length === 0 || !VIEW_REFUSED.includes(failure?.code ?? "")) throw error;
@@ -141,7 +151,19 @@ export async function createMissing(
   return warnings;
 }
 
-async function createAtOnce(database: Database, statements: readonly string[]): Promise<void> {
+/** The parts of a new table that its owner makes for a role which may not. */
+export function partsByHand(table: TableName, partition: Partition, now = Date.now()): string[] {
+  return partition === "none" ? [] : spansByHand(partition, now).map((span) => newPartSql(table, partition, span));
+}
+
+/** The current part of a new table, and the next ones. */
+function firstParts(table: TableName, partition: Partition): string[] {
+  if (partition === "none") return [];
+  return spansFrom(partition, Date.now(), PARTS_AHEAD).map((span) => addPartSql(table, partition, span));
+}
+
+/** Runs statements that create something in one transaction. Only one consumer at a time does. */
+export async function createAtOnce(database: Database, statements: readonly string[]): Promise<void> {
   // `if not exists` alone races. The lock lasts until the commit: one given back earlier would
   // leave a gap before it. The commit waits for the disk: lost rows come from Kafka again, a lost
   // table does not.

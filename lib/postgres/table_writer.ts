@@ -5,6 +5,7 @@ import { type BatchSlice, encodeSlice } from "./encoded_batch.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
 import type { Marks } from "./marks.ts";
 import type { Entry, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
+import { type PartEvents, PartKeeper } from "./part_keeper.ts";
 import { StatementSize } from "./statement_size.ts";
 import type { Tables } from "./tables.ts";
 
@@ -18,7 +19,7 @@ export interface Counters {
 }
 
 /** Events of the storing that a person wants to know of. */
-export interface StoreEvents {
+export interface StoreEvents extends PartEvents {
   /**
    * So many messages went to the rejected, a table of this name; the first of them for this reason.
    */
@@ -38,6 +39,9 @@ export interface StoreEvents {
  */
 export type StoreOutcome = "stored" | "reopen";
 
+/** Times that a statement is tried for want of parts: somebody may drop one just then. */
+const MOST_TRIES = 3;
+
 interface MarkRow {
   readonly partition: number;
   /** A text, a number or a bigint, by client. */
@@ -56,6 +60,7 @@ export class TableWriter {
   readonly #marks: Pick<Marks, "skipsOf">;
   readonly #events: StoreEvents;
   readonly #size: StatementSize;
+  readonly #parts: PartKeeper;
   #lastStored: Metric | null = null;
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
@@ -71,6 +76,7 @@ export class TableWriter {
     this.#marks = marks;
     this.current = new CurrentTables(database, tables);
     this.#events = events;
+    this.#parts = new PartKeeper(database, tables, events);
     this.#size = new StatementSize(most);
   }
 
@@ -92,9 +98,13 @@ export class TableWriter {
     return this.#lastStored;
   }
 
-  /** A flush begins: unknown indexes and columns may be looked up again. */
-  begin(): void {
+  /**
+   * A flush begins: unknown indexes and columns may be looked up again. The next parts are made if
+   * it is time.
+   */
+  async begin(): Promise<void> {
     this.current.begin();
+    await this.#parts.keepAhead();
   }
 
   /** Encodes messages for the statement. */
@@ -108,7 +118,7 @@ export class TableWriter {
     const seconds = () => (performance.now() - began) / 1000;
     const messages = countOf(portion);
     try {
-      const outcome = await this.#store(identity, portion);
+      const outcome = await this.#storeInParts(identity, portion);
       if (this.#size.passed(messages, seconds())) this.#events.grown(this.#size.now);
       return outcome;
     } catch (error) {
@@ -143,6 +153,17 @@ export class TableWriter {
   #noteEnd(messages: number, seconds: number, error: unknown): void {
     this.#size.ended(messages, seconds);
     this.#events.ended(messages, seconds, this.#size.now, error);
+  }
+
+  /** Makes the parts that the rows lack, and runs the statement again. */
+  async #storeInParts(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<StoreOutcome> {
+    for (let tries = 1;; tries++) {
+      try {
+        return await this.#store(identity, portion);
+      } catch (error) {
+        if (tries === MOST_TRIES || !await this.#parts.makeMissing(error, portion.slices)) throw error;
+      }
+    }
   }
 
   async #store(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats = false): Promise<StoreOutcome> {

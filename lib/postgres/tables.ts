@@ -1,9 +1,19 @@
-import type { TableName } from "../config/setting_types.ts";
+import type { Partition, TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { oddTableWarnings, repeatWarning } from "./advice.ts";
-import { type OddTable, readColumns, readFacts, readOddTables, readRepeatIndexes, type TableFacts } from "./catalog.ts";
+import {
+  type OddTable,
+  readColumns,
+  readFacts,
+  readOddTables,
+  readRepeatIndexes,
+  type RepeatKey,
+  type TableFacts,
+} from "./catalog.ts";
 import { type Database, SetupError } from "./database.ts";
 import { fittingColumns, type StandIns, standIns } from "./fitting_columns.ts";
+import { lengthOf, type PartLength } from "./part_spans.ts";
+import { readParts } from "./parts.ts";
 import { quoteIdentifier } from "./pg_text.ts";
 import { grants, type QuotedTables, quoteTables } from "./schema.ts";
 import {
@@ -21,8 +31,10 @@ export interface Tables extends QuotedTables, StandIns {
   readonly columns: readonly (keyof Metric)[];
   /** Unique indexes that recognise a metric that was sent twice, as `indexName` writes them. */
   readonly repeatIndexes: ReadonlySet<string>;
-  /** True if the flush can leave repeats out by one of these indexes. */
-  readonly infersRepeats: boolean;
+  /** The identity by whose index the flush can leave repeats out; null if there is no such index. */
+  readonly repeatKey: RepeatKey | null;
+  /** The parts by time that the consumer makes; null: none. */
+  readonly partLength: PartLength | null;
   /** True if the database takes every text. */
   readonly isUnicode: boolean;
   /**
@@ -37,11 +49,15 @@ export interface Tables extends QuotedTables, StandIns {
  * looks at what is there. Any number of consumers may do so at once. Throws `SetupError` with the
  * statements to run if the role may not, or if the table cannot take metrics.
  */
-export async function prepareTables(database: Database, table: TableName): Promise<Tables> {
+export async function prepareTables(
+  database: Database,
+  table: TableName,
+  partition: Partition = "month",
+): Promise<Tables> {
   const role = await currentRole(database);
   const home = await locate(database, table);
   const missing = await missingTables(database, home);
-  const notMade = missing.length > 0 ? await createMissing(database, home, missing, role) : [];
+  const notMade = missing.length > 0 ? await createMissing(database, home, missing, { role, partition }) : [];
   const tables = await inspect(database, home, role);
   const created = [...await creationWarnings(database, tables, home, missing), ...notMade];
   return { ...tables, warnings: [...created, ...tables.warnings] };
@@ -54,6 +70,7 @@ async function inspect(database: Database, home: TableName, role: string): Promi
   const indexes = await readRepeatIndexes(database, tables.main);
   const columns = await readColumns(database, tables.main);
   const odd = await readOddTables(database, tables);
+  const parted = await readParts(database, tables.main);
   expectTables(tables, facts, odd);
   const mayWrite = facts.may_offsets && facts.may_rejected && columns.some((column) => column.writable);
   if (!mayWrite || (indexes.names.size > 0 && !facts.may_read)) {
@@ -75,7 +92,8 @@ async function inspect(database: Database, home: TableName, role: string): Promi
     columns: judged.columns,
     isUnicode,
     repeatIndexes: indexes.names,
-    infersRepeats: indexes.inferred,
+    repeatKey: indexes.inferred,
+    partLength: parted && lengthOf(parted.parts),
     warnings,
   };
 }
@@ -87,7 +105,7 @@ async function inspect(database: Database, home: TableName, role: string): Promi
 export async function lookAgain(database: Database, tables: Tables): Promise<Tables> {
   const { names, inferred } = await readRepeatIndexes(database, tables.main);
   const columns = await readColumns(database, tables.main);
-  return { ...tables, ...standIns(columns), repeatIndexes: names, infersRepeats: inferred };
+  return { ...tables, ...standIns(columns), repeatIndexes: names, repeatKey: inferred };
 }
 
 /** Tables, tables with parts, views and foreign tables can be written. */

@@ -36,6 +36,11 @@ class Facts {
     return this.#columns.has(name) ? name : `null::${type} as ${name}`;
   }
 
+  /** The column by which an address's rows are found, newest first. */
+  get time(): "scheduled_at" | "checked_at" {
+    return this.#columns.has("scheduled_at") ? "scheduled_at" : "checked_at";
+  }
+
   get up(): string {
     return upSql(this.#optional);
   }
@@ -44,14 +49,31 @@ class Facts {
     return madeSql(this.#optional);
   }
 
+  /** True for the last row of a host that left the hosts file. */
+  get removed(): string {
+    return this.#columns.has("error") ? "error is not distinct from 'removed'" : "false";
+  }
+
+  /** Leaves out checks that were missed: they tell nothing of their host. */
+  get told(): string {
+    return this.#columns.has("error") ? "error is distinct from 'missed'" : "true";
+  }
+
   get reason(): string {
     return reasonSql(this.#optional);
   }
 
   get #optional(): OptionalColumns {
-    return { error: this.#columns.has("error"), error_detail: this.#columns.has("error_detail") };
+    const has = (column: keyof Metric) => this.#columns.has(column);
+    return { error: has("error"), error_detail: has("error_detail"), up: has("up") };
   }
 }
+
+/**
+ * How long after its due time a host counts as checked: a check may take its timeout (10 seconds by
+ * default), and its metric a minute until it is in the table.
+ */
+const GRACE = "70 seconds";
 
 // New columns come last: so PostgreSQL can replace a view of an earlier version.
 const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
@@ -66,26 +88,31 @@ const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
 )
 select latest.address, latest.up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
   latest.error_detail, latest.tls_expires_at, latest.location,
-  ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left, latest.reason
+  ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left,
+  coalesce(latest.reason, case when is_stale then 'no check since it was due' end) as reason,
+  case when is_stale then 'stale' when latest.up then 'up' else 'down' end as state,
+  now() - latest.checked_at as age, latest.next_at
 from addresses a cross join lateral (
   select address, ${t.up} as up, status_code, latency, is_valid, checked_at, ${t.column("error", "text")},
     ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${t.column("location", "text")},
-    ${t.reason} as reason
-  from ${t.main} m where m.address = a.address and ${t.made}
-  order by m.checked_at desc limit 1
-) latest`,
+    ${t.reason} as reason, ${t.column("next_at", "timestamptz")}, ${t.removed} as is_removed
+  from ${t.main} m where m.address = a.address and ${t.told}
+  order by m.${t.time} desc limit 1
+) latest cross join lateral (
+  select coalesce(now() > latest.next_at + interval '${GRACE}', false) as is_stale
+) age where not latest.is_removed`,
 
-  // An outage lasts from the first check that found the host down to the next that found it up.
-  // Without the latter it goes on.
+  // An outage lasts from the first check that found the host down to the next that found it up, or
+  // until it left the hosts file. Without these it goes on.
   outages: (t) =>
     `with checks as (
   select address, checked_at, status_code, ${t.column("error", "text")}, ${
       t.column("error_detail", "text")
     }, ${t.up} as up,
-    ${t.reason} as reason,
-    count(*) filter (where ${t.up}) over earlier as recoveries,
+    ${t.reason} as reason, ${t.removed} as removed,
+    count(*) filter (where ${t.up} or ${t.removed}) over earlier as recoveries,
     lead(checked_at) over earlier as next_at
-  from ${t.main} where ${t.made}
+  from ${t.main} where ${t.told}
   window earlier as (partition by address order by checked_at)
 )
 select address, min(checked_at) as started_at,
@@ -95,7 +122,7 @@ select address, min(checked_at) as started_at,
   (array_agg(error order by checked_at))[1] as error,
   (array_agg(error_detail order by checked_at))[1] as error_detail,
   (array_agg(reason order by checked_at))[1] as reason
-from checks where not up group by address, recoveries`,
+from checks where not up and not removed group by address, recoveries`,
 
   // Days are UTC's. An outage is counted to the day's last check; the next day tells of the rest.
   // Latencies are those of checks that got an answer. Everything is divided by address and day, so

@@ -26,9 +26,9 @@ const STORE_LIMIT = 7;
 
 // `runProgram` reads the settings, hands them over, and ends the process with the exit code.
 await runProgram("consumer", readConsumerSettings, async (settings, program) => {
-  const { database: place, query, table } = settings;
+  const { database: place, query, table, partition } = settings;
   // Only --print-schema needs no database.
-  if (place === null) return await program.print(schemaSql(table)).then(() => 0);
+  if (place === null) return await program.print(schemaSql(table, partition)).then(() => 0);
   if (query !== null && place.kind === "embedded") return await ask(place.directory, query, program);
   const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
   try {
@@ -53,7 +53,7 @@ function giveUp(error: unknown, { isLasting }: SourcePlan, { log, stop, settled 
  * exit code.
  */
 async function consume(
-  { table, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
+  { table, partition, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
   source: SourcePlan,
   place: DatabasePlan,
   program: Program,
@@ -74,7 +74,7 @@ async function consume(
   followKeys([source.certificateStore, place.certificateStore], program);
   await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
-  const store = await retry(() => Store.open(database, table, { batchSize: statementSize, events }), {
+  const store = await retry(() => Store.open(database, table, { batchSize: statementSize, partition, events }), {
     signal: stop,
     isPassing: (error) => classifyError(error) === "wait",
     onWait: events.waiting,

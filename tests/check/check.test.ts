@@ -62,7 +62,15 @@ const microseconds = (seconds: number | null) => Math.round((seconds ?? 0) * 1e6
 const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const options: CheckOptions = {
-  ...{ timeout: 10, location: null, userAgent: "check-test", matcher, turns: new Turns() },
+  ...{
+    timeout: 10,
+    location: null,
+    producer: null,
+    isOnce: false,
+    userAgent: "check-test",
+    matcher,
+    turns: new Turns(),
+  },
   ...{ resolver: systemResolver(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
 };
 const never = new AbortController().signal;
@@ -153,9 +161,30 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     expect(metricOf("an IPv6 address").latency_dns).toBe(0);
   });
 
+  it("check says which address it connected to last, also where no answer came, and null where to none", () => {
+    expect(metricOf("a fine page").remote_address).toBe("127.0.0.1");
+    expect(metricOf("an IPv6 address").remote_address).toBe("::1");
+    for (const { error, remote_address } of metrics()) {
+      if (error === "dns" || error === "missed") expect(remote_address).toBeNull();
+      if (error === null || error === "body" || error === "protocol") expect(remote_address).not.toBeNull();
+    }
+  });
+
+  it("check gives its verdict: up where a whole answer came with a status below 400 and a page as it should be", () => {
+    for (const metric of metrics()) {
+      const { error, status_code, is_valid, up } = metric;
+      expect(up).toBe(error === "missed" ? null : error === null && (status_code ?? 999) < 400 && is_valid);
+    }
+    expect(new Set(metrics().map(({ up }) => up))).toContain(true);
+    expect(new Set(metrics().map(({ up }) => up))).toContain(false);
+  });
+
   it("check fills in the rest of the metric", () => {
     const metric = metricOf("a fine page");
     expect(metric).toMatchObject({
+      producer: "me",
+      // Due at the beginning of 1970, and then on the grid of its frequency.
+      next_at: expect.stringMatching(/^1970-01-01T00:/),
       address: `http://${world.places.http}/fine`,
       scheduled_at: "1970-01-01T00:00:00.000Z",
       location: "here",

@@ -11,7 +11,7 @@ import { answer, openSite, refusedPort } from "../support/site.ts";
 const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
 const OPTIONS = {
-  ...{ timeout: 10, location: "here", userAgent: "checks-test", concurrency: 10, isOnce: false },
+  ...{ timeout: 10, location: "here", producer: "me", userAgent: "checks-test", concurrency: 10, isOnce: false },
   ...{
     resolver: systemResolver(),
     isBlocked: null,
@@ -151,8 +151,40 @@ it("Checks.replace begins with new hosts at once, also where there were none", a
   expect(checks.firstDue).toBe(null);
   const metrics = checks[Symbol.asyncIterator]();
   const next = metrics.next();
-  expect(checks.replace(hostsOf(`http://127.0.0.1:${site.port}/ 1d`))).toEqual({ added: 1, removed: 0, changed: 0 });
+  expect(checks.replace(hostsOf(`http://127.0.0.1:${site.port}/ 1d`))).toMatchObject({
+    added: 1,
+    removed: 0,
+    changed: 0,
+  });
   expect((await next).value?.status_code).toBe(200);
+  stop.abort();
+  expect((await metrics.next()).done).toBe(true);
+});
+
+it("Checks.replace tells of each host that is gone, once, also while its last check runs", async () => {
+  const [stop, giveUp] = [new AbortController(), new AbortController()];
+  let answerNow = () => {};
+  await using site = await openSite((socket) => void (answerNow = () => socket.end(answer("200 OK"))));
+  const hosts = hostsOf(`http://127.0.0.1:${site.port}/ 1d`, "http://127.0.0.1:9/idle 1d");
+  const checks = new CheckRunner(hosts.slice(0, 1), OPTIONS, stop.signal, giveUp.signal);
+  const metrics = checks[Symbol.asyncIterator]();
+  const next = metrics.next();
+  await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
+  expect(checks.replace([])).toMatchObject({ added: 0, removed: 1, changed: 0 });
+  const removed = (await next).value as Metric;
+  expect(removed).toMatchObject({
+    address: hosts[0]?.address,
+    error: "removed",
+    up: null,
+    next_at: null,
+    producer: "me",
+  });
+  expect(checks.replace([])).toMatchObject({ removed: 0 });
+  answerNow();
+  const last = (await metrics.next()).value as Metric;
+  expect(last).toMatchObject({ status_code: 200, up: true });
+  // In the table the last row of the host is that of its removal.
+  expect(Date.parse(last.scheduled_at ?? "")).toBeLessThan(Date.parse(removed.scheduled_at ?? ""));
   stop.abort();
   expect((await metrics.next()).done).toBe(true);
 });

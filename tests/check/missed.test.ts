@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { missedMetrics } from "../../lib/check/missed.ts";
+import { missedMetrics, removedMetric } from "../../lib/check/missed.ts";
 import type { MissedRun } from "../../lib/check/scheduler.ts";
+import { nextDue } from "../../lib/hosts/schedule.ts";
 import { decodeMetric, encodeMetric, isRejection } from "../../lib/metric.ts";
 import { hostsOf } from "../support/simulation.ts";
 
@@ -15,8 +16,25 @@ const missed: MissedRun = {
   noticedAt: FIRST + 10_000_000,
 };
 
+const BERLIN = { location: "Berlin", producer: "checker-1" };
+const NOWHERE = { location: null, producer: null };
+
+it("removedMetric is the last one of a host: it is due no more, and neither up nor down", () => {
+  expect(removedMetric(missed.host, new Date(FIRST), BERLIN)).toMatchObject({
+    address: "https://a.example/",
+    error: "removed",
+    error_detail: "the host is no longer in the hosts file",
+    scheduled_at: "2026-03-01T12:00:00.000Z",
+    checked_at: "2026-03-01T12:00:00.000Z",
+    next_at: null,
+    up: null,
+    location: "Berlin",
+    producer: "checker-1",
+  });
+});
+
 it("missedMetrics gives one metric a due time, each with its own check_id, which any consumer can read", () => {
-  const metrics = [...missedMetrics({ ...missed, count: 1 }, "Berlin"), ...missedMetrics(missed, null)];
+  const metrics = [...missedMetrics({ ...missed, count: 1 }, BERLIN), ...missedMetrics(missed, NOWHERE)];
   expect(metrics[0]).toEqual({
     address: "https://a.example/",
     status_code: null,
@@ -34,6 +52,10 @@ it("missedMetrics gives one metric a due time, each with its own check_id, which
     tls_expires_at: null,
     location: "Berlin",
     check_id: expect.stringMatching(/^[\da-f]{8}-/),
+    up: null,
+    remote_address: null,
+    producer: "checker-1",
+    next_at: new Date(nextDue(missed.host.frequency, missed.host.address, FIRST)).toISOString(),
   });
   expect(metrics.slice(2).map(({ scheduled_at }) => Date.parse(scheduled_at ?? "") - FIRST).every((at) => at > 0)).toBe(
     true,
@@ -45,7 +67,7 @@ it("missedMetrics gives one metric a due time, each with its own check_id, which
 });
 
 it("missedMetrics tells of a whole row in one metric, with how many", () => {
-  const metrics = [...missedMetrics({ ...missed, cause: "running", summary: { last: missed.noticedAt } }, null)];
+  const metrics = [...missedMetrics({ ...missed, cause: "running", summary: { last: missed.noticedAt } }, NOWHERE)];
   expect(metrics.map(({ scheduled_at, error_detail }) => ({ scheduled_at, error_detail }))).toEqual([{
     scheduled_at: "2026-03-01T12:00:00.000Z",
     error_detail: "3 more checks until 2026-03-01T14:46:40.000Z: the check before it still ran",

@@ -391,7 +391,7 @@ describe("Scheduler.replace", () => {
     const simulation = new Simulation(hostsOf(...lines)).run(25 * SECOND);
     const changed = [...lines.slice(5, 10).map((line) => `${line} (x)`), ...lines.slice(10)];
     const changes = simulation.scheduler.replace(hostsOf("new.example 10s", ...changed), simulation.now);
-    expect(changes).toEqual({ added: 1, removed: 5, changed: 5 });
+    expect(changes).toMatchObject({ added: 1, removed: 5, changed: 5 });
     const before = simulation.begun.length;
     simulation.run(30 * SECOND);
     const addresses = new Set(simulation.begun.slice(before).map(({ address }) => address));
@@ -407,7 +407,7 @@ describe("Scheduler.replace", () => {
     (line) => {
       const simulation = new Simulation(hostsOf("a.example 10s"));
       expect(simulation.scheduler.replace(hostsOf(...line.split("\n")), simulation.now))
-        .toEqual({ added: 0, removed: 0, changed: 0 });
+        .toMatchObject({ added: 0, removed: 0, changed: 0 });
     },
   );
 
@@ -415,7 +415,11 @@ describe("Scheduler.replace", () => {
     "takes %j for another line than a.example 10s",
     (line) => {
       const simulation = new Simulation(hostsOf("a.example 10s"));
-      expect(simulation.scheduler.replace(hostsOf(line), simulation.now)).toEqual({ added: 0, removed: 0, changed: 1 });
+      expect(simulation.scheduler.replace(hostsOf(line), simulation.now)).toMatchObject({
+        added: 0,
+        removed: 0,
+        changed: 1,
+      });
     },
   );
 

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -77,6 +78,7 @@ it("readProducerSettings gives the defaults where only the required settings are
     timeout: 10,
     concurrency: 2000,
     location: null,
+    producer: hostname(),
     shard: { index: 1, count: 1 },
     listen: null,
     spool: null,
@@ -108,6 +110,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
       sslCaFile: null,
     },
     table: { schema: null, name: "host_metrics" },
+    partition: "month",
     query: null,
     printSchema: false,
     batchSize: 500,
@@ -147,6 +150,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["compression", (s) => s.kafka?.compression, ["gzip", "none"], ["gzip", "none", "lz4"]],
     ["timeout", (s) => s.timeout, ["2.5", "3"], [2.5, 3, 10]],
     ["concurrency", (s) => s.concurrency, ["5", "6"], [5, 6, 2000]],
+    ["producerName", (s) => s.producer, ["Ulm 1", "ü"], ["Ulm 1", "ü", hostname()]],
     ["location", (s) => s.location, ["Ulm", "Bonn, 2nd floor"], ["Ulm", "Bonn, 2nd floor", null]],
     ["shard", (s) => s.shard, ["2/3", "3/3"], [{ index: 2, count: 3 }, { index: 3, count: 3 }, { index: 1, count: 1 }]],
     ["spool", (s) => s.spool, ["a b", "/var/b"], ["a b", "/var/b", null]],
@@ -161,6 +165,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["dbName", (s) => database(s)?.name, ["a", "b"], ["a", "b", MISSING]],
     ["dbUser", (s) => database(s)?.user, ["a", "b"], ["a", "b", MISSING]],
     ["dbTable", (s) => s.table.name, ["a", "b"], ["a", "b", "host_metrics"]],
+    ["dbPartition", (s) => s.partition, ["day", "none"], ["day", "none", "month"]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     // Whoever sets it, to whatever, sets the largest statement too.
@@ -266,6 +271,7 @@ it.each<readonly [OptionName, string, string]>([
   ["dbPort", "65536", "write a whole number from 1 to 65535"],
   ["dbName", "\u007F", "leave out the control character in it"],
   ["dbUser", "\uD800", "leave out the control character in it"],
+  ["dbPartition", "week", "write month, day or none"],
   ["dbTable", "a.b.c", 'write a name as in SQL: metrics, monitoring.metrics or "My Table"'],
   ["dbSslMode", "allow", "write disable, prefer, require, verify-ca or verify-full"],
   ["batchSize", "0", "write a whole number from 1 to 100000"],
@@ -277,6 +283,7 @@ it.each<readonly [OptionName, string, string]>([
   ["timeout", "-1", "write seconds, from 0.001 to 3600"],
   ["timeout", "Infinity", "write seconds, from 0.001 to 3600"],
   ["concurrency", "100001", "write a whole number from 1 to 100000"],
+  ["producerName", "x".repeat(254), "write 253 characters at most"],
   ["location", "a\u0000", "leave out the control character in it"],
   ["shard", "0/2", "write I/N, such as 2/3 for the second of three"],
   ["shard", "3/2", "write I/N, such as 2/3 for the second of three"],

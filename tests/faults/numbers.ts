@@ -43,6 +43,10 @@ export function metricOf(number: number): Metric | null {
     tls_expires_at: null,
     location: null,
     check_id: isRecognisable(number) ? `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}` : null,
+    up: null,
+    remote_address: null,
+    producer: null,
+    next_at: null,
   };
 }
 

@@ -52,7 +52,8 @@ const MIB = 1024 * 1024;
 const READ_FUNCTION = `create or replace function fuzz_read(document text)
 returns table (address text, status_code float8, latency float8, is_valid boolean, scheduled_at timestamptz,
   checked_at timestamptz, error text, error_detail text, latency_dns float8, latency_connect float8, latency_tls float8,
-  latency_first_byte float8, latency_body float8, tls_expires_at timestamptz, location text, check_id uuid, failure text)
+  latency_first_byte float8, latency_body float8, tls_expires_at timestamptz, location text, check_id uuid,
+  up boolean, remote_address inet, producer text, next_at timestamptz, failure text)
 language plpgsql as $$
 declare d json;
 begin
@@ -68,15 +69,18 @@ const UNSAID = /^(54001|22P05|22009|22003|22P02 .*json)/;
 function columnType(field: keyof Metric): string {
   if (field === "status_code" || field.startsWith("latency")) return "float8";
   if (field.endsWith("_at")) return "timestamptz";
-  return field === "is_valid" ? "boolean" : field === "check_id" ? "uuid" : "text";
+  if (field === "remote_address") return "inet";
+  return field === "is_valid" || field === "up" ? "boolean" : field === "check_id" ? "uuid" : "text";
 }
 
 const time = (column: string) => `(extract(epoch from ${column}) * 1000)::float8 as ${column}`;
 /** PGlite leaves out a byte-order mark at the beginning of a text: so another character stands there. */
 const text = (column: string) => `'.' || ${column} as ${column}`;
 const isText = (field: keyof Metric) => columnType(field) === "text";
-const COLUMNS = METRIC_FIELDS.map((field) => field.endsWith("_at") ? time(field) : isText(field) ? text(field) : field)
-  .join(", ");
+const COLUMNS = METRIC_FIELDS.map((field) => {
+  if (field === "remote_address") return "host(remote_address) as remote_address";
+  return field.endsWith("_at") ? time(field) : isText(field) ? text(field) : field;
+}).join(", ");
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -181,7 +185,7 @@ class Messages implements OpenTarget {
   async #store(database: Database, tried: readonly Tried[]): Promise<string> {
     let store = this.#stores.get(database);
     if (store === undefined) {
-      store = await Store.open(database, TABLE);
+      store = await Store.open(database, TABLE, { partition: "none" });
       this.#stores.set(database, store);
     }
     const source = { topic: "fuzz", topicId: randomUUID() };
@@ -319,9 +323,14 @@ async function compareRows(database: Database, stored: readonly Tried[]): Promis
   const rows = bare(await database.query<Row>(`select ${COLUMNS} from ${TABLES.main}`));
   const expected = new Map<string, { readonly reading: Reading; readonly tried: Tried }>();
   for (const tried of stored) {
-    const reading = tried.expected as Reading;
-    const { address, checked_at, check_id } = reading;
-    const identity = check_id === null ? `${expected.size}` : JSON.stringify([address, checked_at, check_id]);
+    const read = tried.expected as Reading;
+    const reading: Reading = {
+      ...read,
+      scheduled_at: read.scheduled_at ?? read.checked_at ?? null,
+      up: read.up ?? ruleOf(read),
+    };
+    const { address, scheduled_at, check_id } = reading;
+    const identity = check_id === null ? `${expected.size}` : JSON.stringify([address, scheduled_at, check_id]);
     if (!expected.has(identity)) expected.set(identity, { reading, tried });
   }
   const found = Map.groupBy(rows, canonical);
@@ -337,6 +346,13 @@ async function compareRows(database: Database, stored: readonly Tried[]): Promis
   if (more.length > 0) {
     throw new Error(`Rows that no message says: ${more.map((row) => JSON.stringify(row)).join("\n")}`);
   }
+}
+
+/** Up, down or neither, of a message that does not say. */
+function ruleOf({ error, status_code, is_valid }: Reading): boolean | null {
+  if (error === "missed" || error === "removed") return null;
+  return error === null && typeof status_code === "number" && status_code >= 1 && status_code <= 399 &&
+    is_valid === true;
 }
 
 /** The rows must agree with PostgreSQL's own reading of the documents, where it has one. */

@@ -31,7 +31,7 @@ const BAD = { status_code: 418 };
 function entry(offset: number, fields: object | string = {}): Entry {
   const metric = { address: `a${offset}`, status_code: 200, latency: 0.25, is_valid: true, ...Object(fields) };
   const value = bytes.encode(typeof fields === "string" ? fields : JSON.stringify(metric));
-  return { partition: 0, offset, key: null, value, content: decodeMetric(value, 0) };
+  return { partition: 0, offset, key: null, value, content: decodeMetric(value, Date.now()) };
 }
 
 /** "." is a good metric, "b" a bad one, "x" a message that is no metric. */
@@ -274,7 +274,12 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
 
     it("tells of what it rejects: how many, why the first, and where they are", async () => {
       const told: unknown[] = [];
-      const events = { rejected: (...all: unknown[]) => void told.push(all), ended: () => {}, grown: () => {} };
+      const events = {
+        rejected: (...all: unknown[]) => void told.push(all),
+        ended: () => {},
+        grown: () => {},
+        parts: () => {},
+      };
       const here = await scene(({ main }) => trigger(main, "new.status_code = 418", "P0001"), { events });
       await here.flush("..xx");
       await here.flush(".b..");
@@ -324,6 +329,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           rejected: () => {},
           ended: (messages: number, _: number, most: number) => void told.push([messages, most]),
           grown: () => {},
+          parts: () => {},
         };
         const recorded = recording(database);
         const here = await scene(slowBeyond(30), { through: () => recorded.database, batchSize: 100, events });
@@ -339,7 +345,12 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
 
       it("grows again once a larger one passes", async () => {
         let grown = 0;
-        const events = { rejected: () => {}, ended: () => {}, grown: (most: number) => void (grown = most) };
+        const events = {
+          rejected: () => {},
+          ended: () => {},
+          grown: (most: number) => void (grown = most),
+          parts: () => {},
+        };
         const recorded = recording(database);
         const here = await scene(slowBeyond(3), { through: () => recorded.database, batchSize: 20, events });
         await here.flush(".".repeat(20));
@@ -367,6 +378,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           rejected: () => {},
           ended: (messages: number, _: number, most: number) => void told.push([messages, most]),
           grown: () => {},
+          parts: () => {},
         };
         const here = await scene(slowBeyond(0), { events });
         for (const size of [3, 1, 3]) {
@@ -463,7 +475,12 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
         $f$ begin perform pg_sleep(0.02); return new; end $f$;
       create trigger dawdle before insert on ${main} for each row execute function dawdle_${table.name}()`);
     const ended: number[] = [];
-    const events = { rejected: () => {}, ended: (count: number) => void ended.push(count), grown: () => {} };
+    const events = {
+      rejected: () => {},
+      ended: (count: number) => void ended.push(count),
+      grown: () => {},
+      parts: () => {},
+    };
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
     await store.marks.claim(source, new Map([[0, 0]]));
@@ -483,7 +500,12 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await slow.script(`create function dawdle_${table.name}() returns trigger language plpgsql as
         $f$ begin perform pg_sleep(0.02); return new; end $f$;
       create trigger dawdle before insert on ${main} for each row execute function dawdle_${table.name}()`);
-    const events = { rejected: () => {}, ended: (count: number) => void ended.push(count), grown: () => {} };
+    const events = {
+      rejected: () => {},
+      ended: (count: number) => void ended.push(count),
+      grown: () => {},
+      parts: () => {},
+    };
     const ended: number[] = [];
     await using database = openPostgres(server.settings, patience);
     // On a slow machine the first statement alone may take longer than that.

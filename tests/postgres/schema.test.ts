@@ -18,13 +18,24 @@ it("COLUMNS has one for each field of a metric", () => {
 });
 
 it("schemaSql names every statement that the tables need", () => {
-  const [tables = "", views = "", comments = ""] = schemaSql({ schema: "My Schema", name: "m" })
+  const [tables = "", views = "", comments = ""] = schemaSql(
+    { schema: "My Schema", name: "m" },
+    "month",
+    Date.UTC(2026, 10, 30),
+  )
     .split(/(?=create or replace view "My Schema"."m_now")|(?=-- A role)/);
   expect([...views.matchAll(/^create or replace view (.+) as$/gm)].map(([, name]) => name)).toEqual([
     '"My Schema"."m_now"',
     '"My Schema"."m_outages"',
     '"My Schema"."m_uptime"',
   ]);
+  const months = Array.from({ length: 15 }, (_, i) => new Date(Date.UTC(2026, 9 + i)).toISOString().slice(0, 10));
+  const parts = months.slice(0, -1).map((month, i) =>
+    `create table if not exists "My Schema"."m_${month.slice(0, 4)}${
+      month.slice(5, 7)
+    }" partition of "My Schema"."m" ` +
+    `for values from ('${month}Z') to ('${months[i + 1]}Z');`
+  ).join("\n");
   expect(tables).toBe(`create schema if not exists "My Schema";
 
 create table if not exists "My Schema"."m" (
@@ -32,7 +43,7 @@ create table if not exists "My Schema"."m" (
   status_code integer,
   latency double precision not null,
   is_valid boolean not null,
-  scheduled_at timestamptz,
+  scheduled_at timestamptz not null,
   checked_at timestamptz not null,
   error text,
   error_detail text,
@@ -43,22 +54,29 @@ create table if not exists "My Schema"."m" (
   latency_body double precision,
   tls_expires_at timestamptz,
   location text,
-  check_id uuid
-);
+  check_id uuid,
+  up boolean,
+  remote_address inet,
+  producer text,
+  next_at timestamptz,
+  labels jsonb
+) partition by range (scheduled_at);
 
 do $$
 begin
   if not exists (select from pg_index i where i.indrelid = '"My Schema"."m"'::regclass and i.indisunique and
     (select array_agg(a.attname::text order by a.attname) from pg_attribute a
-     where a.attrelid = i.indrelid and a.attnum = any(i.indkey)) = '{address,check_id,checked_at}')
+     where a.attrelid = i.indrelid and a.attnum = any(i.indkey)) = '{address,check_id,scheduled_at}')
   then
-    create unique index "m_newest" on "My Schema"."m" (address, checked_at desc, check_id);
+    create unique index "m_newest" on "My Schema"."m" (address, scheduled_at desc, check_id);
   end if;
 exception when duplicate_table then
   -- Another relation has this name: PostgreSQL chooses one.
-  create unique index on "My Schema"."m" (address, checked_at desc, check_id);
+  create unique index on "My Schema"."m" (address, scheduled_at desc, check_id);
 end
 $$;
+
+${parts}
 
 create table if not exists "My Schema"."m_offsets" (
   topic_id text not null,
@@ -94,11 +112,9 @@ create table if not exists "My Schema"."m_rejected" (
 -- grant select on "My Schema"."m_outages" to ROLE;
 -- grant select on "My Schema"."m_uptime" to ROLE;
 
--- To keep months apart, so that an old one can be dropped at once, create the table with
---   partition by range (checked_at)
--- behind its closing parenthesis, and before each month begins
---   create table "My Schema"."m_2026_01" partition of "My Schema"."m" for values from ('2026-01-01Z') to ('2026-02-01Z');
--- To forget a month: drop table "My Schema"."m_2026_01";
+-- A consumer whose role owns the table makes the next parts itself. For any other role run this
+-- each month, and so on:
+-- create table if not exists "My Schema"."m_202712" partition of "My Schema"."m" for values from ('2027-12-01Z') to ('2028-01-01Z');
 `,
   );
 });
@@ -111,7 +127,9 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     statusCodeRequired: false,
     defaults: new Map([["location", { type: "text", sql: "'x'::text" }]]),
     repeatIndexes: new Set(),
-    infersRepeats: true,
+    repeatKey: "scheduled_at",
+    partLength: "month",
+    scheduledAtRequired: true,
     isUnicode: false,
     warnings: [],
   };
@@ -144,7 +162,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
   function entry(offset: number, fields: object): Entry {
     const metric = { address: "a", status_code: 200, latency: 0.5, is_valid: true, ...fields };
     const value = bytes.encode(JSON.stringify(metric));
-    return { partition: 0, offset, key: null, value, content: decodeMetric(value, 0) };
+    return { partition: 0, offset, key: null, value, content: decodeMetric(value, Date.now()) };
   }
 
   /** Stores such metrics in the table. Gives its rows. */
@@ -175,7 +193,8 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     const { rows } = await storeIn(table, [{ address: "a" }]);
     expect(rows).toHaveLength(1);
     expect((await storeIn(table, [{ address: "b" }])).rows).toHaveLength(2);
-    expect((await indexNames(table)).size).toBe(1);
+    // That of the table, and those of its parts.
+    expect((await indexNames(table)).size).toBe(5);
   });
 
   it("creates with what schemaSql prints", async () => {
@@ -183,7 +202,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     await database.script(schemaSql(table));
     await database.script(schemaSql(table));
     expect((await storeIn(table, [{}])).store.warnings).toEqual([]);
-    expect(await indexNames(table)).toEqual(new Set([`"public"."${table.name}_newest"`]));
+    expect(await indexNames(table)).toContain(`"public"."${table.name}_newest"`);
   });
 
   it("creates once where four consumers start together", async () => {
@@ -321,7 +340,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     ["only carries check_id along", "(address, checked_at) include (check_id)"],
   ])("does not take for its own a unique index that %s", async (_, definition) => {
     const table = { schema: null, name: newName() };
-    await Store.open(database, table);
+    await Store.open(database, table, { partition: "none" });
     await database.script(`drop index ${table.name}_newest; create unique index on ${table.name} ${definition}`);
     expect(await indexNames(table)).toEqual(new Set());
   });
@@ -362,7 +381,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     const store = await Store.open(theirs, table);
     const from = source();
     await store.marks.claim(from, new Map([[0, 0]]));
-    const repeat = { check_id: randomUUID(), checked_at: "2026-01-02T03:04:05Z" };
+    const repeat = { check_id: randomUUID(), checked_at: new Date().toISOString() };
     const entries = [entry(0, repeat), entry(1, repeat), entry(2, { latency: -1 })];
     expect(await store.flush(from, new Map([[0, { start: 0, next: 3 }]]), entries)).toBe("stored");
     expect(store.counters.rejected).toBe(1);

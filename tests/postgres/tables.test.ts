@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Partition } from "../../lib/config/setting_types.ts";
 import { explain } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
@@ -19,6 +20,8 @@ import type { Job, Jobs, Kept, Step } from "../support/table_runner.ts";
  */
 interface Case {
   readonly name: string;
+  /** The parts of a table that the store creates; "none" where nothing is said. */
+  readonly partition?: Partition;
   readonly steps: (table: string) => readonly (Step | "open")[];
   readonly select?: string;
   readonly expected: (table: string) => Partial<Kept>;
@@ -595,14 +598,156 @@ const FOREIGN: readonly Case[] = [
   },
 ];
 
-const EVERYWHERE: readonly Case[] = [...DEFAULTS, ...REPEATS, ...NAMES, ...WARNINGS];
+const now = Date.now();
+const today = new Date(now).toISOString();
+const monthsAgo = (n: number) => new Date(Date.UTC(2026, 1 - n, 3)).toISOString();
+/** How many parts a table has. */
+const COUNT = "(select count(*)::int from pg_inherits where inhparent = '$t'::regclass) as parts";
+
+const PARTS: readonly Case[] = [
+  {
+    name: "a metric of any month since 2000 gets its part, and is recognised there when it comes again",
+    partition: "month",
+    steps: () => [
+      sent({}, { scheduled_at: "2000-01-01T00:00:00.000Z" }, { ...twice, scheduled_at: monthsAgo(1) }, {
+        scheduled_at: monthsAgo(2),
+      }),
+      sent({ ...twice, scheduled_at: monthsAgo(1) }, { checked_at: today }),
+    ],
+    select: `address, scheduled_at is null as empty, ${COUNT}`,
+    expected: () => ({
+      rows: ["a0", "a1", "a3", "a5", "twice"].map((address) => ({ address, empty: false, parts: 7 })),
+      counted: 6,
+      warnings: [[]],
+    }),
+  },
+  {
+    name:
+      "a metric that is older than 2000, or from the future, is rejected with that reason, and its neighbours are stored",
+    partition: "day",
+    steps: () => [
+      sent({ checked_at: "1999-12-31T23:59:59.999Z" }, { checked_at: today }, {
+        scheduled_at: new Date(now + 3 * 86_400_000).toISOString(),
+      }, { scheduled_at: new Date(now + 86_400_000).toISOString() }),
+    ],
+    expected: () => ({
+      rows: [{ address: "a1" }, { address: "a3" }],
+      rejected: [
+        [
+          0,
+          expect.stringMatching(
+            /^scheduled_at: 1999-12-31T23:59:59.999Z is not between 2000-.+ look at the producer's clock$/,
+          ),
+        ],
+        [2, expect.stringContaining("two days from now")],
+      ],
+    }),
+  },
+  {
+    name: "up is the producer's word or, of an older producer, what the rule says; what tells of no check has none",
+    partition: "month",
+    steps: () => [
+      sent(
+        { checked_at: today },
+        { checked_at: today, status_code: 404 },
+        { checked_at: today, status_code: 404, up: true, remote_address: "::1", producer: "p", next_at: today },
+        { checked_at: today, error: "missed", status_code: null, is_valid: false },
+        { checked_at: today, error: "removed", status_code: null, is_valid: false },
+        { checked_at: today, remote_address: "fe80::1%eth0" },
+      ),
+    ],
+    select: "address, up, host(remote_address) as remote, producer, next_at is null as last, labels",
+    expected: () => ({
+      rows: [true, false, true, null, null].map((up, i) => {
+        const told = i === 2
+          ? { remote: "::1", producer: "p", last: false }
+          : { remote: null, producer: null, last: true };
+        return { address: `a${i}`, up, ...told, labels: null };
+      }),
+      rejected: [[5, "remote_address: is no IP address"]],
+    }),
+  },
+  {
+    name: "a table without parts takes a metric of any time",
+    partition: "none",
+    steps: () => [sent({ checked_at: "0001-01-01T00:00:00.000Z" }, { scheduled_at: "9999-12-31T00:00:00.000Z" })],
+    select: "address, scheduled_at is null as empty",
+    expected: () => ({ rows: ["a0", "a1"].map((address) => ({ address, empty: false })) }),
+  },
+  {
+    name: "a table that exists keeps its parts, whatever the setting says",
+    partition: "month",
+    steps: (t) => [
+      run(schemaSql({ schema: null, name: t }, "day")),
+      sent({ scheduled_at: monthsAgo(1) }),
+    ],
+    select: "tableoid::regclass::text like '%\\_20260103' as day",
+    expected: () => ({ rows: [{ day: true }] }),
+  },
+  {
+    name: "the parts of a table whose predecessor was renamed get other names",
+    partition: "month",
+    steps: (t) => [
+      sent({ checked_at: today }, { scheduled_at: monthsAgo(1) }),
+      run(`alter table ${t} rename to ${t}_old`),
+      "open",
+      sent({ checked_at: today }, { scheduled_at: monthsAgo(1) }),
+      "open",
+      sent({ scheduled_at: monthsAgo(2) }),
+    ],
+    select: COUNT,
+    expected: () => ({
+      rows: Array(3).fill({ parts: 6 }),
+      warnings: [[], [expect.stringContaining("did not exist")], []],
+    }),
+  },
+  {
+    name: "a user's own parts stay the user's: none is made, and the consumer stops where one is missing",
+    partition: "month",
+    steps: (t) => [
+      run(`create table ${t} (${FOUR}, ${IDENTITY}, scheduled_at timestamptz) partition by range (scheduled_at);
+        create table ${t}_w1 partition of ${t} for values from ('2026-01-01Z') to ('2026-01-08Z');
+        create unique index on ${t} (address, scheduled_at desc, check_id)`),
+      sent({ ...twice, scheduled_at: monthsAgo(1) }, { ...twice, scheduled_at: monthsAgo(1) }),
+      sent({ scheduled_at: monthsAgo(2) }),
+    ],
+    select: `address, ${COUNT}`,
+    expected: () => ({
+      rows: [{ address: "twice", parts: 1 }],
+      warnings: [[]],
+      failure: expect.stringContaining("create the partition that the row belongs to, or a default partition"),
+    }),
+  },
+  {
+    name: "a table that was parted by hand in the middle of a month gets the rest of it",
+    partition: "month",
+    steps: (t) => [
+      run(`${schemaSql({ schema: null, name: t })};
+        create table ${t}_before partition of ${t} for values from (minvalue) to ('2026-01-02T12:00:00Z')`),
+      sent({ scheduled_at: "2025-01-01T00:00:00Z" }, { scheduled_at: "2026-01-02T12:00:00Z" }),
+    ],
+    select: "address, tableoid::regclass::text like '%\\_202601' as rest",
+    expected: () => ({ rows: [{ address: "a0", rest: false }, { address: "a1", rest: true }] }),
+  },
+  {
+    name: "a view over a table with parts gets a part for what it inserts",
+    partition: "month",
+    steps: (t) => [
+      run(`${schemaSql({ schema: null, name: `${t}_b` })}; create view ${t} as select * from ${t}_b`),
+      sent({ scheduled_at: monthsAgo(3) }),
+    ],
+    expected: () => ({ rows: [{ address: "a0" }], warnings: [[]] }),
+  },
+];
+
+const EVERYWHERE: readonly Case[] = [...DEFAULTS, ...REPEATS, ...PARTS, ...NAMES, ...WARNINGS];
 const ALL: readonly Case[] = [...EVERYWHERE, ...FOREIGN];
 const tableOf = (one: Case) => `t${ALL.indexOf(one)}`;
 
 function toJob(one: Case): Job {
   const table = tableOf(one);
   const select = (one.select ?? "address").replaceAll("$t", table);
-  return { table, steps: one.steps(table), select };
+  return { table, partition: one.partition ?? "none", steps: one.steps(table), select };
 }
 
 let server: TestPostgres;
@@ -663,6 +808,7 @@ const encodingJob = (taken: string, lacked: string | null): Job => {
   const strangers = lacked === null ? [] : [{ address: lacked }, {}, { error_detail: `x${lacked}` }, {}];
   return {
     table: "m",
+    partition: "month",
     steps: [
       sent({ location: taken, address: "a" }, ...strangers, `no metric: ${WORLD}`, `{"address": "${WORLD}"}`),
       run(`alter table m add check (location <> '${taken}' or latency < 1)`),
@@ -690,7 +836,7 @@ describe.each(COMMANDS)("a table of one's own under $runtime", ({ runtime, missi
     {
       kind: "PGlite",
       // The report of a start is the same on all runtimes.
-      cases: runtime === "Node" ? EVERYWHERE : [...DEFAULTS, ...REPEATS],
+      cases: runtime === "Node" ? EVERYWHERE : [...DEFAULTS, ...REPEATS, ...PARTS],
       absent: null,
       target: () => Promise.resolve({ folder: join(folder, runtime) }),
     },

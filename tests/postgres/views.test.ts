@@ -3,15 +3,17 @@ import type { TableName } from "../../lib/config/setting_types.ts";
 import { type Metric, METRIC_FIELDS } from "../../lib/metric.ts";
 import type { Database } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { quoteTables } from "../../lib/postgres/schema.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../../lib/postgres/host_state.ts";
 import { viewName, VIEWS, viewSql } from "../../lib/postgres/views.ts";
 import { metricWith } from "../support/metrics.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 
-const ALL = { error: true, error_detail: true };
+const ALL = { error: true, error_detail: true, up: true };
 const at = (time: string) => `2026-01-31T${time}:00.000Z`;
-const checkAt = (time: string, fields: Partial<Metric> = {}): Metric => metricWith({ checked_at: at(time), ...fields });
+const checkAt = (time: string, fields: Partial<Metric> = {}): Metric =>
+  metricWith({ scheduled_at: at(time), checked_at: at(time), ...fields });
 const down = {
   error: "timeout",
   error_detail: "no answer within 10 s",
@@ -136,18 +138,91 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
     ]);
   });
 
+  it("…_now tells up, down and stale, how old the row is, and leaves out hosts that were removed, until they are back", async () => {
+    const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
+    const check = (name: string, seconds: number, fields: Partial<Metric> = {}) =>
+      metricWith({
+        address: name,
+        scheduled_at: ago(seconds),
+        checked_at: ago(seconds),
+        next_at: ago(seconds - 60),
+        ...fields,
+      });
+    const removed = { error: "removed", status_code: null, is_valid: false, next_at: null };
+    const missed = { error: "missed", status_code: null, is_valid: false };
+    const table = await fill([
+      check("down", 30, { status_code: 503 }),
+      check("gone", 90),
+      check("gone", 80, removed),
+      check("gone", 85, { latency: 9 }),
+      check("back", 90),
+      check("back", 80, removed),
+      check("back", 10),
+      check("late", 120),
+      check("never due", 900, { next_at: null }),
+      check("stale", 600),
+      // Nothing was checked since: a check that was missed is none.
+      check("stale", 20, missed),
+      check("stale and down", 600, { status_code: 503 }),
+      check("up", 30),
+    ]);
+    const rows = await ask(
+      `select address, up, state, reason, round(extract(epoch from age) / 10) as age from ${
+        viewName(table, "now")
+      } order by address`,
+    );
+    expect(rows.map(({ address, up, state, reason, age }) => [address, up, state, reason, Number(age)])).toEqual([
+      ["back", true, "up", null, 1],
+      ["down", false, "down", "status 503", 3],
+      ["late", true, "up", null, 12],
+      ["never due", true, "up", null, 90],
+      ["stale", true, "stale", "no check since it was due", 60],
+      ["stale and down", false, "stale", "status 503", 60],
+      ["up", true, "up", null, 3],
+    ]);
+  });
+
+  it("…_outages ends an outage when its host is removed, and begins another when it is back and down", async () => {
+    const removed = { error: "removed", status_code: null, is_valid: false };
+    const table = await fill([checkAt("10:00", down), checkAt("10:30", removed), checkAt("11:00", down)]);
+    const rows = await ask(
+      `select started_at, ended_at, checks::int from ${viewName(table, "outages")} order by started_at`,
+    );
+    expect([...rows]).toEqual([
+      { started_at: new Date(at("10:00")), ended_at: new Date(at("10:30")), checks: 1 },
+      { started_at: new Date(at("11:00")), ended_at: null, checks: 1 },
+    ]);
+  });
+
+  it("the average of up is the uptime of any period", async () => {
+    const missed = { error: "missed", status_code: null, is_valid: false };
+    const table = await fill([
+      checkAt("10:00"),
+      checkAt("10:10", down),
+      checkAt("10:20"),
+      checkAt("10:30"),
+      checkAt("10:40", missed),
+    ]);
+    const [row] = await ask(`select round(100 * avg(up::int), 1)::float8 as uptime from ${quoteTables(table).main}`);
+    expect(row).toEqual({ uptime: 75 });
+  });
+
   it("SQL and TypeScript call the same checks up and down, and give the same reason", async () => {
-    const metrics = [null, "dns", "missed"].flatMap((error) =>
+    const metrics = [null, "dns", "missed", "removed"].flatMap((error) =>
       [null, "", "no such name"].flatMap((error_detail) =>
         [null, 0, 1, 200, 399, 400, 503, 999].flatMap((status_code) =>
-          [true, false].map((is_valid) => metricWith({ error, error_detail, status_code, is_valid }))
+          [true, false].flatMap((is_valid) =>
+            [null, ...(error === "missed" || error === "removed" ? [] : [true, false])].map((up) =>
+              metricWith({ error, error_detail, status_code, is_valid, up })
+            )
+          )
         )
       )
     );
     const rows = await ask(
       `select ${madeSql(ALL)} as made, ${upSql(ALL)} as up, ${reasonSql(ALL)} as reason
        from json_to_recordset('${JSON.stringify(metrics)}')
-         as t(error text, error_detail text, status_code int, is_valid boolean)`,
+         as t(error text, error_detail text, status_code int, is_valid boolean, up boolean)`,
     );
     const states = rows.map(({ made, up, reason }) => [!made ? "unknown" : up ? "up" : "down", up ? null : reason]);
     expect(states).toEqual(metrics.map((metric) => {
@@ -160,7 +235,9 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
     const [definition] = await ask(
       `select pg_get_viewdef('${viewName(table, view)}'::regclass) as sql,
          string_agg(attname, ', ' order by attnum) as columns
-       from pg_attribute where attrelid = '${viewName(table, view)}'::regclass and attnum > 0 and attname <> 'reason'`,
+       from pg_attribute where attrelid = '${
+        viewName(table, view)
+      }'::regclass and attnum > 0 and attname not in ('reason', 'state', 'age', 'next_at')`,
     );
     const sql = String(definition?.sql).replace(/;$/, "");
     await ask(`drop view ${viewName(table, view)}`);

@@ -57,6 +57,8 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
   const options = {
     timeout,
     location: "here",
+    producer: "me",
+    isOnce: false,
     userAgent: "check-test",
     resolver,
     isBlocked,

@@ -36,7 +36,7 @@ async function storeTwice(database: Database): Promise<Stored> {
   const value = new TextEncoder().encode(
     `{"address":"${source.topicId}","status_code":200,"latency":1,"is_valid":true}`,
   );
-  const entry = { partition: 0, offset: 0, key: null, value, content: decodeMetric(value, 0) };
+  const entry = { partition: 0, offset: 0, key: null, value, content: decodeMetric(value, Date.UTC(2026, 0, 2)) };
   await store.marks.claim(source, new Map([[0, 0]]));
   for (let i = 0; i < 2; i++) await store.flush(source, new Map([[0, { start: 0, next: 1 }]]), [entry]);
   const rows = await database.query(`select from m where address = $1::text`, [source.topicId]);

@@ -57,7 +57,7 @@ export class MemoryTopic implements KafkaConsumer {
   write(value: string | null, { partition = 0, offset = this.#log(partition).end, epoch = 0 } = {}): void {
     const log = this.#log(partition);
     const bytes = value === null ? null : new TextEncoder().encode(value);
-    log.messages.push({ partition, offset, epoch, key: null, value: bytes, timestamp: 0 });
+    log.messages.push({ partition, offset, epoch, key: null, value: bytes, timestamp: Date.now() });
     log.end = offset + 1;
     this.wake();
   }

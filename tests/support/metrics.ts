@@ -19,6 +19,10 @@ export function metricWith(fields: Partial<Metric> = {}): Metric {
     tls_expires_at: null,
     location: null,
     check_id: "6f1c1b0e-7f1a-4d4e-9f0b-0d1c2b3a4f5e",
+    up: null,
+    remote_address: "192.0.2.1",
+    producer: "checker-1",
+    next_at: null,
     ...fields,
   };
 }

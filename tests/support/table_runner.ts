@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
+import type { Partition } from "../../lib/config/setting_types.ts";
 import { decodeMetric } from "../../lib/metric.ts";
 import { type Database, explain } from "../../lib/postgres/database.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
@@ -24,6 +25,8 @@ export type Step = { readonly sql: string } | { readonly messages: readonly (str
  */
 export interface Job {
   readonly table: string;
+  /** The parts of a table that the store creates. */
+  readonly partition: Partition;
   readonly steps: readonly (Step | "open")[];
   /** The selected columns of the table at the end, in the order of the addresses. */
   readonly select: string;
@@ -58,7 +61,7 @@ function entry(offset: number, message: string | object): Entry {
     ? message
     : JSON.stringify({ ...metric, checked_at: "2026-01-02T03:04:05.000Z", ...message });
   const value = bytes.encode(document);
-  return { partition: 0, offset, key: bytes.encode("key"), value, content: decodeMetric(value, 0) };
+  return { partition: 0, offset, key: bytes.encode("key"), value, content: decodeMetric(value, Date.UTC(2026, 0, 2)) };
 }
 
 /** Does the steps of a job one after another, as a consumer and a person at psql would. */
@@ -130,7 +133,7 @@ class Worker {
       this.#scripts.push(statements);
       return database.script(statements);
     };
-    const store = await Store.open({ ...database, script }, this.#table);
+    const store = await Store.open({ ...database, script }, this.#table, { partition: this.#job.partition });
     this.#warnings.push(store.warnings);
     await store.marks.claim(this.#source, new Map([[0, this.#offset]]));
     return store;

@@ -69,10 +69,15 @@ const UUIDS = [
   "0b0e7f3c-2b53-4c2e-9d43-0d6d4e3f0c1g",
 ];
 
+const ADDRESSES = [
+  ...["192.0.2.1", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::", "::1", "::ffff:192.0.2.1"],
+  ...["192.0.2", "192.0.2.256", "01.2.3.4", "192.0.2.1/24", "fe80::1%eth0", "[::1]", "1::2::3", ""],
+];
+
 const FIELDS = [
   ...["address", "status_code", "latency", "is_valid", "scheduled_at", "checked_at", "error", "error_detail"],
   ...["latency_dns", "latency_connect", "latency_tls", "latency_first_byte", "latency_body", "tls_expires_at"],
-  ...["location", "check_id"],
+  ...["location", "check_id", "up", "remote_address", "producer", "next_at"],
 ];
 /** Names of no field of a metric, on which careless code may stumble. */
 const STRANGE_NAMES = [
@@ -168,6 +173,9 @@ function madeUpValue(random: Random): string {
 /** A value that fits the field most of the time. */
 function fittingValue(random: Random, field: string): string {
   if (field === "address") return JSON.stringify(`https://a${random.between(0, 9)}.example/${random.between(0, 1e9)}`);
+  if (field === "up") return random.pick(["true", "false", "null"]);
+  if (field === "remote_address") return JSON.stringify(random.pick(ADDRESSES));
+  if (field === "error") return random.pick(["null", "null", '"tls"', '"missed"', '"removed"']);
   if (field === "is_valid") return random.pick(["true", "false"]);
   if (field === "status_code") return random.pick(["200", "404", "null"]);
   if (field.startsWith("latency")) return String(random.next());

@@ -9,7 +9,7 @@ export type Reading = Readonly<Record<string, string | number | boolean | null>>
 
 const MOST_BYTES = 1_048_576;
 const LATENCIES = ["latency_dns", "latency_connect", "latency_tls", "latency_first_byte", "latency_body"];
-const TEXTS = ["error", "error_detail", "location"];
+const TEXTS = ["error", "error_detail", "location", "producer"];
 
 /** The message can have no row. */
 class NoMetric extends Error {}
@@ -49,8 +49,10 @@ function readDocument(json: object, timestamp: number): Reading {
   };
   for (const name of LATENCIES) optional(name, secondsOf);
   for (const name of TEXTS) optional(name, textOf);
-  for (const name of ["scheduled_at", "checked_at", "tls_expires_at"]) optional(name, timeOf);
+  for (const name of ["scheduled_at", "checked_at", "tls_expires_at", "next_at"]) optional(name, timeOf);
   optional("check_id", idOf);
+  optional("up", flagOf);
+  optional("remote_address", addressOf);
   reading.checked_at ??= recordTime(timestamp);
   return reading;
 }
@@ -77,6 +79,22 @@ function secondsOf(value: unknown): number {
 function statusOf(value: unknown): number {
   demand(typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 999);
   return Math.abs(value as number);
+}
+
+function flagOf(value: unknown): boolean {
+  demand(typeof value === "boolean");
+  return value as boolean;
+}
+
+/** An IP address without a zone, by the URL parser's rules or in four plain decimal numbers. */
+function addressOf(value: unknown): string {
+  demand(typeof value === "string");
+  const text = value as string;
+  const numbers = text.split(".");
+  const isV4 = numbers.length === 4 &&
+    numbers.every((n) => String(Number(n)) === n && Number(n) >= 0 && Number(n) <= 255);
+  demand(isV4 || (text.includes(":") && URL.canParse(`http://[${text}]`)));
+  return text;
 }
 
 function idOf(value: unknown): string {
