@@ -122,6 +122,8 @@ export class Store {
     const slices = batches.flatMap((batch) => batch.slices);
     const bytes = slices.reduce((sum, slice) => sum + slice.bytes, 0);
     if (countOf({ ranges, slices }) > this.#writer.most || bytes > MAX_STATEMENT_BYTES) return false;
+    // As the one before it does: it must not overtake that one.
+    await this.#writer.begin();
     return await this.#writer.storeEarly(identity, { ranges, slices });
   }
 

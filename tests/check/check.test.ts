@@ -56,7 +56,8 @@ async function runChecks(
 
 /** A host, and how a check reads its body. */
 function hostAt(url: string, rest: Partial<Host> = {}): Host {
-  return { address: url, url: new URL(url), authorization: null, pattern: null, ...rest } as Host;
+  const frequency = { kind: "interval", text: "60s", interval: 60_000 } as const;
+  return { address: url, url: new URL(url), authorization: null, pattern: null, frequency, ...rest } as Host;
 }
 const microseconds = (seconds: number | null) => Math.round((seconds ?? 0) * 1e6);
 const matcher = openMatcher();
