@@ -2,25 +2,35 @@ import { expect, it } from "vitest";
 import { cut, type Entry, join, type Piece, portions, runs } from "../../lib/postgres/piece.ts";
 
 const entry = (partition: number, offset: number, size = 0): Entry => {
-  return { partition, offset, key: null, value: new Uint8Array(size), content: { reason: "" } };
+  return { partition, offset, epoch: offset, key: null, value: new Uint8Array(size), content: { reason: "" } };
 };
 const offsets = (piece: Piece) => piece.entries.map(({ partition, offset }) => `${partition}/${offset}`);
 
-it("cut ends the left part behind its last messages, and begins the right part there", () => {
+it("cut ends the left part behind its last messages, with the epoch of the last one, and begins the right part there", () => {
   const piece: Piece = {
-    ranges: new Map([[0, { start: 3, next: 20 }], [1, { start: 0, next: 5 }], [2, { start: 8, next: 9 }]]),
+    ranges: new Map([
+      [0, { start: 3, next: 20, epoch: 19 }],
+      [1, { start: 0, next: 5, epoch: 4 }],
+      [2, { start: 8, next: 9, epoch: 8 }],
+    ]),
     entries: [entry(0, 5), entry(1, 4), entry(0, 9), entry(2, 8)],
   };
   const [left, right] = cut(piece, 2);
   expect(offsets(left)).toEqual(["0/5", "1/4"]);
-  expect(left.ranges).toEqual(new Map([[0, { start: 3, next: 6 }], [1, { start: 0, next: 5 }]]));
+  expect(left.ranges).toEqual(new Map([[0, { start: 3, next: 6, epoch: 5 }], [1, { start: 0, next: 5, epoch: 4 }]]));
   expect(offsets(right)).toEqual(["0/9", "2/8"]);
-  expect(right.ranges).toEqual(new Map([[0, { start: 6, next: 20 }], [2, { start: 8, next: 9 }]]));
+  expect(right.ranges).toEqual(
+    new Map([[0, { start: 6, next: 20, epoch: 19 }], [2, { start: 8, next: 9, epoch: 8 }]]),
+  );
 });
 
 it("join puts together what cut has cut, wherever that was", () => {
   const piece: Piece = {
-    ranges: new Map([[0, { start: 3, next: 20 }], [1, { start: 0, next: 5 }], [2, { start: 8, next: 9 }]]),
+    ranges: new Map([
+      [0, { start: 3, next: 20, epoch: 19 }],
+      [1, { start: 0, next: 5, epoch: 4 }],
+      [2, { start: 8, next: 9, epoch: 8 }],
+    ]),
     entries: [entry(0, 5), entry(1, 4), entry(0, 9), entry(2, 8)],
   };
   for (let at = 0; at <= 4; at++) expect(join(...cut(piece, at))).toEqual(piece);

@@ -211,7 +211,8 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
       code: 0,
       stderr: expect.stringContaining("3 metrics stored or known already"),
     });
-    expect(await asked).toMatchObject({ code: 0, stdout: expect.stringContaining('"four":4') });
+    const answered = await asked;
+    expect(answered, answered.stderr).toMatchObject({ code: 0, stdout: expect.stringContaining(`"four":4`) });
     expect(await ask("node", data, "select count(*)::int as rows from host_metrics")).toMatchObject(
       told('{"rows":3}\n'),
     );
