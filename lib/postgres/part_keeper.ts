@@ -24,8 +24,8 @@ export interface PartEvents {
 }
 
 /**
- * Makes the parts of a table by time: ahead, so that none is missing, and for old metrics on demand.
- * It does nothing for a table whose parts are a user's own.
+ * Makes the parts of a table by time: ahead, so that none is missing, and for old metrics on
+ * demand. It does nothing for a table whose parts are a user's own.
  */
 export class PartKeeper {
   readonly #database: Database;
@@ -49,7 +49,7 @@ export class PartKeeper {
    */
   keepAhead(now = Date.now()): Promise<void> {
     if (this.#tables.partLength !== null && now >= this.#nextLook) this.#looking = this.#lookAhead(now);
-    // Of two flushes under way, the second waits as well: it must not overtake the first.
+    // Of two statements, the second waits as well: it must not overtake the first.
     return this.#looking;
   }
 

@@ -64,7 +64,7 @@ export class Store {
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
     const store = new Store(database, await prepareTables(database, table, options.partition), options);
     // At the start too: the first message may be long in coming.
-    await store.#writer.begin();
+    await store.#writer.keepPartsAhead();
     return store;
   }
 
@@ -104,7 +104,7 @@ export class Store {
     ranges: OffsetRanges,
     batches: readonly EncodedBatch[],
   ): Promise<StoreOutcome> {
-    await this.#writer.begin();
+    this.#writer.begin();
     return await this.#storeInOrder(identity, { ranges, slices: batches.flatMap(({ slices }) => slices) });
   }
 
@@ -122,8 +122,6 @@ export class Store {
     const slices = batches.flatMap((batch) => batch.slices);
     const bytes = slices.reduce((sum, slice) => sum + slice.bytes, 0);
     if (countOf({ ranges, slices }) > this.#writer.most || bytes > MAX_STATEMENT_BYTES) return false;
-    // As the one before it does: it must not overtake that one.
-    await this.#writer.begin();
     return await this.#writer.storeEarly(identity, { ranges, slices });
   }
 

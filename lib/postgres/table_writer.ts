@@ -98,12 +98,13 @@ export class TableWriter {
     return this.#lastStored;
   }
 
-  /**
-   * A flush begins: unknown indexes and columns may be looked up again. The next parts are made if
-   * it is time.
-   */
-  async begin(): Promise<void> {
+  /** A flush begins: unknown indexes and columns may be looked up again. */
+  begin(): void {
     this.current.begin();
+  }
+
+  /** Makes the next parts, if it is time. Never rejects. */
+  async keepPartsAhead(): Promise<void> {
     await this.#parts.keepAhead();
   }
 
@@ -184,6 +185,9 @@ export class TableWriter {
   ): Promise<MarkRow[]> {
     const sent = slices.length > 0 ? slices : [encodeSlice([], this.tables)];
     const parameters = flushParameters(identity, ranges, sent, this.#marks);
+    // Each statement waits here alike, so that a batch sent early does not overtake the one before
+    // it.
+    await this.#parts.keepAhead();
     return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
   }
 
