@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
 import { type Database, SetupError } from "../../lib/postgres/database.ts";
-import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { lengthOf, missingSpans, type Part, partNames, spanOf, spansFrom } from "../../lib/postgres/part_spans.ts";
 import { PartKeeper } from "../../lib/postgres/part_keeper.ts";
@@ -15,6 +14,7 @@ import { type Entry, Store, type StoreEvents } from "../../lib/postgres/store.ts
 import { prepareTables } from "../../lib/postgres/tables.ts";
 import { intercepting, recording } from "../support/databases.ts";
 import { metricWith } from "../support/metrics.ts";
+import { databaseKinds } from "../support/database_kinds.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { createRole } from "../support/roles.ts";
 
@@ -126,10 +126,7 @@ async function endings(database: Database, { name }: TableName): Promise<string[
   return table?.parts.map((part) => part.name.replace(name, "")) ?? [];
 }
 
-const KINDS = [
-  { kind: "PostgreSQL", missing: postgresMissing, open: () => Promise.resolve(openPostgres(server.settings)) },
-  { kind: "PGlite", missing: null, open: () => openEmbedded(folder) },
-];
+const KINDS = databaseKinds(() => server, folder);
 
 describe.each(KINDS)("parts on $kind", ({ missing, open }) => {
   let database: Database;

@@ -6,11 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
 import { decodeMetric, type Metric } from "../../lib/metric.ts";
 import { classifyError, type Database, explain, SetupError } from "../../lib/postgres/database.ts";
-import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
 import { type Entry, type OffsetRange, Store, type TopicIdentity } from "../../lib/postgres/store.ts";
 import { changing, recording } from "../support/databases.ts";
+import { databaseKinds } from "../support/database_kinds.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { dropViews } from "../support/views.ts";
 import { offsetsOf, placesAt } from "../support/log_positions.ts";
@@ -66,10 +66,7 @@ if (postgresMissing === null) {
 const folder = mkdtempSync(join(tmpdir(), "test-store-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const KINDS = [
-  { kind: "PostgreSQL", missing: postgresMissing, open: () => Promise.resolve(openPostgres(server.settings)) },
-  { kind: "PGlite", missing: null, open: () => openEmbedded(folder) },
-];
+const KINDS = databaseKinds(() => server, folder);
 
 describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
   let database: Database;
@@ -172,7 +169,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const source = newSource();
       await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
       const first = [entry(0), entry(1, { address: "x".repeat(51) }), entry(2)];
-      // One of its partitions goes on behind the refused batch, the other one has nothing to do with it.
+      // One of its partitions goes on behind the refused batch, the other one has nothing to do
+      // with it.
       const ranges = new Map([...span(3, 5), ...span(0, 2, 1)]);
       const second = store.encode([...entries(3, 5), ...entries(0, 2, 1)]);
       const both = [store.flush(source, span(0, 3), first), store.flushEarly(source, ranges, [second])];
@@ -446,7 +444,8 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(await one.marks.skip(source, 0, 10, { offset: 6, epoch: 3 }, "the log was cut")).toBe(true);
       await one.marks.claim(source, new Map([[0, 0]]));
       expect(await one.flush(source, range(6, 10, 4), entries(6, 10))).toBe("stored");
-      // The other one has read on from the old log meanwhile. Its batch would hide the new messages.
+      // The other one has read on from the old log meanwhile. Its batch would hide the new
+      // messages.
       expect(await other.flush(source, range(10, 12, 3), entries(10, 12))).toBe("reopen");
       expect(await other.flush(source, range(8, 12, 3), entries(8, 12))).toBe("reopen");
       expect(await addresses(database, table)).toHaveLength(14);
