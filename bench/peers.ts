@@ -4,7 +4,10 @@ export interface Ratio {
   readonly ratio: number;
 }
 
-/** The one line that sums a bench up; `measure` says by what they are compared. Null where nothing was compared. */
+/**
+ * The one line that sums a bench up; `measure` says by what they are compared. Null where nothing
+ * was compared.
+ */
 export function peerLine(peer: string, measure: string, ratios: readonly Ratio[]): string | null {
   if (ratios.length === 0) return null;
   const values = ratios.map(({ ratio }) => ratio.toFixed(2)).sort((a, b) => Number(a) - Number(b));

@@ -86,7 +86,10 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       await fill("documents_0_1", TABLE_OF_0_1);
     });
 
-    /** A database with a table of checks in January 2026: as the consumer makes it, or as `made` does. */
+    /**
+     * A database with a table of checks in January 2026: as the consumer makes it, or as `made`
+     * does.
+     */
     async function fill(name: string, made: "month" | { readonly sql: string }): Promise<void> {
       await server.sql.unsafe(`create database ${name}`);
       await using database = openPostgres({ ...server.settings, name });

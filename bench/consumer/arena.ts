@@ -68,7 +68,10 @@ async function loadTopic({ rows, broker, signal }: Arena): Promise<void> {
   }
 }
 
-/** The first group of a cluster waits some seconds for the broker: none of those who are measured shall. */
+/**
+ * The first group of a cluster waits some seconds for the broker: none of those who are measured
+ * shall.
+ */
 async function joinOnce({ broker, signal }: Arena): Promise<void> {
   const client = await loadClient("javascript");
   const options = { bootstrapServers: [broker.plain], topic: TOPIC, group: "first", start: "earliest" as const };

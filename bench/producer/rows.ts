@@ -71,7 +71,9 @@ export function medians(runs: readonly (readonly Row[])[]): Row[] {
   });
 }
 
-/** How many checks we do for the CPU time of one of blackbox_exporter; null where it did not run. */
+/**
+ * How many checks we do for the CPU time of one of blackbox_exporter; null where it did not run.
+ */
 export function compareWithPeer(rows: readonly Row[]): string | null {
   const ratios = rows.flatMap((row) => {
     const [scheme, checker, level] = row.name.split("/");

@@ -82,7 +82,9 @@ export class LineReader {
     return `${page}#${check}`;
   }
 
-  /** The REGEX of a line; null where it has none. Throws an error that says what to write instead. */
+  /**
+   * The REGEX of a line; null where it has none. Throws an error that says what to write instead.
+   */
   #readRegex(line: HostsLine): Pattern | null {
     const source = line.take((rest) => rest);
     if (source === "") return null;
@@ -176,7 +178,10 @@ class HostsLine {
     return this.text.slice(this.#next);
   }
 
-  /** Takes the next field: what `find` finds at the beginning of the rest, or all up to the next blank. */
+  /**
+   * Takes the next field: what `find` finds at the beginning of the rest, or all up to the next
+   * blank.
+   */
   take(find: (rest: string) => string = upToBlank): string {
     this.#field = this.#next;
     const field = find(this.rest);

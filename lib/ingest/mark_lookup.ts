@@ -59,7 +59,8 @@ export class MarkLookup {
         `they were read: up to ${logStart - mark} messages are lost; lengthen the topic's retention`;
       return await this.#skip(identity, partition, mark, { offset: logStart, epoch: null }, reason);
     }
-    // Another consumer may have moved the mark since the cut was heard of, and stored what is there now.
+    // Another consumer may have moved the mark since the cut was heard of, and stored what is there
+    // now.
     const isCut = cut !== undefined && cut.from.offset === mark && cut.from.epoch === place.epoch;
     if (isCut && cut.to.offset < mark) {
       const reason =

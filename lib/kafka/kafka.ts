@@ -136,7 +136,9 @@ export type LogPositions = ReadonlyMap<number, LogPosition>;
  * may hold other ones there now.
  */
 export interface LogCut {
-  /** The place that was read, and that the log no longer leads to. It says nothing of any other one. */
+  /**
+   * The place that was read, and that the log no longer leads to. It says nothing of any other one.
+   */
   readonly from: LogPosition;
   /** The place up to which the log is still the same; not below `from` where nobody can say. */
   readonly to: LogPosition;

@@ -2,7 +2,10 @@ import { createPublicKey } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { type DerElement, elementsWithin, objectId, TAG } from "./der.ts";
 
-/** A reason why no TLS library can use a key, and the remedy. Both go on after its certificate's name. */
+/**
+ * A reason why no TLS library can use a key, and the remedy. Both go on after its certificate's
+ * name.
+ */
 export interface KeyFlaw {
   readonly what: string;
   readonly remedy: string;

@@ -70,7 +70,9 @@ function setLogged(names: readonly string[]): string {
   return names.slice(0, MOST_NAMES).map((name) => `alter table ${name} set logged`).join("; ");
 }
 
-/** The time in the identity: a table with parts can have an index on the columns of its key only. */
+/**
+ * The time in the identity: a table with parts can have an index on the columns of its key only.
+ */
 function repeatKeyFor(partKey: readonly string[] | null): RepeatKey {
   return partKey?.includes("scheduled_at") && !partKey.includes("checked_at") ? "scheduled_at" : "checked_at";
 }

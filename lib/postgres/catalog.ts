@@ -123,7 +123,9 @@ export async function readColumns(database: Database, main: string): Promise<Col
   );
 }
 
-/** The time in the identity of a metric: `scheduled_at` in new tables, `checked_at` in older ones. */
+/**
+ * The time in the identity of a metric: `scheduled_at` in new tables, `checked_at` in older ones.
+ */
 export type RepeatKey = "scheduled_at" | "checked_at";
 
 /**

@@ -3,7 +3,10 @@ import { type Metric, verdictOn } from "../metric.ts";
 // The rule that says when a host is up, and why it is down: in TypeScript for programs, in SQL for
 // the views. tests/postgres/views.test.ts shows that both say the same.
 
-/** A metric's word about its host. A check that was missed says nothing, nor does a host that was removed. */
+/**
+ * A metric's word about its host. A check that was missed says nothing, nor does a host that was
+ * removed.
+ */
 export type State = "up" | "down" | "unknown";
 
 type Facts = Pick<Metric, "error" | "error_detail" | "status_code" | "is_valid" | "up">;
@@ -46,7 +49,9 @@ export function upSql({ error, up }: Pick<OptionalColumns, "error" | "up">): str
   return up ? `coalesce(up, ${rule}, false)` : `coalesce(${rule}, false)`;
 }
 
-/** Leaves out checks that were missed, and hosts that were removed: they are neither up nor down. */
+/**
+ * Leaves out checks that were missed, and hosts that were removed: they are neither up nor down.
+ */
 export function madeSql({ error }: Pick<OptionalColumns, "error">): string {
   return error ? "(error is null or error not in ('missed', 'removed'))" : "true";
 }

@@ -169,8 +169,8 @@ where topic_id = $1::text and partition = any($2::int[])`;
 }
 
 /**
- * Moves the mark of partition $2 of topic $1 from $3 to $4, with the epoch $5, if it still stands at
- * $3 and was skipped $6 times. Records the reason $8 ($7 topic).
+ * Moves the mark of partition $2 of topic $1 from $3 to $4, with the epoch $5, if it still stands
+ * at $3 and was skipped $6 times. Records the reason $8 ($7 topic).
  */
 export function skipSql({ offsets, rejected }: QuotedTables): string {
   return `with moved as (

@@ -18,7 +18,9 @@ export interface Part extends Span {
 
 /** The parts that are made ahead, with the current one. */
 export const PARTS_AHEAD = 4;
-/** The parts that a person makes ahead: a year of months, and the one before now for late metrics. */
+/**
+ * The parts that a person makes ahead: a year of months, and the one before now for late metrics.
+ */
 const PARTS_BY_HAND = 14;
 
 /** The month or day (UTC) that a moment belongs to. */
@@ -44,7 +46,9 @@ export function spansByHand(length: PartLength, now: number): Span[] {
   return spansFrom(length, before.from, days);
 }
 
-/** How many names a part may have: those before may belong to the parts of a table that was renamed. */
+/**
+ * How many names a part may have: those before may belong to the parts of a table that was renamed.
+ */
 const NAMES = 9;
 /** PostgreSQL cuts longer names silently. */
 const MAX_NAME_BYTES = 63;
@@ -78,8 +82,8 @@ export function partEnding(length: PartLength, { from }: Span): string {
 }
 
 /**
- * The length of a table's parts, if a consumer made them or they are like those: it makes the others
- * too. Null for a user's own parts. The last part counts that tells.
+ * The length of a table's parts, if a consumer made them or they are like those: it makes the
+ * others too. Null for a user's own parts. The last part counts that tells.
  */
 export function lengthOf(parts: readonly Part[]): PartLength | null {
   const lengths = parts.map((part) => (["month", "day"] as const).find((length) => isMade(part, length)));

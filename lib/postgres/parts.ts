@@ -68,8 +68,8 @@ export interface PartedTable {
 }
 
 /**
- * Reads the parts of a table, or of the table under a view. Null if it has none by `scheduled_at`, or has a default part: nothing
- * is made for such a table, and nothing need be.
+ * Reads the parts of a table, or of the table under a view. Null if it has none by `scheduled_at`,
+ * or has a default part: nothing is made for such a table, and nothing need be.
  */
 export async function readParts(database: Database, main: string): Promise<PartedTable | null> {
   const [table] = await database.query<{ oid: string; schema: string; name: string; may_make: boolean }>(

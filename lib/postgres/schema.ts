@@ -60,7 +60,10 @@ export const ADDED_COLUMNS = {
   skips: "integer not null default 0",
 } as const;
 
-/** What may have to be created: the schema, the tables, and the columns that were added to the marks. */
+/**
+ * What may have to be created: the schema, the tables, and the columns that were added to the
+ * marks.
+ */
 export type Creatable = "schema" | keyof QuotedTables | "added";
 
 /**

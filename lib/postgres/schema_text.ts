@@ -7,8 +7,8 @@ import { partsByHand } from "./table_creation.ts";
 import { viewName, VIEWS, viewSql } from "./views.ts";
 
 /**
- * The output of `--print-schema`: the SQL that creates tables, parts for a year, and views. Comments
- * in it show the grants for a role that may not, and how the next parts are made for it.
+ * The output of `--print-schema`: the SQL that creates tables, parts for a year, and views.
+ * Comments in it show the grants for a role that may not, and how the next parts are made for it.
  */
 export function schemaSql(table: TableName, partition: Partition = "month", now = Date.now()): string {
   const { schema, main, offsets, rejected } = creation(table, partition);

@@ -31,7 +31,9 @@ export interface Tables extends QuotedTables, StandIns {
   readonly columns: readonly (keyof Metric)[];
   /** Unique indexes that recognise a metric that was sent twice, as `indexName` writes them. */
   readonly repeatIndexes: ReadonlySet<string>;
-  /** The identity by whose index the flush can leave repeats out; null if there is no such index. */
+  /**
+   * The identity by whose index the flush can leave repeats out; null if there is no such index.
+   */
   readonly repeatKey: RepeatKey | null;
   /** The parts by time that the consumer makes; null: none. */
   readonly partLength: PartLength | null;

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface Persistence {
   readonly tries: number;
   readonly pause: number;
-  /** True where trying again may help. Absent: any failure may pass. */
+  /** True for a failure that may pass. Absent: any may. */
   readonly isPassing?: (error: unknown) => boolean;
 }
 

@@ -74,7 +74,10 @@ function columnType(field: keyof Metric): string {
 }
 
 const time = (column: string) => `(extract(epoch from ${column}) * 1000)::float8 as ${column}`;
-/** PGlite leaves out a byte-order mark at the beginning of a text: so another character stands there. */
+/**
+ * PGlite leaves out a byte-order mark at the beginning of a text: so another character stands
+ * there.
+ */
 const text = (column: string) => `'.' || ${column} as ${column}`;
 const isText = (field: keyof Metric) => columnType(field) === "text";
 const COLUMNS = METRIC_FIELDS.map((field) => {
@@ -141,7 +144,8 @@ class Messages implements OpenTarget {
     // Always the server's: the embedded one has less of a stack, and breaks at deep documents.
     await compareWithPostgres(this.#server, stored);
     await database.script(`delete from ${TABLES.main}; delete from ${TABLES.rejected}; delete from ${TABLES.offsets}`);
-    // A database that passes over statements without a word would leave the next round without a mark.
+    // A database that passes over statements without a word would leave the next round without a
+    // mark.
     const left = await database.query<{ left: number }>(`select count(*)::int as left from ${TABLES.offsets}`);
     if (left[0]?.left !== 0) {
       const where = isEmbedded ? "the embedded database" : "the server";
@@ -207,7 +211,10 @@ class Messages implements OpenTarget {
   }
 }
 
-/** The flushed messages, and the state of the database. A round that is repeated alone may store everything. */
+/**
+ * The flushed messages, and the state of the database. A round that is repeated alone may store
+ * everything.
+ */
 interface Flushed {
   readonly outcome: string;
   readonly ranges: ReadonlyMap<number, OffsetRange>;
@@ -272,8 +279,8 @@ function readBySchema({ value }: Message): Metric | Rejection | null {
 }
 
 /**
- * Finds each message in the tables: it must be in one of them, once, and unchanged. Gives those that
- * are rows.
+ * Finds each message in the tables: it must be in one of them, once, and unchanged. Gives those
+ * that are rows.
  */
 async function compare(database: Database, topicId: string, tried: readonly Tried[]): Promise<Tried[]> {
   const rejected = await database.query<Rejected>(

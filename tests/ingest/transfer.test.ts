@@ -448,7 +448,10 @@ it("transfer waits for a database that is away, says so once, and goes on where 
 const large = (address: string) =>
   JSON.stringify({ ...JSON.parse(metric(address)), error_detail: "x".repeat(600_000) });
 
-/** A scene in which somebody decides how each flush ends, from the second on. The first shows that the database is quick. */
+/**
+ * A scene in which somebody decides how each flush ends, from the second on. The first shows that
+ * the database is quick.
+ */
 async function flushing(decide: (flush: number, send: () => Promise<object[]>) => Promise<object[]>) {
   let flushes = 0;
   const here = await scene((database) => ({

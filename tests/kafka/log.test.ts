@@ -224,7 +224,8 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
         { consumer: "the same consumer", from: 30 },
         // It knows of the cut by the epoch that stands with the mark.
         { consumer: "another consumer", from: 30 },
-        // Another consumer has gone back to the cut meanwhile, and has stored all messages up to 45.
+        // Another consumer has gone back to the cut meanwhile, and has stored all messages up to
+        // 45.
         { consumer: "a consumer that comes late", from: 45 },
       ].map(async ({ consumer, from }) => {
         const topic = await makeTopic(1);

@@ -1,5 +1,6 @@
-// Exhausts the stack of the runtime in the embedded database in the folder that standard input names
-// (JSON). Prints how each statement failed, and the rows that are kept: the tests run this under each runtime.
+// Exhausts the stack of the runtime in the embedded database in the folder that standard input
+// names (JSON). Prints how each statement failed, and the rows that are kept: the tests run this
+// under each runtime.
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";

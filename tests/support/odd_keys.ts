@@ -1,7 +1,8 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { bits, der, ecKey, objectId, rsaKey, sequence } from "./certificate_maker.ts";
 
-// Public keys as certificates hold them (RFC 5280, section 4.1.2.7): rare ones, and those of nobody.
+// Public keys as certificates hold them (RFC 5280, section 4.1.2.7): rare ones, and those of
+// nobody.
 
 const EC = objectId("1.2.840.10045.2.1");
 const RSA = objectId("1.2.840.113549.1.1.1");

@@ -176,8 +176,8 @@ export class Fetcher {
   }
 
   /**
-   * A cut that a broker means by "out of range": it says so, too, where its log knows nothing of the
-   * epoch that it was asked about. How far the log is the same is unknown then.
+   * A cut that a broker means by "out of range": it says so, too, where its log knows nothing of
+   * the epoch that it was asked about. How far the log is the same is unknown then.
    */
   #cutBehind(error: unknown): CutLogError | null {
     const answer = (error as { readonly response?: Partial<FetchAnswer> } | null)?.response;

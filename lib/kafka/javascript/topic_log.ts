@@ -37,8 +37,8 @@ export class TopicLog implements AsyncDisposable {
   }
 
   /**
-   * The assignment, with the cut that the last reading heard of. It is told once: a reading from the
-   * same place would hear of it again.
+   * The assignment, with the cut that the last reading heard of. It is told once: a reading from
+   * the same place would hear of it again.
    */
   withCut(assignment: Assignment): Assignment {
     const heard = this.#heard;
