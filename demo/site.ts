@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { freePort } from "../tools/free_ports.ts";
 
 /** Milliseconds for which the flaky page fails: it is seen down, and then coming back. */
 const FLAKY_FOR = 7_000;
@@ -40,6 +41,7 @@ export async function startSite(): Promise<Site> {
     else page(request, response);
   });
   const host = `127.0.0.1:${await listen(server)}`;
+  // Nobody answers there.
   const closed = `127.0.0.1:${await freePort()}`;
   return {
     host,
@@ -65,14 +67,6 @@ function hostsFileOf(host: string, closed: string): string {
     `http://${closed}/ 2s`,
     "",
   ].join("\n");
-}
-
-/** A port at which nobody answers: one that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function listen(server: Server): Promise<number> {

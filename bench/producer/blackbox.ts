@@ -2,11 +2,11 @@ import { type ChildProcess, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { get } from "node:http";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../tools/free_ports.ts";
 import type { Checker, CheckerRun, Load } from "./checker.ts";
 import { limited, startOn, stopped } from "./cores.ts";
 import { LoadGenerator } from "./load_generator.ts";
@@ -87,14 +87,6 @@ function moduleFor(caFile: string) {
     preferred_ip_protocol: "ip4",
   };
   return { modules: { page: { prober: "http", timeout: "10s", http } } };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function answers(port: number, signal: AbortSignal): Promise<void> {

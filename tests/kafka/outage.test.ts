@@ -8,10 +8,10 @@ import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";
+import { freePort } from "../../tools/free_ports.ts";
 import { type KafkaServer, startKafka } from "../../tools/kafka/kafka.ts";
 import { canRunKafka, skipped } from "../support/kafka.ts";
 import { metricWith } from "../support/metrics.ts";
-import { freePort } from "../support/postgres.ts";
 import { type Relay, relay } from "../support/relay.ts";
 import { readTopic } from "../support/topic_reader.ts";
 

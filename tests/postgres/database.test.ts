@@ -9,15 +9,10 @@ import { classifyError, explain, SetupError } from "../../lib/postgres/database.
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { planDatabase } from "../../lib/postgres/database_plan.ts";
+import { freePort } from "../../tools/free_ports.ts";
 import { Certificates } from "../support/certificates.ts";
 import type { Stored, Target } from "../support/database_runner.ts";
-import {
-  freePort,
-  ownPostgresMissing,
-  postgresMissing,
-  startPostgres,
-  type TestPostgres,
-} from "../support/postgres.ts";
+import { ownPostgresMissing, postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { COMMANDS, runScript } from "../support/runtimes.ts";
 
 /** An error as the server sends it. */

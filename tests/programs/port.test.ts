@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { freePort } from "../support/postgres.ts";
+import { freePort } from "../../tools/free_ports.ts";
 import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite, refusedPort } from "../support/site.ts";

@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import postgres from "postgres";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
+import { freePort } from "../../tools/free_ports.ts";
 import { eventually } from "./eventually.ts";
-import { freePort, unprivileged } from "./postgres.ts";
+import { unprivileged } from "./postgres.ts";
 
 /** The real PgBouncer in front of a server. Disposing of it ends it. */
 export interface TestPgbouncer extends AsyncDisposable {

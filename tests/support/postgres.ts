@@ -1,12 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
 import { randomUUID } from "node:crypto";
 import postgres from "postgres";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
+import { freePort } from "../../tools/free_ports.ts";
 
 /**
  * A new database on a real server. Disposing of it drops the database, and stops the server if it
@@ -247,15 +247,4 @@ async function stop(server: ChildProcess, signal: "SIGINT" | "SIGQUIT"): Promise
   const exited = once(server, "exit");
   server.kill(signal);
   await exited;
-}
-
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("No port");
-  return address.port;
 }

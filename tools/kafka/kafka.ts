@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, openSync } from "node:fs";
+import { existsSync, fstatSync, openSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
@@ -10,6 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { onStopSignal } from "../../lib/program/stop_signals.ts";
+import { freePorts } from "../free_ports.ts";
 import { type Certificates, makeCertificates, makeServerStore } from "./certificates.ts";
 
 const run = promisify(execFile);
@@ -21,6 +22,8 @@ const DATA = "data";
 
 /** Milliseconds that a broker may take until it answers; it takes 3 s on an idle machine. */
 const START_LIMIT = 90_000;
+/** What a broker logs when all its listeners are open. */
+const STARTED = "Kafka Server started";
 /** Milliseconds that a broker may take to end by itself. */
 const STOP_LIMIT = 10_000;
 
@@ -156,6 +159,7 @@ class Broker implements KafkaServer {
 
   async restart(): Promise<void> {
     const log = openSync(this.log, "a");
+    const { size: before } = fstatSync(log);
     const logging = `-Dlog4j2.configurationFile=${join(HERE, "log4j2.properties")}`;
     // A process group of its own: the terminal's Ctrl-C must not end it before its starter does, in order.
     const options = { stdio: ["ignore", log, log] as ["ignore", number, number], detached: true };
@@ -163,10 +167,21 @@ class Broker implements KafkaServer {
     this.#process = spawn("java", args, options);
     try {
       await untilAnswering(this.#port, this.#process);
+      // Another broker may have taken the port, and have answered in the place of this one.
+      await this.#untilSaid(STARTED, before);
     } catch (error) {
       await this.kill();
       const said = await readFile(this.log, "utf8");
       throw new Error(`The Kafka broker did not start:\n${said.slice(-2000)}`, { cause: error });
+    }
+  }
+
+  /** Waits until the broker has logged `words` behind the first `from` bytes of the log. */
+  async #untilSaid(words: string, from: number): Promise<void> {
+    const child = this.#process as ChildProcess;
+    while (!(await readFile(this.log)).subarray(from).includes(words)) {
+      requireRunning(child);
+      await delay(50);
     }
   }
 
@@ -198,6 +213,10 @@ const JAVA_FLAGS = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "
 
 function isRunning(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
+}
+
+function requireRunning(child: ChildProcess): void {
+  if (!isRunning(child)) throw new Error(`The broker ended with ${child.exitCode ?? child.signalCode}`);
 }
 
 /** The folder with the broker's jars, fetched once for each version of pom.xml. */
@@ -340,19 +359,10 @@ async function assertFree(port: number): Promise<void> {
   await new Promise((closed) => server.close(closed));
 }
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  // All open at the same time, so that no port comes twice.
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
-}
-
 async function untilAnswering(port: number, child: ChildProcess): Promise<void> {
   const limit = performance.now() + START_LIMIT;
   while (!await answers(port)) {
-    if (!isRunning(child)) throw new Error(`The broker ended with ${child.exitCode ?? child.signalCode}`);
+    requireRunning(child);
     if (performance.now() > limit) throw new Error(`The broker did not answer within ${START_LIMIT / 1000} s`);
     await delay(50);
   }

@@ -9,11 +9,6 @@ import { splitStatements } from "./statements.ts";
 
 /** Seconds after which the log says that the folder was not given back. */
 const LENDING_LIMIT = QUERY_LIMIT + 5;
-/**
- * Seconds that a query may go on after the program was told to end. The program has 7 to store what
- * it has.
- */
-const STOP_LIMIT = 1;
 /** Milliseconds in which a request must come, and the most characters that it may have. */
 const REQUEST_LIMIT = 5_000;
 const LONGEST_REQUEST = 1_000_000;
@@ -78,11 +73,9 @@ class QueryServer implements AsyncDisposable {
       const conversation = this.#converse(socket).finally(() => this.#conversations.delete(conversation));
       this.#conversations.add(conversation);
     });
-    const stop = () => {
-      this.#server.close();
-      setTimeout(() => this.#leaving.abort(LEAVING), STOP_LIMIT * 1000).unref();
-    };
-    this.#onStop = addAbortListener(service.stop, stop);
+    // At once: the program has few seconds to store what it has, and may have to open the database
+    // again for that. Whoever asked asks the database itself then.
+    this.#onStop = addAbortListener(service.stop, () => this.#leave());
   }
 
   async listen(path: string): Promise<void> {
@@ -93,9 +86,13 @@ class QueryServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#onStop[Symbol.dispose]();
+    this.#leave();
+    await Promise.all(this.#conversations);
+  }
+
+  #leave(): void {
     this.#leaving.abort(LEAVING);
     this.#server.close();
-    await Promise.all(this.#conversations);
   }
 
   /** Takes the request of one program, and answers it. */
