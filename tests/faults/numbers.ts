@@ -3,7 +3,12 @@ import type { Metric } from "../../lib/metric.ts";
 
 /** One number in so many is sent as a message that is no metric. It must end among the rejected. */
 export const BAD_EVERY = 50;
-const EPOCH = Date.parse("2026-01-01T00:00:00Z");
+const EPOCH = Date.parse("2026-01-30T00:00:00Z");
+/**
+ * Milliseconds between the checks of two numbers. A short campaign passes a month's end too, and a
+ * long one passes several.
+ */
+const EVERY = 10_000;
 
 export function isBad(number: number): boolean {
   return number % BAD_EVERY === BAD_EVERY - 1;
@@ -32,7 +37,7 @@ export function metricOf(number: number): Metric | null {
     latency: number,
     is_valid: true,
     scheduled_at: null,
-    checked_at: new Date(EPOCH + number).toISOString(),
+    checked_at: new Date(EPOCH + number * EVERY).toISOString(),
     error: null,
     error_detail: number % LONG_EVERY === 0 ? LONG : null,
     latency_dns: null,

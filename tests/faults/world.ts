@@ -181,6 +181,7 @@ function environment(broker: KafkaServer, way: Relay, topic: Topic, random: Rand
     DB_TABLE: TABLE,
     // Without it, two large batches may be at the database at a time.
     ...random.next() < 0.5 && { DB_BATCH_SIZE: String(random.between(20, 500)) },
+    DB_PARTITION: random.next() < 0.5 ? "month" : "day",
     DB_BATCH_INTERVAL: String(random.between(1, 5) / 10),
     LOG_LEVEL: "DEBUG",
   };
