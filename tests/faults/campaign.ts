@@ -59,8 +59,10 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   await using world = await openWorld({ combination, random, rate, isShort: minutes === 0, start });
   const stretches: Stretch[] = [];
   const problems: string[] = [];
+  let last = "the start";
   try {
     for (const fault of plan(options, world)) {
+      last = fault.name;
       const struck = await strike(fault, options, world);
       stretches.push(...struck);
       const doubled = await world.ledger.doubled(struck[0]?.from ?? 0, world.source.made);
@@ -73,8 +75,8 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
     await world.source.pause();
     await world.recovered(0);
   } catch (error) {
-    options.say(`gives up: ${(error as Error).message}`);
-    problems.push(String((error as Error).stack), await describe(world));
+    options.say(`gives up after ${last}: ${(error as Error).message}`);
+    problems.push(`after ${last}: ${(error as Error).stack}`, await describe(world));
   }
   await world.source.pause();
   problems.push(...world.crew.surprises);

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import type { Fault } from "./fault.ts";
 import { ON_PURPOSE } from "./ledger.ts";
+import { persistently } from "./persistently.ts";
 import { LARGE } from "./topic.ts";
-import { CONSUMER_ROLE, TABLE, type World } from "./world.ts";
+import { CONSUMER_ROLE, SERVER, TABLE, type World } from "./world.ts";
 
 const FILLER = "filler";
 const HALF_A_MINUTE = { short: [36_000, 38_000], long: [36_000, 45_000] } as const;
@@ -270,14 +271,18 @@ async function setBack(world: World): Promise<void> {
   const { id } = await topic.describe();
   for (const [partition, mark] of await world.marks()) {
     const back = Math.max(await topic.bound(partition, -2), mark - random.between(1, 300));
-    await postgres.sql.begin(async (sql) => {
-      await sql.unsafe(`select from ${TABLE}_offsets where topic_id = '${id}' and partition = ${partition} for update`);
-      const numbers = (await topic.read(partition, back)).flatMap(({ number }) => number ?? []);
-      await ledger.forget(numbers, sql);
-      await sql.unsafe(`delete from ${TABLE}_rejected where value like '${LARGE}%'::bytea
+    const restore = () =>
+      postgres.sql.begin(async (sql) => {
+        await sql.unsafe(
+          `select from ${TABLE}_offsets where topic_id = '${id}' and partition = ${partition} for update`,
+        );
+        const numbers = (await topic.read(partition, back)).flatMap(({ number }) => number ?? []);
+        await ledger.forget(numbers, sql);
+        await sql.unsafe(`delete from ${TABLE}_rejected where value like '${LARGE}%'::bytea
         and topic_id = '${id}' and partition = ${partition} and "offset" >= ${back}`);
-      await sql.unsafe(`update ${TABLE}_offsets set next_offset = ${back}
+        await sql.unsafe(`update ${TABLE}_offsets set next_offset = ${back}
         where topic_id = '${id}' and partition = ${partition}`);
-    });
+      });
+    await persistently(restore, SERVER);
   }
 }
