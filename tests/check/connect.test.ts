@@ -1,7 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { runtimeAuthorities } from "../../lib/check/authorities.ts";
-import { connect, resolve } from "../../lib/check/connect.ts";
-import { alternate, dial, sample } from "../../lib/check/dial.ts";
+import { alternate, connect, dial, resolve, sample } from "../../lib/check/connect.ts";
 import { Failure } from "../../lib/check/failure.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { Timings } from "../../lib/check/timings.ts";
