@@ -3,13 +3,11 @@ import { hasScheme } from "../hosts/address.ts";
 import type { Host } from "../hosts/hosts.ts";
 import { nextDue } from "../hosts/schedule.ts";
 import { emptyMetric, type Metric, type MetricSource, verdictOn } from "../metric.ts";
-import { type Body, MAX_BODY_BYTES, readBody } from "./body.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
-import { exchange, type HttpAnswer } from "./exchange.ts";
+import { type Body, exchange, type HttpAnswer, MAX_BODY_BYTES, readBody, redirectOf } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import type { Turns } from "./pace.ts";
-import { MAX_REDIRECTS, redirectOf } from "./redirect.ts";
 import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
 
@@ -72,10 +70,8 @@ export async function check(
   return toMetric(host, scheduledAt, checkedAt, options, findings);
 }
 
-/** The last answer of a host, with its body. */
-interface LastPage extends Body {
-  readonly contentType: string | null;
-}
+/** The most redirects that are followed; the next one is a failure. */
+const MAX_REDIRECTS = 10;
 
 /** Follows `host` to its last answer and reads it. */
 async function visit(
@@ -83,16 +79,13 @@ async function visit(
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
-): Promise<LastPage | Failure> {
+): Promise<Body | Failure> {
   let url = host.url;
   for (let redirects = 0;; redirects++) {
     const answer = await fetchHead(url, host, options, findings, signal);
     if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : answer;
-    const target = redirectOf(answer.status, answer.fields.first("location"), url);
-    if (target === null) {
-      const body = await readBody(answer, options.turns, signal);
-      return body instanceof Failure ? body : { ...body, contentType: answer.fields.first("content-type") };
-    }
+    const target = redirectOf(answer, url);
+    if (target === null) return await readBody(answer, options.turns, signal);
     answer.close();
     if (target instanceof Failure) return target;
     if (redirects === MAX_REDIRECTS) return new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`);
@@ -135,7 +128,7 @@ async function fetchHead(
 /** Matches the last answer's body. */
 async function judge(
   { address, pattern }: Host,
-  page: LastPage,
+  page: Body,
   { matcher, timeout }: CheckOptions,
   findings: Findings,
   signal: AbortSignal,

@@ -1,11 +1,12 @@
 import type { Socket } from "node:net";
-import { AnswerParser } from "./answer_parser.ts";
+import { wait } from "../async/waits.ts";
+import { nameFault } from "../hosts/host_name.ts";
+import { AnswerParser, GrowingBuffer, type Head, transferCodings } from "./answer_parser.ts";
+import { type Decoder, openDecoder } from "./decoding.ts";
 import { codeOf, Failure } from "./failure.ts";
-import type { Head } from "./head.ts";
-import { type Flow, SharedFlow, type Turns } from "./pace.ts";
+import { type Flow, Pace, SharedFlow, type Turns } from "./pace.ts";
 import { explainTls } from "./secure.ts";
 import type { Timings } from "./timings.ts";
-import { wait } from "../async/waits.ts";
 
 /** Bytes of an answer that are taken without a rest: as many as most have. */
 const LITTLE = 128 * 1024;
@@ -137,4 +138,103 @@ function explain(error: Error, parser: AnswerParser): Failure {
   const ofTls = explainTls(error);
   if (ofTls !== null) return new Failure("tls", ofTls);
   return parser.broken(codeOf(error) === "ECONNRESET" ? "reset" : "closed");
+}
+
+/** The statuses of a redirect (RFC 9110, section 15.4). */
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
+const NO_URL = new Failure("redirect", "the redirect's address is no URL");
+const NO_NAME = new Failure("redirect", "the redirect's address has a name that no host can have");
+
+/**
+ * Where an answer of `from` sends the client: null where it is no redirect, a Failure where it
+ * cannot be followed. The Failure does not quote the address, which may hold a token. User and
+ * password are cut out: the server's choice is not sent as ours.
+ */
+export function redirectOf({ status, fields }: Head, from: URL): URL | Failure | null {
+  const location = REDIRECTS.has(status) ? fields.first("location") : null;
+  if (location === null || location === "") return null;
+  const target = URL.parse(encoded(location), from);
+  if (target === null) return NO_URL;
+  if (target.protocol !== "http:" && target.protocol !== "https:") {
+    return new Failure("redirect", `the redirect leads to a ${target.protocol} address, not to http: or https:`);
+  }
+  // Deno refuses bad punycode in a URL and Node does not, so both count it as no URL.
+  const fault = nameFault(target.hostname);
+  if (fault !== null) return fault === "punycode" ? NO_URL : NO_NAME;
+  target.username = "";
+  target.password = "";
+  return target;
+}
+
+/**
+ * Keeps every byte that is not ASCII: browsers send `%FC` for such a byte that is no UTF-8.
+ * `location` is Latin-1.
+ */
+function encoded(location: string): string {
+  return location.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+/** The most bytes of a body that are read, after decompression. */
+export const MAX_BODY_BYTES = 1024 * 1024;
+
+/** The part of a body that was read. */
+export interface Body {
+  readonly bytes: Buffer;
+  /** True where the body is longer than MAX_BODY_BYTES. */
+  readonly isCut: boolean;
+  readonly contentType: string | null;
+}
+
+/**
+ * Reads and decodes the body of an answer, to its end or to MAX_BODY_BYTES, and closes the
+ * connection. A body that breaks off or does not decode is a Failure.
+ */
+export function readBody(answer: HttpAnswer, turns: Turns, signal: AbortSignal): Promise<Body | Failure> {
+  return wait(signal, (done) => {
+    const collected = new GrowingBuffer();
+    const contentType = answer.fields.first("content-type");
+    const close = () => {
+      answer.close();
+      if (typeof decoder === "object") decoder.destroy();
+    };
+    const end = (outcome: Body | Failure) => {
+      done(outcome);
+      close();
+    };
+    const fail = (detail: string) => end(new Failure("body", detail));
+    const pace = new Pace(answer, turns);
+    const decoder = openDecoder(codingsOf(answer), {
+      bytes(bytes) {
+        if (collected.length > MAX_BODY_BYTES) return;
+        collected.append(bytes);
+        if (collected.length > MAX_BODY_BYTES) {
+          end({ bytes: collected.bytes.subarray(0, MAX_BODY_BYTES), isCut: true, contentType });
+        }
+      },
+      end: () => end({ bytes: collected.bytes, isCut: false, contentType }),
+      fail,
+    }, pace);
+    if (typeof decoder === "string") fail(decoder);
+    // The bytes before a broken connection are judged first, whenever their decoder is done: they
+    // came first.
+    else answer.flow(readerOf(decoder, end));
+    return close;
+  });
+}
+
+function readerOf(decoder: Decoder, end: (failure: Failure) => void): BodyReader {
+  return {
+    bytes: (bytes) => decoder.write(bytes),
+    end: () => decoder.end(),
+    fail: (failure) => decoder.stop(() => end(failure)),
+  };
+}
+
+/**
+ * The codings to undo, in the order in which they were applied: first the content's, then the
+ * transfer's.
+ */
+function codingsOf({ fields }: HttpAnswer): string[] {
+  return [...fields.list("content-encoding"), ...transferCodings(fields).filter((coding) => coding !== "chunked")];
 }

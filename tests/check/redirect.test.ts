@@ -1,8 +1,15 @@
 import { expect, it } from "vitest";
+import { Fields, type Head } from "../../lib/check/answer_parser.ts";
+import { redirectOf } from "../../lib/check/exchange.ts";
 import { Failure } from "../../lib/check/failure.ts";
-import { redirectOf } from "../../lib/check/redirect.ts";
 
 const from = new URL("https://a.example:8443/shop/?q=1");
+
+function answerWith(status: number, location: string | null): Head {
+  const fields = new Fields();
+  if (location !== null) fields.add("Location", location);
+  return { status, fields };
+}
 
 it.each([
   ["/fine", "https://a.example:8443/fine"],
@@ -19,19 +26,19 @@ it.each([
   ["/gr\xfcn?\xfc", "https://a.example:8443/gr%FCn?%FC"],
   [Buffer.from("http://grün.example/").toString("latin1"), "http://xn--grn-ioa.example/"],
 ])("redirectOf follows %j", (location, expected) => {
-  expect(String(redirectOf(302, location, from))).toBe(expected);
+  expect(String(redirectOf(answerWith(302, location), from))).toBe(expected);
 });
 
 it.each([301, 302, 303, 307, 308])("redirectOf takes %i for a redirect", (status) => {
-  expect(redirectOf(status, "/", from)).toBeInstanceOf(URL);
+  expect(redirectOf(answerWith(status, "/"), from)).toBeInstanceOf(URL);
 });
 
 it.each([200, 201, 300, 304, 305, 306, 309])("redirectOf takes %i for an answer", (status) => {
-  expect(redirectOf(status, "/", from)).toBeNull();
+  expect(redirectOf(answerWith(status, "/"), from)).toBeNull();
 });
 
 it.each([null, ""])("redirectOf takes a redirect with the Location %j for an answer", (location) => {
-  expect(redirectOf(302, location, from)).toBeNull();
+  expect(redirectOf(answerWith(302, location), from)).toBeNull();
 });
 
 it.each([
@@ -51,5 +58,5 @@ it.each([
   ["ftp://user:secret@b.example/", "the redirect leads to a ftp: address, not to http: or https:"],
   ["javascript:secret()", "the redirect leads to a javascript: address, not to http: or https:"],
 ])("redirectOf refuses %s without quoting it", (location, detail) => {
-  expect(redirectOf(302, location, from)).toEqual(new Failure("redirect", detail));
+  expect(redirectOf(answerWith(302, location), from)).toEqual(new Failure("redirect", detail));
 });
