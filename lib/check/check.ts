@@ -110,7 +110,7 @@ async function fetchHead(
   findings: Findings,
   signal: AbortSignal,
 ): Promise<HttpAnswer | Failure> {
-  const { outcome, remoteAddress, expiresAt, answerBegins } = await connect(url, options, findings.timings, signal);
+  const { outcome, remoteAddress, expiresAt } = await connect(url, options, findings.timings, signal);
   findings.remoteAddress = remoteAddress ?? findings.remoteAddress;
   // Of several certificates on the way, the one that ends the service first.
   if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
@@ -120,7 +120,7 @@ async function fetchHead(
   // Another origin must not learn the password of this one.
   const authorization = url.origin === host.url.origin ? host.authorization : null;
   const head = { userAgent: options.userAgent, authorization };
-  const answer = await exchange(outcome, url, head, findings.timings, options.turns, signal, answerBegins);
+  const answer = await exchange(outcome, url, head, findings.timings, options.turns, signal);
   if (!(answer instanceof Failure)) findings.status = answer.status;
   return answer;
 }

@@ -54,7 +54,7 @@ export async function connect(
 }
 
 function withoutTls(outcome: Socket | Failure): Connection {
-  return { outcome, remoteAddress: null, expiresAt: null, answerBegins() {} };
+  return { outcome, remoteAddress: null, expiresAt: null };
 }
 
 async function find(hostname: string, { resolver }: ConnectOptions, timings: Timings, signal: AbortSignal) {

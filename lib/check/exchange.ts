@@ -44,7 +44,6 @@ export function exchange(
   timings: Timings,
   turns: Turns,
   signal: AbortSignal,
-  answerBegins: () => void,
 ): Promise<HttpAnswer | Failure> {
   timings.enter("first_byte");
   return wait(signal, (done) => {
@@ -65,10 +64,7 @@ export function exchange(
       body: (bytes) => body.bytes(bytes),
       end: () => body.end(),
     });
-    socket.once("data", () => {
-      answerBegins();
-      timings.enter("body");
-    });
+    socket.once("data", () => timings.enter("body"));
     socket.on("data", (piece: Buffer) => {
       const isTurnOver = turns.isOver;
       fail(parser.push(piece));

@@ -2,12 +2,11 @@ import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { connect, createSecureContext, DEFAULT_CIPHERS } from "node:tls";
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from "node:tls";
+import { wait } from "../async/waits.ts";
 import { literalAddress } from "../net/ip_address.ts";
 import { codeOf, Failure } from "./failure.ts";
 import { type CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
-import { TlsRecords } from "./tls_records.ts";
-import { wait } from "../async/waits.ts";
-import { WatchedSocket } from "./watched_socket.ts";
+import { TlsRecords, WatchedSocket } from "./tls_records.ts";
 
 /** The outcome of a handshake. */
 export interface Secured {
@@ -18,8 +17,6 @@ export interface Secured {
    * certificates that the server sent. Null where it sent none.
    */
   readonly expiresAt: Date | null;
-  /** To be called when the answer's first byte has come. */
-  readonly answerBegins: () => void;
 }
 
 const onDeno = "Deno" in globalThis;
@@ -55,9 +52,8 @@ export function secure(
     const name = hostname.replace(/\.$/, "");
     const address = literalAddress(name)?.address;
     const records = new TlsRecords();
-    const answerBegins = () => records.enter("answer");
     const watched = new WatchedSocket(socket, (piece) => {
-      const excess = records.take(piece);
+      const excess = records.take(piece, tls.readableDidRead);
       if (excess !== null) tls.destroy(new BoundError(excess));
       return excess === null;
     });
@@ -76,17 +72,17 @@ export function secure(
     const refuse = (detail: string, expiresAt: Date | null = null) => {
       tls.destroy();
       socket.destroy();
-      done({ outcome: new Failure("tls", detail), expiresAt, answerBegins });
+      done({ outcome: new Failure("tls", detail), expiresAt });
     };
     tls.once("secureConnect", () => {
-      records.enter("waiting");
+      records.endHandshake();
       // A code, though its type says otherwise.
       const code = String(tls.authorizationError);
       // Deno has one code for most faults, and its name is seldom right.
       const words = onDeno ? "Deno's TLS does not say why" : code;
       const verdict = { isTrusted: tls.authorized === true, code, words };
       const { reason, expiresAt } = certificates.judge(sentChain(tls), address ?? name, verdict);
-      if (reason === null) done({ outcome: tls, expiresAt, answerBegins });
+      if (reason === null) done({ outcome: tls, expiresAt });
       else refuse(reason, expiresAt);
     });
     tls.on("error", (error) => {
