@@ -7,13 +7,20 @@ import type { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
 import { count } from "../config/count.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { type Host, type Shard, shardOf } from "./hosts.ts";
+import type { Host } from "./hosts.ts";
 import { LineReader } from "./hosts_line.ts";
+import { hashOf } from "./schedule.ts";
 
 /** How many problems and warnings are told in full. */
 const MOST_PROBLEMS = 1000;
 const MOST_WARNINGS = 50;
 const EXAMPLE = "a line such as: https://example.com 5m (Example Domain)";
+
+/** Part I of N of the hosts; `index` counts from 1. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
 
 /** Which hosts to read, and how. */
 export interface HostsFileSettings {
@@ -65,6 +72,16 @@ async function contentOf({ hosts, warnings }: HostsFile, path: string, shard: Sh
     ? [`${path} holds passwords, and every user of this machine may read it: chmod o-r ${path}`]
     : [];
   return { hosts: shardOf(hosts, shard), warnings: [...exposed, ...warnings] };
+}
+
+/**
+ * The hosts of a shard. Each address belongs to one shard, whatever else the file holds. Shards are
+ * about equal.
+ */
+export function shardOf(hosts: readonly Host[], { index, count }: Shard): readonly Host[] {
+  // Salted: the bare hash also sets the phase of an interval. With it, a shard's hosts would be due
+  // at the same time.
+  return count === 1 ? hosts : hosts.filter(({ address }) => hashOf(`shard ${address}`) % count === index - 1);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Host, shardOf } from "../../lib/hosts/hosts.ts";
-import { parseHosts } from "../../lib/hosts/hosts_file.ts";
+import type { Host } from "../../lib/hosts/hosts.ts";
+import { parseHosts, shardOf } from "../../lib/hosts/hosts_file.ts";
 
 const UNSEEN = "which nobody sees: leave it out, or write a plain space or %XX";
 const WRITE_DOMAIN = "write a DOMAIN such as example.com or https://example.com/health";
