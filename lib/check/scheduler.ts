@@ -2,8 +2,7 @@ import { type Host, isSameHost } from "../hosts/hosts.ts";
 import { advanceDue, countDue } from "../hosts/schedule.ts";
 import { Clock, type Moment } from "./scheduler/clock.ts";
 import { Heap } from "./scheduler/heap.ts";
-import type { MissedCause, MissedRun } from "./scheduler/missed_runs.ts";
-import { ScheduledHost, type ScheduledRun } from "./scheduler/scheduled_host.ts";
+import { type MissedCause, type MissedRun, ScheduledHost, type ScheduledRun } from "./scheduler/scheduled_host.ts";
 import { Slots, type Standing } from "./scheduler/slots.ts";
 
 export type { MissedCause, MissedRun, Moment, ScheduledRun, Standing };
