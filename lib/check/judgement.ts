@@ -1,8 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { groupsOf, shortForm } from "../net/ip_address.ts";
-import type { Authorities } from "./authorities.ts";
 import type { AlternativeNames, Constraints, PeerCertificate } from "./certificate.ts";
-import { namesKeyOf, type Path, PathFinder } from "./paths.ts";
+import { type Authorities, namesKeyOf, type Path, PathFinder } from "./paths.ts";
 
 /** The judgement about a server's certificates. */
 export interface Judgement {

@@ -1,4 +1,5 @@
-import type { Authorities } from "./authorities.ts";
+import { readFileSync } from "node:fs";
+import { getCACertificates } from "node:tls";
 import { fingerprint, isSignedBy, type PeerCertificate, readCertificate } from "./certificate.ts";
 
 /** A path from a server's certificate upward. Each certificate is signed by the next. */
@@ -128,4 +129,41 @@ class Memory<T> {
     if (this.#values.size > this.#size) this.#values.delete(this.#values.keys().next().value as string);
     return value;
   }
+}
+
+/** The authorities whose signature under a certificate this machine trusts. */
+export interface Authorities {
+  /** The authorities of a name, as `PeerCertificate.issuer` writes it. */
+  named(subject: string): readonly PeerCertificate[];
+}
+
+/**
+ * The authorities that the runtime trusts too. They are read at once, so that no check pays for it.
+ * Deno does not list those of DENO_CERT, so they are read from `denoFile`. Null: there is no such
+ * file, or the runtime is another.
+ */
+export function runtimeAuthorities(denoFile: string | null): Authorities {
+  const all = readAll([...getCACertificates("default"), textOfFile(denoFile)]);
+  const bySubject = Map.groupBy(all, ({ subject }) => subject);
+  return { named: (subject) => bySubject.get(subject) ?? [] };
+}
+
+function textOfFile(file: string | null): string {
+  if (file === null) return "";
+  try {
+    return readFileSync(file, "latin1");
+  } catch {
+    // Only the runtime knows them then, and it says whether it trusts.
+    return "";
+  }
+}
+
+const PEM = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----([^-]*)-----END/g;
+
+/** All certificates in PEM texts, each once. */
+function readAll(texts: readonly string[]): PeerCertificate[] {
+  const bodies = new Set(
+    texts.flatMap((text) => [...text.matchAll(PEM)].map(([, body = ""]) => body.replaceAll(/\s/g, ""))),
+  );
+  return [...bodies].map((body) => readCertificate(Buffer.from(body, "base64"))).filter((read) => read !== null);
 }

@@ -1,8 +1,8 @@
-import { runtimeAuthorities } from "../check/authorities.ts";
 import { CheckRunner } from "../check/check_runner.ts";
 import { CertificateJudge } from "../check/judgement.ts";
 import { openMatcher } from "../check/matching.ts";
 import { fitConcurrency, openableFor } from "../check/open_files.ts";
+import { runtimeAuthorities } from "../check/paths.ts";
 import { StandingsFile } from "../check/standings_file.ts";
 import { denoCertificatesFile } from "../config/environment.ts";
 import type { ProducerSettings } from "../config/settings.ts";

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, expect, it, vi } from "vitest";
-import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { CheckRunner } from "../../lib/check/check_runner.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
+import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
 import { hostsOf } from "../support/simulation.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
-import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { alternate, connect, dial, resolve, sample } from "../../lib/check/connect.ts";
 import { Failure } from "../../lib/check/failure.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
+import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import { Timings } from "../../lib/check/timings.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
 import { openSite, refusedPort } from "../support/site.ts";

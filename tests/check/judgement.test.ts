@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Authorities } from "../../lib/check/authorities.ts";
 import { readCertificate } from "../../lib/check/certificate.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
+import type { Authorities } from "../../lib/check/paths.ts";
 import { Certificates } from "../support/certificates.ts";
 import type { Identity } from "../support/certificates.ts";
 

@@ -4,11 +4,11 @@
 import { createHash } from "node:crypto";
 import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
-import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { type Matcher, openMatcher } from "../../lib/check/matching.ts";
 import { Turns } from "../../lib/check/pace.ts";
+import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import { denoCertificatesFile } from "../../lib/config/environment.ts";
 import { parseHosts } from "../../lib/hosts/hosts_file.ts";
 import type { Metric } from "../../lib/metric.ts";

@@ -3,11 +3,11 @@
 import { closeSync, openSync } from "node:fs";
 import { exit, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
-import { runtimeAuthorities } from "../../lib/check/authorities.ts";
 import { check } from "../../lib/check/check.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { Turns } from "../../lib/check/pace.ts";
+import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import { parseHosts } from "../../lib/hosts/hosts_file.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 
