@@ -5,9 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
-import { deliver, type Sink } from "../lib/delivery/delivery.ts";
-import type { Outbox } from "../lib/delivery/delivery.ts";
-import { MemoryOutbox } from "../lib/delivery/outbox.ts";
+import { deliver, MemoryOutbox, type Outbox, type Sink } from "../lib/delivery/delivery.ts";
 import { Spool } from "../lib/delivery/spool.ts";
 import { decodeMetric, type Metric } from "../lib/metric.ts";
 

@@ -33,7 +33,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: "delivery ingest check kafka postgres net config async metric",
     doors: "consumer_report consumer_monitor log producer_monitor",
   },
-  delivery: { uses: "kafka net config async metric", doors: "backlog delivery outbox sink" },
+  delivery: { uses: "kafka net config async metric", doors: "backlog delivery setup" },
   ingest: { uses: "kafka postgres net config async metric", doors: "source transfer" },
   check: {
     uses: "hosts net config async metric",

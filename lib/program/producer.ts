@@ -6,8 +6,7 @@ import { type ProducerSettings, readProducerSettings } from "../config/settings.
 import { allUsable } from "../config/usage_error.ts";
 import { watchBacklog } from "../delivery/backlog.ts";
 import { deliver } from "../delivery/delivery.ts";
-import { openOutbox } from "../delivery/outbox.ts";
-import { planSink, type SinkPlan } from "../delivery/sink.ts";
+import { openOutbox, planSink, type SinkPlan } from "../delivery/setup.ts";
 import { dueTimes } from "../hosts/due_times.ts";
 import { type HostsReading, readHosts } from "../hosts/hosts_file.ts";
 import { monitorProducer } from "../monitoring/producer_monitor.ts";

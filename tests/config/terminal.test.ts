@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { printable, printableInLine, printableJson } from "../../lib/config/terminal.ts";
-import { LineSink } from "../../lib/delivery/sink.ts";
+import { LineSink } from "../../lib/delivery/delivery.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { jsonLine, terminalLine } from "../../lib/monitoring/log.ts";
 import { formatTable, jsonLines } from "../../lib/postgres/table_text.ts";

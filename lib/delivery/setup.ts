@@ -1,13 +1,37 @@
 import type { Health } from "../async/health.ts";
-import { printableJson } from "../config/terminal.ts";
+import { count } from "../config/count.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { describeTopic, kafkaAccess, openHealthily } from "../kafka/access.ts";
 import type { Listener } from "../kafka/kafka.ts";
-import { encodeMetric, type Metric } from "../metric.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
-import type { Sink } from "./delivery.ts";
+import { LineSink, MemoryOutbox, type Outbox, type Sink } from "./delivery.ts";
+import { Spool, type SpoolEvents } from "./spool.ts";
 import { TopicSink } from "./topic_sink.ts";
+
+// What the settings ask for: where metrics wait, and where they go.
+
+/** Metrics that wait in memory while Kafka is away, some 50 MB. Beyond them the oldest give way. */
+const MOST_IN_MEMORY = 100_000;
+/** Bytes of metrics that wait in a spool: some two million. Beyond them the oldest give way. */
+const MOST_ON_DISK = 2 ** 30;
+
+/**
+ * Opens the outbox that the settings ask for: on disk, or in memory only. Throws as `Spool.open`
+ * does.
+ */
+export async function openOutbox(
+  { kafka, spool, mode }: ProducerSettings,
+  events: SpoolEvents & { info(text: string): void },
+): Promise<Outbox> {
+  const mostInMemory = mode === "once" ? Infinity : MOST_IN_MEMORY;
+  if (spool === null || kafka === null) return new MemoryOutbox(mostInMemory);
+  const outbox = await Spool.open(spool, { topic: kafka.topic, mostInMemory, mostOnDisk: MOST_ON_DISK, events });
+  const { waiting } = outbox.figures;
+  const wait = waiting === 1 ? "waits" : "wait";
+  events.info(`${count(waiting, "metric")} of an earlier run ${wait} in the spool ${spool}`);
+  return outbox;
+}
 
 /** The topic's name in the health, beside Kafka itself. */
 const TOPIC = "the topic";
@@ -58,21 +82,4 @@ export async function planSink(
       });
     },
   };
-}
-
-/** Writes metrics as JSON documents, one a line. */
-export class LineSink implements Sink {
-  readonly #print: (text: string) => Promise<void>;
-
-  /** `print` resolves when the text is written. It rejects if nobody reads any more. */
-  constructor(print: (text: string) => Promise<void>) {
-    this.#print = print;
-  }
-
-  async send(metrics: readonly Metric[]): Promise<number> {
-    await this.#print(metrics.map((metric) => `${printableJson(encodeMetric(metric))}\n`).join(""));
-    return 0;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
 }
