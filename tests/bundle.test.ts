@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadLibrdkafka } from "../lib/kafka/librdkafka/library.ts";
 import type { Metric } from "../lib/metric.ts";
-import { openEmbedded } from "../lib/postgres/database/embedded.ts";
 import { bundle } from "../tools/bundle/bundle.ts";
 import type { KafkaServer } from "../tools/kafka/kafka.ts";
+import { newEmbedded } from "./support/embedded.ts";
 import { canRunKafka, skipped, temporaryKafka } from "./support/kafka.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { run, type Runtime, RUNTIMES, start } from "./support/programs.ts";
@@ -110,8 +110,7 @@ describe("bundle", () => {
 
   it("takes the embedded PostgreSQL from the packages where it finds them", async () => {
     // A query makes no database. It asks an existing one.
-    await (await openEmbedded(join(folder, "data")))[Symbol.asyncDispose]();
-    const args = ["--embedded", join(folder, "data"), "--query", "select 1 as one"];
+    const args = ["--embedded", await newEmbedded(join(folder, "data")), "--query", "select 1 as one"];
     expect(await run("node", "consumer", args, { bundle: furnished })).toMatchObject({
       code: 0,
       stdout: '{"one":1}\n',

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { freePort } from "../tools/free_ports.ts";
 import { expandPromql, readDashboard } from "./support/dashboards.ts";
+import { newEmbedded } from "./support/embedded.ts";
 import { type ProgramName, start } from "./support/programs.ts";
 import { canRunPromtool, promtool } from "./support/promtool.ts";
 import { refusedPort } from "./support/site.ts";
@@ -38,7 +39,7 @@ describe.runIf(canRunPromtool())("promtool", () => {
 
   it("finds nothing to say against the page of the consumer", async () => {
     const metric = '{"address":"a","status_code":200,"latency":0.1,"is_valid":true}\n';
-    const args = ["--stdin", "--embedded", join(folder, "data")];
+    const args = ["--stdin", "--embedded", await newEmbedded(join(folder, "data"))];
     const page = await pageOf("consumer", args, metric, "host_checker_rows_total 1\n");
     expect(promtool(["check", "metrics"], page)).toEqual({ code: 0, said: "" });
   });

@@ -11,6 +11,7 @@ import { decodeMetric, type Metric } from "../../lib/metric.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { each } from "../support/each.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { placesAt } from "../support/log_positions.ts";
 
 const bytes = new TextEncoder();
@@ -216,7 +217,7 @@ describe("LineConsumer", () => {
   });
 
   it("LineConsumer brings what LineSink wrote into the table, and what is no metric among the rejected", async () => {
-    await using database = await openEmbedded(folder);
+    await using database = await openEmbedded(await newEmbedded(folder));
     const store = await Store.open(database, { schema: null, name: "m" });
     async function* input() {
       yield bytes.encode("\nno metric\n");

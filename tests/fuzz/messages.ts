@@ -18,6 +18,7 @@ import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { arrayText } from "../../lib/postgres/pg_text.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
 import { type Entry, type OffsetRange, Store } from "../../lib/postgres/store.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { postgresMissing, startPostgres } from "../support/postgres.ts";
 import type { Random } from "../support/random.ts";
 import { madeUpMessage, type Message } from "./messages/made_up.ts";
@@ -163,7 +164,7 @@ class Messages implements OpenTarget {
     if (this.#embedded !== undefined) return this.#embedded;
     const folder = mkdtempSync(join(tmpdir(), "fuzz-embedded-"));
     this.#closing.defer(() => rmSync(folder, { recursive: true, force: true }));
-    return this.#embedded = this.#closing.use(await openEmbedded(folder));
+    return this.#embedded = this.#closing.use(await openEmbedded(await newEmbedded(folder)));
   }
 
   #tried(): Tried[] {

@@ -10,6 +10,7 @@ import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { intercepting } from "../support/databases.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { type Distort, MemoryTopic } from "../support/memory_topic.ts";
 
 const QUICK = { size: 100, interval: 0.01 };
@@ -18,7 +19,7 @@ const NEVER = { size: 1_000_000, interval: 3600 };
 const folder = mkdtempSync(join(tmpdir(), "test-transfer-"));
 let database: Database;
 beforeAll(async () => {
-  database = await openEmbedded(folder);
+  database = await openEmbedded(await newEmbedded(folder));
 });
 afterAll(async () => {
   await database?.[Symbol.asyncDispose]();

@@ -24,6 +24,7 @@ import { Store } from "../../lib/postgres/store.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { Topic } from "../faults/topic.ts";
 import { each } from "../support/each.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { eventually } from "../support/eventually.ts";
 import { readTopic } from "../support/topic_reader.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
@@ -46,7 +47,7 @@ describe.runIf(canRunKafka())("The log of a topic", () => {
   let database: Database;
 
   beforeAll(async () => {
-    [broker, database] = await Promise.all([temporaryKafka(), openEmbedded(join(folder, "data"))]);
+    [broker, database] = await Promise.all([temporaryKafka(), openEmbedded(await newEmbedded(join(folder, "data")))]);
   }, 120_000);
   afterAll(async () => {
     await Promise.all([broker?.[Symbol.asyncDispose](), database?.[Symbol.asyncDispose]()]);

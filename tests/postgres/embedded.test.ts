@@ -15,6 +15,7 @@ import { openEmbedded, openExisting } from "../../lib/postgres/database/embedded
 import { splitStatements } from "../../lib/postgres/query/statements.ts";
 import type { DeepStatements } from "../support/deep_statement_runner.ts";
 import type { Stored } from "../support/database_runner.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { COMMANDS, runScript, startScript } from "../support/runtimes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "test-embedded-"));
@@ -78,7 +79,7 @@ it("openEmbedded keeps what was stored, and begins anew where an earlier start w
 
 describe("statements that follow one another", () => {
   it("are not held up by a query between each two", async () => {
-    await using database = await openEmbedded(join(folder, "series"));
+    await using database = await openEmbedded(await newEmbedded(join(folder, "series")));
     const order: string[] = [];
     const store = async () => {
       for (const name of ["first", "second", "third"]) {
@@ -164,7 +165,7 @@ describe.each(COMMANDS)("openEmbedded under $runtime", ({ missing, command }) =>
   it.skipIf(missing !== null)(
     "takes no statement for done that exhausts the stack, and keeps nothing of it",
     async () => {
-      const directory = join(folder, `deep-${command.length}`);
+      const directory = await newEmbedded(join(folder, `deep-${command.length}`));
       expect(await runScript<DeepStatements>(command, "deep_statement_runner.ts", [directory])).toEqual([
         { codes: ["54001", "54001", null], kept: [{ a: 2 }] },
       ]);
@@ -174,7 +175,7 @@ describe.each(COMMANDS)("openEmbedded under $runtime", ({ missing, command }) =>
   it.skipIf(missing !== null)(
     "is refused by the other runtimes' openers while open, and starts after a SIGKILL",
     async () => {
-      const directory = join(folder, `held-${command.length}`);
+      const directory = await newEmbedded(join(folder, `held-${command.length}`));
       const holder = await hold(command, directory);
       expect(holder.said).toBe("open");
       for (const other of COMMANDS.filter((other) => other.missing === null)) {

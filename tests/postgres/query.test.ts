@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FolderInUse, requireFree } from "../../lib/config/folder_lock.ts";
 import { type EmbeddedDatabase, openEmbedded, type QueryPart } from "../../lib/postgres/database/embedded.ts";
 import { splitStatements } from "../../lib/postgres/query/statements.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Ended, run, type Running, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
@@ -25,7 +26,7 @@ const ENDLESS = "select count(*) from generate_series(1, 1e12::bigint)";
 describe("a query changes nothing", () => {
   let database: EmbeddedDatabase;
   beforeAll(async () => {
-    database = await openEmbedded(join(folder, "attacked"));
+    database = await openEmbedded(await newEmbedded(join(folder, "attacked")));
     await database.script("create table kept (a int); insert into kept values (1), (2); create sequence counted");
     await database.script(`create function emptied() returns int language plpgsql as
       $$ begin delete from kept; return 1; end $$`);
@@ -253,8 +254,7 @@ describe.each(runtimes)("while a consumer under %s holds the folder", (holder: R
 it.each(runtimes)(
   "a consumer under %s that starts while a query holds the folder waits for the query",
   async (runtime) => {
-    const data = join(folder, `asked-${runtime}`);
-    await (await openEmbedded(data))[Symbol.asyncDispose]();
+    const data = await newEmbedded(join(folder, `asked-${runtime}`));
     await using query = start("node", "consumer", ["--embedded", data, "--query", ENDLESS]);
     await eventually(() => isHeld(data), () => "the query does not hold the folder");
     await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", data]);

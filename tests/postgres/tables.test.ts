@@ -10,6 +10,7 @@ import type { PostgresSettings } from "../../lib/postgres/database/postgres_conn
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import type { Target } from "../support/database_runner.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { COMMANDS, runScript } from "../support/runtimes.ts";
 import type { Job, Jobs, Kept, Step } from "../support/table_runner.ts";
@@ -838,7 +839,7 @@ describe.each(COMMANDS)("a table of one's own under $runtime", ({ runtime, missi
       // The report of a start is the same on all runtimes.
       cases: runtime === "Node" ? EVERYWHERE : [...DEFAULTS, ...REPEATS, ...PARTS],
       absent: null,
-      target: () => Promise.resolve({ folder: join(folder, runtime) }),
+      target: async () => ({ folder: await newEmbedded(join(folder, runtime)) }),
     },
   ])("on $kind", ({ cases, absent, target }) => {
     let all: Kept[];

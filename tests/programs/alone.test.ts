@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Metric } from "../../lib/metric.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { openUnresponsivePort } from "../support/unresponsive_port.ts";
 import { type Ended, run, type Runtime, RUNTIMES, start, type StartOptions } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
@@ -214,7 +215,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   });
 
   it("consumer --stdin keeps what is no metric among the rejected, with the number of its line", async () => {
-    const data = newPath();
+    const data = await newEmbedded(newPath());
     const input = `${metric(1)}\nnot JSON\n${metric(2)}`;
     const { code, stderr } = await run(runtime, "consumer", ["--stdin", "--embedded", data], { input });
     expect(code).toBe(0);
@@ -226,7 +227,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   });
 
   it("a query that fails says why and ends", async () => {
-    const data = newPath();
+    const data = await newEmbedded(newPath());
     expect(await run(runtime, "consumer", ["--stdin", "--embedded", data])).toMatchObject({ code: 0 });
     expect(await run(runtime, "consumer", ["--embedded", data, "--query", "select nothing"])).toMatchObject({
       code: 1,
@@ -235,7 +236,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   });
 
   it("consumer refuses a folder that another one has open, until that one is gone, however it went", async () => {
-    const data = newPath();
+    const data = await newEmbedded(newPath());
     await using first = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
     first.write(metric(1));
     await first.says("1 message stored");
@@ -345,7 +346,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   });
 
   it("consumer --stdin reads on after SIGINT until its input ends, and stores all of it", async () => {
-    const data = newPath();
+    const data = await newEmbedded(newPath());
     await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", data, "--log-level", "DEBUG"]);
     consumer.write(metric(1));
     // A signal gives a start 8 s to end. A slow machine may take longer to make the database.
@@ -364,7 +365,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   it.runIf(process.platform === "linux")(
     "consumer --stdin ends at once at a Ctrl-C where a person types the input",
     async () => {
-      const data = newPath();
+      const data = await newEmbedded(newPath());
       const args = ["--stdin", "--embedded", data, "--log-level", "DEBUG"];
       await using consumer = start(runtime, "consumer", args, { terminal: true });
       // A terminal shows both outputs.
@@ -381,7 +382,15 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   );
 
   it("consumer says at WARN what it has rejected, why, and where it is", async () => {
-    const consumer = ["--stdin", "--embedded", newPath(), "--batch-interval", "60", "--log-level", "WARN"];
+    const consumer = [
+      "--stdin",
+      "--embedded",
+      await newEmbedded(newPath()),
+      "--batch-interval",
+      "60",
+      "--log-level",
+      "WARN",
+    ];
     const input = `${metric(1)}no metric\nnone either\n${metric(2)}`;
     const { code, stderr } = await run(runtime, "consumer", consumer, { input });
     expect(code).toBe(0);
@@ -391,7 +400,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
   });
 
   it("consumer --stdin stores what it has read at SIGTERM, though its input goes on", async () => {
-    const data = newPath();
+    const data = await newEmbedded(newPath());
     const limits = ["--batch-size", "2", "--batch-interval", "60", "--log-level", "DEBUG"];
     await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", data, ...limits]);
     consumer.write(metric(1) + metric(2) + metric(3));

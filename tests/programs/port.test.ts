@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { freePort } from "../../tools/free_ports.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite, refusedPort } from "../support/site.ts";
@@ -75,7 +76,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
 
     it("consumer tells Prometheus of what it stored", async () => {
       const listen = `127.0.0.1:${await freePort()}`;
-      await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", newPath()], {
+      await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", await newEmbedded(newPath())], {
         env: { LISTEN: "127.0.0.1:1", CONSUMER_LISTEN: listen },
       });
       consumer.write(`{"address":"a","status_code":200,"latency":0.1,"is_valid":true}\nnot a metric\n`);

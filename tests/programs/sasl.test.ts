@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AclOperations, AclPermissionTypes, Admin, ResourcePatternTypes, ResourceTypes } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type KafkaServer, USERS } from "../../tools/kafka/kafka.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { canRunKafka, temporaryKafka } from "../support/kafka.ts";
 import { run, start } from "../support/programs.ts";
 import { refusedPort } from "../support/site.ts";
@@ -151,9 +152,7 @@ describe.runIf(canRunKafka())("SASL", () => {
     it("carries metrics to a table with a password that only its prepared form opens", async () => {
       const login = { KAFKA_SASL_MECHANISM: "scram-sha-256", KAFKA_SASL_USERNAME: "nine", KAFKA_SASL_PASSWORD: "Ⅸ" };
       expect(await produce(login)).toMatchObject({ code: 0 });
-      // This is made ahead: on a busy machine it takes longer than a message needs to arrive.
-      const data = ["--embedded", join(folder, `data_${runtime}_${client}`)];
-      expect(await run(runtime, "consumer", ["--stdin", ...data], { input: "" })).toMatchObject({ code: 0 });
+      const data = ["--embedded", await newEmbedded(join(folder, `data_${runtime}_${client}`))];
       await using consumer = start(runtime, "consumer", data, {
         env: { ...reach(), ...login, LOG_LEVEL: "DEBUG", KAFKA_GROUP: `nine_${runtime}_${client}` },
       });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Certificates, makeCertificates, makeServerStore } from "../../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
+import { newEmbedded } from "../support/embedded.ts";
 import { canRunKafka, temporaryKafka } from "../support/kafka.ts";
 import { run, start } from "../support/programs.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
@@ -104,7 +105,7 @@ describe.runIf(canRunKafka())("producer and consumer", () => {
         const once = await run(variant.runtime, "producer", ["--once", "--kafka-partitions", "2", hosts], options);
         expect(once, once.stderr).toMatchObject({ code: 0 });
         await using producer = start(variant.runtime, "producer", [hosts], options);
-        const data = join(folder, topic);
+        const data = await newEmbedded(join(folder, topic));
         await using consumer = start(variant.runtime, "consumer", ["--embedded", data], options);
         await consumer.says(/\d+ messages? stored/);
         await broker.kill();
