@@ -57,14 +57,14 @@ class Follower implements AsyncDisposable {
   }
 }
 
-describe.runIf(canRunKafka()).each(usable)("A topic that is deleted and made again, read with %s,", (name) => {
-  let broker: KafkaServer;
+const canRun = canRunKafka();
+let broker: KafkaServer;
+beforeAll(async () => {
+  if (canRun) broker = await temporaryKafka();
+}, 120_000);
+afterAll(() => broker?.[Symbol.asyncDispose](), 30_000);
 
-  beforeAll(async () => {
-    broker = await temporaryKafka();
-  }, 120_000);
-  afterAll(() => broker?.[Symbol.asyncDispose](), 30_000);
-
+describe.runIf(canRun).each(usable)("A topic that is deleted and made again, read with %s,", (name) => {
   async function produce(topic: string, prefix: string, many: number): Promise<void> {
     const client = await loadClient("javascript");
     const options = { bootstrapServers: [broker.plain], topic, partitions: null };
@@ -80,7 +80,7 @@ describe.runIf(canRunKafka()).each(usable)("A topic that is deleted and made aga
     // messages stand there.
     { when: "while its reader sleeps", isAsleep: true },
   ])("gives each message under its own id, where that happens $when", async ({ isAsleep }) => {
-    const topic = new Topic(broker.plain, `again-${isAsleep}`);
+    const topic = new Topic(broker.plain, `again-${name}-${isAsleep}`);
     await topic.create(3);
     await produce(topic.name, "old", 90);
     await using follower = new Follower({ bootstrap: broker.plain, topic: topic.name, client: name });

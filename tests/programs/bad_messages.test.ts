@@ -63,13 +63,13 @@ const BAD: readonly (readonly [what: string, value: Uint8Array | null, reason: R
   ["a status code beyond any", metric({ status_code: 1000 }), /status_code/],
 ];
 
-describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: Variant) => {
-  let services: Services;
-  beforeAll(async () => {
-    services = await openServices();
-  }, 120_000);
-  afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
+let services: Services;
+beforeAll(async () => {
+  if (canRun) services = await openServices();
+}, 120_000);
+afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
 
+describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: Variant) => {
   const latencies = async (table: string) => {
     const rows = await services.postgres.sql<{ latency: number }[]>`select latency from ${
       services.postgres.sql(table)

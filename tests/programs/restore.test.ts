@@ -27,17 +27,19 @@ function numbered(from: number, to: number): RawMessage[] {
   });
 }
 
+const folder = mkdtempSync(join(tmpdir(), "test-restore-"));
+let services: Services;
+beforeAll(async () => {
+  if (canRun) services = await openServices();
+}, 120_000);
+afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  await services?.[Symbol.asyncDispose]();
+}, 60_000);
+
 describe.runIf(canRun).each(possibleVariants())(
   "retention, backup and restore, with the consumer on $name",
   (variant) => {
-    const folder = mkdtempSync(join(tmpdir(), "test-restore-"));
-    let services: Services;
-    beforeAll(async () => services = await openServices(), 120_000);
-    afterAll(async () => {
-      rmSync(folder, { recursive: true, force: true });
-      await services?.[Symbol.asyncDispose]();
-    }, 60_000);
-
     /** Runs one of PostgreSQL's programs on a database of the server. */
     function run(program: string, database: string, ...args: string[]): string {
       const { host, port, user } = services.postgres.settings;

@@ -43,11 +43,13 @@ const REASONS = [
   [8, expect.stringMatching(/^offsets 8 to 8 cannot be read: /)],
 ];
 
-describe.runIf(canRun).each(possibleVariants())("a consumer on $name", (variant: Variant) => {
-  let services: Services;
-  beforeAll(async () => void (services = await openServices()), 120_000);
-  afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
+let services: Services;
+beforeAll(async () => {
+  if (canRun) services = await openServices();
+}, 120_000);
+afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
 
+describe.runIf(canRun).each(possibleVariants())("a consumer on $name", (variant: Variant) => {
   it("records what it cannot read, once, and stores what lies before and behind", async () => {
     const name = services.newName();
     await services.createTopic(name);
