@@ -1,6 +1,16 @@
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+const cache = fileURLToPath(new URL(".cache", import.meta.url));
+
+// Node keeps what it compiled, for the programs that tests start and for their own processes. The
+// start of a program takes 0.2 s of a core then instead of 0.5 s.
+process.env.NODE_COMPILE_CACHE ??= `${cache}/node`;
+
 export default defineConfig({
+  // How long each file took is kept here: the longest ones begin first.
+  cacheDir: `${cache}/vite`,
   test: {
     include: ["tests/**/*.test.ts"],
     // Whole programs, a broker and a database start on demand: nothing is slow by intention, a slow machine may be.

@@ -40,7 +40,7 @@ const BUNDLED: Record<Runtime, (program: ProgramName, folder: string) => string[
 /** The variables that a program inherits from the tests, without any that could be a setting. */
 const INHERITED = [
   ...["PATH", "HOME", "DENO_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"],
-  ...["NODE_V8_COVERAGE", "DENO_COVERAGE_DIR"],
+  ...["NODE_DISABLE_COMPILE_CACHE", "NODE_V8_COVERAGE", "DENO_COVERAGE_DIR"],
 ];
 
 export interface Ended {
@@ -97,7 +97,9 @@ export function start(
   args: readonly string[],
   options: StartOptions = {},
 ): Running {
-  const inherited = Object.fromEntries(INHERITED.flatMap((name) => {
+  // A bundle lies in a new folder each time, where nothing is known of it.
+  const names = options.bundle === undefined ? [...INHERITED, "NODE_COMPILE_CACHE"] : INHERITED;
+  const inherited = Object.fromEntries(names.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];
   }));
