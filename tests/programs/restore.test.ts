@@ -62,7 +62,8 @@ describe.runIf(canRun).each(possibleVariants())(
     async function untilStored(database: string, topic: string, count: number, consumer: Running): Promise<void> {
       const isMade = () => ask(database, `select to_regclass('${topic}') is not null`) === "t";
       const rows = () => isMade() ? Number(ask(database, `select count(*) from ${topic}`)) : 0;
-      await expect.poll(rows, { timeout: 50_000, message: consumer.stderr }).toBe(count);
+      // Each look starts psql, which takes more of a core than what it asks for.
+      await expect.poll(rows, { timeout: 50_000, interval: 300, message: consumer.stderr }).toBe(count);
     }
 
     async function stop(consumer: Running): Promise<void> {
