@@ -24,7 +24,8 @@ const ALERT = Buffer.from([21, 3, 3, 0, 2, 2, 10]);
 
 const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);
 
-describe.each(runtimes)("the producer under %s", (runtime: Runtime) => {
+// All at once, since most of their time is waiting.
+describe.concurrent.each(runtimes)("the producer under %s", (runtime: Runtime) => {
   const startAt = (port: number, ...args: string[]) =>
     start(runtime, "producer", [
       ...["--kafka-client", "javascript", "--kafka-bootstrap-servers", `localhost:${port}`],
