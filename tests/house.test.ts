@@ -53,7 +53,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: {
     uses: "",
     doors:
-      "count environment folder_lock host_and_port instant kafka_settings saslprep secret_file setting_types settings terminal usage_error version",
+      "count environment folder_lock host_and_port instant kafka_settings keep saslprep secret_file setting_types settings terminal usage_error version",
   },
   async: {
     uses: "",

@@ -2,6 +2,7 @@ import { type EmbeddedSettings, readDatabase, type ServerSettings } from "./data
 import { type Environment, machineName } from "./environment.ts";
 import { helpText, versionText } from "./help.ts";
 import { type KafkaSettings, readKafka } from "./kafka_settings.ts";
+import type { Keep } from "./keep.ts";
 import { nameOf, type OptionName, OPTIONS, optionsOf, type ProgramName } from "./options.ts";
 import { SettingsReader } from "./reader.ts";
 import type { Compression, ListenAddress, LogLevel, Partition, Start, TableName } from "./setting_types.ts";
@@ -46,6 +47,14 @@ export interface ProducerSettings {
   readonly logLevel: LogLevel;
 }
 
+/** How long the consumer keeps what it has stored. */
+export interface RetentionSettings {
+  readonly rows: Keep;
+  readonly rejected: Keep;
+  /** True: a time that was shortened counts at once. */
+  readonly isNow: boolean;
+}
+
 export interface ConsumerSettings {
   readonly source: "kafka" | "stdin";
   /** Null where metrics do not come from Kafka. */
@@ -55,6 +64,7 @@ export interface ConsumerSettings {
   readonly table: TableName;
   /** The parts of a table that is created. */
   readonly partition: Partition;
+  readonly retention: RetentionSettings;
   /** The query of `--query`; the program then does nothing else. */
   readonly query: string | null;
   readonly printSchema: boolean;
@@ -124,6 +134,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     database: printSchema || (asks && !reader.has("embedded")) ? null : readDatabase(reader),
     table: reader.optional("dbTable"),
     partition: reader.optional("dbPartition"),
+    retention: readRetention(reader),
     query: reader.optional("query"),
     printSchema,
     ...readSizes(reader),
@@ -181,8 +192,20 @@ function flagsOf(program: ProgramName, section: "Kafka" | "PostgreSQL"): OptionN
 
 /** Flags that make no sense for an embedded database. It has a table and batches too. */
 const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) =>
-  !["dbTable", "dbPartition", "batchSize", "batchInterval"].includes(name)
+  !["dbTable", "dbPartition", "dbKeep", "dbKeepRejected", "dbKeepNow", "batchSize", "batchInterval"].includes(name)
 );
+
+function readRetention(reader: SettingsReader): RetentionSettings | null {
+  const [rows, rejected, isNow] = [
+    reader.optional("dbKeep"),
+    reader.optional("dbKeepRejected"),
+    reader.has("dbKeepNow"),
+  ];
+  if (isNow && rows === "all" && rejected === "all") {
+    reader.problems.push("--db-keep-now shortens nothing: say how long with DB_KEEP (--db-keep), or leave it out");
+  }
+  return rows === null || rejected === null ? null : { rows, rejected, isNow };
+}
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {
   const batchSize = reader.optional("batchSize");

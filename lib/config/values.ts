@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { type DatabaseUrl, parseDatabaseUrl } from "./database_url.ts";
 import { parseHostAndPort } from "./host_and_port.ts";
 import { parseInstant } from "./instant.ts";
+import { type Keep, parseKeep } from "./keep.ts";
 import {
   type ListenAddress,
   type LogLevel,
@@ -164,6 +165,8 @@ function readPart(part: string): string {
 }
 
 export const tableName: TextSchema<TableName> = parsedBy(parseTableName);
+
+export const keep: TextSchema<Keep> = parsedBy(parseKeep);
 
 export const databaseUrl: TextSchema<DatabaseUrl> = parsedBy(parseDatabaseUrl);
 

@@ -51,6 +51,15 @@ export async function reachBeneath(database: Database, table: string): Promise<s
   return await reach(database, table, DIRECTLY_BENEATH);
 }
 
+/** The oids of a table and of its parts and chunks, over all levels, as an array's text. */
+export async function reachParts(database: Database, table: string): Promise<string> {
+  return await reach(
+    database,
+    table,
+    `select h.inhrelid::int8::text as oid from pg_inherits h where h.inhparent = any($1::oid[])`,
+  );
+}
+
 /** A column, as the catalog has it. */
 export interface ColumnFacts {
   readonly name: string;
@@ -255,6 +264,7 @@ export interface TableFacts {
   readonly may_read: boolean;
   readonly may_offsets: boolean;
   readonly may_rejected: boolean;
+  readonly has_keep: boolean;
   /** The encoding of the database's texts. */
   readonly encoding: string;
 }
@@ -273,9 +283,10 @@ export async function readFacts(database: Database, tables: QuotedTables): Promi
        has_table_privilege($2::text, 'select') and has_table_privilege($2::text, 'insert') and
          has_table_privilege($2::text, 'update') and has_table_privilege($2::text, 'delete') as may_offsets,
        has_table_privilege($3::text, 'insert') as may_rejected,
+       to_regclass($4::text) is not null as has_keep,
        current_setting('server_encoding') as encoding
      from pg_class c where c.oid = to_regclass($1::text)`,
-    [tables.main, tables.offsets, tables.rejected],
+    [tables.main, tables.offsets, tables.rejected, tables.keep],
   );
   return facts ?? null;
 }

@@ -1,6 +1,6 @@
 import { indexName, lookUpIndex } from "./catalog.ts";
 import { type Database, sqlFailure } from "./database.ts";
-import { lookAgain, type Tables } from "./tables.ts";
+import { type KeptSince, lookAgain, type Tables } from "./tables.ts";
 
 /**
  * Milliseconds until a column that refused null is looked up again: with many parts that takes a
@@ -34,6 +34,17 @@ export class CurrentTables {
     return this.#tables;
   }
 
+  /** From now on older metrics are not taken; null: all are. */
+  keepSince(kept: KeptSince | null): void {
+    this.#tables = { ...this.#tables, kept };
+  }
+
+  async #lookAgain(before: Tables): Promise<void> {
+    const tables = await lookAgain(this.#database, before);
+    // What is kept may have changed meanwhile.
+    this.#tables = { ...tables, kept: this.#tables.kept };
+  }
+
   /** A flush begins: unknown indexes and columns may be looked up again. */
   begin(): void {
     this.#strangers.clear();
@@ -61,7 +72,7 @@ export class CurrentTables {
   async mayPass(error: unknown, skipRepeats: boolean): Promise<boolean> {
     if (skipRepeats && this.#tables.repeatKey !== null && sqlFailure(error)?.code === INDEX_GONE) {
       const { repeatKey } = this.#tables;
-      this.#tables = await lookAgain(this.#database, this.#tables);
+      await this.#lookAgain(this.#tables);
       return this.#tables.repeatKey !== repeatKey;
     }
     const index = violatedIndex(error);
@@ -72,7 +83,7 @@ export class CurrentTables {
     this.#strangers.add(name);
     const before = this.#tables;
     const kind = await lookUpIndex(this.#database, ...index);
-    if (kind === "repeats") this.#tables = await lookAgain(this.#database, before);
+    if (kind === "repeats") await this.#lookAgain(before);
     // The statement finds the index that has come in its place.
     if (kind === "gone") return true;
     if (!this.#tables.repeatIndexes.has(name)) return false;
@@ -94,7 +105,7 @@ export class CurrentTables {
     const now = performance.now();
     if (now - (this.#looked.get(name) ?? -Infinity) >= LOOK_INTERVAL) {
       this.#looked.set(name, now);
-      this.#tables = await lookAgain(this.#database, before);
+      await this.#lookAgain(before);
     }
     // Messages may have been encoded for the statement before the last look.
     const { statusCodeRequired, scheduledAtRequired, defaults } = this.#tables;

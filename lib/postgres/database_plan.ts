@@ -18,6 +18,11 @@ export interface DatabasePlan {
    * also answers the queries of other programs.
    */
   open(service: QueryService): Promise<Database>;
+  /**
+   * A way for long statements, behind which nobody else waits. The embedded database, `opened`, has
+   * one way only.
+   */
+  openBeside(opened: Database): Database;
 }
 
 /** The database that the settings name. Throws a `UsageError` if its CA file is unusable. */
@@ -25,7 +30,8 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
   if (settings.kind === "embedded") {
     const { directory } = settings;
     const open = (service: QueryService) => openServed(directory, service);
-    return { description: `an embedded PostgreSQL in ${directory}`, certificateStore: null, open };
+    const openBeside = (opened: Database) => asAnother(opened);
+    return { description: `an embedded PostgreSQL in ${directory}`, certificateStore: null, open, openBeside };
   }
   const { host, port, name, user, sslMode, sslCaFile } = settings;
   const certificateStore = await CertificateStore.load(
@@ -45,6 +51,19 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
     description: `${name} at ${host}:${port} as ${user} (TLS: ${sslMode})`,
     certificateStore,
     open: () => Promise.resolve(openPostgres(address)),
+    openBeside: () => openPostgres(address, LONG_PATIENCE),
+  };
+}
+
+/** Milliseconds. Counting the rows of a large part takes minutes. */
+const LONG_PATIENCE = { answer: 610_000, connect: 10_000, statement: 600_000, lock: 10_000 } as const;
+
+/** The same database, which stays open when this is disposed of. */
+function asAnother(database: Database): Database {
+  return {
+    query: (text, parameters) => database.query(text, parameters),
+    script: (text) => database.script(text),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 

@@ -67,17 +67,29 @@ function sortEntries(entries: readonly Entry[], tables: Tables): SortedEntries {
   const missed: Entry[] = [];
   // Without the column these could not be told from checks that were made.
   const holdsMissed = tables.columns.includes("error");
-  const times = tables.partLength === null ? null : storableTimes(Date.now());
+  const reasonAgainst = judgeOfTimes(tables);
   for (const entry of entries) {
     if (!isMetric(entry)) rejections.push(entry as EntryOf<Rejection>);
     else if (!holdsMissed && NO_CHECKS.includes(entry.content.error ?? "")) missed.push(entry);
     else {
-      const reason = times === null ? null : reasonOutside(scheduledAt(entry.content), times);
+      const reason = reasonAgainst?.(scheduledAt(entry.content)) ?? null;
       if (reason === null) metrics.push(entry);
       else rejections.push({ ...entry, content: { reason } });
     }
   }
   return { metrics, rejections, missed };
+}
+
+/** Gives the reason why a metric of a moment is not taken now. Null: every metric is. */
+function judgeOfTimes({ kept, partLength }: Tables): ((at: string) => string | null) | null {
+  const times = partLength === null ? null : storableTimes(Date.now());
+  if (kept === null && times === null) return null;
+  return (at) => {
+    if (kept !== null && at < kept.from) {
+      return `scheduled_at: ${at} is too old: rows are kept from ${kept.from} on (${kept.why})`;
+    }
+    return times === null ? null : reasonOutside(at, times);
+  };
 }
 
 /** When a check was due or, of an older producer, began. */

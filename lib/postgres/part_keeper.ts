@@ -1,4 +1,4 @@
-import { classifyError, type Database, explain, isMissingPartition, SetupError, sqlFailure } from "./database.ts";
+import { classifyError, type Database, explain, SetupError } from "./database.ts";
 import { scheduledAt, type SortedEntries } from "./encoded_batch.ts";
 import { lengthOf, missingSpans, type PartLength, PARTS_AHEAD, type Span, spansFrom } from "./part_spans.ts";
 import { addPartSql, newPartSql, type PartedTable, readParts } from "./parts.ts";
@@ -74,9 +74,7 @@ export class PartKeeper {
    * Makes the parts that these messages lack. True if the statement that found a part missing may
    * pass now. Throws `SetupError` with the statements to run if the role may not make them.
    */
-  async makeMissing(error: unknown, slices: readonly { readonly sorted: SortedEntries }[]): Promise<boolean> {
-    const failure = sqlFailure(error);
-    if (failure === null || !isMissingPartition(failure)) return false;
+  async makeMissing(slices: readonly { readonly sorted: SortedEntries }[]): Promise<boolean> {
     const table = await readParts(this.#database, this.#tables.main);
     const length = table && lengthOf(table.parts);
     if (table === null || length === null) return false;

@@ -18,10 +18,8 @@ export interface Part extends Span {
 
 /** The parts that are made ahead, with the current one. */
 export const PARTS_AHEAD = 4;
-/**
- * The parts that a person makes ahead: a year of months, and the one before now for late metrics.
- */
-const PARTS_BY_HAND = 14;
+/** The parts of a year, with that of now not counted. */
+export const PARTS_OF_A_YEAR: Readonly<Record<PartLength, number>> = { month: 12, day: 366 };
 
 /** The month or day (UTC) that a moment belongs to. */
 export function spanOf(length: PartLength, at: number): Span {
@@ -42,8 +40,7 @@ export function spansFrom(length: PartLength, at: number, count: number): Span[]
 /** The spans of the parts that a person makes: the one before now, and a year ahead. */
 export function spansByHand(length: PartLength, now: number): Span[] {
   const before = spanOf(length, spanOf(length, now).from - 1);
-  const days = length === "day" ? 368 : PARTS_BY_HAND;
-  return spansFrom(length, before.from, days);
+  return spansFrom(length, before.from, PARTS_OF_A_YEAR[length] + 2);
 }
 
 /**

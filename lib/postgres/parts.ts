@@ -24,12 +24,12 @@ export function newPartSql(table: TableName, length: PartLength, span: Span): st
 }
 
 /** The children of a table with their bounds; `main` is an expression for its oid. */
-const childrenSql = (main: string) => {
+export const childrenSql = (main: string) => {
   // As PostgreSQL writes a bound and reads it again: in the session's own form of a time.
   const bound = (i: 1 | 2) =>
     `case m[${i}] when 'MINVALUE' then '-infinity' when 'MAXVALUE' then 'infinity' ` +
     `else trim(both '''' from m[${i}]) end::timestamptz`;
-  return `select x.relname::text as name, ${bound(1)} as lower, ${bound(2)} as upper
+  return `select x.oid as part, x.relname::text as name, ${bound(1)} as lower, ${bound(2)} as upper
     from pg_inherits h join pg_class x on x.oid = h.inhrelid cross join lateral
       regexp_match(pg_get_expr(x.relpartbound, x.oid), '^FOR VALUES FROM [(](.+)[)] TO [(](.+)[)]$') m
     where h.inhparent = ${main}`;

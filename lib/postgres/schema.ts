@@ -39,18 +39,25 @@ export const COLUMNS = Object.fromEntries(METRIC_FIELDS.map((field) => {
   return [field, ALWAYS.includes(field) ? { ...column, always: true } : column];
 })) as Readonly<Record<keyof Metric, Column>>;
 
-/** The three tables, each quoted for use in a statement. */
+/** The tables, each quoted for use in a statement. */
 export interface QuotedTables {
   readonly main: string;
   readonly offsets: string;
   readonly rejected: string;
+  /** How long rows are kept. It exists once something is not kept for ever. */
+  readonly keep: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
 export function quoteTables({ schema, name }: TableName): QuotedTables {
   const prefix = schema === null ? "" : `${quoteIdentifier(schema)}.`;
   const quoted = (suffix: string) => prefix + quoteIdentifier(name + suffix);
-  return { main: quoted(""), offsets: quoted(COMPANIONS.offsets), rejected: quoted(COMPANIONS.rejected) };
+  return {
+    main: quoted(""),
+    offsets: quoted(COMPANIONS.offsets),
+    rejected: quoted(COMPANIONS.rejected),
+    keep: quoted(COMPANIONS.keep),
+  };
 }
 
 /** Columns of the marks that an earlier version did not make. */
@@ -71,7 +78,7 @@ export type Creatable = "schema" | keyof QuotedTables | "added";
  * table come with statements of their own.
  */
 export function creation(table: TableName, partition: Partition): Readonly<Record<Creatable, readonly string[]>> {
-  const { main, offsets, rejected } = quoteTables(table);
+  const { main, offsets, rejected, keep } = quoteTables(table);
   const added = Object.entries(ADDED_COLUMNS);
   const columns = METRIC_FIELDS.map((name) => {
     return `  ${name} ${COLUMNS[name].type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
@@ -100,6 +107,10 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `alter table ${offsets}\n` +
       added.map(([name, type]) => `  add column if not exists ${name} ${type}`).join(",\n"),
     ],
+    keep: [
+      `create table if not exists ${keep} (\n  what text primary key,\n  keep text not null,\n  shorter text,\n` +
+      `  shorter_at timestamptz,\n  gone_before timestamptz,\n  next_sweep timestamptz\n)`,
+    ],
   };
 }
 
@@ -122,18 +133,37 @@ exception when duplicate_table then
 end`);
 }
 
+/** What a role deletes: rows of a table without parts, and rejected messages. */
+export interface Deletions {
+  readonly rows: boolean;
+  readonly rejected: boolean;
+}
+
+/** Everything is kept. */
+export const NO_DELETIONS: Deletions = { rows: false, rejected: false };
+
+/** True if the consumer keeps note of what it keeps. */
+export const needsKeep = ({ rows, rejected }: Deletions) => rows || rejected;
+
 /**
  * The rights that a role needs which may not create the tables. `role` is quoted, or a word that
- * stands for it.
+ * stands for it. Parts go with their owner alone, so no right to delete serves for these.
  */
-export function grants(table: TableName, role: string): string[] {
-  const { main, offsets, rejected } = quoteTables(table);
+export function grants(
+  table: TableName,
+  role: string,
+  deletions: Deletions = NO_DELETIONS,
+  partition: Partition = "month",
+): string[] {
+  const { main, offsets, rejected, keep } = quoteTables(table);
   const usage = table.schema === null ? [] : [`grant usage on schema ${quoteIdentifier(table.schema)} to ${role}`];
+  const deletes = (isGiven: boolean) => isGiven ? ", delete" : "";
   return [
     ...usage,
     // Recognising a metric that was sent twice reads the columns of the index.
-    `grant select, insert on ${main} to ${role}`,
+    `grant select, insert${deletes(deletions.rows && partition === "none")} on ${main} to ${role}`,
     `grant select, insert, update, delete on ${offsets} to ${role}`,
-    `grant select, insert on ${rejected} to ${role}`,
+    `grant select, insert${deletes(deletions.rejected)} on ${rejected} to ${role}`,
+    ...(needsKeep(deletions) ? [`grant select, insert, update on ${keep} to ${role}`] : []),
   ];
 }

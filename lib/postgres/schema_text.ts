@@ -1,39 +1,50 @@
+import { type Keep, keepText } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
+import type { RetentionSettings } from "../config/settings.ts";
 import { METRIC_FIELDS } from "../metric.ts";
-import { spansByHand, spansFrom } from "./part_spans.ts";
-import { newPartSql } from "./parts.ts";
-import { creation, grants } from "./schema.ts";
+import { monthlySql } from "./parts_by_hand.ts";
+import { creation, grants, needsKeep } from "./schema.ts";
 import { partsByHand } from "./table_creation.ts";
 import { viewName, VIEWS, viewSql } from "./views.ts";
 
+/** Everything is kept. */
+const KEEPS_ALL: RetentionSettings = { rows: "all", rejected: "all", isNow: false };
+
 /**
  * The output of `--print-schema`: the SQL that creates tables, parts for a year, and views.
- * Comments in it show the grants for a role that may not, and how the next parts are made for it.
+ * Comments in it show the grants for a role that may not, and what to run for it as time goes on.
  */
-export function schemaSql(table: TableName, partition: Partition = "month", now = Date.now()): string {
-  const { schema, main, offsets, rejected } = creation(table, partition);
+export function schemaSql(
+  table: TableName,
+  partition: Partition = "month",
+  retention: RetentionSettings = KEEPS_ALL,
+  now = Date.now(),
+): string {
+  const deletions = { rows: retention.rows !== "all", rejected: retention.rejected !== "all" };
+  const { schema, main, offsets, rejected, keep } = creation(table, partition);
   const parts = partsByHand(table, partition, now);
   const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS));
-  const tables = [...schema, ...main, parts.join(";\n"), ...offsets, ...rejected, ...views];
+  const kept = needsKeep(deletions) ? keep : [];
+  const tables = [...schema, ...main, parts.join(";\n"), ...offsets, ...rejected, ...kept, ...views];
   const statements = tables.filter((text) => text !== "").map((statement) => `${statement};\n`);
   const forRole = [
-    ...grants(table, "ROLE"),
+    ...grants(table, "ROLE", deletions, partition),
     ...VIEWS.map((view) => `grant select on ${viewName(table, view)} to ROLE`),
   ];
-  const comments = forRole.map((statement) => `-- ${statement};\n`).join("");
   return `${statements.join("\n")}
 -- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
-${comments}${nextParts(table, partition, now)}`;
+${comment(forRole)}${byHand(table, partition, retention.rows)}`;
 }
 
-/** How to make the parts that come after those of a year. */
-function nextParts(table: TableName, partition: Partition, now: number): string {
+/** What the owner of a table with parts runs for a role that may not. */
+function byHand(table: TableName, partition: Partition, keep: Keep): string {
   if (partition === "none") return "";
-  const last = spansByHand(partition, now).at(-1)?.to ?? now;
-  const [next = { from: last, to: last }] = spansFrom(partition, last, 1);
+  const drops = keep === "all" ? "" : `, and drops those that are older than ${keepText(keep)}`;
   return `
--- A consumer whose role owns the table makes the next parts itself. For any other role run this
--- each ${partition}, and so on:
--- ${newPartSql(table, partition, next)};
-`;
+-- A consumer whose role owns the table makes the next parts itself${keep === "all" ? "" : ", and drops the old ones"}.
+-- For any other role let the owner run this each ${partition}: it makes the parts of a year${drops}.
+${comment([monthlySql(table, partition, keep)])}`;
 }
+
+const comment = (statements: readonly string[]) =>
+  statements.map((statement) => `${statement};`.replaceAll(/^/gm, "-- ") + "\n").join("");

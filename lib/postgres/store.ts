@@ -1,9 +1,12 @@
+import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
+import type { RetentionSettings } from "../config/settings.ts";
 import type { Database } from "./database.ts";
 import { type BatchSlice, encodeBatch, type EncodedBatch, encodeSlice } from "./encoded_batch.ts";
 import { Marks } from "./marks.ts";
 import { type Entry, type Most, type OffsetRanges, type Portion, portions, runs, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
+import { Retention, type RetentionWork } from "./retention.ts";
 import {
   type Counters,
   countOf,
@@ -25,6 +28,8 @@ export interface StoreOptions {
   readonly batchSize?: number;
   /** The parts of a table that is created. */
   readonly partition?: Partition;
+  /** How long rows are kept; absent: for ever. */
+  readonly retention?: RetentionSettings;
   readonly events?: StoreEvents;
 }
 
@@ -49,12 +54,21 @@ export class Store {
   readonly #database: Database;
   readonly #writer: TableWriter;
   readonly #batchSize: number;
+  /** Null: everything is kept, and always was. */
+  readonly #retention: Retention | null;
 
-  private constructor(database: Database, tables: Tables, { batchSize, events }: StoreOptions) {
+  private constructor(database: Database, tables: Tables, { batchSize, retention, events }: StoreOptions) {
     this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
-    this.#writer = new TableWriter(database, tables, this.marks, this.#batchSize, events ?? SILENT);
+    this.#retention = retention === undefined || !tables.hasKeep ? null : new Retention({
+      wanted: retention,
+      tables: () => this.#writer.tables,
+      onKept: (kept) => this.#writer.current.keepSince(kept),
+      daysHolding: () => Promise.resolve([]),
+    });
+    const look = async () => void await this.#retention?.look(database);
+    this.#writer = new TableWriter(database, tables, this.marks, this.#batchSize, events ?? SILENT, look);
   }
 
   /**
@@ -62,7 +76,10 @@ export class Store {
    * the statements to run, if the role may not create them or the table cannot take metrics.
    */
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
-    const store = new Store(database, await prepareTables(database, table, options.partition), options);
+    const { partition, retention } = options;
+    const deletions = { rows: isLimited(retention?.rows), rejected: isLimited(retention?.rejected) };
+    const store = new Store(database, await prepareTables(database, table, partition, deletions), options);
+    await store.#retention?.look(database);
     // At the start too: the first message may be long in coming.
     await store.#writer.keepPartsAhead();
     return store;
@@ -79,6 +96,21 @@ export class Store {
   get counters(): Counters {
     const { counters } = this.#writer;
     return { ...counters, rejected: counters.rejected + this.marks.skips };
+  }
+
+  /**
+   * Lets go what is too old, again and again, until the result is disposed of. Beside everything
+   * else: `open` gives a way to the database of its own.
+   */
+  retain(work: Omit<RetentionWork, "signal">): AsyncDisposable {
+    const ending = new AbortController();
+    const running = this.#retention?.run({ ...work, signal: ending.signal });
+    return {
+      async [Symbol.asyncDispose]() {
+        ending.abort();
+        await running;
+      },
+    };
   }
 
   /** Encodes messages for the statement: this can be done while the database is busy. */
@@ -155,3 +187,5 @@ export class Store {
     }
   }
 }
+
+const isLimited = (keep: Keep | undefined) => keep !== undefined && keep !== "all";

@@ -4,11 +4,20 @@ import { type Database, SetupError, sqlFailure } from "./database.ts";
 import { arrayText, quoteIdentifier } from "./pg_text.ts";
 import { PARTS_AHEAD, spansByHand, spansFrom } from "./part_spans.ts";
 import { addPartSql, newPartSql } from "./parts.ts";
-import { ADDED_COLUMNS, type Creatable, creation, grants, type QuotedTables, quoteTables } from "./schema.ts";
+import {
+  ADDED_COLUMNS,
+  type Creatable,
+  creation,
+  type Deletions,
+  grants,
+  needsKeep,
+  type QuotedTables,
+  quoteTables,
+} from "./schema.ts";
 import { type View, viewName, VIEWS, viewSql } from "./views.ts";
 
 /** Any number will do, but every consumer must take the same. */
-const CREATION_LOCK = 7_236_401_598;
+export const CREATION_LOCK = 7_236_401_598;
 
 /** One line for each thing that was created and that a person should know of. */
 export async function creationWarnings(
@@ -85,8 +94,8 @@ async function findHome(database: Database, table: TableName): Promise<Home[]> {
 }
 
 /** What does not exist, in the order in which it must be created. */
-export async function missingTables(database: Database, home: TableName): Promise<Creatable[]> {
-  const { main, offsets, rejected } = quoteTables(home);
+export async function missingTables(database: Database, home: TableName, deletions: Deletions): Promise<Creatable[]> {
+  const { main, offsets, rejected, keep } = quoteTables(home);
   const rows = await database.query<{ what: Creatable }>(
     `select what from (values
        ('schema', 1, exists (select from pg_namespace where nspname = $1::text)),
@@ -95,9 +104,10 @@ export async function missingTables(database: Database, home: TableName): Promis
        ('rejected', 4, to_regclass($4::text) is not null),
        ('added', 5, not exists (select from pg_class where oid = to_regclass($3::text) and relkind in ('r', 'p', 'f')) or
          (select count(*) = cardinality($5::text[]) from pg_attribute
-          where attrelid = to_regclass($3::text) and attname = any($5::text[]) and not attisdropped))) t(what, place, found)
+          where attrelid = to_regclass($3::text) and attname = any($5::text[]) and not attisdropped)),
+       ('keep', 6, $7::bool is false or to_regclass($6::text) is not null)) t(what, place, found)
      where not found order by place`,
-    [home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS))],
+    [home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS)), keep, needsKeep(deletions)],
   );
   return rows.map((row) => row.what);
 }
@@ -110,7 +120,11 @@ export async function createMissing(
   database: Database,
   home: TableName,
   missing: readonly Creatable[],
-  { role, partition }: { readonly role: string; readonly partition: Partition },
+  { role, partition, deletions }: {
+    readonly role: string;
+    readonly partition: Partition;
+    readonly deletions: Deletions;
+  },
 ): Promise<string[]> {
   const views = missing.includes("main") ? VIEWS : [];
   const statements = missing.flatMap((what) => {
@@ -129,7 +143,7 @@ export async function createMissing(
       const all = [
         ...missing.flatMap((what) => [...creation(home, partition)[what], ...(what === "main" ? parts : [])]),
         ...views.map(sql),
-        ...grants(home, quoteIdentifier(role)),
+        ...grants(home, quoteIdentifier(role), deletions, partition),
       ];
       throw new SetupError(withStatements(what, all), { cause: error });
     }

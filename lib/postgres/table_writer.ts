@@ -1,6 +1,6 @@
 import type { Metric } from "../metric.ts";
 import { CurrentTables } from "./current_tables.ts";
-import { type Database, sqlFailure } from "./database.ts";
+import { type Database, isMissingPartition, sqlFailure } from "./database.ts";
 import { type BatchSlice, encodeSlice } from "./encoded_batch.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
 import type { Marks } from "./marks.ts";
@@ -61,16 +61,21 @@ export class TableWriter {
   readonly #events: StoreEvents;
   readonly #size: StatementSize;
   readonly #parts: PartKeeper;
+  readonly #lookAtKept: () => Promise<unknown>;
   #lastStored: Metric | null = null;
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
-  /** `most`: the messages that the settings allow in one statement. */
+  /**
+   * `most`: the messages that the settings allow in one statement. `lookAtKept` finds out before
+   * which moment metrics are not taken now.
+   */
   constructor(
     database: Database,
     tables: Tables,
     marks: Pick<Marks, "skipsOf">,
     most: number,
     events: StoreEvents,
+    lookAtKept: () => Promise<unknown>,
   ) {
     this.#database = database;
     this.#marks = marks;
@@ -78,6 +83,7 @@ export class TableWriter {
     this.#events = events;
     this.#parts = new PartKeeper(database, tables, events);
     this.#size = new StatementSize(most);
+    this.#lookAtKept = lookAtKept;
   }
 
   get tables(): Tables {
@@ -158,13 +164,23 @@ export class TableWriter {
 
   /** Makes the parts that the rows lack, and runs the statement again. */
   async #storeInParts(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<StoreOutcome> {
-    for (let tries = 1;; tries++) {
+    for (let tries = 1, rest = portion;; tries++) {
       try {
-        return await this.#store(identity, portion);
+        return await this.#store(identity, rest);
       } catch (error) {
-        if (tries === MOST_TRIES || !await this.#parts.makeMissing(error, portion.slices)) throw error;
+        const failure = sqlFailure(error);
+        if (tries === MOST_TRIES || failure === null || !isMissingPartition(failure)) throw error;
+        // The part may have been dropped since the batch was encoded: it must not come back.
+        await this.#lookAtKept();
+        rest = this.#encodeAgain(portion);
+        if (!await this.#parts.makeMissing(rest.slices)) throw error;
       }
     }
+  }
+
+  /** Encodes a portion by what is known of the tables now. */
+  #encodeAgain({ ranges, slices }: Portion<BatchSlice>): Portion<BatchSlice> {
+    return this.encode({ ranges, entries: slices.flatMap(({ entries }) => entries) });
   }
 
   async #store(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats = false): Promise<StoreOutcome> {
@@ -173,8 +189,7 @@ export class TableWriter {
     } catch (error) {
       if (await this.current.mayPass(error, skipRepeats)) return await this.#store(identity, portion, true);
       if (!await this.current.hasNewDefault(error)) throw error;
-      const entries = portion.slices.flatMap((slice) => slice.entries);
-      return await this.#store(identity, this.encode({ ranges: portion.ranges, entries }), skipRepeats);
+      return await this.#store(identity, this.#encodeAgain(portion), skipRepeats);
     }
   }
 

@@ -15,7 +15,7 @@ import { fittingColumns, type StandIns, standIns } from "./fitting_columns.ts";
 import { lengthOf, type PartLength } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { grants, type QuotedTables, quoteTables } from "./schema.ts";
+import { type Deletions, grants, NO_DELETIONS, type QuotedTables, quoteTables } from "./schema.ts";
 import {
   createMissing,
   creationWarnings,
@@ -25,7 +25,13 @@ import {
   withStatements,
 } from "./table_creation.ts";
 
-/** Three tables that exist and can be written, and the facts that the store needs of them. */
+/** The moment before which nothing is kept, as `toISOString` writes it, and the reason. */
+export interface KeptSince {
+  readonly from: string;
+  readonly why: string;
+}
+
+/** The tables that exist and can be written, and the facts that the store needs of them. */
 export interface Tables extends QuotedTables, StandIns {
   /** The fields that the table has a fitting column for, in the order of `METRIC_FIELDS`. */
   readonly columns: readonly (keyof Metric)[];
@@ -37,6 +43,10 @@ export interface Tables extends QuotedTables, StandIns {
   readonly repeatKey: RepeatKey | null;
   /** The parts by time that the consumer makes; null: none. */
   readonly partLength: PartLength | null;
+  /** True if something is not kept for ever, or was not once. */
+  readonly hasKeep: boolean;
+  /** Older metrics are not taken; null: all are. */
+  readonly kept: KeptSince | null;
   /** True if the database takes every text. */
   readonly isUnicode: boolean;
   /**
@@ -55,17 +65,24 @@ export async function prepareTables(
   database: Database,
   table: TableName,
   partition: Partition = "month",
+  deletions: Deletions = NO_DELETIONS,
 ): Promise<Tables> {
   const role = await currentRole(database);
   const home = await locate(database, table);
-  const missing = await missingTables(database, home);
-  const notMade = missing.length > 0 ? await createMissing(database, home, missing, { role, partition }) : [];
-  const tables = await inspect(database, home, role);
+  const missing = await missingTables(database, home, deletions);
+  const options = { role, partition, deletions };
+  const notMade = missing.length > 0 ? await createMissing(database, home, missing, options) : [];
+  const tables = await inspect(database, home, role, deletions);
   const created = [...await creationWarnings(database, tables, home, missing), ...notMade];
   return { ...tables, warnings: [...created, ...tables.warnings] };
 }
 
-async function inspect(database: Database, home: TableName, role: string): Promise<Tables> {
+async function inspect(
+  database: Database,
+  home: TableName,
+  role: string,
+  deletions: Deletions,
+): Promise<Tables> {
   const tables = quoteTables(home);
   const facts = await readFacts(database, tables);
   if (facts === null) throw new SetupError(`The table ${tables.main} has just been dropped: start again`);
@@ -73,11 +90,12 @@ async function inspect(database: Database, home: TableName, role: string): Promi
   const columns = await readColumns(database, tables.main);
   const odd = await readOddTables(database, tables);
   const parted = await readParts(database, tables.main);
+  const partLength = parted && lengthOf(parted.parts);
   expectTables(tables, facts, odd);
   const mayWrite = facts.may_offsets && facts.may_rejected && columns.some((column) => column.writable);
   if (!mayWrite || (indexes.names.size > 0 && !facts.may_read)) {
     const what = `The role ${quoteIdentifier(role)} lacks privileges on ${tables.main} or its companions`;
-    throw new SetupError(withStatements(what, grants(home, quoteIdentifier(role))));
+    throw new SetupError(withStatements(what, grants(home, quoteIdentifier(role), deletions, partLength ?? "none")));
   }
   const judged = fittingColumns(tables.main, columns, facts.has_trigger);
   const present = new Set(columns.map(({ name }) => name));
@@ -95,7 +113,9 @@ async function inspect(database: Database, home: TableName, role: string): Promi
     isUnicode,
     repeatIndexes: indexes.names,
     repeatKey: indexes.inferred,
-    partLength: parted && lengthOf(parted.parts),
+    partLength,
+    hasKeep: facts.has_keep,
+    kept: null,
     warnings,
   };
 }

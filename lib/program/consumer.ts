@@ -26,9 +26,9 @@ const STORE_LIMIT = 7;
 
 // `runProgram` reads the settings, hands them over, and ends the process with the exit code.
 await runProgram("consumer", readConsumerSettings, async (settings, program) => {
-  const { database: place, query, table, partition } = settings;
+  const { database: place, query, table, partition, retention } = settings;
   // Only --print-schema needs no database.
-  if (place === null) return await program.print(schemaSql(table, partition)).then(() => 0);
+  if (place === null) return await program.print(schemaSql(table, partition, retention)).then(() => 0);
   if (query !== null && place.kind === "embedded") return await ask(place.directory, query, program);
   const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
   try {
@@ -53,7 +53,7 @@ function giveUp(error: unknown, { isLasting }: SourcePlan, { log, stop, settled 
  * exit code.
  */
 async function consume(
-  { table, partition, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
+  { table, partition, retention, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
   source: SourcePlan,
   place: DatabasePlan,
   program: Program,
@@ -74,7 +74,8 @@ async function consume(
   followKeys([source.certificateStore, place.certificateStore], program);
   await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
-  const store = await retry(() => Store.open(database, table, { batchSize: statementSize, partition, events }), {
+  const options = { batchSize: statementSize, partition, retention, events };
+  const store = await retry(() => Store.open(database, table, options), {
     signal: stop,
     isPassing: (error) => classifyError(error) === "wait",
     onWait: events.waiting,
@@ -84,6 +85,10 @@ async function consume(
   monitor.count(() => store.counters);
   for (const warning of store.warnings) log.warn(warning);
   if (database.remark != null) log.info(database.remark);
+  await using _retention = store.retain({
+    open: () => place.openBeside(database),
+    tell: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
+  });
   await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {
     try {

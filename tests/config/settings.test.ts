@@ -111,6 +111,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     },
     table: { schema: null, name: "host_metrics" },
     partition: "month",
+    retention: { rows: "all", rejected: "all", isNow: false },
     query: null,
     printSchema: false,
     batchSize: 500,
@@ -166,6 +167,12 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["dbUser", (s) => database(s)?.user, ["a", "b"], ["a", "b", MISSING]],
     ["dbTable", (s) => s.table.name, ["a", "b"], ["a", "b", "host_metrics"]],
     ["dbPartition", (s) => s.partition, ["day", "none"], ["day", "none", "month"]],
+    ["dbKeep", (s) => s.retention.rows, ["all", "30days"], ["all", { count: 30, unit: "day" }, "all"]],
+    ["dbKeepRejected", (s) => s.retention.rejected, ["2years", "1month"], [
+      { count: 2, unit: "year" },
+      { count: 1, unit: "month" },
+      "all",
+    ]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     // Whoever sets it, to whatever, sets the largest statement too.
@@ -272,6 +279,8 @@ it.each<readonly [OptionName, string, string]>([
   ["dbName", "\u007F", "leave out the control character in it"],
   ["dbUser", "\uD800", "leave out the control character in it"],
   ["dbPartition", "week", "write month, day or none"],
+  ["dbKeep", "13", "write so many days, months or years, such as 30days, 13months or 5years, or all"],
+  ["dbKeepRejected", "90d", "write so many days, months or years, such as 30days, 13months or 5years, or all"],
   ["dbTable", "a.b.c", 'write a name as in SQL: metrics, monitoring.metrics or "My Table"'],
   ["dbSslMode", "allow", "write disable, prefer, require, verify-ca or verify-full"],
   ["batchSize", "0", "write a whole number from 1 to 100000"],
@@ -460,6 +469,9 @@ it.each<readonly [string, readonly string[]]>([
     "--db-host (DB_HOST) contradicts --embedded: leave out one of them",
     "--db-password-file (DB_PASSWORD_FILE) contradicts --embedded: leave out one of them",
   ]],
+  ["consumer --db-keep-now", [
+    "--db-keep-now shortens nothing: say how long with DB_KEEP (--db-keep), or leave it out",
+  ]],
   ["consumer --query q", ["--query asks an embedded database only: add --embedded DIR; ask a server with psql"]],
 ])("%s is refused: %j", (commandLine, want) => {
   expect(problems(commandLine, ENOUGH)).toEqual(want);
@@ -474,6 +486,9 @@ it.each([
   ["consumer --embedded data", { source: "kafka", kafka: { topic: "metrics" }, database: { kind: "embedded" } }],
   ["consumer --embedded data --query q", { kafka: null, database: { kind: "embedded" }, query: "q" }],
   ["consumer --embedded data --db-table a --batch-size 9", { table: { schema: null, name: "a" }, batchSize: 9 }],
+  ["consumer --stdin --embedded data --db-keep 1day --db-keep-rejected 2days --db-keep-now", {
+    retention: { rows: { count: 1, unit: "day" }, rejected: { count: 2, unit: "day" }, isNow: true },
+  }],
   ["consumer --print-schema --db-table a.b", {
     kafka: null,
     database: null,

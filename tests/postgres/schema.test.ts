@@ -21,6 +21,7 @@ it("schemaSql names every statement that the tables need", () => {
   const [tables = "", views = "", comments = ""] = schemaSql(
     { schema: "My Schema", name: "m" },
     "month",
+    undefined,
     Date.UTC(2026, 10, 30),
   )
     .split(/(?=create or replace view "My Schema"."m_now")|(?=-- A role)/);
@@ -112,9 +113,19 @@ create table if not exists "My Schema"."m_rejected" (
 -- grant select on "My Schema"."m_outages" to ROLE;
 -- grant select on "My Schema"."m_uptime" to ROLE;
 
--- A consumer whose role owns the table makes the next parts itself. For any other role run this
--- each month, and so on:
--- create table if not exists "My Schema"."m_202712" partition of "My Schema"."m" for values from ('2027-12-01Z') to ('2028-01-01Z');
+-- A consumer whose role owns the table makes the next parts itself.
+-- For any other role let the owner run this each month: it makes the parts of a year.
+-- do $$
+-- declare
+--   n timestamp;
+-- begin
+--   for i in 0..12 loop
+--     n := date_trunc('month', now() at time zone 'UTC') + i * interval '1 month';
+--     execute format('create table if not exists %s partition of %s for values from (%L) to (%L)', format('%1$I.%2$I', 'My Schema', 'm' || to_char(n, '_YYYYMM')),
+--       '"My Schema"."m"', to_char(n, 'YYYY-MM-DD"Z"'), to_char(n + interval '1 month', 'YYYY-MM-DD"Z"'));
+--   end loop;
+-- end
+-- $$;
 `,
   );
 });
@@ -131,6 +142,8 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     partLength: "month",
     scheduledAtRequired: true,
     isUnicode: false,
+    hasKeep: true,
+    kept: null,
     warnings: [],
   };
   const { claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
