@@ -1,78 +1,23 @@
+import { delay } from "../async/waits.ts";
 import { reachParts } from "./catalog.ts";
-import { type Database, sqlFailure } from "./database.ts";
-import { goneSql } from "./keep_state.ts";
-import type { Span } from "./part_spans.ts";
-import { childrenSql } from "./parts.ts";
-import { doBlock, quoteLiteral } from "./pg_text.ts";
-import type { QuotedTables } from "./schema.ts";
-import { CREATION_LOCK } from "./table_creation.ts";
+import type { Database } from "./database.ts";
 
-// How rows go: a part at once, and rows of a table without parts in small bites.
+// How rows of a table without parts go: in small bites.
 
-/** A part that is older as a whole than what is kept. */
-export interface OldPart extends Span {
-  /** Its name with its schema, quoted where SQL needs it. */
-  readonly relation: string;
-  readonly bytes: number;
+/** Rows that are too old: those of a table whose time, an expression, is before a moment. */
+export interface OldRows {
+  readonly table: string;
+  readonly time: string;
+  readonly before: number;
 }
 
-/** The parts that end at a moment or before, the oldest first. */
-export async function readOldParts(database: Database, { main }: QuotedTables, cutoff: number): Promise<OldPart[]> {
-  if (!Number.isFinite(cutoff)) return [];
-  const rows = await database.query<{ relation: string; from: string; to: string; bytes: string }>(
-    `select format('%I.%I', n.nspname, c.name) as relation, (extract(epoch from lower) * 1000)::float8::text as from,
-       (extract(epoch from upper) * 1000)::float8::text as to, pg_total_relation_size(c.part)::text as bytes
-     from (${childrenSql("to_regclass($1::text)")}) c join pg_class x on x.oid = c.part
-     join pg_namespace n on n.oid = x.relnamespace where c.upper <= $2::text::timestamptz order by c.upper`,
-    [main, new Date(cutoff).toISOString()],
+/** True for a view: the tables under it may be anything, so nothing is deleted there. */
+export async function isView(database: Database, table: string): Promise<boolean> {
+  const found = await database.query(
+    `select from pg_class where oid = to_regclass($1::text) and relkind in ('v', 'f')`,
+    [table],
   );
-  return rows.map(({ relation, from, to, bytes }) => {
-    return { relation, from: Number(from), to: Number(to), bytes: Number(bytes) };
-  });
-}
-
-/** Why nobody knows: the server has given up counting, the role may not, or the part has gone. */
-const UNCOUNTED = ["57014", "42501", "42P01", "55P03"];
-
-/** The rows of a part; null: nobody knows. */
-export async function countRows(database: Database, relation: string): Promise<number | null> {
-  try {
-    const [row] = await database.query<{ rows: string }>(`select count(*)::text as rows from ${relation}`);
-    return Number(row?.rows);
-  } catch (error) {
-    if (UNCOUNTED.includes(sqlFailure(error)?.code ?? "")) return null;
-    throw error;
-  }
-}
-
-/** The code of the failure that tells that there is no such part any more. */
-export const PART_GONE = "HC404";
-
-/** Milliseconds that the server may take for a drop once nobody is in its way. */
-const DROP_LIMIT = 5_000;
-
-/**
- * Detaches and drops a part, in one transaction. It fails with `PART_GONE` where another consumer
- * has done so. It waits `patience`
- * milliseconds for each lock: so long at most waits a flush that comes behind it. It holds the lock
- * of those who make parts, so that one consumer at a time does either.
- */
-export function dropPartSql(tables: QuotedTables, { relation, to }: OldPart, patience: number): string {
-  const { main } = tables;
-  const [part, whole] = [relation, main].map(quoteLiteral);
-  const drop = doBlock(`begin
-  if not exists (select from pg_inherits where inhrelid = to_regclass(${part}) and inhparent = to_regclass(${whole})) then
-    raise exception '% is no part any more', ${part} using errcode = '${PART_GONE}';
-  end if;
-  alter table ${main} detach partition ${relation};
-  drop table ${relation};
-  ${goneSql(tables, "rows", to)};
-end`);
-  return `set local synchronous_commit = on;
-set local lock_timeout = ${patience};
-set local statement_timeout = ${DROP_LIMIT};
-select pg_advisory_xact_lock(${CREATION_LOCK});
-${drop}`;
+  return found.length > 0;
 }
 
 /** A table that holds rows itself, and the number of its blocks. */
@@ -81,11 +26,8 @@ interface Leaf {
   readonly blocks: number;
 }
 
-/**
- * The tables that hold the rows of a table: itself, its parts or its chunks. Not those under a view:
- * these may be anything.
- */
-export async function readLeaves(database: Database, table: string): Promise<Leaf[]> {
+/** The tables that hold the rows of a table: itself, its parts or its chunks. */
+async function readLeaves(database: Database, table: string): Promise<Leaf[]> {
   const rows = await database.query<{ relation: string; blocks: string }>(
     `select format('%I.%I', n.nspname, c.relname) as relation,
        ceil(pg_relation_size(c.oid)::numeric / current_setting('block_size')::numeric)::text as blocks
@@ -97,15 +39,31 @@ export async function readLeaves(database: Database, table: string): Promise<Lea
 }
 
 /** Blocks of a bite: 1 MiB, some thousands of rows. */
-export const BITE = 128;
+const BITE = 128;
+/** Milliseconds between two bites, at least. A pass is at work half of the time. */
+const LEAST_PAUSE = 10;
 
 /**
- * Deletes the rows of a few blocks that are older than a moment, by an expression for their time.
- * Block by block, a pass reads a table once: no index tells the old ones. Gives their number.
+ * Deletes the old rows of a table, bite by bite, until `signal` aborts. Block by block, a pass reads
+ * the table once: no index tells the old ones. Gives their number.
  */
-export async function deleteBite(
+export async function deleteOldRows(database: Database, rows: OldRows, signal: AbortSignal): Promise<number> {
+  let gone = 0;
+  for (const { relation, blocks } of await readLeaves(database, rows.table)) {
+    for (let block = 0; block < blocks && !signal.aborted; block += BITE) {
+      const began = performance.now();
+      gone += await deleteBite(database, relation, rows, block);
+      await delay(Math.max(LEAST_PAUSE, performance.now() - began), signal);
+    }
+  }
+  return gone;
+}
+
+/** Deletes the old rows of a few blocks. Gives their number. */
+async function deleteBite(
   database: Database,
-  { relation, time, before }: { readonly relation: string; readonly time: string; readonly before: number },
+  relation: string,
+  { time, before }: OldRows,
   block: number,
 ): Promise<number> {
   const [row] = await database.query<{ rows: number }>(

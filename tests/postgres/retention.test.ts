@@ -12,7 +12,7 @@ import { type KeepState, keptFrom, nextState, NOTHING_KNOWN } from "../../lib/po
 import { partEnding, spanOf, spansFrom } from "../../lib/postgres/part_spans.ts";
 import { readParts } from "../../lib/postgres/parts.ts";
 import { Retention } from "../../lib/postgres/retention.ts";
-import { quoteTables } from "../../lib/postgres/schema.ts";
+import { grants, quoteTables } from "../../lib/postgres/schema.ts";
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
@@ -510,6 +510,35 @@ describe.skipIf(postgresMissing !== null)(`retention beside others ${postgresMis
     const year = spansFrom("month", Date.now(), 13).map(({ from }) => monthEnding(from));
     expect(await endings(database, table)).toEqual([monthEnding(monthsAgo(1)), ...year]);
     expect(await retention.sweep(role.database, work)).toBe(true);
+  });
+
+  it.each(["none", "month"] as const)(
+    "nothing goes under a view, over a table with the parts %s, and it says so",
+    async (partition) => {
+      const [table, view] = [newTable(), newTable()];
+      await storeAt(await Store.open(database, table, { partition }), monthsAgo(9));
+      await database.script(`create view ${quoteTables(view).main} as select * from ${quoteTables(table).main}`);
+      const { told, work } = listening();
+      expect(await (await retentionOf(database, view, wanted)).sweep(database, work)).toBe(true);
+      expect(told).toEqual([[expect.stringContaining(`under the view ${quoteTables(view).main} are not d`), true]]);
+      expect(await countIn(database, quoteTables(table).main)).toBe(1);
+    },
+  );
+
+  it("a role that may not delete its rows is told so, and its rejected messages go all the same", async () => {
+    const table = newTable();
+    const { main, rejected } = quoteTables(table);
+    await using role = await createRole(server);
+    await storeAt(await Store.open(database, table, { partition: "none" }), monthsAgo(9));
+    await retentionOf(database, table, wanted);
+    await database.script(`${grants(table, role.name, { rows: false, rejected: true }, "none").join(";")};
+      insert into ${rejected} (topic, topic_id, partition, "offset", reason, rejected_at)
+      values ('t', 't', 0, 0, 'old', now() - interval '9 days')`);
+    const { told, work } = listening();
+    const retention = await retentionOf(role.database, table, keep("3months", "1day", true));
+    await expect(retention.sweep(role.database, work)).rejects.toThrow(`permission denied for table ${table.name}`);
+    expect(told).toEqual([[`1 row of ${rejected} deleted: 1days are kept`, false]]);
+    expect(await countIn(database, main)).toBe(1);
   });
 
   it("a role that lacks what it needs to keep note is told the statements", async () => {
