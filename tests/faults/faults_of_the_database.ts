@@ -8,6 +8,7 @@ import { LARGE } from "./topic.ts";
 import { CONSUMER_ROLE, SERVER, TABLE, type World } from "./world.ts";
 
 const FILLER = "filler";
+const OLD_PART = `${TABLE}_201501`;
 const HALF_A_MINUTE = { short: [36_000, 38_000], long: [36_000, 45_000] } as const;
 
 export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
@@ -179,6 +180,32 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
           session.release();
         },
       };
+    },
+  },
+  {
+    // The consumers keep five years, and look for older parts when they start. Some are killed at
+    // it.
+    name: "old part dropped",
+    part: "database",
+    needsFlow: true,
+    async strike(world) {
+      const { sql, crew, random, pass } = world;
+      await sql(`create table if not exists ${OLD_PART} partition of ${TABLE}
+        for values from ('2015-01-01Z') to ('2015-02-01Z')`);
+      await sql(`alter table ${OLD_PART} owner to ${CONSUMER_ROLE}`);
+      await sql(`insert into ${TABLE} (address, latency, is_valid, scheduled_at, checked_at)
+        select 'old', 0, true, '2015-01-05Z', '2015-01-05Z' from generate_series(1, 100000)`);
+      const kills = world.isShort ? 3 : 8;
+      for (let n = 0; n < kills; n++) {
+        await crew.kill(random.pick(crew.members));
+        await pass(300, 2000);
+      }
+      await eventually(
+        async () => (await sql(`select where to_regclass('${OLD_PART}') is null`)).length > 0,
+        () => `${OLD_PART} is still there`,
+        { timeout: 180_000, interval: 300 },
+      );
+      return { times: kills };
     },
   },
   {

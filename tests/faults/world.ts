@@ -182,6 +182,7 @@ function environment(broker: KafkaServer, way: Relay, topic: Topic, random: Rand
     DB_NAME: "postgres",
     DB_USER: ROLE,
     DB_TABLE: TABLE,
+    DB_KEEP: "5years",
     // Without it, two large batches may be at the database at a time.
     ...random.next() < 0.5 && { DB_BATCH_SIZE: String(random.between(20, 500)) },
     DB_PARTITION: random.next() < 0.5 ? "month" : "day",
