@@ -60,6 +60,13 @@ export class KeptTimes {
     };
   }
 
+  /** As `look`, unless everything is kept and always was. */
+  async lookIfKnown(database: Database): Promise<void> {
+    const { keep } = this.#options.tables();
+    const found = await database.query("select where to_regclass($1::text) is not null", [keep]);
+    if (found.length > 0) await this.look(database);
+  }
+
   async #decide(database: Database, kind: KeptKind): Promise<{ state: KeepState; now: number }> {
     const { wanted: { [kind]: wanted, isNow }, tables } = this.#options;
     for (let looks = 1;; looks++) {

@@ -36,17 +36,23 @@ export const childrenSql = (main: string) => {
 };
 
 /**
- * Makes a part of a table that is in use, unless another one reaches into its span. `create table
- * ... partition of` would wait for every reader and hold up all others. `attach` lets them work.
+ * Makes a part of a table that is in use, unless another one reaches into its span, or its rows have
+ * gone meanwhile. `create table ... partition of` would wait for every reader and hold up all
+ * others. `attach` lets them work.
  */
 export function addPartSql(table: TableName, length: PartLength, span: Span): string {
-  const { main } = quoteTables(table);
+  const { main, keep } = quoteTables(table);
+  const gone = `select exists (select from ${keep} where what = 'rows' and gone_before >= ${moment(span.to)})`;
   const names = partNames(table.name, length, span).map((name) => quoteLiteral(quoteTables({ ...table, name }).main));
   return doBlock(`declare
   part text := (select n from unnest(array[${names.join(", ")}]) with ordinality u(n, i)
     where to_regclass(n) is null order by i limit 1);
+  is_gone boolean := false;
 begin
-  if not exists (select from (${childrenSql(`${quoteLiteral(main)}::regclass`)}) c
+  if has_table_privilege(to_regclass(${quoteLiteral(keep)}), 'select') then
+    execute ${quoteLiteral(gone)} into is_gone;
+  end if;
+  if not is_gone and not exists (select from (${childrenSql(`${quoteLiteral(main)}::regclass`)}) c
     where c.lower < ${moment(span.to)} and c.upper > ${moment(span.from)})
   then
     execute 'create table ' || part || ${

@@ -4,7 +4,7 @@ import { count } from "../config/count.ts";
 import { cutoffOf, type Keep, keepText } from "../config/keep.ts";
 import { type Database, explain, isConnectionLoss, sqlFailure } from "./database.ts";
 import { claimSweep, endSweep, goneSql, type KeepState, type KeptKind } from "./keep_state.ts";
-import { KEEP_SETTINGS, type Kept, KeptTimes, type KeptTimesOptions } from "./kept_times.ts";
+import { KEEP_SETTINGS, KeptTimes, type KeptTimesOptions } from "./kept_times.ts";
 import { countRows, dropPart, type OldPart, readOldParts } from "./old_parts.ts";
 import { deleteOldRows, isView, type OldRows } from "./old_rows.ts";
 import { lengthOf, type Span } from "./part_spans.ts";
@@ -58,9 +58,9 @@ export class Retention {
     return this.#options.tables();
   }
 
-  /** Finds out how long everything is kept. */
-  async look(database: Database): Promise<Kept> {
-    return await this.#times.look(database);
+  /** Finds out how long everything is kept, if something is not kept for ever. */
+  async look(database: Database): Promise<void> {
+    await this.#times.lookIfKnown(database);
   }
 
   /** Looks and lets go, again and again, until `signal` aborts. Never rejects. */
@@ -85,7 +85,7 @@ export class Retention {
 
   /** Lets go what may go now. False if something could not go that may. */
   async sweep(database: Database, work: Sweep): Promise<boolean> {
-    const { states, cutoffs } = await this.look(database);
+    const { states, cutoffs } = await this.#times.look(database);
     await this.#announce(database, "rows", states.rows, work);
     await this.#announce(database, "rejected", states.rejected, work);
     try {

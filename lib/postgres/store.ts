@@ -54,14 +54,14 @@ export class Store {
   readonly #database: Database;
   readonly #writer: TableWriter;
   readonly #batchSize: number;
-  /** Null: everything is kept, and always was. */
+  /** Null: nobody has said how long rows are kept. */
   readonly #retention: Retention | null;
 
   private constructor(database: Database, tables: Tables, { batchSize, retention, events }: StoreOptions) {
     this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
-    this.#retention = retention === undefined || !tables.hasKeep ? null : new Retention({
+    this.#retention = retention === undefined ? null : new Retention({
       wanted: retention,
       tables: () => this.#writer.tables,
       onKept: (kept) => this.#writer.current.keepSince(kept),
@@ -79,7 +79,7 @@ export class Store {
     const { partition, retention } = options;
     const deletions = { rows: isLimited(retention?.rows), rejected: isLimited(retention?.rejected) };
     const store = new Store(database, await prepareTables(database, table, partition, deletions), options);
-    await store.#retention?.look(database);
+    if (store.#writer.tables.hasKeep) await store.#retention?.look(database);
     // At the start too: the first message may be long in coming.
     await store.#writer.keepPartsAhead();
     return store;
@@ -104,7 +104,8 @@ export class Store {
    */
   retain(work: Omit<RetentionWork, "signal">): AsyncDisposable {
     const ending = new AbortController();
-    const running = this.#retention?.run({ ...work, signal: ending.signal });
+    const isNeeded = this.#writer.tables.hasKeep;
+    const running = isNeeded ? this.#retention?.run({ ...work, signal: ending.signal }) : null;
     return {
       async [Symbol.asyncDispose]() {
         ending.abort();

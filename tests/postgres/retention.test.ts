@@ -16,6 +16,7 @@ import { grants, quoteTables } from "../../lib/postgres/schema.ts";
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
+import { intercepting } from "../support/databases.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
 import { eventually } from "../support/eventually.ts";
 import { metricWith } from "../support/metrics.ts";
@@ -185,13 +186,40 @@ describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ miss
       const store = await Store.open(database, table, { retention: wanted });
       // This one has not looked since, as a consumer of a longer batch has not.
       const early = await Store.open(database, table);
-      const encoded = early.encode([entry(0, monthsAgo(9)), entry(1, Date.now())]);
+      const encode = () => early.encode([entry(0, monthsAgo(9)), entry(1, Date.now())]);
+      const encoded = encode();
       await (await retentionOf(database, table, wanted)).sweep(database, listening().work);
       const source = { topic: "t", topicId: randomUUID() };
       await store.marks.claim(source, new Map([[0, 0]]));
       expect(await store.flushEncoded(source, new Map([[0, { start: 0, next: 2 }]]), [encoded])).toBe("stored");
       expect(store.counters).toMatchObject({ rows: 1, rejected: 1 });
+      // Nor does one make it that keeps everything, and began before anything went.
+      const other = { topic: "t", topicId: randomUUID() };
+      await writer.marks.claim(other, new Map([[0, 0]]));
+      expect(await writer.flushEncoded(other, new Map([[0, { start: 0, next: 2 }]]), [encode()])).toBe("stored");
+      expect(writer.counters).toMatchObject({ rows: 2, rejected: 1 });
       expect(await endings(database, table)).toEqual(monthsAhead());
+    });
+
+    it("a part that goes while another consumer is about to make it is not made", async () => {
+      const table = newTable();
+      const { keep: kept } = quoteTables(table);
+      const retention = keep("5years");
+      await Store.open(database, table, { retention });
+      const { to } = spanOf("month", monthsAgo(9));
+      const racing = {
+        ...intercepting(database, () => {}),
+        script: async (text: string) => {
+          // What the transaction leaves that drops the part.
+          const goneBefore = `'${new Date(to).toISOString()}'`;
+          if (text.includes("attach")) await database.script(`update ${kept} set gone_before = ${goneBefore}`);
+          await database.script(text);
+        },
+      };
+      const store = await Store.open(racing, table, { retention });
+      await storeAt(store, monthsAgo(9), Date.now(), to);
+      expect(store.counters).toMatchObject({ rows: 2, rejected: 1 });
+      expect(await endings(database, table)).toEqual([monthEnding(to), ...monthsAhead()]);
     });
 
     it.each([
