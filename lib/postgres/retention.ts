@@ -21,7 +21,7 @@ const WARNING_INTERVAL = 86_400_000;
 
 export interface RetentionOptions extends KeptTimesOptions {
   /** The days of a part, for a person, for whose sake it must not go yet. */
-  daysHolding(span: Span): Promise<readonly string[]>;
+  daysHolding(database: Database, span: Span): Promise<readonly string[]>;
 }
 
 /** How a retention is carried out. */
@@ -135,7 +135,7 @@ export class Retention {
     let isDone = true;
     for (const part of await readOldParts(database, this.#tables, cutoff)) {
       if (work.signal.aborted) return false;
-      const days = await this.#options.daysHolding(part);
+      const days = await this.#options.daysHolding(database, part);
       if (days.length > 0) {
         this.#tellDaily(work, part.relation, `${part.relation} stays for now: ${days.join(", ")} must be kept`);
         isDone = false;
