@@ -537,6 +537,9 @@ describe.skipIf(postgresMissing !== null)(`retention beside others ${postgresMis
     for (let times = 0; times < 2; times++) await database.script(monthly);
     const year = spansFrom("month", Date.now(), 13).map(({ from }) => monthEnding(from));
     expect(await endings(database, table)).toEqual([monthEnding(monthsAgo(1)), ...year]);
+    const store = await Store.open(role.database, table, { retention: keep("5years") });
+    await storeAt(store, monthsAgo(9), Date.now());
+    expect(store.counters).toMatchObject({ rows: 1, rejected: 1 });
     expect(await retention.sweep(role.database, work)).toBe(true);
   });
 

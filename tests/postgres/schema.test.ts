@@ -119,6 +119,7 @@ create table if not exists "My Schema"."m_rejected" (
 -- declare
 --   n timestamp;
 -- begin
+--   perform set_config('lock_timeout', '2s', true);
 --   for i in 0..12 loop
 --     n := date_trunc('month', now() at time zone 'UTC') + i * interval '1 month';
 --     execute format('create table if not exists %s partition of %s for values from (%L) to (%L)', format('%1$I.%2$I', 'My Schema', 'm' || to_char(n, '_YYYYMM')),
