@@ -47,7 +47,13 @@ export type Partition = typeof PARTITIONS[number];
 /** PostgreSQL cuts longer names silently, so that two tables could share their companions. */
 const MAX_NAME_BYTES = 63;
 /** The endings of the names of the tables that belong to the table of the metrics. */
-export const COMPANIONS = { offsets: "_offsets", rejected: "_rejected", keep: "_keep" } as const;
+export const COMPANIONS = {
+  offsets: "_offsets",
+  rejected: "_rejected",
+  keep: "_keep",
+  daily: "_daily",
+  days: "_days",
+} as const;
 
 /**
  * The longest name of a table, in bytes of UTF-8, that leaves room for the names of its companions.

@@ -143,5 +143,6 @@ function storeEvents(state: TransferState, report: ConsumerReport, log: Log): St
       log.warn(`Statements hold up to ${most} messages again`);
     },
     parts: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
+    rolledUp: (what, isTrouble) => isTrouble ? log.warn(what) : log.debug(what),
   };
 }

@@ -265,6 +265,9 @@ export interface TableFacts {
   readonly may_offsets: boolean;
   readonly may_rejected: boolean;
   readonly has_keep: boolean;
+  /** True if the tables for the days exist. */
+  readonly has_days: boolean;
+  readonly may_days: boolean;
   /** The encoding of the database's texts. */
   readonly encoding: string;
 }
@@ -284,9 +287,13 @@ export async function readFacts(database: Database, tables: QuotedTables): Promi
          has_table_privilege($2::text, 'update') and has_table_privilege($2::text, 'delete') as may_offsets,
        has_table_privilege($3::text, 'insert') as may_rejected,
        to_regclass($4::text) is not null as has_keep,
+       to_regclass($5::text) is not null and to_regclass($6::text) is not null as has_days,
+       coalesce((select bool_and(has_table_privilege(to_regclass(t.name), t.privilege)) from (values
+         ($5::text, 'select'), ($5::text, 'insert'), ($5::text, 'update'),
+         ($6::text, 'select'), ($6::text, 'insert'), ($6::text, 'update')) t(name, privilege)), false) as may_days,
        current_setting('server_encoding') as encoding
      from pg_class c where c.oid = to_regclass($1::text)`,
-    [tables.main, tables.offsets, tables.rejected, tables.keep],
+    [tables.main, tables.offsets, tables.rejected, tables.keep, tables.daily, tables.days],
   );
   return facts ?? null;
 }

@@ -1,5 +1,6 @@
 import type { Metric } from "../metric.ts";
-import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
+import { noteDaysSql } from "./days.ts";
+import { type BatchSlice, joinSlices, scheduledAt } from "./encoded_batch.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Marks } from "./marks.ts";
 import type { OffsetRanges, TopicIdentity } from "./piece.ts";
@@ -16,7 +17,8 @@ const FIRST_FIELD = 15;
  *
  * Parameters: $1 topic id, $2–$6 ranges (partition, start, next, epoch, skips), $7 topic. $8–$12
  * are rejected messages (partition, offset, key, value, reason), $13–$14 metrics (partition,
- * offset). One for each column of the table follows. All but the topic's are arrays as text.
+ * offset). One for each column of the table follows, and the metrics' days if days are rolled up.
+ * All but the topic's are arrays as text.
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
  * an index of it tells. The text is ASCII, but for names and defaults of the database's own: an
@@ -29,6 +31,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
   // A bare `on conflict do nothing` would also swallow rows that a user's own unique index refuses.
   const { repeatKey } = tables;
+  const notes = tables.hasDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
   const repeats = skipRepeats && repeatKey !== null ? `on conflict (address, ${repeatKey}, check_id) do nothing` : "";
   return `with writer as (
   select * from unnest($2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[])
@@ -57,7 +60,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   from unnest($8::int[], $9::bigint[], $10::text[], $11::text[], $12::text[])
     as r(partition, at, key, value, reason)
   join moved v on v.partition = r.partition where r.at >= v.mark
-)
+)${notes}
 select partition, mark from marks where skips = known order by partition`;
 }
 
@@ -71,6 +74,7 @@ function valueSql({ defaults }: Tables, column: keyof Metric): string {
 
 /** The parameters of `flushSql`, in its order. */
 export function flushParameters(
+  tables: Pick<Tables, "hasDays">,
   identity: TopicIdentity,
   ranges: OffsetRanges,
   slices: readonly BatchSlice[],
@@ -86,5 +90,22 @@ export function flushParameters(
     arrayText(writer.map(([partition]) => marks.skipsOf(identity, partition))),
     identity.topic,
     ...joinSlices(slices),
+    ...(tables.hasDays ? [arrayText([...daysOf(slices)])] : []),
   ];
+}
+
+/** The days (UTC) that have rows in these slices. */
+function daysOf(slices: readonly BatchSlice[]): ReadonlySet<string> {
+  const days = new Set<string>();
+  let last = "";
+  for (const { sorted } of slices) {
+    for (const { content } of sorted.metrics) {
+      const at = scheduledAt(content);
+      // Nearly always the day of the metric before it.
+      if (last !== "" && at.startsWith(last)) continue;
+      last = at.slice(0, 10);
+      days.add(last);
+    }
+  }
+  return days;
 }

@@ -1,5 +1,6 @@
 import { COMPANIONS, type Partition, type TableName } from "../config/setting_types.ts";
 import { FIELD_KINDS, type FieldKind, type Metric, METRIC_FIELDS } from "../metric.ts";
+import { DAILY_COLUMNS } from "./daily_sql.ts";
 import { doBlock, quoteIdentifier, quoteLiteral } from "./pg_text.ts";
 
 const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
@@ -46,6 +47,10 @@ export interface QuotedTables {
   readonly rejected: string;
   /** How long rows are kept. It exists once something is not kept for ever. */
   readonly keep: string;
+  /** One row an address, location and day. */
+  readonly daily: string;
+  /** Which days have rows, and which of them are rolled up. */
+  readonly days: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
@@ -57,6 +62,8 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
     offsets: quoted(COMPANIONS.offsets),
     rejected: quoted(COMPANIONS.rejected),
     keep: quoted(COMPANIONS.keep),
+    daily: quoted(COMPANIONS.daily),
+    days: quoted(COMPANIONS.days),
   };
 }
 
@@ -71,14 +78,14 @@ export const ADDED_COLUMNS = {
  * What may have to be created: the schema, the tables, and the columns that were added to the
  * marks.
  */
-export type Creatable = "schema" | keyof QuotedTables | "added";
+export type Creatable = "schema" | "main" | "offsets" | "rejected" | "keep" | "added";
 
 /**
  * The statements that create each of them, in the order in which they must run. The parts of the
  * table come with statements of their own.
  */
 export function creation(table: TableName, partition: Partition): Readonly<Record<Creatable, readonly string[]>> {
-  const { main, offsets, rejected, keep } = quoteTables(table);
+  const { main, offsets, rejected, keep, daily, days } = quoteTables(table);
   const added = Object.entries(ADDED_COLUMNS);
   const columns = METRIC_FIELDS.map((name) => {
     return `  ${name} ${COLUMNS[name].type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
@@ -91,6 +98,7 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
     main: [
       `create table if not exists ${main} (\n${columns.join(",\n")}\n)${parted}`,
       indexSql(main, quoteIdentifier(`${table.name}_newest`)),
+      ...daysCreation({ daily, days }),
     ],
     offsets: [
       `create table if not exists ${offsets} (\n  topic_id text not null,\n  partition integer not null,\n` +
@@ -112,6 +120,27 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `  shorter_at timestamptz,\n  gone_before timestamptz,\n  next_sweep timestamptz\n)`,
     ],
   };
+}
+
+/**
+ * Makes the tables for the days of a new table. A table that exists gets none by itself: a user's
+ * own may lack the columns.
+ */
+function daysCreation({ daily, days }: Pick<QuotedTables, "daily" | "days">): string[] {
+  const columns = Object.entries(DAILY_COLUMNS).map(([name, type]) => `  ${name} ${type},\n`);
+  return [
+    `create table if not exists ${daily} (\n${columns.join("")}  primary key (address, day, location)\n)`,
+    // PostgreSQL chooses the name: another relation may have any that is chosen here.
+    doBlock(`begin
+  if not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = ${quoteLiteral(daily)}::regclass and a.attname = 'day')
+  then
+    create index on ${daily} (day);
+  end if;
+end`),
+    `create table if not exists ${days} (\n  day date primary key,\n  stale boolean not null default true,\n` +
+    `  roller uuid,\n  rolled_to text,\n  bitten_at timestamptz,\n  rolled_up_at timestamptz\n)`,
+  ];
 }
 
 /**
@@ -165,5 +194,14 @@ export function grants(
     `grant select, insert, update, delete on ${offsets} to ${role}`,
     `grant select, insert${deletes(deletions.rejected)} on ${rejected} to ${role}`,
     ...(needsKeep(deletions) ? [`grant select, insert, update on ${keep} to ${role}`] : []),
+  ];
+}
+
+/** The rights that such a role needs on the tables for the days, where the table has them. */
+export function dayGrants(table: TableName, role: string): string[] {
+  const { daily, days } = quoteTables(table);
+  return [
+    `grant select, insert, update, delete on ${daily} to ${role}`,
+    `grant select, insert, update on ${days} to ${role}`,
   ];
 }

@@ -3,7 +3,7 @@ import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import { METRIC_FIELDS } from "../metric.ts";
 import { monthlySql } from "./parts_by_hand.ts";
-import { creation, grants, needsKeep } from "./schema.ts";
+import { creation, dayGrants, grants, needsKeep } from "./schema.ts";
 import { partsByHand } from "./table_creation.ts";
 import { viewName, VIEWS, viewSql } from "./views.ts";
 
@@ -23,12 +23,13 @@ export function schemaSql(
   const deletions = { rows: retention.rows !== "all", rejected: retention.rejected !== "all" };
   const { schema, main, offsets, rejected, keep } = creation(table, partition);
   const parts = partsByHand(table, partition, now);
-  const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS));
+  const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS, true));
   const kept = needsKeep(deletions) ? keep : [];
   const tables = [...schema, ...main, parts.join(";\n"), ...offsets, ...rejected, ...kept, ...views];
   const statements = tables.filter((text) => text !== "").map((statement) => `${statement};\n`);
   const forRole = [
     ...grants(table, "ROLE", deletions, partition),
+    ...dayGrants(table, "ROLE"),
     ...VIEWS.map((view) => `grant select on ${viewName(table, view)} to ROLE`),
   ];
   return `${statements.join("\n")}

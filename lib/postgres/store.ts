@@ -7,6 +7,7 @@ import { Marks } from "./marks.ts";
 import { type Entry, type Most, type OffsetRanges, type Portion, portions, runs, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
 import { Retention, type RetentionWork } from "./retention.ts";
+import { RollUp } from "./roll_up.ts";
 import {
   type Counters,
   countOf,
@@ -41,7 +42,13 @@ const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
 /** Messages in one statement, if nobody says. */
 const MAX_STATEMENT_SIZE = 100_000;
 
-const SILENT: StoreEvents = { rejected: () => {}, ended: () => {}, grown: () => {}, parts: () => {} };
+const SILENT: StoreEvents = {
+  rejected: () => {},
+  ended: () => {},
+  grown: () => {},
+  parts: () => {},
+  rolledUp: () => {},
+};
 
 /**
  * A table of metrics, with the marks of the topic partitions and the table of rejected messages.
@@ -56,11 +63,13 @@ export class Store {
   readonly #batchSize: number;
   /** Null: nobody has said how long rows are kept. */
   readonly #retention: Retention | null;
+  readonly #events: StoreEvents;
 
   private constructor(database: Database, tables: Tables, { batchSize, retention, events }: StoreOptions) {
     this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
+    this.#events = events ?? SILENT;
     this.#retention = retention === undefined ? null : new Retention({
       wanted: retention,
       tables: () => this.#writer.tables,
@@ -68,7 +77,7 @@ export class Store {
       daysHolding: () => Promise.resolve([]),
     });
     const look = async () => void await this.#retention?.look(database);
-    this.#writer = new TableWriter(database, tables, this.marks, this.#batchSize, events ?? SILENT, look);
+    this.#writer = new TableWriter(database, tables, this.marks, this.#batchSize, this.#events, look);
   }
 
   /**
@@ -110,6 +119,18 @@ export class Store {
       async [Symbol.asyncDispose]() {
         ending.abort();
         await running;
+      },
+    };
+  }
+
+  /** Rolls up days in the background until it is disposed of. */
+  rollUpDays(): AsyncDisposable {
+    const end = new AbortController();
+    const work = new RollUp(this.#database, this.#writer.tables, this.#events, this.#writer).run(end.signal);
+    return {
+      async [Symbol.asyncDispose]() {
+        end.abort();
+        await work;
       },
     };
   }

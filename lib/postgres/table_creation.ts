@@ -8,6 +8,7 @@ import {
   ADDED_COLUMNS,
   type Creatable,
   creation,
+  dayGrants,
   type Deletions,
   grants,
   needsKeep,
@@ -130,7 +131,7 @@ export async function createMissing(
   const statements = missing.flatMap((what) => {
     return [...creation(home, partition)[what], ...(what === "main" ? firstParts(home, partition) : [])];
   });
-  const sql = (view: View) => viewSql(home, view, METRIC_FIELDS);
+  const sql = (view: View) => viewSql(home, view, METRIC_FIELDS, true);
   try {
     await createAtOnce(database, [...statements, ...views.map(sql)]);
     return [];
@@ -144,6 +145,7 @@ export async function createMissing(
         ...missing.flatMap((what) => [...creation(home, partition)[what], ...(what === "main" ? parts : [])]),
         ...views.map(sql),
         ...grants(home, quoteIdentifier(role), deletions, partition),
+        ...(missing.includes("main") ? dayGrants(home, quoteIdentifier(role)) : []),
       ];
       throw new SetupError(withStatements(what, all), { cause: error });
     }

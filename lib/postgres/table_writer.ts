@@ -1,3 +1,4 @@
+import { Bell } from "../async/bell.ts";
 import type { Metric } from "../metric.ts";
 import { CurrentTables } from "./current_tables.ts";
 import { type Database, isMissingPartition, sqlFailure } from "./database.ts";
@@ -6,6 +7,7 @@ import { flushParameters, flushSql } from "./flush_sql.ts";
 import type { Marks } from "./marks.ts";
 import type { Entry, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { type PartEvents, PartKeeper } from "./part_keeper.ts";
+import type { Foreground, RollUpEvents } from "./roll_up.ts";
 import { StatementSize } from "./statement_size.ts";
 import type { Tables } from "./tables.ts";
 
@@ -19,7 +21,7 @@ export interface Counters {
 }
 
 /** Events of the storing that a person wants to know of. */
-export interface StoreEvents extends PartEvents {
+export interface StoreEvents extends PartEvents, RollUpEvents {
   /**
    * So many messages went to the rejected, a table of this name; the first of them for this reason.
    */
@@ -42,6 +44,9 @@ export type StoreOutcome = "stored" | "reopen";
 /** Times that a statement is tried for want of parts: somebody may drop one just then. */
 const MOST_TRIES = 3;
 
+/** Milliseconds that other work waits for a pause of the storing. Then it goes on between two statements. */
+const LONGEST_WAIT = 10_000;
+
 interface MarkRow {
   readonly partition: number;
   /** A text, a number or a bigint, by client. */
@@ -53,7 +58,7 @@ interface MarkRow {
  * were sent twice, or a table that has changed. Counts what was stored, and remembers how large a
  * statement may be.
  */
-export class TableWriter {
+export class TableWriter implements Foreground {
   /** The tables as they are known now. */
   readonly current: CurrentTables;
   readonly #database: Database;
@@ -62,6 +67,10 @@ export class TableWriter {
   readonly #size: StatementSize;
   readonly #parts: PartKeeper;
   readonly #lookAtKept: () => Promise<unknown>;
+  /** Statements that are under way. */
+  #underWay = 0;
+  /** Rings when none is under way any more. */
+  readonly #pause = new Bell();
   #lastStored: Metric | null = null;
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
@@ -199,11 +208,23 @@ export class TableWriter {
     skipRepeats: boolean,
   ): Promise<MarkRow[]> {
     const sent = slices.length > 0 ? slices : [encodeSlice([], this.tables)];
-    const parameters = flushParameters(identity, ranges, sent, this.#marks);
+    const parameters = flushParameters(this.tables, identity, ranges, sent, this.#marks);
     // Each statement waits here alike, so that a batch sent early does not overtake the one before
     // it.
     await this.#parts.keepAhead();
-    return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
+    this.#underWay++;
+    try {
+      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
+    } finally {
+      if (--this.#underWay === 0) this.#pause.ring();
+    }
+  }
+
+  async quiet(signal: AbortSignal): Promise<void> {
+    const end = performance.now() + LONGEST_WAIT;
+    for (let left = LONGEST_WAIT; this.#underWay > 0 && left > 0 && !signal.aborted; left = end - performance.now()) {
+      await this.#pause.wait(left, signal);
+    }
   }
 
   #judge({ ranges, slices }: Portion<BatchSlice>, marks: readonly MarkRow[]): StoreOutcome {

@@ -10,12 +10,13 @@ import {
   type RepeatKey,
   type TableFacts,
 } from "./catalog.ts";
+import { DAILY_NEEDS } from "./daily_sql.ts";
 import { type Database, SetupError } from "./database.ts";
 import { fittingColumns, type StandIns, standIns } from "./fitting_columns.ts";
 import { lengthOf, type PartLength } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { type Deletions, grants, NO_DELETIONS, type QuotedTables, quoteTables } from "./schema.ts";
+import { dayGrants, type Deletions, grants, NO_DELETIONS, type QuotedTables, quoteTables } from "./schema.ts";
 import {
   createMissing,
   creationWarnings,
@@ -47,6 +48,8 @@ export interface Tables extends QuotedTables, StandIns {
   readonly hasKeep: boolean;
   /** Older metrics are not taken; null: all are. */
   readonly kept: KeptSince | null;
+  /** True if days are rolled up: the table has the columns and the companions for that. */
+  readonly hasDays: boolean;
   /** True if the database takes every text. */
   readonly isUnicode: boolean;
   /**
@@ -92,10 +95,13 @@ async function inspect(
   const parted = await readParts(database, tables.main);
   const partLength = parted && lengthOf(parted.parts);
   expectTables(tables, facts, odd);
-  const mayWrite = facts.may_offsets && facts.may_rejected && columns.some((column) => column.writable);
+  const mayWrite = facts.may_offsets && facts.may_rejected && (facts.may_days || !facts.has_days) &&
+    columns.some((column) => column.writable);
   if (!mayWrite || (indexes.names.size > 0 && !facts.may_read)) {
     const what = `The role ${quoteIdentifier(role)} lacks privileges on ${tables.main} or its companions`;
-    throw new SetupError(withStatements(what, grants(home, quoteIdentifier(role), deletions, partLength ?? "none")));
+    const days = facts.has_days ? dayGrants(home, quoteIdentifier(role)) : [];
+    const needed = [...grants(home, quoteIdentifier(role), deletions, partLength ?? "none"), ...days];
+    throw new SetupError(withStatements(what, needed));
   }
   const judged = fittingColumns(tables.main, columns, facts.has_trigger);
   const present = new Set(columns.map(({ name }) => name));
@@ -105,6 +111,10 @@ async function inspect(
     ...oddTableWarnings(odd, tables),
     ...repeatWarning(tables.main, facts, indexes, present, judged.columns),
   ];
+  const unfit = facts.has_days ? DAILY_NEEDS.filter((column) => !judged.columns.includes(column)) : [];
+  if (unfit.length > 0) {
+    warnings.push(`${tables.days} is left alone, and no day is rolled up: ${tables.main} has no ${unfit.join(", ")}`);
+  }
   const isUnicode = facts.encoding === "UTF8";
   return {
     ...tables,
@@ -116,6 +126,7 @@ async function inspect(
     partLength,
     hasKeep: facts.has_keep,
     kept: null,
+    hasDays: facts.has_days && unfit.length === 0,
     warnings,
   };
 }

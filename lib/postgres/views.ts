@@ -1,6 +1,7 @@
 import type { TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
+import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
 import { quoteTables } from "./schema.ts";
 import { madeSql, type OptionalColumns, reasonSql, upSql } from "./host_state.ts";
 
@@ -15,15 +16,23 @@ export function viewName({ schema, name }: TableName, view: View): string {
 
 /**
  * The statement that makes a view over the columns of the table. The table has those that every
- * table has, `checked_at`, and any others.
+ * table has, `checked_at`, and any others. If its days are rolled up, it has all columns.
  */
-export function viewSql(table: TableName, view: View, columns: readonly (keyof Metric)[]): string {
-  const facts = new Facts(quoteTables(table).main, new Set(columns));
-  return `create or replace view ${viewName(table, view)} as\n${DEFINITIONS[view](facts)}`;
+export function viewSql(
+  table: TableName,
+  view: View,
+  columns: readonly (keyof Metric)[],
+  hasDays = false,
+): string {
+  const tables = quoteTables(table);
+  const facts = new Facts(tables.main, new Set(columns));
+  const byDay = { now: () => nowSql(latestByDay(tables, facts)), outages: null, uptime: () => uptimeByDay(tables) };
+  const definition = (hasDays ? byDay[view]?.() : undefined) ?? DEFINITIONS[view](facts);
+  return `create or replace view ${viewName(table, view)} as\n${definition}`;
 }
 
 /** The table, and its columns by name. Null stands for a column that it lacks. */
-class Facts {
+class Facts implements RowFacts {
   readonly main: string;
   readonly #columns: ReadonlySet<keyof Metric>;
 
@@ -75,32 +84,46 @@ class Facts {
  */
 const GRACE = "70 seconds";
 
-// New columns come last: so PostgreSQL can replace a view of an earlier version.
-const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
-  // Goes from address to address through the index, and takes the first row of each. Reading every
-  // row would take seconds.
-  now: (t) =>
-    `with recursive addresses as (
+/**
+ * The newest row of each address: it goes from address to address through the index, and takes the
+ * first row of each. Reading every row would take seconds.
+ */
+function latestByAddress(t: Facts): string {
+  return `with recursive addresses as (
   (select address from ${t.main} order by address limit 1)
   union all
   select (select m.address from ${t.main} m where m.address > a.address order by m.address limit 1)
   from addresses a where a.address is not null
-)
+), latest as (
+  select l.* from addresses a cross join lateral (
+    select address, ${t.up} as up, status_code, latency, is_valid, checked_at, ${t.column("error", "text")},
+      ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${
+    t.column("location", "text")
+  },
+      ${t.reason} as reason, ${t.column("next_at", "timestamptz")}, ${t.removed} as is_removed
+    from ${t.main} m where m.address = a.address and ${t.told}
+    order by m.${t.time} desc limit 1
+  ) l
+)`;
+}
+
+/** The view …_now over the newest rows, which `latest` gives. */
+function nowSql(latest: string): string {
+  return `${latest}
 select latest.address, latest.up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
   latest.error_detail, latest.tls_expires_at, latest.location,
   ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left,
   coalesce(latest.reason, case when is_stale then 'no check since it was due' end) as reason,
   case when is_stale then 'stale' when latest.up then 'up' else 'down' end as state,
   now() - latest.checked_at as age, latest.next_at
-from addresses a cross join lateral (
-  select address, ${t.up} as up, status_code, latency, is_valid, checked_at, ${t.column("error", "text")},
-    ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${t.column("location", "text")},
-    ${t.reason} as reason, ${t.column("next_at", "timestamptz")}, ${t.removed} as is_removed
-  from ${t.main} m where m.address = a.address and ${t.told}
-  order by m.${t.time} desc limit 1
-) latest cross join lateral (
+from latest cross join lateral (
   select coalesce(now() > latest.next_at + interval '${GRACE}', false) as is_stale
-) age where not latest.is_removed`,
+) age where not latest.is_removed`;
+}
+
+// New columns come last: so PostgreSQL can replace a view of an earlier version.
+const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
+  now: (t) => nowSql(latestByAddress(t)),
 
   // An outage lasts from the first check that found the host down to the next that found it up, or
   // until it left the hosts file. Without these it goes on.

@@ -89,6 +89,7 @@ async function consume(
     open: () => place.openBeside(database),
     tell: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
   });
+  await using _rollUp = store.rollUpDays();
   await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {
     try {

@@ -9,7 +9,7 @@ import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { lengthOf, missingSpans, type Part, partNames, spanOf, spansFrom } from "../../lib/postgres/part_spans.ts";
 import { PartKeeper } from "../../lib/postgres/part_keeper.ts";
 import { readParts } from "../../lib/postgres/parts.ts";
-import { quoteTables } from "../../lib/postgres/schema.ts";
+import { dayGrants, quoteTables } from "../../lib/postgres/schema.ts";
 import { type Entry, Store, type StoreEvents } from "../../lib/postgres/store.ts";
 import { prepareTables } from "../../lib/postgres/tables.ts";
 import { intercepting, recording } from "../support/databases.ts";
@@ -96,7 +96,7 @@ afterAll(async () => {
 });
 
 const newTable = (): TableName => ({ schema: null, name: `m_${randomUUID().slice(0, 8)}` });
-const silent: StoreEvents = { rejected() {}, ended() {}, grown() {}, parts() {} };
+const silent: StoreEvents = { rejected() {}, ended() {}, grown() {}, parts() {}, rolledUp() {} };
 
 function entry(offset: number, scheduledAt: number, partition = 0): Entry {
   const at = new Date(scheduledAt).toISOString();
@@ -287,7 +287,8 @@ describe.skipIf(postgresMissing !== null)(`parts of several consumers ${postgres
     await using role = await createRole(server);
     const { main, offsets, rejected } = quoteTables(table);
     await database.script(`grant select, insert on ${main} to ${role.name};
-      grant select, insert, update, delete on ${offsets} to ${role.name}; grant select, insert on ${rejected} to ${role.name}`);
+      grant select, insert, update, delete on ${offsets} to ${role.name}; grant select, insert on ${rejected} to ${role.name};
+      ${dayGrants(table, role.name).join(";")}`);
     const told: string[] = [];
     const tables = await prepareTables(role.database, table, "month");
     const keeper = new PartKeeper(role.database, tables, { parts: (what) => void told.push(what) });

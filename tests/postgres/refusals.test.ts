@@ -7,7 +7,7 @@ import type { TableName } from "../../lib/config/setting_types.ts";
 import { decodeMetric } from "../../lib/metric.ts";
 import { classifyError, type Database, explain } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
-import { type QuotedTables, quoteTables } from "../../lib/postgres/schema.ts";
+import { dayGrants, type QuotedTables, quoteTables } from "../../lib/postgres/schema.ts";
 import {
   type Entry,
   type OffsetRange,
@@ -276,6 +276,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
         ended: () => {},
         grown: () => {},
         parts: () => {},
+        rolledUp: () => {},
       };
       const here = await scene(({ main }) => trigger(main, "new.status_code = 418", "P0001"), { events });
       await here.flush("..xx");
@@ -328,6 +329,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           ended: (messages: number, _: number, most: number) => void told.push([messages, most]),
           grown: () => {},
           parts: () => {},
+          rolledUp: () => {},
         };
         const recorded = recording(database);
         const here = await scene(slowBeyond(30), { through: () => recorded.database, batchSize: 100, events });
@@ -348,6 +350,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           ended: () => {},
           grown: (most: number) => void (grown = most),
           parts: () => {},
+          rolledUp: () => {},
         };
         const recorded = recording(database);
         const here = await scene(slowBeyond(3), { through: () => recorded.database, batchSize: 20, events });
@@ -377,6 +380,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
           ended: (messages: number, _: number, most: number) => void told.push([messages, most]),
           grown: () => {},
           parts: () => {},
+          rolledUp: () => {},
         };
         const here = await scene(slowBeyond(0), { events });
         for (const size of [3, 1, 3]) {
@@ -403,7 +407,8 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
     await Store.open(database, table);
     const role = resources.use(await createRole(server));
     await database.script(`grant select, insert on ${main} to ${role.name};
-      grant select, insert, update, delete on ${offsets} to ${role.name}; grant insert on ${rejected} to ${role.name}`);
+      grant select, insert, update, delete on ${offsets} to ${role.name}; grant insert on ${rejected} to ${role.name};
+      ${dayGrants(table, role.name).join(";")}`);
     const store = await Store.open(role.database, table);
     const source = { topic: "metrics", topicId: randomUUID() };
     await store.marks.claim(source, new Map([[0, 0]]));
@@ -478,6 +483,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
       ended: (count: number) => void ended.push(count),
       grown: () => {},
       parts: () => {},
+      rolledUp: () => {},
     };
     const store = await Store.open(database, table, { batchSize: 100, events });
     const source = { topic: "metrics", topicId: randomUUID() };
@@ -503,6 +509,7 @@ describe.skipIf(postgresMissing !== null)(`Store on a server ${postgresMissing ?
       ended: (count: number) => void ended.push(count),
       grown: () => {},
       parts: () => {},
+      rolledUp: () => {},
     };
     const ended: number[] = [];
     await using database = openPostgres(server.settings, patience);

@@ -6,7 +6,7 @@ import { type Database, SetupError } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { flushSql } from "../../lib/postgres/flush_sql.ts";
 import * as statements from "../../lib/postgres/marks.ts";
-import { COLUMNS, grants, quoteTables } from "../../lib/postgres/schema.ts";
+import { COLUMNS, dayGrants, grants, quoteTables } from "../../lib/postgres/schema.ts";
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
@@ -77,6 +77,46 @@ exception when duplicate_table then
 end
 $$;
 
+create table if not exists "My Schema"."m_daily" (
+  address text not null,
+  location text not null,
+  day date not null,
+  checks integer not null,
+  up integer not null,
+  down integer not null,
+  missed integer not null,
+  removed integer not null,
+  seconds_down double precision not null,
+  longest_outage interval not null,
+  latency_p50 double precision,
+  latency_p95 double precision,
+  latency_p99 double precision,
+  latency_max double precision,
+  latency_from integer,
+  latency_counts integer[] not null,
+  tls_expires_at timestamptz,
+  primary key (address, day, location)
+);
+
+do $$
+begin
+  if not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = '"My Schema"."m_daily"'::regclass and a.attname = 'day')
+  then
+    create index on "My Schema"."m_daily" (day);
+  end if;
+end
+$$;
+
+create table if not exists "My Schema"."m_days" (
+  day date primary key,
+  stale boolean not null default true,
+  roller uuid,
+  rolled_to text,
+  bitten_at timestamptz,
+  rolled_up_at timestamptz
+);
+
 ${parts}
 
 create table if not exists "My Schema"."m_offsets" (
@@ -109,6 +149,8 @@ create table if not exists "My Schema"."m_rejected" (
 -- grant select, insert on "My Schema"."m" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_offsets" to ROLE;
 -- grant select, insert on "My Schema"."m_rejected" to ROLE;
+-- grant select, insert, update, delete on "My Schema"."m_daily" to ROLE;
+-- grant select, insert, update on "My Schema"."m_days" to ROLE;
 -- grant select on "My Schema"."m_now" to ROLE;
 -- grant select on "My Schema"."m_outages" to ROLE;
 -- grant select on "My Schema"."m_uptime" to ROLE;
@@ -141,6 +183,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     repeatIndexes: new Set(),
     repeatKey: "scheduled_at",
     partLength: "month",
+    hasDays: true,
     scheduledAtRequired: true,
     isUnicode: false,
     hasKeep: true,
@@ -367,7 +410,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     const from = source();
     await database.script(`alter table ${offsets} drop column epoch, drop column epoch_at, drop column skips;
       insert into ${offsets} (topic_id, partition, next_offset, topic) values ('${from.topicId}', 0, 7, 't');
-      ${grants(table, role.name).join(";")}`);
+      ${[...grants(table, role.name), ...dayGrants(table, role.name)].join(";")}`);
     await expect(Store.open(role.database, table)).rejects.toThrow(
       `alter table ${offsets}\n  add column if not exists epoch integer,\n  add column if not exists epoch_at bigint,\n` +
         `  add column if not exists skips integer not null default 0;`,

@@ -126,7 +126,7 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
       checkAt("10:40", down),
       checkAt("11:00", { latency: 2 }),
       checkAt("11:10", { error: "missed", status_code: null, is_valid: false }),
-      metricWith({ checked_at: "2026-02-01T00:00:00.000Z", latency: 5 }),
+      metricWith({ scheduled_at: "2026-02-01T00:00:00.000Z", checked_at: "2026-02-01T00:00:00.000Z", latency: 5 }),
     ]);
     const rows = await ask(
       `select day::text, checks::int, up_percent::float8, latency_p50, latency_p99, longest_outage::text

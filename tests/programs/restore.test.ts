@@ -18,6 +18,9 @@ import { possibleVariants } from "../support/variants.ts";
 
 const canRun = canRunKafka() && (ownPostgresMissing === null || skipped(ownPostgresMissing));
 
+/** The advisory lock that holds up a roll-up. */
+const LOCK = 4711;
+
 /** Metrics with the numbers from `from` to `to` (not included) in their addresses. */
 function numbered(from: number, to: number): RawMessage[] {
   return Array.from({ length: to - from }, (_, i) => {
@@ -88,6 +91,54 @@ describe.runIf(canRun).each(possibleVariants())(
       await stop(second);
       expect(counted(`${topic}_restored`, topic)).toBe("40 of 40");
       expect(ask(`${topic}_restored`, `select count(*) from ${topic}_rejected`)).toBe("0");
+    });
+
+    it("a day is rolled up though the consumer that did so is killed in the middle, and again for a row that comes late", async () => {
+      const { topic, name } = await filledTopic();
+      const day = `${topic}_days where day = '2026-01-31'`;
+      const isSettled = () => ask(name, `select not stale and roller is null from ${day}`) === "t";
+      const rolledUp = () => ask(name, `select count(*) || ' of ' || sum(checks) from ${topic}_daily`);
+      await using first = services.consume(variant, topic);
+      await untilStored(name, topic, 20, first);
+      await stop(first);
+      // The last addresses wait for a lock: the first bite is over by then.
+      ask(
+        name,
+        `update ${topic}_days set stale = true, rolled_up_at = null, roller = null; delete from ${topic}_daily;
+         insert into ${topic}_days (day) values ('2026-01-31') on conflict do nothing;
+         create function ${topic}_wait() returns trigger language plpgsql as
+           $$ begin perform pg_advisory_xact_lock_shared(${LOCK}); return new; end $$;
+         create trigger wait before insert on ${topic}_daily for each row
+           when (new.address >= 'https://7') execute function ${topic}_wait()`,
+      );
+      const holder = await services.postgres.sql.reserve();
+      await using second = services.consume(variant, topic);
+      try {
+        await holder.unsafe(`select pg_advisory_lock(${LOCK})`);
+        const isStuck = () => ask(name, `select count(*) from pg_locks where locktype = 'advisory' and not granted`);
+        await expect.poll(isStuck, { timeout: 50_000, message: second.stderr }).toBe("1");
+        second.kill("SIGKILL");
+        await second.ended;
+      } finally {
+        await holder.unsafe(`select pg_advisory_unlock(${LOCK})`);
+        holder.release();
+      }
+      expect(isSettled()).toBe(false);
+      // As if the minute had passed after which a consumer counts as dead.
+      ask(name, `update ${topic}_days set bitten_at = bitten_at - interval '1 minute'`);
+      await using third = services.consume(variant, topic);
+      await expect.poll(isSettled, { timeout: 50_000, message: third.stderr }).toBe(true);
+      expect(rolledUp()).toBe("20 of 20");
+      await services.write(topic, numbered(20, 21));
+      await untilStored(name, topic, 21, third);
+      expect(isSettled()).toBe(false);
+      await stop(third);
+      // As if the ten minutes had passed after which a day is rolled up again.
+      ask(name, `update ${topic}_days set rolled_up_at = rolled_up_at - interval '10 minutes'`);
+      await using fourth = services.consume(variant, topic);
+      await expect.poll(isSettled, { timeout: 50_000, message: fourth.stderr }).toBe(true);
+      expect(rolledUp()).toBe("21 of 21");
+      await stop(fourth);
     });
 
     it("rows that were deleted at work stay away, and rows that wait are stored", async () => {

@@ -1,0 +1,90 @@
+import { daySpanSql, daySql, quantileSql, rowsOfDaySql } from "./daily_sql.ts";
+import { settledBeforeSql } from "./days.ts";
+import type { QuotedTables } from "./schema.ts";
+
+// Views over a table whose days are rolled up. They read as many rows as the answer needs, however
+// large the table is.
+
+/** Expressions over a row of the table. */
+export interface RowFacts {
+  readonly up: string;
+  readonly reason: string;
+  /** True for the last row of a host that left the hosts file. */
+  readonly removed: string;
+  /** Leaves out checks that were missed. */
+  readonly told: string;
+}
+
+/**
+ * The newest row of each address. Addresses with rows in a day that is not rolled up are found
+ * there, one after the other, with the row itself. Of any other address its days tell which was the
+ * last one: so no other part of the table is looked into.
+ */
+export function latestByDay(tables: QuotedTables, { up, reason, removed, told }: RowFacts): string {
+  const { main, daily } = tables;
+  const since = settledBeforeSql(tables);
+  const row = `m.address, ${up} as up, m.status_code, m.latency, m.is_valid, m.checked_at, m.error, m.error_detail,
+    m.tls_expires_at, m.location, ${reason} as reason, m.next_at, ${removed} as is_removed`;
+  const { from, to } = daySpanSql("last.day");
+  return `with recursive recent as (
+  (select ${row} from ${main} m where m.scheduled_at >= ${since} and ${told}
+   order by m.address, m.scheduled_at desc limit 1)
+  union all
+  select next.* from recent r cross join lateral (
+    select ${row} from ${main} m where m.address > r.address and m.scheduled_at >= ${since} and ${told}
+    order by m.address, m.scheduled_at desc limit 1
+  ) next
+), known as (
+  (select d.address from ${daily} d order by d.address limit 1)
+  union all
+  select next.address from known k cross join lateral (
+    select d.address from ${daily} d where d.address > k.address order by d.address limit 1
+  ) next
+), latest as (
+  select * from recent
+  union all
+  select old.* from known k cross join lateral (
+    select d.day from ${daily} d where d.address = k.address and (d.checks > 0 or d.removed > 0)
+    order by d.day desc limit 1
+  ) last cross join lateral (
+    select ${row} from ${main} m where m.address = k.address and m.scheduled_at >= ${from} and m.scheduled_at < ${to}
+      and ${told} order by m.scheduled_at desc limit 1
+  ) old where not exists (select from recent r where r.address = k.address)
+)`;
+}
+
+const MERGED = ["checks", "up", "missed", "seconds_down", "longest_outage", "latency_from", "latency_counts"] as const;
+const QUANTILES = [["latency_p50", 0.5], ["latency_p95", 0.95], ["latency_p99", 0.99]] as const;
+
+/**
+ * The uptime of each address and day. A day comes from its roll-up, or from its rows as long as
+ * there is none. Of one location the percentiles are exact; those of several are told by their
+ * histograms.
+ */
+export function uptimeByDay({ main, daily, days }: QuotedTables): string {
+  const columns = [...MERGED, ...QUANTILES.map(([name]) => name)];
+  const of = (row: string) => columns.map((column) => `${row}.${column}`).join(", ");
+  const several = "select * from unnest(s.froms, s.counts) t(latency_from, text)";
+  const histograms = `select t.latency_from, t.text::int[] as counts from (${several}) t`;
+  const quantiles = QUANTILES.map(([name, share]) => {
+    return `  case when places = 1 then ${name} else ${quantileSql(share, histograms)} end as ${name}`;
+  });
+  return `select address, day, checks, round(100.0 * up / checks, 3) as up_percent,
+${quantiles.join(",\n")},
+  longest_outage, missed, seconds_down
+from (
+  select address, day, sum(checks) as checks, sum(up) as up, sum(missed) as missed, sum(seconds_down) as seconds_down,
+    max(longest_outage) as longest_outage, count(latency_from) as places,
+    ${QUANTILES.map(([name]) => `max(${name}) as ${name}`).join(", ")},
+    array_agg(latency_from) filter (where latency_from is not null) as froms,
+    array_agg(latency_counts::text) filter (where latency_from is not null) as counts
+  from (
+    select d.address, d.day, ${of("d")} from ${daily} d join ${days} u on u.day = d.day
+    where u.rolled_up_at is not null
+    union all
+    select r.address, u.day, ${of("r")} from ${days} u cross join lateral (
+      ${daySql(rowsOfDaySql(main, "u.day"))}
+    ) r where u.rolled_up_at is null
+  ) d group by address, day having sum(checks) > 0
+) s`;
+}
