@@ -9,9 +9,11 @@ import type { Database } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { unsettledDays } from "../../lib/postgres/days.ts";
 import { stateOf } from "../../lib/postgres/host_state.ts";
+import { Marks } from "../../lib/postgres/marks.ts";
 import { type Foreground, RollUp } from "../../lib/postgres/roll_up.ts";
 import { type QuotedTables, quoteTables } from "../../lib/postgres/schema.ts";
 import { Store } from "../../lib/postgres/store.ts";
+import { TableWriter } from "../../lib/postgres/table_writer.ts";
 import { prepareTables } from "../../lib/postgres/tables.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
 import { dayDifferences } from "../support/days.ts";
@@ -236,6 +238,9 @@ describe.each(KINDS)("days on $kind", ({ missing, open }) => {
         { address: "old", scheduled_at: at("06T10:00:00"), checked_at: at("06T10:00:00"), ...missed },
         { address: "now", scheduled_at: new Date().toISOString(), checked_at: new Date().toISOString() },
         { address: "now", scheduled_at: at("05T10:00:00"), checked_at: at("05T10:00:00"), status_code: 503 },
+        { address: "new", scheduled_at: new Date().toISOString(), checked_at: new Date().toISOString() },
+        { address: "young", scheduled_at: new Date().toISOString(), checked_at: new Date().toISOString() },
+        { address: "zero", scheduled_at: at("05T10:00:00"), checked_at: at("05T10:00:00") },
       ]);
       const ask = async () => ({
         uptime: await database.query(
@@ -248,7 +253,7 @@ describe.each(KINDS)("days on $kind", ({ missing, open }) => {
       });
       const before = await ask();
       expect(before.now.map((row) => (row as { address: string }).address)).toEqual(
-        expect.arrayContaining(["now", "old"]),
+        expect.arrayContaining(["a", "new", "now", "old", "young", "zero"]),
       );
       expect(before.now).not.toContainEqual(expect.objectContaining({ address: "gone" }));
       expect(await world.rollUpAll()).toHaveLength(5);
@@ -438,6 +443,39 @@ describe.skipIf(postgresMissing !== null)(`days of several consumers ${postgresM
     }
     expect(await world.rollUpAll()).toEqual(["2026-01-20", "2026-01-10"]);
     expect(await world.differences()).toEqual([]);
+  });
+
+  it("a roll-up waits for a pause of the storing", async () => {
+    await using connection = openPostgres(server.settings);
+    const world = await World.open(connection);
+    const tables = await prepareTables(connection, { schema: null, name: world.name });
+    const marks = new Marks(connection, tables);
+    const identity = { topic: "t", topicId: randomUUID() };
+    await marks.claim(identity, new Map([[0, 0]]));
+    const writer = new TableWriter(connection, tables, marks, 100, {
+      ...silent,
+      rejected() {},
+      ended() {},
+      grown() {},
+      parts() {},
+    });
+    await writer.quiet(never);
+    const holder = await server.sql.reserve();
+    let isQuiet = false;
+    try {
+      await holder.unsafe(`begin; select from ${world.tables.offsets} for update`);
+      const entries = [{ partition: 0, offset: 0, key: null, value: null, content: metricWith() }];
+      const stored = writer.store(identity, writer.encode({ ranges: new Map([[0, { start: 0, next: 1 }]]), entries }));
+      await isWaiting();
+      const quiet = writer.quiet(never).then(() => isQuiet = true);
+      await server.sql`select`;
+      expect(isQuiet).toBe(false);
+      await holder.unsafe("rollback");
+      expect(await stored).toBe("stored");
+      await quiet;
+    } finally {
+      holder.release();
+    }
   });
 
   it("writers of one day do not wait for one another", async () => {
