@@ -1,3 +1,4 @@
+import { unlessAborted } from "../async/waits.ts";
 import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
@@ -41,6 +42,9 @@ export interface StoreOptions {
 const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
 /** Messages in one statement, if nobody says. */
 const MAX_STATEMENT_SIZE = 100_000;
+
+/** Milliseconds that the end waits for the roll-up's statement under way. */
+const LAST_BITE = 1_000;
 
 const SILENT: StoreEvents = {
   rejected: () => {},
@@ -123,14 +127,17 @@ export class Store {
     };
   }
 
-  /** Rolls up days in the background until it is disposed of. */
+  /**
+   * Rolls up days in the background until it is disposed of. A statement that a silent server keeps
+   * is then left: whatever becomes of it is right.
+   */
   rollUpDays(): AsyncDisposable {
     const end = new AbortController();
     const work = new RollUp(this.#database, this.#writer.tables, this.#events, this.#writer).run(end.signal);
     return {
       async [Symbol.asyncDispose]() {
         end.abort();
-        await work;
+        await unlessAborted(work, AbortSignal.timeout(LAST_BITE)).catch(() => {});
       },
     };
   }
