@@ -458,7 +458,7 @@ describe.skipIf(postgresMissing !== null)(`days of several consumers ${postgresM
       ended() {},
       grown() {},
       parts() {},
-    });
+    }, () => Promise.resolve());
     await writer.quiet(never);
     const holder = await server.sql.reserve();
     let isQuiet = false;
