@@ -12,7 +12,7 @@ import { type KeepState, keptFrom, nextState, NOTHING_KNOWN } from "../../lib/po
 import { partEnding, spanOf, spansFrom } from "../../lib/postgres/part_spans.ts";
 import { readParts } from "../../lib/postgres/parts.ts";
 import { Retention } from "../../lib/postgres/retention.ts";
-import { grants, quoteTables } from "../../lib/postgres/schema.ts";
+import { dayGrants, grants, quoteTables } from "../../lib/postgres/schema.ts";
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
@@ -562,7 +562,11 @@ describe.skipIf(postgresMissing !== null)(`retention beside others ${postgresMis
     await using role = await createRole(server);
     await storeAt(await Store.open(database, table, { partition: "none" }), monthsAgo(9));
     await retentionOf(database, table, wanted);
-    await database.script(`${grants(table, role.name, { rows: false, rejected: true }, "none").join(";")};
+    const granted = [
+      ...grants(table, role.name, { rows: false, rejected: true }, "none"),
+      ...dayGrants(table, role.name),
+    ];
+    await database.script(`${granted.join(";")};
       insert into ${rejected} (topic, topic_id, partition, "offset", reason, rejected_at)
       values ('t', 't', 0, 0, 'old', now() - interval '9 days')`);
     const { told, work } = listening();
