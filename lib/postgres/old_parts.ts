@@ -31,6 +31,18 @@ export async function readOldParts(database: Database, { main }: QuotedTables, c
   });
 }
 
+/**
+ * The span of a part. Where it has no beginning, the span begins with its first row; null: it has
+ * no row.
+ */
+export async function boundedSpan(database: Database, { relation, from, to }: OldPart): Promise<Span | null> {
+  if (Number.isFinite(from)) return { from, to };
+  const [row] = await database.query<{ first: string | null }>(
+    `select (extract(epoch from min(scheduled_at)) * 1000)::float8::text as first from ${relation}`,
+  );
+  return row?.first == null ? null : { from: Number(row.first), to };
+}
+
 /** Why nobody knows: the server has given up counting, the role may not, or the part has gone. */
 const UNCOUNTED = ["57014", "42501", "42P01", "55P03"];
 

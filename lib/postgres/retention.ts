@@ -7,7 +7,7 @@ import { claimSweep, endSweep, goneSql, type KeepState, type KeptKind } from "./
 import { KEEP_SETTINGS, KeptTimes, type KeptTimesOptions } from "./kept_times.ts";
 import { countRows, dropPart, type OldPart, readOldParts } from "./old_parts.ts";
 import { deleteOldRows, isView, type OldRows } from "./old_rows.ts";
-import { lengthOf, type Span } from "./part_spans.ts";
+import { lengthOf } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import { quoteTables } from "./schema.ts";
 import type { Tables } from "./tables.ts";
@@ -21,7 +21,7 @@ const WARNING_INTERVAL = 86_400_000;
 
 export interface RetentionOptions extends KeptTimesOptions {
   /** The days of a part, for a person, for whose sake it must not go yet. */
-  daysHolding(database: Database, span: Span): Promise<readonly string[]>;
+  daysHolding(database: Database, part: OldPart): Promise<readonly string[]>;
 }
 
 /** How a retention is carried out. */

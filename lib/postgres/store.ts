@@ -3,8 +3,10 @@ import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import type { Database } from "./database.ts";
+import { unsettledDays } from "./days.ts";
 import { type BatchSlice, encodeBatch, type EncodedBatch, encodeSlice } from "./encoded_batch.ts";
 import { Marks } from "./marks.ts";
+import { boundedSpan, type OldPart } from "./old_parts.ts";
 import { type Entry, type Most, type OffsetRanges, type Portion, portions, runs, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
 import { Retention, type RetentionWork } from "./retention.ts";
@@ -78,7 +80,7 @@ export class Store {
       wanted: retention,
       tables: () => this.#writer.tables,
       onKept: (kept) => this.#writer.current.keepSince(kept),
-      daysHolding: () => Promise.resolve([]),
+      daysHolding: (beside, part) => daysHolding(beside, this.#writer.tables, part),
     });
     const look = async () => void await this.#retention?.look(database);
     this.#writer = new TableWriter(database, tables, this.marks, this.#batchSize, this.#events, look);
@@ -218,3 +220,10 @@ export class Store {
 }
 
 const isLimited = (keep: Keep | undefined) => keep !== undefined && keep !== "all";
+
+/** The days of a part that are not rolled up, where there are daily rows at all. */
+async function daysHolding(database: Database, tables: Tables, part: OldPart): Promise<readonly string[]> {
+  if (!tables.hasDays) return [];
+  const span = await boundedSpan(database, part);
+  return span === null ? [] : await unsettledDays(database, tables, span);
+}
