@@ -1,5 +1,6 @@
 // Hosts file → due hosts → checks → Kafka topic. The program is lib/program/producer.ts.
 // `start` imports it where the runtime can run it, and else says what is missing.
-import { start } from "./lib/program/start.js";
+import { keepNurserySmall, start } from "./lib/program/start.js";
 
+keepNurserySmall();
 await start(() => import("./lib/program/producer.ts"));

@@ -68,7 +68,8 @@ describe("bundle", () => {
   describe.each(runtimes)("under %s", (runtime: Runtime) => {
     it.runIf(canRun)("is the whole job: producer --stdout | consumer --stdin into PostgreSQL", async () => {
       const table = newName();
-      const made = await run(runtime, "producer", ["--once", "--stdout", writeHosts()], { bundle: alone });
+      const args = ["--once", "--stdout", "--threads", "2", writeHosts()];
+      const made = await run(runtime, "producer", args, { bundle: alone });
       expect(made, made.stderr).toMatchObject({ code: 0 });
       const stored = await run(runtime, "consumer", ["--stdin", "--db-table", table], {
         bundle: alone,

@@ -37,7 +37,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   ingest: { uses: "kafka postgres net config async metric", doors: "source transfer" },
   check: {
     uses: "hosts net config async metric",
-    doors: "check_runner judgement matching open_files paths standings_file",
+    doors: "check_runner matching open_files standings_file threads",
   },
   kafka: { uses: "net config async", doors: "access kafka" },
   postgres: {

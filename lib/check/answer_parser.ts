@@ -298,10 +298,13 @@ export function transferCodings(fields: Fields): string[] {
 
 /**
  * Bytes that come in pieces, in one buffer that doubles when it is full. So many small pieces cost
- * no object each.
+ * no object each. A buffer that is full is given back at once. Left to the collector, pages of a
+ * MiB would have the whole memory cleared again and again.
  */
 export class GrowingBuffer {
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes: Uint8Array = new Uint8Array(0);
+  /** The memory of `#bytes`, where it is this buffer's own. */
+  #own: ArrayBuffer | null = null;
   #length = 0;
 
   get length(): number {
@@ -310,7 +313,14 @@ export class GrowingBuffer {
 
   /** All bytes so far; valid until the next `append`. */
   get bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#length);
+    return view(this.#bytes.subarray(0, this.#length));
+  }
+
+  /** The first `most` bytes in memory that is all theirs. Nothing is left here. */
+  end(most: number): Buffer {
+    const length = Math.min(most, this.#length);
+    if (this.#own === null) return view(this.#bytes.subarray(0, length));
+    return view(new Uint8Array(this.#own.transfer(length)));
   }
 
   /** The first piece is taken without a copy: most answers come in one piece. */
@@ -318,13 +328,21 @@ export class GrowingBuffer {
     if (this.#length === 0) this.#bytes = piece;
     else {
       const length = this.#length + piece.length;
-      if (length > this.#bytes.length) {
-        const larger = Buffer.allocUnsafe(Math.max(length, 2 * this.#bytes.length, 4096));
-        this.#bytes.copy(larger, 0, 0, this.#length);
-        this.#bytes = larger;
-      }
-      piece.copy(this.#bytes, this.#length);
+      if (length > this.#bytes.length) this.#grow(Math.max(length, 2 * this.#bytes.length, 4096));
+      this.#bytes.set(piece, this.#length);
     }
     this.#length += piece.length;
   }
+
+  #grow(size: number): void {
+    const before = this.#bytes;
+    const isOwn = this.#own !== null;
+    this.#own = this.#own?.transfer(size) ?? new ArrayBuffer(size);
+    this.#bytes = new Uint8Array(this.#own);
+    if (!isOwn) this.#bytes.set(before);
+  }
+}
+
+function view({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 }

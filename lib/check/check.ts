@@ -1,7 +1,6 @@
 import { addAbortListener } from "node:events";
 import { hasScheme } from "../hosts/address.ts";
 import type { Host } from "../hosts/hosts.ts";
-import { nextDue } from "../hosts/schedule.ts";
 import { emptyMetric, type Metric, type MetricSource, verdictOn } from "../metric.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
 import { type Body, exchange, type HttpAnswer, MAX_BODY_BYTES, readBody, redirectOf } from "./exchange.ts";
@@ -11,14 +10,15 @@ import type { Turns } from "./pace.ts";
 import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
 
+/** The part of a host that a check needs. It can go to another thread. */
+export type CheckedHost = Pick<Host, "address" | "url" | "authorization" | "pattern">;
+
 /** How each check is made. */
 export interface CheckOptions extends ConnectOptions, MetricSource {
   /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
   readonly timeout: number;
-  /** True if no host is due again. */
-  readonly isOnce: boolean;
   readonly userAgent: string;
-  readonly matcher: Matcher;
+  readonly matcher: Pick<Matcher, "matches">;
   /** Shared by all checks of this thread. */
   readonly turns: Turns;
 }
@@ -35,12 +35,13 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. Never throws for the host's behaviour:
+ * Checks `host` once, on a fresh connection for every hop. When the host is due next, the metric
+ * does not say: the caller knows. Never throws for the host's behaviour:
  * that is in the metric. The metric is `missed` where this machine lacked something for the check.
  * Rejects only when `signal` aborts, with its reason. The check is given up then.
  */
 export async function check(
-  host: Host,
+  host: CheckedHost,
   scheduledAt: Date,
   options: CheckOptions,
   signal: AbortSignal,
@@ -75,7 +76,7 @@ const MAX_REDIRECTS = 10;
 
 /** Follows `host` to its last answer and reads it. */
 async function visit(
-  host: Host,
+  host: CheckedHost,
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
@@ -94,7 +95,7 @@ async function visit(
 }
 
 /** Explains the `https://` that nobody wrote, where the server does not speak TLS. */
-function withHint(failure: Failure, { address }: Host): Failure {
+function withHint(failure: Failure, { address }: CheckedHost): Failure {
   if (failure.detail !== NOT_TLS || hasScheme(address)) return failure;
   return new Failure(
     "tls",
@@ -105,7 +106,7 @@ function withHint(failure: Failure, { address }: Host): Failure {
 /** One hop: a fresh connection, one request, the head of the answer. */
 async function fetchHead(
   url: URL,
-  host: Host,
+  host: CheckedHost,
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
@@ -127,7 +128,7 @@ async function fetchHead(
 
 /** Matches the last answer's body. */
 async function judge(
-  { address, pattern }: Host,
+  { address, pattern }: CheckedHost,
   page: Body,
   { matcher, timeout }: CheckOptions,
   findings: Findings,
@@ -175,16 +176,14 @@ const WHEN_LATE: Readonly<Record<Phase, string>> = {
 };
 
 function toMetric(
-  host: Host,
+  { address }: CheckedHost,
   scheduledAt: Date,
   checkedAt: Date,
-  { location, producer, isOnce }: CheckOptions,
+  { location, producer }: CheckOptions,
   { timings, status, expiresAt, remoteAddress, failure, isValid }: Findings,
 ): Metric {
-  const { address, frequency } = host;
-  const nextAt = isOnce ? null : new Date(nextDue(frequency, address, scheduledAt.getTime()));
   const metric = {
-    ...emptyMetric({ address, scheduledAt, checkedAt, nextAt, location, producer }),
+    ...emptyMetric({ address, scheduledAt, checkedAt, nextAt: null, location, producer }),
     remote_address: remoteAddress,
     is_valid: failure === null && isValid,
     error: failure?.error ?? null,

@@ -1,31 +1,24 @@
 import { addAbortListener } from "node:events";
 import { setImmediate as otherWork, setTimeout as delay } from "node:timers/promises";
-import { whenSocketsAreServed } from "../async/waits.ts";
 import type { Host } from "../hosts/hosts.ts";
-import type { Metric } from "../metric.ts";
-import { check, type CheckOptions } from "./check.ts";
+import { nextDue } from "../hosts/schedule.ts";
+import type { Metric, MetricSource } from "../metric.ts";
+import type { Checker } from "./checker.ts";
 import { missedMetrics, removedMetric } from "./missed.ts";
-import { Turns } from "./pace.ts";
 import { type Changes, type Moment, type Recall, type ScheduledRun, Scheduler, type Standing } from "./scheduler.ts";
 
-/** How many checks are under way at the same time, at most, and how each is made. */
-export interface CheckRunnerOptions extends Omit<CheckOptions, "turns"> {
+/** How many checks are under way at the same time, at most, and who makes them. */
+export interface CheckRunnerOptions extends MetricSource {
   readonly concurrency: number;
+  /** True if no host is due again. */
+  readonly isOnce: boolean;
+  readonly checker: Checker;
   /** What an earlier run knew of an address. */
   readonly recall?: Recall | undefined;
 }
 
 /** Longest wait in one piece, in milliseconds: a clock that was set is noticed no later. */
 const LONGEST_WAIT = 1000;
-/**
- * So many checks begin before the sockets of those under way are served again. A processor that is
- * too slow for its hosts thus makes checks late, and at last missed, but their latencies stay those
- * of the hosts. Where all began that were due, those under way waited for each other, 0.6 s at the
- * top rate, and some for more than 10 s under Deno, which then called sites down that were up.
- * Fewer at once make no latency much better, and cost a part of the top rate. Deno sleeps for a
- * millisecond or two behind them: there 8 cost a fifth of it, 16 cost nothing.
- */
-const AT_ONCE = "Deno" in globalThis ? 16 : 8;
 /**
  * A check that takes more than so many seconds makes its host a slow one or, where it fails, a
  * suspect: see scheduler/slots.ts.
@@ -46,7 +39,7 @@ const PIECE_PAUSE = 10;
  * `giveUp` aborts is given up, and gives none.
  */
 export class CheckRunner implements AsyncIterable<Metric> {
-  readonly #options: CheckRunnerOptions & CheckOptions;
+  readonly #options: CheckRunnerOptions;
   readonly #stop: AbortSignal;
   readonly #giveUp: AbortSignal;
   readonly #scheduler: Scheduler;
@@ -56,12 +49,12 @@ export class CheckRunner implements AsyncIterable<Metric> {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wakeAt = Infinity;
   #wake = () => {};
-  /** True from `AT_ONCE` beginnings until the next may follow. */
+  /** True while the checker has no room. */
   #isHeldBack = false;
   #isOver = false;
 
   constructor(hosts: readonly Host[], options: CheckRunnerOptions, stop: AbortSignal, giveUp: AbortSignal) {
-    this.#options = { ...options, turns: new Turns() };
+    this.#options = options;
     this.#stop = stop;
     this.#giveUp = giveUp;
     // One listener for all checks: a signal walks past all that it has to add another. With 1,000
@@ -148,16 +141,17 @@ export class CheckRunner implements AsyncIterable<Metric> {
     if (this.#hasNews) this.#wake();
   }
 
-  /** Begins checks whose turn it is: some now, the others when the sockets of those under way have been served. */
+  /** Begins checks whose turn it is: as many as the checker has room for, the others later. */
   #begin(): void {
     if (this.#isHeldBack) return;
-    for (let count = 0; count < AT_ONCE; count++) {
+    const { checker } = this.#options;
+    while (checker.hasRoom) {
       const run = this.#nextTurn();
       if (run === undefined) return;
       void this.#check(run);
     }
     this.#isHeldBack = true;
-    whenSocketsAreServed(() => {
+    checker.whenRoom(() => {
       this.#isHeldBack = false;
       this.#turn();
     });
@@ -194,7 +188,8 @@ export class CheckRunner implements AsyncIterable<Metric> {
     this.#running.set(run, running);
     try {
       if (this.#giveUp.aborted) running.abort(this.#giveUp.reason);
-      metric = await check(host, new Date(scheduledAt), this.#options, running.signal);
+      metric = await this.#options.checker.check(host, scheduledAt, running.signal);
+      metric.next_at = this.#nextAfter(run);
     } catch (error) {
       if (!running.signal.aborted) this.#failure ??= { error };
     }
@@ -203,6 +198,10 @@ export class CheckRunner implements AsyncIterable<Metric> {
     const isSound = this.#scheduler.release(run, metric && standingOf(metric), moment());
     if (isSound && metric !== null) this.#metrics.push(metric);
     this.#turn();
+  }
+
+  #nextAfter({ host: { frequency, address }, scheduledAt }: ScheduledRun): string | null {
+    return this.#options.isOnce ? null : new Date(nextDue(frequency, address, scheduledAt)).toISOString();
   }
 
   #takeMetrics(): readonly Metric[] {

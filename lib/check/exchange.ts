@@ -199,16 +199,21 @@ export function readBody(answer: HttpAnswer, turns: Turns, signal: AbortSignal):
       close();
     };
     const fail = (detail: string) => end(new Failure("body", detail));
+    let isOver = false;
+    // Behind a body that is cut its end may come in the same piece. The bytes are gone by then.
+    const finish = (isCut: boolean) => {
+      if (isOver) return;
+      isOver = true;
+      end({ bytes: collected.end(MAX_BODY_BYTES), isCut, contentType });
+    };
     const pace = new Pace(answer, turns);
     const decoder = openDecoder(codingsOf(answer), {
       bytes(bytes) {
-        if (collected.length > MAX_BODY_BYTES) return;
+        if (isOver) return;
         collected.append(bytes);
-        if (collected.length > MAX_BODY_BYTES) {
-          end({ bytes: collected.bytes.subarray(0, MAX_BODY_BYTES), isCut: true, contentType });
-        }
+        if (collected.length > MAX_BODY_BYTES) finish(true);
       },
-      end: () => end({ bytes: collected.bytes, isCut: false, contentType }),
+      end: () => finish(false),
       fail,
     }, pace);
     if (typeof decoder === "string") fail(decoder);

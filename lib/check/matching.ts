@@ -31,6 +31,18 @@ export interface Matcher extends AsyncDisposable {
   ): Promise<boolean | Unmatched>;
 }
 
+/** Matches bodies that take too long for the thread that makes checks, in workers. */
+export interface LargeMatcher extends AsyncDisposable {
+  /** As `Matcher.matches`, for the pattern with this source. */
+  matches(
+    source: string,
+    page: MatchedPage,
+    limit: number,
+    signal: AbortSignal,
+    who: string,
+  ): Promise<boolean | Unmatched>;
+}
+
 /** A body, and its Content-Type. */
 export interface MatchedPage {
   readonly bytes: Uint8Array;
@@ -69,12 +81,32 @@ export interface MatcherOptions {
   readonly start?: () => Worker;
 }
 
+/** Opens a matcher: a body that takes little work is matched on the spot, any other in a worker. */
+export function openMatcher(options: MatcherOptions = {}): Matcher {
+  const large = openLargeMatcher(options);
+  return { ...matcherBefore(large), [Symbol.asyncDispose]: () => large[Symbol.asyncDispose]() };
+}
+
+/** A matcher that leaves bodies to `large` that take more than a little work. */
+export function matcherBefore(large: Pick<LargeMatcher, "matches">): Pick<Matcher, "matches"> {
+  return {
+    async matches(pattern, page, limit, signal, who = pattern.source) {
+      signal.throwIfAborted();
+      if (page.bytes.length * pattern.size > LITTLE_WORK) {
+        return await large.matches(pattern.source, page, limit, signal, who);
+      }
+      const text = await textOf(page.bytes, page.contentType);
+      return typeof text === "string" ? pattern.test(text) : unknownCharset(text);
+    },
+  };
+}
+
 /**
- * Opens a matcher. Its workers start when they are first needed, or now. They do not keep the
+ * Opens a matcher for large bodies. Its workers start when they are first needed, or now. They do not keep the
  * program alive while they have nothing to do. Each waiting body belongs to a check under way. So
  * no more bodies wait than checks are allowed at the same time.
  */
-export function openMatcher(
+export function openLargeMatcher(
   {
     isExpected = false,
     startNow = isExpected && "Deno" in globalThis,
@@ -82,7 +114,7 @@ export function openMatcher(
     budget = QUICK,
     start = () => startWorker(),
   }: MatcherOptions = {},
-): Matcher {
+): LargeMatcher {
   const standings = new MatchStandings();
   const note = ({ who }: Job, seconds: number) => seconds > budget ? standings.noteSlow(who) : standings.noteQuick(who);
   const slow = new Lane({ start, workers: 1, budget: null, mostBytes: MOST_WAITING_SLOW, note, pass() {} });
@@ -93,22 +125,16 @@ export function openMatcher(
   const usual = new Lane({ start, workers, budget, mostBytes: MOST_WAITING, note, pass });
   if (startNow) usual.start();
   return {
-    async matches(pattern, page, limit, signal, who = pattern.source) {
+    async matches(source, page, limit, signal, who) {
       signal.throwIfAborted();
-      if (page.bytes.length * pattern.size <= LITTLE_WORK) {
-        const text = await textOf(page.bytes, page.contentType);
-        return typeof text === "string" ? pattern.test(text) : unknownCharset(text);
-      }
-      const question = {
-        source: pattern.source,
-        bytes: bufferOf(page.bytes),
-        contentType: page.contentType,
-      };
+      const question = { source, bytes: bufferOf(page.bytes), contentType: page.contentType };
       const outcome = new Promise<boolean | Unmatched>((resolve, reject) => {
         const isSlow = standings.isSlow(who);
         (isSlow === true ? slow : usual).add({ question, who, limit, signal, resolve, reject }, isSlow === false);
       });
-      return await unlessAborted(outcome, signal);
+      const found = await unlessAborted(outcome, signal);
+      release(question.bytes);
+      return found;
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([usual.end(), slow.end()]);
@@ -124,10 +150,18 @@ function defaultWorkers(): number {
 }
 
 /**
+ * Gives the memory of a body back at once, where it is not another thread's by now. The collector
+ * would let dozens of MiB gather.
+ */
+export function release(bytes: ArrayBuffer): void {
+  if (bytes.byteLength > 0) bytes.transfer(0);
+}
+
+/**
  * A buffer with these bytes alone. Their own buffer may hold bytes of others, and goes to a worker
  * as a whole.
  */
-function bufferOf(bytes: Uint8Array): ArrayBuffer {
+export function bufferOf(bytes: Uint8Array): ArrayBuffer {
   const { buffer } = bytes;
   if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) return buffer;
   return new Uint8Array(bytes).buffer;

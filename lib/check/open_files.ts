@@ -7,6 +7,8 @@ import { isResourceExhausted } from "../net/exhausted_resource.ts";
  * HTTP port.
  */
 const RESERVE = 64;
+/** Files that each further thread for checks holds open: up to six were counted. */
+const FILES_OF_A_THREAD = 8;
 /** The part of the files that checks get where there are few. */
 const LEAST_PART = 0.25;
 
@@ -17,22 +19,26 @@ export interface Fitting {
 }
 
 /**
- * How many of `wanted` checks fit. Each check has a connection, which is an open file. `openable`
+ * How many of `wanted` checks fit, in so many threads. Each check has a connection, which is an open file. `openable`
  * is how many more files may be opened. Beyond that, checks would fail for a reason that is not
  * their hosts'.
  */
-export function fitConcurrency(wanted: number, openable: number): Fitting {
-  const room = Math.max(1, openable - RESERVE, Math.floor(openable * LEAST_PART));
+export function fitConcurrency(wanted: number, openable: number, threads = 1): Fitting {
+  const room = Math.max(1, openable - reserveFor(threads), Math.floor(openable * LEAST_PART));
   if (room >= wanted) return { concurrency: wanted, warning: null };
   return {
     concurrency: room,
     warning:
       `this program may open ${openable} more files, and each check under way is one: ${room} at the same time ` +
       `instead of ${wanted}; raise the limit to ${
-        wanted + 2 * RESERVE
+        wanted + RESERVE + reserveFor(threads)
       } (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= ` +
       `of a container), or lower --concurrency (CHECK_CONCURRENCY)`,
   };
+}
+
+function reserveFor(threads: number): number {
+  return RESERVE + (threads - 1) * FILES_OF_A_THREAD;
 }
 
 /**
@@ -40,8 +46,8 @@ export function fitConcurrency(wanted: number, openable: number): Fitting {
  * the system does not tell, it opens files to find out. Both runtimes raise the soft limit to the
  * hard one.
  */
-export function openableFor(wanted: number): number {
-  const most = wanted + RESERVE;
+export function openableFor(wanted: number, threads = 1): number {
+  const most = wanted + reserveFor(threads);
   return Math.min(most, openableOnLinux() ?? openableByTrying(most));
 }
 

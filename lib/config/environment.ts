@@ -35,6 +35,14 @@ export function machineName(): string | null {
 }
 
 /**
+ * How many threads make checks where nobody says so: one for each core that this process may use,
+ * but for that of the main thread.
+ */
+export function threadsOfThisMachine(): number {
+  return Math.max(1, navigator.hardwareConcurrency - 1);
+}
+
+/**
  * The file of the authorities that Deno trusts beside its own (DENO_CERT), and that no API lists.
  * Null where there is none, or where reading it is not allowed.
  */

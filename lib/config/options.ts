@@ -391,6 +391,16 @@ export const OPTIONS = {
     default: "2000",
     schema: wholeNumber(1, 100_000),
   },
+  threads: {
+    section: "Checks",
+    programs: producer,
+    flag: "threads",
+    variable: "CHECK_THREADS",
+    placeholder: "N",
+    help: "threads that make the checks; cores are those that the program may use",
+    otherwise: "cores less one, at least 1",
+    schema: wholeNumber(1, 256),
+  },
   location: {
     section: "Checks",
     programs: producer,

@@ -1,5 +1,5 @@
 import { type EmbeddedSettings, readDatabase, type ServerSettings } from "./database_settings.ts";
-import { type Environment, machineName } from "./environment.ts";
+import { type Environment, machineName, threadsOfThisMachine } from "./environment.ts";
 import { helpText, versionText } from "./help.ts";
 import { type KafkaSettings, readKafka } from "./kafka_settings.ts";
 import type { Keep } from "./keep.ts";
@@ -35,6 +35,8 @@ export interface ProducerSettings {
   /** Seconds. */
   readonly timeout: number;
   readonly concurrency: number;
+  /** How many threads make the checks. */
+  readonly threads: number;
   readonly location: string | null;
   /** Who makes the checks; null: the machine's name cannot be read. */
   readonly producer: string | null;
@@ -95,6 +97,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     kafka: stdout ? null : readProducerKafka(reader),
     timeout: reader.optional("timeout"),
     concurrency: reader.optional("concurrency"),
+    threads: reader.optional("threads") ?? threadsOfThisMachine(),
     location: reader.optional("location"),
     producer: reader.optional("producerName") ?? machineName(),
     shard: reader.optional("shard"),

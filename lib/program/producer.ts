@@ -43,11 +43,11 @@ async function produce(
   const { certificateStore } = plan;
   const health = new Health();
 
-  const concurrency = usableConcurrency(settings.concurrency, log);
+  const concurrency = usableConcurrency(settings, log);
   await using outbox = await openOutbox(settings, log);
   const standings = await openStandings(settings);
   const shutdown = new ProducerShutdown(program, settings.mode === "once");
-  await using checks = openChecks(settings, reading, { concurrency, standings }, shutdown);
+  await using checks = await openChecks(settings, reading, { concurrency, standings }, shutdown, log);
   const { runner } = checks;
   await using monitor = await monitorProducer(
     settings.listen,

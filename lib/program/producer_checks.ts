@@ -1,16 +1,14 @@
 import { CheckRunner } from "../check/check_runner.ts";
-import { CertificateJudge } from "../check/judgement.ts";
-import { openMatcher } from "../check/matching.ts";
+import { openLargeMatcher } from "../check/matching.ts";
 import { fitConcurrency, openableFor } from "../check/open_files.ts";
-import { runtimeAuthorities } from "../check/paths.ts";
 import { StandingsFile } from "../check/standings_file.ts";
+import { CheckThreads, type WorkerSettings } from "../check/threads.ts";
+import { count } from "../config/count.ts";
 import { denoCertificatesFile } from "../config/environment.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { USER_AGENT } from "../config/version.ts";
 import type { HostsReading } from "../hosts/hosts_file.ts";
 import type { Log } from "../monitoring/log.ts";
-import { isPrivateAddress } from "../net/ip_address.ts";
-import { systemResolver } from "../net/resolver.ts";
 import type { ProducerShutdown } from "./producer_shutdown.ts";
 
 /** The checks of a producer. Dispose of them when the last metric was read. */
@@ -26,8 +24,11 @@ export interface ProducerChecks extends AsyncDisposable {
  * The checks that this machine lets run at the same time. Warns if these are fewer than the
  * settings ask for.
  */
-export function usableConcurrency(wanted: number, log: Log): number {
-  const { concurrency, warning } = fitConcurrency(wanted, openableFor(wanted));
+export function usableConcurrency(
+  { concurrency: wanted, threads }: Pick<ProducerSettings, "concurrency" | "threads">,
+  log: Log,
+): number {
+  const { concurrency, warning } = fitConcurrency(wanted, openableFor(wanted, threads), threads);
   if (warning !== null) log.warn(warning);
   return concurrency;
 }
@@ -41,28 +42,46 @@ export async function openStandings({ mode, spool, kafka }: ProducerSettings): P
 }
 
 /** Prepares the checks of the hosts, which begin when the runner is read. */
-export function openChecks(
+export async function openChecks(
   settings: ProducerSettings,
   { hosts }: HostsReading,
   { concurrency, standings }: { readonly concurrency: number; readonly standings: StandingsFile | null },
-  { stopChecks, giveUpChecks }: ProducerShutdown,
-): ProducerChecks {
-  const matcher = openMatcher({ isExpected: hosts.some(({ pattern }) => pattern !== null) });
+  { stopChecks, giveUpChecks, fail }: ProducerShutdown,
+  log: Log,
+): Promise<ProducerChecks> {
+  const { mode, location, producer } = settings;
+  await using stack = new AsyncDisposableStack();
+  const matcher = stack.use(openLargeMatcher({ isExpected: hosts.some(({ pattern }) => pattern !== null) }));
+  const checker = stack.use(
+    await CheckThreads.open({
+      threads: settings.threads,
+      settings: workerSettings(settings),
+      matcher,
+      replaced: ({ reason, missed }) =>
+        log.warn(
+          `A thread for checks ended (${reason}), and another one takes its place: ${count(missed, "check")} missed`,
+        ),
+      failed: fail,
+    }),
+  );
   const options = {
-    ...settings,
-    concurrency,
-    isOnce: settings.mode === "once",
-    userAgent: USER_AGENT,
-    matcher,
-    resolver: systemResolver(),
-    isBlocked: settings.blockPrivateAddresses ? isPrivateAddress : null,
-    certificates: new CertificateJudge(runtimeAuthorities(denoCertificatesFile())),
+    ...{ location, producer, concurrency, checker },
+    isOnce: mode === "once",
     recall: standings === null ? undefined : (address: string) => standings.recall(address),
   };
   const runner = new CheckRunner(hosts, options, stopChecks, giveUpChecks);
+  const resources = stack.move();
   return {
     runner,
     keepStandings: async (signal) => await standings?.follow(() => runner.standings(), signal),
-    [Symbol.asyncDispose]: () => matcher[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+function workerSettings({ timeout, location, producer, blockPrivateAddresses }: ProducerSettings): WorkerSettings {
+  return {
+    ...{ timeout, location, producer, blockPrivateAddresses },
+    userAgent: USER_AGENT,
+    denoCertificatesFile: denoCertificatesFile(),
   };
 }

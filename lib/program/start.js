@@ -41,8 +41,9 @@ export function requireRuntime(hint = "") {
 
 /**
  * Keeps the part of the heap for new objects as small as it is now. Node lets it grow to some 100 MB
- * where much of what is read must wait, as it does in a consumer that catches up. Call it before
- * anything is loaded. Deno goes on as before.
+ * where much of what is read must wait, as it does in a consumer that catches up. Clearing it would
+ * be measured in a producer's checks. It counts for all threads. Call it before anything is loaded.
+ * Deno goes on as before.
  */
 export function keepNurserySmall() {
   // Of the flags for this memory, Node's start has used the others up.

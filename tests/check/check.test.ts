@@ -67,7 +67,6 @@ const options: CheckOptions = {
     timeout: 10,
     location: null,
     producer: null,
-    isOnce: false,
     userAgent: "check-test",
     matcher,
     turns: new Turns(),
@@ -184,8 +183,7 @@ describe.each(RUNTIMES)("check under %s", (runtime) => {
     const metric = metricOf("a fine page");
     expect(metric).toMatchObject({
       producer: "me",
-      // Due at the beginning of 1970, and then on the grid of its frequency.
-      next_at: expect.stringMatching(/^1970-01-01T00:/),
+      next_at: null,
       address: `http://${world.places.http}/fine`,
       scheduled_at: "1970-01-01T00:00:00.000Z",
       location: "here",

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { CheckRunner } from "../../lib/check/check_runner.ts";
 import { CertificateJudge } from "../../lib/check/judgement.ts";
+import { LocalChecker } from "../../lib/check/local_checker.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import type { Metric } from "../../lib/metric.ts";
@@ -10,15 +11,18 @@ import { answer, openSite, refusedPort } from "../support/site.ts";
 
 const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
-const OPTIONS = {
-  ...{ timeout: 10, location: "here", producer: "me", userAgent: "checks-test", concurrency: 10, isOnce: false },
-  ...{
-    resolver: systemResolver(),
-    isBlocked: null,
-    matcher,
+const SOURCE = { location: "here", producer: "me" };
+/** Each use has a checker of its own: a test that ends leaves no check behind in another's. */
+const options = () => ({
+  ...SOURCE,
+  concurrency: 10,
+  isOnce: false,
+  checker: new LocalChecker({
+    ...SOURCE,
+    ...{ timeout: 10, userAgent: "checks-test", resolver: systemResolver(), isBlocked: null, matcher },
     certificates: new CertificateJudge(runtimeAuthorities(null)),
-  },
-};
+  }),
+});
 afterEach(() => void vi.unstubAllGlobals());
 
 /**
@@ -48,10 +52,11 @@ it("Checks gives a metric for every host, and ends, where each is to be checked 
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
   const lines = pages(site.port, 50);
   const hosts = hostsOf(...lines, `http://127.0.0.1:${await refusedPort()}/ 1d`);
-  const metrics = await Array.fromAsync(new CheckRunner(hosts, { ...OPTIONS, isOnce: true }, never, never));
+  const metrics = await Array.fromAsync(new CheckRunner(hosts, { ...options(), isOnce: true }, never, never));
   expect(new Set(metrics.map(({ address }) => address))).toEqual(new Set(hosts.map(({ address }) => address)));
   expect(metrics.filter(({ status_code }) => status_code === 200).length).toBe(50);
   expect(metrics.length).toBe(51);
+  expect(new Set(metrics.map(({ next_at }) => next_at))).toEqual(new Set([null]));
   expect(site.requests.length).toBe(50);
 });
 
@@ -62,7 +67,7 @@ it("Checks has no more than `concurrency` connections open at a time", async () 
     setTimeout(() => socket.end(answer("200 OK")), 5);
   });
   const lines = pages(site.port, 50);
-  const checks = new CheckRunner(hostsOf(...lines), { ...OPTIONS, isOnce: true, concurrency: 7 }, never, never);
+  const checks = new CheckRunner(hostsOf(...lines), { ...options(), isOnce: true, concurrency: 7 }, never, never);
   expect((await Array.fromAsync(checks)).length).toBe(50);
   // The site may see the end of a connection a little later than the client.
   expect(most).toBeLessThanOrEqual(2 * 7);
@@ -71,7 +76,7 @@ it("Checks has no more than `concurrency` connections open at a time", async () 
 it("Checks begins a few of those that are due, and the others when the sockets of these were served", async () => {
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
   const hosts = hostsOf(...pages(site.port, 200));
-  const checks = new CheckRunner(hosts, { ...OPTIONS, isOnce: true, concurrency: 200 }, never, never);
+  const checks = new CheckRunner(hosts, { ...options(), isOnce: true, concurrency: 200 }, never, never);
   const metrics = checks[Symbol.asyncIterator]();
   const first = metrics.next();
   expect(checks.running).toBe(8);
@@ -83,7 +88,7 @@ it("Checks begins none of those held back once it is stopped", async () => {
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
   const stop = new AbortController();
   const hosts = hostsOf(...pages(site.port, 200));
-  const checks = new CheckRunner(hosts, { ...OPTIONS, isOnce: true, concurrency: 200 }, stop.signal, never);
+  const checks = new CheckRunner(hosts, { ...options(), isOnce: true, concurrency: 200 }, stop.signal, never);
   const metrics = checks[Symbol.asyncIterator]();
   const first = metrics.next();
   stop.abort();
@@ -95,7 +100,7 @@ it("Checks tells of the due times that pass while a check still runs, and begins
   const stop = new AbortController();
   const held: (() => void)[] = [];
   await using site = await openSite((socket) => void held.push(() => socket.end(answer("200 OK"))));
-  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, never);
+  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), options(), stop.signal, never);
   const metrics: Metric[] = [];
   for await (const metric of checks) {
     metrics.push(metric);
@@ -106,6 +111,8 @@ it("Checks tells of the due times that pass while a check still runs, and begins
     }
   }
   // The third due time passes too, before the test stops the checks.
+  const late = metrics[3];
+  expect(late?.next_at).toBe(new Date(Date.parse(late?.scheduled_at ?? "") + 1000).toISOString());
   expect(metrics.map(({ error, location }) => ({ error, location }))).toEqual([
     ...Array(3).fill({ error: "missed", location: "here" }),
     { error: null, location: "here" },
@@ -117,7 +124,7 @@ it("Checks tells of the due times that pass while a check still runs, and begins
 it("Checks goes on checking in time though nobody reads its metrics", async () => {
   const stop = new AbortController();
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
-  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, never);
+  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), options(), stop.signal, never);
   const metrics = checks[Symbol.asyncIterator]();
   expect((await metrics.next()).value?.status_code).toBe(200);
   await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(3);
@@ -130,7 +137,7 @@ it("Checks gives up all that run when it is told to, and ends", async () => {
   const [stop, giveUp] = [new AbortController(), new AbortController()];
   // No request is answered. The last of them gives all checks up.
   await using site = await openSite(() => site.requests.length === 5 && giveUp.abort());
-  const checks = new CheckRunner(hostsOf(...pages(site.port, 5)), OPTIONS, stop.signal, giveUp.signal);
+  const checks = new CheckRunner(hostsOf(...pages(site.port, 5)), options(), stop.signal, giveUp.signal);
   giveUp.signal.addEventListener("abort", () => stop.abort());
   expect(await Array.fromAsync(checks)).toEqual([]);
   expect(site.requests.length).toBe(5);
@@ -138,7 +145,7 @@ it("Checks gives up all that run when it is told to, and ends", async () => {
 
 it("Checks asks no host where it was told to give up before", async () => {
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
-  const once = { ...OPTIONS, isOnce: true };
+  const once = { ...options(), isOnce: true };
   const checks = new CheckRunner(hostsOf(...pages(site.port, 5)), once, never, AbortSignal.abort());
   expect(await Array.fromAsync(checks)).toEqual([]);
   expect(site.requests.length).toBe(0);
@@ -147,7 +154,7 @@ it("Checks asks no host where it was told to give up before", async () => {
 it("Checks.replace begins with new hosts at once, also where there were none", async () => {
   const stop = new AbortController();
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
-  const checks = new CheckRunner([], OPTIONS, stop.signal, never);
+  const checks = new CheckRunner([], options(), stop.signal, never);
   expect(checks.firstDue).toBe(null);
   const metrics = checks[Symbol.asyncIterator]();
   const next = metrics.next();
@@ -166,7 +173,7 @@ it("Checks.replace tells of each host that is gone, once, also while its last ch
   let answerNow = () => {};
   await using site = await openSite((socket) => void (answerNow = () => socket.end(answer("200 OK"))));
   const hosts = hostsOf(`http://127.0.0.1:${site.port}/ 1d`, "http://127.0.0.1:9/idle 1d");
-  const checks = new CheckRunner(hosts.slice(0, 1), OPTIONS, stop.signal, giveUp.signal);
+  const checks = new CheckRunner(hosts.slice(0, 1), options(), stop.signal, giveUp.signal);
   const metrics = checks[Symbol.asyncIterator]();
   const next = metrics.next();
   await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
@@ -193,7 +200,7 @@ it("Checks tells of what was missed while the machine slept, up to 100 a host an
   const stop = new AbortController();
   await using site = await openSite((socket) => socket.end(answer("200 OK")));
   const lines = Array.from({ length: 20 }, (_, index) => `http://127.0.0.1:${site.port}/${index} 2s`);
-  const checks = new CheckRunner(hostsOf(...lines), OPTIONS, stop.signal, never);
+  const checks = new CheckRunner(hostsOf(...lines), options(), stop.signal, never);
   const missed: Metric[] = [];
   let isSet = false;
   const [before, after] = [new Map<string, number>(), new Map<string, number>()];
@@ -226,7 +233,7 @@ it("Checks goes on in its step when the wall clock is set back, and measures no 
     if (site.requests.length === 3) setClock(-3_600_000);
     socket.end(answer("200 OK"));
   });
-  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), OPTIONS, stop.signal, never);
+  const checks = new CheckRunner(hostsOf(`http://127.0.0.1:${site.port}/ 1s`), options(), stop.signal, never);
   const metrics: Metric[] = [];
   for await (const metric of checks) {
     metrics.push(metric);

@@ -31,6 +31,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--kafka-compression NAME", "KAFKA_COMPRESSION; default: lz4"],
     ["--timeout SECONDS", "CHECK_TIMEOUT; default: 10"],
     ["--concurrency N", `CHECK_CONCURRENCY; default: ${OPTIONS.concurrency.default}`],
+    ["--threads N", "CHECK_THREADS; default: cores less one, at least 1"],
     ["--location TEXT", "CHECK_LOCATION; default: none"],
     ["--producer-name TEXT", "CHECK_PRODUCER_NAME; default: the machine's name"],
     ["--shard I/N", "CHECK_SHARD; default: 1/1"],

@@ -1,4 +1,4 @@
-import { hostname } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -77,6 +77,7 @@ it("readProducerSettings gives the defaults where only the required settings are
     },
     timeout: 10,
     concurrency: 2000,
+    threads: Math.max(1, availableParallelism() - 1),
     location: null,
     producer: hostname(),
     shard: { index: 1, count: 1 },
@@ -151,6 +152,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["compression", (s) => s.kafka?.compression, ["gzip", "none"], ["gzip", "none", "lz4"]],
     ["timeout", (s) => s.timeout, ["2.5", "3"], [2.5, 3, 10]],
     ["concurrency", (s) => s.concurrency, ["5", "6"], [5, 6, 2000]],
+    ["threads", (s) => s.threads, ["3", "4"], [3, 4, Math.max(1, availableParallelism() - 1)]],
     ["producerName", (s) => s.producer, ["Ulm 1", "ü"], ["Ulm 1", "ü", hostname()]],
     ["location", (s) => s.location, ["Ulm", "Bonn, 2nd floor"], ["Ulm", "Bonn, 2nd floor", null]],
     ["shard", (s) => s.shard, ["2/3", "3/3"], [{ index: 2, count: 3 }, { index: 3, count: 3 }, { index: 1, count: 1 }]],
@@ -292,6 +294,7 @@ it.each<readonly [OptionName, string, string]>([
   ["timeout", "-1", "write seconds, from 0.001 to 3600"],
   ["timeout", "Infinity", "write seconds, from 0.001 to 3600"],
   ["concurrency", "100001", "write a whole number from 1 to 100000"],
+  ["threads", "0", "write a whole number from 1 to 256"],
   ["producerName", "x".repeat(254), "write 253 characters at most"],
   ["location", "a\u0000", "leave out the control character in it"],
   ["shard", "0/2", "write I/N, such as 2/3 for the second of three"],

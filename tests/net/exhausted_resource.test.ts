@@ -39,6 +39,14 @@ it("fitConcurrency says what limit there is and what to set", () => {
   );
 });
 
+it("fitConcurrency keeps files for further threads, and says so", () => {
+  expect(fitConcurrency(2000, 2064, 1).concurrency).toBe(2000);
+  const { concurrency, warning } = fitConcurrency(2000, 2064, 9);
+  expect(concurrency).toBe(1936);
+  expect(warning).toContain("raise the limit to 2192");
+  expect(openableFor(50, 9)).toBe(178);
+});
+
 it("openableFor stops at what is asked for, and leaves nothing open", () => {
   expect([openableFor(50), openableFor(50)]).toEqual([114, 114]);
 });

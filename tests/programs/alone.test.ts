@@ -46,25 +46,31 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     return parse(stdout);
   };
 
-  it("producer --once --stdout checks every host once and writes one metric a line", async () => {
-    await using site = await openPages();
-    const dead = `http://127.0.0.1:${await refusedPort()}`;
-    const page = (path: string) => `http://127.0.0.1:${site.port}${path}`;
-    const hosts = writeHosts(`${page("/fine")} 5 (systems? normal)`, `${page("/broken")} 30s`, `${dead} "@daily"`);
-    const { code, stdout } = await run(runtime, "producer", ["--once", "--stdout", "--location", "Büro", hosts]);
-    expect(code).toBe(0);
-    const seen = parse<Metric>(stdout).map(({ address, status_code, is_valid, error, location }) => {
-      return { address, status_code, is_valid, error, location };
-    });
-    expect(new Set(seen)).toEqual(
-      new Set([
-        { address: page("/fine"), status_code: 200, is_valid: true, error: null, location: "Büro" },
-        { address: page("/broken"), status_code: 500, is_valid: true, error: null, location: "Büro" },
-        { address: dead, status_code: null, is_valid: false, error: "connect", location: "Büro" },
-      ]),
-    );
-    expect(site.requests.length).toBe(2);
-  });
+  it.each(["1", "3"])(
+    "producer --once --stdout checks every host once, in %s threads, one metric a line",
+    async (threads) => {
+      await using site = await openPages();
+      const dead = `http://127.0.0.1:${await refusedPort()}`;
+      const page = (path: string) => `http://127.0.0.1:${site.port}${path}`;
+      const hosts = writeHosts(`${page("/fine")} 5 (systems? normal)`, `${page("/broken")} 30s`, `${dead} "@daily"`);
+      const { code, stdout } = await run(runtime, "producer", [
+        ...["--once", "--stdout", "--threads", threads, "--location", "Büro"],
+        hosts,
+      ]);
+      expect(code).toBe(0);
+      const seen = parse<Metric>(stdout).map(({ address, status_code, is_valid, error, location }) => {
+        return { address, status_code, is_valid, error, location };
+      });
+      expect(new Set(seen)).toEqual(
+        new Set([
+          { address: page("/fine"), status_code: 200, is_valid: true, error: null, location: "Büro" },
+          { address: page("/broken"), status_code: 500, is_valid: true, error: null, location: "Büro" },
+          { address: dead, status_code: null, is_valid: false, error: "connect", location: "Büro" },
+        ]),
+      );
+      expect(site.requests.length).toBe(2);
+    },
+  );
 
   it("producer matches a large page, and shows a password to its site alone", async () => {
     await using site = await openSite((socket) => socket.end(answer("200 OK", {}, `${"x".repeat(1_000_000)}END`)));

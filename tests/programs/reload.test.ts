@@ -93,7 +93,7 @@ describe.each(runtimes)("producer under %s", (runtime: Runtime) => {
     const line = (page: string, frequency = "1s") => `http://127.0.0.1:${site.port}/${page} ${frequency}\n`;
     const folder = newFolder();
     const path = way.begin(folder, line("same") + line("gone") + line("other", "1d"));
-    await using producer = start(runtime, "producer", ["--stdout", path]);
+    await using producer = start(runtime, "producer", ["--stdout", "--threads", "3", path]);
     await producer.prints(/\/gone"/);
     await producer.prints(/\/same"/);
     way.change(folder, `# remark\n${line("new", "1d")}${line("same")}${line("other", "2d")}`, producer);

@@ -118,9 +118,21 @@ describe("a bundle", () => {
   it("imports builtin modules only that any Node has, so that an old one comes to say that it is too old", () => {
     for (const name of ["producer", "consumer"]) {
       const imported = readFileSync(join(place, `${name}.js`), "utf8").matchAll(/\bfrom\s*"([^"]+)"/g);
-      expect([...imported].map(([, id]) => id).toSorted()).toEqual(["node:module", "node:process"]);
+      expect([...imported].map(([, id]) => id).toSorted()).toEqual(["node:module", "node:process", "node:v8"]);
     }
   });
+
+  it.each(["producer", "consumer"])(
+    "%s.js keeps the memory for new objects small, as the unbundled program does",
+    (name) => {
+      for (const file of [join(place, `${name}.js`), new URL(`../../${name}.ts`, import.meta.url)]) {
+        const isBundle = typeof file === "string";
+        expect(readFileSync(file, "utf8")).toMatch(
+          isBundle ? /"--semi-space-growth-factor=1"|`--semi-space-growth-factor=1`/ : /^keepNurserySmall\(\);$/m,
+        );
+      }
+    },
+  );
 
   it.runIf(old !== undefined).each(["producer", "consumer"])("%s.js says in one line what is needed", (name) => {
     writeFileSync(join(place, "package.json"), '{"type":"module"}');

@@ -58,7 +58,6 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
     timeout,
     location: "here",
     producer: "me",
-    isOnce: false,
     userAgent: "check-test",
     resolver,
     isBlocked,

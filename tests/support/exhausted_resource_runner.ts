@@ -23,7 +23,7 @@ const resolver = systemResolver(order.names);
 const matcher = openMatcher();
 const certificates = new CertificateJudge(runtimeAuthorities(null));
 const options = {
-  ...{ timeout: 5, location: null, producer: null, isOnce: false, userAgent: "resources-test" },
+  ...{ timeout: 5, location: null, producer: null, userAgent: "resources-test" },
   ...{ resolver, isBlocked: null, certificates, matcher, turns: new Turns() },
 };
 const checkAll = () => Promise.all(hosts.map((host) => check(host, new Date(), options, new AbortController().signal)));

@@ -60,8 +60,8 @@ const PATCHES: readonly Patch[] = [
 /** Begins the name of a module that stands in a bundle for a builtin one. */
 const BUILTIN = "\0builtin:";
 
-/** What start.js asks for first; rolldown's own code needs the other. Any Node has all of both. */
-const ANCIENT: readonly string[] = ["node:process", "node:module"];
+/** What start.js asks for first; rolldown's own code needs node:module. Any Node has all of them. */
+const ANCIENT: readonly string[] = ["node:process", "node:module", "node:v8"];
 
 /**
  * Imports of builtin modules are linked before anything runs, and one that an older Node lacks ends
@@ -81,7 +81,10 @@ function lookUp(id: string): string {
 /** The first module of a bundle, before any other of the program. */
 const FIRST = "\0first";
 const START = fileURLToPath(new URL("../../lib/program/start.js", import.meta.url));
-const REQUIRE_RUNTIME = `import { requireRuntime } from ${JSON.stringify(START)}; requireRuntime();`;
+const BEGIN = `
+  import { keepNurserySmall, requireRuntime } from ${JSON.stringify(START)};
+  requireRuntime();
+  keepNurserySmall();`;
 
 /** The module to bundle for a program whose file this is. */
 export const ENTRY = "\0entry:";
@@ -100,7 +103,7 @@ export function embed(): Plugin {
     },
     load(id) {
       if (id === ADDON) return LOAD_ADDON;
-      if (id === FIRST) return REQUIRE_RUNTIME;
+      if (id === FIRST) return BEGIN;
       if (id.startsWith(ENTRY)) {
         return [FIRST, id.slice(ENTRY.length)].map((name) => `import ${JSON.stringify(name)};`).join("");
       }

@@ -33,6 +33,8 @@ function serve(port: NonNullable<typeof parentPort>): void {
   port.on("message", async ({ source, bytes, contentType }: MatchQuestion) => {
     port.postMessage("begun" satisfies Message);
     const text = await textOf(new Uint8Array(bytes), contentType);
+    // Given back at once: the collector would let dozens of MiB gather.
+    bytes.transfer(0);
     port.postMessage((typeof text === "string" ? patternOf(source).test(text) : text) satisfies Message);
   });
 }
