@@ -6,17 +6,32 @@ import type { Metric } from "../metric.ts";
 import { check, type CheckOptions } from "./check.ts";
 import { missedMetrics, removedMetric } from "./missed.ts";
 import { Turns } from "./pace.ts";
-import { type Changes, type Moment, type Recall, type ScheduledRun, Scheduler, type Standing } from "./scheduler.ts";
+import {
+  type Changes,
+  type LastDue,
+  type Moment,
+  type Recall,
+  type ScheduledRun,
+  Scheduler,
+  type Standing,
+} from "./scheduler.ts";
 
 /** How many checks are under way at the same time, at most, and how each is made. */
 export interface CheckRunnerOptions extends Omit<CheckOptions, "turns"> {
   readonly concurrency: number;
   /** What an earlier run knew of an address. */
   readonly recall?: Recall | undefined;
+  /**
+   * False while the hosts may be another program's. Then no check begins, and nothing is told as
+   * missed. Absent: they never are.
+   */
+  readonly mayAct?: (() => boolean) | undefined;
 }
 
 /** Longest wait in one piece, in milliseconds: a clock that was set is noticed no later. */
 const LONGEST_WAIT = 1000;
+/** Milliseconds until a runner that may not act looks whether it may again. */
+const SUSPENDED_WAIT = 100;
 /**
  * So many checks begin before the sockets of those under way are served again. A processor that is
  * too slow for its hosts thus makes checks late, and at last missed, but their latencies stay those
@@ -105,6 +120,22 @@ export class CheckRunner implements AsyncIterable<Metric> {
     return changes;
   }
 
+  /**
+   * Checks just these hosts from now on, as a group divides them. New ones go on behind `lastDue`.
+   * Those that go are checked by another program; gives them.
+   */
+  divide(hosts: readonly Host[], lastDue: LastDue): readonly Host[] {
+    const gone = this.#scheduler.withdraw(new Set(hosts.map(({ address }) => address)));
+    this.#scheduler.replace(hosts, moment(), lastDue);
+    this.#turn();
+    return gone;
+  }
+
+  /** True while a check of one of these addresses is under way. */
+  isChecking(addresses: ReadonlySet<string>): boolean {
+    return this.#running.keys().some(({ host }) => addresses.has(host.address));
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Metric, void> {
     const stop = () => {
       this.#scheduler.close();
@@ -118,7 +149,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
         if (this.#failure !== undefined) throw this.#failure.error;
         const isEnded = this.#isEnded;
         yield* this.#takeMetrics();
-        yield* this.#tellLosses();
+        if (this.#mayAct) yield* this.#tellLosses();
         if (isEnded) return;
         if (this.#hasNews) continue;
         // Nothing runs between the checks above and here, so no wake can be missed.
@@ -136,7 +167,12 @@ export class CheckRunner implements AsyncIterable<Metric> {
   }
 
   get #hasNews(): boolean {
-    return this.#metrics.length > 0 || this.#scheduler.hasLosses || this.#failure !== undefined || this.#isEnded;
+    const hasLosses = this.#scheduler.hasLosses && this.#mayAct;
+    return this.#metrics.length > 0 || hasLosses || this.#failure !== undefined || this.#isEnded;
+  }
+
+  get #mayAct(): boolean {
+    return this.#options.mayAct?.() ?? true;
   }
 
   /** Lets everyone begin whose turn it is, and sees to it that this happens again in time. */
@@ -150,7 +186,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
 
   /** Begins checks whose turn it is: some now, the others when the sockets of those under way have been served. */
   #begin(): void {
-    if (this.#isHeldBack) return;
+    if (this.#isHeldBack || !this.#mayAct) return;
     for (let count = 0; count < AT_ONCE; count++) {
       const run = this.#nextTurn();
       if (run === undefined) return;
@@ -176,7 +212,9 @@ export class CheckRunner implements AsyncIterable<Metric> {
 
   #setTimer(): void {
     const now = Date.now();
-    const wakeAt = Math.min(this.#scheduler.next, this.#scheduler.nextToGiveWay, now + LONGEST_WAIT);
+    const wakeAt = this.#mayAct
+      ? Math.min(this.#scheduler.next, this.#scheduler.nextToGiveWay, now + LONGEST_WAIT)
+      : now + SUSPENDED_WAIT;
     // The timer that is set will do: it comes sooner, and asks again.
     if (this.#wakeAt <= wakeAt && this.#wakeAt > now) return;
     clearTimeout(this.#timer);

@@ -10,6 +10,7 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
     "its turn did not come in time: hosts that take long to answer, or never do, have only a part of the slots; " +
     "a higher --concurrency may help",
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
+  untended: "no producer had this host",
 };
 
 /**
