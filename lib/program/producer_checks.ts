@@ -44,7 +44,12 @@ export async function openStandings({ mode, spool, kafka }: ProducerSettings): P
 export function openChecks(
   settings: ProducerSettings,
   { hosts }: HostsReading,
-  { concurrency, standings }: { readonly concurrency: number; readonly standings: StandingsFile | null },
+  { concurrency, standings, mayAct }: {
+    readonly concurrency: number;
+    readonly standings: StandingsFile | null;
+    /** True while this member of a group may check; null: there is no group. */
+    readonly mayAct: (() => boolean) | null;
+  },
   { stopChecks, giveUpChecks }: ProducerShutdown,
 ): ProducerChecks {
   const matcher = openMatcher({ isExpected: hosts.some(({ pattern }) => pattern !== null) });
@@ -57,9 +62,11 @@ export function openChecks(
     resolver: systemResolver(),
     isBlocked: settings.blockPrivateAddresses ? isPrivateAddress : null,
     certificates: new CertificateJudge(runtimeAuthorities(denoCertificatesFile())),
+    mayAct: mayAct ?? undefined,
     recall: standings === null ? undefined : (address: string) => standings.recall(address),
   };
-  const runner = new CheckRunner(hosts, options, stopChecks, giveUpChecks);
+  // A group says later which hosts are checked here.
+  const runner = new CheckRunner(mayAct === null ? hosts : [], options, stopChecks, giveUpChecks);
   return {
     runner,
     keepStandings: async (signal) => await standings?.follow(() => runner.standings(), signal),
