@@ -178,13 +178,13 @@ function toMetric(
   host: Host,
   scheduledAt: Date,
   checkedAt: Date,
-  { location, producer, isOnce }: CheckOptions,
+  { location, producer, isGrouped = false, isOnce }: CheckOptions,
   { timings, status, expiresAt, remoteAddress, failure, isValid }: Findings,
 ): Metric {
   const { address, frequency } = host;
   const nextAt = isOnce ? null : new Date(nextDue(frequency, address, scheduledAt.getTime()));
   const metric = {
-    ...emptyMetric({ address, scheduledAt, checkedAt, nextAt, location, producer }),
+    ...emptyMetric({ address, scheduledAt, checkedAt, nextAt, location, producer, isGrouped }),
     remote_address: remoteAddress,
     is_valid: failure === null && isValid,
     error: failure?.error ?? null,

@@ -204,6 +204,16 @@ export interface GroupPeer {
   readonly digest: string;
 }
 
+/** The state of a membership. */
+export interface GroupFigures {
+  /** Partitions that this member holds. */
+  readonly held: number;
+  /** Partitions that it was given since the start. */
+  readonly given: number;
+  /** Seconds since the group was last heard; null where this program is no member. */
+  readonly silence: number | null;
+}
+
 /** Hears what the group says. */
 export interface GroupListener {
   /** What this member tells the others when it joins. */
@@ -229,8 +239,7 @@ export interface ProducerGroup {
    * answers at all. Never for what others may hold by now.
    */
   mayAct(): boolean;
-  /** Seconds since the group was last heard; null where this program is no member. */
-  readonly silence: number | null;
+  readonly figures: GroupFigures;
   /** The partition of a message with this key, of so many. */
   partitionOf(key: string, partitions: number): number;
   /**

@@ -41,7 +41,7 @@ const RELEASE_LIMIT = 1000;
 /** Milliseconds from one look to the next whether that is over. */
 const RELEASE_LOOK = 20;
 /** Milliseconds for reading what was checked lately. Whoever cannot know it checks all the same. */
-const TAIL_LIMIT = 10_000;
+const TAIL_LIMIT = 20_000;
 /** Milliseconds before the newest message: a session, and clocks that differ. */
 const ALLOWANCE = 12_000;
 /** Milliseconds of the log that are read at most. */

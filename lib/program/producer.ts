@@ -54,7 +54,7 @@ async function produce(
   const { runner } = checks;
   await using monitor = await monitorProducer(
     settings.listen,
-    { checks: runner, outbox, health, certificateStore },
+    { checks: runner, outbox, health, certificateStore, group },
     log,
   );
   log.info(describeStart(settings, reading, plan, runner));

@@ -63,6 +63,7 @@ export function openChecks(
     isBlocked: settings.blockPrivateAddresses ? isPrivateAddress : null,
     certificates: new CertificateJudge(runtimeAuthorities(denoCertificatesFile())),
     mayAct: mayAct ?? undefined,
+    isGrouped: mayAct !== null,
     recall: standings === null ? undefined : (address: string) => standings.recall(address),
   };
   // A group says later which hosts are checked here.

@@ -106,7 +106,7 @@ create table if not exists "My Schema"."m_rejected" (
   expect(comments).toBe(
     `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
 -- grant usage on schema "My Schema" to ROLE;
--- grant select, insert on "My Schema"."m" to ROLE;
+-- grant select, insert, update on "My Schema"."m" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_offsets" to ROLE;
 -- grant select, insert on "My Schema"."m_rejected" to ROLE;
 -- grant select on "My Schema"."m_now" to ROLE;
@@ -140,6 +140,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     defaults: new Map([["location", { type: "text", sql: "'x'::text" }]]),
     repeatIndexes: new Set(),
     repeatKey: "scheduled_at",
+    replacesMissed: true,
     partLength: "month",
     scheduledAtRequired: true,
     isUnicode: false,

@@ -1,14 +1,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Admin } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
-import type { KafkaServer } from "../../tools/kafka/kafka.ts";
+import { loadKeyMaterial } from "../../lib/net/tls.ts";
+import { type KafkaServer, startKafka } from "../../tools/kafka/kafka.ts";
 import { eventually } from "../support/eventually.ts";
-import { canRunKafka, temporaryKafka } from "../support/kafka.ts";
+import { canRunKafka } from "../support/kafka.ts";
+import { freePort } from "../support/postgres.ts";
 import { type Running, start } from "../support/programs.ts";
+import { type Relay, relay } from "../support/relay.ts";
 import { answer, openSite, type Site } from "../support/site.ts";
 import { readTopic } from "../support/topic_reader.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
@@ -20,6 +22,8 @@ const PARTITIONS = 12;
 const HOSTS = 24;
 /** Milliseconds from one due time of a host to the next. */
 const INTERVAL = 2000;
+/** Milliseconds that anything may take on a machine that has much else to do. */
+const PATIENCE = 120_000;
 
 const variants = possibleVariants();
 
@@ -27,37 +31,60 @@ describe.runIf(canRunKafka())("producers of one group", () => {
   const folder = mkdtempSync(join(tmpdir(), "test-group-"));
   let broker: KafkaServer;
   let site: Site;
+  /** The way to the broker that a test can cut. The others go straight. */
+  let way: Relay;
+  let plainPort: number;
   let topics = 0;
 
   beforeAll(async () => {
-    [broker, site] = await Promise.all([
-      temporaryKafka(),
-      openSite((socket) => socket.end(answer("200 OK", {}, "fine"))),
-    ]);
+    site = await openSite((socket) => socket.end(answer("200 OK", {}, "fine")));
+    const mtlsPort = await freePort();
+    plainPort = await freePort();
+    way = await relay(0, "127.0.0.1", plainPort);
+    const advertised = `PLAIN://localhost:${way.port},MTLS://localhost:${mtlsPort}`;
+    const settings = { "advertised.listeners": advertised };
+    broker = await startKafka({ directory: join(folder, "broker"), plainPort, mtlsPort, settings });
   }, 120_000);
   afterAll(async () => {
-    rmSync(folder, { recursive: true, force: true });
     await Promise.all([broker, site].map((part) => part?.[Symbol.asyncDispose]()));
+    await way?.[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
   }, 60_000);
+
+  /** The settings of the tests' own clients. */
+  async function ownAccess(topic: string) {
+    const loaded = await loadKeyMaterial(broker.certificates);
+    if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+    return { bootstrapServers: [broker.mtls], topic, tls: loaded.material };
+  }
 
   /** A new topic with its hosts, and the producers that check them. */
   async function newGroup() {
     const topic = `group_${++topics}`;
-    const admin = new Admin({ clientId: "tests", bootstrapBrokers: [broker.plain], retries: 5 });
-    await admin.createTopics({ topics: [topic], partitions: PARTITIONS, replicas: 1 });
-    await admin.close();
+    const client = await loadClient("javascript");
+    const access = await ownAccess(topic);
+    await using _producer = await client.openProducer(
+      { ...access, partitions: PARTITIONS },
+      () => {},
+      AbortSignal.timeout(30_000),
+    );
     const hosts = join(folder, `${topic}.txt`);
     const lines = Array.from(
       { length: HOSTS },
       (_, n) => `http://127.0.0.1:${site.port}/${topic}/${n} ${INTERVAL / 1000}s`,
     );
     writeFileSync(hosts, lines.join("\n"));
-    const begin = ({ runtime, client }: Variant, name: string): Running => {
-      const env = { KAFKA_BOOTSTRAP_SERVERS: broker.plain, KAFKA_TOPIC: topic, KAFKA_CLIENT: client };
+    const { caFile, keyFile, certFile } = broker.certificates;
+    const straight = { KAFKA_SSL_CA_FILE: caFile, KAFKA_SSL_KEY_FILE: keyFile, KAFKA_SSL_CERT_FILE: certFile };
+    const begin = ({ runtime, client }: Variant, name: string, through?: Relay): Running => {
+      const access = through === undefined
+        ? { KAFKA_BOOTSTRAP_SERVERS: broker.mtls, ...straight }
+        : { KAFKA_BOOTSTRAP_SERVERS: `localhost:${through.port}` };
+      const env = { ...access, KAFKA_TOPIC: topic, KAFKA_CLIENT: client };
       return start(runtime, "producer", ["--group", "g", "--producer-name", name, hosts], { env, input: "" });
     };
     const metrics = async (): Promise<readonly Metric[]> => {
-      const messages = await readTopic(await loadClient("javascript"), { bootstrapServers: [broker.plain], topic });
+      const messages = await readTopic(client, access);
       return messages.map(({ value }) => JSON.parse(Buffer.from(value ?? []).toString()) as Metric);
     };
     const asked = () => site.requests.filter(({ path }) => path.startsWith(`/${topic}/`)).length;
@@ -78,12 +105,12 @@ describe.runIf(canRunKafka())("producers of one group", () => {
           return state?.producers === all.length && state.held === PARTITIONS / all.length;
         }),
       () => `The partitions are not divided among ${all.length}:\n${all.map(({ stderr }) => stderr).join("\n---\n")}`,
-      { timeout: 60_000 },
+      { timeout: PATIENCE },
     );
   /** Waits until each host was checked so many more times. */
   const checked = async (asked: () => number, times: number) => {
     const enough = asked() + times * HOSTS;
-    await eventually(() => asked() >= enough, () => `Of ${enough} checks ${asked()} were made`, { timeout: 60_000 });
+    await eventually(() => asked() >= enough, () => `Of ${enough} checks ${asked()} were made`, { timeout: PATIENCE });
   };
 
   it("each due time has one result, whoever of them is stopped or killed", async () => {
@@ -111,7 +138,57 @@ describe.runIf(canRunKafka())("producers of one group", () => {
     const all = await metrics();
     expect(doubles(all)).toEqual([]);
     expect(holes(all)).toEqual([]);
-  }, 180_000);
+  }, 5 * PATIENCE);
+
+  it("one that is cut off goes on, one that was frozen does not, and neither tells what is not so", async () => {
+    const { begin, metrics, asked } = await newGroup();
+    const [first, second = first, third = second] = variants as [Variant, ...Variant[]];
+    await using a = begin(second, "a", way);
+    await using b = begin(third, "b");
+    await using c = begin(first, "c");
+    await divided([a, b, c]);
+    await checked(asked, 2);
+    const cutAt = Date.now();
+    await way[Symbol.asyncDispose]();
+    await divided([b, c]);
+    const takenOverAt = Date.now();
+    await checked(asked, 2);
+    way = await relay(way.port, "127.0.0.1", plainPort);
+    await a.says("it counts this producer out");
+    await divided([a, b, c]);
+    const backAt = Date.now();
+    await checked(asked, 2);
+    const frozenAt = Date.now();
+    b.kill("SIGSTOP");
+    await divided([a, c]);
+    await checked(asked, 1);
+    b.kill("SIGCONT");
+    await b.says("it counts this producer out");
+    await divided([a, b, c]);
+    await checked(asked, 2);
+    for (const one of [a, b, c]) one.kill("SIGTERM");
+    for (const one of [a, b, c]) expect(await one.ended, one.stderr).toMatchObject({ code: 0 });
+    const all = await metrics();
+    expect(holes(all)).toEqual([]);
+    const byDue = Map.groupBy(all.filter(({ error }) => error !== "missed"), due);
+    // The one that was cut off could not know that others had taken over.
+    const isExcused = (key: string) => {
+      const at = Date.parse(key.split(" ")[1] ?? "");
+      const who = byDue.get(key)?.map(({ producer }) => producer) ?? [];
+      return who.includes("a") && cutAt - INTERVAL < at && at < backAt ||
+        who.includes("b") && Math.abs(frozenAt - at) < INTERVAL;
+    };
+    expect(doubles(all).filter((key) => !isExcused(key))).toEqual([]);
+    const ofCut = all.filter(({ producer, scheduled_at }) =>
+      producer === "a" && Date.parse(scheduled_at ?? "") > takenOverAt
+    );
+    expect(ofCut.filter(({ scheduled_at }) => Date.parse(scheduled_at ?? "") < takenOverAt + INTERVAL)).not.toEqual([]);
+    // What it slept through is for those to tell who had its hosts by then.
+    const slept = all.filter(({ producer, error_detail }) =>
+      producer === "b" && /did not run/.test(error_detail ?? "")
+    );
+    expect(slept.filter(({ checked_at }) => Date.parse(checked_at ?? "") > frozenAt)).toEqual([]);
+  }, 5 * PATIENCE);
 });
 
 const due = ({ address, scheduled_at }: Metric) => `${address} ${scheduled_at}`;

@@ -24,13 +24,14 @@ export async function* readLogTail(
   try {
     const { id, partitions: count } = await unlessAborted(identifyTopic(client, options.topic), signal);
     const ends = await unlessAborted(offsetsAt(client, options.topic, partitions, LATEST), signal);
+    const starts = await unlessAborted(
+      Promise.all(partitions.map((partition) => startOf(client, options.topic, partition, window))),
+      signal,
+    );
     const left = new Map<number, number>();
     const positions = new Map<number, LogPosition>();
-    for (const partition of partitions) {
-      const [start, end] = [
-        await unlessAborted(startOf(client, options.topic, partition, window), signal),
-        ends.get(partition) ?? 0,
-      ];
+    for (const [at, partition] of partitions.entries()) {
+      const [start = -1, end = 0] = [starts[at], ends.get(partition)];
       if (start < 0 || start >= end) continue;
       positions.set(partition, { offset: start, epoch: null });
       left.set(partition, end);

@@ -9,6 +9,7 @@ import {
 import { delay } from "../../async/waits.ts";
 import {
   type GroupDivision,
+  type GroupFigures,
   type GroupListener,
   type GroupPeer,
   type IncomingMessage,
@@ -62,6 +63,7 @@ export class GroupedProducer implements ProducerGroup {
   /** The topic when this member last joined. */
   #topic: { readonly id: string; readonly partitions: number } | undefined;
   #mustJoin = true;
+  #given = 0;
 
   constructor(options: KafkaOptions, group: string, status: StatusReporter) {
     this.#options = options;
@@ -69,8 +71,8 @@ export class GroupedProducer implements ProducerGroup {
     this.#status = status;
   }
 
-  get silence(): number | null {
-    return this.#lease.silence(readClocks());
+  get figures(): GroupFigures {
+    return { held: this.#held.length, given: this.#given, silence: this.#lease.silence(readClocks()) };
   }
 
   mayAct(): boolean {
@@ -174,6 +176,7 @@ export class GroupedProducer implements ProducerGroup {
       const division = divisionIn(await requests.sync(this.#name, PROTOCOL, assignments, stop), this.#group);
       this.#lease.renew(sentAt);
       const lost = this.#held.filter((partition) => !division.held.includes(partition));
+      this.#given += division.held.filter((partition) => !this.#held.includes(partition)).length;
       this.#held = division.held;
       const released = listener.divide(division);
       if (lost.length === 0) return;
