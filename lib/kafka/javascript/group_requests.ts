@@ -7,11 +7,12 @@ import { connectionOptions, identifyTopic } from "./connection.ts";
 import { leaves } from "./errors.ts";
 
 /**
- * Milliseconds for a connection, and for an answer. A member that is cut off must know it before
- * its session is over.
+ * Milliseconds for a connection, for an answer, and for finding the coordinator. A member that is
+ * cut off knows it by the second and the last of them, before its session is over.
  */
 const CONNECT_LIMIT = 2_500;
 const ANSWER_LIMIT = 2_500;
+const FIND_LIMIT = 3_500;
 /** Milliseconds for an answer that comes when all members have joined. */
 const JOIN_LIMIT = 15_000;
 
@@ -55,7 +56,7 @@ export class GroupRequests implements AsyncDisposable {
     const settings = { connectTimeout: CONNECT_LIMIT, requestTimeout: JOIN_LIMIT, retries: 0 };
     const client = new Base({ ...connectionOptions(options), ...settings });
     try {
-      return await withLimit(2 * ANSWER_LIMIT, signal, async () => {
+      return await withLimit(FIND_LIMIT, signal, async () => {
         const { brokers } = await client.metadata({ topics: [], forceUpdate: true });
         const connection = await client.connections.getFirstAvailable([...brokers.values()]);
         const api = await apiOf<FindCoordinatorAnswer>(client, "FindCoordinator");
@@ -141,8 +142,7 @@ export function refusalOf(error: unknown): string | null {
 
 function memberIdIn(error: unknown): string | null {
   const all = leaves(error) as readonly { readonly memberId?: string }[];
-  const given = all.find(({ memberId }) => memberId !== undefined)?.memberId;
-  return given ?? (error as { readonly response?: Partial<Joined> }).response?.memberId ?? null;
+  return all.find(({ memberId }) => memberId !== undefined)?.memberId ?? null;
 }
 
 function apiOf<R>(client: Base, name: string): Promise<API<unknown[], R>> {

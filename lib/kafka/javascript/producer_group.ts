@@ -19,6 +19,7 @@ import {
 } from "../kafka.ts";
 import { Lease, readClocks } from "../lease.ts";
 import { inGroup, notInGroup, type StatusReporter } from "../status_reporter.ts";
+import { MissingTopicError } from "../setup_errors.ts";
 import { javascriptErrors } from "./errors.ts";
 import { GroupRequests, type Joined, type MemberName, refusalOf } from "./group_requests.ts";
 import { readLogTail } from "./log_tail.ts";
@@ -64,6 +65,7 @@ export class GroupedProducer implements ProducerGroup {
   #topic: { readonly id: string; readonly partitions: number } | undefined;
   #mustJoin = true;
   #given = 0;
+  #isJoining = false;
 
   constructor(options: KafkaOptions, group: string, status: StatusReporter) {
     this.#options = options;
@@ -99,6 +101,7 @@ export class GroupedProducer implements ProducerGroup {
     for (let failures = 0; !stop.aborted;) {
       try {
         await using requests = await this.#reach(stop);
+        this.#isJoining = false;
         await this.#beat(requests, listener, stop, () => failures = 0);
       } catch (error) {
         if (stop.aborted) return;
@@ -140,10 +143,19 @@ export class GroupedProducer implements ProducerGroup {
         await this.#lookAtTopic(requests, stop);
       }
     } finally {
-      // The others need not wait for the end of the session.
-      const { memberId } = this.#name;
-      if (stop.aborted && memberId !== "") await requests.leave(memberId, new AbortController().signal).catch(() => {});
+      if (stop.aborted) await this.#leave(requests).catch(() => {});
     }
+  }
+
+  /** Tells the group, so that the others need not wait for the end of the session. */
+  async #leave(requests: GroupRequests): Promise<void> {
+    const { memberId } = this.#name;
+    if (memberId === "") return;
+    const signal = new AbortController().signal;
+    if (!this.#isJoining) return await requests.leave(memberId, signal);
+    // A broker answers a connection in turn, and a joining only when all members have joined.
+    await using other = await GroupRequests.open(this.#options, this.#group, signal);
+    await other.leave(memberId, signal);
   }
 
   async #heartbeat(requests: GroupRequests, listener: GroupListener, stop: AbortSignal): Promise<void> {
@@ -167,6 +179,7 @@ export class GroupedProducer implements ProducerGroup {
       const { memberId, generationId } = this.#name;
       const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, this.#held, generationId);
       const times = { sessionLimit: SESSION_LIMIT, rebalanceLimit: REBALANCE_LIMIT };
+      this.#isJoining = true;
       const joined = await requests.join({ memberId, protocol: PROTOCOL, metadata, ...times }, stop);
       this.#name = { memberId: joined.memberId, generationId: joined.generationId };
       const assignments = joined.leader === joined.memberId
@@ -174,6 +187,7 @@ export class GroupedProducer implements ProducerGroup {
         : [];
       const sentAt = readClocks();
       const division = divisionIn(await requests.sync(this.#name, PROTOCOL, assignments, stop), this.#group);
+      this.#isJoining = false;
       this.#lease.renew(sentAt);
       const lost = this.#held.filter((partition) => !division.held.includes(partition));
       this.#given += division.held.filter((partition) => !this.#held.includes(partition)).length;
@@ -186,6 +200,7 @@ export class GroupedProducer implements ProducerGroup {
     } catch (error) {
       this.#mustJoin = true;
       if (!this.#mayJoinAfter(error, listener)) throw error;
+      this.#isJoining = false;
     }
   }
 
@@ -195,7 +210,9 @@ export class GroupedProducer implements ProducerGroup {
     if (refusal === "REBALANCE_IN_PROGRESS") return true;
     if (!OUT.has(refusal)) return false;
     this.#lease.end();
-    this.#name = NO_NAME;
+    // With an old generation it is still known: a new name would leave the old one behind, for which
+    // the others would wait.
+    this.#name = refusal === "ILLEGAL_GENERATION" ? { ...this.#name, generationId: -1 } : NO_NAME;
     this.#held = [];
     void listener.divide(null);
     return true;
@@ -211,6 +228,8 @@ export class GroupedProducer implements ProducerGroup {
   #consider(error: unknown, failures: number): void {
     const refusal = refusalOf(error) ?? "";
     const remedy = HOPELESS[refusal];
+    // Whoever sends the metrics makes it, or says that it is missing.
+    if (error instanceof MissingTopicError) return;
     if (error instanceof KafkaSetupError) throw error;
     if (remedy !== undefined) {
       throw new KafkaSetupError(`The group ${this.#group}: ${remedy} (${refusal})`, { cause: error });
