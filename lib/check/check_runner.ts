@@ -111,13 +111,22 @@ export class CheckRunner implements AsyncIterable<Metric> {
     return this.#scheduler.standings();
   }
 
-  /** Checks other hosts from now on; those whose line is the same keep their due times and their running checks. */
-  replace(hosts: readonly Host[]): Changes {
+  /**
+   * Checks other hosts from now on; those whose line is the same keep their due times and their
+   * running checks. Those that go get their last metric, unless `isToldLater`.
+   */
+  replace(hosts: readonly Host[], isToldLater = false): Changes {
     const changes = this.#scheduler.replace(hosts, moment());
-    const now = new Date();
-    for (const host of changes.gone) this.#metrics.push(removedMetric(host, now, this.#options));
+    if (!isToldLater) this.tellRemoved(changes.gone);
     this.#turn();
     return changes;
+  }
+
+  /** Gives the last metrics of hosts that have left the hosts file. */
+  tellRemoved(hosts: readonly Host[]): void {
+    const now = new Date();
+    for (const host of hosts) this.#metrics.push(removedMetric(host, now, this.#options));
+    if (this.#hasNews) this.#wake();
   }
 
   /**

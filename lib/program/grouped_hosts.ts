@@ -65,6 +65,8 @@ export class GroupedHosts implements GroupListener {
   /** Partitions of which it is being read what was checked, each with a sign of that reading. */
   readonly #reads = new Map<number, symbol>();
   #differences = "";
+  /** Hosts that have left the file, of which that is not told yet: others may still have them. */
+  #removed: readonly Host[] = [];
 
   /** `stop` ends the membership. */
   constructor(parts: GroupedParts, settings: MemberSettings, reading: HostsReading, stop: AbortSignal) {
@@ -93,7 +95,9 @@ export class GroupedHosts implements GroupListener {
   replace(reading: HostsReading): ReturnType<CheckRunner["replace"]> {
     this.#reading = reading;
     this.#sort();
-    const changes = this.#parts.runner.replace(this.#mine());
+    const changes = this.#parts.runner.replace(this.#mine(), true);
+    const present = new Set(reading.hosts.map(({ address }) => address));
+    this.#removed = [...this.#removed, ...changes.gone].filter(({ address }) => !present.has(address));
     this.#parts.group.introduceAgain();
     return changes;
   }
@@ -117,6 +121,7 @@ export class GroupedHosts implements GroupListener {
     if (before !== division?.partitions) this.#sort();
     const gone = this.#apply(() => undefined);
     this.#tell(division);
+    this.#tellRemoved(division);
     const gained = [...held].filter((partition) => !this.#checked.has(partition) && !this.#reads.has(partition));
     // A host may have its results in any partition then.
     const read = isOther ? Array.from({ length: division.partitions }, (_, n) => n) : gained;
@@ -188,6 +193,15 @@ export class GroupedHosts implements GroupListener {
     const settled = () => outbox.figures.delivered + outbox.figures.dropped;
     const all = settled() + outbox.figures.waiting;
     while (settled() < all && !late.aborted) await delay(RELEASE_LOOK, late);
+  }
+
+  /** Gives hosts that have left the file their last metric, once no member has them any more. */
+  #tellRemoved(division: GroupDivision | null): void {
+    const { digest } = this.#reading;
+    if (this.#removed.length === 0 || division === null) return;
+    if (division.members.some((member) => member.digest !== digest)) return;
+    this.#parts.runner.tellRemoved(this.#removed);
+    this.#removed = [];
   }
 
   /** Tells a person who has how much. */

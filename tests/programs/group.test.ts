@@ -44,7 +44,7 @@ describe.runIf(canRunKafka())("producers of one group", () => {
     const advertised = `PLAIN://localhost:${way.port},MTLS://localhost:${mtlsPort}`;
     const settings = { "advertised.listeners": advertised };
     broker = await startKafka({ directory: join(folder, "broker"), plainPort, mtlsPort, settings });
-  }, 120_000);
+  }, 2 * PATIENCE);
   afterAll(async () => {
     await Promise.all([broker, site].map((part) => part?.[Symbol.asyncDispose]()));
     await way?.[Symbol.asyncDispose]();
@@ -76,19 +76,19 @@ describe.runIf(canRunKafka())("producers of one group", () => {
     writeFileSync(hosts, lines.join("\n"));
     const { caFile, keyFile, certFile } = broker.certificates;
     const straight = { KAFKA_SSL_CA_FILE: caFile, KAFKA_SSL_KEY_FILE: keyFile, KAFKA_SSL_CERT_FILE: certFile };
-    const begin = ({ runtime, client }: Variant, name: string, through?: Relay): Running => {
+    const begin = ({ runtime, client }: Variant, name: string, through?: Relay, file = hosts): Running => {
       const access = through === undefined
         ? { KAFKA_BOOTSTRAP_SERVERS: broker.mtls, ...straight }
         : { KAFKA_BOOTSTRAP_SERVERS: `localhost:${through.port}` };
       const env = { ...access, KAFKA_TOPIC: topic, KAFKA_CLIENT: client };
-      return start(runtime, "producer", ["--group", "g", "--producer-name", name, hosts], { env, input: "" });
+      return start(runtime, "producer", ["--group", "g", "--producer-name", name, file], { env, input: "" });
     };
     const metrics = async (): Promise<readonly Metric[]> => {
       const messages = await readTopic(client, access);
       return messages.map(({ value }) => JSON.parse(Buffer.from(value ?? []).toString()) as Metric);
     };
     const asked = () => site.requests.filter(({ path }) => path.startsWith(`/${topic}/`)).length;
-    return { begin, metrics, asked };
+    return { begin, metrics, asked, hosts, lines };
   }
 
   /** The last word of a producer on how much it holds. */
@@ -188,6 +188,36 @@ describe.runIf(canRunKafka())("producers of one group", () => {
       producer === "b" && /did not run/.test(error_detail ?? "")
     );
     expect(slept.filter(({ checked_at }) => Date.parse(checked_at ?? "") > frozenAt)).toEqual([]);
+  }, 5 * PATIENCE);
+
+  it("with different hosts files nothing is checked twice, and what has left is told once they agree", async () => {
+    const { begin, metrics, asked, hosts, lines } = await newGroup();
+    const [first, second = first] = variants as [Variant, ...Variant[]];
+    const [gone = "", ...others] = lines;
+    const [goneAddress = ""] = gone.split(" ");
+    const come = gone.replace(/0 /, "new ");
+    const other = `${hosts}.other`;
+    writeFileSync(other, [...others, come].join("\n"));
+    await using a = begin(first, "a");
+    await using b = begin(second, "b", undefined, other);
+    await divided([a, b]);
+    for (const one of [a, b]) await one.says("group g: the producers have different hosts files: a has ");
+    await checked(asked, 1);
+    writeFileSync(hosts, [...others, come].join("\n"));
+    for (const one of [a, b]) await one.says("group g: all producers have the same hosts file again");
+    await eventually(
+      () => site.requests.some(({ path }) => path.endsWith("/new")),
+      () => "The new host is not checked",
+    );
+    await checked(asked, 1);
+    for (const one of [a, b]) one.kill("SIGTERM");
+    for (const one of [a, b]) expect(await one.ended, one.stderr).toMatchObject({ code: 0 });
+    const all = await metrics();
+    expect(doubles(all)).toEqual([]);
+    // Only the first one had it in its file: it was checked where that one held its partition.
+    const wasChecked = all.some(({ address, error }) => address === goneAddress && error === null);
+    const removed = all.filter(({ error }) => error === "removed").map(({ address }) => address);
+    expect(removed).toEqual(wasChecked ? [goneAddress] : []);
   }, 5 * PATIENCE);
 });
 
