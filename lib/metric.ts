@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { isIP } from "node:net";
 import * as v from "valibot";
 import { isWritable, parseInstant } from "./config/instant.ts";
@@ -118,6 +118,8 @@ export function isRequired(field: keyof Metric): boolean {
 export interface MetricSource {
   readonly location: string | null;
   readonly producer: string | null;
+  /** True in a group: whoever makes the check of a due time, its metric has the same `check_id`. */
+  readonly isGrouped?: boolean;
 }
 
 /** Whose a metric is, and when its check was due and began. */
@@ -130,10 +132,11 @@ export interface MetricOrigin extends MetricSource {
 }
 
 /**
- * A new metric without a finding: every other field is null, 0 or false. It has an id of its own.
+ * A new metric without a finding: every other field is null, 0 or false. It has an id of its own or,
+ * in a group, that of its due time.
  */
 export function emptyMetric(origin: MetricOrigin): Metric {
-  const { address, scheduledAt, checkedAt, nextAt, location, producer } = origin;
+  const { address, scheduledAt, checkedAt, nextAt, location, producer, isGrouped } = origin;
   return {
     address,
     status_code: null,
@@ -150,12 +153,24 @@ export function emptyMetric(origin: MetricOrigin): Metric {
     latency_body: null,
     tls_expires_at: null,
     location,
-    check_id: randomUUID(),
+    check_id: isGrouped === true ? dueTimeId(location, address, scheduledAt) : randomUUID(),
     up: null,
     remote_address: null,
     producer,
     next_at: nextAt?.toISOString() ?? null,
   };
+}
+
+/** The namespace of the ids of due times: a UUID that stands for them and for nothing else. */
+const DUE_TIMES = Buffer.from("5b1c7d3a4f0e4c52a1d6e9b8037f2c44", "hex");
+
+/** The id of a due time: a UUID of version 5 (RFC 9562), made of place, address and time. */
+export function dueTimeId(location: string | null, address: string, scheduledAt: Date): string {
+  const name = JSON.stringify([location, address, scheduledAt.toISOString()]);
+  const hash = createHash("sha1").update(DUE_TIMES).update(name).digest();
+  hash.writeUInt8(hash.readUInt8(6) & 0x0f | 0x50, 6);
+  hash.writeUInt8(hash.readUInt8(8) & 0x3f | 0x80, 8);
+  return hash.toString("hex", 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 /**

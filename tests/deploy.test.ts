@@ -238,6 +238,15 @@ describe("deploy/", () => {
     }
   });
 
+  it("the producer's pods are a group, and are taken away one at a time", () => {
+    const { spec } = parse(read("deploy/kubernetes/producer.yaml")) as Deployment;
+    const budget = (parse(read("deploy/kubernetes/disruption.yaml")) as Pick<Deployment, "spec">).spec;
+    const { data } = parse(read("deploy/kubernetes/settings.yaml")) as { data: Record<string, string> };
+    expect(spec).toMatchObject({ replicas: 3, strategy: { rollingUpdate: { maxUnavailable: 1, maxSurge: 0 } } });
+    expect(data.CHECK_GROUP).toMatch(/^[\w.-]+$/);
+    expect(budget).toMatchObject({ maxUnavailable: 1, selector: spec.selector });
+  });
+
   it("the producer's pod and unit unset the secrets of the consumer", () => {
     const { spec } = (parse(read("deploy/kubernetes/producer.yaml")) as Deployment).spec.template;
     const env = spec.containers[0]?.env ?? [];
@@ -275,6 +284,7 @@ describe("deploy/", () => {
 /** The parts of a manifest that the tests look at. */
 interface Deployment {
   readonly spec: {
+    readonly selector: object;
     readonly template: {
       readonly spec: {
         readonly securityContext: unknown;

@@ -26,14 +26,14 @@ interface Room {
 /** The rooms of lib/, from the top down. `metric.ts`, the message, lies below them all. */
 const ROOMS: Readonly<Record<string, Room>> = {
   program: {
-    uses: "monitoring delivery ingest check postgres hosts net config async",
+    uses: "monitoring delivery ingest check kafka postgres hosts net config async",
     doors: "consumer producer start",
   },
   monitoring: {
     uses: "delivery ingest check kafka postgres net config async metric",
     doors: "consumer_report consumer_monitor log producer_monitor",
   },
-  delivery: { uses: "kafka net config async metric", doors: "backlog delivery setup" },
+  delivery: { uses: "kafka net config async metric", doors: "backlog delivery last_results setup" },
   ingest: { uses: "kafka postgres net config async metric", doors: "source transfer" },
   check: {
     uses: "hosts net config async metric",

@@ -1,6 +1,15 @@
 import { expect, it, vi } from "vitest";
 import { safeParse } from "valibot";
-import { decodeMetric, encodeMetric, isRejection, type Metric, METRIC_FIELDS, MetricSchema } from "../lib/metric.ts";
+import {
+  decodeMetric,
+  emptyMetric,
+  encodeMetric,
+  isRejection,
+  type Metric,
+  METRIC_FIELDS,
+  type MetricOrigin,
+  MetricSchema,
+} from "../lib/metric.ts";
 
 const RECEIVED = Date.parse("2026-01-02T03:04:05.678Z");
 const four = { address: "a.example", status_code: 200, latency: 0.1, is_valid: true };
@@ -159,4 +168,23 @@ it("decodeMetric refuses days that there are not, as MetricSchema does", () => {
       expect(safeParse(MetricSchema, document).success, date).toBe(exists);
     }
   }
+});
+
+it("in a group a metric has the id of its due time, whoever makes it; else one of its own", () => {
+  const scheduledAt = new Date("2026-03-01T12:00:00Z");
+  const origin = {
+    address: "a.example",
+    scheduledAt,
+    checkedAt: new Date(),
+    nextAt: null,
+    location: null,
+    producer: "p",
+  };
+  const idOf = (more: Partial<MetricOrigin> = {}) => emptyMetric({ ...origin, isGrouped: true, ...more }).check_id;
+  // Never changes, or a table would have two rows of one due time.
+  expect(idOf()).toBe("db729151-c491-54b7-bd55-636d2e754a52");
+  expect(idOf({ producer: "q", checkedAt: new Date(0) })).toBe(idOf());
+  const others = [{ location: "" }, { address: "b.example" }, { scheduledAt: new Date("2026-03-01T12:00:00.001Z") }];
+  expect(new Set([idOf(), ...others.map(idOf)]).size).toBe(4);
+  expect(idOf({ isGrouped: false })).not.toBe(idOf({ isGrouped: false }));
 });

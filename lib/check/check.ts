@@ -179,11 +179,11 @@ function toMetric(
   { address }: CheckedHost,
   scheduledAt: Date,
   checkedAt: Date,
-  { location, producer }: CheckOptions,
+  { location, producer, isGrouped = false }: CheckOptions,
   { timings, status, expiresAt, remoteAddress, failure, isValid }: Findings,
 ): Metric {
   const metric = {
-    ...emptyMetric({ address, scheduledAt, checkedAt, nextAt: null, location, producer }),
+    ...emptyMetric({ address, scheduledAt, checkedAt, nextAt: null, location, producer, isGrouped }),
     remote_address: remoteAddress,
     is_valid: failure === null && isValid,
     error: failure?.error ?? null,

@@ -5,7 +5,15 @@ import { nextDue } from "../hosts/schedule.ts";
 import type { Metric, MetricSource } from "../metric.ts";
 import type { Checker } from "./checker.ts";
 import { missedMetrics, removedMetric } from "./missed.ts";
-import { type Changes, type Moment, type Recall, type ScheduledRun, Scheduler, type Standing } from "./scheduler.ts";
+import {
+  type Changes,
+  type LastDue,
+  type Moment,
+  type Recall,
+  type ScheduledRun,
+  Scheduler,
+  type Standing,
+} from "./scheduler.ts";
 
 /** How many checks are under way at the same time, at most, and who makes them. */
 export interface CheckRunnerOptions extends MetricSource {
@@ -15,10 +23,17 @@ export interface CheckRunnerOptions extends MetricSource {
   readonly checker: Checker;
   /** What an earlier run knew of an address. */
   readonly recall?: Recall | undefined;
+  /**
+   * False while the hosts may be another program's. Then no check begins, and nothing is told as
+   * missed. Absent: they never are.
+   */
+  readonly mayAct?: (() => boolean) | undefined;
 }
 
 /** Longest wait in one piece, in milliseconds: a clock that was set is noticed no later. */
 const LONGEST_WAIT = 1000;
+/** Milliseconds until a runner that may not act looks whether it may again. */
+const SUSPENDED_WAIT = 100;
 /**
  * A check that takes more than so many seconds makes its host a slow one or, where it fails, a
  * suspect: see scheduler/slots.ts.
@@ -89,13 +104,38 @@ export class CheckRunner implements AsyncIterable<Metric> {
     return this.#scheduler.standings();
   }
 
-  /** Checks other hosts from now on; those whose line is the same keep their due times and their running checks. */
-  replace(hosts: readonly Host[]): Changes {
+  /**
+   * Checks other hosts from now on; those whose line is the same keep their due times and their
+   * running checks. Those that go get their last metric, unless `isToldLater`.
+   */
+  replace(hosts: readonly Host[], isToldLater = false): Changes {
     const changes = this.#scheduler.replace(hosts, moment());
-    const now = new Date();
-    for (const host of changes.gone) this.#metrics.push(removedMetric(host, now, this.#options));
+    if (!isToldLater) this.tellRemoved(changes.gone);
     this.#turn();
     return changes;
+  }
+
+  /** Gives the last metrics of hosts that have left the hosts file. */
+  tellRemoved(hosts: readonly Host[]): void {
+    const now = new Date();
+    for (const host of hosts) this.#metrics.push(removedMetric(host, now, this.#options));
+    if (this.#hasNews) this.#wake();
+  }
+
+  /**
+   * Checks just these hosts from now on, as a group divides them. New ones go on behind `lastDue`.
+   * Those that go are checked by another program; gives them.
+   */
+  divide(hosts: readonly Host[], lastDue: LastDue): readonly Host[] {
+    const gone = this.#scheduler.withdraw(new Set(hosts.map(({ address }) => address)));
+    this.#scheduler.replace(hosts, moment(), lastDue);
+    this.#turn();
+    return gone;
+  }
+
+  /** True while a check of one of these addresses is under way. */
+  isChecking(addresses: ReadonlySet<string>): boolean {
+    return this.#running.keys().some(({ host }) => addresses.has(host.address));
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Metric, void> {
@@ -111,7 +151,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
         if (this.#failure !== undefined) throw this.#failure.error;
         const isEnded = this.#isEnded;
         yield* this.#takeMetrics();
-        yield* this.#tellLosses();
+        if (this.#mayAct) yield* this.#tellLosses();
         if (isEnded) return;
         if (this.#hasNews) continue;
         // Nothing runs between the checks above and here, so no wake can be missed.
@@ -129,7 +169,12 @@ export class CheckRunner implements AsyncIterable<Metric> {
   }
 
   get #hasNews(): boolean {
-    return this.#metrics.length > 0 || this.#scheduler.hasLosses || this.#failure !== undefined || this.#isEnded;
+    const hasLosses = this.#scheduler.hasLosses && this.#mayAct;
+    return this.#metrics.length > 0 || hasLosses || this.#failure !== undefined || this.#isEnded;
+  }
+
+  get #mayAct(): boolean {
+    return this.#options.mayAct?.() ?? true;
   }
 
   /** Lets everyone begin whose turn it is, and sees to it that this happens again in time. */
@@ -143,7 +188,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
 
   /** Begins checks whose turn it is: as many as the checker has room for, the others later. */
   #begin(): void {
-    if (this.#isHeldBack) return;
+    if (this.#isHeldBack || !this.#mayAct) return;
     const { checker } = this.#options;
     while (checker.hasRoom) {
       const run = this.#nextTurn();
@@ -170,7 +215,9 @@ export class CheckRunner implements AsyncIterable<Metric> {
 
   #setTimer(): void {
     const now = Date.now();
-    const wakeAt = Math.min(this.#scheduler.next, this.#scheduler.nextToGiveWay, now + LONGEST_WAIT);
+    const wakeAt = this.#mayAct
+      ? Math.min(this.#scheduler.next, this.#scheduler.nextToGiveWay, now + LONGEST_WAIT)
+      : now + SUSPENDED_WAIT;
     // The timer that is set will do: it comes sooner, and asks again.
     if (this.#wakeAt <= wakeAt && this.#wakeAt > now) return;
     clearTimeout(this.#timer);

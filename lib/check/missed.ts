@@ -10,6 +10,7 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
     "its turn did not come in time: hosts that take long to answer, or never do, have only a part of the slots; " +
     "a higher --concurrency may help",
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
+  untended: "no producer had this host",
 };
 
 /**
@@ -20,7 +21,9 @@ export function* missedMetrics(missed: MissedRun, source: MetricSource): Generat
   const why = CAUSES[missed.cause];
   if (summary !== null) {
     const until = new Date(summary.last).toISOString();
-    return yield metricOf(missed, first, source, `${count} more checks until ${until}: ${why}`);
+    // It stands for many due times: a check of the first one must not take its place.
+    const ownId = { ...source, isGrouped: false };
+    return yield metricOf(missed, first, ownId, `${count} more checks until ${until}: ${why}`);
   }
   for (let [at, told] = [first, 0]; told < count; told++, at = nextDue(host.frequency, host.address, at)) {
     yield metricOf(missed, at, source, why);
@@ -29,7 +32,7 @@ export function* missedMetrics(missed: MissedRun, source: MetricSource): Generat
 
 /** The last metric of a host that left the hosts file. */
 export function removedMetric({ address }: Host, at: Date, source: MetricSource): Metric {
-  const metric = emptyMetric({ address, scheduledAt: at, checkedAt: at, nextAt: null, ...source });
+  const metric = emptyMetric({ address, scheduledAt: at, checkedAt: at, nextAt: null, ...source, isGrouped: false });
   return { ...metric, error: "removed", error_detail: "the host is no longer in the hosts file" };
 }
 

@@ -1,5 +1,5 @@
 import { type Host, isSameHost } from "../hosts/hosts.ts";
-import { advanceDue, countDue } from "../hosts/schedule.ts";
+import { advanceDue, countDue, nextDue } from "../hosts/schedule.ts";
 import { Clock, type Moment } from "./scheduler/clock.ts";
 import { Heap } from "./scheduler/heap.ts";
 import { type MissedCause, type MissedRun, ScheduledHost, type ScheduledRun } from "./scheduler/scheduled_host.ts";
@@ -24,6 +24,14 @@ const EARLY_STEP = 20;
 
 /** The standing that an address had in an earlier run. */
 export type Recall = (address: string) => Standing;
+
+/**
+ * The newest due time of an address that has a result already, whoever made it, in milliseconds
+ * since 1970. Undefined where none is known.
+ */
+export type LastDue = (address: string) => number | undefined;
+
+const NONE_KNOWN: LastDue = () => undefined;
 
 /**
  * Decides whose turn it is: the rule, without a clock or a timer of its own. Each host is due at
@@ -146,7 +154,9 @@ export class Scheduler {
     const isAsked = !entry.isGone && entry.host === host && entry.due === null && !hasSlept;
     if (isAsked) entry.due = scheduledAt;
     // Reported on its own, outside the row of losses: see `release`.
-    else this.#reportLosses(this.#describeLoss(entry, scheduledAt, 1, hasSlept ? "asleep" : "suspect"));
+    else if (!entry.isElsewhere) {
+      this.#reportLosses(this.#describeLoss(entry, scheduledAt, 1, hasSlept ? "asleep" : "suspect"));
+    }
     if (entry.isGone) this.#entries.delete(entry.host.address);
     else if (entry.due !== null) this.#queueEntry(entry, entry.due);
     return run;
@@ -170,7 +180,7 @@ export class Scheduler {
     if (isSound) entry.standing = standing ?? entry.standing;
     // Reported on its own, outside the row of losses. A row may have begun while the check ran: all
     // its due times are later than this one.
-    else this.#reportLosses(this.#describeLoss(entry, scheduledAt, 1, "asleep"));
+    else if (!entry.isElsewhere) this.#reportLosses(this.#describeLoss(entry, scheduledAt, 1, "asleep"));
     entry.running = null;
     if (entry.isGone) this.#entries.delete(entry.host.address);
     else if (entry.due !== null) this.#queueLateEntry(entry, entry.due);
@@ -180,9 +190,10 @@ export class Scheduler {
   /**
    * Takes other hosts instead. A host with the same line in the file keeps everything: due times,
    * place in the queue, running check. A running check always runs on. Where its address has
-   * another line or comes back, the new check waits for the end of the old one.
+   * another line or comes back, the new check waits for the end of the old one. Where `lastDue`
+   * knows a new host, it goes on behind that due time.
    */
-  replace(hosts: readonly Host[], now: Moment): Changes {
+  replace(hosts: readonly Host[], now: Moment, lastDue: LastDue = NONE_KNOWN): Changes {
     this.advance(now);
     if (this.#isClosed) return { added: 0, removed: 0, changed: 0, gone: [] };
     this.#size = hosts.length;
@@ -201,10 +212,32 @@ export class Scheduler {
       if (entry !== undefined && !entry.isGone && isSameHost(entry.host, host)) continue;
       if (entry === undefined || entry.isGone) added++;
       else changed++;
-      this.#planEntry(entry ?? this.#addEntry(host), host);
+      this.#planEntry(entry ?? this.#addEntry(host), host, lastDue(host.address));
     }
     this.#rebuildUpcoming();
     return { added, removed: gone.length, changed, gone };
+  }
+
+  /**
+   * Takes out all hosts but these: another program checks them from now on, and tells what they
+   * missed. Gives those that went. A running check runs on.
+   */
+  withdraw(kept: ReadonlySet<string>): readonly Host[] {
+    const gone: Host[] = [];
+    for (const entry of this.#entries.values()) {
+      const { host } = entry;
+      if (entry.isGone || kept.has(host.address)) continue;
+      gone.push(host);
+      this.#unqueueEntry(entry);
+      entry.missedRuns.end();
+      entry.isGone = entry.isElsewhere = true;
+      if (entry.running === null) this.#entries.delete(host.address);
+    }
+    if (gone.length === 0) return gone;
+    this.#size -= gone.length;
+    this.#missed = this.#missed.filter(({ host }) => kept.has(host.address));
+    this.#rebuildUpcoming();
+    return gone;
   }
 
   /** True where `takeLosses` has something to give. */
@@ -240,11 +273,33 @@ export class Scheduler {
     return entry;
   }
 
-  #planEntry(entry: ScheduledHost, host: Host): void {
+  #planEntry(entry: ScheduledHost, host: Host, lastDue: number | undefined): void {
     this.#endRowOfLosses(entry);
+    if (lastDue !== undefined) return this.#resumeEntry(entry, host, lastDue);
     const { wall } = this.#clock.now;
     const early = Math.max(wall, this.#nextEarly);
     if (entry.plan(host, wall, early)) this.#nextEarly = early + EARLY_STEP;
+  }
+
+  /**
+   * Goes on behind `lastDue`. Of the due times since then the newest is checked now, where it is not
+   * too late. The others are lost.
+   */
+  #resumeEntry(entry: ScheduledHost, host: Host, lastDue: number): void {
+    const { wall } = this.#clock.now;
+    const { frequency, address } = host;
+    const last = Math.max(lastDue, entry.running?.scheduledAt ?? -Infinity);
+    entry.resume(host, Math.max(last, wall));
+    const first = nextDue(frequency, address, last);
+    if (first > wall) return;
+    const count = countDue(frequency, first, wall);
+    const newest = advanceDue(frequency, first, count - 1);
+    const isInTime = entry.isInTime(newest, wall);
+    const lost = isInTime ? count - 1 : count;
+    if (lost > 0) this.#recordLoss(entry, first, lost, "untended");
+    if (!isInTime) return;
+    entry.due = newest;
+    if (entry.running === null) this.#queueEntry(entry, newest);
   }
 
   #removeEntry(entry: ScheduledHost): void {

@@ -5,6 +5,7 @@ import {
   anything,
   databaseHost,
   databaseUrl,
+  groupName,
   kafkaStart,
   keep,
   listenAddress,
@@ -419,6 +420,16 @@ export const OPTIONS = {
     help: "checks part I of N of the hosts, so that N producers share one file",
     default: "1/1",
     schema: shard,
+  },
+  producerGroup: {
+    section: "Checks",
+    programs: producer,
+    flag: "group",
+    variable: "CHECK_GROUP",
+    placeholder: "NAME",
+    help:
+      "producers of one group divide the hosts among them, by the topic's partitions, and take over from one that dies",
+    schema: groupName,
   },
   producerName: {
     section: "Checks",

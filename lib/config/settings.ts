@@ -41,6 +41,8 @@ export interface ProducerSettings {
   /** Who makes the checks; null: the machine's name cannot be read. */
   readonly producer: string | null;
   readonly shard: { readonly index: number; readonly count: number };
+  /** The name of the group of producers that share the hosts; null: this one checks them all. */
+  readonly group: string | null;
   /** Null: no HTTP port. */
   readonly listen: ListenAddress | null;
   /** The folder in which metrics wait for Kafka; null: they wait in memory only. */
@@ -90,7 +92,8 @@ export function readProducerSettings(args: readonly string[], environment: Envir
   if (told !== null) return told;
   const stdout = reader.has("stdout");
   reader.refuse("once", ["check"]);
-  reader.refuse("stdout", [...flagsOf("producer", "Kafka"), "spool"]);
+  reader.refuse("stdout", [...flagsOf("producer", "Kafka"), "spool", "producerGroup"]);
+  reader.refuse("once", ["producerGroup"]);
   return finish(reader, {
     mode: reader.has("check") ? "check" : reader.has("once") ? "once" : "run",
     hostsFile: reader.commandLine.operands[0] ?? "",
@@ -101,6 +104,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     location: reader.optional("location"),
     producer: reader.optional("producerName") ?? machineName(),
     shard: reader.optional("shard"),
+    group: readGroup(reader),
     // Metrics for the standard output do not wait.
     spool: stdout ? null : reader.optional("spool"),
     blockPrivateAddresses: reader.has("blockPrivateAddresses") || (reader.optional("blockPrivateAddresses") ?? false),
@@ -213,6 +217,16 @@ function readRetention(reader: SettingsReader): RetentionSettings | null {
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {
   const batchSize = reader.optional("batchSize");
   return { batchSize, statementSize: reader.originOf("batchSize") === "default" ? LARGE_STATEMENT : batchSize };
+}
+
+/** The group of producers, where the mode has one. Null beside --stdout and --once. */
+function readGroup(reader: SettingsReader): string | null {
+  const group = reader.optional("producerGroup");
+  if (reader.originOf("producerGroup") !== null && reader.originOf("shard") !== "default") {
+    const [shard, name] = [nameOf(OPTIONS.shard), nameOf(OPTIONS.producerGroup)];
+    reader.problems.push(`${shard} contradicts ${name}, which shares the hosts by itself: leave out one of them`);
+  }
+  return reader.has("stdout") || reader.has("once") || reader.has("check") ? null : group;
 }
 
 /** --check needs no Kafka. Where it is given all the same, it is read like the rest. */

@@ -63,6 +63,12 @@ export const shortText: TextSchema<string> = v.pipe(
   v.check((text) => text.length <= 253, "write 253 characters at most"),
 );
 
+/** A part of a name in Kafka. */
+export const groupName: TextSchema<string> = v.pipe(
+  v.string(),
+  v.regex(/^[\w.-]{1,100}$/, "write letters, digits, dots, dashes and underscores, 100 at most"),
+);
+
 /** A host's name or address, or a folder. A port behind it is told apart from an IPv6 address. */
 export const databaseHost: TextSchema<string> = v.pipe(
   anyText,

@@ -2,8 +2,8 @@ import type { Health } from "../async/health.ts";
 import { count } from "../config/count.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
-import { describeTopic, kafkaAccess, openHealthily } from "../kafka/access.ts";
-import type { Listener } from "../kafka/kafka.ts";
+import { describeTopic, kafkaAccess, openHealthily, producerGroup } from "../kafka/access.ts";
+import type { Listener, ProducerGroup } from "../kafka/kafka.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import { LineSink, MemoryOutbox, type Outbox, type Sink } from "./delivery.ts";
 import { Spool, type SpoolEvents } from "./spool.ts";
@@ -46,6 +46,8 @@ export interface SinkPlan {
    * Begins to connect, without waiting for the broker. `health` hears whether it can be reached.
    */
   open(listener: Listener, health: Health): Sink;
+  /** The group of producers that the settings name; null: there is none. Connects to nothing yet. */
+  group(listener: Listener, health: Health): Promise<ProducerGroup> | null;
 }
 
 /**
@@ -53,7 +55,7 @@ export interface SinkPlan {
  * files or client are unusable.
  */
 export async function planSink(
-  { kafka }: ProducerSettings,
+  { kafka, group, location }: ProducerSettings,
   print: (text: string) => Promise<void>,
 ): Promise<SinkPlan> {
   if (kafka === null) {
@@ -61,6 +63,7 @@ export async function planSink(
       description: "standard output",
       certificateStore: null,
       open: () => new LineSink(print),
+      group: () => null,
     };
   }
   const access = await kafkaAccess(kafka);
@@ -70,6 +73,7 @@ export async function planSink(
       `${access.client.compressions.join(" or ")}, or set --kafka-client (KAFKA_CLIENT) to javascript`,
     ]);
   }
+  const id = group === null ? null : groupId(group, location);
   const options = { ...access.options, partitions: kafka.partitions, compression: kafka.compression };
   return {
     description: describeTopic(access),
@@ -81,5 +85,11 @@ export async function planSink(
         listener(event, isTrouble);
       });
     },
+    group: (listener, health) => id === null ? null : producerGroup(access, id, listener, health),
   };
+}
+
+/** The name that Kafka knows a group of producers by. Each place has a group of its own. */
+function groupId(group: string, location: string | null): string {
+  return `host-checker-producers.${group}${location === null ? "" : `.${location}`}`;
 }

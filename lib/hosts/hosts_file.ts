@@ -48,7 +48,7 @@ export interface HostsContent {
   readonly warnings: readonly string[];
 }
 
-/** The first reading of a file. */
+/** One reading of a file. */
 export interface HostsReading extends HostsContent {
   /** A text that differs for different contents. */
   readonly digest: string;
@@ -104,7 +104,7 @@ export async function* rereadHosts(
   digest: string,
   asked: Bell,
   signal: AbortSignal,
-): AsyncGenerator<HostsContent | UsageError, void> {
+): AsyncGenerator<HostsReading | UsageError, void> {
   if (hostsFile === "-") return;
   const file = { paths: [hostsFile], read: () => tryReadText(hostsFile) };
   for await (const { value: content, isAsked } of fileChanges(file, asked, signal)) {
@@ -116,7 +116,9 @@ export async function* rereadHosts(
       continue;
     }
     const parsed = await parse(content, hostsFile, timeZone);
-    yield parsed.problems.length > 0 ? new UsageError(parsed.problems) : await contentOf(parsed, hostsFile, shard);
+    yield parsed.problems.length > 0
+      ? new UsageError(parsed.problems)
+      : { ...await contentOf(parsed, hostsFile, shard), digest };
   }
 }
 

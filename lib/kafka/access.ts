@@ -5,8 +5,9 @@ import type { KafkaSettings } from "../config/kafka_settings.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { CertificateStore } from "../net/certificate_store.ts";
 import { systemAuthorities } from "../net/system_authorities.ts";
-import type { KafkaClient, KafkaOptions, Listener } from "./kafka.ts";
+import type { KafkaClient, KafkaOptions, Listener, ProducerGroup } from "./kafka.ts";
 import { RefusedLoginError } from "./setup_errors.ts";
+import { StatusReporter } from "./status_reporter.ts";
 
 /** A client that this runtime can load, and how it reaches the topic. */
 export interface KafkaAccess {
@@ -86,6 +87,27 @@ export async function loadClient(choice: ClientChoice): Promise<KafkaClient> {
     `--kafka-client (KAFKA_CLIENT) is librdkafka, but ${client.missing}: write javascript, or leave it out`,
   );
 }
+
+/**
+ * A group of producers. Always through the client in plain TypeScript, whichever sends the metrics:
+ * librdkafka does not tell when the group was last heard. Connects to nothing yet.
+ */
+export async function producerGroup(
+  { options }: KafkaAccess,
+  group: string,
+  listener: Listener,
+  health: Health,
+): Promise<ProducerGroup> {
+  const { GroupedProducer } = await import("./javascript/producer_group.ts");
+  const status = new StatusReporter((event, isTrouble) => {
+    health.note(GROUP, isTrouble ? event : null);
+    listener(event, isTrouble);
+  });
+  return new GroupedProducer(options, group, status);
+}
+
+/** The group's name in the health, beside Kafka itself. */
+const GROUP = "the group";
 
 async function loadJavascript(): Promise<KafkaClient> {
   return inEitherForm((await import("./javascript/client.ts")).client);

@@ -189,6 +189,70 @@ export interface KafkaConsumer extends AsyncDisposable {
   commit(positions: LogPositions): Promise<void>;
 }
 
+/** Which partitions of the topic a member of a group of producers holds, as the group says. */
+export interface GroupDivision {
+  readonly held: readonly number[];
+  /** All partitions of the topic, as the whole group counts them. */
+  readonly partitions: number;
+  readonly members: readonly GroupPeer[];
+}
+
+/** A producer of a group, as it tells the others. */
+export interface GroupPeer {
+  readonly name: string;
+  /** The digest of its hosts file. */
+  readonly digest: string;
+}
+
+/** The state of a membership. */
+export interface GroupFigures {
+  /** Partitions that this member holds. */
+  readonly held: number;
+  /** Partitions that it was given since the start. */
+  readonly given: number;
+  /** Seconds since the group was last heard; null where this program is no member. */
+  readonly silence: number | null;
+}
+
+/** Hears what the group says. */
+export interface GroupListener {
+  /** What this member tells the others when it joins. */
+  introduce(): GroupPeer;
+  /**
+   * The group has divided the topic anew; null: this member is out, and holds nothing. Resolves when
+   * what it holds no longer may go to others.
+   */
+  divide(division: GroupDivision | null): Promise<void>;
+}
+
+/** A group of producers that divide the partitions of the topic among them. */
+export interface ProducerGroup {
+  /**
+   * Is a member until `stop` aborts, and then leaves. Waits for brokers that are away. Rejects with
+   * a `KafkaSetupError` for what waiting cannot mend.
+   */
+  stay(listener: GroupListener, stop: AbortSignal): Promise<void>;
+  /** Asks the group for a new division, as what this member says of itself has changed. */
+  introduceAgain(): void;
+  /**
+   * True where the member may act on what it holds: the group has heard from it lately, or no broker
+   * answers at all. Never for what others may hold by now.
+   */
+  mayAct(): boolean;
+  readonly figures: GroupFigures;
+  /** The partition of a message with this key, of so many. */
+  partitionOf(key: string, partitions: number): number;
+  /**
+   * The messages of partitions from so many milliseconds before the newest one up to the present
+   * end. Rejects when `signal` aborts.
+   */
+  readTail(
+    partitions: readonly number[],
+    window: number,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly IncomingMessage[]>;
+}
+
 /**
  * The client of one library. Opening waits for a broker that is away, and rejects when `signal`
  * aborts first.

@@ -59,6 +59,14 @@ export function notTaking(why: string): string {
 }
 export const TAKING = "Kafka takes messages again";
 
+/** Why a producer does not hear from its group; and the end of that. */
+export function notInGroup(group: string, why: string): string {
+  return `Kafka does not answer for the group ${group} (${why}): trying again`;
+}
+export function inGroup(group: string): string {
+  return `Kafka answers for the group ${group} again`;
+}
+
 /** Milliseconds without a confirmation until that is told; nothing else happens then. */
 const SLOW_DELIVERY = 10_000;
 

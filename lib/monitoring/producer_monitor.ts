@@ -2,6 +2,7 @@ import type { Health } from "../async/health.ts";
 import type { CheckRunner } from "../check/check_runner.ts";
 import type { ListenAddress } from "../config/setting_types.ts";
 import type { Outbox } from "../delivery/delivery.ts";
+import type { ProducerGroup } from "../kafka/kafka.ts";
 import type { Metric } from "../metric.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Log } from "./log.ts";
@@ -21,12 +22,14 @@ export interface MonitoredProducer {
   readonly health: Health;
   /** The certificates for Kafka. */
   readonly certificateStore: CertificateStore | null;
+  /** The group of producers; null: there is none. */
+  readonly group: ProducerGroup | null;
 }
 
 /** Begins to watch. Throws a `UsageError` if it cannot listen at the address. Null: no port. */
 export async function monitorProducer(
   listen: ListenAddress | null,
-  { checks, outbox, health, certificateStore }: MonitoredProducer,
+  { checks, outbox, health, certificateStore, group }: MonitoredProducer,
   log: Log,
 ): Promise<ProducerMonitor> {
   const resources = new AsyncDisposableStack();
@@ -39,10 +42,14 @@ export async function monitorProducer(
     import("./producer_telemetry.ts"),
     import("./program_port.ts"),
   ]);
-  const telemetry = new ProducerTelemetry(() => {
-    const { waiting, delivered, dropped } = outbox.figures;
-    return { hosts: checks.size, down: report.down, inFlight: checks.running, waiting, delivered, dropped };
-  }, () => certificateStore?.expiresAt ?? null);
+  const telemetry = new ProducerTelemetry(
+    () => {
+      const { waiting, delivered, dropped } = outbox.figures;
+      return { hosts: checks.size, down: report.down, inFlight: checks.running, waiting, delivered, dropped };
+    },
+    () => certificateStore?.expiresAt ?? null,
+    group && (() => group.figures),
+  );
   resources.use(await openProgramPort("producer", listen, { health, metrics: () => telemetry.text() }));
   const see = (metric: Metric) => {
     report.see(metric);

@@ -1,4 +1,5 @@
 import { Counter, Histogram, Registry } from "prom-client";
+import type { GroupFigures } from "../kafka/kafka.ts";
 import type { Metric } from "../metric.ts";
 import { stateOf } from "../postgres/host_state.ts";
 import { addCertificateGauge, addCounter, addGauge } from "./telemetry.ts";
@@ -27,8 +28,15 @@ export class ProducerTelemetry {
   readonly #latency: Histogram;
   readonly #lateness: Histogram;
 
-  /** `expiresAt` gives the end of the client's certificate for Kafka; null without one. */
-  constructor(read: () => ProducerReadings, expiresAt: () => Date | null = () => null) {
+  /**
+   * `expiresAt` gives the end of the client's certificate for Kafka; null without one. `group` gives
+   * the state in a group of producers; null without one.
+   */
+  constructor(
+    read: () => ProducerReadings,
+    expiresAt: () => Date | null = () => null,
+    group: (() => GroupFigures) | null = null,
+  ) {
     const registers = [this.#registry];
     this.#results = new Counter({
       name: "host_checker_checks_total",
@@ -60,6 +68,7 @@ export class ProducerTelemetry {
     counter("host_checker_metrics_delivered_total", "Metrics that Kafka has confirmed.", ({ delivered }) => delivered);
     const lost = "Metrics lost because too many waited, or because Kafka refuses them.";
     counter("host_checker_metrics_dropped_total", lost, ({ dropped }) => dropped);
+    if (group !== null) addGroupFigures(this.#registry, group);
   }
 
   /** A check has ended, or was missed. */
@@ -76,4 +85,13 @@ export class ProducerTelemetry {
   text(): Promise<string> {
     return this.#registry.metrics();
   }
+}
+
+function addGroupFigures(registry: Registry, group: () => GroupFigures): void {
+  const held = "Partitions whose hosts this member of a group of producers checks.";
+  addGauge(registry, { name: "host_checker_group_partitions", help: held }, () => group().held);
+  const given = "Partitions that the group gave to this member, at its start and later.";
+  addCounter(registry, { name: "host_checker_group_takeovers_total", help: given }, () => group().given);
+  const silence = "Time since the group last answered this member.";
+  addGauge(registry, { name: "host_checker_group_silence_seconds", help: silence }, () => group().silence ?? NaN);
 }

@@ -262,6 +262,8 @@ export interface TableFacts {
    */
   readonly part_key: readonly string[] | null;
   readonly may_read: boolean;
+  /** True if rows of the table itself may be changed, and no policy chooses among them. */
+  readonly may_replace: boolean;
   readonly may_offsets: boolean;
   readonly may_rejected: boolean;
   readonly has_keep: boolean;
@@ -283,6 +285,7 @@ export async function readFacts(database: Database, tables: QuotedTables): Promi
           on a.attrelid = c.oid and a.attnum = any(p.partattrs::int2[])
         where p.partrelid = c.oid and p.partexprs is null) as part_key,
        has_table_privilege(c.oid, 'select') as may_read,
+       c.relkind in ('r', 'p') and has_table_privilege(c.oid, 'update') and not row_security_active(c.oid) as may_replace,
        has_table_privilege($2::text, 'select') and has_table_privilege($2::text, 'insert') and
          has_table_privilege($2::text, 'update') and has_table_privilege($2::text, 'delete') as may_offsets,
        has_table_privilege($3::text, 'insert') as may_rejected,

@@ -1,6 +1,7 @@
 import type { Metric } from "../metric.ts";
 import { noteDaysSql } from "./days.ts";
 import { type BatchSlice, joinSlices, scheduledAt } from "./encoded_batch.ts";
+import type { RepeatKey } from "./catalog.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Marks } from "./marks.ts";
 import type { OffsetRanges, TopicIdentity } from "./piece.ts";
@@ -21,7 +22,8 @@ const FIRST_FIELD = 15;
  * All but the topic's are arrays as text.
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
- * an index of it tells. The text is ASCII, but for names and defaults of the database's own: an
+ * an index of it tells. Of the metrics of one due time the first real check stays: it takes the
+ * place of a missed one, in the table and among the rows, and never the reverse. The text is ASCII, but for names and defaults of the database's own: an
  * encoding may lack any other character.
  */
 export function flushSql(tables: Tables, skipRepeats: boolean): string {
@@ -29,10 +31,11 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const fields = columns.map((column, i) => `unnest($${FIRST_FIELD + i}::${COLUMNS[column].type}[]) as ${column}`);
   const names = columns.join(", ");
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
-  // A bare `on conflict do nothing` would also swallow rows that a user's own unique index refuses.
   const { repeatKey } = tables;
   const notes = tables.hasDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
-  const repeats = skipRepeats && repeatKey !== null ? `on conflict (address, ${repeatKey}, check_id) do nothing` : "";
+  const sent = `select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}`;
+  const repeats = skipRepeats && repeatKey !== null ? conflictSql(tables, repeatKey) : "";
+  const rows = repeats !== "" && repeatKey !== null && tables.replacesMissed ? firstOfEach(sent, repeatKey) : sent;
   return `with writer as (
   select * from unnest($2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[])
     as w(partition, start, next, epoch, skips)
@@ -48,10 +51,10 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
     and m.skips = m.known and m.start <= m.mark and m.mark < m.next
   returning m.partition, m.mark
 ), stored as (
-  insert into ${main} (${names})
+  insert into ${main} as t (${names})
   select ${values}
   -- Not \`from unnest(..., ...)\`, which first writes down all rows beside the arrays.
-  from (select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}) r
+  from (${rows}) r
   join moved v on v.partition = r.partition where r.at >= v.mark
   ${repeats}
 ), rejected as (
@@ -62,6 +65,31 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   join moved v on v.partition = r.partition where r.at >= v.mark
 )${notes}
 select partition, mark from marks where skips = known order by partition`;
+}
+
+/**
+ * Leaves out what the table has, and lets a real check take the place of a missed one. Not a bare
+ * `on conflict do nothing`: it would also swallow rows that a user's own unique index refuses.
+ */
+function conflictSql({ columns, replacesMissed }: Tables, repeatKey: RepeatKey): string {
+  const target = `on conflict (address, ${repeatKey}, check_id)`;
+  if (!replacesMissed) return `${target} do nothing`;
+  const key = ["address", repeatKey, "check_id"];
+  const others = columns.filter((column) => !key.includes(column)).map((column) => `${column} = excluded.${column}`);
+  return `${target} do update set ${others.join(", ")}
+    where t.error = 'missed' and excluded.error is distinct from 'missed'`;
+}
+
+/**
+ * Of rows with one identity the first real check, else the first: a statement may not change a row
+ * twice. Where the identity has a null, every row is one of its own.
+ */
+function firstOfEach(sent: string, repeatKey: RepeatKey): string {
+  const own = (value: string) => `case when s.check_id is null or s.${repeatKey} is null then s.${value} end`;
+  const identity = `s.address, s.${repeatKey}, s.check_id, ${own("partition")}, ${own("at")}`;
+  return `select distinct on (${identity}) s.* from (${sent}) s
+    join moved u on u.partition = s.partition where s.at >= u.mark
+    order by ${identity}, s.error is not distinct from 'missed', s.partition, s.at`;
 }
 
 /** A metric's value. If the column refuses null and has a default, that default stands for null. */

@@ -189,8 +189,9 @@ export function grants(
   const deletes = (isGiven: boolean) => isGiven ? ", delete" : "";
   return [
     ...usage,
-    // Recognising a metric that was sent twice reads the columns of the index.
-    `grant select, insert${deletes(deletions.rows && partition === "none")} on ${main} to ${role}`,
+    // Recognising a metric that was sent twice reads the columns of the index. A check that comes
+    // after it was told as missed takes that row's place.
+    `grant select, insert, update${deletes(deletions.rows && partition === "none")} on ${main} to ${role}`,
     `grant select, insert, update, delete on ${offsets} to ${role}`,
     `grant select, insert${deletes(deletions.rejected)} on ${rejected} to ${role}`,
     ...(needsKeep(deletions) ? [`grant select, insert, update on ${keep} to ${role}`] : []),

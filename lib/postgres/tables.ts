@@ -42,6 +42,11 @@ export interface Tables extends QuotedTables, StandIns {
    * The identity by whose index the flush can leave repeats out; null if there is no such index.
    */
   readonly repeatKey: RepeatKey | null;
+  /**
+   * True if a real check can take the place of a missed one of its due time: the role may change
+   * rows, and nothing forbids it.
+   */
+  readonly replacesMissed: boolean;
   /** The parts by time that the consumer makes; null: none. */
   readonly partLength: PartLength | null;
   /** True if something is not kept for ever, or was not once. */
@@ -123,6 +128,7 @@ async function inspect(
     isUnicode,
     repeatIndexes: indexes.names,
     repeatKey: indexes.inferred,
+    replacesMissed: indexes.inferred !== null && facts.may_replace && judged.columns.includes("error"),
     partLength,
     hasKeep: facts.has_keep,
     kept: null,

@@ -1,11 +1,15 @@
 import { Bell } from "../async/bell.ts";
-import type { CheckRunner } from "../check/check_runner.ts";
 import { count } from "../config/count.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { type HostsReading, rereadHosts } from "../hosts/hosts_file.ts";
 import type { ProducerMonitor } from "../monitoring/producer_monitor.ts";
 import type { Program } from "./program.ts";
+
+/** Takes other hosts instead of those that are checked. Says how many came, went and changed. */
+export type ReplaceHosts = (
+  reading: HostsReading,
+) => { readonly added: number; readonly removed: number; readonly changed: number };
 
 /**
  * Checks the hosts of every new reading of the hosts file, until the program stops. A reading with
@@ -15,7 +19,7 @@ import type { Program } from "./program.ts";
 export async function followHosts(
   settings: ProducerSettings,
   reading: HostsReading,
-  checks: CheckRunner,
+  replace: ReplaceHosts,
   monitor: ProducerMonitor,
   { log, stop, onHangUp }: Program,
 ): Promise<void> {
@@ -34,7 +38,7 @@ export async function followHosts(
     }
     const { hosts, warnings } = content;
     for (const warning of warnings) log.warn(warning);
-    const { added, removed, changed } = checks.replace(hosts);
+    const { added, removed, changed } = replace(content);
     const kept = new Set(hosts.map(({ address }) => address));
     monitor.forget(known.map(({ address }) => address).filter((address) => !kept.has(address)));
     known = hosts;

@@ -11,7 +11,8 @@ import { dueTimes } from "../hosts/due_times.ts";
 import { type HostsReading, readHosts } from "../hosts/hosts_file.ts";
 import { monitorProducer } from "../monitoring/producer_monitor.ts";
 import { followKeys, warnOfKeys } from "../net/certificate_store.ts";
-import { followHosts } from "./follow_hosts.ts";
+import { followHosts, type ReplaceHosts } from "./follow_hosts.ts";
+import { GroupedHosts } from "./grouped_hosts.ts";
 import { openChecks, openStandings, usableConcurrency } from "./producer_checks.ts";
 import { ProducerShutdown } from "./producer_shutdown.ts";
 import { type Program, runProgram } from "./program.ts";
@@ -47,11 +48,13 @@ async function produce(
   await using outbox = await openOutbox(settings, log);
   const standings = await openStandings(settings);
   const shutdown = new ProducerShutdown(program, settings.mode === "once");
-  await using checks = await openChecks(settings, reading, { concurrency, standings }, shutdown, log);
+  const group = await plan.group((event, isTrouble) => isTrouble ? log.warn(event) : log.info(event), health);
+  const mayAct = group && (() => group.mayAct());
+  await using checks = await openChecks(settings, reading, { concurrency, standings, mayAct }, shutdown, log);
   const { runner } = checks;
   await using monitor = await monitorProducer(
     settings.listen,
-    { checks: runner, outbox, health, certificateStore },
+    { checks: runner, outbox, health, certificateStore, group },
     log,
   );
   log.info(describeStart(settings, reading, plan, runner));
@@ -60,7 +63,17 @@ async function produce(
   using _backlog = watchBacklog(() => outbox.figures, log);
 
   const delivery = deliver(outbox, sink, shutdown.giveUpDelivery).catch(shutdown.fail);
-  followHosts(settings, reading, runner, monitor, program).catch(shutdown.fail);
+  const grouped = group && settings.group !== null
+    ? new GroupedHosts(
+      { group, runner, outbox, monitor, health, log },
+      { ...settings, group: settings.group },
+      reading,
+      shutdown.stopChecks,
+    )
+    : null;
+  const replace: ReplaceHosts = (content) => grouped?.replace(content) ?? runner.replace(content.hosts);
+  followHosts(settings, reading, replace, monitor, program).catch(shutdown.fail);
+  const membership = grouped?.follow().catch(shutdown.fail);
   const isChecked = new AbortController();
   const standingsKept = checks.keepStandings(isChecked.signal);
   let missed = 0;
@@ -73,18 +86,21 @@ async function produce(
   outbox.end();
   isChecked.abort();
   await standingsKept;
+  await membership;
   await shutdown.settle(outbox, delivery);
   return program.settled(shutdown.report(outbox.figures, missed));
 }
 
 /** The line that says what is checked, where the metrics go, and when the first check is due. */
 function describeStart(
-  { hostsFile, timeZone }: ProducerSettings,
+  { hostsFile, timeZone, group }: ProducerSettings,
   { hosts }: HostsReading,
   { description }: SinkPlan,
   { firstDue }: CheckRunner,
 ): string {
-  const due = firstDue === null
+  const due = group !== null
+    ? `the group ${group} says which of them are checked here`
+    : firstDue === null
     ? "none of them belongs to this shard"
     : `the first check is due ${new Date(firstDue).toISOString()}`;
   const hasCron = hosts.some(({ frequency }) => frequency.kind === "cron");

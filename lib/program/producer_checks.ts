@@ -45,17 +45,23 @@ export async function openStandings({ mode, spool, kafka }: ProducerSettings): P
 export async function openChecks(
   settings: ProducerSettings,
   { hosts }: HostsReading,
-  { concurrency, standings }: { readonly concurrency: number; readonly standings: StandingsFile | null },
+  { concurrency, standings, mayAct }: {
+    readonly concurrency: number;
+    readonly standings: StandingsFile | null;
+    /** True while this member of a group may check; null: there is no group. */
+    readonly mayAct: (() => boolean) | null;
+  },
   { stopChecks, giveUpChecks, fail }: ProducerShutdown,
   log: Log,
 ): Promise<ProducerChecks> {
   const { mode, location, producer } = settings;
+  const isGrouped = mayAct !== null;
   await using stack = new AsyncDisposableStack();
   const matcher = stack.use(openLargeMatcher({ isExpected: hosts.some(({ pattern }) => pattern !== null) }));
   const checker = stack.use(
     await CheckThreads.open({
       threads: settings.threads,
-      settings: workerSettings(settings),
+      settings: workerSettings(settings, isGrouped),
       matcher,
       replaced: ({ reason, missed }) =>
         log.warn(
@@ -65,11 +71,13 @@ export async function openChecks(
     }),
   );
   const options = {
-    ...{ location, producer, concurrency, checker },
+    ...{ location, producer, concurrency, checker, isGrouped },
     isOnce: mode === "once",
+    mayAct: mayAct ?? undefined,
     recall: standings === null ? undefined : (address: string) => standings.recall(address),
   };
-  const runner = new CheckRunner(hosts, options, stopChecks, giveUpChecks);
+  // A group says later which hosts are checked here.
+  const runner = new CheckRunner(isGrouped ? [] : hosts, options, stopChecks, giveUpChecks);
   const resources = stack.move();
   return {
     runner,
@@ -78,9 +86,12 @@ export async function openChecks(
   };
 }
 
-function workerSettings({ timeout, location, producer, blockPrivateAddresses }: ProducerSettings): WorkerSettings {
+function workerSettings(
+  { timeout, location, producer, blockPrivateAddresses }: ProducerSettings,
+  isGrouped: boolean,
+): WorkerSettings {
   return {
-    ...{ timeout, location, producer, blockPrivateAddresses },
+    ...{ timeout, location, producer, isGrouped, blockPrivateAddresses },
     userAgent: USER_AGENT,
     denoCertificatesFile: denoCertificatesFile(),
   };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Recall } from "../../lib/check/scheduler.ts";
-import { type Begun, type Course, hostsOf, Simulation } from "../support/simulation.ts";
+import { type Begun, type Course, hostsOf, NOON, Simulation } from "../support/simulation.ts";
 
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
@@ -458,5 +458,93 @@ describe("Scheduler.replace", () => {
     const simulation = new Simulation(hostsOf("a.example 1s"), { course: () => ({ takes: HOUR }) }).run(150 * SECOND);
     simulation.scheduler.replace(hostsOf("b.example 1d"), simulation.now);
     expect(simulation.scheduler.takeLosses()).toMatchObject([{ host: { address: "a.example" }, summary: {} }]);
+  });
+});
+
+describe("Scheduler, hosts that a group divides", () => {
+  const A = "a.example";
+  const take = (simulation: Simulation, lines: readonly string[], lastDue: (address: string) => number | undefined) =>
+    void simulation.scheduler.replace(hostsOf(...lines), simulation.now, lastDue);
+  /** The due times of the one host, as they come without a group. */
+  const gridOf = (line: string, duration: number) => new Simulation(hostsOf(line)).run(duration).dueTimes(A).checked;
+
+  it("goes on behind the last due time that has a result, with no early check", () => {
+    const grid = gridOf("a.example 10m", 2 * HOUR).slice(1);
+    const simulation = new Simulation([]).run((grid[1] ?? NaN) + 60 * SECOND - NOON);
+    take(simulation, ["a.example 10m"], () => grid[1]);
+    simulation.run(HOUR);
+    expect(simulation.dueTimes(A).checked).toEqual(grid.slice(2, 8));
+    expect(simulation.missed).toEqual([]);
+  });
+
+  it("checks the newest due time without a result late, where that is in time, and tells of those before it", () => {
+    const grid = gridOf("a.example 10s", 60 * SECOND);
+    const simulation = new Simulation([]).run((grid[3] ?? NaN) + 900 - NOON);
+    take(simulation, ["a.example 10s"], () => grid[0]);
+    simulation.run(SECOND);
+    expect(simulation.dueTimes(A)).toEqual({ checked: [grid[3]], lost: [grid[1], grid[2]], summed: [] });
+    expect(simulation.begun.map(latenessOf)).toEqual([900]);
+    expect(simulation.missed.map(({ cause }) => cause)).toEqual(["untended"]);
+  });
+
+  it("tells of the newest due time too, where it is too late for it", () => {
+    const grid = gridOf("a.example 10s", 60 * SECOND);
+    const simulation = new Simulation([]).run((grid[2] ?? NaN) + 1100 - NOON);
+    take(simulation, ["a.example 10s"], () => grid[0]);
+    simulation.run(20 * SECOND);
+    expect(simulation.dueTimes(A)).toEqual({ checked: [grid[3], grid[4]], lost: [grid[1], grid[2]], summed: [] });
+  });
+
+  it("tells of a hole of a thousand due times in a hundred and one", () => {
+    const [first = NaN] = gridOf("a.example 1s", 10 * SECOND);
+    const simulation = new Simulation([]).run(first + 1000 * SECOND + 500 - NOON);
+    take(simulation, ["a.example 1s"], () => first);
+    simulation.run(SECOND);
+    expect(simulation.dueTimes(A).lost.length).toBe(100);
+    expect(simulation.missed.map(({ count, summary }) => [count, summary !== null])).toEqual([[100, false], [
+      900,
+      true,
+    ]]);
+  });
+
+  it("does not check a due time again that another clock has seen come before", () => {
+    const grid = gridOf("a.example 10s", 60 * SECOND);
+    const simulation = new Simulation([]).run((grid[1] ?? NaN) - 3000 - NOON);
+    take(simulation, ["a.example 10s"], () => grid[1]);
+    simulation.run(20 * SECOND);
+    expect(simulation.dueTimes(A).checked).toEqual([grid[2]]);
+  });
+
+  it("plans a host of which nothing is known as one that is new", () => {
+    const simulation = new Simulation([]).run(SECOND);
+    take(simulation, ["a.example 1h"], () => undefined);
+    simulation.run(SECOND);
+    expect(simulation.begun.length).toBe(1);
+  });
+
+  it("tells nothing of hosts that go to another program, also of what it slept through", () => {
+    const simulation = new Simulation(hostsOf("a.example 1s", "b.example 1s")).run(10 * SECOND);
+    const before = simulation.missed.length;
+    simulation.jump(60 * SECOND);
+    simulation.scheduler.advance(simulation.now);
+    const gone = simulation.scheduler.withdraw(new Set(["b.example"]));
+    expect(gone.map(({ address }) => address)).toEqual([A]);
+    simulation.run(10 * SECOND);
+    const told = simulation.missed.slice(before);
+    expect(new Set(told.map(({ host }) => host.address))).toEqual(new Set(["b.example"]));
+    expect(simulation.scheduler.size).toBe(1);
+  });
+
+  it("does not repeat a due time whose check still runs, where a host goes and comes back", () => {
+    const simulation = new Simulation(hostsOf("a.example 10s"), { course: () => ({ takes: 900 }) });
+    simulation.run((gridOf("a.example 10s", 20 * SECOND)[0] ?? NaN) + 100 - NOON);
+    expect(simulation.begun.length).toBe(1);
+    simulation.scheduler.withdraw(new Set());
+    take(simulation, ["a.example 10s"], () => (simulation.begun[0]?.scheduledAt ?? NaN) - 10 * SECOND);
+    simulation.run(9 * SECOND);
+    expect(simulation.begun.length).toBe(1);
+    simulation.run(SECOND);
+    expect(simulation.begun.length).toBe(2);
+    expect(simulation.missed).toEqual([]);
   });
 });

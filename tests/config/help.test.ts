@@ -35,6 +35,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--location TEXT", "CHECK_LOCATION; default: none"],
     ["--producer-name TEXT", "CHECK_PRODUCER_NAME; default: the machine's name"],
     ["--shard I/N", "CHECK_SHARD; default: 1/1"],
+    ["--group NAME", "CHECK_GROUP; default: none"],
     ["--spool DIR", "CHECK_SPOOL; default: they wait in memory only"],
     ["--block-private-addresses", "CHECK_BLOCK_PRIVATE_ADDRESSES; default: off"],
     ["TZ", "default: the system's"],

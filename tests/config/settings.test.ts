@@ -81,6 +81,7 @@ it("readProducerSettings gives the defaults where only the required settings are
     location: null,
     producer: hostname(),
     shard: { index: 1, count: 1 },
+    group: null,
     listen: null,
     spool: null,
     blockPrivateAddresses: false,
@@ -156,6 +157,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["producerName", (s) => s.producer, ["Ulm 1", "ü"], ["Ulm 1", "ü", hostname()]],
     ["location", (s) => s.location, ["Ulm", "Bonn, 2nd floor"], ["Ulm", "Bonn, 2nd floor", null]],
     ["shard", (s) => s.shard, ["2/3", "3/3"], [{ index: 2, count: 3 }, { index: 3, count: 3 }, { index: 1, count: 1 }]],
+    ["producerGroup", (s) => s.group, ["a", "b-2"], ["a", "b-2", null]],
     ["spool", (s) => s.spool, ["a b", "/var/b"], ["a b", "/var/b", null]],
   ];
   const database = (s: ConsumerSettings) => s.database?.kind === "server" ? s.database : null;
@@ -300,6 +302,7 @@ it.each<readonly [OptionName, string, string]>([
   ["shard", "0/2", "write I/N, such as 2/3 for the second of three"],
   ["shard", "3/2", "write I/N, such as 2/3 for the second of three"],
   ["shard", "2", "write I/N, such as 2/3 for the second of three"],
+  ["producerGroup", "a b", "write letters, digits, dots, dashes and underscores, 100 at most"],
   ["timeZone", "Mars/Olympus", "no such time zone is known here: write a name such as Europe/Berlin or UTC"],
   ["logLevel", "LOUD", "write ERROR, WARN, INFO or DEBUG"],
 ])("OPTIONS.%s refuses %j: %s", (name, text, message) => {
@@ -464,6 +467,11 @@ it.each<readonly [string, readonly string[]]>([
     "--kafka-partitions (KAFKA_PARTITIONS) contradicts --stdout: leave out one of them",
   ]],
   ["producer hosts.txt --stdout --spool a", ["--spool (CHECK_SPOOL) contradicts --stdout: leave out one of them"]],
+  ["producer hosts.txt --stdout --group a", ["--group (CHECK_GROUP) contradicts --stdout: leave out one of them"]],
+  ["producer hosts.txt --once --group a", ["--group (CHECK_GROUP) contradicts --once: leave out one of them"]],
+  ["producer hosts.txt --shard 1/2 --group a", [
+    "--shard (CHECK_SHARD) contradicts --group (CHECK_GROUP), which shares the hosts by itself: leave out one of them",
+  ]],
   ["consumer --stdin --kafka-group a", ["--kafka-group (KAFKA_GROUP) contradicts --stdin: leave out one of them"]],
   ["consumer --stdin --print-schema", ["--print-schema contradicts --stdin: leave out one of them"]],
   ["consumer --stdin --embedded data --query q", ["--query contradicts --stdin: leave out one of them"]],

@@ -32,7 +32,7 @@ it("rereadHosts gives the hosts of its own shard", async () => {
   const asked = new Bell();
   asked.ring();
   const readings = rereadHosts(shard, digest, asked, new AbortController().signal);
-  expect((await readings.next()).value).toEqual({ hosts, warnings: [] });
+  expect((await readings.next()).value).toEqual({ hosts, warnings: [], digest });
   await readings.return();
 });
 

@@ -146,7 +146,7 @@ create table if not exists "My Schema"."m_rejected" (
   expect(comments).toBe(
     `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
 -- grant usage on schema "My Schema" to ROLE;
--- grant select, insert on "My Schema"."m" to ROLE;
+-- grant select, insert, update on "My Schema"."m" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_offsets" to ROLE;
 -- grant select, insert on "My Schema"."m_rejected" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_daily" to ROLE;
@@ -182,6 +182,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     defaults: new Map([["location", { type: "text", sql: "'x'::text" }]]),
     repeatIndexes: new Set(),
     repeatKey: "scheduled_at",
+    replacesMissed: true,
     partLength: "month",
     hasDays: true,
     scheduledAtRequired: true,

@@ -147,6 +147,63 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(store.counters).toEqual({ rows: 2, rejected: 1, missedDropped: 0 });
     });
 
+    it("of the metrics of one due time the first real check stays, whatever else comes and in whatever batches", async () => {
+      const table = newTable();
+      const store = await Store.open(database, table);
+      const source = newSource();
+      await store.marks.claim(source, new Map([[0, 0]]));
+      const scheduled_at = CHECKED_AT;
+      const expected = new Map<string, number>();
+      let offset = 0;
+      // Each word is a host, each letter a metric of its one due time: (m)issed or (r)eal. A blank
+      // ends a batch.
+      for (const story of ["mr", "rm", "m r", "r m", "m m r r", "mmrr", "rrmm m", "m rmr", "mm", "m m", "rr", "r r"]) {
+        const check_id = randomUUID();
+        let first: number | null = null;
+        for (const batch of story.split(" ")) {
+          const sent = [...batch].map((letter) => {
+            const latency = ++offset;
+            if (letter === "r" && !expected.has(story)) expected.set(story, latency);
+            first ??= latency;
+            return entry(latency - 1, {
+              address: story,
+              scheduled_at,
+              check_id,
+              latency,
+              error: letter === "m" ? "missed" : null,
+              error_detail: letter === "m" ? "asleep" : null,
+            });
+          });
+          expect(await store.flush(source, span(offset - sent.length, offset), sent)).toBe("stored");
+        }
+        expected.set(story, expected.get(story) ?? first ?? NaN);
+      }
+      const rows = await database.query<{ address: string; latency: number; error: string; error_detail: string }>(
+        `select address, latency, error, error_detail from ${quoteTables(table).main}`,
+      );
+      expect(new Map(rows.map(({ address, latency }) => [address, latency]))).toEqual(expected);
+      for (const { address, error, error_detail } of rows) {
+        expect([address, error, error_detail]).toEqual([
+          address,
+          ...address.includes("r") ? [null, null] : ["missed", "asleep"],
+        ]);
+      }
+      expect(rows).toHaveLength(expected.size);
+    });
+
+    it("metrics without an identity stay, each as a row of its own, beside one that is a repeat", async () => {
+      const table = newTable();
+      const store = await Store.open(database, table);
+      const source = newSource();
+      await store.marks.claim(source, new Map([[0, 0]]));
+      const [check_id, scheduled_at] = [randomUUID(), CHECKED_AT];
+      const old = { address: "old", scheduled_at };
+      const same = { address: "same", scheduled_at, check_id };
+      const sent = [entry(0, old), entry(1, same), entry(2, old), entry(3, same), entry(4, old)];
+      expect(await store.flush(source, span(0, 5), sent)).toBe("stored");
+      expect(await addresses(database, table)).toEqual(["old", "old", "old", "same"]);
+    });
+
     it("flushEarly stores a batch that is sent before the one before it is answered", async () => {
       const table = newTable();
       const store = await Store.open(database, table);

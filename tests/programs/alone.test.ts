@@ -438,7 +438,7 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     const { code, stdout } = await run(runtime, "consumer", ["--print-schema", "--db-table", "monitoring.metrics"]);
     expect(code).toBe(0);
     expect(stdout).toContain('create table if not exists "monitoring"."metrics" (');
-    expect(stdout).toContain('-- grant select, insert on "monitoring"."metrics" to ROLE;');
+    expect(stdout).toContain('-- grant select, insert, update on "monitoring"."metrics" to ROLE;');
   });
 
   const WRONG: readonly [string, "producer" | "consumer", string[], Partial<Ended>][] = [

@@ -52,7 +52,7 @@ create table if not exists "${schema}"."checks_rejected" (
   rejected_at timestamptz not null default now()
 );
 grant usage on schema "${schema}" to "${role}";
-grant select, insert on "${schema}"."checks" to "${role}";
+grant select, insert, update on "${schema}"."checks" to "${role}";
 grant select, insert, update, delete on "${schema}"."checks_offsets" to "${role}";
 grant select, insert on "${schema}"."checks_rejected" to "${role}";
 `;

@@ -60,7 +60,7 @@ function open(workers: Workers, more: Partial<CheckThreadsOptions> = {}): Promis
   return CheckThreads.open({
     threads: 2,
     settings: {
-      ...{ timeout: 60, location: "here", producer: "me", userAgent: "threads-test" },
+      ...{ timeout: 60, location: "here", producer: "me", isGrouped: false, userAgent: "threads-test" },
       ...{ blockPrivateAddresses: false, denoCertificatesFile: null },
     },
     matcher,

@@ -7,9 +7,13 @@ const EXPIRY = new Date("2027-01-01T00:00:00Z");
 
 /** The producer's page at /metrics, with a value for each metric. */
 export async function producerPage(): Promise<string> {
-  const telemetry = new ProducerTelemetry(() => {
-    return { hosts: 5, down: 1, inFlight: 2, waiting: 3, delivered: 40, dropped: 0 };
-  }, () => EXPIRY);
+  const telemetry = new ProducerTelemetry(
+    () => {
+      return { hosts: 5, down: 1, inFlight: 2, waiting: 3, delivered: 40, dropped: 0 };
+    },
+    () => EXPIRY,
+    () => ({ held: 4, given: 6, silence: 0.2 }),
+  );
   telemetry.see(metricWith());
   return await telemetry.text();
 }

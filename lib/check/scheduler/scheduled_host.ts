@@ -41,6 +41,8 @@ export class ScheduledHost {
   standing: Standing;
   /** No longer in the file; it is kept while its last check runs. */
   isGone = false;
+  /** Another program checks it, and tells what it missed. */
+  isElsewhere = false;
   readonly missedRuns = new MissedRuns();
 
   constructor(host: Host, standing: Standing) {
@@ -53,12 +55,17 @@ export class ScheduledHost {
    * due time.
    */
   plan(host: Host, wall: number, early: number): boolean {
-    this.host = host;
-    this.isGone = false;
-    this.move(wall);
+    this.resume(host, wall);
     this.isEarly = host.frequency.kind === "interval" && this.next - wall > LONGEST_FIRST_WAIT && early < this.next;
     if (this.isEarly) this.next = early;
     return this.isEarly;
+  }
+
+  /** Plans a line whose due times up to `after` are settled. */
+  resume(host: Host, after: number): void {
+    this.host = host;
+    this.isGone = this.isElsewhere = false;
+    this.move(after);
   }
 
   /** Goes on to the first due time after `after`. */
@@ -89,9 +96,10 @@ export class ScheduledHost {
 /**
  * Why a due time passed without a check. `running`: the check before it still ran. `waiting`: no
  * slot was free in time. `suspect`: none of the slots for suspects was. `asleep`: the program did
- * not run then, as its machine slept or its clock was set forward.
+ * not run then, as its machine slept or its clock was set forward. `untended`: no producer of the
+ * group had the host.
  */
-export type MissedCause = "running" | "waiting" | "suspect" | "asleep";
+export type MissedCause = "running" | "waiting" | "suspect" | "asleep" | "untended";
 
 /**
  * Due times of one host that passed without a check, one after another. Times are milliseconds

@@ -7,6 +7,8 @@ export interface WorkerSettings {
   readonly timeout: number;
   readonly location: string | null;
   readonly producer: string | null;
+  /** The producer is a member of a group. */
+  readonly isGrouped: boolean;
   readonly userAgent: string;
   readonly blockPrivateAddresses: boolean;
   /** See `runtimeAuthorities`. */

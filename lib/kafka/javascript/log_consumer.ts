@@ -1,5 +1,5 @@
 import { type API, type Callback, Consumer, kGetApi } from "@platformatic/kafka";
-import type { ConsumerOptions, LogPosition } from "../kafka.ts";
+import type { ConsumerOptions, LogPosition, Positions } from "../kafka.ts";
 import { connectionOptions } from "./connection.ts";
 import { leaves } from "./errors.ts";
 
@@ -59,6 +59,25 @@ export function fetchingClient(options: ConsumerOptions): LogConsumer {
   // Whoever asks hears of an error. Without a listener it would end the process.
   client.on("error", () => {});
   return client;
+}
+
+/** The first offset at a time or later of each of these partitions, below 0 if there is none. */
+export async function offsetsAt(
+  client: LogConsumer,
+  topic: string,
+  partitions: readonly number[],
+  time: number,
+): Promise<Positions> {
+  const asked = { topics: [topic], partitions: { [topic]: [...partitions] } };
+  // 0: of all messages, also those of transactions that are still open.
+  const answer = await client.listOffsets({ ...asked, timestamp: BigInt(time), isolationLevel: 0 });
+  // The library gives an array with a place for each partition of the topic; those that were not
+  // asked for are empty.
+  const found = answer.get(topic) ?? [];
+  return new Map(partitions.flatMap((partition) => {
+    const offset = found[partition];
+    return offset === undefined ? [] : [[partition, Number(offset)] as const];
+  }));
 }
 
 /** The same question, whose answer is changed by `forgiveLeaderless`. */

@@ -7,7 +7,7 @@ import { explained } from "../setup_errors.ts";
 import type { TopicDescription } from "../topic.ts";
 import { connectionOptions, identifyTopic } from "./connection.ts";
 import { javascriptErrors } from "./errors.ts";
-import { LogConsumer, RETRIES } from "./log_consumer.ts";
+import { LogConsumer, offsetsAt, RETRIES } from "./log_consumer.ts";
 
 /**
  * Milliseconds that the group waits for this member to join again; the library does so by itself
@@ -54,20 +54,9 @@ export class JavascriptMember implements GroupMember {
   }
 
   async findOffsets(partitions: readonly number[], time: number): Promise<Positions> {
-    const topic = this.#topic;
-    const asked = { topics: [topic], partitions: { [topic]: [...partitions] } };
-    // 0: of all messages, also those of transactions that are still open.
-    const question = { ...asked, timestamp: BigInt(time), isolationLevel: 0 };
-    const answer = await this.fetching.listOffsets(question).catch((error) => {
+    return await offsetsAt(this.fetching, this.#topic, partitions, time).catch((error) => {
       throw this.#explained(error);
     });
-    // The library gives an array with a place for each partition of the topic; those that were not
-    // asked for are empty.
-    const found = answer.get(topic) ?? [];
-    return new Map(partitions.flatMap((partition) => {
-      const offset = found[partition];
-      return offset === undefined ? [] : [[partition, Number(offset)] as const];
-    }));
   }
 
   async commit(positions: LogPositions): Promise<void> {

@@ -1,4 +1,4 @@
-import { compatibilityPartitioner, type MessageRecord } from "@platformatic/kafka";
+import type { MessageRecord } from "@platformatic/kafka";
 import { pause } from "../../async/retry.ts";
 import { unlessAborted } from "../../async/waits.ts";
 import type { KafkaProducer, OutgoingMessage, ProducerOptions } from "../kafka.ts";
@@ -8,6 +8,7 @@ import { MissingTopicError } from "../setup_errors.ts";
 import { notTaking, reportingIfSlow, type StatusReporter, TAKING } from "../status_reporter.ts";
 import { undelivered } from "../undelivered.ts";
 import { javascriptErrors } from "./errors.ts";
+import { partitionOf } from "./partitioner.ts";
 import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
 
 /**
@@ -193,15 +194,6 @@ function nextChunk(messages: readonly OutgoingMessage[], start: number): readonl
 function record(topic: string, partition: number, { key, value, timestamp }: OutgoingMessage): MessageRecord {
   const headers = new Map<Buffer, Buffer>();
   return { topic, partition, key: Buffer.from(key), value: Buffer.from(value), timestamp: BigInt(timestamp), headers };
-}
-
-/**
- * As Java by default, and librdkafka's murmur2_random. The library's own default differs for a
- * negative hash.
- */
-function partitionOf(key: string, partitions: number): number {
-  const bytes = Buffer.from(key);
-  return compatibilityPartitioner({ topic: "", key: bytes, value: bytes }, bytes) % partitions;
 }
 
 function following(sequence: number, count: number): number {

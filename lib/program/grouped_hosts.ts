@@ -1,0 +1,255 @@
+import { addAbortListener } from "node:events";
+import { delay } from "../async/waits.ts";
+import type { Health } from "../async/health.ts";
+import { pause } from "../async/retry.ts";
+import type { CheckRunner } from "../check/check_runner.ts";
+import { count } from "../config/count.ts";
+import type { Outbox } from "../delivery/delivery.ts";
+import { LastResults } from "../delivery/last_results.ts";
+import type { Host } from "../hosts/hosts.ts";
+import type { HostsReading } from "../hosts/hosts_file.ts";
+import { nextDue } from "../hosts/schedule.ts";
+import type { GroupDivision, GroupListener, GroupPeer, ProducerGroup } from "../kafka/kafka.ts";
+import type { Log } from "../monitoring/log.ts";
+import type { ProducerMonitor } from "../monitoring/producer_monitor.ts";
+
+/** The parts of a producer that its group decides about. */
+export interface GroupedParts {
+  readonly group: ProducerGroup;
+  readonly runner: CheckRunner;
+  readonly outbox: Outbox;
+  readonly monitor: ProducerMonitor;
+  readonly health: Health;
+  readonly log: Log;
+}
+
+/** What a member of a group is. */
+export interface MemberSettings {
+  /** The group's name. */
+  readonly group: string;
+  readonly location: string | null;
+  readonly producer: string | null;
+  /** Seconds that a check may take. */
+  readonly timeout: number;
+}
+
+/**
+ * Milliseconds that the next member waits for what this one has begun. A check that takes longer is
+ * of a due time that nobody makes up for any more.
+ */
+const RELEASE_LIMIT = 1000;
+/** Milliseconds from one look to the next whether that is over. */
+const RELEASE_LOOK = 20;
+/** Milliseconds for reading what was checked lately. Whoever cannot know it checks all the same. */
+const TAIL_LIMIT = 20_000;
+/** Milliseconds before the newest message: a session, and clocks that differ. */
+const ALLOWANCE = 12_000;
+/** Milliseconds of the log that are read at most. */
+const LONGEST_WINDOW = 3_600_000;
+/** The group's say in the health. */
+const DIVISION = "the group's division";
+
+/**
+ * The hosts of a producer in a group: those of its file whose metrics fall into partitions that it
+ * holds. Of a partition that it gets it first reads which due times have results.
+ */
+export class GroupedHosts implements GroupListener {
+  readonly #parts: GroupedParts;
+  readonly #settings: MemberSettings;
+  readonly #stop: AbortSignal;
+  #reading: HostsReading;
+  #byPartition: ReadonlyMap<number, readonly Host[]> = new Map();
+  #division: GroupDivision | null = null;
+  /** Partitions whose hosts are checked here. */
+  readonly #checked = new Set<number>();
+  /** Partitions of which it is being read what was checked, each with a sign of that reading. */
+  readonly #reads = new Map<number, symbol>();
+  #differences = "";
+  /** Hosts that have left the file, of which that is not told yet: others may still have them. */
+  #removed: readonly Host[] = [];
+
+  /** `stop` ends the membership. */
+  constructor(parts: GroupedParts, settings: MemberSettings, reading: HostsReading, stop: AbortSignal) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.#reading = reading;
+    this.#stop = stop;
+    parts.health.note(DIVISION, "the group was not joined yet");
+  }
+
+  /**
+   * Is a member until `stop` aborts. Then it leaves as soon as nothing is under way that another
+   * member could begin again.
+   */
+  async follow(): Promise<void> {
+    const left = new AbortController();
+    const leave = async () => {
+      await this.#untilReleased(new Set(this.#reading.hosts.map(({ address }) => address)));
+      left.abort();
+    };
+    using _listening = addAbortListener(this.#stop, () => void leave());
+    await this.#parts.group.stay(this, left.signal);
+  }
+
+  /** Checks the hosts of another reading of the file, as far as the group says. */
+  replace(reading: HostsReading): ReturnType<CheckRunner["replace"]> {
+    this.#reading = reading;
+    this.#sort();
+    const changes = this.#parts.runner.replace(this.#mine(), true);
+    const present = new Set(reading.hosts.map(({ address }) => address));
+    this.#removed = [...this.#removed, ...changes.gone].filter(({ address }) => !present.has(address));
+    this.#parts.group.introduceAgain();
+    return changes;
+  }
+
+  introduce(): GroupPeer {
+    return { name: this.#settings.producer ?? "", digest: this.#reading.digest };
+  }
+
+  async divide(division: GroupDivision | null): Promise<void> {
+    const before = this.#division?.partitions;
+    this.#division = division;
+    const held = new Set(division?.held ?? []);
+    // With another number of partitions every host may belong to another one.
+    const isOther = division !== null && before !== undefined && before !== division.partitions;
+    for (const partition of [...this.#checked]) {
+      if (isOther || !held.has(partition)) this.#checked.delete(partition);
+    }
+    for (const partition of [...this.#reads.keys()]) {
+      if (isOther || !held.has(partition)) this.#reads.delete(partition);
+    }
+    if (before !== division?.partitions) this.#sort();
+    const gone = this.#apply(() => undefined);
+    this.#tell(division);
+    this.#tellRemoved(division);
+    const gained = [...held].filter((partition) => !this.#checked.has(partition) && !this.#reads.has(partition));
+    // A host may have its results in any partition then.
+    const read = isOther ? Array.from({ length: division.partitions }, (_, n) => n) : gained;
+    if (gained.length > 0) void this.#take(gained, read);
+    if (gone.length > 0) await this.#untilReleased(new Set(gone.map(({ address }) => address)));
+  }
+
+  /** Reads what was checked of the hosts of partitions, and goes on from there. */
+  async #take(gained: readonly number[], read: readonly number[]): Promise<void> {
+    const sign = Symbol();
+    for (const partition of gained) this.#reads.set(partition, sign);
+    const results = await this.#lastResults(gained, read);
+    const kept = gained.filter((partition) => this.#reads.get(partition) === sign);
+    for (const partition of kept) {
+      this.#reads.delete(partition);
+      this.#checked.add(partition);
+    }
+    if (!this.#stop.aborted) this.#apply((address) => results.lastDue(address));
+  }
+
+  async #lastResults(gained: readonly number[], read: readonly number[]): Promise<LastResults> {
+    const { group, log } = this.#parts;
+    const window = windowOf(
+      gained.flatMap((partition) => this.#byPartition.get(partition) ?? []),
+      this.#settings.timeout,
+    );
+    const signal = AbortSignal.any([this.#stop, AbortSignal.timeout(TAIL_LIMIT)]);
+    for (let attempt = 0;; attempt++) {
+      const results = new LastResults(this.#settings.location);
+      try {
+        for await (const messages of group.readTail(read, window, signal)) results.note(messages);
+        return results;
+      } catch (error) {
+        if (this.#stop.aborted) return results;
+        if (signal.aborted) {
+          log.warn(`It is not known which checks others have made (${(error as Error).message}): some may come twice`);
+          return results;
+        }
+        await pause(attempt, signal);
+      }
+    }
+  }
+
+  /** Gives the runner the hosts that are this member's now. Gives those that are no longer. */
+  #apply(lastDue: (address: string) => number | undefined): readonly Host[] {
+    const { runner, monitor } = this.#parts;
+    const gone = runner.divide(this.#mine(), lastDue);
+    monitor.forget(gone.map(({ address }) => address));
+    return gone;
+  }
+
+  #mine(): readonly Host[] {
+    return [...this.#checked].flatMap((partition) => this.#byPartition.get(partition) ?? []);
+  }
+
+  #sort(): void {
+    const partitions = this.#division?.partitions;
+    if (partitions === undefined) return;
+    const { group } = this.#parts;
+    this.#byPartition = Map.groupBy(this.#reading.hosts, ({ address }) => group.partitionOf(address, partitions));
+  }
+
+  /** Waits until no check of these hosts is under way and Kafka has all metrics, for a while. */
+  async #untilReleased(addresses: ReadonlySet<string>): Promise<void> {
+    const { runner, outbox } = this.#parts;
+    const late = AbortSignal.timeout(RELEASE_LIMIT);
+    while (runner.isChecking(addresses) && !late.aborted) await delay(RELEASE_LOOK, late);
+    await delay(RELEASE_LOOK, late);
+    const settled = () => outbox.figures.delivered + outbox.figures.dropped;
+    const all = settled() + outbox.figures.waiting;
+    while (settled() < all && !late.aborted) await delay(RELEASE_LOOK, late);
+  }
+
+  /** Gives hosts that have left the file their last metric, once no member has them any more. */
+  #tellRemoved(division: GroupDivision | null): void {
+    const { digest } = this.#reading;
+    if (this.#removed.length === 0 || division === null) return;
+    if (division.members.some((member) => member.digest !== digest)) return;
+    this.#parts.runner.tellRemoved(this.#removed);
+    this.#removed = [];
+  }
+
+  /** Tells a person who has how much. */
+  #tell(division: GroupDivision | null): void {
+    const { log, health } = this.#parts;
+    const { group } = this.#settings;
+    if (division === null) {
+      const text = `group ${group}: it counts this producer out, and its hosts are others' now: joining again`;
+      health.note(DIVISION, text);
+      return log.warn(text);
+    }
+    health.note(DIVISION, null);
+    const { held, partitions, members } = division;
+    const hosts = held.reduce((sum, partition) => sum + (this.#byPartition.get(partition)?.length ?? 0), 0);
+    const mine = held.length === 0
+      ? "no partition is left for this one, which waits"
+      : `this one holds ${held.length} of ${count(partitions, "partition")}, ${hosts} of ${
+        count(this.#reading.hosts.length, "host")
+      }`;
+    log.info(`group ${group}: ${count(members.length, "producer")}, ${mine}`);
+    this.#tellOfFiles(members);
+  }
+
+  /** Warns as long as the members have different hosts files. */
+  #tellOfFiles(members: readonly GroupPeer[]): void {
+    const { log } = this.#parts;
+    const { group } = this.#settings;
+    const digests = new Set(members.map(({ digest }) => digest));
+    const differences = digests.size < 2
+      ? ""
+      : members.map(({ name, digest }) => `${name || "one without a name"} has ${digest.slice(0, 12)}`).toSorted().join(
+        ", ",
+      );
+    if (differences === this.#differences) return;
+    this.#differences = differences;
+    if (differences === "") log.warn(`group ${group}: all producers have the same hosts file again`);
+    else log.warn(`group ${group}: the producers have different hosts files: ${differences}`);
+  }
+}
+
+/** Milliseconds of the log that show the last results of hosts: twice from one due time to the next. */
+function windowOf(hosts: readonly Host[], timeout: number): number {
+  const now = Date.now();
+  const two = new Map<string, number>();
+  for (const { frequency, address } of hosts) {
+    if (two.has(frequency.text)) continue;
+    const first = nextDue(frequency, address, now);
+    two.set(frequency.text, nextDue(frequency, address, nextDue(frequency, address, first)) - first);
+  }
+  return Math.min(Math.max(0, ...two.values()) + timeout * 1000 + ALLOWANCE, LONGEST_WINDOW);
+}

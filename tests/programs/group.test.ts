@@ -1,0 +1,243 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadClient } from "../../lib/kafka/access.ts";
+import type { Metric } from "../../lib/metric.ts";
+import { loadKeyMaterial } from "../../lib/net/tls.ts";
+import { freePort } from "../../tools/free_ports.ts";
+import { type KafkaServer, startKafka } from "../../tools/kafka/kafka.ts";
+import { eventually } from "../support/eventually.ts";
+import { canRunKafka } from "../support/kafka.ts";
+import { type Running, start } from "../support/programs.ts";
+import { type Relay, relay } from "../support/relay.ts";
+import { answer, openSite, type Site } from "../support/site.ts";
+import { readTopic } from "../support/topic_reader.ts";
+import { possibleVariants, type Variant } from "../support/variants.ts";
+
+// Producers that share their hosts, struck one after the other. The topic tells who has checked
+// what, and the site how often it was asked.
+
+const PARTITIONS = 12;
+const HOSTS = 24;
+/** Milliseconds from one due time of a host to the next. */
+const INTERVAL = 2000;
+/** Milliseconds that anything may take on a machine that has much else to do. */
+const PATIENCE = 120_000;
+
+const variants = possibleVariants();
+
+describe.runIf(canRunKafka())("producers of one group", () => {
+  const folder = mkdtempSync(join(tmpdir(), "test-group-"));
+  let broker: KafkaServer;
+  let site: Site;
+  /** The way to the broker that a test can cut. The others go straight. */
+  let way: Relay;
+  let plainPort: number;
+  let topics = 0;
+
+  beforeAll(async () => {
+    site = await openSite((socket) => socket.end(answer("200 OK", {}, "fine")));
+    const mtlsPort = await freePort();
+    plainPort = await freePort();
+    way = await relay(0, "127.0.0.1", plainPort);
+    const advertised = `PLAIN://localhost:${way.port},MTLS://localhost:${mtlsPort}`;
+    const settings = { "advertised.listeners": advertised };
+    broker = await startKafka({ directory: join(folder, "broker"), plainPort, mtlsPort, settings });
+  }, 2 * PATIENCE);
+  afterAll(async () => {
+    await Promise.all([broker, site].map((part) => part?.[Symbol.asyncDispose]()));
+    await way?.[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  }, 60_000);
+
+  /** The settings of the tests' own clients. */
+  async function ownAccess(topic: string) {
+    const loaded = await loadKeyMaterial(broker.certificates);
+    if ("problems" in loaded) throw new Error(loaded.problems.join("\n"));
+    return { bootstrapServers: [broker.mtls], topic, tls: loaded.material };
+  }
+
+  /** A new topic with its hosts, and the producers that check them. */
+  async function newGroup() {
+    const topic = `group_${++topics}`;
+    const client = await loadClient("javascript");
+    const access = await ownAccess(topic);
+    await using _producer = await client.openProducer(
+      { ...access, partitions: PARTITIONS },
+      () => {},
+      AbortSignal.timeout(30_000),
+    );
+    const hosts = join(folder, `${topic}.txt`);
+    const lines = Array.from(
+      { length: HOSTS },
+      (_, n) => `http://127.0.0.1:${site.port}/${topic}/${n} ${INTERVAL / 1000}s`,
+    );
+    writeFileSync(hosts, lines.join("\n"));
+    const { caFile, keyFile, certFile } = broker.certificates;
+    const straight = { KAFKA_SSL_CA_FILE: caFile, KAFKA_SSL_KEY_FILE: keyFile, KAFKA_SSL_CERT_FILE: certFile };
+    const begin = ({ runtime, client }: Variant, name: string, through?: Relay, file = hosts): Running => {
+      const access = through === undefined
+        ? { KAFKA_BOOTSTRAP_SERVERS: broker.mtls, ...straight }
+        : { KAFKA_BOOTSTRAP_SERVERS: `localhost:${through.port}` };
+      const env = { ...access, KAFKA_TOPIC: topic, KAFKA_CLIENT: client };
+      return start(runtime, "producer", ["--group", "g", "--producer-name", name, file], { env, input: "" });
+    };
+    const metrics = async (): Promise<readonly Metric[]> => {
+      const messages = await readTopic(client, access);
+      return messages.map(({ value }) => JSON.parse(Buffer.from(value ?? []).toString()) as Metric);
+    };
+    const asked = () => site.requests.filter(({ path }) => path.startsWith(`/${topic}/`)).length;
+    return { begin, metrics, asked, hosts, lines };
+  }
+
+  /** The last word of a producer on how much it holds. */
+  const holding = ({ stderr }: Running) => {
+    const said = [...stderr.matchAll(/: (\d+) producers?, this one holds (\d+) of/g)].at(-1);
+    return said === undefined ? null : { producers: Number(said[1]), held: Number(said[2]) };
+  };
+  /** Waits until these producers, and no others, hold all partitions in equal parts. */
+  const divided = (all: readonly Running[]) =>
+    eventually(
+      () =>
+        all.every((one) => {
+          const state = holding(one);
+          return state?.producers === all.length && state.held === PARTITIONS / all.length;
+        }),
+      () => `The partitions are not divided among ${all.length}:\n${all.map(({ stderr }) => stderr).join("\n---\n")}`,
+      { timeout: PATIENCE },
+    );
+  /** Waits until each host was checked so many more times. */
+  const checked = async (asked: () => number, times: number) => {
+    const enough = asked() + times * HOSTS;
+    await eventually(() => asked() >= enough, () => `Of ${enough} checks ${asked()} were made`, { timeout: PATIENCE });
+  };
+
+  it("each due time has one result, whoever of them is stopped or killed", async () => {
+    const { begin, metrics, asked } = await newGroup();
+    const [first, second = first, third = second] = variants as [Variant, ...Variant[]];
+    await using a = begin(first, "a");
+    await using b = begin(second, "b");
+    await using c = begin(third, "c");
+    await divided([a, b, c]);
+    await checked(asked, 2);
+    c.kill("SIGTERM");
+    expect(await c.ended, c.stderr).toMatchObject({ code: 0 });
+    await divided([a, b]);
+    await checked(asked, 2);
+    await using d = begin(third, "d");
+    await divided([a, b, d]);
+    await checked(asked, 2);
+    b.kill("SIGKILL");
+    await divided([a, d]);
+    await checked(asked, 2);
+    a.kill("SIGTERM");
+    d.kill("SIGTERM");
+    expect(await a.ended, a.stderr).toMatchObject({ code: 0 });
+    expect(await d.ended, d.stderr).toMatchObject({ code: 0 });
+    const all = await metrics();
+    expect(doubles(all)).toEqual([]);
+    expect(holes(all)).toEqual([]);
+  }, 5 * PATIENCE);
+
+  it("one that is cut off goes on, one that was frozen does not, and neither tells what is not so", async () => {
+    const { begin, metrics, asked } = await newGroup();
+    const [first, second = first, third = second] = variants as [Variant, ...Variant[]];
+    await using a = begin(second, "a", way);
+    await using b = begin(third, "b");
+    await using c = begin(first, "c");
+    await divided([a, b, c]);
+    await checked(asked, 2);
+    const cutAt = Date.now();
+    await way[Symbol.asyncDispose]();
+    await divided([b, c]);
+    const takenOverAt = Date.now();
+    await checked(asked, 2);
+    way = await relay(way.port, "127.0.0.1", plainPort);
+    await a.says("it counts this producer out");
+    await divided([a, b, c]);
+    const backAt = Date.now();
+    await checked(asked, 2);
+    const frozenAt = Date.now();
+    b.kill("SIGSTOP");
+    await divided([a, c]);
+    await checked(asked, 1);
+    b.kill("SIGCONT");
+    await b.says("it counts this producer out");
+    await divided([a, b, c]);
+    await checked(asked, 2);
+    for (const one of [a, b, c]) one.kill("SIGTERM");
+    for (const one of [a, b, c]) expect(await one.ended, one.stderr).toMatchObject({ code: 0 });
+    const all = await metrics();
+    expect(holes(all)).toEqual([]);
+    const byDue = Map.groupBy(all.filter(({ error }) => error !== "missed"), due);
+    // The one that was cut off could not know that others had taken over.
+    const isExcused = (key: string) => {
+      const at = Date.parse(key.split(" ")[1] ?? "");
+      const who = byDue.get(key)?.map(({ producer }) => producer) ?? [];
+      return who.includes("a") && cutAt - INTERVAL < at && at < backAt ||
+        who.includes("b") && Math.abs(frozenAt - at) < INTERVAL;
+    };
+    expect(doubles(all).filter((key) => !isExcused(key))).toEqual([]);
+    const ofCut = all.filter(({ producer, scheduled_at }) =>
+      producer === "a" && Date.parse(scheduled_at ?? "") > takenOverAt
+    );
+    expect(ofCut.filter(({ scheduled_at }) => Date.parse(scheduled_at ?? "") < takenOverAt + INTERVAL)).not.toEqual([]);
+    // What it slept through is for those to tell who had its hosts by then.
+    const slept = all.filter(({ producer, error_detail }) =>
+      producer === "b" && /did not run/.test(error_detail ?? "")
+    );
+    expect(slept.filter(({ checked_at }) => Date.parse(checked_at ?? "") > frozenAt)).toEqual([]);
+  }, 5 * PATIENCE);
+
+  it("with different hosts files nothing is checked twice, and what has left is told once they agree", async () => {
+    const { begin, metrics, asked, hosts, lines } = await newGroup();
+    const [first, second = first] = variants as [Variant, ...Variant[]];
+    const [gone = "", ...others] = lines;
+    const [goneAddress = ""] = gone.split(" ");
+    const come = gone.replace(/0 /, "new ");
+    const other = `${hosts}.other`;
+    writeFileSync(other, [...others, come].join("\n"));
+    await using a = begin(first, "a");
+    await using b = begin(second, "b", undefined, other);
+    await divided([a, b]);
+    const dividedAt = Date.now();
+    for (const one of [a, b]) await one.says("group g: the producers have different hosts files: a has ");
+    await checked(asked, 1);
+    writeFileSync(hosts, [...others, come].join("\n"));
+    for (const one of [a, b]) await one.says("group g: all producers have the same hosts file again");
+    await eventually(
+      () => site.requests.some(({ path }) => path.endsWith("/new")),
+      () => "The new host is not checked",
+    );
+    await checked(asked, 1);
+    for (const one of [a, b]) one.kill("SIGTERM");
+    for (const one of [a, b]) expect(await one.ended, one.stderr).toMatchObject({ code: 0 });
+    const all = await metrics();
+    expect(doubles(all)).toEqual([]);
+    // Only the first one had it in its file: it was checked then if that one held its partition.
+    const wasChecked = all.some(({ address, error, checked_at }) =>
+      address === goneAddress && error === null && Date.parse(checked_at ?? "") > dividedAt
+    );
+    const removed = all.filter(({ error }) => error === "removed").map(({ address }) => address);
+    expect(removed).toEqual(wasChecked ? [goneAddress] : []);
+  }, 5 * PATIENCE);
+});
+
+const due = ({ address, scheduled_at }: Metric) => `${address} ${scheduled_at}`;
+
+/** Due times with more than one real check. */
+function doubles(all: readonly Metric[]): readonly string[] {
+  const real = Map.groupBy(all.filter(({ error }) => error !== "missed"), due);
+  return [...real].filter(([, { length }]) => length > 1).map(([key]) => key);
+}
+
+/** Due times without any record, between the first and the last one of their host. */
+function holes(all: readonly Metric[]): readonly string[] {
+  return [...Map.groupBy(all, ({ address }) => address)].flatMap(([address, metrics]) => {
+    const times = new Set(metrics.map(({ scheduled_at }) => Date.parse(scheduled_at ?? "")));
+    const [first, last] = [Math.min(...times), Math.max(...times)];
+    const grid = Array.from({ length: (last - first) / INTERVAL + 1 }, (_, n) => first + n * INTERVAL);
+    return grid.filter((at) => !times.has(at)).map((at) => `${address} ${new Date(at).toISOString()}`);
+  });
+}
