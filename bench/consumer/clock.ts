@@ -18,6 +18,8 @@ export function startClock({ serverPid }: Pick<Arena, "serverPid">, ...pids: rea
   const began = performance.now();
   let last = before;
   const timer = setInterval(() => last = look().map((usage, i) => later(last[i], usage)), LOOK_EVERY);
+  // Nobody stops the clock of a contestant that failed: it must not keep the bench from ending.
+  timer.unref();
   return {
     stop() {
       const seconds = (performance.now() - began) / 1000;

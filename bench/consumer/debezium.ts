@@ -136,17 +136,25 @@ function sinkSettings({ server }: Arena, table: string) {
   };
 }
 
+interface FieldType {
+  readonly type: string;
+  readonly name?: string;
+  readonly parameters?: Readonly<Record<string, string>>;
+}
+
 /** How JSON's few types become those of the columns. */
-const FIELD_TYPES: Readonly<Record<string, { type: string; name?: string }>> = {
+const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
   "text": { type: "string" },
   "integer": { type: "int32" },
   "double precision": { type: "double" },
   "boolean": { type: "boolean" },
   "timestamptz": { type: "string", name: "io.debezium.time.ZonedTimestamp" },
   "uuid": { type: "string", name: "io.debezium.data.Uuid" },
+  "inet": { type: "string", parameters: { "__debezium.source.column.type": "INET" } },
 };
 
-function messageSchema() {
+/** What Kafka Connect must know of the messages, which carry no schema of their own. */
+export function messageSchema() {
   const fields = METRIC_FIELDS.map((field) => {
     return { field, optional: COLUMNS[field].always !== true, ...FIELD_TYPES[COLUMNS[field].type] };
   });

@@ -22,7 +22,7 @@ export const copy: Contestant = {
     const table = await newTable(arena, "copied");
     const { host, port, user, name } = arena.server.settings;
     const address = ["-h", host, "-p", String(port), "-U", user, "-d", name];
-    const command = ["psql", "-X", "-q", ...address, "-c", `\\copy ${table.name} from '${file}'`];
+    const command = ["psql", "-X", "-q", ...address, "-c", copyCommand(table.name, file)];
     await using psql = startChild(command, join(arena.folder, "copy.log"));
     const clock = startClock(arena, psql.pid);
     await psql.ended;
@@ -31,6 +31,11 @@ export const copy: Contestant = {
     return figures;
   },
 };
+
+/** Names the columns: the table has others too, which the file does not fill. */
+export function copyCommand(table: string, file: string): string {
+  return `\\copy ${table} (${METRIC_FIELDS.join(", ")}) from '${file}'`;
+}
 
 /** The rows in the text format of COPY: nothing in them needs an escape. */
 async function writeRows(path: string, { rows, signal }: Arena): Promise<void> {
