@@ -34,6 +34,7 @@ describe.each(COMMANDS.filter(({ missing }) => missing === null))("CheckThreads 
       error: "missed",
       error_detail: "the thread that made the check ended: it exited with 1",
       scheduled_at: new Date(1_000_000).toISOString(),
+      isOfDueTime: true,
     })));
     expect(ends.map(({ reason }) => reason)).toEqual(["it exited with 1", "it exited with 1"]);
     // Each of them had some of the forty: addresses have threads of their own.

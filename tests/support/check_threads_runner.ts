@@ -5,13 +5,16 @@ import { Worker } from "node:worker_threads";
 import { openLargeMatcher } from "../../lib/check/matching.ts";
 import { CheckThreads, type CheckThreadsOptions, type ThreadEnd } from "../../lib/check/threads.ts";
 import { startCheckWorker } from "../../lib/check/threads/worker.ts";
-import type { Metric } from "../../lib/metric.ts";
+import { dueTimeId, type Metric } from "../../lib/metric.ts";
 import { eventually } from "./eventually.ts";
 import { hostsOf } from "./simulation.ts";
 import { answer, openSite, type Site } from "./site.ts";
 
 /** What has come of a check. */
-export type Outcome = Pick<Metric, "status_code" | "is_valid" | "error" | "error_detail" | "scheduled_at">;
+export interface Outcome extends Pick<Metric, "status_code" | "is_valid" | "error" | "error_detail" | "scheduled_at"> {
+  /** True if its `check_id` is that of its due time, as every member of a group has it. */
+  readonly isOfDueTime: boolean;
+}
 
 /** What each of the scenarios gives. */
 export interface Scenarios {
@@ -56,13 +59,15 @@ class Workers {
   };
 }
 
+const SETTINGS = {
+  ...{ timeout: 60, location: "here", producer: "me", isGrouped: false, userAgent: "threads-test" },
+  ...{ blockPrivateAddresses: false, denoCertificatesFile: null },
+};
+
 function open(workers: Workers, more: Partial<CheckThreadsOptions> = {}): Promise<CheckThreads> {
   return CheckThreads.open({
     threads: 2,
-    settings: {
-      ...{ timeout: 60, location: "here", producer: "me", isGrouped: false, userAgent: "threads-test" },
-      ...{ blockPrivateAddresses: false, denoCertificatesFile: null },
-    },
+    settings: SETTINGS,
     matcher,
     start: workers.start,
     replaced() {},
@@ -71,8 +76,11 @@ function open(workers: Workers, more: Partial<CheckThreadsOptions> = {}): Promis
   });
 }
 
-const outcomeOf = ({ status_code, is_valid, error, error_detail, scheduled_at }: Metric): Outcome => {
-  return { status_code, is_valid, error, error_detail, scheduled_at };
+const outcomeOf = (
+  { address, check_id, status_code, is_valid, error, error_detail, scheduled_at }: Metric,
+): Outcome => {
+  const isOfDueTime = check_id === dueTimeId(SETTINGS.location, address, new Date(DUE));
+  return { status_code, is_valid, error, error_detail, scheduled_at, isOfDueTime };
 };
 
 async function roomIn(checker: CheckThreads): Promise<void> {
@@ -119,7 +127,9 @@ async function pages(site: Site): Promise<Pick<Scenarios, "pages" | "started">> 
 
 async function ended(site: Site): Promise<Scenarios["ended"]> {
   const [workers, ends] = [new Workers(), [] as ThreadEnd[]];
-  await using checker = await open(workers, { replaced: (end) => void ends.push(end) });
+  // In a group another member may have made the check: its row takes the place of this one.
+  const settings = { ...SETTINGS, isGrouped: true };
+  await using checker = await open(workers, { settings, replaced: (end) => void ends.push(end) });
   const before = site.requests.length;
   const held = Array.from(
     { length: 10 },

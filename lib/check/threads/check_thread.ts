@@ -150,9 +150,9 @@ export class CheckThread implements AsyncDisposable {
   }
 
   #missed({ address, scheduledAt }: Task, reason: string): Metric {
-    const { location, producer } = this.#options.settings;
+    const { location, producer, isGrouped } = this.#options.settings;
     const metric = emptyMetric({
-      ...{ address, location, producer },
+      ...{ address, location, producer, isGrouped },
       ...{ scheduledAt: new Date(scheduledAt), checkedAt: new Date(), nextAt: null },
     });
     return { ...metric, error: "missed", error_detail: `the thread that made the check ended: ${reason}` };
