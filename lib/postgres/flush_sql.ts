@@ -23,8 +23,8 @@ const FIRST_FIELD = 15;
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
  * an index of it tells. Of the metrics of one due time the first real check stays: it takes the
- * place of a missed one, in the table and among the rows, and never the reverse. The text is ASCII, but for names and defaults of the database's own: an
- * encoding may lack any other character.
+ * place of a missed one, in the table and among the rows, and never the reverse. The text is ASCII,
+ * but for names and defaults of the database's own: an encoding may lack any other character.
  */
 export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const { main, offsets, rejected, columns } = tables;

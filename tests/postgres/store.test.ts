@@ -680,6 +680,75 @@ describe.skipIf(postgresMissing !== null)(`Store with several writers ${postgres
     },
   );
 
+  it("flush by two writers that wait for the same mark: real checks take the places of missed ones, once", async () => {
+    const table = newTable();
+    await using first = openPostgres(server.settings);
+    await using second = openPostgres(server.settings);
+    const stores = [await Store.open(first, table), await Store.open(second, table)] as const;
+    const [source, other] = [newSource(), newSource()];
+    for (const store of stores) await store.marks.claim(source, new Map([[0, 0], [1, 0]]));
+    await stores[0].marks.claim(other, new Map([[0, 0]]));
+    const ids = Array.from({ length: 20 }, () => randomUUID());
+    /** The check of a due time: of a partition's first ten offsets each has its own. */
+    const checkOf = (offset: number, partition: number) => {
+      const number = partition * 10 + offset;
+      return { address: `h${number}`, scheduled_at: CHECKED_AT, check_id: ids[number] as string };
+    };
+    // The table has missed ones of some due times, by another topic.
+    const missed = [0, 3, 11].map((number, offset) =>
+      entry(offset, { ...checkOf(number % 10, Math.trunc(number / 10)), error: "missed", error_detail: "asleep" })
+    );
+    expect(await stores[0].flush(other, span(0, 3), missed)).toBe("stored");
+    const sent = (end: number, partition: number) =>
+      Array.from({ length: end }, (_, i) => entry(i, { ...checkOf(i, partition), error: null }, partition));
+    const flush = (store: Store, i: number) => {
+      const [end0, end1] = i === 0 ? [10, 6] : [6, 10];
+      return store.flush(source, new Map([...span(0, end0), ...span(0, end1, 1)]), [
+        ...sent(end0, 0),
+        ...sent(end1, 1),
+      ]);
+    };
+    const flushes = await server.sql.begin(async (sql) => {
+      await sql.unsafe(`select from ${quoteTables(table).offsets} for update`);
+      const pending = stores.map(flush);
+      await expect.poll(() => waitingForLocks(), { timeout: 20_000 }).toBe(2);
+      return { pending };
+    }) as { pending: Promise<string>[] };
+    expect(await Promise.all(flushes.pending)).toEqual(["stored", "stored"]);
+    const rows = await first.query<{ address: string; error: string | null }>(
+      `select address, error from ${quoteTables(table).main}`,
+    );
+    expect(rows.map(({ address, error }) => `${address} ${error}`).toSorted())
+      .toEqual(ids.map((_, number) => `h${number} null`).toSorted());
+  });
+
+  it.each(["missed", null])(
+    "a row that another writer has not committed yet (%s) is waited for, and a real check stays",
+    async (theirs) => {
+      const table = newTable();
+      await using database = openPostgres(server.settings);
+      const store = await Store.open(database, table);
+      const source = newSource();
+      await store.marks.claim(source, new Map([[0, 0]]));
+      const [check_id, ours] = [randomUUID(), theirs === null ? "missed" : null];
+      const { main } = quoteTables(table);
+      const pending = await server.sql.begin(async (sql) => {
+        await sql.unsafe(
+          `insert into ${main} (address, scheduled_at, checked_at, check_id, error, latency, is_valid)
+            values ('a', $1, $1, $2, $3, 0, false)`,
+          [CHECKED_AT, check_id, theirs],
+        );
+        const flush = store.flush(source, span(0, 1), [
+          entry(0, { address: "a", scheduled_at: CHECKED_AT, check_id, error: ours }),
+        ]);
+        await expect.poll(() => waitingForLocks(), { timeout: 20_000 }).toBe(1);
+        return { flush };
+      }) as { flush: Promise<string> };
+      expect(await pending.flush).toBe("stored");
+      expect(await database.query(`select error from ${main}`)).toEqual([{ error: null }]);
+    },
+  );
+
   it("flush by writers with ranges that overlap, all at once, stores each message once", async () => {
     const table = newTable();
     const databases = Array.from({ length: 4 }, () => openPostgres(server.settings));
