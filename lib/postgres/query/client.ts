@@ -1,5 +1,6 @@
 import { addAbortListener, once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { FolderInUse } from "../../config/folder_lock.ts";
 import { QueryError, type QueryPart } from "../database/embedded.ts";
 import { CAN_END_THREADS } from "../database/embedded_thread.ts";
 import { errorOf, line, type QueryAnswer, wholeLines } from "./messages.ts";
@@ -48,6 +49,8 @@ async function whileOpen(
   try {
     return await borrow(AbortSignal.any([signal, closed.signal]));
   } catch (error) {
+    // The lender took it back first.
+    if (closed.signal.aborted && (error as Error).cause instanceof FolderInUse) return null;
     // A thread that still computes has the folder open until this process ends.
     if (error === reason && CAN_END_THREADS) return null;
     throw error;
