@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import process from "node:process";
@@ -13,6 +14,8 @@ export const NODE_ID = 1;
 
 /** The records with which the metadata begin: the features, and who may log in. */
 const RECORDS = "bootstrap.checkpoint";
+/** Whose folder it is. */
+const PROPERTIES = "meta.properties";
 
 export interface FormatOptions {
   /** The folder with the broker's jars. */
@@ -22,26 +25,38 @@ export interface FormatOptions {
   readonly users: Readonly<Record<string, string>>;
 }
 
+/** Where a broker keeps what it has. */
+export interface DataFolders {
+  /** The logs of the topics. */
+  readonly logs: readonly string[];
+  /** The log of the metadata: one of the others, or a folder of its own. */
+  readonly metadata: string;
+}
+
 /**
- * Makes the data folder of a new cluster, as `StorageTool format` does. That tool is a Java
+ * Makes the data folders of a new cluster, as `StorageTool format` does. That tool is a Java
  * program, which takes 1.3 s of a core. So it runs once for the same users, and each cluster gets a
  * copy with ids of its own.
  */
-export async function format(data: string, options: FormatOptions): Promise<void> {
+export async function format({ logs, metadata }: DataFolders, options: FormatOptions): Promise<void> {
   const users = JSON.stringify(options.users);
   const hash = createHash("sha256").update(users).digest("hex").slice(0, 12);
   const made = await madeOnce(`${basename(options.lib)}-formatted-${hash}`, (folder) => runTool(folder, options));
-  await mkdir(data, { recursive: true });
-  await copyFile(join(made, RECORDS), join(data, RECORDS));
-  const properties = {
-    "version": 1,
-    "node.id": NODE_ID,
-    "cluster.id": newId(),
-    "directory.id": newId(),
-  };
-  // Last of all: a folder with this file is formatted.
-  const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}\n`);
-  await writeFile(join(data, "meta.properties"), lines.join(""));
+  await mkdir(metadata, { recursive: true });
+  await copyFile(join(made, RECORDS), join(metadata, RECORDS));
+  const cluster = newId();
+  for (const folder of new Set([...logs, metadata])) {
+    const properties = { "version": 1, "node.id": NODE_ID, "cluster.id": cluster, "directory.id": newId() };
+    const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}\n`);
+    await mkdir(folder, { recursive: true });
+    // Last of all: a folder with this file is formatted.
+    await writeFile(join(folder, PROPERTIES), lines.join(""));
+  }
+}
+
+/** True if the folders belong to a cluster. */
+export function isFormatted({ metadata }: DataFolders): boolean {
+  return existsSync(join(metadata, PROPERTIES));
 }
 
 async function runTool(folder: string, { lib, javaFlags, users }: FormatOptions): Promise<void> {

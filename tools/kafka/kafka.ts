@@ -13,7 +13,7 @@ import { onStopSignal } from "../../lib/program/stop_signals.ts";
 import { freePorts } from "../free_ports.ts";
 import { madeOnce } from "../made_once.ts";
 import { type Certificates, makeCertificates, makeServerStore } from "./certificates.ts";
-import { format, NODE_ID } from "./formatted.ts";
+import { type DataFolders, format, isFormatted, NODE_ID } from "./formatted.ts";
 
 const run = promisify(execFile);
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -120,13 +120,19 @@ async function openBroker(options: KafkaServerOptions, lib: string, java: JavaOp
   };
   for (const port of [options.plainPort, options.mtlsPort]) if (port) await assertFree(port);
   const settings = await writeSettings(directory, certificates, ports, options.settings);
-  const data = join(directory, DATA);
-  if (!existsSync(join(data, "meta.properties"))) {
-    await format(data, { lib, javaFlags: JAVA_FLAGS, users: { ...USERS, ...options.users } });
+  const folders = foldersOf(join(directory, DATA), options.settings);
+  if (!isFormatted(folders)) {
+    await format(folders, { lib, javaFlags: JAVA_FLAGS, users: { ...USERS, ...options.users } });
   }
   const broker = new Broker(directory, lib, java, settings, certificates, ports);
   await broker.restart();
   return broker;
+}
+
+/** The folders of a broker: `data`, if its settings name no others. */
+function foldersOf(data: string, settings: Readonly<Record<string, string>> = {}): DataFolders {
+  const logs = (settings["log.dirs"] ?? data).split(",");
+  return { logs, metadata: settings["metadata.log.dir"] ?? logs[0] ?? data };
 }
 
 interface Ports {
