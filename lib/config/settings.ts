@@ -18,7 +18,15 @@ export type Parsed<T> =
   | { readonly kind: "settings"; readonly settings: T }
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "health"; readonly address: ListenAddress }
-  | { readonly kind: "problems"; readonly problems: readonly string[] };
+  | {
+    readonly kind: "problems";
+    readonly problems: readonly string[];
+    /** What could be read all the same. */
+    readonly draft?: Draft<T>;
+  };
+
+/** Settings, some of which may be null because a problem was noted. */
+export type Draft<T> = { readonly [K in keyof T]: T[K] | null };
 
 export interface ProducerSettings {
   /** Check on schedule, check every host once, or only print when hosts are due. */
@@ -181,15 +189,12 @@ function readListen(reader: SettingsReader, program: ProgramName): ListenAddress
   return reader.has("listen") || reader.originOf(own) === null ? reader.optional("listen") : reader.optional(own);
 }
 
-/** Settings, some of which may be null because a problem was noted. */
-type Draft<T> = { readonly [K in keyof T]: T[K] | null };
-
 /**
  * Without a problem, a setting that is required or has a default has a value. A null then means
  * what T says.
  */
 function finish<T>(reader: SettingsReader, draft: Draft<T>): Parsed<T> {
-  if (reader.problems.length > 0) return { kind: "problems", problems: reader.problems };
+  if (reader.problems.length > 0) return { kind: "problems", problems: reader.problems, draft };
   return { kind: "settings", settings: draft as T };
 }
 

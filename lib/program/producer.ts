@@ -2,8 +2,9 @@
 import { Health } from "../async/health.ts";
 import type { CheckRunner } from "../check/check_runner.ts";
 import { count } from "../config/count.ts";
-import { type ProducerSettings, readProducerSettings } from "../config/settings.ts";
-import { allUsable } from "../config/usage_error.ts";
+import type { Environment } from "../config/environment.ts";
+import { type Parsed, type ProducerSettings, readProducerSettings } from "../config/settings.ts";
+import { allUsable, UsageError } from "../config/usage_error.ts";
 import { watchBacklog } from "../delivery/backlog.ts";
 import { deliver } from "../delivery/delivery.ts";
 import { openOutbox, planSink, type SinkPlan } from "../delivery/setup.ts";
@@ -18,7 +19,7 @@ import { ProducerShutdown } from "./producer_shutdown.ts";
 import { type Program, runProgram } from "./program.ts";
 
 // `runProgram` reads the settings, hands them over, and ends the process with the exit code.
-await runProgram("producer", readProducerSettings, async (settings, program) => {
+await runProgram("producer", readSettings, async (settings, program) => {
   const [reading, plan] = await allUsable<[HostsReading, SinkPlan]>(
     readHosts(settings),
     planSink(settings, program.print),
@@ -29,6 +30,21 @@ await runProgram("producer", readProducerSettings, async (settings, program) => 
   for (const text of dueTimes(reading.hosts, Date.now())) await program.print(text);
   return 0;
 });
+
+/** Reads the settings. Where some are wrong, a person hears of the hosts file at once too. */
+async function readSettings(args: readonly string[], environment: Environment): Promise<Parsed<ProducerSettings>> {
+  const parsed = readProducerSettings(args, environment);
+  if (parsed.kind !== "problems") return parsed;
+  const { hostsFile, timeZone, shard } = parsed.draft ?? {};
+  if (!hostsFile || hostsFile === "-" || !timeZone || !shard) return parsed;
+  try {
+    await readHosts({ hostsFile, timeZone, shard });
+    return parsed;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { ...parsed, problems: [...parsed.problems, ...error.problems] };
+  }
+}
 
 /**
  * Checks hosts and delivers the metrics, until a signal comes or, with --once, every host is

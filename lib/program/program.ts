@@ -44,7 +44,10 @@ export class OutputClosed extends Error {
 }
 
 /** Reads a program's settings from its arguments and its environment; see config/settings.ts. */
-export type ReadSettings<S> = (args: readonly string[], environment: Environment) => Parsed<S>;
+export type ReadSettings<S> = (
+  args: readonly string[],
+  environment: Environment,
+) => Parsed<S> | Promise<Parsed<S>>;
 
 /**
  * Runs a program and ends the process. The exit code is that of `main`. It is 2 if the settings are
@@ -66,7 +69,7 @@ export async function runProgram<S extends { readonly logLevel: LogLevel }>(
   const isTerminal = process.stderr.isTTY === true;
   let log = createLog("INFO", isTerminal ? terminalLine() : jsonLine);
   try {
-    const parsed = readSettings(process.argv.slice(2), environmentOf(name));
+    const parsed = await readSettings(process.argv.slice(2), environmentOf(name));
     if (parsed.kind === "problems") throw new UsageError(parsed.problems);
     if (parsed.kind === "health") {
       const { askHealth } = await import("../net/ask_health.ts");

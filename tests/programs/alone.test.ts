@@ -452,6 +452,13 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
       code: 2,
       stderr: "/nowhere/hosts.txt: cannot be read (ENOENT): check the path and the rights of the file\n",
     }],
+    ["settings and the hosts file at once", "producer", ["/nowhere/hosts.txt"], {
+      code: 2,
+      stderr:
+        "--kafka-bootstrap-servers (KAFKA_BOOTSTRAP_SERVERS) is missing: write the brokers, such as localhost:9092\n" +
+        "--kafka-topic (KAFKA_TOPIC) is missing: write the name of the topic\n" +
+        "/nowhere/hosts.txt: cannot be read (ENOENT): check the path and the rights of the file\n",
+    }],
     ["a folder without a database to ask", "consumer", ["--embedded", "/nowhere/data", "--query", "select 1"], {
       code: 2,
       stderr:
