@@ -185,6 +185,23 @@ describe.runIf(canRunKafka())("Kafka", () => {
       await one[Symbol.asyncDispose]();
     }, 120_000);
 
+    it("consumers of a group with a topic each have all partitions of their own", async () => {
+      const topics = [newTopic(), newTopic()];
+      for (const topic of topics) await produce(client, topic, 40, 4);
+      const members = await Promise.all(
+        topics.map((topic) =>
+          client.openConsumer({ ...options(topic), group: `of-${topics[0]}`, start: "earliest" }, quiet, untilStopped)
+        ),
+      );
+      const followed = members.map((member) => follow(member));
+      for (const { partitions, values } of followed) {
+        await expect.poll(partitions, { timeout: 30_000 }).toEqual([0, 1, 2, 3]);
+        await expect.poll(() => new Set(values).size, { timeout: 30_000 }).toBe(40);
+      }
+      for (const each of followed) await each.stop();
+      for (const member of members) await member[Symbol.asyncDispose]();
+    }, 120_000);
+
     it("each consumer of a group tells where the logs of its own partitions end", async () => {
       const topic = newTopic();
       await (await client.openProducer({ ...options(topic), partitions: 5 }, quiet, untilStopped))

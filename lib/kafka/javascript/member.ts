@@ -1,4 +1,4 @@
-import { type GroupPartitionsAssigner, roundRobinAssigner } from "@platformatic/kafka";
+import type { GroupPartitionsAssigner } from "@platformatic/kafka";
 import { unlessAborted } from "../../async/waits.ts";
 import { closedInTime, HEARTBEAT_EVERY, SESSION_LIMIT } from "../client_settings.ts";
 import { type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
@@ -8,6 +8,7 @@ import type { TopicDescription } from "../topic.ts";
 import { connectionOptions, identifyTopic } from "./connection.ts";
 import { javascriptErrors } from "./errors.ts";
 import { LogConsumer, offsetsAt, RETRIES } from "./log_consumer.ts";
+import { roundRobin } from "./round_robin.ts";
 
 /**
  * Milliseconds that the group waits for this member to join again; the library does so by itself
@@ -83,7 +84,7 @@ function newConsumer(options: ConsumerOptions, membership: Membership): LogConsu
   const { snapshot } = membership;
   const partitionAssigner: GroupPartitionsAssigner = (self, members, topics, metadata) => {
     snapshot.assigned = metadata.topics.get(topic)?.partitionsCount ?? null;
-    return roundRobinAssigner(self, members, topics, metadata);
+    return roundRobin(self, members, topics, metadata);
   };
   const consumer = new LogConsumer({
     ...connectionOptions(options),
