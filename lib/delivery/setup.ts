@@ -73,7 +73,7 @@ export async function planSink(
       `${access.client.compressions.join(" or ")}, or set --kafka-client (KAFKA_CLIENT) to javascript`,
     ]);
   }
-  const id = group === null ? null : groupId(group, location);
+  const id = group === null ? null : groupId(group, kafka.topic, location);
   const options = { ...access.options, partitions: kafka.partitions, compression: kafka.compression };
   return {
     description: describeTopic(access),
@@ -89,7 +89,10 @@ export async function planSink(
   };
 }
 
-/** The name that Kafka knows a group of producers by. Each place has a group of its own. */
-function groupId(group: string, location: string | null): string {
-  return `host-checker-producers.${group}${location === null ? "" : `.${location}`}`;
+/**
+ * The name that Kafka knows a group of producers by. Each place has a group of its own, and each
+ * topic too: only a member that has the topic can tell how many partitions it has.
+ */
+export function groupId(group: string, topic: string, location: string | null): string {
+  return ["host-checker-producers", topic, group, ...location === null ? [] : [location]].join(".");
 }
