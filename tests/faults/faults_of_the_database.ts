@@ -203,7 +203,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
       await eventually(
         async () => (await sql(`select where to_regclass('${OLD_PART}') is null`)).length > 0,
         () => `${OLD_PART} is still there`,
-        { timeout: 180_000, interval: 300 },
+        { timeout: 600_000, interval: 300 },
       );
       return { times: kills };
     },
