@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface Persistence {
   readonly tries: number;
   readonly pause: number;
-  /** True for a failure that may pass. Absent: any may. */
+  /** True for a failure after which it is tried again. Absent: after every one it is. */
   readonly isPassing?: (error: unknown) => boolean;
 }
 

@@ -335,14 +335,20 @@ describe.skipIf(postgresMissing !== null)(`days of several consumers ${postgresM
   });
   afterAll(() => database?.[Symbol.asyncDispose]());
 
-  it("of two consumers one rolls up; the other takes over once that one is dead, and goes on where it stopped", async () => {
+  /** A day of 99 addresses, whose roller was stopped behind its first bite. */
+  async function stoppedInTheMiddle(): Promise<World> {
     const world = await World.open(database);
     await world.store(Array.from({ length: 99 }, (_, i) => ({ address: `a${i}`, scheduled_at: at("10T10:00:00") })));
-    const killed = new AbortController();
-    let bites = 0;
+    const stopped = new AbortController();
+    let looks = 0;
     // Before the day is taken, before the first bite, and before the second.
-    const first = await world.rollUp({ quiet: () => Promise.resolve(void (++bites === 3 && killed.abort())) });
-    expect(await first.next(killed.signal)).toBeNull();
+    const roller = await world.rollUp({ quiet: () => Promise.resolve(void (++looks === 3 && stopped.abort())) });
+    expect(await roller.next(stopped.signal)).toBeNull();
+    return world;
+  }
+
+  it("of two consumers one rolls up; the other takes over once that one is dead, and goes on where it stopped", async () => {
+    const world = await stoppedInTheMiddle();
     const [{ rolled } = { rolled: 0 }] = await world.daily<{ rolled: number }>("count(*) over ()::int as rolled");
     expect(rolled).toBeGreaterThan(0);
     expect(rolled).toBeLessThan(99);
@@ -361,12 +367,7 @@ describe.skipIf(postgresMissing !== null)(`days of several consumers ${postgresM
   });
 
   it("a consumer that is stopped in the middle of a day leaves it to the next one at once", async () => {
-    const world = await World.open(database);
-    await world.store(Array.from({ length: 99 }, (_, i) => ({ address: `a${i}`, scheduled_at: at("10T10:00:00") })));
-    const stopped = new AbortController();
-    let bites = 0;
-    const first = await world.rollUp({ quiet: () => Promise.resolve(void (++bites === 3 && stopped.abort())) });
-    expect(await first.next(stopped.signal)).toBeNull();
+    const world = await stoppedInTheMiddle();
     expect(await world.rollUpAll()).toEqual(["2026-01-10"]);
     expect(await world.daily("address")).toHaveLength(99);
   });
