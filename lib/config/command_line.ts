@@ -8,6 +8,7 @@ export interface CommandLine {
    * problem.
    */
   readonly flags: ReadonlyMap<OptionName, string>;
+  /** What is neither a flag nor its value. Empty where a flag is unknown: each may be its value. */
   readonly operands: readonly string[];
   readonly problems: readonly string[];
 }
@@ -36,10 +37,10 @@ export function readCommandLine(program: ProgramName, args: readonly string[]): 
     // A flag with a wrong value is given: calling the setting missing as well would mislead.
     flags.set(name, value instanceof SyntaxError ? "" : value);
   }
-  // The value of an unknown flag may stand behind it. Operands are certain only where every flag is
-  // known.
-  if (!unknown) problems.push(...checkOperands(program, operands, flags));
-  return { flags, operands, problems };
+  // The value of an unknown flag may stand behind it, and be a password, which no message may tell.
+  // Operands are certain only where every flag is known.
+  if (unknown) return { flags, operands: [], problems };
+  return { flags, operands, problems: [...problems, ...checkOperands(program, operands, flags)] };
 }
 
 type KnownFlags = ReadonlyMap<string, { readonly name: OptionName; readonly option: Option }>;

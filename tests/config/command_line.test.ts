@@ -30,6 +30,10 @@ it.each<readonly [readonly string[], Partial<Record<OptionName, string>>, readon
   expect(read(words)).toEqual({ flags, operands, problems: [] });
 });
 
+it("readCommandLine takes nothing for an operand where a flag is unknown: it may be a password", () => {
+  expect(readCommandLine("producer", ["--kafka-sasl-password", "secret", "hosts.txt"]).operands).toEqual([]);
+});
+
 describe("readCommandLine says what is wrong with operands", () => {
   it.each([
     [["producer"], ["HOSTS_FILE is missing: name the file that lists the hosts, or - for standard input"]],
