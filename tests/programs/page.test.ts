@@ -25,14 +25,14 @@ const MINUTE = 60_000;
 /** A metric of so many minutes ago, as a line. */
 function line(address: string, minutes: number, fields: Parameters<typeof metricWith>[0] = {}): string {
   const at = (ago: number) => new Date(Date.now() - ago * MINUTE).toISOString();
-  const times = { scheduled_at: at(minutes), checked_at: at(minutes), next_at: at(minutes - 5) };
+  const times = { scheduled_at: at(minutes), checked_at: at(minutes), next_at: at(-600) };
   return `${JSON.stringify({ ...metricWith(), check_id: crypto.randomUUID(), address, ...times, ...fields })}\n`;
 }
 const down = { status_code: null, is_valid: false, error: "tls", error_detail: DETAIL } as const;
 const METRICS = [
   line("https://good.example", 3),
   line("https://good.example", 1),
-  line("https://late.example", 30),
+  line("https://late.example", 30, { next_at: new Date(Date.now() - 25 * MINUTE).toISOString() }),
   line("https://old.example", 3000, { next_at: null }),
   line("https://skipped.example", 2),
   line("https://skipped.example", 1, { status_code: null, latency: 0, is_valid: false, error: "missed" }),
@@ -66,7 +66,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
       consumer.write(METRICS);
       const rows = new RegExp(`host_checker_rows_total ${METRICS.split("\n").length - 1}\n`);
       const stored = () => text(`http://${listen}/metrics`).then((metrics) => rows.test(metrics), () => false);
-      const patience = { timeout: 90_000, interval: 100 };
+      const patience = { timeout: 150_000, interval: 100 };
       await eventually(stored, () => `The metrics were not stored:\n${consumer.stderr}`, patience);
       return {
         url: `http://${listen}`,
@@ -86,7 +86,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
         if (postgresMissing === null) server = await startPostgres();
         const url = ["--page-url", "https://status.example/checks"];
         page = await shown(["--page-title", `<b>"Ours"</b>`, "--page", directory, ...url], server);
-      });
+      }, 200_000);
       afterAll(async () => {
         await page?.[Symbol.asyncDispose]();
         await server?.[Symbol.asyncDispose]();
@@ -216,7 +216,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
       for (const path of ["host", "badge.svg"]) {
         expect((await fetch(`${page.url}/${path}?${new URLSearchParams({ address: HOSTILE })}`)).status).toBe(404);
       }
-    }, 120_000);
+    }, 200_000);
 
     it("--page refuses a folder with a page of somebody else", async () => {
       const directory = mkdtempSync(join(folder, "foreign-"));
