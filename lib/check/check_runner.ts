@@ -180,6 +180,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   /** Lets everyone begin whose turn it is, and sees to it that this happens again in time. */
   #turn(): void {
     if (this.#isOver) return;
+    this.#scheduler.hold(!this.#mayAct);
     this.#scheduler.advance(moment());
     this.#begin();
     this.#setTimer();

@@ -10,6 +10,8 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
     "its turn did not come in time: hosts that take long to answer, or never do, have only a part of the slots; " +
     "a higher --concurrency may help",
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
+  stalled: "the program did not run then: it was frozen, or the processor was busy",
+  unheard: "this producer had not heard from its group, which may have given the host to another one",
   untended: "no producer had this host",
 };
 
