@@ -1,6 +1,7 @@
 // Kafka topic → batches → PostgreSQL table. The program is lib/program/consumer.ts.
 // `start` imports it where the runtime can run it, and else says what is missing.
-import { keepNurserySmall, start } from "./lib/program/start.js";
+import { keepCompiledCode, keepNurserySmall, start } from "./lib/program/start.js";
 
 keepNurserySmall();
+keepCompiledCode(import.meta.url);
 await start(() => import("./lib/program/consumer.ts"));

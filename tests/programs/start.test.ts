@@ -83,6 +83,41 @@ describe("keepNurserySmall", () => {
   });
 });
 
+describe("keepCompiledCode", () => {
+  const installed = cloneProject();
+  afterAll(() => installed[Symbol.dispose]());
+  const kept = join(installed.folder, ".cache");
+  /** Makes one check of a host that refuses, in a thread. */
+  const check = (env: Readonly<Record<string, string>> = {}) => {
+    const args = ["--experimental-strip-types", "producer.ts", "--once", "--stdout", "--log-level", "ERROR", "-"];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+      ...{ cwd: installed.folder, encoding: "utf8", input: "http://127.0.0.1:1/ 1h" },
+      env: { HOME: process.env.HOME, PATH: process.env.PATH, ...env },
+    });
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining("connection refused") });
+    return stderr;
+  };
+
+  it("keeps nothing where Node is told so", () => {
+    expect(check({ NODE_DISABLE_COMPILE_CACHE: "1" })).toBe("");
+    expect(existsSync(kept)).toBe(false);
+  });
+
+  it("says nothing where the folder cannot be made", () => {
+    writeFileSync(kept, "no folder");
+    expect(check()).toBe("");
+    rmSync(kept);
+  });
+
+  it("keeps the code of the program and of its threads for the next start", () => {
+    expect(check()).toBe("");
+    const said = check({ NODE_DEBUG_NATIVE: "COMPILE_CACHE" });
+    for (const file of ["lib/program/producer.ts", "lib/check/threads/serve.ts"]) {
+      expect(said).toMatch(new RegExp(`reading cache .*${file}.*success`));
+    }
+  });
+});
+
 describe("before npm ci", () => {
   const missing = {
     status: 2,
