@@ -1,6 +1,6 @@
 import type { Metric } from "../metric.ts";
 import { noteDaysSql } from "./days.ts";
-import { type BatchSlice, joinSlices, scheduledAt } from "./encoded_batch.ts";
+import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
 import type { RepeatKey } from "./catalog.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Marks } from "./marks.ts";
@@ -118,22 +118,6 @@ export function flushParameters(
     arrayText(writer.map(([partition]) => marks.skipsOf(identity, partition))),
     identity.topic,
     ...joinSlices(slices),
-    ...(tables.hasDays ? [arrayText([...daysOf(slices)])] : []),
+    ...(tables.hasDays ? [arrayText([...new Set(slices.flatMap(({ days }) => [...days]))])] : []),
   ];
-}
-
-/** The days (UTC) that have rows in these slices. */
-function daysOf(slices: readonly BatchSlice[]): ReadonlySet<string> {
-  const days = new Set<string>();
-  let last = "";
-  for (const { sorted } of slices) {
-    for (const { content } of sorted.metrics) {
-      const at = scheduledAt(content);
-      // Nearly always the day of the metric before it.
-      if (last !== "" && at.startsWith(last)) continue;
-      last = at.slice(0, 10);
-      days.add(last);
-    }
-  }
-  return days;
 }
