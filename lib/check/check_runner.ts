@@ -116,7 +116,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   }
 
   /** Gives the last metrics of hosts that have left the hosts file. */
-  tellRemoved(hosts: readonly Host[]): void {
+  tellRemoved(hosts: readonly Pick<Host, "address">[]): void {
     const now = new Date();
     for (const host of hosts) this.#metrics.push(removedMetric(host, now, this.#options));
     if (this.#hasNews) this.#wake();

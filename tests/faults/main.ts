@@ -12,6 +12,9 @@ import { campaign, type Report } from "./campaign.ts";
 import { type Combination, COMBINATIONS } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import { FAULTS } from "./faults.ts";
+import { producerCampaign } from "./producers/campaign.ts";
+import { FAULTS_OF_PRODUCERS } from "./producers/faults.ts";
+import { producerTable } from "./producers/report.ts";
 
 const HELP = `npm run test:faults -- [options]
 
@@ -19,6 +22,9 @@ Strikes with fault after fault while numbered metrics go from a real broker thro
 and counts at the end: every number must be in the table, or among the rejected, exactly once. The days must be what the
 rows say.
 
+  --producers        instead: strikes a group of three producers, and counts due times, rows and requests at the site
+  --hosts N          their hosts (48)
+  --every FREQUENCY  how often these are checked (1, 2, 3 and 5 s)
   --minutes N        how long for each combination (10)
   --short            each fault once, dealt out over the combinations, and briefly: what npm test runs
   --client NAME,…    ${COMBINATIONS.map(({ name }) => name).join(", ")} (all of them, at the same time)
@@ -31,6 +37,9 @@ rows say.
 
 const { values } = parseArgs({
   options: {
+    producers: { type: "boolean", default: false },
+    hosts: { type: "string", default: "48" },
+    every: { type: "string" },
     minutes: { type: "string", default: "10" },
     short: { type: "boolean", default: false },
     client: { type: "string" },
@@ -88,12 +97,37 @@ function withoutAccount(problem: string): Report {
   return { lines: [], total, days: null, problems: [problem] };
 }
 
+/** What the other faults are for consumers, for a group of producers. */
+async function strikeProducers(): Promise<number> {
+  const faults = named(FAULTS_OF_PRODUCERS, values.faults);
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+  console.log(`${faults.length} faults, seed ${seed} (again with: npm run test:faults -- --producers --seed ${seed})`);
+  const began = performance.now();
+  const stopping = new AbortController();
+  onStopSignal(() => stopping.abort());
+  const say = (line: string) =>
+    console.log(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${line}`);
+  const minutes = values.short ? 0 : Number(values.minutes);
+  const load = {
+    hosts: Number(values.hosts),
+    // The short ones show a hole to the second.
+    frequencies: values.every === undefined ? ["1s", "2s", "5s", '"*/3 * * * * *"'] : [values.every],
+  };
+  const random = new Random(seed);
+  const report = await producerCampaign({ faults, random, load, minutes, stop: stopping.signal, say });
+  console.log(producerTable(report));
+  for (const problem of report.problems) console.error(`PROBLEM: ${problem}`);
+  return report.problems.length > 0 ? 1 : 0;
+}
+
 async function main(): Promise<number> {
   if (values.help || values.list) {
-    console.log(values.help ? HELP : FAULTS.map(({ name }) => name).join("\n"));
+    const list: readonly { readonly name: string }[] = values.producers ? FAULTS_OF_PRODUCERS : FAULTS;
+    console.log(values.help ? HELP : list.map(({ name }) => name).join("\n"));
     return 0;
   }
   if (!canRunKafka() || (ownPostgresMissing !== null && !skipped(ownPostgresMissing))) return 0;
+  if (values.producers) return await strikeProducers();
   const combinations = named(COMBINATIONS, values.client).filter(isPossible);
   const faults = named(FAULTS, values.faults);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
