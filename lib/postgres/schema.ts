@@ -1,6 +1,8 @@
+import type { Keep } from "../config/keep.ts";
 import { COMPANIONS, type Partition, type TableName } from "../config/setting_types.ts";
 import { FIELD_KINDS, type FieldKind, type Metric, METRIC_FIELDS } from "../metric.ts";
 import { DAILY_COLUMNS } from "./daily_sql.ts";
+import { layoutSql } from "./layout_version.ts";
 import { doBlock, quoteIdentifier, quoteLiteral } from "./pg_text.ts";
 
 const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
@@ -169,10 +171,15 @@ export interface Deletions {
 }
 
 /** Everything is kept. */
-export const NO_DELETIONS: Deletions = { rows: false, rejected: false };
+export const NO_DELETIONS: Deletions = { rows: false, rejected: false, daily: false };
+
+/** What is deleted where so much is kept. */
+export function deletionsOf({ rows, rejected, daily }: Readonly<Record<keyof Deletions, Keep>>): Deletions {
+  return { rows: rows !== "all", rejected: rejected !== "all", daily: daily !== "all" };
+}
 
 /** True if the consumer keeps note of what it keeps. */
-export const needsKeep = ({ rows, rejected }: Deletions) => rows || rejected;
+export const needsKeep = ({ rows, rejected, daily }: Deletions) => rows || rejected || daily;
 
 /**
  * The rights that a role needs which may not create the tables. `role` is quoted, or a word that
@@ -200,6 +207,7 @@ export function grants(
 
 /** The rights that such a role needs on the tables for the days, where the table has them. */
 export function dayGrants(table: TableName, role: string): string[] {
+  readonly daily: boolean;
   const { daily, days } = quoteTables(table);
   return [
     `grant select, insert, update, delete on ${daily} to ${role}`,

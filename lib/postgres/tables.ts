@@ -56,6 +56,11 @@ export interface Tables extends QuotedTables, StandIns {
   /** True if days are rolled up: the table has the columns and the companions for that. */
   readonly hasDays: boolean;
   /** True if the database takes every text. */
+  /**
+   * True if a flush notes the days of its rows: also where days cannot be rolled up, as long as a
+   * column is missing. Else a day would never be rolled up again once the column is back.
+   */
+  readonly notesDays: boolean;
   readonly isUnicode: boolean;
   /**
    * One line for each thing that a person should know of: what was created, what is left alone,
@@ -136,6 +141,7 @@ async function inspect(
     warnings,
   };
 }
+    notesDays: facts.has_days && !unfit.includes("scheduled_at"),
 
 /**
  * Looks again at what may change without stopping a consumer: the indexes for repeats, and what

@@ -193,6 +193,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
   };
   const { claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
   const one = [
+    notesDays: true,
     ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
