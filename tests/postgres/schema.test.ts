@@ -40,26 +40,26 @@ it("schemaSql names every statement that the tables need", () => {
   expect(tables).toBe(`create schema if not exists "My Schema";
 
 create table if not exists "My Schema"."m" (
-  address text not null,
-  status_code integer,
   latency double precision not null,
-  is_valid boolean not null,
   scheduled_at timestamptz not null,
   checked_at timestamptz not null,
-  error text,
-  error_detail text,
-  latency_dns double precision,
-  latency_connect double precision,
-  latency_tls double precision,
-  latency_first_byte double precision,
-  latency_body double precision,
   tls_expires_at timestamptz,
-  location text,
+  next_at timestamptz,
+  status_code integer,
+  latency_dns real,
+  latency_connect real,
+  latency_tls real,
+  latency_first_byte real,
+  latency_body real,
+  is_valid boolean not null,
   check_id uuid,
   up boolean,
+  address text not null,
+  error text,
+  error_detail text,
+  location text,
   remote_address inet,
   producer text,
-  next_at timestamptz,
   labels jsonb
 ) partition by range (scheduled_at);
 
@@ -195,6 +195,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
   const one = [
     notesDays: true,
     ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
+    reals: new Set(),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
   const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
