@@ -140,6 +140,7 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `  next_offset bigint not null,\n  topic text not null,\n  moved_at timestamptz not null default now(),\n` +
       added.map(([name, type]) => `  ${name} ${type},\n`).join("") +
       `  primary key (topic_id, partition)\n)`,
+      layoutSql(offsets),
     ],
     rejected: [
       `create table if not exists ${rejected} (\n  topic text not null,\n  topic_id text not null,\n` +
@@ -197,10 +198,11 @@ exception when duplicate_table then
 end`);
 }
 
-/** What a role deletes: rows of a table without parts, and rejected messages. */
+/** What a role deletes: rows of a table without parts, rejected messages, and days. */
 export interface Deletions {
   readonly rows: boolean;
   readonly rejected: boolean;
+  readonly daily: boolean;
 }
 
 /** Everything is kept. */
@@ -240,7 +242,6 @@ export function grants(
 
 /** The rights that such a role needs on the tables for the days, where the table has them. */
 export function dayGrants(table: TableName, role: string): string[] {
-  readonly daily: boolean;
   const { daily, days } = quoteTables(table);
   return [
     `grant select, insert, update, delete on ${daily} to ${role}`,

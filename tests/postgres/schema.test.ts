@@ -131,6 +131,14 @@ create table if not exists "My Schema"."m_offsets" (
   primary key (topic_id, partition)
 );
 
+do $$
+begin
+  if obj_description('"My Schema"."m_offsets"'::regclass, 'pg_class') is null then
+    comment on table "My Schema"."m_offsets" is 'host checker: layout 1';
+  end if;
+end
+$$;
+
 create table if not exists "My Schema"."m_rejected" (
   topic text not null,
   topic_id text not null,
@@ -185,7 +193,9 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     replacesMissed: true,
     partLength: "month",
     hasDays: true,
+    notesDays: true,
     scheduledAtRequired: true,
+    reals: new Set(),
     isUnicode: false,
     hasKeep: true,
     kept: null,
@@ -193,9 +203,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
   };
   const { claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
   const one = [
-    notesDays: true,
     ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
-    reals: new Set(),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
   const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
@@ -403,6 +411,26 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     await Store.open(database, table, { partition: "none" });
     await database.script(`drop index ${table.name}_newest; create unique index on ${table.name} ${definition}`);
     expect(await indexNames(table)).toEqual(new Set());
+  });
+
+  it("refuses tables of a newer version in words, and changes nothing of them", async () => {
+    const table = { schema: "public", name: newName() };
+    const { main, offsets, rejected } = quoteTables(table);
+    await Store.open(database, table);
+    await database.script(`comment on table ${offsets} is 'host checker: layout 2'; drop table ${rejected}`);
+    await expect(Store.open(database, table)).rejects.toThrow(
+      new SetupError(
+        `${main} is of a newer version of the consumer (layout 2; this version knows 1): start that version, or name ` +
+          `another table in DB_TABLE (--db-table)`,
+      ),
+    );
+    await database.script(schemaSql(table));
+    await expect(Store.open(database, table)).rejects.toThrow("layout 2");
+    await database.script(`comment on table ${offsets} is 'marks of ours'`);
+    await Store.open(database, table);
+    // Those of a version that wrote no number.
+    await database.script(`comment on table ${offsets} is null`);
+    await Store.open(database, table);
   });
 
   it("adds the columns that the marks of an earlier version lack, and keeps the marks", async () => {
