@@ -204,8 +204,18 @@ function column<T>(rows: readonly T[], value: (row: T) => ArrayElement): string 
 /** Stands for no answer where the column of the status code refuses null. */
 const NO_STATUS = 0;
 
+/** The smallest number above 0 and the largest that the type real takes, with some room. */
+const REAL = { least: 1e-37, most: 3e38 } as const;
+
+/** The nearest number that the type real takes: no metric is refused for a phase that nobody can mean. */
+function withinReal(value: number): number {
+  if (value >= REAL.least && value <= REAL.most) return value;
+  return value < REAL.least ? 0 : REAL.most;
+}
+
 function fieldValue(metric: Metric, field: keyof Metric, tables: Tables): ArrayElement {
   const value = metric[field];
+  if (typeof value === "number" && tables.reals.has(field)) return withinReal(value);
   if (value !== null) return value;
   if (field === "status_code" && tables.statusCodeRequired) return NO_STATUS;
   if (field === "scheduled_at" && tables.scheduledAtRequired) return scheduledAt(metric);

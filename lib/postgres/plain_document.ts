@@ -130,7 +130,10 @@ function endOfStatus(document: Uint8Array, at: number): number {
   return endOfWhole(document, at, 3);
 }
 
-/** A number with more digits is not one that JavaScript has written without an exponent. */
+/**
+ * The most digits before and behind the point that JavaScript writes without an exponent. So no
+ * number is beyond the range of the type real either.
+ */
 const MOST_DIGITS = 24;
 
 function endOfSeconds(document: Uint8Array, at: number): number {

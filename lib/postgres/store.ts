@@ -1,5 +1,4 @@
 import { unlessAborted } from "../async/waits.ts";
-import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import type { Database } from "./database.ts";
@@ -12,6 +11,7 @@ import { type Most, type OffsetRanges, type Portion, portions, type TopicIdentit
 import { RefusedBatch } from "./refused_batch.ts";
 import { Retention, type RetentionWork } from "./retention.ts";
 import { RollUp } from "./roll_up.ts";
+import { deletionsOf, NO_DELETIONS } from "./schema.ts";
 import {
   type Counters,
   countOf,
@@ -95,7 +95,7 @@ export class Store {
    */
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
     const { partition, retention } = options;
-    const deletions = { rows: isLimited(retention?.rows), rejected: isLimited(retention?.rejected) };
+    const deletions = retention === undefined ? NO_DELETIONS : deletionsOf(retention);
     const store = new Store(database, await prepareTables(database, table, partition, deletions), options);
     if (store.#writer.tables.hasKeep) await store.#retention?.look(database);
     // At the start too: the first message may be long in coming.
@@ -138,7 +138,11 @@ export class Store {
    */
   rollUpDays(): AsyncDisposable {
     const end = new AbortController();
-    const work = new RollUp(this.#database, this.#writer.tables, this.#events, this.#writer).run(end.signal);
+    const foreground = {
+      quiet: (signal: AbortSignal) => this.#writer.quiet(signal),
+      keptFrom: () => this.#writer.tables.kept?.from ?? null,
+    };
+    const work = new RollUp(this.#database, this.#writer.tables, this.#events, foreground).run(end.signal);
     return {
       async [Symbol.asyncDispose]() {
         end.abort();
@@ -222,8 +226,6 @@ export class Store {
     }
   }
 }
-
-const isLimited = (keep: Keep | undefined) => keep !== undefined && keep !== "all";
 
 /** The days of a part that are not rolled up, where there are daily rows at all. */
 async function daysHolding(database: Database, tables: Tables, part: OldPart): Promise<readonly string[]> {

@@ -3,7 +3,9 @@ import type { Metric } from "../../lib/metric.ts";
 
 /** One number in so many is sent as a message that is no metric. It must end among the rejected. */
 export const BAD_EVERY = 50;
-const EPOCH = Date.parse("2026-01-30T00:00:00Z");
+/** The day (UTC) of the first number. */
+export const FIRST_DAY = "2026-01-30";
+const EPOCH = Date.parse(`${FIRST_DAY}T00:00:00Z`);
 /**
  * Milliseconds between the checks of two numbers. A short campaign passes a month's end too, and a
  * long one passes several.

@@ -15,7 +15,7 @@ import { newEmbedded } from "../support/embedded.ts";
 import { postgresMissing, startPostgres } from "../support/postgres.ts";
 import type { Random } from "../support/random.ts";
 import { madeUpMessage, type Message } from "./messages/made_up.ts";
-import { read, type Reading } from "./messages/reference.ts";
+import { inSinglePrecision, read, type Reading } from "./messages/reference.ts";
 import type { OpenTarget, Target } from "./target.ts";
 
 /**
@@ -326,15 +326,16 @@ function compareRejected(tried: Tried, rows: readonly Rejected[]): void {
  * one row.
  */
 async function compareRows(database: Database, stored: readonly Tried[]): Promise<void> {
-  const rows = bare(await database.query<Row>(`select ${COLUMNS} from ${TABLES.main}`));
+  const all = await database.query<Row>(`select ${COLUMNS} from ${TABLES.main}`);
+  const rows = bare(all).map((row) => inSinglePrecision(row as Reading));
   const expected = new Map<string, { readonly reading: Reading; readonly tried: Tried }>();
   for (const tried of stored) {
     const read = tried.expected as Reading;
-    const reading: Reading = {
+    const reading = inSinglePrecision({
       ...read,
       scheduled_at: read.scheduled_at ?? read.checked_at ?? null,
       up: read.up ?? ruleOf(read),
-    };
+    });
     const { address, scheduled_at, check_id } = reading;
     const identity = check_id === null ? `${expected.size}` : JSON.stringify([address, scheduled_at, check_id]);
     if (!expected.has(identity)) expected.set(identity, { reading, tried });

@@ -22,6 +22,7 @@ const TABLES = {
   columns: METRIC_FIELDS,
   statusCodeRequired: false,
   scheduledAtRequired: true,
+  reals: new Set(),
   partLength: null,
   kept: null,
   isUnicode: true,

@@ -7,7 +7,7 @@ import type { TableName } from "../../lib/config/setting_types.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { classifyError, type Database, explain, SetupError } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
-import { quoteTables } from "../../lib/postgres/schema.ts";
+import { COLUMNS, quoteTables } from "../../lib/postgres/schema.ts";
 import { type Entry, type OffsetRange, ReceivedEntry, Store, type TopicIdentity } from "../../lib/postgres/store.ts";
 import { changing, recording } from "../support/databases.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
@@ -139,6 +139,27 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(await store.flush(source, span(0, 1), [entry(0, metric as Metric)])).toBe("stored");
       const [row] = await database.query<Record<string, unknown>>(`select * from ${quoteTables(table).main}`);
       expect(JSON.parse(JSON.stringify(row))).toEqual({ ...metric, labels: null });
+    });
+
+    it("phases keep seven digits, all of them in a table of before; none is refused for its size", async () => {
+      const phases = { latency_dns: 0.123456789012, latency_connect: 1e-50, latency_tls: 1e300, latency_body: null };
+      const metric = metricWith({ ...phases, latency: 0.123456789012 });
+      const stored = async (table: TableName) => {
+        const store = await Store.open(database, table);
+        const source = newSource();
+        await store.marks.claim(source, new Map([[0, 0]]));
+        expect(await store.flush(source, span(0, 1), [entry(0, metric)])).toBe("stored");
+        return await database.query(
+          `select latency, latency_dns, latency_connect, latency_tls, latency_body from ${quoteTables(table).main}`,
+        );
+      };
+      expect(await stored(newTable())).toEqual([
+        { latency: 0.123456789012, latency_dns: 0.12345679, latency_connect: 0, latency_tls: 3e38, latency_body: null },
+      ]);
+      const before = newTable();
+      const columns = Object.entries(COLUMNS).map(([name, { type }]) => `${name} ${type}`);
+      await database.script(`create table ${quoteTables(before).main} (${columns.join(", ")})`);
+      expect(await stored(before)).toEqual([{ ...phases, latency: 0.123456789012 }]);
     });
 
     it("flush of the same batch twice stores it once", async () => {

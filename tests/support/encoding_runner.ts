@@ -180,6 +180,7 @@ function randomTables(random: Random): Tables {
     columns: METRIC_FIELDS.filter((_, i) => i < 4 || isAll || random.next() < 0.7),
     statusCodeRequired: random.next() < 0.3,
     scheduledAtRequired: random.next() < 0.3,
+    reals: new Set(random.next() < 0.5 ? METRIC_FIELDS.filter((field) => /^latency_/.test(field)) : []),
     partLength: maybe("month"),
     kept: maybe({ from: "2026-01-31T12:00:00.000Z", why: "because" }),
     isUnicode: random.next() < 0.8,
