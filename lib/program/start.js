@@ -1,8 +1,6 @@
 // JavaScript, not TypeScript: an older Node must be able to read this file, and to say that it is
 // too old.
-import { statSync } from "node:fs";
 import module from "node:module";
-import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -55,23 +53,17 @@ export function keepNurserySmall() {
 }
 
 /**
- * Keeps the compiled code in `.cache/node` beside `program`, the URL of an entry script. Half of a
- * start is stripping types and compiling; later starts read the result. Only where that folder
- * belongs to this user, as the source does: whoever may write there decides what is run. Does
- * nothing, and says nothing, where it cannot be written. Node's own variables come first:
- * NODE_COMPILE_CACHE names another folder, NODE_DISABLE_COMPILE_CACHE=1 keeps nothing. Deno keeps
- * compiled code by itself.
- *
- * @param {string} program
+ * Lets Node keep what it makes of the sources for the next start, which then takes half the time.
+ * It loads no compiler for TypeScript then: that saves 20 MB, and as much in each thread. Nothing
+ * is kept where the folder cannot be written to. Call it before anything is loaded.
  */
-export function keepCompiledCode(program) {
+export function keepCompiled() {
+  // Deno has a folder of its own for that.
   if (process.versions.deno !== undefined) return;
-  const folder = fileURLToPath(new URL(".", program));
-  if (statSync(folder).uid !== process.getuid?.()) return;
-  const cache = join(folder, ".cache", "node");
-  module.enableCompileCache?.(cache);
-  // Threads know of the variable only.
-  process.env.NODE_COMPILE_CACHE ??= cache;
+  // Beside the program: who may write there may change the program too. Threads look at the
+  // variable.
+  process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../../.cache/compiled", import.meta.url));
+  module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
 }
 
 /**
