@@ -36,7 +36,7 @@ const LONGEST_WAIT = 1000;
 const SUSPENDED_WAIT = 100;
 /**
  * A check that takes more than so many seconds makes its host a slow one or, where it fails, a
- * suspect: see scheduler/slots.ts.
+ * suspect: see scheduler/slot_queue.ts.
  */
 const SLOW = 1;
 /**

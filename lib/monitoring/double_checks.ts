@@ -13,7 +13,7 @@ type CheckIdentity = Pick<Metric, "address" | "scheduled_at" | "location" | "pro
 /** Two producers that have checked a due time of an address. */
 interface DoubleCheck {
   readonly address: string;
-  readonly producers: readonly string[];
+  readonly producers: readonly [string, string];
 }
 
 /**
@@ -62,17 +62,16 @@ export class DoubleChecks implements Disposable {
     if (isSame || one.location !== other.location || one.producer === null || other.producer === null) return;
     this.total++;
     this.#unsaid++;
-    this.#first ??= { address: one.address, producers: [one.producer, other.producer].toSorted() };
+    const [first = "", second = ""] = [other.producer, one.producer].toSorted();
+    this.#first ??= { address: one.address, producers: [first, second] };
   }
 
   #say(): void {
     this.#wasSaid = this.#first !== null;
     if (this.#first === null) return;
-    const { address, producers } = this.#first;
+    const { address, producers: [one, other] } = this.#first;
     this.#log.warn(
-      `Two producers check the same hosts, ${producers.join(" and ")}: ${
-        count(this.#unsaid, "due time")
-      } twice, as of ` +
+      `Two producers check the same hosts, ${one} and ${other}: ${count(this.#unsaid, "due time")} twice, as of ` +
         `${address}; stop one of them, or give both the same --group (CHECK_GROUP)`,
     );
     this.#first = null;

@@ -19,7 +19,8 @@ import { producerTable } from "./producers/report.ts";
 const HELP = `npm run test:faults -- [options]
 
 Strikes with fault after fault while numbered metrics go from a real broker through real consumers into a real PostgreSQL,
-and counts at the end: every number must be in the table, or among the rejected, exactly once.
+and counts at the end: every number must be in the table, or among the rejected, exactly once. The days must be what the
+rows say.
 
   --producers        instead: strikes a group of three producers, and counts due times, rows and requests at the site
   --hosts N          their hosts (48)
@@ -75,7 +76,7 @@ function deal(faults: readonly Fault[], hands: number): Fault[][] {
   return Array.from({ length: hands }, (_, hand) => faults.filter((_, i) => i % hands === hand));
 }
 
-function table({ lines, total }: Report): string {
+function table({ lines, total, days }: Report): string {
   const sum = { fault: "all", times: lines.reduce((sum, { times }) => sum + times, 0), ...total };
   const columns = ["fault", "times", "made", "rows", "twice", "lost"] as const;
   const texts = [...lines.toSorted((a, b) => a.fault.localeCompare(b.fault)), sum].map((line) =>
@@ -87,12 +88,13 @@ function table({ lines, total }: Report): string {
     row.map((text, i) => i === 0 ? text.padEnd(widths[i] as number) : text.padStart(widths[i] as number)).join("  ");
   const note =
     `of ${total.made} made, ${total.rejected} lines among the rejected, ${total.excused} deleted unread by retention`;
-  return [...all.map(pad), note].join("\n");
+  const rolledUp = days === null ? "unknown" : `${days.settled} by consumers, ${days.left} left over`;
+  return [...all.map(pad), note, `days that were rolled up: ${rolledUp}`].join("\n");
 }
 
 function withoutAccount(problem: string): Report {
   const total = { made: 0, rows: 0, rejected: 0, twice: 0, lost: 0, excused: 0, samples: [] };
-  return { lines: [], total, problems: [problem] };
+  return { lines: [], total, days: null, problems: [problem] };
 }
 
 /** What the other faults are for consumers, for a group of producers. */
