@@ -10,6 +10,8 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
     "its turn did not come in time: hosts that take long to answer, or never do, have only a part of the slots; " +
     "a higher --concurrency may help",
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
+  stalled: "the program did not run then: it was frozen, or the processor was busy",
+  unheard: "this producer had not heard from its group, which may have given the host to another one",
   untended: "no producer had this host",
 };
 
@@ -31,7 +33,7 @@ export function* missedMetrics(missed: MissedRun, source: MetricSource): Generat
 }
 
 /** The last metric of a host that left the hosts file. */
-export function removedMetric({ address }: Host, at: Date, source: MetricSource): Metric {
+export function removedMetric({ address }: Pick<Host, "address">, at: Date, source: MetricSource): Metric {
   const metric = emptyMetric({ address, scheduledAt: at, checkedAt: at, nextAt: null, ...source, isGrouped: false });
   return { ...metric, error: "removed", error_detail: "the host is no longer in the hosts file" };
 }

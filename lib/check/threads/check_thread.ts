@@ -1,16 +1,18 @@
 import type { Worker } from "node:worker_threads";
 import { emptyMetric, type Metric } from "../../metric.ts";
 import type { CheckedHost } from "../check.ts";
-import { AT_ONCE } from "../checker.ts";
 import type { LargeMatcher } from "../matching.ts";
-import type { BodyAnswer, BodyQuestion, News, Order, Outcomes, Task, WorkerSettings } from "./messages.ts";
+import {
+  type BodyAnswer,
+  type BodyQuestion,
+  MOST_WAITING,
+  type News,
+  type Order,
+  type Outcomes,
+  type Task,
+  type WorkerSettings,
+} from "./messages.ts";
 import { startCheckWorker } from "./worker.ts";
-
-/**
- * Tasks that a worker has and that have not begun, as far as it has told. It tells of `AT_ONCE` at
- * the latest, so that there is always room where it can begin more.
- */
-const MOST_WAITING = 4 * AT_ONCE;
 
 export interface CheckThreadOptions {
   readonly settings: WorkerSettings;
