@@ -38,7 +38,7 @@ function rows(address: string, checks: readonly (readonly [minutes: number, was:
     return `('${address.replaceAll("'", "''")}', ${status}, ${was === "missed" ? 0 : 0.25}, ${
       was === "up"
     }, '${at}', '${at}', ${error}, ${detail},
-      0.05, gen_random_uuid(), 'here')`;
+      0.125, gen_random_uuid(), 'here')`;
   });
 }
 const COLUMNS =
@@ -106,7 +106,7 @@ describe.each(kinds)("on $kind", ({ open }) => {
   it("phases has the averages of what answered, and null for what the rows do not tell", async () => {
     const spans = await reader.phases("a", SHORT_SPAN, 3600);
     expect(spans.map(({ checks }) => checks).reduce((sum, one) => sum + one)).toBe(4);
-    expect(spans.some(({ dns, body }) => dns === 0.05 && body === 0)).toBe(true);
+    expect(spans.some(({ dns, body }) => dns === 0.125 && body === 0)).toBe(true);
   });
 
   it("incidents has what lasts and what is over, of the hosts that are asked for", async () => {
