@@ -174,13 +174,20 @@ export function dueTimeId(location: string | null, address: string, scheduledAt:
 }
 
 /**
- * The rule that says whether a host is up: a whole answer came, its status is below 400, and its
- * body is as it should be. Null for a check that was missed, and for a host that was removed.
+ * The rule that says whether a host is up: a whole answer came, its status is below 400, or in one
+ * of `statuses` where they are given, and its body is as it should be. Null for a check that was
+ * missed, and for a host that was removed.
  */
-export function verdictOn({ error, status_code, is_valid }: Pick<Metric, "error" | "status_code" | "is_valid">) {
+export function verdictOn(
+  { error, status_code, is_valid }: Pick<Metric, "error" | "status_code" | "is_valid">,
+  statuses: readonly { readonly from: number; readonly to: number }[] | null = null,
+): boolean | null {
   if (error === "missed" || error === "removed") return null;
   // 0 stands for no answer where a column refuses null.
-  return error === null && status_code !== null && status_code > 0 && status_code < 400 && is_valid;
+  if (error !== null || status_code === null || status_code <= 0 || !is_valid) return false;
+  return statuses === null
+    ? status_code < 400
+    : statuses.some(({ from, to }) => from <= status_code && status_code <= to);
 }
 
 /** Why a message is no metric, for a person. */

@@ -181,6 +181,6 @@ describe.skipIf(postgresMissing !== null)(`deploy/grafana/sites.json ${postgresM
       ["https://b.example", false, 1200, "timeout: no answer within 10 s"],
     ]);
     expect(queries.find(({ title }) => title === "Outages in the time range")?.rawSql)
-      .toContain(reasonSql({ error: true, error_detail: true, up: false }));
+      .toContain(reasonSql({ error: true, error_detail: true, up: true }));
   });
 });
