@@ -1,6 +1,7 @@
 // Kafka topic → batches → PostgreSQL table. The program is lib/program/consumer.ts.
 // `start` imports it where the runtime can run it, and else says what is missing.
-import { keepNurserySmall, start } from "./lib/program/start.js";
+import { keepCompiled, keepNurserySmall, start } from "./lib/program/start.js";
 
+keepCompiled();
 keepNurserySmall();
 await start(() => import("./lib/program/consumer.ts"));

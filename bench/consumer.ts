@@ -11,7 +11,7 @@ import { compareWithPeers, type Contestant, type Figures, type Line, toLines } f
 import { debezium } from "./consumer/debezium.ts";
 import { type Freshness, measureFreshness } from "./consumer/freshness.ts";
 import { type Client, MEASURED, ours, type Runtime } from "./consumer/ours.ts";
-import { copy, statement } from "./consumer/yardsticks.ts";
+import { copy, statement, statementIntoParts } from "./consumer/yardsticks.ts";
 
 /** Minutes after which the bench gives up, whatever it waits for. */
 const LIMIT = 60;
@@ -25,6 +25,7 @@ const OURS: readonly (readonly [Runtime, Client])[] = [
 const CONTESTANTS: readonly Contestant[] = [
   copy,
   statement,
+  statementIntoParts,
   ...OURS.map(([runtime, client]) => ours(runtime, client)),
   ours("node", "librdkafka", 2),
   debezium("debezium"),

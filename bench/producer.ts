@@ -52,10 +52,11 @@ const stop = new AbortController();
 onStopSignal((signal) => stop.abort(new Error(signal)));
 await using folder = await temporaryFolder();
 const { caFile } = await makeCertificates(folder.path);
+// Before the site, which ends by itself when nobody asks for two minutes: building takes that long.
+const blackbox = await findBlackbox();
 await using site = await Site.open(cores.others, await makeServerStore(folder.path, "site", ["IP:127.0.0.1"]));
 const place: Place = { core: cores.checker, folder: folder.path, caFile };
 const ours = ourCheckers(place);
-const blackbox = await findBlackbox();
 if (blackbox === null) say("blackbox_exporter is neither on the PATH nor can it be built here (needs go): no ratio");
 if (cores.checker === null) {
   say("one core only, or no taskset: the site takes from the checker what the figures say of it");

@@ -151,11 +151,13 @@ it("lib/ is silent: program/program.ts alone prints, logs or ends the process, a
   expect(loud).toEqual(["lib/program/program.ts", "lib/program/start.js"]);
 });
 
-it("only config/environment.ts reads the environment", () => {
+it("only config/environment.ts reads the environment, and start.js one variable of Node's before it", () => {
   const readers = [...library, "producer.ts", "consumer.ts"].filter((path) =>
     /process\s*\.\s*env|Deno\s*\.\s*env|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*"node:process"/.test(read(path))
   );
-  expect(readers).toEqual(["lib/config/environment.ts"]);
+  expect(readers).toEqual(["lib/config/environment.ts", "lib/program/start.js"]);
+  const variables = [...read("lib/program/start.js").matchAll(/process\s*\.\s*env\b(\.\w+)?/g)].map(([, name]) => name);
+  expect(new Set(variables)).toEqual(new Set([".NODE_COMPILE_CACHE"]));
 });
 
 it("deno.json names the versions that package.json names", () => {

@@ -5,6 +5,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { TableName } from "../../lib/config/setting_types.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { Assignment } from "../../lib/kafka/kafka.ts";
+import { spanOf } from "../../lib/postgres/part_spans.ts";
+import { newPartSql } from "../../lib/postgres/parts.ts";
 import { creation, quoteTables } from "../../lib/postgres/schema.ts";
 import { canRunKafka, temporaryKafka } from "../../tests/support/kafka.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "../../tests/support/postgres.ts";
@@ -88,9 +90,14 @@ async function joinOnce({ broker, signal }: Arena): Promise<void> {
  * Makes an empty table with its index, and lets the server catch its breath: nobody pays for what
  * the one before left to do.
  */
-export async function newTable({ server }: Arena, name: string): Promise<TableName> {
+export async function newTable(
+  { server }: Arena,
+  name: string,
+  partition: "month" | "none" = "none",
+): Promise<TableName> {
   const table = { schema: null, name };
-  for (const statement of creation(table, "none").main) await server.sql.unsafe(statement);
+  for (const statement of creation(table, partition).main) await server.sql.unsafe(statement);
+  if (partition === "month") await server.sql.unsafe(newPartSql(table, partition, spanOf(partition, BEGIN)));
   await server.sql.unsafe("checkpoint");
   return table;
 }

@@ -2,10 +2,9 @@
 // memory, begins when told to.
 import { once } from "node:events";
 import process from "node:process";
-import { decodeMetric } from "../../lib/metric.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
-import { Store } from "../../lib/postgres/store.ts";
+import { ReceivedEntry, Store } from "../../lib/postgres/store.ts";
 import { BEGIN } from "./arena.ts";
 import { makeMetric, toMessage } from "./metrics.ts";
 
@@ -32,7 +31,7 @@ async function loop({ settings, table, rows }: LoopTask): Promise<void> {
   for (let from = 0; from < rows; from += BATCH) {
     const next = Math.min(from + BATCH, rows);
     const entries = values.slice(from, next).map((value, i) => {
-      return { partition: 0, offset: from + i, key: null, value, content: decodeMetric(value, Date.UTC(2026, 0, 2)) };
+      return new ReceivedEntry({ partition: 0, offset: from + i, key: null, value, timestamp: BEGIN });
     });
     const outcome = await store.flush(source, new Map([[0, { start: from, next }]]), entries);
     if (outcome !== "stored") throw new Error("The loop's mark has moved");

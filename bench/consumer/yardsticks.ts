@@ -51,12 +51,12 @@ async function writeRows(path: string, { rows, signal }: Arena): Promise<void> {
 }
 
 /** The flush statement alone, fed from memory: what the client library and the statement can do at best. */
-export const statement: Contestant = {
-  name: "statement",
+const statementInto = (name: string, what: string, partition: "month" | "none"): Contestant => ({
+  name,
   kind: "yardstick",
-  what: "decoding and the flush statement in a bare loop, fed from memory",
+  what: `decoding and the flush statement in a bare loop, fed from memory${what}`,
   async run(arena) {
-    const table = await newTable(arena, "looped");
+    const table = await newTable(arena, "looped", partition);
     const loop = fileURLToPath(new URL("statement_loop.ts", import.meta.url));
     const task: LoopTask = { settings: arena.server.settings, table: table.name, rows: arena.rows };
     const command = [process.execPath, loop, JSON.stringify(task)];
@@ -69,4 +69,8 @@ export const statement: Contestant = {
     await dropTables(arena, table);
     return figures;
   },
-};
+});
+
+export const statement = statementInto("statement", "", "none");
+/** The same, as a new table is: with a part for each month. */
+export const statementIntoParts = statementInto("statement-parts", ", into a table with parts", "month");

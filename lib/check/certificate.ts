@@ -68,6 +68,9 @@ type CertificateFields = readonly [
   ...rest: DerElement[],
 ];
 
+/** A certificate: its signed part, the algorithm of the signature, and the signature. */
+type Signed = readonly [signed: DerElement, algorithm: DerElement, bits: DerElement, ...more: DerElement[]];
+
 /** Extensions that are understood here, or by the runtime, or that do not matter. */
 const KNOWN = new Set(["14", "15", "17", "18", "19", "30", "31", "32", "33", "35", "36", "37", "46", "54"]);
 const EXTENSION = "2.5.29.";
@@ -90,11 +93,15 @@ export function readCertificate(raw: Buffer): PeerCertificate | null {
 }
 
 function read(raw: Buffer): PeerCertificate {
-  const all = readElements(readElement(readElement(raw).contents).contents);
+  const [signed, algorithm] = readElements(readElement(raw).contents) as unknown as Signed;
+  const all = readElements(signed.contents);
   const isFirst = all[0]?.tag !== contextTag(0, true);
   const version = isFirst ? 1 : readElement((all[0] as DerElement).contents).contents.readUInt8(0) + 1;
   const [, signature, issuer, validity, subject, key, ...rest] =
     (isFirst ? all : all.slice(1)) as unknown as CertificateFields;
+  // It stands once in the signed part, and once beside it (RFC 5280, section 4.1.1.2). Go reads no
+  // other certificate either, nor does Deno's TLS.
+  if (!signature.whole.equals(algorithm.whole)) throw new RangeError("Two algorithms");
   const [from, to] = readElements(validity.contents).map(readTime);
   if (from === undefined || to === undefined || Number.isNaN(from + to)) throw new RangeError("No dates");
   return {
@@ -233,8 +240,6 @@ function constraintsOf(value: Buffer | undefined): Constraints | null {
   return { permitted: namesAt(0), excluded: namesAt(1) };
 }
 
-type Signed = readonly [signed: DerElement, algorithm: DerElement, bits: DerElement, ...more: DerElement[]];
-
 /** Digests of signatures, by their algorithm; null: the algorithm has no digest of its own. */
 const DIGESTS: Readonly<Record<string, string | null>> = {
   "1.2.840.113549.1.1.11": "sha256",
@@ -255,12 +260,10 @@ export function isSignedBy(certificate: PeerCertificate, issuer: PeerCertificate
     // Read here: Deno's own reader refuses certificates that its TLS takes, such as one with the
     // serial number 0.
     const whole = readElement(certificate.raw);
-    const [signed, algorithm, bits, ...more] = readElements(whole.contents) as unknown as Signed;
-    // The algorithm stands once in the signed part, and once beside it.
-    const [, named] = readElements(signed.contents).filter(({ tag }) => tag !== contextTag(0, true));
+    const [signed, , bits, ...more] = readElements(whole.contents) as unknown as Signed;
     const isWhole = whole.whole.length === certificate.raw.length && more.length === 0 &&
       [whole, signed].every(({ tag }) => tag === TAG.sequence) && bits.tag === TAG.bitString &&
-      bits.contents[0] === 0 && named?.whole.equals(algorithm.whole) === true;
+      bits.contents[0] === 0;
     return isWhole && verify(digest, signed.whole, key, bits.contents.subarray(1));
   } catch {
     // The runtime does not know the key or the algorithm.

@@ -36,7 +36,7 @@ const LONGEST_WAIT = 1000;
 const SUSPENDED_WAIT = 100;
 /**
  * A check that takes more than so many seconds makes its host a slow one or, where it fails, a
- * suspect: see scheduler/slots.ts.
+ * suspect: see scheduler/slot_queue.ts.
  */
 const SLOW = 1;
 /**
@@ -116,7 +116,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   }
 
   /** Gives the last metrics of hosts that have left the hosts file. */
-  tellRemoved(hosts: readonly Host[]): void {
+  tellRemoved(hosts: readonly Pick<Host, "address">[]): void {
     const now = new Date();
     for (const host of hosts) this.#metrics.push(removedMetric(host, now, this.#options));
     if (this.#hasNews) this.#wake();

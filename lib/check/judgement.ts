@@ -126,8 +126,10 @@ function isTaken({ certificates }: Path, { isTrusted, code }: RuntimeVerdict): b
 }
 
 /**
- * The first fault of a path. Where nobody trusts the path, only the server's own certificate
- * counts.
+ * The first fault of a path, from the server's own certificate upward. Where nobody trusts the
+ * path, only the server's own counts. The order is in docs/checks.md, "Certificates". It begins
+ * with the faults for which Deno's TLS ends the handshake: of two faults both runtimes then tell
+ * the same one.
  */
 function faultOf({ certificates, isTrusted }: Path, now: number, isTaken: boolean): string | null {
   const judged = isTrusted || isTaken ? certificates : certificates.slice(0, 1);
@@ -137,7 +139,7 @@ function faultOf({ certificates, isTrusted }: Path, now: number, isTaken: boolea
       ? "certificate"
       : `${isRoot ? "root" : "intermediate"} certificate ${certificate.commonName}`.trimEnd();
     const issuer = certificates[index + 1];
-    const fault = dateFault(certificate, now) ?? keyFault(certificate) ?? signatureFault(certificate, isRoot) ??
+    const fault = keyFault(certificate) ?? dateFault(certificate, now) ?? signatureFault(certificate, isRoot) ??
       (issuer === undefined ? null : issuerFault(certificate, issuer)) ??
       (index === 0 ? leafFault(certificate) : authorityFault(certificate, certificates.slice(0, index), isRoot));
     return fault === null ? null : `${what} ${fault}`;

@@ -31,7 +31,7 @@ export function* missedMetrics(missed: MissedRun, source: MetricSource): Generat
 }
 
 /** The last metric of a host that left the hosts file. */
-export function removedMetric({ address }: Host, at: Date, source: MetricSource): Metric {
+export function removedMetric({ address }: Pick<Host, "address">, at: Date, source: MetricSource): Metric {
   const metric = emptyMetric({ address, scheduledAt: at, checkedAt: at, nextAt: null, ...source, isGrouped: false });
   return { ...metric, error: "removed", error_detail: "the host is no longer in the hosts file" };
 }

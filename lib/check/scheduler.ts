@@ -3,7 +3,7 @@ import { advanceDue, countDue, nextDue } from "../hosts/schedule.ts";
 import { Clock, type Moment } from "./scheduler/clock.ts";
 import { Heap } from "./scheduler/heap.ts";
 import { type MissedCause, type MissedRun, ScheduledHost, type ScheduledRun } from "./scheduler/scheduled_host.ts";
-import { Slots, type Standing } from "./scheduler/slots.ts";
+import { SlotQueue, type Standing } from "./scheduler/slot_queue.ts";
 
 export type { MissedCause, MissedRun, Moment, ScheduledRun, Standing };
 
@@ -43,7 +43,7 @@ const NONE_KNOWN: LastDue = () => undefined;
  */
 export class Scheduler {
   readonly #entries = new Map<string, ScheduledHost>();
-  readonly #slots: Slots<ScheduledHost>;
+  readonly #slots: SlotQueue<ScheduledHost>;
   readonly #clock: Clock;
   readonly #recall: Recall;
   #upcoming = new Heap<ScheduledHost>((entry) => entry.next);
@@ -57,7 +57,7 @@ export class Scheduler {
 
   /** At most `concurrency` checks are under way at the same time. */
   constructor(hosts: readonly Host[], concurrency: number, now: Moment, recall: Recall = () => "unknown") {
-    this.#slots = new Slots(concurrency);
+    this.#slots = new SlotQueue(concurrency);
     this.#recall = recall;
     this.#clock = new Clock(now);
     this.#nextEarly = now.wall;

@@ -184,16 +184,18 @@ function explainHandshake(error: Error): string {
   // The longest message of a handshake is the one with the certificates.
   if (/EXCESSIVE_MESSAGE_SIZE/.test(code) || /PayloadTooLarge/.test(error.message)) return TOO_LONG_CHAIN;
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) return NOT_TLS;
-  if (onDeno && /^(?:UNABLE|CERT|DEPTH)_/.test(code)) return DENO_UNREADABLE;
+  if (onDeno && OF_CERTIFICATE.test(code)) return DENO_UNREADABLE;
   const reason = /^ERR_SSL_(.+)$/.exec(code)?.[1];
   const words = onDeno ? error.message : reason?.toLowerCase().replaceAll("_", " ") ?? error.message;
   return explainAlert(error, false) ?? `TLS handshake failed: ${words}`;
 }
 
 /**
- * Where Deno cannot read the server's certificate, or use its key, the handshake ends without
- * showing the certificate.
+ * Deno's codes for certificates. With one of them the handshake ends where Deno cannot read the
+ * server's certificate, or use its key. The code is that of another fault where the chain has one,
+ * and the certificate is not shown.
  */
+const OF_CERTIFICATE = /^(?:UNABLE_|CERT_|DEPTH_|SELF_SIGNED_|INVALID_PURPOSE$)/;
 const DENO_UNREADABLE =
   "certificate cannot be used by Deno's TLS: its key is none of RSA of 2048 to 8192 bits, P-256, P-384, " +
   "P-521 and Ed25519, or it has a critical extension that is not known";

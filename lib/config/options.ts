@@ -321,6 +321,16 @@ export const OPTIONS = {
     default: "all",
     schema: keep,
   },
+  dbKeepDaily: {
+    section: "PostgreSQL",
+    programs: consumer,
+    flag: "db-keep-daily",
+    variable: "DB_KEEP_DAILY",
+    placeholder: "TIME",
+    help: "how long the days that are rolled up are kept",
+    default: "all",
+    schema: keep,
+  },
   dbKeepNow: {
     section: "PostgreSQL",
     programs: consumer,

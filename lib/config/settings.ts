@@ -63,6 +63,8 @@ export interface ProducerSettings {
 export interface RetentionSettings {
   readonly rows: Keep;
   readonly rejected: Keep;
+  /** The days that are rolled up. */
+  readonly daily: Keep;
   /** True: a time that was shortened counts at once. */
   readonly isNow: boolean;
 }
@@ -202,21 +204,32 @@ function flagsOf(program: ProgramName, section: "Kafka" | "PostgreSQL"): OptionN
   return optionsOf(program).filter(([, option]) => option.section === section).map(([name]) => name);
 }
 
-/** Flags that make no sense for an embedded database. It has a table and batches too. */
-const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) =>
-  !["dbTable", "dbPartition", "dbKeep", "dbKeepRejected", "dbKeepNow", "batchSize", "batchInterval"].includes(name)
-);
+/** Flags that an embedded database has too: those of the table, and of batches. */
+const TABLE_FLAGS: readonly OptionName[] = [
+  "dbTable",
+  "dbPartition",
+  "dbKeep",
+  "dbKeepRejected",
+  "dbKeepDaily",
+  "dbKeepNow",
+  "batchSize",
+  "batchInterval",
+];
+
+/** Flags that make no sense for an embedded database. */
+const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) => !TABLE_FLAGS.includes(name));
 
 function readRetention(reader: SettingsReader): RetentionSettings | null {
-  const [rows, rejected, isNow] = [
+  const [rows, rejected, daily] = [
     reader.optional("dbKeep"),
     reader.optional("dbKeepRejected"),
-    reader.has("dbKeepNow"),
+    reader.optional("dbKeepDaily"),
   ];
-  if (isNow && rows === "all" && rejected === "all") {
+  const isNow = reader.has("dbKeepNow");
+  if (isNow && rows === "all" && rejected === "all" && daily === "all") {
     reader.problems.push("--db-keep-now shortens nothing: say how long with DB_KEEP (--db-keep), or leave it out");
   }
-  return rows === null || rejected === null ? null : { rows, rejected, isNow };
+  return rows === null || rejected === null || daily === null ? null : { rows, rejected, daily, isNow };
 }
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {

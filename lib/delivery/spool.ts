@@ -7,7 +7,7 @@ import { decodeMetric, encodeMetric, isRejection, type Metric } from "../metric.
 import type { Figures, Outbox } from "./delivery.ts";
 import type { Rescue, SpoolRow } from "./spool/spool_file.ts";
 import { type SpoolEvents, SpoolReport } from "./spool/spool_report.ts";
-import { BrokenSpoolError, ThreadFile } from "./spool/thread_file.ts";
+import { BrokenSpoolError, SpoolClient } from "./spool/spool_client.ts";
 
 export type { SpoolEvents } from "./spool/spool_report.ts";
 
@@ -60,7 +60,7 @@ const utf8 = new TextEncoder();
  * by then are written first.
  */
 export class Spool implements Outbox {
-  readonly #file: ThreadFile;
+  readonly #file: SpoolClient;
   readonly #lock: Disposable;
   readonly #options: SpoolOptions;
   readonly #report: SpoolReport;
@@ -99,7 +99,7 @@ export class Spool implements Outbox {
   private constructor(
     options: SpoolOptions,
     report: SpoolReport,
-    file: ThreadFile,
+    file: SpoolClient,
     lock: Disposable,
     waiting: number,
   ) {
@@ -119,7 +119,7 @@ export class Spool implements Outbox {
   static async open(directory: string, options: SpoolOptions): Promise<Spool> {
     const lock = await takeFolder(SETTING, directory);
     try {
-      const { file, ...found } = await ThreadFile.open(join(directory, FILE), options.topic, options.mostOnDisk);
+      const { file, ...found } = await SpoolClient.open(join(directory, FILE), options.topic, options.mostOnDisk);
       const { topic, waiting, rescue } = found;
       const report = new SpoolReport(directory, options.events);
       if (rescue !== null) report.damaged(rescue);

@@ -1,7 +1,7 @@
 import type { BatchCause } from "../async/batches.ts";
 import type { ConsumerSession, KafkaConsumer, LogPosition, LogPositions } from "../kafka/kafka.ts";
 import { isRejection } from "../metric.ts";
-import type { EncodedBatch, OffsetRanges, Store } from "../postgres/store.ts";
+import type { EncodedBatch, Entry, OffsetRanges, Store } from "../postgres/store.ts";
 import { type DatabaseEvents, type DatabaseWait, untilAnswered } from "./database_wait.ts";
 
 /**
@@ -13,6 +13,7 @@ const SHORT_FLUSH = 1;
 /** A batch that the store has taken. */
 export interface StoredBatch {
   readonly messages: number;
+  readonly entries: Iterable<Entry>;
   /** The place up to which each partition is stored. */
   readonly positions: LogPositions;
   readonly cause: BatchCause;
@@ -101,9 +102,14 @@ export class Flushes {
     const messages = encoded.reduce((sum, { entries }) => sum + entries.length, 0);
     const seconds = this.#seconds = (performance.now() - began) / 1000;
     const newest = newestOf(encoded);
-    this.#options.events.stored({ messages, positions: this.#positions, cause, seconds, newest });
+    const entries = entriesOf(encoded);
+    this.#options.events.stored({ messages, entries, positions: this.#positions, cause, seconds, newest });
     return null;
   }
+}
+
+function* entriesOf(encoded: readonly EncodedBatch[]): Generator<Entry, void> {
+  for (const { entries } of encoded) yield* entries;
 }
 
 /** When the newest of the metrics was made, in milliseconds since 1970; NaN if there is none. */

@@ -1,6 +1,6 @@
 import type { ConsumerSession, IncomingMessage } from "../kafka/kafka.ts";
-import { decodeMetric, isRejection, type Metric, type Rejection } from "../metric.ts";
-import type { EncodedBatch, Entry, OffsetRanges, Store } from "../postgres/store.ts";
+import { decodeMetric, isRejection } from "../metric.ts";
+import { type EncodedBatch, type Entry, type OffsetRanges, ReceivedEntry, type Store } from "../postgres/store.ts";
 import type { OffsetGaps } from "./offset_gaps.ts";
 import { OffsetTracker } from "./offset_tracker.ts";
 
@@ -61,7 +61,7 @@ async function accept(
 ): Promise<{ entries: Entry[]; gap: string | null }> {
   const entries: Entry[] = [];
   for (const message of messages) {
-    const { partition, offset, epoch = null, key, value } = message;
+    const { partition, offset, epoch = null } = message;
     const first = firstOffset(message, tracker);
     const kind = tracker.judge(partition, first);
     if (kind === "replay") continue;
@@ -70,7 +70,7 @@ async function accept(
       return { entries, gap };
     }
     tracker.pass(partition, offset, epoch);
-    entries.push({ partition, offset, epoch, key, value, content: toContent(message, first) });
+    entries.push(toEntry(message, first));
   }
   return { entries, gap: null };
 }
@@ -81,11 +81,17 @@ function firstOffset({ partition, offset, unreadable }: IncomingMessage, { posit
   return Math.max(unreadable.first, Math.min(positions.get(partition) ?? offset, offset));
 }
 
-/** The metric in a message, or why there is none. */
-function toContent(message: IncomingMessage, first: number): Metric | Rejection {
-  const { offset, value, timestamp, keyLength, valueLength, unreadable } = message;
-  if (unreadable !== undefined) return { reason: `offsets ${first} to ${offset} cannot be read: ${unreadable.why}` };
+/** A message with the metric in it, or why there is none. */
+function toEntry(message: IncomingMessage, first: number): Entry {
+  const { partition, offset, epoch = null, key, value, timestamp, keyLength, valueLength, unreadable } = message;
+  if (unreadable === undefined && keyLength === undefined && valueLength === undefined) {
+    return new ReceivedEntry(message);
+  }
+  const entry = { partition, offset, epoch, key, value };
+  if (unreadable !== undefined) {
+    return { ...entry, content: { reason: `offsets ${first} to ${offset} cannot be read: ${unreadable.why}` } };
+  }
   const content = decodeMetric(value, timestamp, valueLength);
-  if (keyLength === undefined || !isRejection(content)) return content;
-  return { reason: `${content.reason}; its key has ${keyLength} bytes` };
+  if (keyLength === undefined || !isRejection(content)) return { ...entry, content };
+  return { ...entry, content: { reason: `${content.reason}; its key has ${keyLength} bytes` } };
 }

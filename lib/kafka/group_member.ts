@@ -127,8 +127,8 @@ export class Membership {
   }
 
   /**
-   * True where some partition of the topic as it is now belongs to no member, or one of
-   * `partitions` does not exist.
+   * True where the topic was deleted and made again, some partition of it belongs to no member, or
+   * one of `partitions` does not exist.
    */
   isOutdated(partitions: readonly number[], now: TopicDescription): boolean {
     if (partitions.some((partition) => partition >= now.partitions)) return true;

@@ -195,6 +195,10 @@ export interface GroupDivision {
   /** All partitions of the topic, as the whole group counts them. */
   readonly partitions: number;
   readonly members: readonly GroupPeer[];
+  /** Partitions that nobody holds yet: they are on their way from one member to another. */
+  readonly free: readonly number[];
+  /** Keys that members have named as removed: those that fit. */
+  readonly removed: readonly string[];
 }
 
 /** A producer of a group, as it tells the others. */
@@ -202,6 +206,12 @@ export interface GroupPeer {
   readonly name: string;
   /** The digest of its hosts file. */
   readonly digest: string;
+}
+
+/** What a member says of itself when it joins. */
+export interface GroupIntroduction extends GroupPeer {
+  /** Keys that have left its hosts file, of which that is not told yet. */
+  readonly removed: readonly string[];
 }
 
 /** The state of a membership. */
@@ -217,7 +227,7 @@ export interface GroupFigures {
 /** Hears what the group says. */
 export interface GroupListener {
   /** What this member tells the others when it joins. */
-  introduce(): GroupPeer;
+  introduce(): GroupIntroduction;
   /**
    * The group has divided the topic anew; null: this member is out, and holds nothing. Resolves when
    * what it holds no longer may go to others.

@@ -8,6 +8,7 @@ import type { CertificateStore } from "../net/certificate_store.ts";
 import { explain } from "../postgres/database.ts";
 import type { Counters, StoreEvents } from "../postgres/store.ts";
 import { ConsumerReport } from "./consumer_report.ts";
+import { DoubleChecks } from "./double_checks.ts";
 import { FirstRows } from "./first_rows.ts";
 import type { Log } from "./log.ts";
 import { openProgramPort } from "./program_port.ts";
@@ -45,13 +46,15 @@ export async function monitorConsumer(
       return { troubles: health.troubles, isMember, session: state.session, lag: await state.lag() };
     }),
   );
+  const doubles = resources.use(new DoubleChecks(log));
   let onBatch = (_: StoredBatch) => {};
   if (listen !== null) {
     // Loaded late, and only for a port: it takes as long as all the rest of the program.
     const { ConsumerTelemetry } = await import("./consumer_telemetry.ts");
     const telemetry = new ConsumerTelemetry(async () => {
       const { rows, rejected } = state.counters();
-      return { rows, rejected, replayed: state.replayed, newest: state.newest, lag: await state.lag() };
+      const { replayed, newest } = state;
+      return { rows, rejected, replayed, doubles: doubles.total, newest, lag: await state.lag() };
     }, () => certificateStore?.expiresAt ?? null);
     onBatch = ({ cause, seconds }) => telemetry.flushed(cause, seconds);
     const details = async () => ({ lag: Object.fromEntries(await state.lag()) });
@@ -61,6 +64,7 @@ export async function monitorConsumer(
     events: {
       ...eventsFor(state, health, log, (batch) => {
         onBatch(batch);
+        doubles.see(batch.entries, batch.cause, performance.now());
         first.stored(batch.messages);
       }),
       ...storeEvents(state, report, log),

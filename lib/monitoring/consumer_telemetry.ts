@@ -8,6 +8,8 @@ export interface ConsumerReadings {
   readonly rejected: number;
   /** Messages that were read again although they are stored. */
   readonly replayed: number;
+  /** Due times that two producers have checked, as far as this was looked at. */
+  readonly doubles: number;
   /** Partition → messages in the topic that are not stored yet. */
   readonly lag: ReadonlyMap<number, number>;
   /**
@@ -56,6 +58,11 @@ export class ConsumerTelemetry {
     );
     counter("host_checker_rejected_total", "Messages kept among the rejected.", ({ rejected }) => rejected);
     counter("host_checker_replayed_total", "Messages read again although stored already.", ({ replayed }) => replayed);
+    counter(
+      "host_checker_double_checks_total",
+      "Due times that two producers outside a group have checked, in the batches looked at.",
+      ({ doubles }) => doubles,
+    );
     addCertificateGauge(this.#registry, expiresAt);
     new Gauge({
       name: "host_checker_lag",

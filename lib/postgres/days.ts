@@ -37,9 +37,10 @@ const UNSETTLED = "stale or roller is not null";
 const LEASE = "1 minute";
 
 /**
- * Takes the newest day that can be rolled up for the roller $1: it ended $2 seconds ago, and was
- * not rolled up within the last $3 seconds. Or its roller is dead, and then it goes on where that
- * one stopped. Gives no row if there is none, or another one is at work.
+ * Takes a day that can be rolled up for the roller $1: it ended $2 seconds ago, and was not rolled
+ * up within the last $3 seconds. Or its roller is dead, and then it goes on where that one stopped.
+ * Gives no row if there is none, or another one is at work. The newest day comes first, but behind
+ * those from before the day $4 (null: none): their rows are about to go.
  *
  * A day whose line a writer has locked comes later.
  */
@@ -52,7 +53,7 @@ where not exists (select from ${days} o
     select d.day from ${days} d
     where d.day < ((now() - $2::text::float8 * interval '1 second') at time zone 'UTC')::date and (d.roller is not null
       or d.stale and coalesce(d.rolled_up_at <= now() - $3::text::float8 * interval '1 second', true))
-    order by d.day desc limit 1 for update skip locked)
+    order by d.day < $4::text::date desc, d.day desc limit 1 for update skip locked)
 returning day::text as day, rolled_to`;
 }
 
@@ -141,6 +142,12 @@ export async function adoptDays(
      where not exists (select from ${days} d where d.day = g::date) order by 1 on conflict do nothing`,
     [arrayText(spans.map(({ from }) => dateOf(from))), arrayText(spans.map(({ to }) => dateOf(to - 1)))],
   );
+}
+
+/** True if a day of a span is not rolled up, or has rows that came later, in SQL. */
+export function unsettledSql({ days }: Pick<DayTables, "days">, { from, to }: Span): string {
+  const since = Number.isFinite(from) ? `day >= '${dateOf(from)}' and ` : "";
+  return `exists (select from ${days} where ${since}day < '${dateOf(to + DAY - 1)}' and (${UNSETTLED}))`;
 }
 
 /** The moment from which on days are not rolled up, in SQL; all rows, if no day is known. */

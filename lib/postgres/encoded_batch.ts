@@ -1,10 +1,10 @@
 import { isRejection, type Metric, type Rejection, verdictOn } from "../metric.ts";
+import { bytesOf, type Entry, type EntryOf, ReceivedEntry, rejected } from "./entry.ts";
+import { reasonOutside, type StorableTimes, storableTimes } from "./part_spans.ts";
 import { type ArrayElement, ascii, base64, elements } from "./pg_text.ts";
-import { bytesOf, type Entry, type Most, runs } from "./piece.ts";
-import { reasonOutside, storableTimes } from "./part_spans.ts";
+import { type Most, runs } from "./piece.ts";
+import { PlainRows, type Takes } from "./plain_rows.ts";
 import type { Tables } from "./tables.ts";
-
-export type EntryOf<C> = Entry & { readonly content: C };
 
 /** The messages of a slice, sorted by where they go. */
 export interface SortedEntries {
@@ -33,19 +33,10 @@ export interface BatchSlice {
    * around it.
    */
   readonly columns: readonly string[];
+  /** The days (UTC) of its metrics. */
+  readonly days: ReadonlySet<string>;
   /** Bytes of keys and values. */
   readonly bytes: number;
-}
-
-export function encodeBatch(entries: readonly Entry[], tables: Tables, most: Most): EncodedBatch {
-  const slices = [...runs(entries, most)].map((run) => encodeSlice(run, tables));
-  return { entries, slices, bytes: slices.reduce((sum, { bytes }) => sum + bytes, 0) };
-}
-
-export function encodeSlice(entries: readonly Entry[], tables: Tables): BatchSlice {
-  const sorted = sortEntries(entries, tables);
-  const bytes = entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
-  return { entries, sorted, columns: columnsOf(sorted, tables), bytes };
 }
 
 /** The columns of all slices, in order, as arrays for the flush statement. */
@@ -58,38 +49,143 @@ export function joinSlices(slices: readonly BatchSlice[]): string[] {
   });
 }
 
+/** Encodes messages for the statement. It uses its memory again for each slice. */
+export class BatchEncoder {
+  readonly #plain = new PlainRows();
+
+  encode(entries: readonly Entry[], tables: Tables, most: Most): EncodedBatch {
+    const slices = [...runs(entries, most)].map((run) => this.encodeSlice(run, tables));
+    return { entries, slices, bytes: slices.reduce((sum, { bytes }) => sum + bytes, 0) };
+  }
+
+  encodeSlice(entries: readonly Entry[], tables: Tables): BatchSlice {
+    this.#plain.clear();
+    const slice = new SliceEncoding(tables, this.#plain);
+    let bytes = 0;
+    for (const entry of entries) {
+      slice.add(entry);
+      bytes += bytesOf(entry);
+    }
+    return { entries, ...slice.finish(), bytes };
+  }
+}
+
 /** Errors of metrics that tell of no check. */
 const NO_CHECKS: readonly string[] = ["missed", "removed"];
 
-function sortEntries(entries: readonly Entry[], tables: Tables): SortedEntries {
-  const metrics: EntryOf<Metric>[] = [];
-  const rejections: EntryOf<Rejection>[] = [];
-  const missed: Entry[] = [];
-  // Without the column these could not be told from checks that were made.
-  const holdsMissed = tables.columns.includes("error");
-  const reasonAgainst = judgeOfTimes(tables);
-  for (const entry of entries) {
-    if (!isMetric(entry)) rejections.push(entry as EntryOf<Rejection>);
-    else if (!holdsMissed && NO_CHECKS.includes(entry.content.error ?? "")) missed.push(entry);
+/** A slice that is being encoded. Plain documents in a row are copied, all others are read. */
+class SliceEncoding {
+  readonly #tables: Tables;
+  readonly #times: TakenTimes;
+  readonly #takes: Takes;
+  readonly #plain: PlainRows;
+  readonly #metrics: EntryOf<Metric>[] = [];
+  readonly #rejections: EntryOf<Rejection>[] = [];
+  readonly #missed: Entry[] = [];
+  /** Metrics that were read, and are not written yet. */
+  #read: EntryOf<Metric>[] = [];
+  /** What is written of each field. */
+  readonly #texts: string[][];
+  readonly #days = new Set<string>();
+
+  constructor(tables: Tables, plain: PlainRows) {
+    this.#tables = tables;
+    this.#times = takenTimes(tables);
+    this.#takes = { ...boundsOf(this.#times), errors: tables.columns.includes("error") };
+    this.#plain = plain;
+    this.#texts = tables.columns.map(() => []);
+  }
+
+  add(entry: Entry): void {
+    if (entry instanceof ReceivedEntry && entry.value !== null && this.#plain.add(entry.value, this.#takes)) {
+      this.#writeRead();
+      if (this.#plain.isFull) this.#writePlain();
+      // The content of a plain document is a metric.
+      this.#metrics.push(entry as EntryOf<Metric>);
+    } else this.#sort(entry);
+  }
+
+  finish(): Pick<BatchSlice, "sorted" | "columns" | "days"> {
+    this.#writePlain();
+    this.#writeRead();
+    const sorted = { metrics: this.#metrics, rejections: this.#rejections, missed: this.#missed };
+    return { sorted, columns: this.#columns(), days: this.#days };
+  }
+
+  #sort(entry: Entry): void {
+    if (!isMetric(entry)) this.#rejections.push(entry as EntryOf<Rejection>);
+    // Without the column these could not be told from checks that were made.
+    else if (!this.#takes.errors && NO_CHECKS.includes(entry.content.error ?? "")) this.#missed.push(entry);
     else {
-      const reason = reasonAgainst?.(scheduledAt(entry.content)) ?? null;
-      if (reason === null) metrics.push(entry);
-      else rejections.push({ ...entry, content: { reason } });
+      const at = scheduledAt(entry.content);
+      const reason = reasonAgainst(at, this.#times);
+      if (reason !== null) return void this.#rejections.push(rejected(entry, reason));
+      this.#writePlain();
+      this.#days.add(at.slice(0, 10));
+      this.#metrics.push(entry);
+      this.#read.push(entry);
     }
   }
-  return { metrics, rejections, missed };
+
+  /** Writes the columns of the documents that were copied. */
+  #writePlain(): void {
+    if (this.#plain.count === 0) return;
+    const { columns, statusCodeRequired } = this.#tables;
+    columns.forEach((field, i) => {
+      const none = field === "status_code" && statusCodeRequired ? String(NO_STATUS) : undefined;
+      this.#texts[i]?.push(this.#plain.column(field, none));
+    });
+    this.#plain.addDays(this.#days);
+    this.#plain.clear();
+  }
+
+  /** Writes the columns of the metrics that were read. */
+  #writeRead(): void {
+    const read = this.#read;
+    if (read.length === 0) return;
+    this.#tables.columns.forEach((field, i) => {
+      this.#texts[i]?.push(column(read, ({ content }) => fieldValue(content, field, this.#tables)));
+    });
+    this.#read = [];
+  }
+
+  #columns(): string[] {
+    const [metrics, rejections, { isUnicode }] = [this.#metrics, this.#rejections, this.#tables];
+    return [
+      column(rejections, (entry) => entry.partition),
+      column(rejections, (entry) => entry.offset),
+      column(rejections, (entry) => entry.key && base64(entry.key)),
+      column(rejections, (entry) => entry.value && base64(entry.value)),
+      column(rejections, ({ content }) => isUnicode ? content.reason : ascii(content.reason)),
+      column(metrics, (entry) => entry.partition),
+      column(metrics, (entry) => entry.offset),
+      ...this.#texts.map((texts) => texts.join(",")),
+    ];
+  }
 }
 
-/** Gives the reason why a metric of a moment is not taken now. Null: every metric is. */
-function judgeOfTimes({ kept, partLength }: Tables): ((at: string) => string | null) | null {
-  const times = partLength === null ? null : storableTimes(Date.now());
-  if (kept === null && times === null) return null;
-  return (at) => {
-    if (kept !== null && at < kept.from) {
-      return `scheduled_at: ${at} is too old: rows are kept from ${kept.from} on (${kept.why})`;
-    }
-    return times === null ? null : reasonOutside(at, times);
-  };
+/** Which metrics are taken now, by their times. */
+interface TakenTimes {
+  readonly kept: Tables["kept"];
+  readonly storable: StorableTimes | null;
+}
+
+function takenTimes({ kept, partLength }: Tables): TakenTimes {
+  return { kept, storable: partLength === null ? null : storableTimes(Date.now()) };
+}
+
+/** The reason why a metric of this moment is not taken now; null if it is. */
+function reasonAgainst(at: string, { kept, storable }: TakenTimes): string | null {
+  if (kept !== null && at < kept.from) {
+    return `scheduled_at: ${at} is too old: rows are kept from ${kept.from} on (${kept.why})`;
+  }
+  return storable === null ? null : reasonOutside(at, storable);
+}
+
+/** The first and the last moment for which `reasonAgainst` has no reason. */
+function boundsOf({ kept, storable }: TakenTimes): Pick<Takes, "from" | "to"> {
+  const [from = null] = [kept?.from, storable?.earliest].filter((at) => at !== undefined).toSorted().reverse();
+  return { from, to: storable?.latest ?? null };
 }
 
 /** When a check was due or, of an older producer, began. */
@@ -101,24 +197,27 @@ function isMetric(entry: Entry): entry is EntryOf<Metric> {
   return !isRejection(entry.content);
 }
 
-function columnsOf({ metrics, rejections }: SortedEntries, tables: Tables): string[] {
-  const column = <T>(rows: readonly T[], value: (row: T) => ArrayElement) => elements(rows.map(value));
-  return [
-    column(rejections, (entry) => entry.partition),
-    column(rejections, (entry) => entry.offset),
-    column(rejections, (entry) => entry.key && base64(entry.key)),
-    column(rejections, (entry) => entry.value && base64(entry.value)),
-    column(rejections, ({ content }) => tables.isUnicode ? content.reason : ascii(content.reason)),
-    column(metrics, (entry) => entry.partition),
-    column(metrics, (entry) => entry.offset),
-    ...tables.columns.map((field) => column(metrics, ({ content }) => fieldValue(content, field, tables))),
-  ];
+function column<T>(rows: readonly T[], value: (row: T) => ArrayElement): string {
+  return elements(rows.map(value));
+}
+
+/** Stands for no answer where the column of the status code refuses null. */
+const NO_STATUS = 0;
+
+/** The smallest number above 0 and the largest that the type real takes, with some room. */
+const REAL = { least: 1e-37, most: 3e38 } as const;
+
+/** The nearest number that the type real takes: no metric is refused for a phase that nobody can mean. */
+function withinReal(value: number): number {
+  if (value >= REAL.least && value <= REAL.most) return value;
+  return value < REAL.least ? 0 : REAL.most;
 }
 
 function fieldValue(metric: Metric, field: keyof Metric, tables: Tables): ArrayElement {
   const value = metric[field];
+  if (typeof value === "number" && tables.reals.has(field)) return withinReal(value);
   if (value !== null) return value;
-  if (field === "status_code" && tables.statusCodeRequired) return 0;
+  if (field === "status_code" && tables.statusCodeRequired) return NO_STATUS;
   if (field === "scheduled_at" && tables.scheduledAtRequired) return scheduledAt(metric);
   // Producers that did not know the field yet meant the rule.
   if (field === "up") return verdictOn(metric);

@@ -10,7 +10,7 @@ export interface ColumnDefault {
   readonly sql: string;
 }
 
-/** What is written for null in columns that refuse it. */
+/** What is written for values that columns refuse: for null, and for what is beyond a type's range. */
 export interface StandIns {
   /** True if the column refuses null: 0 then stands for "no HTTP answer came". */
   readonly statusCodeRequired: boolean;
@@ -18,9 +18,14 @@ export interface StandIns {
   readonly scheduledAtRequired: boolean;
   /** What stands for null in columns that refuse it and have a default. */
   readonly defaults: ReadonlyMap<keyof Metric, ColumnDefault>;
+  /**
+   * The phases in columns of the type real, which refuses numbers as large or as small as a metric
+   * may have.
+   */
+  readonly reals: ReadonlySet<keyof Metric>;
 }
 
-/** What is written if a metric has no value and the column refuses null. */
+/** What is written if a column refuses a metric's value. */
 export function standIns(facts: readonly ColumnFacts[]): StandIns {
   const defaults = new Map<keyof Metric, ColumnDefault>();
   for (const column of facts) {
@@ -31,6 +36,10 @@ export function standIns(facts: readonly ColumnFacts[]): StandIns {
   const refusesNull = (field: keyof Metric) => facts.find(({ name }) => name === field)?.refuses_null ?? false;
   return {
     defaults,
+    reals: new Set(
+      facts.filter(({ type }) => type === "float4").map(({ name }) => name).filter(isField)
+        .filter((field) => !isRequired(field)),
+    ),
     statusCodeRequired: refusesNull("status_code"),
     scheduledAtRequired: refusesNull("scheduled_at") && !defaults.has("scheduled_at"),
   };

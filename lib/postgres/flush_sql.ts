@@ -1,6 +1,6 @@
 import type { Metric } from "../metric.ts";
 import { noteDaysSql } from "./days.ts";
-import { type BatchSlice, joinSlices, scheduledAt } from "./encoded_batch.ts";
+import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
 import type { RepeatKey } from "./catalog.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Marks } from "./marks.ts";
@@ -32,7 +32,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   const names = columns.join(", ");
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
   const { repeatKey } = tables;
-  const notes = tables.hasDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
+  const notes = tables.notesDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
   const sent = `select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}`;
   const repeats = skipRepeats && repeatKey !== null ? conflictSql(tables, repeatKey) : "";
   const rows = repeats !== "" && repeatKey !== null && tables.replacesMissed ? firstOfEach(sent, repeatKey) : sent;
@@ -102,7 +102,7 @@ function valueSql({ defaults }: Tables, column: keyof Metric): string {
 
 /** The parameters of `flushSql`, in its order. */
 export function flushParameters(
-  tables: Pick<Tables, "hasDays">,
+  tables: Pick<Tables, "notesDays">,
   identity: TopicIdentity,
   ranges: OffsetRanges,
   slices: readonly BatchSlice[],
@@ -118,22 +118,6 @@ export function flushParameters(
     arrayText(writer.map(([partition]) => marks.skipsOf(identity, partition))),
     identity.topic,
     ...joinSlices(slices),
-    ...(tables.hasDays ? [arrayText([...daysOf(slices)])] : []),
+    ...(tables.notesDays ? [arrayText([...new Set(slices.flatMap(({ days }) => [...days]))])] : []),
   ];
-}
-
-/** The days (UTC) that have rows in these slices. */
-function daysOf(slices: readonly BatchSlice[]): ReadonlySet<string> {
-  const days = new Set<string>();
-  let last = "";
-  for (const { sorted } of slices) {
-    for (const { content } of sorted.metrics) {
-      const at = scheduledAt(content);
-      // Nearly always the day of the metric before it.
-      if (last !== "" && at.startsWith(last)) continue;
-      last = at.slice(0, 10);
-      days.add(last);
-    }
-  }
-  return days;
 }

@@ -4,8 +4,12 @@ import type { QuotedTables } from "./schema.ts";
 
 // How long rows are kept, as the database remembers it for all consumers and over restarts.
 
-/** The tables that something goes from: that of the metrics, and that of the rejected messages. */
-export type KeptKind = "rows" | "rejected";
+/**
+ * What goes once it is old: rows of the metrics' table, rejected messages, and days that are rolled
+ * up.
+ */
+export const KEPT_KINDS = ["rows", "rejected", "daily"] as const;
+export type KeptKind = (typeof KEPT_KINDS)[number];
 
 /** Milliseconds until a time that was shortened counts: it may be a mistake. */
 const GRACE = 86_400_000;
@@ -49,7 +53,7 @@ export function keptFrom({ keep, goneBefore }: KeepState, now: number): number {
   return Math.max(cutoffOf(keep, now), goneBefore);
 }
 
-/** The state of both kinds, and the server's clock. */
+/** The state of each kind, and the server's clock. */
 export interface Remembered {
   readonly now: number;
   readonly states: Readonly<Record<KeptKind, KeepState>>;
@@ -71,7 +75,9 @@ export async function readKeepStates(database: Database, { keep }: QuotedTables)
   const rows = await database.query<StateRow>(
     `select w.what, ${milliseconds("now()")} as now, k.keep, k.shorter, ${milliseconds("k.shorter_at")} as shorter_at,
        ${milliseconds("k.gone_before")} as gone_before
-     from (values ('rows'), ('rejected')) w(what) left join ${keep} k on k.what = w.what`,
+     from (values ${
+      KEPT_KINDS.map((kind) => `('${kind}')`).join(", ")
+    }) w(what) left join ${keep} k on k.what = w.what`,
   );
   const stateOf = (kind: KeptKind) => {
     const row = rows.find(({ what }) => what === kind);
@@ -82,7 +88,8 @@ export async function readKeepStates(database: Database, { keep }: QuotedTables)
       goneBefore: row.gone_before === null ? -Infinity : Number(row.gone_before),
     };
   };
-  return { now: Number(rows[0]?.now), states: { rows: stateOf("rows"), rejected: stateOf("rejected") } };
+  const states = { rows: stateOf("rows"), rejected: stateOf("rejected"), daily: stateOf("daily") };
+  return { now: Number(rows[0]?.now), states };
 }
 
 /** Where somebody has written what is no time, everything counts as kept: nothing goes by mistake. */

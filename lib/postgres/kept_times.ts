@@ -11,6 +11,7 @@ import {
   writeKeepState,
 } from "./keep_state.ts";
 import { readOldParts } from "./old_parts.ts";
+import { hasOldDays } from "./old_rows.ts";
 import type { KeptSince, Tables } from "./tables.ts";
 
 /** Times that the state is read again because another consumer has just changed it. */
@@ -20,6 +21,7 @@ const MOST_LOOKS = 5;
 export const KEEP_SETTINGS: Readonly<Record<KeptKind, string>> = {
   rows: "DB_KEEP (--db-keep)",
   rejected: "DB_KEEP_REJECTED (--db-keep-rejected)",
+  daily: "DB_KEEP_DAILY (--db-keep-daily)",
 };
 
 /** How long everything is kept now. */
@@ -47,7 +49,9 @@ export class KeptTimes {
 
   /** Reads how long everything is kept, and decides on what has changed. */
   async look(database: Database): Promise<Kept> {
-    const [rows, rejected] = [await this.#decide(database, "rows"), await this.#decide(database, "rejected")];
+    const rows = await this.#decide(database, "rows");
+    const rejected = await this.#decide(database, "rejected");
+    const daily = await this.#decide(database, "daily");
     // A clock that is ahead must let nothing go: the server's and this machine's must agree.
     const now = Math.min(rows.now, Date.now());
     const from = keptFrom(rows.state, now);
@@ -55,8 +59,8 @@ export class KeptTimes {
     const why = keep === "all" ? "what was older has gone" : `${KEEP_SETTINGS.rows} is ${keepText(keep)}`;
     this.#options.onKept(Number.isFinite(from) ? { from: new Date(from).toISOString(), why } : null);
     return {
-      states: { rows: rows.state, rejected: rejected.state },
-      cutoffs: { rows: from, rejected: cutoffOf(rejected.state.keep, now) },
+      states: { rows: rows.state, rejected: rejected.state, daily: daily.state },
+      cutoffs: { rows: from, rejected: cutoffOf(rejected.state.keep, now), daily: cutoffOf(daily.state.keep, now) },
     };
   }
 
@@ -86,6 +90,7 @@ export class KeptTimes {
     if (kind === "rows" && tables.partLength !== null) {
       return (await readOldParts(database, tables, cutoffOf(keep, now))).length > 0;
     }
+    if (kind === "daily") return tables.hasDays && await hasOldDays(database, tables, cutoffOf(keep, now));
     const table = kind === "rows" ? tables.main : tables.rejected;
     return (await database.query(`select from ${table} limit 1`)).length > 0;
   }

@@ -1,13 +1,18 @@
 import { pause } from "../async/retry.ts";
 import { type Database, sqlFailure } from "./database.ts";
+import { unsettledSql } from "./days.ts";
 import { goneSql } from "./keep_state.ts";
 import type { Span } from "./part_spans.ts";
 import { childrenSql } from "./parts.ts";
 import { doBlock, quoteLiteral } from "./pg_text.ts";
 import type { QuotedTables } from "./schema.ts";
 import { CREATION_LOCK } from "./table_creation.ts";
+import type { Tables } from "./tables.ts";
 
 // The parts of a table that are too old, and how one of them goes.
+
+/** The tables, and whether days are rolled up. */
+type DayTables = QuotedTables & Pick<Tables, "hasDays">;
 
 /** A part that is older as a whole than what is kept. */
 export interface OldPart extends Span {
@@ -60,22 +65,33 @@ export async function countRows(database: Database, relation: string): Promise<n
 /** The code of the failure that tells that there is no such part any more. */
 const PART_GONE = "HC404";
 
+/** The code of the failure that tells that rows came for a day of the part since it was looked at. */
+const PART_NEEDED = "HC409";
+
 /** Milliseconds that the server may take for a drop once nobody is in its way. */
 const DROP_LIMIT = 5_000;
 
 /**
  * Detaches and drops a part, in one transaction. It fails with `PART_GONE` where another consumer
- * has done so. It waits `patience` milliseconds for each lock: so long at most waits a flush that
+ * has done so. It fails with `PART_NEEDED` where a day of the part is to be rolled up again. That
+ * is asked for under the lock: nobody stores a row for the day any more. It waits `patience` milliseconds for each lock: so long at most waits a flush that
  * comes behind it. It holds the lock of those who make parts: one consumer at a time does either.
  */
-function dropPartSql(tables: QuotedTables, { relation, to }: OldPart, patience: number): string {
+function dropPartSql(tables: DayTables, part: OldPart, patience: number): string {
   const { main } = tables;
-  const [part, whole] = [relation, main].map(quoteLiteral);
+  const { relation, to } = part;
+  const [name, whole] = [relation, main].map(quoteLiteral);
+  const check = tables.hasDays
+    ? `
+  if ${unsettledSql(tables, part)} then
+    raise exception 'a day of % is not rolled up', ${name} using errcode = '${PART_NEEDED}';
+  end if;`
+    : "";
   const drop = doBlock(`begin
-  if not exists (select from pg_inherits where inhrelid = to_regclass(${part}) and inhparent = to_regclass(${whole})) then
-    raise exception '% is no part any more', ${part} using errcode = '${PART_GONE}';
+  if not exists (select from pg_inherits where inhrelid = to_regclass(${name}) and inhparent = to_regclass(${whole})) then
+    raise exception '% is no part any more', ${name} using errcode = '${PART_GONE}';
   end if;
-  alter table ${main} detach partition ${relation};
+  alter table ${main} detach partition ${relation};${check}
   drop table ${relation};
   ${goneSql(tables, "rows", to)};
 end`);
@@ -95,15 +111,16 @@ const PATIENCES = [100, 200, 400, 800];
 const BUSY = ["55P03", "40P01", "57014"];
 
 /**
- * Drops a part, in several short tries. "gone": another consumer has done so. "busy": others use
- * it, or `signal` has aborted. Throws any other failure.
+ * Drops a part, in several short tries. "gone": another consumer has done so. "needed": a day of it
+ * is to be rolled up first. "busy": others use it, or `signal` has aborted. Throws any other
+ * failure.
  */
 export async function dropPart(
   database: Database,
-  tables: QuotedTables,
+  tables: DayTables,
   part: OldPart,
   signal: AbortSignal,
-): Promise<"dropped" | "gone" | "busy"> {
+): Promise<"dropped" | "gone" | "needed" | "busy"> {
   for (const [attempt, patience] of PATIENCES.entries()) {
     if (attempt > 0) await pause(attempt, signal);
     if (signal.aborted) break;
@@ -113,6 +130,7 @@ export async function dropPart(
     } catch (error) {
       const code = sqlFailure(error)?.code ?? "";
       if (code === PART_GONE) return "gone";
+      if (code === PART_NEEDED) return "needed";
       if (!BUSY.includes(code)) throw error;
     }
   }

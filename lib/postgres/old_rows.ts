@@ -1,8 +1,9 @@
 import { delay } from "../async/waits.ts";
 import { reachParts } from "./catalog.ts";
 import type { Database } from "./database.ts";
+import type { QuotedTables } from "./schema.ts";
 
-// How rows of a table without parts go: in small bites.
+// How rows go that no part takes along: in small bites.
 
 /** Rows that are too old: those of a table whose time, an expression, is before a moment. */
 export interface OldRows {
@@ -55,6 +56,49 @@ export async function deleteOldRows(database: Database, rows: OldRows, signal: A
       gone += await deleteBite(database, relation, rows, block);
       await delay(Math.max(LEAST_PAUSE, performance.now() - began), signal);
     }
+  }
+  return gone;
+}
+
+/** The first day (UTC) that is kept: those before it are older as a whole. */
+const firstDay = (cutoff: number) => new Date(cutoff).toISOString().slice(0, 10);
+
+/** True if days are rolled up that are older as a whole than a moment. */
+export async function hasOldDays(
+  database: Database,
+  { daily }: Pick<QuotedTables, "daily">,
+  cutoff: number,
+): Promise<boolean> {
+  if (!Number.isFinite(cutoff)) return false;
+  const found = await database.query(`select from ${daily} where day < $1::text::date limit 1`, [firstDay(cutoff)]);
+  return found.length > 0;
+}
+
+/** Rows of the days in one bite. */
+const DAYS_BITE = 2000;
+
+/**
+ * Deletes the days that are older as a whole than a moment, bite by bite, until `signal` aborts. An
+ * index tells them. Gives the number of their rows.
+ */
+export async function deleteOldDays(
+  database: Database,
+  { daily }: Pick<QuotedTables, "daily">,
+  cutoff: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const text = `with gone as (
+    delete from ${daily} where ctid = any(array(
+      select ctid from ${daily} where day < $1::text::date limit ${DAYS_BITE})) returning 1
+  )
+  select count(*)::int as rows from gone`;
+  let gone = 0;
+  while (!signal.aborted) {
+    const began = performance.now();
+    const [row] = await database.query<{ rows: number }>(text, [firstDay(cutoff)]);
+    gone += row?.rows ?? 0;
+    if ((row?.rows ?? 0) === 0) break;
+    await delay(Math.max(LEAST_PAUSE, performance.now() - began), signal);
   }
   return gone;
 }

@@ -20,7 +20,7 @@ export function monthlySql(table: TableName, length: PartLength, keep: Keep): st
   } || to_char(n, '${ENDINGS[length]}'))`;
   const bound = (time: string) => `to_char(${time}, 'YYYY-MM-DD"Z"')`;
   return doBlock(`declare
-  n timestamp;${keep === "all" ? "" : "\n  past text;\n  ends timestamptz;"}
+  n timestamp;${keep === "all" ? "" : "\n  past text;\n  begins timestamptz;\n  ends timestamptz;"}
 begin
   perform set_config('lock_timeout', '2s', true);
   for i in 0..${PARTS_OF_A_YEAR[length]} loop
@@ -31,11 +31,24 @@ begin
 end`);
 }
 
-/** What has gone is noted: a consumer must not take metrics for it, which would lack their part. */
-const dropping = ({ main, keep: note }: QuotedTables, keep: Exclude<Keep, "all">) => `
-  for past, ends in select c.part::regclass, c.upper from (${childrenSql(`${quoteLiteral(main)}::regclass`)}) c
+/**
+ * A part stays as long as a day of it is to be rolled up; it is locked before that is asked for.
+ * What has gone is noted: a consumer must not take metrics for it, which would lack their part.
+ */
+const dropping = ({ main, keep: note, days }: QuotedTables, keep: Exclude<Keep, "all">) => `
+  for past, begins, ends in
+    select c.part::regclass, c.lower, c.upper from (${childrenSql(`${quoteLiteral(main)}::regclass`)}) c
     where c.upper <= now() - interval '${keep.count} ${keep.unit}s'
   loop
+    execute 'lock table ' || past || ' in access exclusive mode';
+    if to_regclass(${quoteLiteral(days)}) is not null then
+      if exists (select from ${days} d where d.day >= (begins at time zone 'UTC')::date
+        and d.day::timestamp at time zone 'UTC' < ends and (d.stale or d.roller is not null))
+      then
+        raise notice '% stays: a day of it is not rolled up yet', past;
+        continue;
+      end if;
+    end if;
     execute 'drop table ' || past;
     insert into ${note} as k (what, keep, gone_before) values ('rows', '${keepText(keep)}', ends)
       on conflict (what) do update set gone_before = greatest(k.gone_before, excluded.gone_before);

@@ -1,4 +1,4 @@
-import type { Metric, Rejection } from "../metric.ts";
+import { bytesOf, type Entry } from "./entry.ts";
 
 /**
  * Which topic messages came from: its id, by which marks are kept, and its name for a person.
@@ -7,17 +7,6 @@ import type { Metric, Rejection } from "../metric.ts";
 export interface TopicIdentity {
   readonly topic: string;
   readonly topicId: string;
-}
-
-/** One message, read as a metric or with the reason why it is none. */
-export interface Entry {
-  readonly partition: number;
-  readonly offset: number;
-  /** The epoch of the leader that wrote it. Absent or null: not known. */
-  readonly epoch?: number | null;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array | null;
-  readonly content: Metric | Rejection;
 }
 
 /**
@@ -107,8 +96,8 @@ export function* portions<S extends { readonly entries: readonly Entry[]; readon
   for (let from = 0, to = 0; from < slices.length || from === 0; from = to) {
     to = from + fitting(slices, from, most());
     const some = slices.slice(from, to);
-    const [left, right] = cutRanges(rest, some.flatMap(({ entries }) => entries));
     if (to >= slices.length) return yield { ranges: rest, slices: some };
+    const [left, right] = cutRanges(rest, some.flatMap(({ entries }) => entries));
     yield { ranges: left, slices: some };
     rest = right;
   }
@@ -132,14 +121,14 @@ function fitting(
 
 /** Divides entries into runs of at most `most`, unless a single entry is more. */
 export function* runs(entries: readonly Entry[], most: Most): Generator<readonly Entry[]> {
-  const sized = entries.map((entry) => ({ entries: [entry], bytes: bytesOf(entry) }));
-  for (let from = 0, to = 0; from < entries.length; from = to) {
-    to = from + fitting(sized, from, most);
-    yield entries.slice(from, to);
+  let [from, bytes] = [0, 0];
+  for (const [at, entry] of entries.entries()) {
+    const size = bytesOf(entry);
+    if (at > from && (at - from >= most.messages || bytes + size > most.bytes)) {
+      yield entries.slice(from, at);
+      [from, bytes] = [at, 0];
+    }
+    bytes += size;
   }
-}
-
-/** Bytes of key and value. */
-export function bytesOf({ key, value }: Entry): number {
-  return (key?.length ?? 0) + (value?.length ?? 0);
+  if (from < entries.length) yield from === 0 ? entries : entries.slice(from);
 }

@@ -1,6 +1,7 @@
-import { isRejection, type Rejection } from "../metric.ts";
+import { isRejection } from "../metric.ts";
 import { type Database, explain, isMissingPartition, SetupError, sqlFailure } from "./database.ts";
 import type { BatchSlice } from "./encoded_batch.ts";
+import { rejected } from "./entry.ts";
 import { cut, join, type Piece, type Portion, type TopicIdentity } from "./piece.ts";
 import { isCancelled, type StoreOutcome, type TableWriter } from "./table_writer.ts";
 import type { Tables } from "./tables.ts";
@@ -108,7 +109,7 @@ export class RefusedBatch {
     this.#throwIfSetup(error);
     const [first] = entries;
     if (first === undefined || isRejection(first.content)) throw companionRefuses(error, this.#writer.tables);
-    this.#held = join(this.#held, { ranges, entries: [{ ...first, content: rejection(error) }] });
+    this.#held = join(this.#held, { ranges, entries: [rejected(first, reasonOf(error))] });
     this.#refused = [...this.#refused, { error, location: first.content.location }];
     return "stored";
   }
@@ -161,12 +162,12 @@ function hasRows({ slices }: Portion<BatchSlice>): boolean {
   return slices.some(({ sorted }) => sorted.metrics.length > 0);
 }
 
-function rejection(error: unknown): Rejection {
+function reasonOf(error: unknown): string {
   const failure = sqlFailure(error);
   const detail = failure?.detail == null ? "" : ` (${failure.detail})`;
   const reason = `the database refuses the row: ${failure?.message ?? String(error)}${detail}`;
   // A cut may split a character, and its rest could not be stored.
-  return { reason: reason.slice(0, MAX_REASON_LENGTH).toWellFormed() };
+  return reason.slice(0, MAX_REASON_LENGTH).toWellFormed();
 }
 
 function companionRefuses(error: unknown, { offsets, rejected }: Tables): SetupError {

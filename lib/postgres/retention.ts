@@ -6,7 +6,7 @@ import { type Database, explain, isConnectionLoss, sqlFailure } from "./database
 import { claimSweep, endSweep, goneSql, type KeepState, type KeptKind } from "./keep_state.ts";
 import { KEEP_SETTINGS, KeptTimes, type KeptTimesOptions } from "./kept_times.ts";
 import { countRows, dropPart, type OldPart, readOldParts } from "./old_parts.ts";
-import { deleteOldRows, isView, type OldRows } from "./old_rows.ts";
+import { deleteOldDays, deleteOldRows, isView } from "./old_rows.ts";
 import { lengthOf } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import { quoteTables } from "./schema.ts";
@@ -36,10 +36,17 @@ export interface RetentionWork {
 
 type Sweep = Pick<RetentionWork, "signal" | "tell">;
 
+/** Rows of a table from before a moment, by `time`, an expression. Without it they are days. */
+interface Old {
+  readonly table: string;
+  readonly time?: string;
+  readonly before: number;
+}
+
 /**
- * Lets go what is older than `--db-keep` and `--db-keep-rejected` say: parts as a whole, rows of a
- * table without parts, and rejected messages. A time that was shortened counts a day later
- * (keep_state.ts).
+ * Lets go what is older than `--db-keep`, `--db-keep-rejected` and `--db-keep-daily` say: parts as
+ * a whole, rows of a table without parts, rejected messages, and days. A time that was shortened
+ * counts a day later (keep_state.ts).
  */
 export class Retention {
   readonly #options: RetentionOptions;
@@ -88,13 +95,25 @@ export class Retention {
     const { states, cutoffs } = await this.#times.look(database);
     await this.#announce(database, "rows", states.rows, work);
     await this.#announce(database, "rejected", states.rejected, work);
+    await this.#announce(database, "daily", states.daily, work);
     try {
       return await this.#sweepRows(database, cutoffs.rows, states.rows.keep, work);
     } finally {
       // Whatever keeps the rows of metrics need not keep these.
       const rejected = { table: this.#tables.rejected, time: "rejected_at", before: cutoffs.rejected };
       await this.#deleteOld(database, "rejected", rejected, states.rejected.keep, work);
+      await this.#deleteDays(database, cutoffs.daily, states.daily.keep, work);
     }
+  }
+
+  async #deleteDays(database: Database, before: number, keep: Keep, work: Sweep): Promise<void> {
+    if (keep === "all") return;
+    const { daily: table, main, hasDays } = this.#tables;
+    if (!hasDays) {
+      this.#tellDaily(work, "days", `${KEEP_SETTINGS.daily} has no effect: no days of ${main} are rolled up`);
+      return;
+    }
+    await this.#deleteOld(database, "daily", { table, before }, keep, work);
   }
 
   async #sweepRows(
@@ -156,6 +175,8 @@ export class Retention {
         if (!work.signal.aborted) this.#tellDaily(work, relation, what);
         return false;
       }
+      // The next look says which days it waits for.
+      if (outcome === "needed") return false;
       const what = rows === null ? "its rows" : `its ${count(rows, "row")}`;
       if (outcome === "dropped") work.tell(`${relation} was dropped with ${what}: ${keepText(keep)} are kept`, false);
       this.#counted.delete(relation);
@@ -170,12 +191,14 @@ export class Retention {
   }
 
   /** Passes through a table, if that is due, and deletes its old rows. */
-  async #deleteOld(database: Database, kind: KeptKind, rows: OldRows, keep: Keep, work: Sweep): Promise<void> {
-    const { table, before } = rows;
+  async #deleteOld(database: Database, kind: KeptKind, old: Old, keep: Keep, work: Sweep): Promise<void> {
+    const { table, time, before } = old;
     if (!Number.isFinite(before) || !await claimSweep(database, this.#tables, kind)) return;
     // Said first: a metric that comes meanwhile must not be older than what has gone.
     await database.query(goneSql(this.#tables, kind, before));
-    const gone = await deleteOldRows(database, rows, work.signal);
+    const gone = time === undefined
+      ? await deleteOldDays(database, this.#tables, before, work.signal)
+      : await deleteOldRows(database, { table, time, before }, work.signal);
     if (gone > 0) work.tell(`${count(gone, "row")} of ${table} deleted: ${keepText(keep)} are kept`, false);
     if (!work.signal.aborted) await endSweep(database, this.#tables, kind);
   }
@@ -191,7 +214,7 @@ export class Retention {
     const tables = this.#tables;
     const cutoff = cutoffOf(shorter, shorterAt);
     const parts = kind === "rows" && tables.partLength !== null ? await readOldParts(database, tables, cutoff) : null;
-    const table = kind === "rows" ? tables.main : tables.rejected;
+    const table = { rows: tables.main, rejected: tables.rejected, daily: tables.daily }[kind];
     const what = parts === null ? `rows of ${table} from before ${minuteOf(cutoff)}` : named(parts);
     this.#tellDaily(
       work,

@@ -34,6 +34,11 @@ const MOST_ADDRESSES = 4096;
 export interface Foreground {
   /** Settles when no metrics are being stored, or after some time all the same. */
   quiet(signal: AbortSignal): Promise<void>;
+  /**
+   * The moment before which no rows are kept, as `toISOString` writes it; null: all are. Days from
+   * before it come first: their part waits for them before it goes.
+   */
+  keptFrom?(): string | null;
 }
 
 interface Bite {
@@ -105,7 +110,7 @@ export class RollUp {
     const { after, again } = this.#times;
     const [taken] = await this.#database.query<{ day: string; rolled_to: string | null }>(
       takeDaySql(this.#tables),
-      [this.#roller, String(after), String(again)],
+      [this.#roller, String(after), String(again), this.#foreground.keptFrom?.()?.slice(0, 10) ?? null],
     );
     if (taken === undefined) return null;
     const began = performance.now();

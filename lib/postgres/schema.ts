@@ -1,6 +1,8 @@
+import type { Keep } from "../config/keep.ts";
 import { COMPANIONS, type Partition, type TableName } from "../config/setting_types.ts";
 import { FIELD_KINDS, type FieldKind, type Metric, METRIC_FIELDS } from "../metric.ts";
 import { DAILY_COLUMNS } from "./daily_sql.ts";
+import { layoutSql } from "./layout_version.ts";
 import { doBlock, quoteIdentifier, quoteLiteral } from "./pg_text.ts";
 
 const TEXT = ["text", "varchar", "bpchar", "citext"] as const;
@@ -18,7 +20,7 @@ interface Column {
   readonly fits: readonly string[];
 }
 
-/** The column that a field of each kind gets. */
+/** The column of a field of each kind, as values are sent to it. */
 const COLUMN_OF: Readonly<Record<FieldKind, Column>> = {
   text: { type: "text", fits: TEXT },
   status: { type: "integer", fits: ["int4", "int2", "int8", "numeric"] },
@@ -33,6 +35,39 @@ const COLUMN_OF: Readonly<Record<FieldKind, Column>> = {
 const ALWAYS: readonly (keyof Metric)[] = ["address", "latency", "is_valid", "checked_at"];
 /** Never null in a table that the consumer creates: its parts are made by it. */
 const ALWAYS_IN_NEW: readonly (keyof Metric)[] = [...ALWAYS, "scheduled_at"];
+
+/**
+ * The phases of a check in a new table: seven digits suffice for seconds of a check. `latency` keeps
+ * all of its digits, since the percentiles of a day are exact.
+ */
+const PHASES: readonly (keyof Metric)[] = [
+  "latency_dns",
+  "latency_connect",
+  "latency_tls",
+  "latency_first_byte",
+  "latency_body",
+];
+
+/** Bytes at whose multiples PostgreSQL puts a value of a type; 0: anywhere, and of any length. */
+const ALIGNMENT: Readonly<Record<string, number>> = {
+  "timestamptz": 8,
+  "double precision": 8,
+  "real": 4,
+  "integer": 4,
+  "uuid": 1,
+  "boolean": 1,
+  "text": 0,
+  "inet": 0,
+};
+
+/**
+ * The columns of a new table with their types, in an order that leaves no gap between values: those
+ * of the widest alignment first.
+ */
+function newColumns(): { readonly name: keyof Metric; readonly type: string }[] {
+  const columns = METRIC_FIELDS.map((name) => ({ name, type: PHASES.includes(name) ? "real" : COLUMNS[name].type }));
+  return columns.toSorted((a, b) => (ALIGNMENT[b.type] ?? 0) - (ALIGNMENT[a.type] ?? 0));
+}
 
 /** A column for each field of a metric, in the order of `METRIC_FIELDS`. */
 export const COLUMNS = Object.fromEntries(METRIC_FIELDS.map((field) => {
@@ -87,8 +122,8 @@ export type Creatable = "schema" | "main" | "offsets" | "rejected" | "keep" | "a
 export function creation(table: TableName, partition: Partition): Readonly<Record<Creatable, readonly string[]>> {
   const { main, offsets, rejected, keep, daily, days } = quoteTables(table);
   const added = Object.entries(ADDED_COLUMNS);
-  const columns = METRIC_FIELDS.map((name) => {
-    return `  ${name} ${COLUMNS[name].type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
+  const columns = newColumns().map(({ name, type }) => {
+    return `  ${name} ${type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
   });
   // Nothing fills it yet. It is laid out now: a column that is added later changes every part.
   columns.push("  labels jsonb");
@@ -105,6 +140,7 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `  next_offset bigint not null,\n  topic text not null,\n  moved_at timestamptz not null default now(),\n` +
       added.map(([name, type]) => `  ${name} ${type},\n`).join("") +
       `  primary key (topic_id, partition)\n)`,
+      layoutSql(offsets),
     ],
     rejected: [
       `create table if not exists ${rejected} (\n  topic text not null,\n  topic_id text not null,\n` +
@@ -162,17 +198,23 @@ exception when duplicate_table then
 end`);
 }
 
-/** What a role deletes: rows of a table without parts, and rejected messages. */
+/** What a role deletes: rows of a table without parts, rejected messages, and days. */
 export interface Deletions {
   readonly rows: boolean;
   readonly rejected: boolean;
+  readonly daily: boolean;
 }
 
 /** Everything is kept. */
-export const NO_DELETIONS: Deletions = { rows: false, rejected: false };
+export const NO_DELETIONS: Deletions = { rows: false, rejected: false, daily: false };
+
+/** What is deleted where so much is kept. */
+export function deletionsOf({ rows, rejected, daily }: Readonly<Record<keyof Deletions, Keep>>): Deletions {
+  return { rows: rows !== "all", rejected: rejected !== "all", daily: daily !== "all" };
+}
 
 /** True if the consumer keeps note of what it keeps. */
-export const needsKeep = ({ rows, rejected }: Deletions) => rows || rejected;
+export const needsKeep = ({ rows, rejected, daily }: Deletions) => rows || rejected || daily;
 
 /**
  * The rights that a role needs which may not create the tables. `role` is quoted, or a word that

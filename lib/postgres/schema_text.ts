@@ -3,12 +3,12 @@ import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import { METRIC_FIELDS } from "../metric.ts";
 import { monthlySql } from "./parts_by_hand.ts";
-import { creation, dayGrants, grants, needsKeep } from "./schema.ts";
+import { creation, dayGrants, deletionsOf, grants, needsKeep } from "./schema.ts";
 import { partsByHand } from "./table_creation.ts";
 import { viewName, VIEWS, viewSql } from "./views.ts";
 
 /** Everything is kept. */
-const KEEPS_ALL: RetentionSettings = { rows: "all", rejected: "all", isNow: false };
+const KEEPS_ALL: RetentionSettings = { rows: "all", rejected: "all", daily: "all", isNow: false };
 
 /**
  * The output of `--print-schema`: the SQL that creates tables, parts for a year, and views.
@@ -20,7 +20,7 @@ export function schemaSql(
   retention: RetentionSettings = KEEPS_ALL,
   now = Date.now(),
 ): string {
-  const deletions = { rows: retention.rows !== "all", rejected: retention.rejected !== "all" };
+  const deletions = deletionsOf(retention);
   const { schema, main, offsets, rejected, keep } = creation(table, partition);
   const parts = partsByHand(table, partition, now);
   const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS, true));

@@ -1,16 +1,17 @@
 import { unlessAborted } from "../async/waits.ts";
-import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import type { Database } from "./database.ts";
 import { unsettledDays } from "./days.ts";
-import { type BatchSlice, encodeBatch, type EncodedBatch, encodeSlice } from "./encoded_batch.ts";
+import { BatchEncoder, type BatchSlice, type EncodedBatch } from "./encoded_batch.ts";
+import type { Entry } from "./entry.ts";
 import { Marks } from "./marks.ts";
 import { boundedSpan, type OldPart } from "./old_parts.ts";
-import { type Entry, type Most, type OffsetRanges, type Portion, portions, runs, type TopicIdentity } from "./piece.ts";
+import { type Most, type OffsetRanges, type Portion, portions, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
 import { Retention, type RetentionWork } from "./retention.ts";
 import { RollUp } from "./roll_up.ts";
+import { deletionsOf, NO_DELETIONS } from "./schema.ts";
 import {
   type Counters,
   countOf,
@@ -23,7 +24,8 @@ import { prepareTables, type Tables } from "./tables.ts";
 import { isRefusal } from "./trial.ts";
 
 export type { EncodedBatch } from "./encoded_batch.ts";
-export { type Entry, joinRanges, type OffsetRange, type OffsetRanges, type TopicIdentity } from "./piece.ts";
+export { type Entry, ReceivedEntry } from "./entry.ts";
+export { joinRanges, type OffsetRange, type OffsetRanges, type TopicIdentity } from "./piece.ts";
 export type { Mark } from "./marks.ts";
 export type { Counters, StoreEvents, StoreOutcome } from "./table_writer.ts";
 
@@ -66,6 +68,7 @@ export class Store {
   readonly marks: Marks;
   readonly #database: Database;
   readonly #writer: TableWriter;
+  readonly #encoder = new BatchEncoder();
   readonly #batchSize: number;
   /** Null: nobody has said how long rows are kept. */
   readonly #retention: Retention | null;
@@ -83,7 +86,7 @@ export class Store {
       daysHolding: (beside, part) => daysHolding(beside, this.#writer.tables, part),
     });
     const look = async () => void await this.#retention?.look(database);
-    this.#writer = new TableWriter(database, tables, this.marks, this.#batchSize, this.#events, look);
+    this.#writer = new TableWriter(database, tables, this.marks, this.#encoder, this.#batchSize, this.#events, look);
   }
 
   /**
@@ -92,7 +95,7 @@ export class Store {
    */
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
     const { partition, retention } = options;
-    const deletions = { rows: isLimited(retention?.rows), rejected: isLimited(retention?.rejected) };
+    const deletions = retention === undefined ? NO_DELETIONS : deletionsOf(retention);
     const store = new Store(database, await prepareTables(database, table, partition, deletions), options);
     if (store.#writer.tables.hasKeep) await store.#retention?.look(database);
     // At the start too: the first message may be long in coming.
@@ -135,7 +138,11 @@ export class Store {
    */
   rollUpDays(): AsyncDisposable {
     const end = new AbortController();
-    const work = new RollUp(this.#database, this.#writer.tables, this.#events, this.#writer).run(end.signal);
+    const foreground = {
+      quiet: (signal: AbortSignal) => this.#writer.quiet(signal),
+      keptFrom: () => this.#writer.tables.kept?.from ?? null,
+    };
+    const work = new RollUp(this.#database, this.#writer.tables, this.#events, foreground).run(end.signal);
     return {
       async [Symbol.asyncDispose]() {
         end.abort();
@@ -146,7 +153,8 @@ export class Store {
 
   /** Encodes messages for the statement: this can be done while the database is busy. */
   encode(entries: readonly Entry[]): EncodedBatch {
-    return encodeBatch(entries, this.#writer.tables, { messages: this.#batchSize, bytes: MAX_STATEMENT_BYTES });
+    const most = { messages: this.#batchSize, bytes: MAX_STATEMENT_BYTES };
+    return this.#encoder.encode(entries, this.#writer.tables, most);
   }
 
   /**
@@ -203,7 +211,7 @@ export class Store {
   /** Encodes a slice anew that was encoded when statements were larger. */
   #fit({ ranges, slices }: Portion<BatchSlice>): Portion<BatchSlice> {
     const { most, tables } = this.#writer;
-    const divide = ({ entries }: BatchSlice) => [...runs(entries, this.#most)].map((run) => encodeSlice(run, tables));
+    const divide = ({ entries }: BatchSlice) => this.#encoder.encode(entries, tables, this.#most).slices;
     return { ranges, slices: slices.flatMap((slice) => slice.entries.length > most ? divide(slice) : [slice]) };
   }
 
@@ -218,8 +226,6 @@ export class Store {
     }
   }
 }
-
-const isLimited = (keep: Keep | undefined) => keep !== undefined && keep !== "all";
 
 /** The days of a part that are not rolled up, where there are daily rows at all. */
 async function daysHolding(database: Database, tables: Tables, part: OldPart): Promise<readonly string[]> {

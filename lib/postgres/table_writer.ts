@@ -2,10 +2,11 @@ import { Bell } from "../async/bell.ts";
 import type { Metric } from "../metric.ts";
 import { CurrentTables } from "./current_tables.ts";
 import { type Database, isMissingPartition, sqlFailure } from "./database.ts";
-import { type BatchSlice, encodeSlice } from "./encoded_batch.ts";
+import type { BatchEncoder, BatchSlice } from "./encoded_batch.ts";
+import type { Entry } from "./entry.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
 import type { Marks } from "./marks.ts";
-import type { Entry, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
+import type { OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { type PartEvents, PartKeeper } from "./part_keeper.ts";
 import type { Foreground, RollUpEvents } from "./roll_up.ts";
 import { StatementSize } from "./statement_size.ts";
@@ -63,6 +64,7 @@ export class TableWriter implements Foreground {
   readonly current: CurrentTables;
   readonly #database: Database;
   readonly #marks: Pick<Marks, "skipsOf">;
+  readonly #encoder: BatchEncoder;
   readonly #events: StoreEvents;
   readonly #size: StatementSize;
   readonly #parts: PartKeeper;
@@ -82,12 +84,14 @@ export class TableWriter implements Foreground {
     database: Database,
     tables: Tables,
     marks: Pick<Marks, "skipsOf">,
+    encoder: BatchEncoder,
     most: number,
     events: StoreEvents,
     lookAtKept: () => Promise<unknown>,
   ) {
     this.#database = database;
     this.#marks = marks;
+    this.#encoder = encoder;
     this.current = new CurrentTables(database, tables);
     this.#events = events;
     this.#parts = new PartKeeper(database, tables, events);
@@ -125,7 +129,7 @@ export class TableWriter implements Foreground {
 
   /** Encodes messages for the statement. */
   encode({ ranges, entries }: Piece): Portion<BatchSlice> {
-    return { ranges, slices: [encodeSlice(entries, this.tables)] };
+    return { ranges, slices: [this.#encoder.encodeSlice(entries, this.tables)] };
   }
 
   /** Stores a portion with one statement. */
@@ -207,7 +211,7 @@ export class TableWriter implements Foreground {
     { ranges, slices }: Portion<BatchSlice>,
     skipRepeats: boolean,
   ): Promise<MarkRow[]> {
-    const sent = slices.length > 0 ? slices : [encodeSlice([], this.tables)];
+    const sent = slices.length > 0 ? slices : [this.#encoder.encodeSlice([], this.tables)];
     const parameters = flushParameters(this.tables, identity, ranges, sent, this.#marks);
     // Each statement waits here alike, so that a batch sent early does not overtake the one before
     // it.

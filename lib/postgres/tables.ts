@@ -13,6 +13,7 @@ import {
 import { DAILY_NEEDS } from "./daily_sql.ts";
 import { type Database, SetupError } from "./database.ts";
 import { fittingColumns, type StandIns, standIns } from "./fitting_columns.ts";
+import { expectKnownLayout } from "./layout_version.ts";
 import { lengthOf, type PartLength } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import { quoteIdentifier } from "./pg_text.ts";
@@ -55,6 +56,11 @@ export interface Tables extends QuotedTables, StandIns {
   readonly kept: KeptSince | null;
   /** True if days are rolled up: the table has the columns and the companions for that. */
   readonly hasDays: boolean;
+  /**
+   * True if a flush notes the days of its rows: also where days cannot be rolled up, as long as a
+   * column is missing. Else a day would never be rolled up again once the column is back.
+   */
+  readonly notesDays: boolean;
   /** True if the database takes every text. */
   readonly isUnicode: boolean;
   /**
@@ -77,6 +83,8 @@ export async function prepareTables(
 ): Promise<Tables> {
   const role = await currentRole(database);
   const home = await locate(database, table);
+  const { main, offsets } = quoteTables(home);
+  await expectKnownLayout(database, main, offsets);
   const missing = await missingTables(database, home, deletions);
   const options = { role, partition, deletions };
   const notMade = missing.length > 0 ? await createMissing(database, home, missing, options) : [];
@@ -133,6 +141,7 @@ async function inspect(
     hasKeep: facts.has_keep,
     kept: null,
     hasDays: facts.has_days && unfit.length === 0,
+    notesDays: facts.has_days && !unfit.includes("scheduled_at"),
     warnings,
   };
 }

@@ -9,7 +9,7 @@ import { LastResults } from "../delivery/last_results.ts";
 import type { Host } from "../hosts/hosts.ts";
 import type { HostsReading } from "../hosts/hosts_file.ts";
 import { nextDue } from "../hosts/schedule.ts";
-import type { GroupDivision, GroupListener, GroupPeer, ProducerGroup } from "../kafka/kafka.ts";
+import type { GroupDivision, GroupIntroduction, GroupListener, GroupPeer, ProducerGroup } from "../kafka/kafka.ts";
 import type { Log } from "../monitoring/log.ts";
 import type { ProducerMonitor } from "../monitoring/producer_monitor.ts";
 
@@ -46,6 +46,10 @@ const TAIL_LIMIT = 20_000;
 const ALLOWANCE = 12_000;
 /** Milliseconds of the log that are read at most. */
 const LONGEST_WINDOW = 3_600_000;
+/** Partitions whose hosts are counted one by one in the log, at most. */
+const MOST_SIZES = 64;
+/** With fewer partitions for each producer, the largest part is far from the smallest. */
+const PARTITIONS_EACH = 4;
 /** The group's say in the health. */
 const DIVISION = "the group's division";
 
@@ -65,8 +69,11 @@ export class GroupedHosts implements GroupListener {
   /** Partitions of which it is being read what was checked, each with a sign of that reading. */
   readonly #reads = new Map<number, symbol>();
   #differences = "";
-  /** Hosts that have left the file, of which that is not told yet: others may still have them. */
-  #removed: readonly Host[] = [];
+  /** Addresses that have left the file, of which that is not told yet: others may still have them. */
+  #removed: ReadonlySet<string> = new Set();
+  /** The numbers of partitions and producers that a person was last told of. */
+  #toldPartitions = 0;
+  #toldHint = "";
 
   /** `stop` ends the membership. */
   constructor(parts: GroupedParts, settings: MemberSettings, reading: HostsReading, stop: AbortSignal) {
@@ -93,17 +100,18 @@ export class GroupedHosts implements GroupListener {
 
   /** Checks the hosts of another reading of the file, as far as the group says. */
   replace(reading: HostsReading): ReturnType<CheckRunner["replace"]> {
+    const before = this.#reading.hosts.map(({ address }) => address);
+    const present = new Set(reading.hosts.map(({ address }) => address));
+    this.#removed = new Set([...this.#removed, ...before].filter((address) => !present.has(address)));
     this.#reading = reading;
     this.#sort();
     const changes = this.#parts.runner.replace(this.#mine(), true);
-    const present = new Set(reading.hosts.map(({ address }) => address));
-    this.#removed = [...this.#removed, ...changes.gone].filter(({ address }) => !present.has(address));
     this.#parts.group.introduceAgain();
     return changes;
   }
 
-  introduce(): GroupPeer {
-    return { name: this.#settings.producer ?? "", digest: this.#reading.digest };
+  introduce(): GroupIntroduction {
+    return { name: this.#settings.producer ?? "", digest: this.#reading.digest, removed: [...this.#removed] };
   }
 
   async divide(division: GroupDivision | null): Promise<void> {
@@ -195,13 +203,20 @@ export class GroupedHosts implements GroupListener {
     while (settled() < all && !late.aborted) await delay(RELEASE_LOOK, late);
   }
 
-  /** Gives hosts that have left the file their last metric, once no member has them any more. */
+  /**
+   * Gives addresses that have left the file their last metric, once no member has them any more.
+   * The one that holds their partition does so, even if they never stood in its own file.
+   */
   #tellRemoved(division: GroupDivision | null): void {
-    const { digest } = this.#reading;
-    if (this.#removed.length === 0 || division === null) return;
-    if (division.members.some((member) => member.digest !== digest)) return;
-    this.#parts.runner.tellRemoved(this.#removed);
-    this.#removed = [];
+    const { hosts, digest } = this.#reading;
+    if (division === null || division.members.some((member) => member.digest !== digest)) return;
+    const { held, free, partitions, removed } = division;
+    const all = this.#removed.union(new Set(removed)).difference(new Set(hosts.map(({ address }) => address)));
+    const isIn = (some: readonly number[]) => (address: string) =>
+      some.includes(this.#parts.group.partitionOf(address, partitions));
+    this.#parts.runner.tellRemoved([...all].filter(isIn(held)).map((address) => ({ address })));
+    // They wait for the member that gets their partition.
+    this.#removed = new Set([...all].filter(isIn(free)));
   }
 
   /** Tells a person who has how much. */
@@ -222,7 +237,27 @@ export class GroupedHosts implements GroupListener {
         count(this.#reading.hosts.length, "host")
       }`;
     log.info(`group ${group}: ${count(members.length, "producer")}, ${mine}`);
+    this.#tellOfPartitions(division);
     this.#tellOfFiles(members);
+  }
+
+  /** Says how many hosts each partition has, and whether these are too few to make equal parts. */
+  #tellOfPartitions({ partitions, members }: GroupDivision): void {
+    const { log } = this.#parts;
+    const { group } = this.#settings;
+    if (partitions !== this.#toldPartitions) {
+      this.#toldPartitions = partitions;
+      const sizes = Array.from({ length: partitions }, (_, one) => this.#byPartition.get(one)?.length ?? 0);
+      const each = partitions > MOST_SIZES ? `${Math.min(...sizes)} to ${Math.max(...sizes)} each` : sizes.join(" ");
+      log.info(`group ${group}: the hosts fall into ${count(partitions, "partition")}: ${each}`);
+    }
+    const wanted = PARTITIONS_EACH * members.length;
+    const hint = members.length < 2 || partitions >= wanted
+      ? ""
+      : `the topic has ${count(partitions, "partition")} for ${members.length} producers: their parts differ much; ` +
+        `${wanted} or more would make them about equal`;
+    if (hint !== this.#toldHint && hint !== "") log.info(`group ${group}: ${hint}`);
+    this.#toldHint = hint;
   }
 
   /** Warns as long as the members have different hosts files. */

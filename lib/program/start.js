@@ -1,6 +1,8 @@
 // JavaScript, not TypeScript: an older Node must be able to read this file, and to say that it is
 // too old.
+import module from "node:module";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 
 /**
@@ -48,6 +50,20 @@ export function requireRuntime(hint = "") {
 export function keepNurserySmall() {
   // Of the flags for this memory, Node's start has used the others up.
   setFlagsFromString("--semi-space-growth-factor=1");
+}
+
+/**
+ * Lets Node keep what it makes of the sources for the next start, which then takes half the time.
+ * It loads no compiler for TypeScript then: that saves 20 MB, and as much in each thread. Nothing
+ * is kept where the folder cannot be written to. Call it before anything is loaded.
+ */
+export function keepCompiled() {
+  // Deno has a folder of its own for that.
+  if (process.versions.deno !== undefined) return;
+  // Beside the program: who may write there may change the program too. Threads look at the
+  // variable.
+  process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../../.cache/compiled", import.meta.url));
+  module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
 }
 
 /**

@@ -59,6 +59,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--db-partition LENGTH", "DB_PARTITION; default: month"],
     ["--db-keep TIME", "DB_KEEP; default: all"],
     ["--db-keep-rejected TIME", "DB_KEEP_REJECTED; default: all"],
+    ["--db-keep-daily TIME", "DB_KEEP_DAILY; default: all"],
     ["--db-keep-now"],
     ["--db-ssl-mode MODE", "DB_SSL_MODE; default: require; on loopback prefer"],
     ["--db-ssl-ca-file FILE", "DB_SSL_CA_FILE; default: the system's CAs"],

@@ -113,7 +113,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     },
     table: { schema: null, name: "host_metrics" },
     partition: "month",
-    retention: { rows: "all", rejected: "all", isNow: false },
+    retention: { rows: "all", rejected: "all", daily: "all", isNow: false },
     query: null,
     printSchema: false,
     batchSize: 500,
@@ -177,6 +177,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
       { count: 1, unit: "month" },
       "all",
     ]],
+    ["dbKeepDaily", (s) => s.retention.daily, ["10years", "all"], [{ count: 10, unit: "year" }, "all", "all"]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     // Whoever sets it, to whatever, sets the largest statement too.
@@ -285,6 +286,7 @@ it.each<readonly [OptionName, string, string]>([
   ["dbPartition", "week", "write month, day or none"],
   ["dbKeep", "13", "write so many days, months or years, such as 30days, 13months or 5years, or all"],
   ["dbKeepRejected", "90d", "write so many days, months or years, such as 30days, 13months or 5years, or all"],
+  ["dbKeepDaily", "10", "write so many days, months or years, such as 30days, 13months or 5years, or all"],
   ["dbTable", "a.b.c", 'write a name as in SQL: metrics, monitoring.metrics or "My Table"'],
   ["dbSslMode", "allow", "write disable, prefer, require, verify-ca or verify-full"],
   ["batchSize", "0", "write a whole number from 1 to 100000"],
@@ -497,8 +499,13 @@ it.each([
   ["consumer --embedded data", { source: "kafka", kafka: { topic: "metrics" }, database: { kind: "embedded" } }],
   ["consumer --embedded data --query q", { kafka: null, database: { kind: "embedded" }, query: "q" }],
   ["consumer --embedded data --db-table a --batch-size 9", { table: { schema: null, name: "a" }, batchSize: 9 }],
-  ["consumer --stdin --embedded data --db-keep 1day --db-keep-rejected 2days --db-keep-now", {
-    retention: { rows: { count: 1, unit: "day" }, rejected: { count: 2, unit: "day" }, isNow: true },
+  ["consumer --stdin --embedded data --db-keep 1day --db-keep-rejected 2days --db-keep-daily 3days --db-keep-now", {
+    retention: {
+      rows: { count: 1, unit: "day" },
+      rejected: { count: 2, unit: "day" },
+      daily: { count: 3, unit: "day" },
+      isNow: true,
+    },
   }],
   ["consumer --print-schema --db-table a.b", {
     kafka: null,

@@ -3,9 +3,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
 import { Random } from "../support/random.ts";
 import type { Combination } from "./combinations.ts";
+import { accountForDays, type DayAccount } from "./day_account.ts";
 import type { Fault } from "./fault.ts";
 import type { Account } from "./ledger.ts";
-import { openWorld, type Start, type World } from "./world.ts";
+import { FIRST_DAY } from "./numbers.ts";
+import { openWorld, type Start, TABLE, type World } from "./world.ts";
 
 export interface CampaignOptions {
   readonly combination: Combination;
@@ -41,6 +43,8 @@ export interface Line extends Omit<Account, "samples" | "excused" | "rejected"> 
 export interface Report {
   readonly lines: readonly Line[];
   readonly total: Account;
+  /** Null: the campaign came to no end. */
+  readonly days: DayAccount | null;
   /** The broken promises; empty where all were kept. */
   readonly problems: readonly string[];
 }
@@ -85,7 +89,12 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   if (total.twice + total.lost > 0) {
     problems.push(`twice or lost, among others: ${total.samples.join(", ")}`, await whereabouts(total.samples, world));
   }
-  return { lines: await lines(stretches, world), total, problems };
+  const days = await accountForDays(world.postgres, TABLE, FIRST_DAY).catch(({ stack }: Error) => {
+    problems.push(`the days could not be compared: ${stack}`);
+    return null;
+  });
+  problems.push(...days?.problems ?? []);
+  return { lines: await lines(stretches, world), total, days, problems };
 }
 
 /**

@@ -9,6 +9,7 @@ import { CONSUMER_ROLE, SERVER, TABLE, type World } from "./world.ts";
 
 const FILLER = "filler";
 const OLD_PART = `${TABLE}_201501`;
+const OLD_ROWS = 100_000;
 const HALF_A_MINUTE = { short: [36_000, 38_000], long: [36_000, 45_000] } as const;
 
 export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
@@ -194,7 +195,7 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
         for values from ('2015-01-01Z') to ('2015-02-01Z')`);
       await sql(`alter table ${OLD_PART} owner to ${CONSUMER_ROLE}`);
       await sql(`insert into ${TABLE} (address, latency, is_valid, scheduled_at, checked_at)
-        select 'old', 0, true, '2015-01-05Z', '2015-01-05Z' from generate_series(1, 100000)`);
+        select 'old', 0, true, '2015-01-05Z', '2015-01-05Z' from generate_series(1, ${OLD_ROWS})`);
       const kills = world.isShort ? 3 : 8;
       for (let n = 0; n < kills; n++) {
         await crew.kill(random.pick(crew.members));
@@ -205,6 +206,8 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
         () => `${OLD_PART} is still there`,
         { timeout: 600_000, interval: 300 },
       );
+      const [day] = await sql(`select missed + removed + checks as rows from ${TABLE}_daily where address = 'old'`);
+      if (day?.rows !== OLD_ROWS) throw new Error(`The days have ${day?.rows} of ${OLD_ROWS} rows that were dropped`);
       return { times: kills };
     },
   },

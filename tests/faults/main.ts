@@ -12,12 +12,19 @@ import { campaign, type Report } from "./campaign.ts";
 import { type Combination, COMBINATIONS } from "./combinations.ts";
 import type { Fault } from "./fault.ts";
 import { FAULTS } from "./faults.ts";
+import { producerCampaign } from "./producers/campaign.ts";
+import { FAULTS_OF_PRODUCERS } from "./producers/faults.ts";
+import { producerTable } from "./producers/report.ts";
 
 const HELP = `npm run test:faults -- [options]
 
 Strikes with fault after fault while numbered metrics go from a real broker through real consumers into a real PostgreSQL,
-and counts at the end: every number must be in the table, or among the rejected, exactly once.
+and counts at the end: every number must be in the table, or among the rejected, exactly once. The days must be what the
+rows say.
 
+  --producers        instead: strikes a group of three producers, and counts due times, rows and requests at the site
+  --hosts N          their hosts (48)
+  --every FREQUENCY  how often these are checked (1, 2, 3 and 5 s)
   --minutes N        how long for each combination (10)
   --short            each fault once, dealt out over the combinations, and briefly: what npm test runs
   --client NAME,…    ${COMBINATIONS.map(({ name }) => name).join(", ")} (all of them, at the same time)
@@ -30,6 +37,9 @@ and counts at the end: every number must be in the table, or among the rejected,
 
 const { values } = parseArgs({
   options: {
+    producers: { type: "boolean", default: false },
+    hosts: { type: "string", default: "48" },
+    every: { type: "string" },
     minutes: { type: "string", default: "10" },
     short: { type: "boolean", default: false },
     client: { type: "string" },
@@ -66,7 +76,7 @@ function deal(faults: readonly Fault[], hands: number): Fault[][] {
   return Array.from({ length: hands }, (_, hand) => faults.filter((_, i) => i % hands === hand));
 }
 
-function table({ lines, total }: Report): string {
+function table({ lines, total, days }: Report): string {
   const sum = { fault: "all", times: lines.reduce((sum, { times }) => sum + times, 0), ...total };
   const columns = ["fault", "times", "made", "rows", "twice", "lost"] as const;
   const texts = [...lines.toSorted((a, b) => a.fault.localeCompare(b.fault)), sum].map((line) =>
@@ -78,20 +88,46 @@ function table({ lines, total }: Report): string {
     row.map((text, i) => i === 0 ? text.padEnd(widths[i] as number) : text.padStart(widths[i] as number)).join("  ");
   const note =
     `of ${total.made} made, ${total.rejected} lines among the rejected, ${total.excused} deleted unread by retention`;
-  return [...all.map(pad), note].join("\n");
+  const rolledUp = days === null ? "unknown" : `${days.settled} by consumers, ${days.left} left over`;
+  return [...all.map(pad), note, `days that were rolled up: ${rolledUp}`].join("\n");
 }
 
 function withoutAccount(problem: string): Report {
   const total = { made: 0, rows: 0, rejected: 0, twice: 0, lost: 0, excused: 0, samples: [] };
-  return { lines: [], total, problems: [problem] };
+  return { lines: [], total, days: null, problems: [problem] };
+}
+
+/** What the other faults are for consumers, for a group of producers. */
+async function strikeProducers(): Promise<number> {
+  const faults = named(FAULTS_OF_PRODUCERS, values.faults);
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+  console.log(`${faults.length} faults, seed ${seed} (again with: npm run test:faults -- --producers --seed ${seed})`);
+  const began = performance.now();
+  const stopping = new AbortController();
+  onStopSignal(() => stopping.abort());
+  const say = (line: string) =>
+    console.log(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${line}`);
+  const minutes = values.short ? 0 : Number(values.minutes);
+  const load = {
+    hosts: Number(values.hosts),
+    // The short ones show a hole to the second.
+    frequencies: values.every === undefined ? ["1s", "2s", "5s", '"*/3 * * * * *"'] : [values.every],
+  };
+  const random = new Random(seed);
+  const report = await producerCampaign({ faults, random, load, minutes, stop: stopping.signal, say });
+  console.log(producerTable(report));
+  for (const problem of report.problems) console.error(`PROBLEM: ${problem}`);
+  return report.problems.length > 0 ? 1 : 0;
 }
 
 async function main(): Promise<number> {
   if (values.help || values.list) {
-    console.log(values.help ? HELP : FAULTS.map(({ name }) => name).join("\n"));
+    const list: readonly { readonly name: string }[] = values.producers ? FAULTS_OF_PRODUCERS : FAULTS;
+    console.log(values.help ? HELP : list.map(({ name }) => name).join("\n"));
     return 0;
   }
   if (!canRunKafka() || (ownPostgresMissing !== null && !skipped(ownPostgresMissing))) return 0;
+  if (values.producers) return await strikeProducers();
   const combinations = named(COMBINATIONS, values.client).filter(isPossible);
   const faults = named(FAULTS, values.faults);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);

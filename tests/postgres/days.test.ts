@@ -11,6 +11,7 @@ import { unsettledDays } from "../../lib/postgres/days.ts";
 import { stateOf } from "../../lib/postgres/host_state.ts";
 import { Marks } from "../../lib/postgres/marks.ts";
 import { type Foreground, RollUp } from "../../lib/postgres/roll_up.ts";
+import { BatchEncoder } from "../../lib/postgres/encoded_batch.ts";
 import { type QuotedTables, quoteTables } from "../../lib/postgres/schema.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { TableWriter } from "../../lib/postgres/table_writer.ts";
@@ -453,7 +454,7 @@ describe.skipIf(postgresMissing !== null)(`days of several consumers ${postgresM
     const marks = new Marks(connection, tables);
     const identity = { topic: "t", topicId: randomUUID() };
     await marks.claim(identity, new Map([[0, 0]]));
-    const writer = new TableWriter(connection, tables, marks, 100, {
+    const writer = new TableWriter(connection, tables, marks, new BatchEncoder(), 100, {
       ...silent,
       rejected() {},
       ended() {},

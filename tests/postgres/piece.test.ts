@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { cut, type Entry, join, type Piece, portions, runs } from "../../lib/postgres/piece.ts";
+import type { Entry } from "../../lib/postgres/entry.ts";
+import { cut, join, type Piece, portions, runs } from "../../lib/postgres/piece.ts";
 
 const entry = (partition: number, offset: number, size = 0): Entry => {
   return { partition, offset, epoch: offset, key: null, value: new Uint8Array(size), content: { reason: "" } };

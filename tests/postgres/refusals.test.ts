@@ -4,19 +4,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
-import { decodeMetric } from "../../lib/metric.ts";
 import { classifyError, type Database, explain } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { dayGrants, type QuotedTables, quoteTables } from "../../lib/postgres/schema.ts";
 import {
   type Entry,
   type OffsetRange,
+  ReceivedEntry,
   Store,
   type StoreOptions,
   type TopicIdentity,
 } from "../../lib/postgres/store.ts";
 import { intercepting, recording } from "../support/databases.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
+import { metricWith } from "../support/metrics.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { createRole } from "../support/roles.ts";
 import { dropViews } from "../support/views.ts";
@@ -29,9 +30,13 @@ const bytes = new TextEncoder();
 const BAD = { status_code: 418 };
 
 function entry(offset: number, fields: object | string = {}): Entry {
-  const metric = { address: `a${offset}`, status_code: 200, latency: 0.25, is_valid: true, ...Object(fields) };
+  const few = { address: `a${offset}`, status_code: 200, latency: 0.25, is_valid: true };
+  const now = new Date().toISOString();
+  const all = metricWith({ ...few, scheduled_at: now, checked_at: now, check_id: null, up: true });
+  // Every other one is of our own producer, whose bytes are copied.
+  const metric = { ...offset % 2 === 0 ? all : few, ...Object(fields) };
   const value = bytes.encode(typeof fields === "string" ? fields : JSON.stringify(metric));
-  return { partition: 0, offset, key: null, value, content: decodeMetric(value, Date.now()) };
+  return new ReceivedEntry({ partition: 0, offset, key: null, value, timestamp: Date.now() });
 }
 
 /** "." is a good metric, "b" a bad one, "x" a message that is no metric. */

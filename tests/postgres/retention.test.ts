@@ -10,6 +10,9 @@ import type { Database } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { type KeepState, keptFrom, nextState, NOTHING_KNOWN } from "../../lib/postgres/keep_state.ts";
 import { partEnding, spanOf, spansFrom } from "../../lib/postgres/part_spans.ts";
+import { unsettledDays } from "../../lib/postgres/days.ts";
+import type { OldPart } from "../../lib/postgres/old_parts.ts";
+import { DAILY_COLUMNS } from "../../lib/postgres/daily_sql.ts";
 import { readParts } from "../../lib/postgres/parts.ts";
 import { Retention } from "../../lib/postgres/retention.ts";
 import { dayGrants, grants, quoteTables } from "../../lib/postgres/schema.ts";
@@ -18,6 +21,7 @@ import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
 import { intercepting } from "../support/databases.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
+import { dayDifferences, rollUpAll, rollUpOf } from "../support/days.ts";
 import { eventually } from "../support/eventually.ts";
 import { metricWith } from "../support/metrics.ts";
 import { ownPostgresMissing, postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
@@ -26,8 +30,8 @@ import { createRole } from "../support/roles.ts";
 import { denoMissing } from "../support/runtimes.ts";
 
 const DAY = 86_400_000;
-const keep = (rows: string, rejected = "all", isNow = false): RetentionSettings => {
-  return { rows: parseKeep(rows), rejected: parseKeep(rejected), isNow };
+const keep = (rows: string, rejected = "all", isNow = false, daily = "all"): RetentionSettings => {
+  return { rows: parseKeep(rows), rejected: parseKeep(rejected), daily: parseKeep(daily), isNow };
 };
 
 describe("nextState", () => {
@@ -115,15 +119,27 @@ function listening(): Told {
   return { told, work: { signal: new AbortController().signal, tell: (...what) => void told.push(what) } };
 }
 
-/** The retention of tables, as the store has it, for a sweep when a test wants one. */
+/** The days of a part that hold it, as the test has it. */
+type DaysHolding = (database: Database, part: OldPart) => Promise<readonly string[]>;
+
+/**
+ * The retention of tables, as the store has it, for a sweep when a test wants one. Without
+ * `daysHolding` no part waits for its days.
+ */
 async function retentionOf(
   database: Database,
   table: TableName,
   wanted: RetentionSettings,
-  daysHolding: () => Promise<readonly string[]> = () => Promise.resolve([]),
+  daysHolding?: DaysHolding,
 ): Promise<Retention> {
-  const tables: Tables = await prepareTables(database, table, "month", { rows: true, rejected: true });
-  return new Retention({ wanted, tables: () => tables, onKept: () => {}, daysHolding });
+  const found = await prepareTables(database, table, "month", { rows: true, rejected: true, daily: true });
+  const tables: Tables = { ...found, hasDays: daysHolding !== undefined };
+  return new Retention({
+    wanted,
+    tables: () => tables,
+    onKept: () => {},
+    daysHolding: daysHolding ?? (() => Promise.resolve([])),
+  });
 }
 
 const countIn = async (database: Database, relation: string, where = "true") =>
@@ -276,6 +292,52 @@ describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ miss
       expect(await countIn(database, main)).toBe(1);
     });
 
+    it("days that are older as a whole go, after a day's warning; rows stay", async () => {
+      const table = newTable();
+      const { main, daily, keep: kept } = quoteTables(table);
+      const midnight = Math.floor(Date.now() / DAY) * DAY;
+      await storeAt(await Store.open(database, table, { partition: "none" }), midnight - DAY);
+      await rollUpAll(await rollUpOf(database, table));
+      const columns = Object.keys(DAILY_COLUMNS);
+      await database.script(
+        `insert into ${daily} (${columns.join(", ")})
+         select ${columns.map((column) => column === "day" ? "day - n" : column).join(", ")}
+         from ${daily} cross join generate_series(1, 2099) n`,
+      );
+      const wanted = keep("all", "all", false, "30days");
+      const sweep = async () => {
+        const { told, work } = listening();
+        expect(await (await retentionOf(database, table, wanted, () => Promise.resolve([]))).sweep(database, work))
+          .toBe(true);
+        return told;
+      };
+      expect(await sweep()).toEqual([[
+        expect.stringMatching(
+          /^DB_KEEP_DAILY \(--db-keep-daily\) was shortened from all to 30days, .+ these go: rows of .+_daily" from before/,
+        ),
+        true,
+      ]]);
+      expect(await countIn(database, daily)).toBe(2100);
+      await database.script(`update ${kept} set shorter_at = now() where what = 'daily'`);
+      expect(await sweep()).toEqual([[`2070 rows of ${daily} deleted: 30days are kept`, false]]);
+      expect(await database.query(`select min(day)::text as first from ${daily}`)).toEqual([
+        { first: new Date(midnight - 30 * DAY).toISOString().slice(0, 10) },
+      ]);
+      expect(await countIn(database, main)).toBe(1);
+      expect(await sweep()).toEqual([]);
+    });
+
+    it("a table without days says that no time to keep them has an effect", async () => {
+      const table = newTable();
+      await Store.open(database, table);
+      const { told, work } = listening();
+      await (await retentionOf(database, table, keep("all", "all", true, "30days"))).sweep(database, work);
+      expect(told).toEqual([[
+        `DB_KEEP_DAILY (--db-keep-daily) has no effect: no days of ${quoteTables(table).main} are rolled up`,
+        true,
+      ]]);
+    });
+
     it("a shorter time waits a day, remembered over restarts, and says what would go; set back, nothing goes", async () => {
       const table = newTable();
       const { main, keep: kept } = quoteTables(table);
@@ -334,6 +396,7 @@ describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ miss
     it("a part stays for as long as a day of it is needed", async () => {
       const table = newTable();
       await storeAt(await Store.open(database, table), monthsAgo(9), monthsAgo(8));
+      await rollUpAll(await rollUpOf(database, table));
       const needed = ["2026-02-14"];
       const retention = await retentionOf(
         database,
@@ -349,6 +412,37 @@ describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ miss
       ]);
       expect(await retention.sweep(database, work)).toBe(true);
       expect(await endings(database, table)).toEqual(monthsAhead());
+    });
+
+    it("a row that comes between the look at the days and the drop keeps its part until its day is rolled up again", async () => {
+      const table = newTable();
+      const { daily } = quoteTables(table);
+      const store = await Store.open(database, table);
+      await storeAt(store, monthsAgo(9), monthsAgo(1));
+      const rollUp = await rollUpOf(database, table);
+      await rollUpAll(rollUp);
+      const late = [monthsAgo(9)];
+      const retention = await retentionOf(database, table, keep("3months", "all", true), async () => {
+        await storeAt(store, ...late.splice(0));
+        return [];
+      });
+      const { told, work } = listening();
+      expect(await retention.sweep(database, work)).toBe(false);
+      expect(told).toEqual([]);
+      expect(await countIn(database, quoteTables(table).main)).toBe(3);
+      expect(await rollUpAll(rollUp)).toHaveLength(1);
+      expect(await retention.sweep(database, work)).toBe(true);
+      expect(told).toEqual([[expect.stringContaining("was dropped with its 2 rows: 3months are kept"), false]]);
+      expect(await database.query(`select sum(checks)::int as checks from ${daily}`)).toEqual([{ checks: 3 }]);
+    });
+
+    it("days whose rows are about to go are rolled up first, the others with the newest first", async () => {
+      const table = newTable();
+      await storeAt(await Store.open(database, table), monthsAgo(9), monthsAgo(8), monthsAgo(2), monthsAgo(1));
+      const keptFrom = new Date(monthsAgo(3)).toISOString();
+      const rollUp = await rollUpOf(database, table, { quiet: () => Promise.resolve(), keptFrom: () => keptFrom });
+      const days = [8, 9, 1, 2].map((months) => new Date(monthsAgo(months)).toISOString().slice(0, 10));
+      expect(await rollUpAll(rollUp)).toEqual(days);
     });
 
     it("a clock that is a year ahead lets nothing go, nor is a metric refused by it", async () => {
@@ -372,21 +466,32 @@ describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ miss
       ]);
     });
 
-    it("in a year's life each month is made ahead and each old one goes", async () => {
+    it("in a year's life each month is made ahead, each old one goes, and every day stays rolled up", async () => {
       const table = newTable();
-      const { main } = quoteTables(table);
+      const { main, daily } = quoteTables(table);
       const begin = Date.UTC(2024, 0, 20, 12);
       vi.useFakeTimers({ toFake: ["Date"], now: begin });
       const wanted = keep("3months");
       const store = await Store.open(database, table, { retention: wanted });
-      const retention = await retentionOf(database, table, wanted);
+      const rollUp = await rollUpOf(database, table);
+      const tables = await prepareTables(database, table);
+      const retention = await retentionOf(
+        database,
+        table,
+        wanted,
+        (beside, part) => unsettledDays(beside, tables, part),
+      );
       const { told, work } = listening();
       const ahead: boolean[] = [];
       for (let day = 11; day < 360; day += 12) {
         const days = Array.from({ length: 12 }, (_, i) => begin + (day - i) * DAY);
         vi.setSystemTime(begin + day * DAY);
         await storeAt(store, ...days);
-        expect(await retention.sweep(database, work)).toBe(true);
+        // A part that is to go waits for its days, those without rows too.
+        if (!await retention.sweep(database, work)) {
+          await rollUpAll(rollUp);
+          expect(await retention.sweep(database, work)).toBe(true);
+        }
         const parts = await endings(database, table);
         ahead.push(monthsAhead().every((month) => parts.includes(month)));
       }
@@ -394,7 +499,8 @@ describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ miss
       // Three months, and the days of the fourth that are as old.
       const months = ["_202410", "_202411", "_202412", "_202501", "_202502", "_202503", "_202504"];
       expect(await endings(database, table)).toEqual(months);
-      expect(told.map(([what]) => /_(\d+) was dropped with its (\d+) rows?/.exec(what)?.slice(1))).toEqual([
+      const dropped = told.filter(([, isTrouble]) => !isTrouble);
+      expect(dropped.map(([what]) => /_(\d+) was dropped with its (\d+) rows?/.exec(what)?.slice(1))).toEqual([
         ["202401", "12"],
         ["202402", "29"],
         ["202403", "31"],
@@ -407,7 +513,16 @@ describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ miss
       ]);
       expect(await countIn(database, main)).toBe(31 + 30 + 31 + 13);
       expect(store.counters).toEqual({ rows: 360, rejected: 0, missedDropped: 0 });
-    });
+      await rollUpAll(rollUp);
+      const last = new Date(begin + 359 * DAY).toISOString().slice(0, 10);
+      expect(
+        await database.query(
+          `select min(day)::text as first, max(day)::text as last, count(distinct day)::int as days,
+             sum(checks)::int as checks from ${daily}`,
+        ),
+      ).toEqual([{ first: "2024-01-20", last, days: 360, checks: 360 }]);
+      expect(await dayDifferences(database, quoteTables(table), "2024-10-01")).toEqual([]);
+    }, 120_000);
   });
 });
 
@@ -534,6 +649,9 @@ describe.skipIf(postgresMissing !== null)(`retention beside others ${postgresMis
     await database.script(
       `drop table public.${table.name}${monthEnding(spansFrom("month", Date.now(), 13).at(-1)?.from ?? 0)}`,
     );
+    await database.script(monthly);
+    expect(await endings(database, table)).toContain(monthEnding(monthsAgo(9)));
+    await rollUpAll(await rollUpOf(database, table));
     for (let times = 0; times < 2; times++) await database.script(monthly);
     const year = spansFrom("month", Date.now(), 13).map(({ from }) => monthEnding(from));
     expect(await endings(database, table)).toEqual([monthEnding(monthsAgo(1)), ...year]);
@@ -563,7 +681,7 @@ describe.skipIf(postgresMissing !== null)(`retention beside others ${postgresMis
     await storeAt(await Store.open(database, table, { partition: "none" }), monthsAgo(9));
     await retentionOf(database, table, wanted);
     const granted = [
-      ...grants(table, role.name, { rows: false, rejected: true }, "none"),
+      ...grants(table, role.name, { rows: false, rejected: true, daily: false }, "none"),
       ...dayGrants(table, role.name),
     ];
     await database.script(`${granted.join(";")};

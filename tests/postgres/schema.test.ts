@@ -40,26 +40,26 @@ it("schemaSql names every statement that the tables need", () => {
   expect(tables).toBe(`create schema if not exists "My Schema";
 
 create table if not exists "My Schema"."m" (
-  address text not null,
-  status_code integer,
   latency double precision not null,
-  is_valid boolean not null,
   scheduled_at timestamptz not null,
   checked_at timestamptz not null,
-  error text,
-  error_detail text,
-  latency_dns double precision,
-  latency_connect double precision,
-  latency_tls double precision,
-  latency_first_byte double precision,
-  latency_body double precision,
   tls_expires_at timestamptz,
-  location text,
+  next_at timestamptz,
+  status_code integer,
+  latency_dns real,
+  latency_connect real,
+  latency_tls real,
+  latency_first_byte real,
+  latency_body real,
+  is_valid boolean not null,
   check_id uuid,
   up boolean,
+  address text not null,
+  error text,
+  error_detail text,
+  location text,
   remote_address inet,
   producer text,
-  next_at timestamptz,
   labels jsonb
 ) partition by range (scheduled_at);
 
@@ -131,6 +131,14 @@ create table if not exists "My Schema"."m_offsets" (
   primary key (topic_id, partition)
 );
 
+do $$
+begin
+  if obj_description('"My Schema"."m_offsets"'::regclass, 'pg_class') is null then
+    comment on table "My Schema"."m_offsets" is 'host checker: layout 1';
+  end if;
+end
+$$;
+
 create table if not exists "My Schema"."m_rejected" (
   topic text not null,
   topic_id text not null,
@@ -185,7 +193,9 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     replacesMissed: true,
     partLength: "month",
     hasDays: true,
+    notesDays: true,
     scheduledAtRequired: true,
+    reals: new Set(),
     isUnicode: false,
     hasKeep: true,
     kept: null,
@@ -401,6 +411,26 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     await Store.open(database, table, { partition: "none" });
     await database.script(`drop index ${table.name}_newest; create unique index on ${table.name} ${definition}`);
     expect(await indexNames(table)).toEqual(new Set());
+  });
+
+  it("refuses tables of a newer version in words, and changes nothing of them", async () => {
+    const table = { schema: "public", name: newName() };
+    const { main, offsets, rejected } = quoteTables(table);
+    await Store.open(database, table);
+    await database.script(`comment on table ${offsets} is 'host checker: layout 2'; drop table ${rejected}`);
+    await expect(Store.open(database, table)).rejects.toThrow(
+      new SetupError(
+        `${main} is of a newer version of the consumer (layout 2; this version knows 1): start that version, or name ` +
+          `another table in DB_TABLE (--db-table)`,
+      ),
+    );
+    await database.script(schemaSql(table));
+    await expect(Store.open(database, table)).rejects.toThrow("layout 2");
+    await database.script(`comment on table ${offsets} is 'marks of ours'`);
+    await Store.open(database, table);
+    // Those of a version that wrote no number.
+    await database.script(`comment on table ${offsets} is null`);
+    await Store.open(database, table);
   });
 
   it("adds the columns that the marks of an earlier version lack, and keeps the marks", async () => {

@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
-import { decodeMetric, type Metric } from "../../lib/metric.ts";
+import type { Metric } from "../../lib/metric.ts";
 import { classifyError, type Database, explain, SetupError } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
-import { quoteTables } from "../../lib/postgres/schema.ts";
-import { type Entry, type OffsetRange, Store, type TopicIdentity } from "../../lib/postgres/store.ts";
+import { COLUMNS, quoteTables } from "../../lib/postgres/schema.ts";
+import { type Entry, type OffsetRange, ReceivedEntry, Store, type TopicIdentity } from "../../lib/postgres/store.ts";
 import { changing, recording } from "../support/databases.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
+import { metricWith } from "../support/metrics.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { dropViews } from "../support/views.ts";
 import { offsetsOf, placesAt } from "../support/log_positions.ts";
@@ -19,14 +20,17 @@ const bytes = new TextEncoder();
 /** Within the current part of a new table. */
 const CHECKED_AT = new Date().toISOString();
 
-/** A message whose address tells where it stood. */
+/**
+ * A message whose address tells where it stood. Every other one is of our own producer, whose bytes
+ * are copied.
+ */
 function entry(offset: number, fields: Partial<Metric> | string = {}, partition = 0): Entry {
   const metric = { address: `${partition}/${offset}`, status_code: 200, latency: 0.25, is_valid: true };
-  const document = typeof fields === "string"
-    ? fields
-    : JSON.stringify({ ...metric, checked_at: CHECKED_AT, ...fields });
+  const few = { ...metric, checked_at: CHECKED_AT };
+  const all = metricWith({ ...few, scheduled_at: CHECKED_AT, check_id: null, up: true });
+  const document = typeof fields === "string" ? fields : JSON.stringify({ ...offset % 2 === 0 ? all : few, ...fields });
   const value = bytes.encode(document);
-  return { partition, offset, key: bytes.encode("key"), value, content: decodeMetric(value, Date.UTC(2026, 0, 2)) };
+  return new ReceivedEntry({ partition, offset, key: bytes.encode("key"), value, timestamp: Date.UTC(2026, 0, 2) });
 }
 
 const entries = (from: number, to: number, partition = 0) =>
@@ -102,15 +106,18 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(await store.marks.claim(other, new Map([[0, 0], [5, 1]]))).toEqual(placesAt([[0, 10], [5, 1]]));
     });
 
-    it("flush stores every field of a metric as it is", async () => {
+    it.each([
+      ["read", `https://a.example/"quoted\\back"/{braces},ü😀\n'`, 1e-7],
+      ["copied", "https://a.example/{braces},ü😀'NULL", 0.000001234567890123456],
+    ])("flush stores every field of a metric that is %s as it is", async (_how, address, latency) => {
       const table = newTable();
       const store = await Store.open(database, table);
       const source = newSource();
       await store.marks.claim(source, new Map([[0, 0]]));
       const metric = {
-        address: `https://a.example/"quoted\\back"/{braces},ü😀\n'`,
+        address,
         status_code: null,
-        latency: 1e-7,
+        latency,
         is_valid: false,
         scheduled_at: CHECKED_AT,
         checked_at: CHECKED_AT,
@@ -132,6 +139,27 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       expect(await store.flush(source, span(0, 1), [entry(0, metric as Metric)])).toBe("stored");
       const [row] = await database.query<Record<string, unknown>>(`select * from ${quoteTables(table).main}`);
       expect(JSON.parse(JSON.stringify(row))).toEqual({ ...metric, labels: null });
+    });
+
+    it("phases keep seven digits, all of them in a table of before; none is refused for its size", async () => {
+      const phases = { latency_dns: 0.123456789012, latency_connect: 1e-50, latency_tls: 1e300, latency_body: null };
+      const metric = metricWith({ ...phases, latency: 0.123456789012 });
+      const stored = async (table: TableName) => {
+        const store = await Store.open(database, table);
+        const source = newSource();
+        await store.marks.claim(source, new Map([[0, 0]]));
+        expect(await store.flush(source, span(0, 1), [entry(0, metric)])).toBe("stored");
+        return await database.query(
+          `select latency, latency_dns, latency_connect, latency_tls, latency_body from ${quoteTables(table).main}`,
+        );
+      };
+      expect(await stored(newTable())).toEqual([
+        { latency: 0.123456789012, latency_dns: 0.12345679, latency_connect: 0, latency_tls: 3e38, latency_body: null },
+      ]);
+      const before = newTable();
+      const columns = Object.entries(COLUMNS).map(([name, { type }]) => `${name} ${type}`);
+      await database.script(`create table ${quoteTables(before).main} (${columns.join(", ")})`);
+      expect(await stored(before)).toEqual([{ ...phases, latency: 0.123456789012 }]);
     });
 
     it("flush of the same batch twice stores it once", async () => {
@@ -310,7 +338,7 @@ describe.each(KINDS)("Store on $kind", ({ missing, open }) => {
       const store = await Store.open(database, table);
       const source = newSource();
       await store.marks.claim(source, new Map([[0, 0]]));
-      const tombstone = { ...entry(1), key: null, value: null, content: decodeMetric(null, 0) };
+      const tombstone = new ReceivedEntry({ partition: 0, offset: 1, key: null, value: null, timestamp: 0 });
       await store.flush(source, span(0, 2), [entry(0, `{"a": "\\\\ ' "}`), tombstone]);
       const rows = await database.query(
         `select topic, topic_id, partition, convert_from(key, 'UTF8') as key, convert_from(value, 'UTF8') as value,

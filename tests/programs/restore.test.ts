@@ -6,6 +6,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeMetric } from "../../lib/metric.ts";
+import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { quoteTables } from "../../lib/postgres/schema.ts";
+import { dayDifferences, rollUpAll, rollUpOf } from "../support/days.ts";
 import { canRunKafka, skipped } from "../support/kafka.ts";
 import { metricWith } from "../support/metrics.ts";
 import { ownPostgresMissing } from "../support/postgres.ts";
@@ -91,6 +94,11 @@ describe.runIf(canRun).each(possibleVariants())(
       await stop(second);
       expect(counted(`${topic}_restored`, topic)).toBe("40 of 40");
       expect(ask(`${topic}_restored`, `select count(*) from ${topic}_rejected`)).toBe("0");
+      await using database = openPostgres({ ...services.postgres.settings, name: `${topic}_restored` });
+      const table = { schema: null, name: topic };
+      await rollUpAll(await rollUpOf(database, table));
+      expect(ask(`${topic}_restored`, `select sum(checks) from ${topic}_daily`)).toBe("40");
+      expect(await dayDifferences(database, quoteTables(table))).toEqual([]);
     });
 
     it("a day is rolled up though the consumer that did so is killed in the middle, and again for a row that comes late", async () => {

@@ -41,6 +41,13 @@ describe.skipIf(postgresMissing !== null)("a role that may create nothing", () =
   skips integer not null default 0,
   primary key (topic_id, partition)
 );
+do $$
+begin
+  if obj_description('"${schema}"."checks_offsets"'::regclass, 'pg_class') is null then
+    comment on table "${schema}"."checks_offsets" is 'host checker: layout 1';
+  end if;
+end
+$$;
 create table if not exists "${schema}"."checks_rejected" (
   topic text not null,
   topic_id text not null,

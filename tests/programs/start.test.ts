@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
@@ -80,6 +80,32 @@ describe("keepNurserySmall", () => {
   it("keeps Node from growing the memory for new objects", () => {
     expect(sizeWith("as it comes")).toBeGreaterThan(16);
     expect(sizeWith("small")).toBeLessThanOrEqual(4);
+  });
+});
+
+describe("keepCompiled", () => {
+  const folder = join(clone.folder, ".cache", "compiled");
+  const started = (env: Readonly<Record<string, string>> = {}) => {
+    rmSync(join(clone.folder, ".cache"), { recursive: true, force: true });
+    mkdirSync(dirname(folder));
+    if (env.BLOCKED !== undefined) writeFileSync(folder, "");
+    const options = { cwd: clone.folder, env: { PATH: process.env.PATH, ...env }, encoding: "utf8" } as const;
+    const { status } = spawnSync(process.execPath, ["--experimental-strip-types", "consumer.ts"], options);
+    return { status, files: existsSync(folder) && env.BLOCKED === undefined ? globSync("**/*", { cwd: folder }) : [] };
+  };
+
+  it("keeps what Node has made of the sources for the next start, beside the program", () => {
+    expect(started()).toEqual({ status: 2, files: expect.arrayContaining([expect.stringMatching(/./)]) });
+  });
+
+  it("keeps nothing where the folder cannot be written to, and the program starts all the same", () => {
+    expect(started({ BLOCKED: "yes" })).toEqual({ status: 2, files: [] });
+  });
+
+  it("leaves the choice to a person", () => {
+    const own = join(place, "own");
+    expect(started({ NODE_COMPILE_CACHE: own })).toEqual({ status: 2, files: [] });
+    expect(globSync("**/*", { cwd: own })).not.toEqual([]);
   });
 });
 

@@ -1,6 +1,9 @@
 import { DAILY_COLUMNS, daySql, rowsOfDaySql } from "../../lib/postgres/daily_sql.ts";
+import type { TableName } from "../../lib/config/setting_types.ts";
 import type { Database } from "../../lib/postgres/database.ts";
+import { type Foreground, RollUp } from "../../lib/postgres/roll_up.ts";
 import type { QuotedTables } from "../../lib/postgres/schema.ts";
+import { prepareTables } from "../../lib/postgres/tables.ts";
 
 /** A day's row that is not what the rows of the table say, or is missing, or should not be. */
 export interface DayDifference {
@@ -11,13 +14,18 @@ export interface DayDifference {
 }
 
 /**
- * Computes each rolled up day anew from its rows, and compares. A row with another value counts
- * twice. Days with rows that came later are left out.
+ * Computes each rolled up day from `first` on anew from its rows, and compares. A row with another
+ * value counts twice. Days with rows that came later are left out.
  */
-export async function dayDifferences(database: Database, tables: QuotedTables): Promise<DayDifference[]> {
+export async function dayDifferences(
+  database: Database,
+  tables: QuotedTables,
+  first = "-infinity",
+): Promise<DayDifference[]> {
   const { main, daily, days } = tables;
   const columns = Object.keys(DAILY_COLUMNS);
-  const settled = `${days} u where u.rolled_up_at is not null and not u.stale and u.roller is null`;
+  const settled =
+    `${days} u where u.rolled_up_at is not null and not u.stale and u.roller is null and u.day >= $1::text::date`;
   const kept = `select ${columns.map((column) => `d.${column}`).join(", ")}
     from ${daily} d where exists (select from ${settled} and u.day = d.day)`;
   const said = `select ${columns.map((column) => column === "day" ? "u.day" : `r.${column}`).join(", ")}
@@ -29,5 +37,21 @@ export async function dayDifferences(database: Database, tables: QuotedTables): 
      union all
      select day::text, address, location, 'in the rows only' from (select * from said except all select * from kept) s
      order by 1, 2, 3, 4`,
+    [first],
   );
+}
+
+const never = new AbortController().signal;
+
+/** What rolls up each day that has ended, however late its last row came. */
+export async function rollUpOf(database: Database, table: TableName, foreground?: Foreground): Promise<RollUp> {
+  const tables = await prepareTables(database, table);
+  return new RollUp(database, tables, { rolledUp() {} }, foreground, { after: 0, again: 0 });
+}
+
+/** Rolls up all days that can be. Gives them in the order in which that is done. */
+export async function rollUpAll(rollUp: RollUp): Promise<string[]> {
+  const days: string[] = [];
+  for (let day = await rollUp.next(never); day !== null; day = await rollUp.next(never)) days.push(day);
+  return days;
 }

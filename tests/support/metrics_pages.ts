@@ -21,7 +21,8 @@ export async function producerPage(): Promise<string> {
 /** The consumer's page at /metrics, with a value for each metric. */
 export async function consumerPage(): Promise<string> {
   const telemetry = new ConsumerTelemetry(() => {
-    return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, lag: new Map([[0, 5]]), newest: Date.now() });
+    const lag = new Map([[0, 5]]);
+    return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, doubles: 3, lag, newest: Date.now() });
   }, () => EXPIRY);
   telemetry.flushed("size", 0.02);
   return await telemetry.text();

@@ -4,12 +4,11 @@ import { randomUUID } from "node:crypto";
 import { stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import type { Partition } from "../../lib/config/setting_types.ts";
-import { decodeMetric } from "../../lib/metric.ts";
 import { type Database, explain } from "../../lib/postgres/database.ts";
 import { openEmbedded } from "../../lib/postgres/database/embedded.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
-import { type Entry, Store } from "../../lib/postgres/store.ts";
+import { type Entry, ReceivedEntry, Store } from "../../lib/postgres/store.ts";
 import type { Target } from "./database_runner.ts";
 import { recording } from "./databases.ts";
 
@@ -61,7 +60,7 @@ function entry(offset: number, message: string | object): Entry {
     ? message
     : JSON.stringify({ ...metric, checked_at: "2026-01-02T03:04:05.000Z", ...message });
   const value = bytes.encode(document);
-  return { partition: 0, offset, key: bytes.encode("key"), value, content: decodeMetric(value, Date.UTC(2026, 0, 2)) };
+  return new ReceivedEntry({ partition: 0, offset, key: bytes.encode("key"), value, timestamp: Date.UTC(2026, 0, 2) });
 }
 
 /** Does the steps of a job one after another, as a consumer and a person at psql would. */

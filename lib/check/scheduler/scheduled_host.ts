@@ -1,6 +1,6 @@
 import type { Host } from "../../hosts/hosts.ts";
 import { nextDue } from "../../hosts/schedule.ts";
-import type { Slot, Standing } from "./slots.ts";
+import type { Slot, Standing } from "./slot_queue.ts";
 
 /** A host whose time has come. It holds a slot until its check has ended. */
 export interface ScheduledRun {

@@ -10,7 +10,7 @@ import {
   RowReader,
   type SoundRow,
   totalsNote,
-} from "./layout.ts";
+} from "./spool_database.ts";
 
 /** How a file was saved that could not be used as it was. */
 export interface Rescue {

@@ -17,10 +17,10 @@ import {
   SpoolFileError,
   type Totals,
   totalsNote,
-} from "./layout.ts";
+} from "./spool_database.ts";
 import { finishRescue, keepLonelyJournal, type Rescue, rescue } from "./rescue.ts";
 
-export { isDamage, SpoolFileError } from "./layout.ts";
+export { isDamage, SpoolFileError } from "./spool_database.ts";
 export type { Rescue } from "./rescue.ts";
 
 /** A metric on disk: its place in the order, and its JSON document. */

@@ -269,7 +269,8 @@ export class Fetcher {
       const { offset, unreadable } = message;
       if (offset < position) continue;
       const isVouched = since < (unreadable?.first ?? offset);
-      incoming.push(isVouched ? { partition, ...message, epoch, since } : { partition, ...message, epoch });
+      // The spread comes first: engines copy an object so at once, but field by field otherwise.
+      incoming.push(isVouched ? { ...message, partition, epoch, since } : { ...message, partition, epoch });
       since = offset + 1;
     }
     this.#since.set(partition, since);

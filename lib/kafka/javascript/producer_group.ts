@@ -10,8 +10,8 @@ import { delay } from "../../async/waits.ts";
 import {
   type GroupDivision,
   type GroupFigures,
+  type GroupIntroduction,
   type GroupListener,
-  type GroupPeer,
   type IncomingMessage,
   type KafkaOptions,
   KafkaSetupError,
@@ -45,6 +45,11 @@ const EARLY_TRIES = 5;
 const PROTOCOL = "cooperative-sticky";
 /** With this version a member says in which generation it held its partitions. */
 const PROTOCOL_VERSION = 3;
+/**
+ * Characters of removed keys that a member names, and that the leader tells each member. Brokers
+ * keep a whole group in one message, of a megabyte at most.
+ */
+const REMOVED_LIMIT = 8192;
 const NO_NAME: MemberName = { memberId: "", generationId: -1 };
 /** The group says that this member is none, or that others have divided without it. */
 const OUT: ReadonlySet<string | null> = new Set(["UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "FENCED_INSTANCE_ID"]);
@@ -252,7 +257,7 @@ const HOPELESS: Readonly<Record<string, string>> = {
 /** What a member says when it joins: who it is, and what it holds. */
 function introduction(
   topic: string,
-  peer: GroupPeer,
+  { removed, ...peer }: GroupIntroduction,
   seen: { readonly id: string; readonly partitions: number },
   held: readonly number[],
   generationId: number,
@@ -261,7 +266,7 @@ function introduction(
     version: PROTOCOL_VERSION,
     topics: [topic],
     // The topic too: the group divides anew where a member sees another one.
-    userData: JSON.stringify({ ...peer, seen }),
+    userData: JSON.stringify({ ...peer, removed: fitting(removed), seen }),
     ownedPartitions: held.length === 0 ? [] : [{ topic, partitions: [...held] }],
     generationId: held.length === 0 ? -1 : generationId,
   });
@@ -280,8 +285,14 @@ function assignmentsOf(topic: string, { memberId, members }: Joined, partitions:
     new Set([topic]),
     { topics } as unknown as ClusterMetadata,
   );
-  const peers = [...known.values()].map(({ metadata }) => peerIn(metadata));
-  const userData = JSON.stringify({ partitions, members: peers });
+  const told = [...known.values()].map(({ metadata }) => introductionIn(metadata));
+  const peers = told.map(({ name, digest }) => ({ name, digest }));
+  const held = new Set(
+    divided.flatMap(({ assignments }) => [...assignments.values()].flatMap((one) => one.partitions)),
+  );
+  const free = Array.from({ length: partitions }, (_, partition) => partition).filter((one) => !held.has(one));
+  const removed = fitting(new Set(told.flatMap(({ removed }) => removed)));
+  const userData = JSON.stringify({ partitions, members: peers, free, removed });
   return divided.map(({ memberId, assignments }) => {
     const assignedPartitions = [...assignments.values()];
     return {
@@ -291,19 +302,25 @@ function assignmentsOf(topic: string, { memberId, members }: Joined, partitions:
   });
 }
 
-function peerIn(userData: Buffer): GroupPeer {
-  const { name, digest } = JSON.parse(userData.toString() || "{}") as Partial<GroupPeer>;
-  return { name: String(name), digest: String(digest) };
+function introductionIn(userData: Buffer): GroupIntroduction {
+  const { name, digest, removed = [] } = JSON.parse(userData.toString() || "{}") as Partial<GroupIntroduction>;
+  return { name: String(name), digest: String(digest), removed };
+}
+
+/** The first of the keys, as many as a group may keep of each member. */
+function fitting(keys: Iterable<string>): readonly string[] {
+  let left = REMOVED_LIMIT;
+  return [...keys].filter((key) => (left -= key.length) >= 0);
 }
 
 function divisionIn(assignment: Buffer, group: string): GroupDivision {
   const { assignedPartitions, userData } = decodeConsumerProtocolAssignment(assignment);
-  const said = JSON.parse(userData?.toString() || "{}") as Partial<Pick<GroupDivision, "partitions" | "members">>;
-  const { partitions, members } = said;
+  const said = JSON.parse(userData?.toString() || "{}") as Partial<Omit<GroupDivision, "held">>;
+  const { partitions, members, free = [], removed = [] } = said;
   if (partitions === undefined || members === undefined) {
     throw new KafkaSetupError(
       `The group ${group} is led by another program: choose another --group (CHECK_GROUP)`,
     );
   }
-  return { held: assignedPartitions.flatMap(({ partitions }) => partitions), partitions, members };
+  return { held: assignedPartitions.flatMap(({ partitions }) => partitions), partitions, members, free, removed };
 }

@@ -193,12 +193,14 @@ function madeUpId(random: Random): string {
 
 /** A JSON document of a metric, or one that looks like it. */
 function madeUpDocument(random: Random): string {
-  let pairs = FIELDS.filter((_, i) => i < 4 || random.next() < 0.7)
+  const isWhole = random.next() < 0.4;
+  let pairs = FIELDS.filter((_, i) => isWhole || i < 4 || random.next() < 0.7)
     .map((field): [string, string] => [field, fittingValue(random, field)]);
   for (let changes = random.between(0, 3); changes > 0; changes--) {
     const at = random.between(0, pairs.length - 1);
     const change = random.next();
     const value = madeUpValue(random);
+    if (isWhole && change < 0.4) continue;
     if (change < 0.5) pairs[at] = [(pairs[at] as [string, string])[0], value];
     else if (change < 0.65) pairs.push([random.pick(FIELDS), value]);
     else if (change < 0.8) pairs.push([random.pick(STRANGE_NAMES), value]);

@@ -8,8 +8,24 @@ import type { Message } from "./made_up.ts";
 export type Reading = Readonly<Record<string, string | number | boolean | null>>;
 
 const MOST_BYTES = 1_048_576;
-const LATENCIES = ["latency_dns", "latency_connect", "latency_tls", "latency_first_byte", "latency_body"];
+const PHASES = ["latency_dns", "latency_connect", "latency_tls", "latency_first_byte", "latency_body"];
 const TEXTS = ["error", "error_detail", "location", "producer"];
+
+/** The numbers beyond which a phase is stored as 0, and as the other one. */
+const [SMALLEST, LARGEST] = [1e-37, 3e38];
+
+/**
+ * A reading, or a row, with its phases as the table has them: in single precision, and within its
+ * range.
+ */
+export function inSinglePrecision(reading: Reading): Reading {
+  const stored = (seconds: number) => Math.fround(seconds < SMALLEST ? 0 : Math.min(seconds, LARGEST));
+  const phases = PHASES.map((name) => [name, reading[name]] as const);
+  return {
+    ...reading,
+    ...Object.fromEntries(phases.map(([name, value]) => [name, typeof value === "number" ? stored(value) : null])),
+  };
+}
 
 /** The message can have no row. */
 class NoMetric extends Error {}
@@ -47,7 +63,7 @@ function readDocument(json: object, timestamp: number): Reading {
   const optional = (name: string, of: (value: unknown) => Reading[string]) => {
     reading[name] = own(name) === undefined || own(name) === null ? null : of(own(name));
   };
-  for (const name of LATENCIES) optional(name, secondsOf);
+  for (const name of PHASES) optional(name, secondsOf);
   for (const name of TEXTS) optional(name, textOf);
   for (const name of ["scheduled_at", "checked_at", "tls_expires_at", "next_at"]) optional(name, timeOf);
   optional("check_id", idOf);

@@ -41,7 +41,7 @@ const OWN_PART = 0.125;
  * Nobody knows beforehand that a host will not answer. So a late check gives way where a host waits
  * in vain that is no suspect. It begins again among the suspects.
  */
-export class Slots<T extends SlotWaiter> {
+export class SlotQueue<T extends SlotWaiter> {
   readonly #limit: number;
   readonly #doubtfulLimit: number;
   readonly #slowLimit: number;

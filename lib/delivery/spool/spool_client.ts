@@ -11,7 +11,7 @@ export class BrokenSpoolError extends Error {
 const CLOSE_LIMIT = 1_000;
 
 /** A `SpoolFile` on a thread of its own. Calls are carried out in their order. */
-export class ThreadFile implements AsyncDisposable {
+export class SpoolClient implements AsyncDisposable {
   readonly #worker = startSpoolThread();
   readonly #calls: PromiseWithResolvers<unknown>[] = [];
   #broken: BrokenSpoolError | undefined;
@@ -25,8 +25,8 @@ export class ThreadFile implements AsyncDisposable {
   /** See `SpoolFile.open`. */
   static async open(
     ...args: readonly [path: string, topic: string, limit: number]
-  ): Promise<{ file: ThreadFile } & OpenedSpool> {
-    const file = new ThreadFile();
+  ): Promise<{ file: SpoolClient } & OpenedSpool> {
+    const file = new SpoolClient();
     try {
       return { file, ...await file.#call({ name: "open", args }) as OpenedSpool };
     } catch (error) {

@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest";
+import { nextDue } from "../../../lib/hosts/schedule.ts";
+import { type AccountedHost, accountFor, percentile99, type Row, type Stretch } from "./account.ts";
+
+const frequency = { kind: "interval", text: "2s", interval: 2000 } as const;
+const address = "http://a.example";
+const first = nextDue(frequency, address, 1_000_000);
+const numbers = [0, 1, 2, 3, 4];
+const due = (n: number) => first + n * 2000;
+const host: AccountedHost = { address, frequency, spans: [{ from: due(0), to: Infinity }] };
+const stretch: Stretch = {
+  ...{ fault: "f", from: due(0), to: due(5), strikes: [due(0) + 500], isSkewed: false },
+  struck: new Set(["a"]),
+};
+
+/** A host that was checked well at each of its five due times, but for what `change` says. */
+function account({ rows: change = (all) => all, more = [], stretch: other = {} }: {
+  readonly rows?: (all: readonly Row[]) => readonly Row[];
+  readonly more?: readonly number[];
+  readonly stretch?: Partial<Stretch>;
+}) {
+  const rows = numbers.map((n) => ({ address, due: due(n), error: null, detail: null, producer: "b", late: n }));
+  const requests = [...numbers.map((n) => due(n) + 20), ...more].map((at) => ({ address, at }));
+  return accountFor({ ...stretch, ...other }, [host], change(rows), requests);
+}
+
+/** Due time `n` is told as missed. */
+const missedAt = (n: number) => (all: readonly Row[]) =>
+  all.map((row) => row.due === due(n) ? { ...row, error: "missed", detail: "no producer had this host" } : row);
+
+describe("the account for producers of a group", () => {
+  it("finds nothing where each due time has one request and one row", () => {
+    expect(account({})).toEqual({
+      ...{ due: 5, rows: 5, missing: [], twice: [], stray: [], beyond: [], hole: 0, late: numbers, unmoved: [] },
+      missed: new Map(),
+    });
+  });
+
+  it("finds a due time without a row, one with two, and a row of no due time", () => {
+    const label = (at: number) => `${address} ${new Date(at).toISOString()}`;
+    expect(account({ rows: (all) => all.slice(1) }).missing).toEqual([label(due(0))]);
+    expect(account({ rows: (all) => [...all, ...all.slice(-1)] }).twice).toEqual([label(due(4))]);
+    expect(account({ rows: (all) => [...all, { ...all[0] as Row, due: due(0) + 1 }] }).stray).toEqual([
+      label(due(0) + 1),
+    ]);
+  });
+
+  it("finds a second request, also where clocks are apart", () => {
+    expect(account({ more: [due(2) + 900] }).beyond).toHaveLength(1);
+    expect(account({ more: [due(2) + 900], stretch: { isSkewed: true } }).beyond).toHaveLength(1);
+    expect(account({ stretch: { isSkewed: true } }).beyond).toEqual([]);
+  });
+
+  it("tells how late 99 of 100 checks are at most", () => {
+    expect(percentile99([])).toBe(0);
+    expect(percentile99(Array.from({ length: 100 }, (_, n) => 100 - n))).toBe(99);
+  });
+
+  it("measures the hole from the strike, and names the hosts that had no reason for one", () => {
+    const { missed, hole, unmoved } = account({ rows: missedAt(3) });
+    expect([...missed]).toEqual([["no producer had this host", 1]]);
+    expect(hole).toBe(due(3) - due(0) - 500);
+    expect(unmoved).toHaveLength(1);
+    expect(account({ rows: missedAt(3), stretch: { struck: new Set(["b"]) } }).unmoved).toEqual([]);
+    const moved = (all: readonly Row[]) => missedAt(3)(all).map((row, n) => n === 0 ? { ...row, producer: "c" } : row);
+    expect(account({ rows: moved }).unmoved).toEqual([]);
+  });
+});

@@ -1,0 +1,162 @@
+import type { Frequency } from "../../../lib/hosts/schedule.ts";
+import { nextDue } from "../../../lib/hosts/schedule.ts";
+
+/** A host, and the times in which all producers had it in their files. Milliseconds since 1970. */
+export interface AccountedHost {
+  readonly address: string;
+  readonly frequency: Frequency;
+  readonly spans: readonly Span[];
+}
+
+/** From `from` on, up to `to` (excluded). */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A row of the table. */
+export interface Row {
+  readonly address: string;
+  readonly due: number;
+  readonly error: string | null;
+  readonly detail: string | null;
+  readonly producer: string;
+  /** Milliseconds from the due time to the check. */
+  readonly late: number;
+}
+
+/** A request that the site has seen. */
+export interface SeenRequest {
+  readonly address: string;
+  readonly at: number;
+}
+
+/** The time of one fault: from its strike until the next one strikes. */
+export interface Stretch extends Span {
+  readonly fault: string;
+  /** When it struck, and whom: names of producers. */
+  readonly strikes: readonly number[];
+  readonly struck: ReadonlySet<string>;
+  /** Clocks were apart: the time of a request does not tell its due time. */
+  readonly isSkewed: boolean;
+}
+
+/** What came of the due times of a stretch. */
+export interface StretchAccount {
+  readonly due: number;
+  readonly rows: number;
+  /** Due times without a row, and with more than one. */
+  readonly missing: readonly string[];
+  readonly twice: readonly string[];
+  /** Rows of no due time. */
+  readonly stray: readonly string[];
+  /** Requests beyond one a due time. */
+  readonly beyond: readonly string[];
+  /** Due times that were told as missed, by the reason. */
+  readonly missed: ReadonlyMap<string, number>;
+  /** Milliseconds from a strike to the last due time after it without a check; 0 where there is none. */
+  readonly hole: number;
+  /** Milliseconds that each check was late. */
+  readonly late: readonly number[];
+  /** Missed due times of hosts that stayed with a producer that was not struck. */
+  readonly unmoved: readonly string[];
+}
+
+/** Compares due times, rows and requests of a stretch. */
+export function accountFor(
+  stretch: Stretch,
+  hosts: readonly AccountedHost[],
+  rows: readonly Row[],
+  requests: readonly SeenRequest[],
+): StretchAccount {
+  const rowsOf = Map.groupBy(rows, ({ address }) => address);
+  const requestsOf = Map.groupBy(requests, ({ address }) => address);
+  const accounts = hosts.map((host) =>
+    accountForHost(stretch, host, rowsOf.get(host.address) ?? [], requestsOf.get(host.address) ?? [])
+  );
+  const all = (key: "missing" | "twice" | "stray" | "beyond" | "unmoved") => accounts.flatMap((one) => one[key]);
+  const missed = new Map<string, number>();
+  for (const one of accounts) for (const [why, count] of one.missed) missed.set(why, (missed.get(why) ?? 0) + count);
+  return {
+    due: accounts.reduce((sum, { due }) => sum + due, 0),
+    rows: accounts.reduce((sum, { rows }) => sum + rows, 0),
+    missing: all("missing"),
+    twice: all("twice"),
+    stray: all("stray"),
+    beyond: all("beyond"),
+    missed,
+    hole: Math.max(0, ...accounts.map(({ hole }) => hole)),
+    late: accounts.flatMap(({ late }) => late),
+    unmoved: all("unmoved"),
+  };
+}
+
+function accountForHost(
+  stretch: Stretch,
+  { address, frequency, spans }: AccountedHost,
+  rows: readonly Row[],
+  requests: readonly SeenRequest[],
+): StretchAccount {
+  const grid = spans.flatMap((span) => [...dueTimes(frequency, address, overlap(span, stretch))]);
+  const byDue = Map.groupBy(rows, ({ due }) => due);
+  const label = (due: number) => `${address} ${new Date(due).toISOString()}`;
+  const own = grid.flatMap((due) => byDue.get(due) ?? []);
+  const lost = own.filter(({ error }) => error === "missed");
+  const made = own.filter(({ error }) => error !== "missed");
+  const makers = new Set(made.map(({ producer }) => producer));
+  const isUnmoved = makers.size === 1 && !stretch.struck.has([...makers][0] ?? "");
+  const onGrid = new Set(grid);
+  const isStray = ({ due, error }: Row) =>
+    error !== "removed" && !onGrid.has(due) && isWithin(due, stretch) && spans.some((span) => isWithin(due, span));
+  const missed = new Map<string, number>();
+  for (const { detail } of lost) missed.set(detail ?? "", (missed.get(detail ?? "") ?? 0) + 1);
+  return {
+    due: grid.length,
+    rows: own.length,
+    missing: grid.filter((due) => !byDue.has(due)).map(label),
+    twice: grid.filter((due) => (byDue.get(due)?.length ?? 0) > 1).map(label),
+    stray: rows.filter(isStray).map(({ due }) => label(due)),
+    beyond: requestsBeyond(stretch, grid, requests, made.length).map(label),
+    missed,
+    hole: Math.max(0, ...lost.map(({ due }) => due - (stretch.strikes.findLast((at) => at <= due) ?? due))),
+    late: made.map(({ late }) => late),
+    unmoved: isUnmoved ? lost.map(({ due }) => label(due)) : [],
+  };
+}
+
+/** A request belongs to the newest due time before it. Gives that time once for each request too many. */
+function requestsBeyond(
+  { isSkewed }: Stretch,
+  grid: readonly number[],
+  requests: readonly SeenRequest[],
+  made: number,
+): readonly number[] {
+  const [first = Infinity, last = -Infinity] = [grid[0], grid.at(-1)];
+  const step = grid.length > 1 ? (grid[1] as number) - first : 0;
+  const counts = new Map<number, number>();
+  for (const { at } of requests) {
+    if (at < first || at >= last + step) continue;
+    const due = grid.findLast((due) => due <= at) as number;
+    counts.set(due, (counts.get(due) ?? 0) + 1);
+  }
+  if (!isSkewed) return [...counts].flatMap(([due, count]) => Array.from({ length: count - 1 }, () => due));
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  return Array.from({ length: Math.max(0, all - made) }, () => first);
+}
+
+function* dueTimes(frequency: Frequency, address: string, { from, to }: Span): Generator<number, void> {
+  for (let due = nextDue(frequency, address, from - 1); due < to; due = nextDue(frequency, address, due)) yield due;
+}
+
+function overlap(one: Span, other: Span): Span {
+  return { from: Math.max(one.from, other.from), to: Math.min(one.to, other.to) };
+}
+
+function isWithin(at: number, { from, to }: Span): boolean {
+  return from <= at && at < to;
+}
+
+/** The value that 99 of 100 are below; 0 where there is none. */
+export function percentile99(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.ceil(values.length * 0.99) - 1] ?? 0;
+}

@@ -1,0 +1,49 @@
+import { percentile99 } from "./account.ts";
+import type { FaultLine, ProducerReport } from "./campaign.ts";
+
+const COLUMNS = [
+  "fault",
+  "strikes",
+  "due",
+  "rows",
+  "missing",
+  "twice",
+  "stray",
+  "beyond",
+  "missed",
+  "hole",
+  "late",
+  "unmoved",
+];
+
+/** The report as a table for a person, with the reasons of missed due times below it. */
+export function producerTable({ lines }: ProducerReport): string {
+  const sorted = lines.toSorted((a, b) => a.fault.localeCompare(b.fault));
+  const all = [COLUMNS, ...sorted.map(cells)];
+  const widths = COLUMNS.map((_, n) => Math.max(...all.map((row) => row[n]?.length ?? 0)));
+  const pad = (row: readonly string[]) =>
+    row.map((text, n) => n === 0 ? text.padEnd(widths[n] ?? 0) : text.padStart(widths[n] ?? 0)).join("  ");
+  const reasons = sorted.flatMap(({ fault, missed }) =>
+    [...missed].map(([why, count]) => `${fault}: ${count} missed, ${why}`)
+  );
+  return [
+    ...all.map(pad),
+    "beyond: requests beyond one a due time; hole: seconds from a strike to the last due time without a check;",
+    "late: milliseconds that 99 of 100 checks began after their due time, at most;",
+    "unmoved: missed due times of hosts that stayed with a producer that was not struck",
+    ...reasons,
+  ].join("\n");
+}
+
+function cells(line: FaultLine): readonly string[] {
+  const { fault, times, due, rows, missing, twice, stray, beyond, missed, hole, late, unmoved } = line;
+  const lost = [...missed.values()].reduce((sum, count) => sum + count, 0);
+  const counts = [times, due, rows, missing.length, twice.length, stray.length, beyond.length, lost];
+  return [
+    fault,
+    ...counts.map(String),
+    (hole / 1000).toFixed(1),
+    percentile99(late).toFixed(0),
+    String(unmoved.length),
+  ];
+}
