@@ -45,8 +45,8 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. When the host is due next, the metric
- * does not say: the caller knows. Never throws for the host's behaviour:
+ * Checks `host` once, on a fresh connection for every hop. When the host is due next, and its
+ * labels, the metric does not say: the caller knows. Never throws for the host's behaviour:
  * that is in the metric. The metric is `missed` where this machine lacked something for the check.
  * Rejects only when `signal` aborts, with its reason. The check is given up then.
  */

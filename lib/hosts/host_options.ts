@@ -59,6 +59,8 @@ export interface HostOptions {
   /** Bytes of the page that are read, at most. */
   readonly maxBody: number | null;
   readonly tls: HostTls | null;
+  /** Texts by name, which stand in every metric of the host. */
+  readonly labels: Readonly<Record<string, string>> | null;
 }
 
 /** True where a request with this method may have a body. */
@@ -74,7 +76,7 @@ export function areSameOptions(one: HostOptions | null, other: HostOptions | nul
 /** The options as lines of a hosts file, without what may be a secret. */
 export function optionLines(options: HostOptions | null): readonly string[] {
   if (options === null) return [];
-  const { method, headers, body, status, timeout, redirects, maxBody, tls } = options;
+  const { method, headers, body, status, timeout, redirects, maxBody, tls, labels } = options;
   const line = <T>(name: string, value: T | null, show: (value: T) => string = String) =>
     value === null ? [] : [`| ${name} ${show(value)}`];
   return [
@@ -90,5 +92,6 @@ export function optionLines(options: HostOptions | null): readonly string[] {
     ...line("tls-key", tls?.files.key ?? null),
     ...line("tls-name", tls?.name ?? null),
     ...line("tls-verify", tls?.isVerified === false ? "off" : null),
+    ...Object.entries(labels ?? {}).map(([name, value]) => `| label ${name}=${value}`),
   ];
 }

@@ -50,7 +50,7 @@ export class HostOptionsReader {
 
   /** Ends the options of all hosts, or of a host whose line is wrong. */
   skip(): void {
-    if (this.#own !== null) judge(this.#own, NO_OPTIONS, null);
+    if (this.#own !== null) judge(this.#own, this.#defaults, null);
     this.#own = null;
     if (this.#usual !== null) return;
     judge(this.#defaults, NO_OPTIONS, null);

@@ -4,6 +4,7 @@ import type { HostsLine } from "./hosts_line.ts";
 import type { HostTls } from "./host_options.ts";
 import {
   readHeader,
+  readLabel,
   readMaxBody,
   readMethod,
   readOnOff,
@@ -56,19 +57,23 @@ const OPTIONS: Readonly<Record<string, ReadOption>> = {
   "tls-key": ({ values }, text) => void (values.tlsKey = text),
   "tls-name": ({ values }, text) => void (values.tlsName = readTlsName(text)),
   "tls-verify": ({ values }, text) => void (values.tlsVerify = readOnOff(text)),
+  "label": (set, text, _readers, line) => set.addLabel(readLabel(text), line),
 };
 const NAMES = Object.keys(OPTIONS);
 const TLS = NAMES.filter((name) => name.startsWith("tls-"));
 /** Options in which a reference is replaced. */
 const WITH_REFERENCES = ["header", "body"];
 /** Options that may come more than once. */
-const REPEATED = ["header"];
+const REPEATED = ["header", "label"];
+/** The most labels of a host: they stand in each of its metrics. */
+const MOST_LABELS = 20;
 
 /** The options of one host, or of all: what their lines say, one after the other. */
 export class OptionSet {
   readonly values: Values = {};
   readonly headers: HostHeader[] = [];
-  /** The line of each option, by its name, and of each header. */
+  readonly labels = new Map<string, string>();
+  /** The line of each option, by its name, and of each header and label. */
   readonly #lines = new Map<string, HostsLine>();
 
   /** True where an option is about TLS. */
@@ -104,6 +109,12 @@ export class OptionSet {
     this.headers.push(header);
   }
 
+  addLabel([name, value]: readonly [name: string, value: string], line: HostsLine): void {
+    this.#note(`label ${name}`, `the label ${name}`, line);
+    if (this.labels.size >= MOST_LABELS) throw new RangeError(`${MOST_LABELS} labels are the most: remove this one`);
+    this.labels.set(name, value);
+  }
+
   /** Notes where an option stands. Throws where it stands twice. */
   #note(key: string, name: string, line: HostsLine): void {
     const first = this.#lines.get(key);
@@ -130,6 +141,7 @@ export function hostOptions(own: OptionSet, defaults: OptionSet, tls: HostTls | 
   if (own.text === "" && defaults.text === "") return null;
   const value = <N extends keyof Values>(name: N) => own.values[name] ?? defaults.values[name] ?? null;
   const inherited = defaults.headers.filter(({ name }) => own.lineOf(`header ${name.toLowerCase()}`) === undefined);
+  const labels = { ...Object.fromEntries(defaults.labels), ...Object.fromEntries(own.labels) };
   return {
     method: value("method"),
     headers: [...inherited, ...own.headers],
@@ -139,5 +151,6 @@ export function hostOptions(own: OptionSet, defaults: OptionSet, tls: HostTls | 
     redirects: value("redirects"),
     maxBody: value("maxBody"),
     tls,
+    labels: defaults.labels.size + own.labels.size === 0 ? null : labels,
   };
 }

@@ -90,6 +90,21 @@ export function readOnOff(text: string): boolean {
   throw new SyntaxError(`"${text}" is neither on nor off: write off to take any certificate`);
 }
 
+const LONGEST_LABEL = 253;
+
+/** `NAME=VALUE`. */
+export function readLabel(text: string): readonly [name: string, value: string] {
+  const [, name, value = ""] = /^([A-Za-z_][\w.-]{0,62})[ \t]*=[ \t]*(.+)$/s.exec(text) ?? [];
+  if (name === undefined) {
+    throw new SyntaxError(
+      "this is no label: write NAME=VALUE, such as team=shop; NAME has letters, digits, dots and dashes",
+    );
+  }
+  if (/\p{Cc}/u.test(value)) throw new SyntaxError(`the label ${name} holds a control character: leave it out`);
+  if (value.length <= LONGEST_LABEL) return [name, value];
+  throw new RangeError(`the label ${name} has ${value.length} characters, and ${LONGEST_LABEL} are the most`);
+}
+
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)$/s;
 const CONNECTION = "each check has a connection of its own and closes it: leave it out";
 const LENGTH = "it comes with | body: leave it out";

@@ -50,6 +50,8 @@ it.each<[line: string, options: Partial<HostOptions>]>([
   ["| max-body 64KiB", { maxBody: 65_536 }],
   ["| max-body 64k", { maxBody: 65_536 }],
   ["| max-body 4MiB", { maxBody: 4_194_304 }],
+  ["| label team=shop", { labels: { team: "shop" } }],
+  ['| label Ort.1 =  Köln = "x"', { labels: { "Ort.1": 'Köln = "x"' } }],
   ["| header Accept: text/html", { headers: [header("Accept", "text/html", true)] }],
   ["| header X-Empty:", { headers: [header("X-Empty", "")] }],
   ["| header X-Text:\tgrün: 1 ", { headers: [header("X-Text", "grün: 1")] }],
@@ -70,17 +72,27 @@ it("parseHosts reads a body with what it refers to, a file's without its last ne
 
 it("parseHosts gives options before the first host to all, and a host's own go before them", () => {
   const { hosts, problems } = parse(
-    ...["| timeout 5s", "| header Accept: a/b", "| header X-All: 1", "| absent (?i)maintenance", ""],
-    ...["a.example 5", "# remark", "b.example 5", "| timeout 7s", "", "| header accept: c/d", "| absent closed"],
+    ...["| timeout 5s", "| header Accept: a/b", "| header X-All: 1", "| absent (?i)maintenance", "| label a=1", ""],
+    ...[
+      "a.example 5",
+      "# remark",
+      "b.example 5",
+      "| timeout 7s",
+      "",
+      "| header accept: c/d",
+      "| absent closed",
+      "| label b=2",
+    ],
   );
   expect(problems).toEqual([]);
   const read = hosts.map(({ address, options, absent }) => [
     ...[address, options?.timeout, absent?.source],
     options?.headers.map(({ name, value }) => `${name}: ${value}`),
+    options?.labels,
   ]);
   expect(read).toEqual([
-    ["a.example", 5, "(?i)maintenance", ["Accept: a/b", "X-All: 1"]],
-    ["b.example", 7, "closed", ["accept: c/d", "X-All: 1"]],
+    ["a.example", 5, "(?i)maintenance", ["Accept: a/b", "X-All: 1"], { a: "1" }],
+    ["b.example", 7, "closed", ["X-All: 1", "accept: c/d"], { a: "1", b: "2" }],
   ]);
 });
 
@@ -160,6 +172,11 @@ it.each([
   ["| header X: ${file:none}", 10, "none: cannot be read (ENOENT)"],
   ["| header X: ${file:empty}", 10, "empty: is empty: write what is to be sent into it"],
   ["| header X: ${file:long}", 10, "long: has 65537 bytes, and 65536 are the most"],
+  ["| label team", 9, "this is no label: write NAME=VALUE, such as team=shop"],
+  ["| label team=", 9, "this is no label: write NAME=VALUE"],
+  ["| label 1=a", 9, "this is no label: write NAME=VALUE"],
+  [`| label a=${"x".repeat(254)}`, 9, "the label a has 254 characters, and 253 are the most"],
+  ["| label a=${HOSTS_TOKEN}", 9, "| label takes no reference: ${…} stands in header and body only"],
   ["| body x", 8, "a check with GET has no body: write | method POST, or leave | body out"],
 ])("parseHosts says what is wrong with the option %j, and what to write instead", (line, column, message) => {
   const { problems } = parse("a.example 5", line);
@@ -174,6 +191,12 @@ it.each<[what: string, lines: readonly string[], problems: readonly string[]]>([
   ]],
   ["a header that stands twice", ["a.example 5", "| header Accept: a", "| header accept: b"], [
     "h:3:10: the header accept stands on line 2 already: remove one",
+  ]],
+  ["a label that stands twice", ["a.example 5", "| label a=b", "| label a=c"], [
+    "h:3:9: the label a stands on line 2 already: remove one",
+  ]],
+  ["too many labels", ["a.example 5", ...Array.from({ length: 21 }, (_, n) => `| label l${n}=x`)], [
+    "h:22:9: 20 labels are the most: remove this one",
   ]],
   ["HEAD with a REGEX", ["a.example 5 (fine)", "| method HEAD"], [
     "h:2:10: | method HEAD asks for no page, and REGEX looks at one: write | method GET, or leave REGEX out",
@@ -224,7 +247,7 @@ it("--check prints each option as it was understood, and nothing that may be a s
   const { hosts, problems } = parse(
     ...["a.example 5m", "| method POST", "| header Content-Type: text/plain", "| header Accept: ${HOSTS_TOKEN}"],
     ...["| header X-Key: k3y", "| body s3cret", "| status 200-299 401", "| timeout 1m", "| redirects 0"],
-    ...["| max-body 64k", "| absent closed", "b.example 5m"],
+    ...["| max-body 64k", "| label team=shop", "| absent closed", "b.example 5m"],
   );
   expect(problems).toEqual([]);
   const printed = [...dueTimes(hosts, 0)].join("");
@@ -239,6 +262,7 @@ it("--check prints each option as it was understood, and nothing that may be a s
   | timeout 60s
   | redirects 0
   | max-body 65536
+  | label team=shop
   | absent closed
 b.example  5m
 `,
