@@ -45,7 +45,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: "net config async metric",
     doors: "database database_plan host_reader host_state past_incidents query schema schema_text store",
   },
-  hosts: { uses: "config async", doors: "address due_times host_name hosts hosts_file pattern schedule" },
+  hosts: {
+    uses: "net config async",
+    doors: "address due_times host_name host_options hosts hosts_file pattern schedule",
+  },
   net: {
     uses: "config async",
     doors:
@@ -54,7 +57,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: {
     uses: "",
     doors:
-      "count environment folder_lock host_and_port instant kafka_settings keep saslprep secret_file setting_types settings terminal usage_error version",
+      "count environment folder_lock host_and_port instant kafka_settings keep nearest_word saslprep secret_file setting_types settings terminal usage_error version",
   },
   async: {
     uses: "",

@@ -1,3 +1,4 @@
+import type { HostOptions } from "../../hosts/host_options.ts";
 import type { Metric } from "../../metric.ts";
 import { AT_ONCE } from "../checker.ts";
 import type { Unmatched } from "../matching.ts";
@@ -27,8 +28,10 @@ export interface Task {
   readonly id: number;
   readonly address: string;
   readonly authorization: string | null;
-  /** The source of its pattern. */
+  /** The sources of its patterns. */
   readonly pattern: string | null;
+  readonly absent: string | null;
+  readonly options: HostOptions | null;
   /** Milliseconds since 1970. */
   readonly scheduledAt: number;
 }

@@ -6,8 +6,8 @@ import type { Metric } from "../../metric.ts";
 import { isPrivateAddress } from "../../net/ip_address.ts";
 import { systemResolver } from "../../net/resolver.ts";
 
-import { CertificateJudge } from "../judgement.ts";
 import { runtimeAuthorities } from "../paths.ts";
+import { TrustStore } from "../trust.ts";
 import { LocalChecker } from "../local_checker.ts";
 import { bufferOf, type LargeMatcher, type MatchedPage, matcherBefore, Unmatched } from "../matching.ts";
 import {
@@ -47,7 +47,7 @@ class Work {
       matcher: matcherBefore(bodies),
       resolver: systemResolver(),
       isBlocked: settings.blockPrivateAddresses ? isPrivateAddress : null,
-      certificates: new CertificateJudge(runtimeAuthorities(settings.denoCertificatesFile)),
+      trust: new TrustStore(runtimeAuthorities(settings.denoCertificatesFile)),
     });
   }
 
@@ -77,7 +77,7 @@ class Work {
     }
   }
 
-  async #make({ id, address, authorization, pattern, scheduledAt }: Task): Promise<void> {
+  async #make({ id, address, authorization, pattern, absent, options, scheduledAt }: Task): Promise<void> {
     const running = new AbortController();
     this.#running.set(id, running);
     try {
@@ -86,6 +86,8 @@ class Work {
         authorization,
         url: new URL(pageOf(address)),
         pattern: pattern === null ? null : this.#patternOf(pattern),
+        absent: absent === null ? null : this.#patternOf(absent),
+        options,
       };
       this.#outcomes.add(id, await this.#checker.check(host, scheduledAt, running.signal));
     } catch (error) {
