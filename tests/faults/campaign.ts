@@ -168,7 +168,7 @@ async function strike(fault: Fault, { faults, say }: CampaignOptions, world: Wor
     world.expectBroker();
     return source.made >= enough;
   };
-  await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 120_000 });
+  await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 300_000 });
   await world.recovered(from);
   // A consumer that gives up because of the fault may do so a moment after the healing.
   crew.mayGiveUp = false;

@@ -22,14 +22,22 @@ export async function dayDifferences(
   tables: QuotedTables,
   first = "-infinity",
 ): Promise<DayDifference[]> {
-  const { main, daily, days } = tables;
+  const settled = await database.query<{ day: string }>(
+    `select day::text as day from ${tables.days}
+     where rolled_up_at is not null and not stale and roller is null and day >= $1::text::date order by day`,
+    [first],
+  );
+  const differences: DayDifference[] = [];
+  // A statement for each day: one for all of them may take longer than a statement may.
+  for (const { day } of settled) differences.push(...await differencesOf(database, tables, day));
+  return differences;
+}
+
+async function differencesOf(database: Database, { main, daily }: QuotedTables, day: string): Promise<DayDifference[]> {
   const columns = Object.keys(DAILY_COLUMNS);
-  const settled =
-    `${days} u where u.rolled_up_at is not null and not u.stale and u.roller is null and u.day >= $1::text::date`;
-  const kept = `select ${columns.map((column) => `d.${column}`).join(", ")}
-    from ${daily} d where exists (select from ${settled} and u.day = d.day)`;
+  const kept = `select ${columns.join(", ")} from ${daily} where day = $1::text::date`;
   const said = `select ${columns.map((column) => column === "day" ? "u.day" : `r.${column}`).join(", ")}
-    from (select u.day from ${settled}) u cross join lateral (${daySql(rowsOfDaySql(main, "u.day"))}) r`;
+    from (select $1::text::date as day) u cross join lateral (${daySql(rowsOfDaySql(main, "u.day"))}) r`;
   return await database.query<DayDifference>(
     `with kept as (${kept}), said as (${said})
      select day::text as day, address, location, 'in the roll-up only' as found
@@ -37,7 +45,7 @@ export async function dayDifferences(
      union all
      select day::text, address, location, 'in the rows only' from (select * from said except all select * from kept) s
      order by 1, 2, 3, 4`,
-    [first],
+    [day],
   );
 }
 
