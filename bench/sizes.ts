@@ -35,7 +35,7 @@ const LAYOUTS: readonly Layout[] = [
   {
     name: "the first one, of 0.1",
     sql: [`create table t (${FIRST_COLUMNS})`, "create unique index on t (address, checked_at desc, check_id)"],
-    lacks: ["up", "remote_address", "producer", "next_at"],
+    lacks: ["up", "remote_address", "producer", "next_at", "labels"],
   },
   {
     name: "with the columns of today, in their order",
@@ -75,6 +75,7 @@ const VALUES: Readonly<Record<string, string>> = {
     "(case when h % 5 = 0 then '2001:db8::' || to_hex(h) else '10.1.' || h / 250 || '.' || h % 250 end)::inet",
   producer: "'checker-fra-1'",
   next_at: "due + interval '1 minute'",
+  labels: "null::jsonb",
 };
 
 function fillSql(fields: readonly string[], from: number, to: number): string {

@@ -53,6 +53,14 @@ const KINDS = {
   uuid: v.pipe(v.string(), v.uuid("is no UUID")),
   // An address with a zone (fe80::1%eth0) means something on one machine only; PostgreSQL has none.
   ip: v.pipe(v.string(), v.check((text) => isAddress(text), "is no IP address")),
+  // A text by each name.
+  labels: v.pipe(
+    v.custom<Record<string, string>>((value) => isLabels(value), "is no object of texts"),
+    v.check(
+      (labels) => Object.entries(labels).flat().every(isStorable),
+      "holds U+0000 or a lone surrogate, which PostgreSQL cannot store",
+    ),
+  ),
 } as const;
 export type FieldKind = keyof typeof KINDS;
 
@@ -81,6 +89,7 @@ export const FIELD_KINDS = {
   remote_address: "ip",
   producer: "text",
   next_at: "instant",
+  labels: "labels",
 } as const satisfies Readonly<Record<string, FieldKind>>;
 type FieldName = keyof typeof FIELD_KINDS;
 
@@ -129,6 +138,8 @@ export interface MetricOrigin extends MetricSource {
   readonly checkedAt: Date;
   /** When the host is due next; null: never. */
   readonly nextAt: Date | null;
+  /** The labels of the host; absent: it has none. */
+  readonly labels?: Readonly<Record<string, string>> | null | undefined;
 }
 
 /**
@@ -158,6 +169,7 @@ export function emptyMetric(origin: MetricOrigin): Metric {
     remote_address: null,
     producer,
     next_at: nextAt?.toISOString() ?? null,
+    labels: origin.labels ?? null,
   };
 }
 
@@ -174,13 +186,20 @@ export function dueTimeId(location: string | null, address: string, scheduledAt:
 }
 
 /**
- * The rule that says whether a host is up: a whole answer came, its status is below 400, and its
- * body is as it should be. Null for a check that was missed, and for a host that was removed.
+ * The rule that says whether a host is up: a whole answer came, its status is below 400, or in one
+ * of `statuses` where they are given, and its body is as it should be. Null for a check that was
+ * missed, and for a host that was removed.
  */
-export function verdictOn({ error, status_code, is_valid }: Pick<Metric, "error" | "status_code" | "is_valid">) {
+export function verdictOn(
+  { error, status_code, is_valid }: Pick<Metric, "error" | "status_code" | "is_valid">,
+  statuses: readonly { readonly from: number; readonly to: number }[] | null = null,
+): boolean | null {
   if (error === "missed" || error === "removed") return null;
   // 0 stands for no answer where a column refuses null.
-  return error === null && status_code !== null && status_code > 0 && status_code < 400 && is_valid;
+  if (error !== null || status_code === null || status_code <= 0 || !is_valid) return false;
+  return statuses === null
+    ? status_code < 400
+    : statuses.some(({ from, to }) => from <= status_code && status_code <= to);
 }
 
 /** Why a message is no metric, for a person. */
@@ -304,6 +323,7 @@ function readPlain({ json, hasEscapes }: JsonObject): Metric | null {
     remote_address: optional(json.remote_address, isAddress),
     producer: optional(json.producer, isText),
     next_at: optional(json.next_at, isPlainInstant),
+    labels: optional(json.labels, isLabels),
   };
   return isPlain ? metric : null;
 }
@@ -314,6 +334,10 @@ const isSeconds = (value: unknown): value is number => typeof value === "number"
 const isStatusCode = (value: unknown): value is number => isSeconds(value) && Number.isInteger(value) && value <= 999;
 const isPlainInstant = (value: unknown): value is string => isText(value) && PLAIN_INSTANT.test(value);
 const isPlainUuid = (value: unknown): value is string => isText(value) && PLAIN_UUID.test(value);
+
+function isLabels(value: unknown): value is Record<string, string> {
+  return value !== null && typeof value === "object" && !Array.isArray(value) && Object.values(value).every(isText);
+}
 
 function isAddress(value: unknown): value is string {
   return isText(value) && isIP(value) !== 0 && !value.includes("%");

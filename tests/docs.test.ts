@@ -114,7 +114,8 @@ describe("blocksOf", () => {
 
 describe("blocks of hosts", () => {
   it.each(blocksIn("hosts"))("$document:$line is a hosts file", ({ document, text }) => {
-    const { hosts, problems, warnings } = parseHosts(text, document, "UTC");
+    const references = { variable: () => "value", file: () => Buffer.from("value\n") };
+    const { hosts, problems, warnings } = parseHosts(text, document, "UTC", references);
     expect([...problems, ...warnings]).toEqual([]);
     expect(hosts.length).toBeGreaterThan(0);
   });

@@ -203,7 +203,11 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
         "db.example",
         "127.0.0.1",
       )
-        .replaceAll("/run/secrets/", `${clone.folder}/run/secrets/`);
+        .replaceAll("/run/secrets/", `${clone.folder}/run/secrets/`)
+        // Another program may have the port.
+        .replaceAll("127.0.0.1:8080", "127.0.0.1:0")
+        // Nobody looks at the page for a minute.
+        .replace(/^npm run demo$/, "npm run demo -- --no-page").replace(/^deno task demo$/, "deno task demo --no-page");
 
     /** The edits that a reader makes where a document says so. */
     const EDITS: Readonly<Record<string, () => void>> = {

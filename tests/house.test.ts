@@ -26,13 +26,14 @@ interface Room {
 /** The rooms of lib/, from the top down. `metric.ts`, the message, lies below them all. */
 const ROOMS: Readonly<Record<string, Room>> = {
   program: {
-    uses: "monitoring delivery ingest check kafka postgres hosts net config async",
+    uses: "monitoring page delivery ingest check kafka postgres hosts net config async",
     doors: "consumer producer start",
   },
   monitoring: {
     uses: "delivery ingest check kafka postgres net config async metric",
     doors: "consumer_report consumer_monitor log producer_monitor",
   },
+  page: { uses: "postgres net config async", doors: "page" },
   delivery: { uses: "kafka net config async metric", doors: "backlog delivery last_results setup" },
   ingest: { uses: "kafka postgres net config async metric", doors: "source transfer" },
   check: {
@@ -42,9 +43,12 @@ const ROOMS: Readonly<Record<string, Room>> = {
   kafka: { uses: "net config async", doors: "access kafka" },
   postgres: {
     uses: "net config async metric",
-    doors: "database database_plan host_state query schema schema_text store",
+    doors: "database database_plan host_reader host_state past_incidents query schema schema_text store",
   },
-  hosts: { uses: "config async", doors: "address due_times host_name hosts hosts_file pattern schedule" },
+  hosts: {
+    uses: "net config async",
+    doors: "address due_times host_name host_options hosts hosts_file pattern schedule",
+  },
   net: {
     uses: "config async",
     doors:
@@ -53,7 +57,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: {
     uses: "",
     doors:
-      "count environment folder_lock host_and_port instant kafka_settings keep saslprep secret_file setting_types settings terminal usage_error version",
+      "count environment folder_lock host_and_port instant kafka_settings keep nearest_word saslprep secret_file setting_types settings terminal usage_error version",
   },
   async: {
     uses: "",

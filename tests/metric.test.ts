@@ -34,6 +34,7 @@ const full: Metric = {
   remote_address: "2001:db8::1",
   producer: "checker-1",
   next_at: "2026-01-01T00:05:00.000Z",
+  labels: { team: "shop", "é": "" },
 };
 
 it("decodeMetric reads back what encodeMetric wrote", () => {

@@ -33,6 +33,7 @@ export function makeMetric(n: number, checkedAt: number): Metric {
     remote_address: "192.0.2.1",
     producer: "checker-1",
     next_at: new Date(checkedAt - checkedAt % SECOND + 60 * SECOND).toISOString(),
+    labels: null,
   };
 }
 

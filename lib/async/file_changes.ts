@@ -4,7 +4,8 @@ import { delay } from "./waits.ts";
 
 /** Files that belong together, and how they are read. */
 export interface FileSet<T> {
-  readonly paths: readonly string[];
+  /** Their paths now: what was read may name other files than before. */
+  readonly paths: () => readonly string[];
   /** Called once none of them changes any more. */
   readonly read: () => Promise<T>;
 }
@@ -41,17 +42,17 @@ export async function* fileChanges<T>(
   asked: Bell,
   signal: AbortSignal,
 ): AsyncGenerator<FileChange<T>, void> {
-  if ((await Promise.all(paths.map(lookAt))).includes(NO_FILE)) return;
+  if ((await Promise.all(paths().map(lookAt))).includes(NO_FILE)) return;
   let seen = "";
   while (true) {
     const isAsked = await asked.wait(LOOK_INTERVAL, signal);
     if (signal.aborted) return;
-    if (!isAsked && await look(paths) === seen) continue;
-    for (let before = await look(paths);; before = seen) {
+    if (!isAsked && await look(paths()) === seen) continue;
+    for (let before = await look(paths());; before = seen) {
       await delay(SETTLED_AFTER, signal);
       if (signal.aborted) return;
       const value = await read();
-      seen = await look(paths);
+      seen = await look(paths());
       if (seen !== before) continue;
       yield { value, isAsked };
       break;

@@ -50,6 +50,7 @@ type State = "head" | "body" | "chunks" | "over";
  */
 export class AnswerParser {
   readonly #events: AnswerEvents;
+  readonly #hasBody: boolean;
   readonly #chunks = new Chunks();
   #state: State = "head";
   #head = new GrowingBuffer();
@@ -62,8 +63,10 @@ export class AnswerParser {
   #rawBytes = 0;
   #pieces = 0;
 
-  constructor(events: AnswerEvents) {
+  /** `hasBody` is false where the request was HEAD: then the head is all that comes. */
+  constructor(events: AnswerEvents, hasBody = true) {
     this.#events = events;
+    this.#hasBody = hasBody;
   }
 
   /** Takes the next bytes, which may be overwritten; gives why the answer cannot be read, or null. */
@@ -152,7 +155,7 @@ export class AnswerParser {
   }
 
   #begin(head: Head): Failure | null {
-    const framing = framingOf(head);
+    const framing = this.#hasBody ? framingOf(head) : NO_BODY;
     if (typeof framing === "object" && "problem" in framing) return new Failure("protocol", framing.problem);
     this.#state = framing === "chunks" ? "chunks" : "body";
     this.#left = typeof framing === "object" ? framing.bytes : null;
@@ -268,12 +271,14 @@ function unfolded(lines: readonly string[]): string[] {
 /** How a body ends: by its chunks, with the connection, or after a number of bytes. */
 type Framing = "chunks" | "until the connection ends" | { readonly bytes: number };
 
+const NO_BODY = { bytes: 0 };
+
 /**
  * The framing of the body behind a head (RFC 9112, section 6.3), or why it is unknown, for a
  * person.
  */
 function framingOf({ status, fields }: Head): Framing | Problem {
-  if (status === 204 || status === 304) return { bytes: 0 };
+  if (status === 204 || status === 304) return NO_BODY;
   const codings = transferCodings(fields);
   const chunked = codings.indexOf("chunked");
   // Beside chunks a Content-Length does not count (RFC 9112, section 6.3, rule 3).

@@ -1,23 +1,33 @@
 import { addAbortListener } from "node:events";
+import { count } from "../config/count.ts";
 import { hasScheme } from "../hosts/address.ts";
 import type { Host } from "../hosts/hosts.ts";
+import type { Pattern } from "../hosts/pattern.ts";
 import { emptyMetric, type Metric, type MetricSource, verdictOn } from "../metric.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
-import { type Body, exchange, type HttpAnswer, MAX_BODY_BYTES, readBody, redirectOf } from "./exchange.ts";
+import { type Body, exchange, type HttpAnswer, MAX_BODY_BYTES, readBody } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import type { Turns } from "./pace.ts";
+import { follow, redirectOf } from "./redirect.ts";
+import { hopTo, type Request, requestOf } from "./request.ts";
 import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
+import type { TrustStore } from "./trust.ts";
 
 /** The part of a host that a check needs. It can go to another thread. */
-export type CheckedHost = Pick<Host, "address" | "url" | "authorization" | "pattern">;
+export type CheckedHost = Pick<Host, "address" | "url" | "authorization" | "pattern" | "absent" | "options">;
 
 /** How each check is made. */
 export interface CheckOptions extends ConnectOptions, MetricSource {
-  /** Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. */
+  /**
+   * Seconds for the whole check: DNS, connect, TLS, every redirect, and the body. A host may have an
+   * option of its own.
+   */
   readonly timeout: number;
   readonly userAgent: string;
+  /** Shared by all checks of this thread. */
+  readonly trust: TrustStore;
   readonly matcher: Pick<Matcher, "matches">;
   /** Shared by all checks of this thread. */
   readonly turns: Turns;
@@ -35,8 +45,8 @@ interface Findings {
 }
 
 /**
- * Checks `host` once, on a fresh connection for every hop. When the host is due next, the metric
- * does not say: the caller knows. Never throws for the host's behaviour:
+ * Checks `host` once, on a fresh connection for every hop. When the host is due next, and its
+ * labels, the metric does not say: the caller knows. Never throws for the host's behaviour:
  * that is in the metric. The metric is `missed` where this machine lacked something for the check.
  * Rejects only when `signal` aborts, with its reason. The check is given up then.
  */
@@ -57,7 +67,7 @@ export async function check(
   };
   const page = await withDeadline(
     findings.timings,
-    options.timeout,
+    timeoutOf(host, options),
     signal,
     (inTime) => visit(host, options, findings, inTime),
   ).catch((reason: unknown) => {
@@ -71,6 +81,10 @@ export async function check(
   return toMetric(host, scheduledAt, checkedAt, options, findings);
 }
 
+function timeoutOf(host: CheckedHost, { timeout }: CheckOptions): number {
+  return host.options?.timeout ?? timeout;
+}
+
 /** The most redirects that are followed; the next one is a failure. */
 const MAX_REDIRECTS = 10;
 
@@ -81,17 +95,27 @@ async function visit(
   findings: Findings,
   signal: AbortSignal,
 ): Promise<Body | Failure> {
+  const most = host.options?.redirects ?? MAX_REDIRECTS;
   let url = host.url;
+  let request = requestOf(host.options);
   for (let redirects = 0;; redirects++) {
-    const answer = await fetchHead(url, host, options, findings, signal);
+    const answer = await fetchHead(url, request, host, options, findings, signal);
     if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : answer;
-    const target = redirectOf(answer, url);
-    if (target === null) return await readBody(answer, options.turns, signal);
+    // Where none is followed, the redirect is the answer.
+    const target = most === 0 ? null : redirectOf(answer, url);
+    if (target === null) return await readBody(answer, options.turns, signal, maxBodyOf(host));
     answer.close();
     if (target instanceof Failure) return target;
-    if (redirects === MAX_REDIRECTS) return new Failure("redirect", `more than ${MAX_REDIRECTS} redirects`);
-    url = target;
+    if (redirects === most) return new Failure("redirect", `more than ${count(most, "redirect")}`);
+    const next = follow(request, answer.status, target.origin === host.url.origin);
+    if (next instanceof Failure) return next;
+    [url, request] = [target, next];
   }
+}
+
+/** Bytes of the page that are read, at most. */
+function maxBodyOf({ options }: CheckedHost): number {
+  return options?.maxBody ?? MAX_BODY_BYTES;
 }
 
 /** Explains the `https://` that nobody wrote, where the server does not speak TLS. */
@@ -106,21 +130,21 @@ function withHint(failure: Failure, { address }: CheckedHost): Failure {
 /** One hop: a fresh connection, one request, the head of the answer. */
 async function fetchHead(
   url: URL,
+  request: Request,
   host: CheckedHost,
   options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
 ): Promise<HttpAnswer | Failure> {
-  const { outcome, remoteAddress, expiresAt } = await connect(url, options, findings.timings, signal);
+  const trust = options.trust.of(host.options?.tls ?? null, url.hostname === host.url.hostname);
+  const { outcome, remoteAddress, expiresAt } = await connect(url, options, trust, findings.timings, signal);
   findings.remoteAddress = remoteAddress ?? findings.remoteAddress;
   // Of several certificates on the way, the one that ends the service first.
   if (expiresAt !== null && !(findings.expiresAt !== null && findings.expiresAt < expiresAt)) {
     findings.expiresAt = expiresAt;
   }
   if (outcome instanceof Failure) return outcome;
-  // Another origin must not learn the password of this one.
-  const authorization = url.origin === host.url.origin ? host.authorization : null;
-  const head = { userAgent: options.userAgent, authorization };
+  const head = hopTo(url, request, host, options.userAgent);
   const answer = await exchange(outcome, url, head, findings.timings, options.turns, signal);
   if (!(answer instanceof Failure)) findings.status = answer.status;
   return answer;
@@ -128,18 +152,43 @@ async function fetchHead(
 
 /** Matches the last answer's body. */
 async function judge(
-  { address, pattern }: CheckedHost,
+  host: CheckedHost,
   page: Body,
-  { matcher, timeout }: CheckOptions,
+  options: CheckOptions,
   findings: Findings,
   signal: AbortSignal,
 ): Promise<void> {
-  const outcome = pattern === null || await matcher.matches(pattern, page, timeout, signal, address);
-  if (outcome instanceof Unmatched) {
-    findings.failure = new Failure(outcome.error, `the body could not be matched: ${outcome.reason}`);
-  } else if (page.isCut && !outcome) {
-    findings.failure = new Failure("body", `no match in the first ${MAX_BODY_BYTES / 1024 / 1024} MiB`);
-  } else findings.isValid = outcome;
+  const { pattern, absent } = host;
+  // The bytes may be gone after a match.
+  const copy = pattern !== null && absent !== null ? { ...page, bytes: Buffer.from(page.bytes) } : page;
+  const isFound = pattern === null || await matchOf(pattern, page, host, options, signal);
+  if (isFound instanceof Failure) findings.failure = isFound;
+  else if (page.isCut && !isFound) {
+    findings.failure = new Failure("body", `no match in the first ${sizeText(maxBodyOf(host))}`);
+  } else if (!isFound || absent === null) findings.isValid = isFound;
+  else {
+    const isPresent = await matchOf(absent, copy, host, options, signal);
+    if (isPresent instanceof Failure) findings.failure = isPresent;
+    else findings.isValid = !isPresent;
+  }
+}
+
+async function matchOf(
+  pattern: Pattern,
+  page: Body,
+  host: CheckedHost,
+  options: CheckOptions,
+  signal: AbortSignal,
+): Promise<boolean | Failure> {
+  const outcome = await options.matcher.matches(pattern, page, timeoutOf(host, options), signal, host.address);
+  if (!(outcome instanceof Unmatched)) return outcome;
+  return new Failure(outcome.error, `the body could not be matched: ${outcome.reason}`);
+}
+
+/** Bytes, in the largest unit of which there is a whole number. */
+function sizeText(bytes: number): string {
+  if (bytes % 1024 ** 2 === 0) return `${bytes / 1024 ** 2} MiB`;
+  return bytes % 1024 === 0 ? `${bytes / 1024} KiB` : `${bytes} bytes`;
 }
 
 /**
@@ -176,7 +225,7 @@ const WHEN_LATE: Readonly<Record<Phase, string>> = {
 };
 
 function toMetric(
-  { address }: CheckedHost,
+  { address, options: hostOptions }: CheckedHost,
   scheduledAt: Date,
   checkedAt: Date,
   { location, producer, isGrouped = false }: CheckOptions,
@@ -195,7 +244,7 @@ function toMetric(
   const { total, phases } = timings.laps();
   return {
     ...metric,
-    up: verdictOn({ ...metric, status_code: status }),
+    up: verdictOn({ ...metric, status_code: status }, hostOptions?.status),
     status_code: status,
     latency: total,
     latency_dns: phases.dns,

@@ -4,7 +4,7 @@ import type { Host } from "../hosts/hosts.ts";
 import { nextDue } from "../hosts/schedule.ts";
 import type { Metric, MetricSource } from "../metric.ts";
 import type { Checker } from "./checker.ts";
-import { missedMetrics, removedMetric } from "./missed.ts";
+import { missedMetrics, type RemovedHost, removedMetric } from "./missed.ts";
 import {
   type Changes,
   type LastDue,
@@ -116,7 +116,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   }
 
   /** Gives the last metrics of hosts that have left the hosts file. */
-  tellRemoved(hosts: readonly Pick<Host, "address">[]): void {
+  tellRemoved(hosts: readonly RemovedHost[]): void {
     const now = new Date();
     for (const host of hosts) this.#metrics.push(removedMetric(host, now, this.#options));
     if (this.#hasNews) this.#wake();
@@ -180,6 +180,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   /** Lets everyone begin whose turn it is, and sees to it that this happens again in time. */
   #turn(): void {
     if (this.#isOver) return;
+    this.#scheduler.hold(!this.#mayAct);
     this.#scheduler.advance(moment());
     this.#begin();
     this.#setTimer();
@@ -237,6 +238,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
       if (this.#giveUp.aborted) running.abort(this.#giveUp.reason);
       metric = await this.#options.checker.check(host, scheduledAt, running.signal);
       metric.next_at = this.#nextAfter(run);
+      metric.labels = host.options?.labels ?? null;
     } catch (error) {
       if (!running.signal.aborted) this.#failure ??= { error };
     }

@@ -6,19 +6,14 @@ import { writeHostAndPort } from "../config/host_and_port.ts";
 import { literalAddress } from "../net/ip_address.ts";
 import { NoAddress, type Resolver } from "../net/resolver.ts";
 import { codeOf, Failure, ownFailure } from "./failure.ts";
-import type { CertificateJudge } from "./judgement.ts";
-import { secure, type Secured } from "./secure.ts";
+import { secure, type Secured, type Trust } from "./secure.ts";
 import type { Timings } from "./timings.ts";
 
-/**
- * How the addresses of a host are found, which of them may be dialed, and who judges its
- * certificates.
- */
+/** How the addresses of a host are found, and which of them may be dialed. */
 export interface ConnectOptions {
   readonly resolver: Resolver;
   /** True for an address that must not be dialed; null: all may be. */
   readonly isBlocked: ((address: string) => boolean) | null;
-  readonly certificates: CertificateJudge;
 }
 
 /**
@@ -37,6 +32,7 @@ export type Connection = Omit<Secured, "outcome"> & {
 export async function connect(
   url: URL,
   options: ConnectOptions,
+  trust: Trust,
   timings: Timings,
   signal: AbortSignal,
 ): Promise<Connection> {
@@ -50,7 +46,7 @@ export async function connect(
   const remoteAddress = socket.remoteAddress?.replace(/%.*/, "") ?? null;
   if (url.protocol === "http:") return { ...withoutTls(socket), remoteAddress };
   timings.enter("tls");
-  return { ...await secure(socket, url.hostname, options.certificates, signal), remoteAddress };
+  return { ...await secure(socket, url.hostname, trust, signal), remoteAddress };
 }
 
 function withoutTls(outcome: Socket | Failure): Connection {

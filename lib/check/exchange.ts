@@ -1,21 +1,15 @@
 import type { Socket } from "node:net";
 import { wait } from "../async/waits.ts";
-import { nameFault } from "../hosts/host_name.ts";
 import { AnswerParser, GrowingBuffer, type Head, transferCodings } from "./answer_parser.ts";
 import { type Decoder, openDecoder } from "./decoding.ts";
 import { codeOf, Failure } from "./failure.ts";
 import { type Flow, Pace, SharedFlow, type Turns } from "./pace.ts";
+import { bytesOfRequest, type Hop } from "./request.ts";
 import { explainTls } from "./secure.ts";
 import type { Timings } from "./timings.ts";
 
 /** Bytes of an answer that are taken without a rest: as many as most have. */
 const LITTLE = 128 * 1024;
-
-/** What is sent beside the path. */
-export interface RequestHead {
-  readonly userAgent: string;
-  readonly authorization: string | null;
-}
 
 /** Told of a body as it comes, without the framing of its transfer. After `end` or `fail` nothing more is told. */
 export interface BodyReader {
@@ -33,14 +27,14 @@ export interface HttpAnswer extends Head, Flow {
 }
 
 /**
- * Sends one GET for `url` on `socket` and waits for the head of the answer; its body is still to be
+ * Sends one request for `url` on `socket` and waits for the head of the answer; its body is still to be
  * read. From the answer's first byte on, time counts as "body". Deliberately not `node:http`: the
  * runtimes' parsers differ, say little of what is wrong, and bound neither pieces nor bytes.
  */
 export function exchange(
   socket: Socket,
   url: URL,
-  head: RequestHead,
+  hop: Hop,
   timings: Timings,
   turns: Turns,
   signal: AbortSignal,
@@ -63,7 +57,7 @@ export function exchange(
       head: ({ status, fields }) => done({ status, fields, flow: (reader) => body.flow(reader), ...connection }),
       body: (bytes) => body.bytes(bytes),
       end: () => body.end(),
-    });
+    }, hop.method !== "HEAD");
     socket.once("data", () => timings.enter("body"));
     socket.on("data", (piece: Buffer) => {
       const isTurnOver = turns.isOver;
@@ -80,7 +74,7 @@ export function exchange(
     socket.once("close", () => fail(parser.close()));
     // Before anybody listened it may have ended: with an alert too, which Deno may tell right behind the handshake.
     if (socket.destroyed) fail(socket.errored === null ? parser.broken("closed") : explain(socket.errored, parser));
-    else socket.write(requestFor(url, head), "latin1");
+    else socket.write(bytesOfRequest(url, hop), "latin1");
     return close;
   });
 }
@@ -116,77 +110,32 @@ class PendingBody implements BodyReader {
   }
 }
 
-/** A request (RFC 9112, section 3): nothing in a URL, nor in what this program sends beside it, can hold a line end. */
-function requestFor(url: URL, { userAgent, authorization }: RequestHead): string {
-  return [
-    `GET ${url.pathname}${url.search} HTTP/1.1`,
-    `Host: ${url.host}`,
-    `User-Agent: ${userAgent}`,
-    "Accept: */*",
-    "Accept-Encoding: gzip, deflate, br, zstd",
-    "Connection: close",
-    ...(authorization === null ? [] : [`Authorization: ${authorization}`]),
-    "\r\n",
-  ].join("\r\n");
-}
-
 function explain(error: Error, parser: AnswerParser): Failure {
   const ofTls = explainTls(error);
   if (ofTls !== null) return new Failure("tls", ofTls);
   return parser.broken(codeOf(error) === "ECONNRESET" ? "reset" : "closed");
 }
 
-/** The statuses of a redirect (RFC 9110, section 15.4). */
-const REDIRECTS = new Set([301, 302, 303, 307, 308]);
-
-const NO_URL = new Failure("redirect", "the redirect's address is no URL");
-const NO_NAME = new Failure("redirect", "the redirect's address has a name that no host can have");
-
-/**
- * Where an answer of `from` sends the client: null where it is no redirect, a Failure where it
- * cannot be followed. The Failure does not quote the address, which may hold a token. User and
- * password are cut out: the server's choice is not sent as ours.
- */
-export function redirectOf({ status, fields }: Head, from: URL): URL | Failure | null {
-  const location = REDIRECTS.has(status) ? fields.first("location") : null;
-  if (location === null || location === "") return null;
-  const target = URL.parse(encoded(location), from);
-  if (target === null) return NO_URL;
-  if (target.protocol !== "http:" && target.protocol !== "https:") {
-    return new Failure("redirect", `the redirect leads to a ${target.protocol} address, not to http: or https:`);
-  }
-  // Deno refuses bad punycode in a URL and Node does not, so both count it as no URL.
-  const fault = nameFault(target.hostname);
-  if (fault !== null) return fault === "punycode" ? NO_URL : NO_NAME;
-  target.username = "";
-  target.password = "";
-  return target;
-}
-
-/**
- * Keeps every byte that is not ASCII: browsers send `%FC` for such a byte that is no UTF-8.
- * `location` is Latin-1.
- */
-function encoded(location: string): string {
-  return location.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
-}
-
-/** The most bytes of a body that are read, after decompression. */
+/** The most bytes of a body that are read, after decompression, where a host has no option for it. */
 export const MAX_BODY_BYTES = 1024 * 1024;
 
 /** The part of a body that was read. */
 export interface Body {
   readonly bytes: Buffer;
-  /** True where the body is longer than MAX_BODY_BYTES. */
+  /** True where the body is longer than what is read. */
   readonly isCut: boolean;
   readonly contentType: string | null;
 }
 
 /**
- * Reads and decodes the body of an answer, to its end or to MAX_BODY_BYTES, and closes the
- * connection. A body that breaks off or does not decode is a Failure.
+ * Reads and decodes the body of an answer, to its end or to `most` bytes, and closes the connection. A body that breaks off or does not decode is a Failure.
  */
-export function readBody(answer: HttpAnswer, turns: Turns, signal: AbortSignal): Promise<Body | Failure> {
+export function readBody(
+  answer: HttpAnswer,
+  turns: Turns,
+  signal: AbortSignal,
+  most: number = MAX_BODY_BYTES,
+): Promise<Body | Failure> {
   return wait(signal, (done) => {
     const collected = new GrowingBuffer();
     const contentType = answer.fields.first("content-type");
@@ -204,14 +153,14 @@ export function readBody(answer: HttpAnswer, turns: Turns, signal: AbortSignal):
     const finish = (isCut: boolean) => {
       if (isOver) return;
       isOver = true;
-      end({ bytes: collected.end(MAX_BODY_BYTES), isCut, contentType });
+      end({ bytes: collected.end(most), isCut, contentType });
     };
     const pace = new Pace(answer, turns);
     const decoder = openDecoder(codingsOf(answer), {
       bytes(bytes) {
         if (isOver) return;
         collected.append(bytes);
-        if (collected.length > MAX_BODY_BYTES) finish(true);
+        if (collected.length > most) finish(true);
       },
       end: () => finish(false),
       fail,

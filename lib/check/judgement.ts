@@ -38,9 +38,15 @@ export interface RuntimeVerdict {
  */
 export class CertificateJudge {
   readonly #finder: PathFinder;
+  readonly #areOnly: boolean;
 
-  constructor(authorities: Authorities) {
+  /**
+   * `areOnly`: no other authorities are trusted, whatever the runtime says. Deno adds its own to
+   * those that a connection names.
+   */
+  constructor(authorities: Authorities, areOnly = false) {
     this.#finder = new PathFinder(authorities);
+    this.#areOnly = areOnly;
   }
 
   /**
@@ -56,12 +62,12 @@ export class CertificateJudge {
     if (raws.reduce((sum, raw) => sum + raw.length, 0) > MOST_BYTES) return refuse(TOO_LONG_CHAIN);
     // Deno gives no certificate that it cannot read.
     if (leaf === undefined || leaf === null) return refuse("certificate cannot be decoded");
-    const paths = this.#finder.paths(leaf, sent.slice(1), runtime.isTrusted).map((path) => ({
+    const paths = this.#finder.paths(leaf, sent.slice(1), runtime.isTrusted && !this.#areOnly).map((path) => ({
       path,
       fault: faultOf(path, now, runtime.isTrusted),
     }));
     const best = paths.toSorted((a, b) => rank(b) - rank(a) || lasts(b.path) - lasts(a.path))[0] as Ranked;
-    const fault = best.fault ?? trustFault(best.path, read, runtime);
+    const fault = best.fault ?? trustFault(best.path, read, runtime.isTrusted && !this.#areOnly);
     const isRefused = fault === null && !isTaken(best.path, runtime);
     const reason = fault ?? hostFault(leaf, host) ?? (isRefused ? `certificate is refused (${runtime.words})` : null);
     const isVerified = fault === null && !isRefused;
@@ -97,7 +103,7 @@ const UNREADABLE = "an intermediate certificate cannot be decoded";
 function trustFault(
   path: Path,
   read: readonly (PeerCertificate | null)[],
-  { isTrusted }: RuntimeVerdict,
+  isTrusted: boolean,
 ): string | null {
   if (path.isTrusted) return null;
   // A certificate that cannot be read here cannot be judged here, whatever the runtime says.

@@ -10,6 +10,8 @@ const CAUSES: Readonly<Record<MissedCause, string>> = {
     "its turn did not come in time: hosts that take long to answer, or never do, have only a part of the slots; " +
     "a higher --concurrency may help",
   asleep: "the program did not run then: the machine slept, or its clock was set forward",
+  stalled: "the program did not run then: it was frozen, or the processor was busy",
+  unheard: "this producer had not heard from its group, which may have given the host to another one",
   untended: "no producer had this host",
 };
 
@@ -30,9 +32,13 @@ export function* missedMetrics(missed: MissedRun, source: MetricSource): Generat
   }
 }
 
+/** A host that left the hosts file; of one that stood in another producer's file only the address is known. */
+export type RemovedHost = Pick<Host, "address"> & Partial<Pick<Host, "options">>;
+
 /** The last metric of a host that left the hosts file. */
-export function removedMetric({ address }: Pick<Host, "address">, at: Date, source: MetricSource): Metric {
-  const metric = emptyMetric({ address, scheduledAt: at, checkedAt: at, nextAt: null, ...source, isGrouped: false });
+export function removedMetric({ address, options }: RemovedHost, at: Date, source: MetricSource): Metric {
+  const origin = { address, scheduledAt: at, checkedAt: at, nextAt: null, labels: options?.labels };
+  const metric = emptyMetric({ ...origin, ...source, isGrouped: false });
   return { ...metric, error: "removed", error_detail: "the host is no longer in the hosts file" };
 }
 
@@ -42,13 +48,14 @@ function metricOf(
   source: MetricSource,
   detail: string,
 ): Metric {
-  const { address, frequency } = host;
+  const { address, frequency, options } = host;
   const nextAt = nextDue(frequency, address, summary?.last ?? scheduledAt);
   const metric = emptyMetric({
     address,
     scheduledAt: new Date(scheduledAt),
     checkedAt: new Date(noticedAt),
     nextAt: new Date(nextAt),
+    labels: options?.labels,
     ...source,
   });
   return { ...metric, error: "missed", error_detail: detail };

@@ -143,7 +143,15 @@ export interface Authorities {
  * file, or the runtime is another.
  */
 export function runtimeAuthorities(denoFile: string | null): Authorities {
-  const all = readAll([...getCACertificates("default"), textOfFile(denoFile)]);
+  return authoritiesOf(readAll([...getCACertificates("default"), textOfFile(denoFile)]));
+}
+
+/** The authorities in a PEM text. */
+export function authoritiesIn(pem: string): Authorities {
+  return authoritiesOf(readAll([pem]));
+}
+
+function authoritiesOf(all: readonly PeerCertificate[]): Authorities {
   const bySubject = Map.groupBy(all, ({ subject }) => subject);
   return { named: (subject) => bySubject.get(subject) ?? [] };
 }

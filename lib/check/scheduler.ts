@@ -52,6 +52,10 @@ export class Scheduler {
   #size = 0;
   #waiting = 0;
   #isClosed = false;
+  /** How often the time was told. */
+  #advances = 0;
+  /** No check may begin, whatever slots there are. */
+  #isHeld = false;
   /** No host has another turn. */
   #isOnce = false;
 
@@ -109,9 +113,15 @@ export class Scheduler {
     return this.running === 0 && this.#waiting === 0 && this.next === Infinity;
   }
 
+  /** From now on no check may begin, or each may again. The caller sees to it. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+  }
+
   /** Notes which due times have come, and which were lost. */
   advance(now: Moment): void {
     if (this.#isClosed) return;
+    this.#advances++;
     const back = this.#clock.advance(now);
     if (back > 0) this.#shiftEntries(back);
     const hasSlept = this.#clock.isLongPast(this.next);
@@ -312,9 +322,17 @@ export class Scheduler {
   #noteDueTime(entry: ScheduledHost, at: number): void {
     if (entry.next !== Infinity) entry.move(at);
     // It keeps its place in the queue: the host that waited longest is next.
-    if (entry.due !== null) this.#recordLoss(entry, entry.due, 1, entry.cause);
+    if (entry.due !== null) this.#recordLoss(entry, entry.due, 1, this.#causeOf(entry));
     entry.due = at;
+    entry.noticedIn = this.#advances;
     if (entry.running === null && !entry.isWaiting) this.#queueEntry(entry, at);
+  }
+
+  /** Why the due time that waits is lost as the next one comes. */
+  #causeOf(entry: ScheduledHost): MissedCause {
+    if (entry.running !== null) return "running";
+    if (this.#isHeld) return "unheard";
+    return entry.noticedIn === this.#advances ? "stalled" : entry.cause;
   }
 
   /** All due times of `entry` that have come are lost. */

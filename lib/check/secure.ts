@@ -4,9 +4,20 @@ import { connect, createSecureContext, DEFAULT_CIPHERS } from "node:tls";
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from "node:tls";
 import { wait } from "../async/waits.ts";
 import { literalAddress } from "../net/ip_address.ts";
+import type { KeyMaterial } from "../net/tls.ts";
 import { codeOf, Failure } from "./failure.ts";
 import { type CertificateJudge, TOO_LONG_CHAIN } from "./judgement.ts";
 import { TlsRecords, WatchedSocket } from "./tls_records.ts";
+
+/** What a TLS connection is made with, and who judges the server's certificates. */
+export interface Trust {
+  readonly context: SecureContext;
+  readonly certificates: CertificateJudge;
+  /** The name to ask for and to find in the certificate; null: that of the URL. */
+  readonly name: string | null;
+  /** False: any certificate is taken. */
+  readonly isVerified: boolean;
+}
 
 /** The outcome of a handshake. */
 export interface Secured {
@@ -34,22 +45,24 @@ const GROUPS = "X25519:P-256:P-384:P-521";
  */
 const CIPHERS = `${DEFAULT_CIPHERS}:!DHE`;
 
-/** Shared by all checks: a context of its own would cost a check more than the rest of it. */
-const trusted = fullHandshakes(createSecureContext({ ecdhCurve: GROUPS, ciphers: CIPHERS }));
+/** A context with these certificates and keys, else with those that the runtime trusts. */
+export function checkContext(material: KeyMaterial): SecureContext {
+  return fullHandshakes(createSecureContext({ ...material, ecdhCurve: GROUPS, ciphers: CIPHERS }));
+}
 
 /**
- * TLS over `socket`. The chain is checked against the system's trust, and the name against
- * `hostname`. The handshake passes with any certificate, so that the expiry is known. Nothing is
+ * TLS over `socket`. The chain is checked against `trust`, and the name against that of `trust` or
+ * else against `hostname`. The handshake passes with any certificate, so that the expiry is known. Nothing is
  * sent before the certificate has been judged.
  */
 export function secure(
   socket: Socket,
   hostname: string,
-  certificates: CertificateJudge,
+  trust: Trust,
   signal: AbortSignal,
 ): Promise<Secured> {
   return wait(signal, (done) => {
-    const name = hostname.replace(/\.$/, "");
+    const name = (trust.name ?? hostname).replace(/\.$/, "");
     const address = literalAddress(name)?.address;
     const records = new TlsRecords();
     const watched = new WatchedSocket(socket, (piece) => {
@@ -63,7 +76,7 @@ export function secure(
       // the same.
       ...(address === undefined ? { servername: name } : { host: address }),
       ALPNProtocols: ["http/1.1"],
-      secureContext: trusted,
+      secureContext: trust.context,
       rejectUnauthorized: false,
       // Names are compared by a rule of our own, the same on both runtimes.
       checkServerIdentity: () => undefined,
@@ -81,8 +94,8 @@ export function secure(
       // Deno has one code for most faults, and its name is seldom right.
       const words = onDeno ? "Deno's TLS does not say why" : code;
       const verdict = { isTrusted: tls.authorized === true, code, words };
-      const { reason, expiresAt } = certificates.judge(sentChain(tls), address ?? name, verdict);
-      if (reason === null) done({ outcome: tls, expiresAt });
+      const { reason, expiresAt } = trust.certificates.judge(sentChain(tls), address ?? name, verdict);
+      if (reason === null || !trust.isVerified) done({ outcome: tls, expiresAt });
       else refuse(reason, expiresAt);
     });
     tls.on("error", (error) => {

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { nearestWord } from "./nearest_word.ts";
 import { type Option, type OptionName, optionsOf, type ProgramName } from "./options.ts";
 
 /** The content of a command line. Where a flag stands there twice, the last one counts. */
@@ -94,26 +95,6 @@ function describeUnknown(rawName: string, program: ProgramName, known: KnownFlag
   if (flagsOf(OTHER[program]).has(name)) {
     return `${rawName} is no flag of ${program}.ts, but of ${OTHER[program]}.ts: leave it out`;
   }
-  const [near] = [...known.keys()].map((flag) => ({ flag, distance: distance(name, flag) }))
-    .filter(({ flag, distance }) => distance <= Math.max(2, flag.length / 4) || flag.startsWith(`${name}-`))
-    .sort((a, b) => a.distance - b.distance);
-  return `${rawName} is no flag of ${program}.ts: ${
-    near === undefined ? "see --help" : `did you mean --${near.flag}?`
-  }`;
-}
-
-/**
- * How many letters must be added, removed or changed to turn one text into the other (Levenshtein).
- */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const change = (row[j] ?? 0) + (letter === b[j] ? 0 : 1);
-      next.push(Math.min(change, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
+  const near = nearestWord(name, [...known.keys()]);
+  return `${rawName} is no flag of ${program}.ts: ${near === undefined ? "see --help" : `did you mean --${near}?`}`;
 }

@@ -15,6 +15,14 @@ export function environmentOf(program: ProgramName): Environment {
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
 }
 
+/**
+ * A variable to which a hosts file refers. Its name begins with HOSTS_: who writes the file must not
+ * read the program's own secrets. Throws where Deno does not allow the reading.
+ */
+export function hostsVariable(name: `HOSTS_${string}`): string | undefined {
+  return process.env[name];
+}
+
 /** The environment's wishes for colours; none where Deno does not allow the reading. */
 export function colourVariables(): ColourVariables {
   try {

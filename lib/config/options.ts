@@ -5,12 +5,14 @@ import {
   anything,
   databaseHost,
   databaseUrl,
+  globs,
   groupName,
   kafkaStart,
   keep,
   listenAddress,
   logLevel,
   oneOf,
+  pageUrl,
   seconds,
   servers,
   shard,
@@ -30,7 +32,7 @@ export type ProgramName = "producer" | "consumer";
 /** A setting or a mode of a program, as a user sees it. */
 export interface Option {
   /** Under which heading the help lists it. */
-  readonly section: "Kafka" | "PostgreSQL" | "Checks" | "Modes" | "Other";
+  readonly section: "Kafka" | "PostgreSQL" | "Checks" | "Modes" | "Page" | "Other";
   readonly programs: readonly ProgramName[];
   /** Without the two dashes. */
   readonly flag?: string;
@@ -530,7 +532,7 @@ export const OPTIONS = {
     flag: "listen",
     variable: "LISTEN",
     placeholder: "HOST:PORT",
-    help: "answers /healthz, /readyz and /metrics (Prometheus) over HTTP there",
+    help: "answers /healthz, /readyz and /metrics (Prometheus) over HTTP there; the consumer shows its page at /",
     otherwise: "no HTTP port",
     schema: listenAddress,
   },
@@ -550,6 +552,45 @@ export const OPTIONS = {
     help: "where the consumer alone listens; wins over LISTEN",
     otherwise: "LISTEN",
     schema: listenAddress,
+  },
+  page: {
+    section: "Page",
+    programs: consumer,
+    flag: "page",
+    variable: "PAGE",
+    placeholder: "DIR",
+    help: "writes the page as files into DIR, every minute, for any web server",
+    otherwise: "no files",
+    schema: anything,
+  },
+  pageTitle: {
+    section: "Page",
+    programs: consumer,
+    flag: "page-title",
+    variable: "PAGE_TITLE",
+    placeholder: "TEXT",
+    help: "title of the page",
+    otherwise: "Host Checker",
+    schema: shortText,
+  },
+  pageHosts: {
+    section: "Page",
+    programs: consumer,
+    flag: "page-hosts",
+    variable: "PAGE_HOSTS",
+    placeholder: "GLOB",
+    help: "shows these addresses only; a star stands for any characters; several with blanks between them",
+    otherwise: "all hosts",
+    schema: globs,
+  },
+  pageUrl: {
+    section: "Page",
+    programs: consumer,
+    flag: "page-url",
+    variable: "PAGE_URL",
+    placeholder: "URL",
+    help: "by which people know the page: for links in the feed, and a name to which --listen answers",
+    schema: pageUrl,
   },
   health: {
     section: "Modes",

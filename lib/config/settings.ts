@@ -69,6 +69,18 @@ export interface RetentionSettings {
   readonly isNow: boolean;
 }
 
+/** What the page shows, and where it is. */
+export interface PageSettings {
+  /** The folder into which it is written; null: none. */
+  readonly directory: string | null;
+  /** Null: it is called as the product is. */
+  readonly title: string | null;
+  /** Patterns of the addresses that it may show; null: all of them. */
+  readonly hosts: readonly string[] | null;
+  /** The address by which people know it, with a slash at its end; null: nobody has said. */
+  readonly url: string | null;
+}
+
 export interface ConsumerSettings {
   readonly source: "kafka" | "stdin";
   /** Null where metrics do not come from Kafka. */
@@ -89,6 +101,7 @@ export interface ConsumerSettings {
   readonly batchInterval: number;
   /** Null: no HTTP port. */
   readonly listen: ListenAddress | null;
+  readonly page: PageSettings;
   readonly logLevel: LogLevel;
 }
 
@@ -156,7 +169,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     printSchema,
     ...readSizes(reader),
     batchInterval: reader.optional("batchInterval"),
-    listen: readListen(reader, "consumer"),
+    ...readPage(reader),
     logLevel: reader.optional("logLevel"),
   });
 }
@@ -218,6 +231,24 @@ const TABLE_FLAGS: readonly OptionName[] = [
 
 /** Flags that make no sense for an embedded database. */
 const SERVER_FLAGS = flagsOf("consumer", "PostgreSQL").filter((name) => !TABLE_FLAGS.includes(name));
+
+/** The port, and the page that is shown there or written. */
+function readPage(reader: SettingsReader): Draft<Pick<ConsumerSettings, "listen" | "page">> {
+  const listen = readListen(reader, "consumer");
+  const page = {
+    directory: reader.optional("page"),
+    title: reader.optional("pageTitle"),
+    hosts: reader.optional("pageHosts"),
+    url: reader.optional("pageUrl"),
+  };
+  const isShown = page.directory !== null || reader.has("listen") || reader.originOf("listen") !== null ||
+    reader.originOf("consumerListen") !== null;
+  const shaping = (["pageTitle", "pageHosts", "pageUrl"] as const).filter((name) => reader.has(name));
+  for (const name of isShown ? [] : shaping) {
+    reader.problems.push(`--${OPTIONS[name].flag} changes a page, and there is none: add --listen or --page`);
+  }
+  return { listen, page };
+}
 
 function readRetention(reader: SettingsReader): RetentionSettings | null {
   const [rows, rejected, daily] = [

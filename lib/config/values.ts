@@ -174,6 +174,23 @@ export const tableName: TextSchema<TableName> = parsedBy(parseTableName);
 
 export const keep: TextSchema<Keep> = parsedBy(parseKeep);
 
+/** Patterns of addresses, with blanks between them: no address has a blank. */
+export const globs: TextSchema<readonly string[]> = parsedBy((text) => {
+  const found = text.split(/\s+/).filter((glob) => glob !== "");
+  if (found.length === 0) throw new SyntaxError("write addresses in which * stands for any characters");
+  return found;
+});
+
+/** The address of a folder on the web: it ends with a slash. */
+export const pageUrl: TextSchema<string> = parsedBy((text) => {
+  const url = URL.parse(text);
+  const isPlain = url !== null && url.search === "" && url.hash === "" && url.username === "" && url.password === "";
+  if (!isPlain || !/^https?:$/.test(url.protocol)) {
+    throw new SyntaxError("write where people find the page, such as https://status.example/");
+  }
+  return url.href.endsWith("/") ? url.href : `${url.href}/`;
+});
+
 export const databaseUrl: TextSchema<DatabaseUrl> = parsedBy(parseDatabaseUrl);
 
 /** Part I of N. */

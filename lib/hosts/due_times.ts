@@ -1,4 +1,5 @@
 import { printableInLine } from "../config/terminal.ts";
+import { optionLines } from "./host_options.ts";
 import type { Host } from "./hosts.ts";
 import { nextDue } from "./schedule.ts";
 
@@ -7,8 +8,8 @@ const TIMES = 3;
 const PIECE = 1000;
 
 /**
- * The output of `--check`: each host with its frequency, its REGEX and its next due times in UTC.
- * These come after `now` (milliseconds since 1970).
+ * The output of `--check`: each host with its frequency, its REGEX and its next due times in UTC,
+ * and below it the options that it has. The times come after `now` (milliseconds since 1970).
  */
 export function* dueTimes(hosts: readonly Host[], now: number): Generator<string, void> {
   const widths = {
@@ -30,7 +31,7 @@ interface Widths {
   readonly frequency: number;
 }
 
-function line({ address, frequency, pattern }: Host, widths: Widths, now: number): string {
+function line({ address, frequency, pattern, absent, options }: Host, widths: Widths, now: number): string {
   const times: string[] = [];
   for (let at = now; times.length < TIMES;) {
     at = nextDue(frequency, address, at);
@@ -39,5 +40,7 @@ function line({ address, frequency, pattern }: Host, widths: Widths, now: number
   // As it was understood: a remark behind FREQUENCY is a part of it too.
   const regex = pattern === null ? "" : `  ${pattern.source}`;
   const columns = [address.padEnd(widths.address), frequency.text.padEnd(widths.frequency), ...times];
-  return `${printableInLine(`${columns.join("  ")}${regex}`)}\n`;
+  const below = [...optionLines(options), ...absent === null ? [] : [`| absent ${absent.source}`]];
+  const lines = [`${columns.join("  ")}${regex}`, ...below.map((text) => `  ${text}`)];
+  return lines.map((text) => `${printableInLine(text)}\n`).join("");
 }

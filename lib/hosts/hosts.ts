@@ -1,7 +1,10 @@
+import { areSameOptions, type HostOptions } from "./host_options.ts";
 import type { Pattern } from "./pattern.ts";
 import type { Frequency } from "./schedule.ts";
 
-/** A host to check, and how: the content of one line of a hosts file. */
+/**
+ * A host to check, and how: the content of one line of a hosts file, and of its options.
+ */
 export interface Host {
   /** The number of its line, from 1. */
   readonly line: number;
@@ -17,10 +20,15 @@ export interface Host {
   readonly frequency: Frequency;
   /** What the body must hold; null: any body is valid. */
   readonly pattern: Pattern | null;
+  /** What the body must not hold; null: it may hold anything. */
+  readonly absent: Pattern | null;
+  /** Null: the host has none. */
+  readonly options: HostOptions | null;
 }
 
 /** True where both mean the same check. Neither blanks nor the place in the file count. */
 export function isSameHost(one: Host, other: Host): boolean {
   return one.address === other.address && one.authorization === other.authorization &&
-    one.frequency.text === other.frequency.text && one.pattern?.source === other.pattern?.source;
+    one.frequency.text === other.frequency.text && one.pattern?.source === other.pattern?.source &&
+    one.absent?.source === other.absent?.source && areSameOptions(one.options, other.options);
 }

@@ -1,14 +1,18 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { setImmediate as otherWork } from "node:timers/promises";
 import type { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
 import { count } from "../config/count.ts";
+import { hostsVariable } from "../config/environment.ts";
 import { UsageError } from "../config/usage_error.ts";
 import type { Host } from "./hosts.ts";
-import { LineReader } from "./hosts_line.ts";
+import { LineReader } from "./line_reader.ts";
+import { ReferencedFiles } from "./referenced_files.ts";
+import { NO_REFERENCES, type References } from "./references.ts";
 import { hashOf } from "./schedule.ts";
 
 /** How many problems and warnings are told in full. */
@@ -50,7 +54,18 @@ export interface HostsContent {
 
 /** One reading of a file. */
 export interface HostsReading extends HostsContent {
-  /** A text that differs for different contents. */
+  /**
+   * A text that differs for different contents of the hosts file. Others may see it: it is made of
+   * no variable and of no other file, which hold secrets.
+   */
+  readonly digest: string;
+  /** The files that were read, and a text that differs for different contents of them. */
+  readonly sources: HostsSources;
+}
+
+/** The files of one reading: the hosts file, and those that it refers to. */
+export interface HostsSources {
+  readonly paths: readonly string[];
   readonly digest: string;
 }
 
@@ -59,19 +74,49 @@ export interface HostsReading extends HostsContent {
  * problems.
  */
 export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
-  const name = hostsFile === "-" ? "standard input" : hostsFile;
-  const content = await readText(hostsFile);
-  const file = parseHosts(content, name, timeZone);
+  const text = await readText(hostsFile);
+  const files = await filesOf(text, hostsFile);
+  const file = parseHosts(text, hostsFile === "-" ? "standard input" : hostsFile, timeZone, files);
   if (file.problems.length > 0) throw new UsageError(file.problems);
-  return { ...await contentOf(file, hostsFile, shard), digest: digestOf(content) };
+  return await readingOf(file, { text, files }, hostsFile, shard);
+}
+
+/** Reads the files to which a hosts file refers. */
+async function filesOf(text: string, hostsFile: string): Promise<ReferencedFiles> {
+  return await ReferencedFiles.read(text, hostsFile === "-" ? "." : dirname(hostsFile), hostsVariable);
+}
+
+/** A hosts file's text, and the files to which it refers. */
+interface Texts {
+  readonly text: string;
+  readonly files: ReferencedFiles;
+}
+
+async function readingOf(file: HostsFile, texts: Texts, path: string, shard: Shard): Promise<HostsReading> {
+  return { ...await contentOf(file, path, shard), digest: digestOf(texts.text), sources: sourcesOf(texts, path) };
+}
+
+function sourcesOf({ text, files }: Texts, path: string): HostsSources {
+  const hash = hashOfText(text);
+  for (const [path, content] of files.contents()) hash.update(`\0${path}\0`).update(content);
+  return { paths: [path, ...files.paths], digest: hash.digest("base64") };
 }
 
 async function contentOf({ hosts, warnings }: HostsFile, path: string, shard: Shard): Promise<HostsContent> {
-  const hasPasswords = hosts.some(({ authorization }) => authorization !== null);
+  const hasPasswords = hosts.some(holdsSecret);
   const exposed = hasPasswords && await isOpenToAll(path)
     ? [`${path} holds passwords, and every user of this machine may read it: chmod o-r ${path}`]
     : [];
   return { hosts: shardOf(hosts, shard), warnings: [...exposed, ...warnings] };
+}
+
+/** The names of headers that hold a secret. */
+const SECRET_HEADER = /authorization|cookie|token|key|secret|passw/i;
+
+/** True where a secret stands in the hosts file itself. */
+function holdsSecret({ authorization, options }: Host): boolean {
+  const isSecret = options?.headers.some(({ name, isLiteral }) => isLiteral && SECRET_HEADER.test(name));
+  return authorization !== null || isSecret === true;
 }
 
 /**
@@ -95,38 +140,39 @@ async function isOpenToAll(path: string): Promise<boolean> {
 }
 
 /**
- * Reads a file again whenever its content differs from the last one read (`digest`), and whenever
- * `asked` rings. Gives a `UsageError` instead where something is wrong with it. Ends when `signal`
- * aborts, or at once where no file can be read again.
+ * Reads a file again whenever it, or a file to which it refers, has another content than at the last
+ * reading (`sources`), and whenever `asked` rings. Gives a `UsageError` instead where something is
+ * wrong with it. Ends when `signal` aborts, or at once where no file can be read again.
  */
 export async function* rereadHosts(
   { hostsFile, timeZone, shard }: HostsFileSettings,
-  digest: string,
+  sources: HostsSources,
   asked: Bell,
   signal: AbortSignal,
 ): AsyncGenerator<HostsReading | UsageError, void> {
   if (hostsFile === "-") return;
-  const file = { paths: [hostsFile], read: () => tryReadText(hostsFile) };
-  for await (const { value: content, isAsked } of fileChanges(file, asked, signal)) {
-    const found = content instanceof UsageError ? "" : digestOf(content);
-    if (found === digest && !isAsked) continue;
-    digest = found;
-    if (content instanceof UsageError) {
-      yield content;
+  const file = { paths: () => sources.paths, read: () => tryReadTexts(hostsFile) };
+  for await (const { value: texts, isAsked } of fileChanges(file, asked, signal)) {
+    const found = texts instanceof UsageError ? { ...sources, digest: "" } : sourcesOf(texts, hostsFile);
+    const isSame = found.digest === sources.digest;
+    sources = found;
+    if (isSame && !isAsked) continue;
+    if (texts instanceof UsageError) {
+      yield texts;
       continue;
     }
-    const parsed = await parse(content, hostsFile, timeZone);
+    const parsed = await parse(texts, hostsFile, timeZone);
     yield parsed.problems.length > 0
       ? new UsageError(parsed.problems)
-      : { ...await contentOf(parsed, hostsFile, shard), digest };
+      : await readingOf(parsed, texts, hostsFile, shard);
   }
 }
 
 /**
  * As `parseHosts`, in pieces: 100,000 lines in one piece would make the checks under way seem slow.
  */
-async function parse(content: string, name: string, timeZone: string): Promise<HostsFile> {
-  const parsing = parseInPieces(content, name, timeZone);
+async function parse({ text, files }: Texts, name: string, timeZone: string): Promise<HostsFile> {
+  const parsing = parseInPieces(text, name, timeZone, files);
   while (true) {
     const step = parsing.next();
     if (step.done === true) return step.value;
@@ -135,11 +181,16 @@ async function parse(content: string, name: string, timeZone: string): Promise<H
 }
 
 /**
- * Reads a hosts file (README.md, "The hosts file"). `timeZone` is that of its cron expressions.
- * Never throws for the content of the file.
+ * Reads a hosts file (docs/hosts.md). `timeZone` is that of its cron expressions. Never throws for
+ * the content of the file.
  */
-export function parseHosts(text: string, fileName: string, timeZone: string): HostsFile {
-  const parsing = parseInPieces(text, fileName, timeZone);
+export function parseHosts(
+  text: string,
+  fileName: string,
+  timeZone: string,
+  references: References = NO_REFERENCES,
+): HostsFile {
+  const parsing = parseInPieces(text, fileName, timeZone, references);
   let step = parsing.next();
   while (step.done !== true) step = parsing.next();
   return step.value;
@@ -149,18 +200,25 @@ export function parseHosts(text: string, fileName: string, timeZone: string): Ho
 const PIECE = 500;
 
 /** As `parseHosts`, but stops now and then, so that the caller can let other work run. */
-function* parseInPieces(text: string, fileName: string, timeZone: string): Generator<void, HostsFile> {
-  const hosts: Host[] = [];
+function* parseInPieces(
+  text: string,
+  fileName: string,
+  timeZone: string,
+  references: References,
+): Generator<void, HostsFile> {
   const [problems, warnings]: [string[], string[]] = [[], []];
-  const reader = new LineReader(fileName, timeZone, { problems, warnings });
-  for (const [index, content] of text.split("\n").entries()) {
-    if (index % PIECE === PIECE - 1) yield;
+  const reader = new LineReader(fileName, timeZone, references, { problems, warnings });
+  for (let [start, number] = [0, 1]; start <= text.length; number++) {
+    if (number % PIECE === 0) yield;
+    const newline = text.indexOf("\n", start);
+    const next = newline === -1 ? text.length : newline;
     // Files that were joined may have a byte-order mark in the middle.
-    const begin = content.startsWith("\uFEFF") ? 1 : 0;
-    const end = content.endsWith("\r") ? -1 : undefined;
-    const host = reader.read(content.slice(begin, end), index + 1);
-    if (host !== null) hosts.push(host);
+    const begin = text[start] === "\uFEFF" ? start + 1 : start;
+    const end = next > begin && text[next - 1] === "\r" ? next - 1 : next;
+    reader.read(text.slice(begin, end), number);
+    start = next + 1;
   }
+  const hosts = reader.end();
   if (hosts.length === 0 && problems.length === 0) {
     problems.push(`${fileName}:1:1: the file names no host: write ${EXAMPLE}`);
   }
@@ -176,13 +234,18 @@ function curtail(texts: string[], most: number, rest: (more: number) => string):
 
 /** A text that differs for different contents. */
 function digestOf(content: string): string {
-  return createHash("sha256").update(content).digest("base64");
+  return hashOfText(content).digest("base64");
 }
 
-/** As `readText`, but returns the `UsageError`. */
-async function tryReadText(path: string): Promise<string | UsageError> {
+function hashOfText(content: string): Hash {
+  return createHash("sha256").update(content);
+}
+
+/** Reads a hosts file and the files to which it refers; returns a `UsageError` instead. */
+async function tryReadTexts(path: string): Promise<Texts | UsageError> {
   try {
-    return await readText(path);
+    const text = await readText(path);
+    return { text, files: await filesOf(text, path) };
   } catch (error) {
     if (error instanceof UsageError) return error;
     throw error;

@@ -28,6 +28,8 @@ export class Lease {
   #sentAt: ClockReading | null = null;
   #lookedAt: ClockReading | null = null;
   #isCutOff = false;
+  /** When a broker has answered again since then. */
+  #reachedAt: ClockReading | null = null;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -48,11 +50,16 @@ export class Lease {
   /** No broker answers. The member goes on with what it has: nobody else may be able to. */
   cutOff(): void {
     this.#isCutOff = true;
+    this.#reachedAt = null;
   }
 
-  /** Some broker answers: what the group says counts again. */
-  reach(): void {
-    this.#isCutOff = false;
+  /**
+   * Some broker answers. What the group says counts again, as soon as it says something: brokers that
+   * start have to read first who its members are. If it says nothing for `limit` milliseconds, it
+   * may speak with others only.
+   */
+  reach(now: ClockReading): void {
+    if (this.#isCutOff) this.#reachedAt ??= now;
   }
 
   /**
@@ -62,7 +69,8 @@ export class Lease {
   allows(now: ClockReading): boolean {
     if (this.#lookedAt !== null && elapsed(this.#lookedAt, now) > FREEZE) this.end();
     this.#lookedAt = now;
-    return this.#isCutOff || (this.#sentAt !== null && elapsed(this.#sentAt, now) < this.#limit);
+    const isWithin = (since: ClockReading | null) => since !== null && elapsed(since, now) < this.#limit;
+    return isWithin(this.#sentAt) || (this.#isCutOff && (this.#reachedAt === null || isWithin(this.#reachedAt)));
   }
 
   /** Seconds since the group was last heard; null where it does not count the program as a member. */

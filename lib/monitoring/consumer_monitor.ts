@@ -5,6 +5,7 @@ import type { ListenAddress } from "../config/setting_types.ts";
 import type { StoredBatch, TransferEvents } from "../ingest/transfer.ts";
 import type { ConsumerSession, LogPositions } from "../kafka/kafka.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
+import type { Site } from "../net/http_port.ts";
 import { explain } from "../postgres/database.ts";
 import type { Counters, StoreEvents } from "../postgres/store.ts";
 import { ConsumerReport } from "./consumer_report.ts";
@@ -30,12 +31,14 @@ export interface MonitoredConsumer {
   readonly certificateStore: CertificateStore | null;
   /** True if the consumer is a member of a consumer group. */
   readonly isMember: boolean;
+  /** What the port answers beside health and figures; null: nothing. */
+  readonly site: Site | null;
 }
 
 /** Begins to watch. Throws a `UsageError` if it cannot listen at the address. Null: no port. */
 export async function monitorConsumer(
   listen: ListenAddress | null,
-  { health, certificateStore, isMember }: MonitoredConsumer,
+  { health, certificateStore, isMember, site }: MonitoredConsumer,
   log: Log,
 ): Promise<ConsumerMonitor> {
   const resources = new AsyncDisposableStack();
@@ -58,7 +61,8 @@ export async function monitorConsumer(
     }, () => certificateStore?.expiresAt ?? null);
     onBatch = ({ cause, seconds }) => telemetry.flushed(cause, seconds);
     const details = async () => ({ lag: Object.fromEntries(await state.lag()) });
-    resources.use(await openProgramPort("consumer", listen, { health, metrics: () => telemetry.text(), details }));
+    const statements = { health, metrics: () => telemetry.text(), details };
+    resources.use(await openProgramPort("consumer", listen, statements, site));
   }
   return {
     events: {

@@ -62,7 +62,8 @@ export class DoubleChecks implements Disposable {
     if (isSame || one.location !== other.location || one.producer === null || other.producer === null) return;
     this.total++;
     this.#unsaid++;
-    this.#first ??= { address: one.address, producers: [other.producer, one.producer] };
+    const [first = "", second = ""] = [other.producer, one.producer].toSorted();
+    this.#first ??= { address: one.address, producers: [first, second] };
   }
 
   #say(): void {

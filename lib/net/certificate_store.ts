@@ -118,7 +118,7 @@ export class CertificateStore implements LiveKeyMaterial {
     const paths = [caFile, keyFile, certFile, keyPasswordFile].filter((path) => path !== null && path !== undefined);
     if (paths.length === 0) return;
     const asked = new Bell();
-    const files = { paths, read: () => this.#read() };
+    const files = { paths: () => paths, read: () => this.#read() };
     let timer: ReturnType<typeof setTimeout> | undefined;
     let said = "";
     for await (const { value } of fileChanges(files, asked, signal)) {

@@ -45,6 +45,19 @@ export interface KeyFiles {
   readonly settings?: Readonly<Partial<Record<"caFile" | "keyFile" | "certFile", string>>>;
 }
 
+/** A file with keys or certificates that was read; `file` is its name for a person. */
+export interface KeyFileContent {
+  readonly file: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The content of the files; null: not given. */
+export interface KeyFileContents {
+  readonly ca: KeyFileContent | null;
+  readonly key: KeyFileContent | null;
+  readonly cert: KeyFileContent | null;
+}
+
 /** Files that can be used, and the warnings about them. */
 export interface LoadedKeys {
   readonly material: KeyMaterial;
@@ -68,13 +81,35 @@ export async function loadKeyMaterial(
   files: KeyFiles,
   now: Date = new Date(),
 ): Promise<LoadedKeys | { problems: readonly string[] }> {
-  const notes: KeyNotes = { now, problems: [], warnings: [] };
-  const sources = await Promise.all(
-    (["caFile", "keyFile", "certFile"] as const).map((name) => read(files[name], files.settings?.[name], notes)),
-  );
-  const [ca, key, cert] = sources as [KeySource | null, KeySource | null, KeySource | null];
+  const problems: string[] = [];
+  const [ca, key, cert] = await Promise.all(
+    [files.caFile, files.keyFile, files.certFile].map((file, index) => {
+      return read(file, files.settings?.[SETTINGS[index] as typeof SETTINGS[number]], problems);
+    }),
+  ) as [KeyFileContent | null, KeyFileContent | null, KeyFileContent | null];
+  return judgeKeyMaterial({ ca, key, cert }, now, files.keyPassword ?? null, problems);
+}
+
+const SETTINGS = ["caFile", "keyFile", "certFile"] as const;
+
+/**
+ * As `loadKeyMaterial`, of files that were read already. Where `now` is no date, dates do not
+ * count. `unread` has the problems of files that could not be read.
+ */
+export function judgeKeyMaterial(
+  contents: KeyFileContents,
+  now: Date,
+  password: string | null = null,
+  unread: readonly string[] = [],
+): LoadedKeys | { problems: readonly string[] } {
+  const notes: KeyNotes = { now, problems: [...unread], warnings: [] };
+  const [ca, key, cert] = [contents.ca, contents.key, contents.cert].map((content) => sourceOf(content, notes)) as [
+    KeySource | null,
+    KeySource | null,
+    KeySource | null,
+  ];
   const authorities = ca === null ? null : readAuthorities(ca, notes);
-  const client = readClient({ key, cert, password: files.keyPassword ?? null }, notes);
+  const client = readClient({ key, cert, password }, notes);
   if (notes.problems.length > 0) return { problems: notes.problems };
   return {
     material: {
@@ -88,18 +123,15 @@ export async function loadKeyMaterial(
   };
 }
 
-/** Null: the file is not given, or cannot be used. */
+/** Null: the file is not given, or cannot be read. */
 async function read(
   file: string | null | undefined,
   setting: string | undefined,
-  { problems }: KeyNotes,
-): Promise<KeySource | null> {
+  problems: string[],
+): Promise<KeyFileContent | null> {
   if (file === undefined || file === null) return null;
   try {
-    const contents = readContents(await readFile(file));
-    const problem = fileFault(contents);
-    if (problem === null) return { file, ...contents };
-    problems.push(`${file}: ${problem}`);
+    return { file, bytes: await readFile(file) };
   } catch (error) {
     // A refusal by Deno is not the fault of the file.
     if ((error as Error).name === "NotCapable") throw error;
@@ -107,6 +139,17 @@ async function read(
     const place = setting === undefined ? "" : ` in ${setting}`;
     problems.push(`${file}: cannot be read (${code}): check the path${place} and the rights of the file`);
   }
+  return null;
+}
+
+/** Null: the file is not given, or cannot be used. */
+function sourceOf(content: KeyFileContent | null, { problems }: KeyNotes): KeySource | null {
+  if (content === null) return null;
+  const { file, bytes } = content;
+  const contents = readContents(bytes);
+  const problem = fileFault(contents);
+  if (problem === null) return { file, ...contents };
+  problems.push(`${file}: ${problem}`);
   return null;
 }
 

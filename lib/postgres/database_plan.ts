@@ -23,6 +23,11 @@ export interface DatabasePlan {
    * one way only.
    */
   openBeside(opened: Database): Database;
+  /**
+   * A way for questions that somebody waits for. The server lets them only read, and ends those that
+   * take long.
+   */
+  openReader(opened: Database): Database;
 }
 
 /** The database that the settings name. Throws a `UsageError` if its CA file is unusable. */
@@ -31,7 +36,8 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
     const { directory } = settings;
     const open = (service: QueryService) => openServed(directory, service);
     const openBeside = (opened: Database) => asAnother(opened);
-    return { description: `an embedded PostgreSQL in ${directory}`, certificateStore: null, open, openBeside };
+    const description = `an embedded PostgreSQL in ${directory}`;
+    return { description, certificateStore: null, open, openBeside, openReader: openBeside };
   }
   const { host, port, name, user, sslMode, sslCaFile } = settings;
   const certificateStore = await CertificateStore.load(
@@ -52,11 +58,15 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
     certificateStore,
     open: () => Promise.resolve(openPostgres(address)),
     openBeside: () => openPostgres(address, LONG_PATIENCE),
+    openReader: () => openPostgres(address, READER_PATIENCE),
   };
 }
 
 /** Milliseconds. Counting the rows of a large part takes minutes. */
 const LONG_PATIENCE = { answer: 610_000, connect: 10_000, statement: 600_000, lock: 10_000 } as const;
+
+/** Milliseconds. A person waits for the page. */
+const READER_PATIENCE = { answer: 12_000, connect: 5_000, statement: 10_000, lock: 2_000, isReadOnly: true } as const;
 
 /** The same database, which stays open when this is disposed of. */
 function asAnother(database: Database): Database {

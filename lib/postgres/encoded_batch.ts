@@ -216,6 +216,7 @@ function withinReal(value: number): number {
 function fieldValue(metric: Metric, field: keyof Metric, tables: Tables): ArrayElement {
   const value = metric[field];
   if (typeof value === "number" && tables.reals.has(field)) return withinReal(value);
+  if (typeof value === "object" && value !== null) return JSON.stringify(value);
   if (value !== null) return value;
   if (field === "status_code" && tables.statusCodeRequired) return NO_STATUS;
   if (field === "scheduled_at" && tables.scheduledAtRequired) return scheduledAt(metric);

@@ -62,6 +62,7 @@ const OFTEN_NULL: ReadonlySet<keyof Metric> = new Set([
   "latency_first_byte",
   "latency_body",
   "tls_expires_at",
+  "labels",
 ]);
 
 /**

@@ -23,9 +23,10 @@ const STATUS = "status ";
 const NO_MATCH = "the page does not match";
 
 /** Why a host is down, for a person. */
-export function reasonDown({ error, error_detail, status_code }: Omit<Facts, "up">): string {
+export function reasonDown({ error, error_detail, status_code, is_valid }: Omit<Facts, "up">): string {
   if (error !== null) return error_detail === null ? error : `${error}: ${error_detail}`;
-  if (isBelow400(status_code)) return NO_MATCH;
+  // Where the page is right, it is the status that the host's options do not have among the right ones.
+  if (isBelow400(status_code) && !is_valid) return NO_MATCH;
   // Producers that did not know `error` yet said so.
   return status_code === null || status_code === 0 ? NO_ANSWER : `${STATUS}${status_code}`;
 }
@@ -60,6 +61,8 @@ export function madeSql({ error }: Pick<OptionalColumns, "error">): string {
 export function reasonSql(columns: OptionalColumns): string {
   const detail = columns.error_detail ? " || coalesce(': ' || error_detail, '')" : "";
   const error = columns.error ? `when error is not null then error${detail} ` : "";
-  return `case when ${upSql(columns)} then null ${error}when status_code between 1 and 399 then '${NO_MATCH}' ` +
+  return `case when ${
+    upSql(columns)
+  } then null ${error}when status_code between 1 and 399 and not is_valid then '${NO_MATCH}' ` +
     `when coalesce(status_code, 0) = 0 then '${NO_ANSWER}' else '${STATUS}' || status_code end`;
 }

@@ -45,6 +45,8 @@ const ENDS: Readonly<Record<FieldKind, EndOf>> = {
   instant: endOfInstant,
   uuid: endOfUuid,
   ip: endOfAddress,
+  // An array of PostgreSQL has an object in quotes, with escapes.
+  labels: () => -1,
 };
 
 const FIELDS: readonly PlainField[] = METRIC_FIELDS.map((field, i) => ({

@@ -29,6 +29,7 @@ const COLUMN_OF: Readonly<Record<FieldKind, Column>> = {
   instant: { type: "timestamptz", fits: TIME },
   uuid: { type: "uuid", fits: ["uuid", "text", "varchar"] },
   ip: { type: "inet", fits: ["inet"] },
+  labels: { type: "jsonb", fits: ["jsonb", "json"] },
 };
 
 /** The fields that are never null in a row: a metric without `checked_at` gets the time of its record. */
@@ -58,6 +59,7 @@ const ALIGNMENT: Readonly<Record<string, number>> = {
   "boolean": 1,
   "text": 0,
   "inet": 0,
+  "jsonb": 0,
 };
 
 /**
@@ -125,8 +127,6 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
   const columns = newColumns().map(({ name, type }) => {
     return `  ${name} ${type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
   });
-  // Nothing fills it yet. It is laid out now: a column that is added later changes every part.
-  columns.push("  labels jsonb");
   const parted = partition === "none" ? "" : " partition by range (scheduled_at)";
   return {
     schema: table.schema === null ? [] : [`create schema if not exists ${quoteIdentifier(table.schema)}`],

@@ -5,6 +5,7 @@ import type { Database } from "./database.ts";
 import { unsettledDays } from "./days.ts";
 import { BatchEncoder, type BatchSlice, type EncodedBatch } from "./encoded_batch.ts";
 import type { Entry } from "./entry.ts";
+import { HostReader } from "./host_reader.ts";
 import { Marks } from "./marks.ts";
 import { boundedSpan, type OldPart } from "./old_parts.ts";
 import { type Most, type OffsetRanges, type Portion, portions, type TopicIdentity } from "./piece.ts";
@@ -109,6 +110,11 @@ export class Store {
    */
   get warnings(): readonly string[] {
     return this.#writer.tables.warnings;
+  }
+
+  /** Reads what a page tells, over a way to the database of its own. */
+  reader(database: Database): HostReader {
+    return new HostReader(database, () => this.#writer.tables);
   }
 
   get counters(): Counters {

@@ -49,8 +49,12 @@ export function ordinaryMetric(location: string | null): Partial<Metric> {
 /** Fields without a value are left out: a default applies then, as it would for a metric. */
 function insertionOf(metric: Partial<Metric>, { main, columns }: Tables): string {
   const given = columns.filter((field) => metric[field] != null);
-  const values = given.map((field) => `${literal(String(metric[field]))}::${COLUMNS[field].type}`);
+  const values = given.map((field) => `${literal(textOf(metric[field]))}::${COLUMNS[field].type}`);
   return `insert into ${main} (${given.join(", ")}) values (${values.join(", ")})`;
+}
+
+function textOf(value: Metric[keyof Metric] | undefined): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Base64 has no character that could end the literal, whatever the settings of the server. */

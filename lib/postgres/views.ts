@@ -2,7 +2,7 @@ import type { TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
 import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
-import { quoteTables } from "./schema.ts";
+import { type QuotedTables, quoteTables } from "./schema.ts";
 import { madeSql, type OptionalColumns, reasonSql, upSql } from "./host_state.ts";
 
 /** The views over a table of metrics, by the ending of their names. */
@@ -24,11 +24,29 @@ export function viewSql(
   columns: readonly (keyof Metric)[],
   hasDays = false,
 ): string {
-  const tables = quoteTables(table);
-  const facts = new Facts(tables.main, new Set(columns));
+  return `create or replace view ${viewName(table, view)} as\n${
+    viewQuery(quoteTables(table), view, columns, { hasDays })
+  }`;
+}
+
+/** What a view's query is made of, beside the columns of the table. */
+export interface ViewQueryOptions {
+  /** True if the table's days are rolled up. */
+  readonly hasDays: boolean;
+  /** What stands for the table: a query in brackets with a name, say. */
+  readonly source?: string;
+}
+
+/** The query of a view, for a table that may lack the view. */
+export function viewQuery(
+  tables: QuotedTables,
+  view: View,
+  columns: readonly (keyof Metric)[],
+  { hasDays, source = tables.main }: ViewQueryOptions,
+): string {
+  const facts = new Facts(source, new Set(columns));
   const byDay = { now: () => nowSql(latestByDay(tables, facts)), outages: null, uptime: () => uptimeByDay(tables) };
-  const definition = (hasDays ? byDay[view]?.() : undefined) ?? DEFINITIONS[view](facts);
-  return `create or replace view ${viewName(table, view)} as\n${definition}`;
+  return (hasDays ? byDay[view]?.() : undefined) ?? DEFINITIONS[view](facts);
 }
 
 /** The table, and its columns by name. Null stands for a column that it lacks. */

@@ -16,6 +16,7 @@ import { askEmbedded, QueryError, ResultPrinter } from "../postgres/query.ts";
 import { quoteTables } from "../postgres/schema.ts";
 import { schemaSql } from "../postgres/schema_text.ts";
 import { Store } from "../postgres/store.ts";
+import { Page } from "../page/page.ts";
 import { type Program, runProgram } from "./program.ts";
 
 /**
@@ -30,9 +31,13 @@ await runProgram("consumer", readConsumerSettings, async (settings, program) => 
   // Only --print-schema needs no database.
   if (place === null) return await program.print(schemaSql(table, partition, retention)).then(() => 0);
   if (query !== null && place.kind === "embedded") return await ask(place.directory, query, program);
-  const [source, database] = await allUsable<[SourcePlan, DatabasePlan]>(planSource(settings), planDatabase(place));
+  const [source, database, page] = await allUsable<[SourcePlan, DatabasePlan, Page]>(
+    planSource(settings),
+    planDatabase(place),
+    Page.plan(settings.page, program),
+  );
   try {
-    return await consume(settings, source, database, program);
+    return await consume(settings, { source, place: database, page }, program);
   } catch (error) {
     return giveUp(error, source, program);
   }
@@ -48,14 +53,20 @@ function giveUp(error: unknown, { isLasting }: SourcePlan, { log, stop, settled 
   return settled(isLasting ? 0 : 1);
 }
 
+/** What the settings lead to. */
+interface Plans {
+  readonly source: SourcePlan;
+  readonly place: DatabasePlan;
+  readonly page: Page;
+}
+
 /**
  * Carries metrics from the source to the table until a signal comes or the input ends. Gives the
  * exit code.
  */
 async function consume(
   { table, partition, retention, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
-  source: SourcePlan,
-  place: DatabasePlan,
+  { source, place, page }: Plans,
   program: Program,
 ): Promise<number> {
   const { log, stop } = program;
@@ -64,6 +75,7 @@ async function consume(
     health,
     certificateStore: source.certificateStore,
     isMember: source.isLasting,
+    site: page,
   }, log);
   const { events } = monitor;
   const name = quoteTables(table).main;
@@ -90,6 +102,9 @@ async function consume(
     tell: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
   });
   await using _rollUp = store.rollUpDays();
+  await using reader = place.openReader(database);
+  page.read(store.reader(reader));
+  await using _files = page.write(store.reader(reader));
   await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {
     try {

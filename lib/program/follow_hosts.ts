@@ -29,7 +29,7 @@ export async function followHosts(
   onHangUp(() => asked.ring());
   let known = reading.hosts;
   let isWrong = false;
-  for await (const content of rereadHosts(settings, reading.digest, asked, stop)) {
+  for await (const content of rereadHosts(settings, reading.sources, asked, stop)) {
     if (content instanceof UsageError) {
       for (const problem of content.problems) log.error(problem);
       log.warn(`${name}: not taken over, the hosts stay as they were`);

@@ -286,5 +286,6 @@ function windowOf(hosts: readonly Host[], timeout: number): number {
     const first = nextDue(frequency, address, now);
     two.set(frequency.text, nextDue(frequency, address, nextDue(frequency, address, first)) - first);
   }
-  return Math.min(Math.max(0, ...two.values()) + timeout * 1000 + ALLOWANCE, LONGEST_WINDOW);
+  const longest = hosts.reduce((most, { options }) => Math.max(most, options?.timeout ?? 0), timeout);
+  return Math.min(Math.max(0, ...two.values()) + longest * 1000 + ALLOWANCE, LONGEST_WINDOW);
 }

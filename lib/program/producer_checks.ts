@@ -57,7 +57,9 @@ export async function openChecks(
   const { mode, location, producer } = settings;
   const isGrouped = mayAct !== null;
   await using stack = new AsyncDisposableStack();
-  const matcher = stack.use(openLargeMatcher({ isExpected: hosts.some(({ pattern }) => pattern !== null) }));
+  const matcher = stack.use(
+    openLargeMatcher({ isExpected: hosts.some(({ pattern, absent }) => pattern !== null || absent !== null) }),
+  );
   const checker = stack.use(
     await CheckThreads.open({
       threads: settings.threads,

@@ -5,10 +5,10 @@ import { gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { check, type CheckOptions } from "../../lib/check/check.ts";
-import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { Turns } from "../../lib/check/pace.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
+import { TrustStore } from "../../lib/check/trust.ts";
 import { PHASES } from "../../lib/check/timings.ts";
 import type { Host } from "../../lib/hosts/hosts.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
@@ -57,7 +57,8 @@ async function runChecks(
 /** A host, and how a check reads its body. */
 function hostAt(url: string, rest: Partial<Host> = {}): Host {
   const frequency = { kind: "interval", text: "60s", interval: 60_000 } as const;
-  return { address: url, url: new URL(url), authorization: null, pattern: null, frequency, ...rest } as Host;
+  const manner = { authorization: null, pattern: null, absent: null, options: null };
+  return { line: 1, address: url, url: new URL(url), frequency, ...manner, ...rest };
 }
 const microseconds = (seconds: number | null) => Math.round((seconds ?? 0) * 1e6);
 const matcher = openMatcher();
@@ -71,7 +72,7 @@ const options: CheckOptions = {
     matcher,
     turns: new Turns(),
   },
-  ...{ resolver: systemResolver(), isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
+  ...{ resolver: systemResolver(), isBlocked: null, trust: new TrustStore(runtimeAuthorities(null)) },
 };
 const never = new AbortController().signal;
 

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { CheckRunner } from "../../lib/check/check_runner.ts";
-import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { LocalChecker } from "../../lib/check/local_checker.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
+import { TrustStore } from "../../lib/check/trust.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
 import { hostsOf } from "../support/simulation.ts";
@@ -20,7 +20,7 @@ const options = () => ({
   checker: new LocalChecker({
     ...SOURCE,
     ...{ timeout: 10, userAgent: "checks-test", resolver: systemResolver(), isBlocked: null, matcher },
-    certificates: new CertificateJudge(runtimeAuthorities(null)),
+    trust: new TrustStore(runtimeAuthorities(null)),
   }),
 });
 afterEach(() => void vi.unstubAllGlobals());

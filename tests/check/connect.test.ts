@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { alternate, connect, dial, resolve, sample } from "../../lib/check/connect.ts";
 import { Failure } from "../../lib/check/failure.ts";
-import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
+import { TrustStore } from "../../lib/check/trust.ts";
 import { Timings } from "../../lib/check/timings.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
 import { openSite, refusedPort } from "../support/site.ts";
@@ -82,7 +82,8 @@ it("connect charges each phase with its own time", async () => {
   const timings = new Timings();
   const { outcome, expiresAt } = await connect(
     new URL(`http://localhost:${site.port}/`),
-    { resolver, isBlocked: null, certificates: new CertificateJudge(runtimeAuthorities(null)) },
+    { resolver, isBlocked: null },
+    new TrustStore(runtimeAuthorities(null)).usual,
     timings,
     never,
   );

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { Fields, type Head } from "../../lib/check/answer_parser.ts";
-import { redirectOf } from "../../lib/check/exchange.ts";
+import { redirectOf } from "../../lib/check/redirect.ts";
 import { Failure } from "../../lib/check/failure.ts";
 
 const from = new URL("https://a.example:8443/shop/?q=1");

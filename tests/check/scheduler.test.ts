@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Recall } from "../../lib/check/scheduler.ts";
+import { type Recall, Scheduler } from "../../lib/check/scheduler.ts";
 import { type Begun, type Course, hostsOf, NOON, Simulation } from "../support/simulation.ts";
 
 const SECOND = 1000;
@@ -94,6 +94,20 @@ describe("Scheduler, due times that pass without a check", () => {
       expect(new Set(gaps([...checked, ...lost].sort((a, b) => a - b)))).toEqual(new Set([1000]));
     }
     expect(simulation.missed.map(({ cause }) => cause)).toContain("waiting");
+  });
+
+  it("says whether the program stood still, or might not check as a member of a group", () => {
+    const scheduler = new Scheduler(hostsOf("a.example 1s"), 10, { wall: NOON, steady: 0 });
+    const advance = (time: number) => scheduler.advance({ wall: NOON + time, steady: time });
+    const causes = () => scheduler.takeLosses().map(({ cause }) => cause);
+    advance(3100);
+    expect(new Set(causes())).toEqual(new Set(["stalled"]));
+    scheduler.hold(true);
+    for (let time = 3200; time < 6200; time += 100) advance(time);
+    expect(new Set(causes())).toEqual(new Set(["unheard"]));
+    scheduler.hold(false);
+    for (let time = 6200; time < 9000; time += 100) advance(time);
+    expect(new Set(causes())).toEqual(new Set(["waiting"]));
   });
 
   it("tells of 100 lost in a row, and of the others in one, as soon as the next check begins", () => {

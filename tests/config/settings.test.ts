@@ -120,9 +120,13 @@ it("readConsumerSettings gives the defaults where only the required settings are
     statementSize: 2500,
     batchInterval: 1,
     listen: null,
+    page: { directory: null, title: null, hosts: null, url: null },
     logLevel: "INFO",
   });
 });
+
+/** What changes a page, for a consumer that has one. */
+const PAGE = ["pageTitle", "pageHosts", "pageUrl"] as const;
 
 describe("a setting is its flag, else its variable, else its default", () => {
   /**
@@ -183,6 +187,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     // Whoever sets it, to whatever, sets the largest statement too.
     ["batchSize", (s) => [s.batchSize, s.statementSize], ["7", "500"], [[7, 7], [500, 500], [500, 2500]]],
     ["batchInterval", (s) => s.batchInterval, ["0.5", "2"], [0.5, 2, 1]],
+    ["page", (s) => s.page.directory, ["a", "b"], ["a", "b", null]],
   ];
 
   function check<T>(
@@ -224,7 +229,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     [
       "consumer",
       consumerCases.map(([name]) => name),
-      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "dbUrl", "dbPasswordFile"],
+      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "dbUrl", "dbPasswordFile", ...PAGE],
     ],
   ])(
     "OPTIONS of the %s with a flag and a variable are all tried here, or depend on others and are below",
@@ -884,5 +889,46 @@ describe("--health", () => {
     expect(problemsOf(readConsumerSettings([], { ...environment, CONSUMER_LISTEN: "c" }))).toEqual([
       expect.stringMatching(/^CONSUMER_LISTEN is "c": /),
     ]);
+  });
+});
+
+describe("the page", () => {
+  const read = (args: readonly string[], environment: Environment = {}) =>
+    readConsumerSettings(args, { ...ENOUGH, ...environment });
+
+  it("is called, limited and known by its flags, else by its variables", () => {
+    const environment = { LISTEN: "a:1", PAGE_TITLE: "Sites", PAGE_HOSTS: " b*  c? ", PAGE_URL: "https://a.example" };
+    expect(settingsOf(read([], environment)).page).toEqual({
+      directory: null,
+      title: "Sites",
+      hosts: ["b*", "c?"],
+      url: "https://a.example/",
+    });
+    const flags = ["--page-title", "Ours", "--page-hosts", "*", "--page-url", "http://b.example:81/checks"];
+    expect(settingsOf(read(flags, environment)).page).toEqual({
+      directory: null,
+      title: "Ours",
+      hosts: ["*"],
+      url: "http://b.example:81/checks/",
+    });
+  });
+
+  it.each([
+    ["--page-title", "a\nb", "control character"],
+    ["--page-hosts", " ", "addresses"],
+    ["--page-url", "status.example", "such as https://status.example/"],
+    ["--page-url", "ftp://a.example", "such as https://status.example/"],
+    ["--page-url", "https://me:secret@a.example", "such as https://status.example/"],
+    ["--page-url", "https://a.example/?x=1", "such as https://status.example/"],
+  ])("%s is refused where it is %j", (flag, text, message) => {
+    expect(problemsOf(read([flag, text, "--page", "x"]))).toEqual([expect.stringContaining(message)]);
+  });
+
+  it.each(PAGE)("%s needs a page, where it is a flag", (name) => {
+    const { flag } = OPTIONS[name];
+    expect(problemsOf(read([`--${flag}`, "https://a.example/"]))).toEqual([
+      `--${flag} changes a page, and there is none: add --listen or --page`,
+    ]);
+    expect(problemsOf(read([`--${flag}`, "https://a.example/"], { CONSUMER_LISTEN: "a:1" }))).toEqual([]);
   });
 });

@@ -61,6 +61,7 @@ export function metricOf(number: number): Metric | null {
     remote_address: null,
     producer: null,
     next_at: null,
+    labels: null,
   };
 }
 

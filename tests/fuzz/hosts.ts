@@ -56,6 +56,10 @@ class HostsFiles implements OpenTarget {
   #line(): string {
     const random = this.#random;
     const blank = () => random.pick([" ", " ", "  ", "\t"]);
+    if (random.next() < 0.4) {
+      const [name, values] = random.pick(Object.entries(OPTIONS));
+      return `|${blank()}${name}${blank()}${random.pick(values)}`;
+    }
     const regex = random.next() < 0.5 ? "" : blank() + random.pick(REGEXES);
     return `${random.pick(DOMAINS)}${blank()}${random.pick(FREQUENCIES)}${regex}`;
   }
@@ -161,6 +165,30 @@ const REGEXES = [
   "$12|(a^b)*",
   "(?m)a^$b",
 ];
+const OPTIONS = {
+  "method": ["POST", "HEAD", "post", "TRACE", "GET"],
+  "header": [
+    "Accept: a/b",
+    "Authorization: Bearer ${HOSTS_TOKEN}",
+    "X: ${file:package.json}",
+    "X: ${file:LICENSE",
+    "X: $${HOSTS_A} ${HOSTS_B}",
+    "Host: a",
+    "Ä: b",
+    "X: ${PATH}",
+    "X-Ü: ü",
+    "no colon",
+    ":",
+  ],
+  "body": ["x", '{"a": "${HOSTS_TOKEN}"}', "${file:deno.json}", "${file:/dev/null}", "${file:tests}"],
+  "status": ["200", "200-299 401", "2xx", "299-200", "200,201", "99"],
+  "timeout": ["5", "5s", "0.1", "1e3", "9h", "250ms", "٣"],
+  "redirects": ["0", "50", "51", "-1"],
+  "absent": ["(?i)closed", "[", '"closed"', "${HOSTS_TOKEN}"],
+  "max-body": ["1", "64KiB", "5MiB", "0", "1mib"],
+  "tiemout": ["5"],
+  "": ["", "timeout"],
+};
 const STRANGE = [
   "\0",
   "\u200b",
@@ -186,6 +214,9 @@ const STRANGE = [
   "\r",
   "\ufffd",
   "5m",
+  "|",
+  "${",
+  "}",
 ];
 
 /** Reads hosts files in a process of a runtime, one after another. */

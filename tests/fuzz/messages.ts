@@ -15,7 +15,7 @@ import { newEmbedded } from "../support/embedded.ts";
 import { postgresMissing, startPostgres } from "../support/postgres.ts";
 import type { Random } from "../support/random.ts";
 import { madeUpMessage, type Message } from "./messages/made_up.ts";
-import { inSinglePrecision, read, type Reading } from "./messages/reference.ts";
+import { inSinglePrecision, labelsText, read, type Reading } from "./messages/reference.ts";
 import type { OpenTarget, Target } from "./target.ts";
 
 /**
@@ -47,7 +47,7 @@ const READ_FUNCTION = `create or replace function fuzz_read(document text)
 returns table (address text, status_code float8, latency float8, is_valid boolean, scheduled_at timestamptz,
   checked_at timestamptz, error text, error_detail text, latency_dns float8, latency_connect float8, latency_tls float8,
   latency_first_byte float8, latency_body float8, tls_expires_at timestamptz, location text, check_id uuid,
-  up boolean, remote_address inet, producer text, next_at timestamptz, failure text)
+  up boolean, remote_address inet, producer text, next_at timestamptz, labels jsonb, failure text)
 language plpgsql as $$
 declare d json;
 begin
@@ -64,6 +64,7 @@ function columnType(field: keyof Metric): string {
   if (field === "status_code" || field.startsWith("latency")) return "float8";
   if (field.endsWith("_at")) return "timestamptz";
   if (field === "remote_address") return "inet";
+  if (field === "labels") return "jsonb";
   return field === "is_valid" || field === "up" ? "boolean" : field === "check_id" ? "uuid" : "text";
 }
 
@@ -76,21 +77,20 @@ const text = (column: string) => `'.' || ${column} as ${column}`;
 const isText = (field: keyof Metric) => columnType(field) === "text";
 const COLUMNS = METRIC_FIELDS.map((field) => {
   if (field === "remote_address") return "host(remote_address) as remote_address";
+  if (field === "labels") return "'.' || labels::text as labels";
   return field.endsWith("_at") ? time(field) : isText(field) ? text(field) : field;
 }).join(", ");
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** The rows as they were before `text`. */
+/** The rows as they were before `text`, with their labels in the form of the reference. */
 function bare(rows: readonly Row[]): Row[] {
-  const texts: ReadonlySet<string> = new Set(METRIC_FIELDS.filter(isText));
-  return rows.map((row) =>
-    Object.fromEntries(
-      Object.entries(row).map(([field, value]) =>
-        [field, texts.has(field) && typeof value === "string" ? value.slice(1) : value] as const
-      ),
-    )
-  );
+  const texts: ReadonlySet<string> = new Set([...METRIC_FIELDS.filter(isText), "labels"]);
+  const bareOf = ([field, value]: readonly [string, unknown]) => {
+    if (!texts.has(field) || typeof value !== "string") return [field, value] as const;
+    return [field, field === "labels" ? labelsText(JSON.parse(value.slice(1))) : value.slice(1)] as const;
+  };
+  return rows.map((row) => Object.fromEntries(Object.entries(row).map(bareOf)));
 }
 
 interface Rejected {

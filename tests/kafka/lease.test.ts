@@ -23,13 +23,26 @@ it("a member that is told that it is out may not act, whatever it knew before", 
   expect(lease.allows(at(0.1))).toBe(false);
 });
 
-it("a member that no broker answers goes on, until one does", () => {
+it("a member that no broker answers goes on, until the group says something", () => {
   const lease = new Lease(7000);
   lease.renew(at(0));
   lease.cutOff();
   expect(look(lease, 0, 60).at(-1)).toBe(60);
-  lease.reach();
-  expect(lease.allows(at(60.5))).toBe(false);
+  lease.reach(at(60));
+  expect(lease.allows(at(60.5))).toBe(true);
+  lease.end();
+  expect(lease.allows(at(61))).toBe(false);
+});
+
+it("a member that is reached by a broker, and not by its group, goes on for one more session", () => {
+  const lease = new Lease(7000);
+  lease.cutOff();
+  lease.reach(at(60));
+  expect(look(lease, 60, 64).at(-1)).toBe(64);
+  lease.reach(at(64));
+  expect(look(lease, 64, 70).at(-1)).toBe(66.5);
+  lease.cutOff();
+  expect(lease.allows(at(70.5))).toBe(true);
 });
 
 it.each([

@@ -26,6 +26,9 @@ it.each<readonly [Partial<Metric>, string]>([
   [{ status_code: 503 }, "status 503"],
   [{ is_valid: false }, "the page does not match"],
   [{ status_code: 404, is_valid: false }, "status 404"],
+  // The host's options have another status.
+  [{ status_code: 200, up: false }, "status 200"],
+  [{ status_code: 200, is_valid: false, up: false }, "the page does not match"],
   [{ status_code: null }, "no answer"],
   [{ status_code: 0, is_valid: false }, "no answer"],
 ])("reasonDown of %j is %j", (fields, reason) => {

@@ -651,7 +651,15 @@ const PARTS: readonly Case[] = [
       sent(
         { checked_at: today },
         { checked_at: today, status_code: 404 },
-        { checked_at: today, status_code: 404, up: true, remote_address: "::1", producer: "p", next_at: today },
+        {
+          checked_at: today,
+          status_code: 404,
+          up: true,
+          remote_address: "::1",
+          producer: "p",
+          next_at: today,
+          labels: { a: "b" },
+        },
         { checked_at: today, error: "missed", status_code: null, is_valid: false },
         { checked_at: today, error: "removed", status_code: null, is_valid: false },
         { checked_at: today, remote_address: "fe80::1%eth0" },
@@ -661,9 +669,9 @@ const PARTS: readonly Case[] = [
     expected: () => ({
       rows: [true, false, true, null, null].map((up, i) => {
         const told = i === 2
-          ? { remote: "::1", producer: "p", last: false }
-          : { remote: null, producer: null, last: true };
-        return { address: `a${i}`, up, ...told, labels: null };
+          ? { remote: "::1", producer: "p", last: false, labels: { a: "b" } }
+          : { remote: null, producer: null, last: true, labels: null };
+        return { address: `a${i}`, up, ...told };
       }),
       rejected: [[5, "remote_address: is no IP address"]],
     }),

@@ -110,6 +110,11 @@ export class Certificates implements Disposable {
     }, "old");
   }
 
+  /** The authority's certificate. */
+  get authority(): string {
+    return this.#read("authority.pem");
+  }
+
   /** For localhost and the loopback addresses, sent with its intermediate. */
   get good(): Identity {
     return this.#leaf("good", "intermediate", LOOPBACK, LIFE.leaf, ["intermediate"]);

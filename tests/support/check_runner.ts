@@ -5,12 +5,13 @@ import { createHash } from "node:crypto";
 import { argv, exit, memoryUsage, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { check } from "../../lib/check/check.ts";
-import { CertificateJudge } from "../../lib/check/judgement.ts";
 import { type Matcher, openMatcher } from "../../lib/check/matching.ts";
 import { Turns } from "../../lib/check/pace.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
-import { denoCertificatesFile } from "../../lib/config/environment.ts";
+import { TrustStore } from "../../lib/check/trust.ts";
+import { denoCertificatesFile, hostsVariable } from "../../lib/config/environment.ts";
 import { parseHosts } from "../../lib/hosts/hosts_file.ts";
+import { ReferencedFiles } from "../../lib/hosts/referenced_files.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
 import { isPrivateAddress } from "../../lib/net/ip_address.ts";
@@ -18,7 +19,7 @@ import { isPrivateAddress } from "../../lib/net/ip_address.ts";
 /** The checks to make, and their settings. */
 export interface Target {
   readonly name: string;
-  /** The fields of a hosts file: domain, frequency, regex. */
+  /** A line of a hosts file, and those of its options. */
   readonly line: string;
   readonly timeout: number;
   /** Addresses that must not be dialed. "private": those of --block-private-addresses. */
@@ -44,11 +45,12 @@ export interface Checked {
 const order = JSON.parse(await text(stdin)) as Order;
 const resolver = systemResolver(order.names);
 const matcher = openMatcher();
-const certificates = new CertificateJudge(runtimeAuthorities(denoCertificatesFile()));
+const trust = new TrustStore(runtimeAuthorities(denoCertificatesFile()));
 const turns = argv.includes("in-short-turns") ? new Turns(0) : new Turns();
 
 async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
-  const { hosts: [host], problems } = parseHosts(line, "hosts.txt", "UTC");
+  const references = await ReferencedFiles.read(line, ".", hostsVariable);
+  const { hosts: [host], problems } = parseHosts(line, "hosts.txt", "UTC", references);
   if (host === undefined) throw new Error(problems.join());
   const isBlocked = blocked === "private"
     ? isPrivateAddress
@@ -68,7 +70,7 @@ async function run({ name, line, timeout, blocked }: Target): Promise<Checked> {
         return matcher.matches(...asked);
       },
     },
-    certificates,
+    trust,
     turns,
   };
   const metric = await check(host, new Date(0), options, new AbortController().signal);

@@ -124,6 +124,7 @@ function randomMetric(random: Random): Metric {
     remote_address: random.pick(ADDRESSES),
     producer: maybe("checker-1", random.pick(TEXTS)),
     next_at: maybe(time(), null),
+    labels: maybe(null, random.pick<Metric["labels"]>([{}, { team: "shop" }, { é: 'a"\\b' }])),
   });
 }
 

@@ -4,7 +4,7 @@ import { closeSync, openSync } from "node:fs";
 import { exit, stdin, stdout } from "node:process";
 import { text } from "node:stream/consumers";
 import { check } from "../../lib/check/check.ts";
-import { CertificateJudge } from "../../lib/check/judgement.ts";
+import { TrustStore } from "../../lib/check/trust.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { Turns } from "../../lib/check/pace.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
@@ -21,10 +21,10 @@ const order = JSON.parse(await text(stdin)) as ResourceOrder;
 const { hosts } = parseHosts(order.lines.join("\n"), "hosts.txt", "UTC");
 const resolver = systemResolver(order.names);
 const matcher = openMatcher();
-const certificates = new CertificateJudge(runtimeAuthorities(null));
+const trust = new TrustStore(runtimeAuthorities(null));
 const options = {
   ...{ timeout: 5, location: null, producer: null, userAgent: "resources-test" },
-  ...{ resolver, isBlocked: null, certificates, matcher, turns: new Turns() },
+  ...{ resolver, isBlocked: null, trust, matcher, turns: new Turns() },
 };
 const checkAll = () => Promise.all(hosts.map((host) => check(host, new Date(), options, new AbortController().signal)));
 

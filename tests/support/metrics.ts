@@ -23,6 +23,7 @@ export function metricWith(fields: Partial<Metric> = {}): Metric {
     remote_address: "192.0.2.1",
     producer: "checker-1",
     next_at: null,
+    labels: null,
     ...fields,
   };
 }

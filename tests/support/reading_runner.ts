@@ -22,7 +22,7 @@ const tick = () => {
 tick();
 const url = new URL(`http://127.0.0.1:${process.argv[2]}/`);
 const socket = connect({ port: Number(url.port), host: url.hostname });
-const head = { userAgent: "reading-test", authorization: null };
+const head = { method: "GET", userAgent: "reading-test", authorization: null, headers: [], body: null };
 const answer = await exchange(socket, url, head, new Timings(), new Turns(0), new AbortController().signal);
 if (answer instanceof Failure) throw new Error(answer.detail);
 answer.flow({

@@ -10,6 +10,8 @@ export interface Request {
   readonly path: string;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Each byte as one sign. */
+  readonly body: string;
   /** The name that the client asked for in its TLS handshake. */
   readonly serverName: string | undefined;
   /** True where the client resumed an older TLS session instead of a full handshake. */
@@ -70,8 +72,9 @@ export async function openSite(
     const read = (chunk: Buffer) => {
       head += chunk.toString("latin1");
       if (!head.includes("\r\n\r\n")) return;
-      socket.off("data", read).resume();
       const request = parse(head, socket);
+      if (request.body.length < Number(request.headers["content-length"] ?? 0)) return;
+      socket.off("data", read).resume();
       requests.push(request);
       page(socket, request);
     };
@@ -122,8 +125,9 @@ export function answer(
   return Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\n${lines.join("")}\r\n`), bytes]);
 }
 
-function parse(head: string, socket: Socket): Request {
-  const [line = "", ...lines] = head.slice(0, head.indexOf("\r\n\r\n")).split("\r\n");
+function parse(text: string, socket: Socket): Request {
+  const end = text.indexOf("\r\n\r\n");
+  const [line = "", ...lines] = text.slice(0, end).split("\r\n");
   const [method = "", path = ""] = line.split(" ");
   const headers = lines.map((header) => {
     const colon = header.indexOf(":");
@@ -134,6 +138,7 @@ function parse(head: string, socket: Socket): Request {
     method,
     path,
     headers: Object.fromEntries(headers),
+    body: text.slice(end + 4),
     serverName: tls?.servername || undefined,
     isResumed: tls?.isSessionReused() ?? false,
   };

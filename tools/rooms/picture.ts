@@ -74,17 +74,22 @@ export function picture(): string {
   const imports = importsBetweenRooms();
   const way = row(WAY.length, 178, 150, GAP);
   const ground = row(GROUND.length, 363, 92, 16);
-  const half = (WIDTH - 2 * MARGIN - GAP) / 2;
+  const top = row(3, 20, 98, GAP) as [Box, Box, Box];
   const monitoring = WAY.filter(({ name }) => imports.has(`monitoring ${name}`)).map(({ name }) => name);
+  const readByPage = WAY.filter(({ name }) => imports.has(`page ${name}`)).map(({ name }) => name);
   const parts = [
-    box({ x: MARGIN, y: 20, width: half, height: 98 }, "program/", filesOf("program"), [
-      "What producer.ts and consumer.ts start: a table of contents each.",
+    box(top[0], "program/", filesOf("program"), [
+      "What producer.ts and consumer.ts start.",
       "Signals, the log's place, the exit code.",
-      "It opens what is needed, and joins the rooms below.",
+      "It opens what is needed, and joins the rooms.",
     ]),
-    box({ x: MARGIN + half + GAP, y: 20, width: half, height: 98 }, "monitoring/", filesOf("monitoring"), [
-      "The log, health, Prometheus figures, and what a person is told.",
-      `It looks at ${monitoring.join(", ")}.`,
+    box(top[1], "monitoring/", filesOf("monitoring"), [
+      "Log, health, Prometheus figures. It looks at",
+      `${monitoring.join(", ")}.`,
+    ]),
+    box(top[2], "page/", filesOf("page"), [
+      "A page that shows the hosts, as HTML and",
+      `as files. It reads from ${readByPage.join(", ")}.`,
     ]),
     ...WAY.map(({ name, about }, i) => box(way[i] as Box, `${name}/`, filesOf(name), wrap(about, 17))),
     ...WAY.flatMap(({ gives }, i) => gives === undefined ? [] : [gift(way[i] as Box, gives)]),

@@ -35,6 +35,8 @@ export class ScheduledHost {
   isEarly = false;
   /** The due time that has come and waits: for a slot, or for the end of the check before it. */
   due: number | null = null;
+  /** Which advance of the scheduler noticed that. */
+  noticedIn = 0;
   isWaiting = false;
   /** The check under way. */
   running: ScheduledRun | null = null;
@@ -96,10 +98,11 @@ export class ScheduledHost {
 /**
  * Why a due time passed without a check. `running`: the check before it still ran. `waiting`: no
  * slot was free in time. `suspect`: none of the slots for suspects was. `asleep`: the program did
- * not run then, as its machine slept or its clock was set forward. `untended`: no producer of the
+ * not run then, as its machine slept or its clock was set forward. `stalled`: it did not run for a
+ * shorter time. `unheard`: it might not check, as a member of a group. `untended`: no producer of the
  * group had the host.
  */
-export type MissedCause = "running" | "waiting" | "suspect" | "asleep" | "untended";
+export type MissedCause = "running" | "waiting" | "suspect" | "asleep" | "stalled" | "unheard" | "untended";
 
 /**
  * Due times of one host that passed without a check, one after another. Times are milliseconds

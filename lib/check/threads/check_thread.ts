@@ -1,16 +1,18 @@
 import type { Worker } from "node:worker_threads";
 import { emptyMetric, type Metric } from "../../metric.ts";
 import type { CheckedHost } from "../check.ts";
-import { AT_ONCE } from "../checker.ts";
 import type { LargeMatcher } from "../matching.ts";
-import type { BodyAnswer, BodyQuestion, News, Order, Outcomes, Task, WorkerSettings } from "./messages.ts";
+import {
+  type BodyAnswer,
+  type BodyQuestion,
+  MOST_WAITING,
+  type News,
+  type Order,
+  type Outcomes,
+  type Task,
+  type WorkerSettings,
+} from "./messages.ts";
 import { startCheckWorker } from "./worker.ts";
-
-/**
- * Tasks that a worker has and that have not begun, as far as it has told. It tells of `AT_ONCE` at
- * the latest, so that there is always room where it can begin more.
- */
-const MOST_WAITING = 4 * AT_ONCE;
 
 export interface CheckThreadOptions {
   readonly settings: WorkerSettings;
@@ -73,9 +75,11 @@ export class CheckThread implements AsyncDisposable {
   }
 
   /** See `Checker.check`. The metric is `missed` where the thread ends first. */
-  check({ address, authorization, pattern }: CheckedHost, scheduledAt: number, signal: AbortSignal): Promise<Metric> {
+  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal): Promise<Metric> {
     if (signal.aborted) return Promise.reject(signal.reason);
-    const task = { id: this.#id++, address, authorization, pattern: pattern?.source ?? null, scheduledAt };
+    const { address, authorization, pattern, absent, options } = host;
+    const sources = { pattern: pattern?.source ?? null, absent: absent?.source ?? null };
+    const task: Task = { id: this.#id++, address, authorization, ...sources, options, scheduledAt };
     const outcome = Promise.withResolvers<Metric>();
     this.#tasks.set(task.id, { task, outcome });
     this.#room--;

@@ -1,5 +1,13 @@
+import type { HostOptions } from "../../hosts/host_options.ts";
 import type { Metric } from "../../metric.ts";
+import { AT_ONCE } from "../checker.ts";
 import type { Unmatched } from "../matching.ts";
+
+/**
+ * Tasks that a worker has and that have not begun, as far as it has told. It tells of half as many
+ * at the latest, so that there is always room where it can begin more.
+ */
+export const MOST_WAITING = 4 * AT_ONCE;
 
 /** How a worker makes its checks: plain data, which crosses to it. */
 export interface WorkerSettings {
@@ -20,8 +28,10 @@ export interface Task {
   readonly id: number;
   readonly address: string;
   readonly authorization: string | null;
-  /** The source of its pattern. */
+  /** The sources of its patterns. */
   readonly pattern: string | null;
+  readonly absent: string | null;
+  readonly options: HostOptions | null;
   /** Milliseconds since 1970. */
   readonly scheduledAt: number;
 }

@@ -1,17 +1,24 @@
 import type { MessagePort } from "node:worker_threads";
-import { unlessAborted, whenSocketsAreServed } from "../../async/waits.ts";
+import { unlessAborted } from "../../async/waits.ts";
 import { pageOf } from "../../hosts/address.ts";
 import { patternsOf } from "../../hosts/pattern.ts";
 import type { Metric } from "../../metric.ts";
 import { isPrivateAddress } from "../../net/ip_address.ts";
 import { systemResolver } from "../../net/resolver.ts";
 
-import { CertificateJudge } from "../judgement.ts";
 import { runtimeAuthorities } from "../paths.ts";
-import { AT_ONCE } from "../checker.ts";
+import { TrustStore } from "../trust.ts";
 import { LocalChecker } from "../local_checker.ts";
 import { bufferOf, type LargeMatcher, type MatchedPage, matcherBefore, Unmatched } from "../matching.ts";
-import type { BodyAnswer, News, Order, Outcomes, Task, WorkerSettings } from "./messages.ts";
+import {
+  type BodyAnswer,
+  MOST_WAITING,
+  type News,
+  type Order,
+  type Outcomes,
+  type Task,
+  type WorkerSettings,
+} from "./messages.ts";
 
 /** Makes checks for the owner of `port`, until the thread is ended. */
 export function serve(port: MessagePort, settings: WorkerSettings): void {
@@ -40,7 +47,7 @@ class Work {
       matcher: matcherBefore(bodies),
       resolver: systemResolver(),
       isBlocked: settings.blockPrivateAddresses ? isPrivateAddress : null,
-      certificates: new CertificateJudge(runtimeAuthorities(settings.denoCertificatesFile)),
+      trust: new TrustStore(runtimeAuthorities(settings.denoCertificatesFile)),
     });
   }
 
@@ -70,7 +77,7 @@ class Work {
     }
   }
 
-  async #make({ id, address, authorization, pattern, scheduledAt }: Task): Promise<void> {
+  async #make({ id, address, authorization, pattern, absent, options, scheduledAt }: Task): Promise<void> {
     const running = new AbortController();
     this.#running.set(id, running);
     try {
@@ -79,6 +86,8 @@ class Work {
         authorization,
         url: new URL(pageOf(address)),
         pattern: pattern === null ? null : this.#patternOf(pattern),
+        absent: absent === null ? null : this.#patternOf(absent),
+        options,
       };
       this.#outcomes.add(id, await this.#checker.check(host, scheduledAt, running.signal));
     } catch (error) {
@@ -89,10 +98,16 @@ class Work {
   }
 }
 
-/** What has become of tasks since it was last told. It is told when the sockets have been served. */
+/**
+ * Milliseconds in which outcomes are gathered for one message. A message costs both threads as much
+ * as the outcomes of several checks, and nobody waits for them: what a check measured is over.
+ */
+const GATHERED = 10;
+
+/** What has become of tasks since it was last told. */
 class OutcomesBatch {
   readonly #port: MessagePort;
-  #isDue = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #begun = 0;
   #made: [number, Metric][] = [];
   #failed: [number, string][] = [];
@@ -101,30 +116,31 @@ class OutcomesBatch {
     this.#port = port;
   }
 
-  /** Told with the next outcome, or where many have begun: each message costs both threads time. */
+  /** Told with the next outcome, or where many have begun. */
   begin(): void {
-    if (++this.#begun >= AT_ONCE) this.#tell();
+    if (++this.#begun >= MOST_WAITING / 2) this.#tell();
   }
 
   add(id: number, metric: Metric): void {
     this.#made.push([id, metric]);
-    this.#tell();
+    this.#gather();
   }
 
   fail(id: number, message: string): void {
     this.#failed.push([id, message]);
-    this.#tell();
+    this.#gather();
+  }
+
+  #gather(): void {
+    this.#timer ??= setTimeout(() => this.#tell(), GATHERED);
   }
 
   #tell(): void {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    whenSocketsAreServed(() => {
-      this.#isDue = false;
-      const outcomes: Outcomes = { begun: this.#begun, made: this.#made, failed: this.#failed };
-      [this.#begun, this.#made, this.#failed] = [0, [], []];
-      this.#port.postMessage(outcomes satisfies News);
-    });
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const outcomes: Outcomes = { begun: this.#begun, made: this.#made, failed: this.#failed };
+    [this.#begun, this.#made, this.#failed] = [0, [], []];
+    this.#port.postMessage(outcomes satisfies News);
   }
 }
 

@@ -120,7 +120,7 @@ export class GroupedProducer implements ProducerGroup {
   async #reach(stop: AbortSignal): Promise<GroupRequests> {
     try {
       const requests = await GroupRequests.open(this.#options, this.#group, stop);
-      this.#lease.reach();
+      this.#lease.reach(readClocks());
       return requests;
     } catch (error) {
       this.#lease.cutOff();

@@ -17,7 +17,7 @@ export type Run = (statement: Statement) => Promise<Iterable<unknown>>;
 /** Settings that hold at the server while a statement runs, by name. */
 export type SessionSettings = Readonly<Record<string, string | number>>;
 
-/** Time limits, in milliseconds. */
+/** Limits of a session: times in milliseconds. */
 export interface PostgresPatience {
   /**
    * For a statement and, if there is none yet, the connection. After it the connection is thrown
@@ -33,6 +33,8 @@ export interface PostgresPatience {
   readonly statement: number;
   /** After it the server gives up waiting for a row that somebody else holds. */
   readonly lock: number;
+  /** True if the server lets the statements only read. */
+  readonly isReadOnly?: boolean;
 }
 
 /** Settings that the login asks for or, behind a pooler, each transaction. */
@@ -45,6 +47,8 @@ export function sessionSettings(patience: PostgresPatience): SessionSettings {
     // neither. Lost rows are read from Kafka again. Waiting for the disk at every flush would cost
     // more than the flush.
     synchronous_commit: "off",
+    // Compiling a statement takes longer than the statements of a reader.
+    ...(patience.isReadOnly === true ? { default_transaction_read_only: "on", jit: "off" } : {}),
   };
 }
 

@@ -51,6 +51,13 @@ describe("the account for producers of a group", () => {
     expect(account({ stretch: { isSkewed: true } }).beyond).toEqual([]);
   });
 
+  it("takes a request that came after the next due time for the one that is missing before", () => {
+    const requests = [due(0), due(1) + 10, due(1) + 20, due(2), due(3), due(4)].map((at) => ({ address, at }));
+    const rows = numbers.map((n) => ({ address, due: due(n), error: null, detail: null, producer: "b", late: 0 }));
+    expect(accountFor(stretch, [host], rows, requests).beyond).toHaveLength(1);
+    expect(accountFor(stretch, [host], rows, requests.slice(1)).beyond).toEqual([]);
+  });
+
   it("tells how late 99 of 100 checks are at most", () => {
     expect(percentile99([])).toBe(0);
     expect(percentile99(Array.from({ length: 100 }, (_, n) => 100 - n))).toBe(99);
@@ -59,7 +66,10 @@ describe("the account for producers of a group", () => {
   it("measures the hole from the strike, and names the hosts that had no reason for one", () => {
     const { missed, hole, unmoved } = account({ rows: missedAt(3) });
     expect([...missed]).toEqual([["no producer had this host", 1]]);
-    expect(hole).toBe(due(3) - due(0) - 500);
+    expect(hole).toBe(0);
+    const both = (all: readonly Row[]) => missedAt(2)(missedAt(1)(all));
+    expect(account({ rows: both }).hole).toBe(due(2) - due(0) - 500);
+    expect(account({ rows: both, stretch: { strikes: [] } }).hole).toBe(2000);
     expect(unmoved).toHaveLength(1);
     expect(account({ rows: missedAt(3), stretch: { struck: new Set(["b"]) } }).unmoved).toEqual([]);
     const moved = (all: readonly Row[]) => missedAt(3)(all).map((row, n) => n === 0 ? { ...row, producer: "c" } : row);

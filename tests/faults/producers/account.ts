@@ -54,13 +54,16 @@ export interface StretchAccount {
   readonly beyond: readonly string[];
   /** Due times that were told as missed, by the reason. */
   readonly missed: ReadonlyMap<string, number>;
-  /** Milliseconds from a strike to the last due time after it without a check; 0 where there is none. */
+  /** Milliseconds of the longest time without a check that should have been; 0 where there is none. */
   readonly hole: number;
   /** Milliseconds that each check was late. */
   readonly late: readonly number[];
   /** Missed due times of hosts that stayed with a producer that was not struck. */
   readonly unmoved: readonly string[];
 }
+
+/** No fault of the group: a busy machine makes checks slow. */
+const STILL_RAN = "the check before it still ran";
 
 /** Compares due times, rows and requests of a stretch. */
 export function accountFor(
@@ -103,7 +106,9 @@ function accountForHost(
   const own = grid.flatMap((due) => byDue.get(due) ?? []);
   const lost = own.filter(({ error }) => error === "missed");
   const made = own.filter(({ error }) => error !== "missed");
-  const makers = new Set(made.map(({ producer }) => producer));
+  const earlier = rows.filter(({ due, error }) => due < stretch.from && error !== "missed");
+  const last = earlier.reduce<Row | null>((one, other) => one === null || other.due > one.due ? other : one, null);
+  const makers = new Set([...made, ...last === null ? [] : [last]].map(({ producer }) => producer));
   const isUnmoved = makers.size === 1 && !stretch.struck.has([...makers][0] ?? "");
   const onGrid = new Set(grid);
   const isStray = ({ due, error }: Row) =>
@@ -116,20 +121,41 @@ function accountForHost(
     missing: grid.filter((due) => !byDue.has(due)).map(label),
     twice: grid.filter((due) => (byDue.get(due)?.length ?? 0) > 1).map(label),
     stray: rows.filter(isStray).map(({ due }) => label(due)),
-    beyond: requestsBeyond(stretch, grid, requests, made.length).map(label),
+    beyond: requestsBeyond(stretch, grid, requests, made).map(label),
     missed,
-    hole: Math.max(0, ...lost.map(({ due }) => due - (stretch.strikes.findLast((at) => at <= due) ?? due))),
+    hole: longestHole(grid, new Set(lost.map(({ due }) => due)), stretch.strikes),
     late: made.map(({ late }) => late),
-    unmoved: isUnmoved ? lost.map(({ due }) => label(due)) : [],
+    unmoved: isUnmoved ? lost.filter(({ detail }) => detail !== STILL_RAN).map(({ due }) => label(due)) : [],
   };
 }
 
-/** A request belongs to the newest due time before it. Gives that time once for each request too many. */
+/**
+ * Of due times that were missed one after another: from the strike before the first of them, if no
+ * check came in between, else from the first one, up to the last one.
+ */
+function longestHole(grid: readonly number[], lost: ReadonlySet<number>, strikes: readonly number[]): number {
+  let [longest, began, before] = [0, Infinity, -Infinity];
+  for (const due of grid) {
+    if (!lost.has(due)) [began, before] = [Infinity, due];
+    else {
+      const since = before;
+      began = Math.min(began, strikes.find((at) => at > since && at <= due) ?? due);
+      longest = Math.max(longest, due - began);
+    }
+  }
+  return longest;
+}
+
+/**
+ * A request belongs to the newest due time before it. Gives that time once for each request too
+ * many. On a busy machine a request may come after the next due time: then it makes up for one that
+ * is missing before.
+ */
 function requestsBeyond(
   { isSkewed }: Stretch,
   grid: readonly number[],
   requests: readonly SeenRequest[],
-  made: number,
+  made: readonly Row[],
 ): readonly number[] {
   const [first = Infinity, last = -Infinity] = [grid[0], grid.at(-1)];
   const step = grid.length > 1 ? (grid[1] as number) - first : 0;
@@ -139,9 +165,10 @@ function requestsBeyond(
     const due = grid.findLast((due) => due <= at) as number;
     counts.set(due, (counts.get(due) ?? 0) + 1);
   }
-  if (!isSkewed) return [...counts].flatMap(([due, count]) => Array.from({ length: count - 1 }, () => due));
+  const tooMany = [...counts].flatMap(([due, count]) => Array.from({ length: count - 1 }, () => due));
+  if (!isSkewed) return tooMany.slice(made.filter(({ due }) => !counts.has(due)).length);
   const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
-  return Array.from({ length: Math.max(0, all - made) }, () => first);
+  return Array.from({ length: Math.max(0, all - made.length) }, () => first);
 }
 
 function* dueTimes(frequency: Frequency, address: string, { from, to }: Span): Generator<number, void> {

@@ -28,7 +28,7 @@ export function producerTable({ lines }: ProducerReport): string {
   );
   return [
     ...all.map(pad),
-    "beyond: requests beyond one a due time; hole: seconds from a strike to the last due time without a check;",
+    "beyond: requests beyond one a due time; hole: the longest time without a check, in seconds;",
     "late: milliseconds that 99 of 100 checks began after their due time, at most;",
     "unmoved: missed due times of hosts that stayed with a producer that was not struck",
     ...reasons,

@@ -104,7 +104,10 @@ export class Team implements AsyncDisposable {
       const held = all.reduce((sum, state) => sum + (state?.held ?? 0), 0);
       return held === partitions && all.every((state) => state?.producers === all.length);
     };
-    await eventually(isDivided, () => `The partitions are not divided:\n${this.words()}`, { timeout: DIVIDE_LIMIT });
+    await eventually(isDivided, () => `The partitions are not divided:\n${this.words()}`, {
+      timeout: DIVIDE_LIMIT,
+      interval: 200,
+    });
   }
 
   /** What each member has taken of the machine, by its name. Empty where the system does not tell (Linux does). */

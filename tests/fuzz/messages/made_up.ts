@@ -77,7 +77,7 @@ const ADDRESSES = [
 const FIELDS = [
   ...["address", "status_code", "latency", "is_valid", "scheduled_at", "checked_at", "error", "error_detail"],
   ...["latency_dns", "latency_connect", "latency_tls", "latency_first_byte", "latency_body", "tls_expires_at"],
-  ...["location", "check_id", "up", "remote_address", "producer", "next_at"],
+  ...["location", "check_id", "up", "remote_address", "producer", "next_at", "labels"],
 ];
 /** Names of no field of a metric, on which careless code may stumble. */
 const STRANGE_NAMES = [

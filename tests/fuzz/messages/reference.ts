@@ -69,6 +69,7 @@ function readDocument(json: object, timestamp: number): Reading {
   optional("check_id", idOf);
   optional("up", flagOf);
   optional("remote_address", addressOf);
+  optional("labels", labelsOf);
   reading.checked_at ??= recordTime(timestamp);
   return reading;
 }
@@ -100,6 +101,18 @@ function statusOf(value: unknown): number {
 function flagOf(value: unknown): boolean {
   demand(typeof value === "boolean");
   return value as boolean;
+}
+
+/** An object of texts, as the text of `labelsText`. */
+function labelsOf(value: unknown): string {
+  demand(typeof value === "object" && !Array.isArray(value));
+  for (const text of Object.entries(value as object).flat()) textOf(text);
+  return labelsText(value as object);
+}
+
+/** Labels as one text, whatever their order. */
+export function labelsText(labels: object): string {
+  return JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => a < b ? -1 : 1));
 }
 
 /** An IP address without a zone, by the URL parser's rules or in four plain decimal numbers. */
