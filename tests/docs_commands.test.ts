@@ -43,6 +43,7 @@ const NEEDS_CLUSTER = "needs a Kubernetes cluster";
 const NOT_RUN_HERE: readonly (readonly [beginning: string, reason: string])[] = [
   ["npm test", "it is what runs this test"],
   ["npm run test:faults -- --minutes 30", "takes half an hour; npm test runs it for a shorter time"],
+  ["npm run test:faults -- --producers --minutes 30", "takes half an hour"],
   ["npm run test:fuzz -- --minutes 10", "takes ten minutes; npm test runs it for a shorter time"],
   ["make start", NEEDS_DOCKER],
   ["make logs", NEEDS_DOCKER],

@@ -1,5 +1,5 @@
 import { open, readFile } from "node:fs/promises";
-import { createGzip, createZstdCompress } from "node:zlib";
+import { constants, createGzip, createZstdCompress } from "node:zlib";
 import { Connection, crc32c, Writer } from "@platformatic/kafka";
 import { eventually } from "./eventually.ts";
 
@@ -21,6 +21,8 @@ export interface RawRecord {
 
 export interface BatchOptions {
   readonly codec?: Codec;
+  /** Of zstd: the window that the frame asks for, as a power of two. */
+  readonly windowLog?: number;
   readonly firstOffset?: number;
   /** Values that are written instead of the right ones. */
   readonly count?: number;
@@ -37,7 +39,7 @@ const TIME = BigInt(Date.parse("2026-01-01"));
 export async function rawBatch(records: Iterable<RawRecord>, options: BatchOptions = {}): Promise<Buffer> {
   const { codec = "none", firstOffset = 0 } = options;
   const counted = { count: 0 };
-  const content = await pack(codec, encode(records, counted));
+  const content = await pack(codec, encode(records, counted), options.windowLog);
   const count = options.count ?? counted.count;
   const header = Buffer.alloc(40);
   header.writeInt16BE(CODECS.indexOf(codec) | (options.attributes ?? 0), 0);
@@ -149,11 +151,11 @@ export function varint(value: number): Buffer {
   return Buffer.from([...bytes, rest]);
 }
 
-async function pack(codec: Codec, parts: Iterable<Part>): Promise<Buffer> {
+async function pack(codec: Codec, parts: Iterable<Part>, windowLog?: number): Promise<Buffer> {
   if (codec === "lz4") return packLz4(parts);
   if (codec === "snappy") return packSnappy([...parts]);
   if (codec === "none") return Buffer.concat([...pieces(parts)]);
-  const packing = codec === "gzip" ? createGzip({ level: 1 }) : createZstdCompress();
+  const packing = codec === "gzip" ? createGzip({ level: 1 }) : createZstdCompress(withWindow(windowLog));
   const packed: Buffer[] = [];
   packing.on("data", (piece: Buffer) => packed.push(piece));
   const ended = new Promise((resolve, reject) => packing.once("end", resolve).once("error", reject));
@@ -164,6 +166,9 @@ async function pack(codec: Codec, parts: Iterable<Part>): Promise<Buffer> {
   await ended;
   return Buffer.concat(packed);
 }
+
+const withWindow = (log: number | undefined) =>
+  log === undefined ? {} : { params: { [constants.ZSTD_c_windowLog]: log } };
 
 const MANY = 4 * 1024 * 1024;
 

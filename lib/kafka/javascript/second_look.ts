@@ -1,11 +1,10 @@
 import type { KafkaOptions } from "../kafka.ts";
 import { ANSWER_LIMIT, CLIENT_ID, closedInTime } from "../client_settings.ts";
 import { topicIdHex } from "../topic.ts";
-import { judge, type JudgedBatch } from "./transactions.ts";
+import { judge } from "./transactions.ts";
 import { connectionOptions } from "./connection.ts";
 import { fetchFrom, LogConsumer, PARTITION_BYTES } from "./log_consumer.ts";
 import { type FetchAnswer, type PartitionAnswer, RawFetchConnections } from "./raw_fetch.ts";
-import type { BatchMessage } from "./record_batches.ts";
 
 /** Milliseconds that a broker may wait for messages that are not there yet. */
 const LONGEST_POLL = 100;
@@ -128,26 +127,22 @@ async function holesFrom(
     if (next < from) holes.push({ from: next, to: from });
     next = Math.max(next, to);
   };
-  for (const judged of answer === undefined ? [] : judge(answer, answer.batches)) {
-    for await (const messages of messagesOf(judged, signal)) {
+  for (const { batch, counts } of answer === undefined ? [] : judge(answer, answer.batches)) {
+    const whole = counts ? batch.whole() : [];
+    if (whole === null && batch.firstOffset > at) {
+      // What lies before a large batch is known. The batch is unpacked only where it is asked for: a
+      // reading is just doing the same, and both together would take too much memory.
+      pass(batch.firstOffset, batch.firstOffset);
+      return { from: at, to: batch.firstOffset, holes };
+    }
+    for await (const messages of whole === null ? batch.stream(signal) : [whole]) {
       // A message that cannot be read is there all the same.
       for (const { offset, unreadable } of messages) if (offset >= at) pass(unreadable?.first ?? offset, offset + 1);
       if (holes.length > MOST_HOLES) return { from: at, to: next, holes };
     }
     signal.throwIfAborted();
-    end = Math.max(end, judged.batch.lastOffset + 1);
+    end = Math.max(end, batch.lastOffset + 1);
   }
   pass(end, end);
   return { from: at, to: end, holes };
-}
-
-/** The messages of a batch that count, some at a time. */
-async function* messagesOf(
-  { batch, counts }: JudgedBatch,
-  signal: AbortSignal,
-): AsyncGenerator<readonly BatchMessage[], void> {
-  if (!counts) return;
-  const whole = batch.whole();
-  if (whole === null) yield* batch.stream(signal);
-  else yield whole;
 }
