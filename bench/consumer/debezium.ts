@@ -151,6 +151,7 @@ const FIELD_TYPES: Readonly<Record<string, FieldType>> = {
   "timestamptz": { type: "string", name: "io.debezium.time.ZonedTimestamp" },
   "uuid": { type: "string", name: "io.debezium.data.Uuid" },
   "inet": { type: "string", parameters: { "__debezium.source.column.type": "INET" } },
+  "jsonb": { type: "string", name: "io.debezium.data.Json" },
 };
 
 /** What Kafka Connect must know of the messages, which carry no schema of their own. */

@@ -5,7 +5,7 @@ import { nextDue } from "../../lib/hosts/schedule.ts";
 import { decodeMetric, encodeMetric, isRejection } from "../../lib/metric.ts";
 import { hostsOf } from "../support/simulation.ts";
 
-const [host] = hostsOf("https://me:secret@a.example/ 1h");
+const [host] = hostsOf("https://me:secret@a.example/ 1h", "| label team=shop");
 const FIRST = Date.parse("2026-03-01T12:00:00Z");
 const missed: MissedRun = {
   host: host as NonNullable<typeof host>,
@@ -30,6 +30,7 @@ it("removedMetric is the last one of a host: it is due no more, and neither up n
     up: null,
     location: "Berlin",
     producer: "checker-1",
+    labels: { team: "shop" },
   });
 });
 
@@ -56,6 +57,7 @@ it("missedMetrics gives one metric a due time, each with its own check_id, which
     remote_address: null,
     producer: "checker-1",
     next_at: new Date(nextDue(missed.host.frequency, missed.host.address, FIRST)).toISOString(),
+    labels: { team: "shop" },
   });
   expect(metrics.slice(2).map(({ scheduled_at }) => Date.parse(scheduled_at ?? "") - FIRST).every((at) => at > 0)).toBe(
     true,
