@@ -45,6 +45,8 @@ const NOT_RUN_HERE: readonly (readonly [beginning: string, reason: string])[] = 
   ["npm run test:faults -- --minutes 30", "takes half an hour; npm test runs it for a shorter time"],
   ["npm run test:faults -- --producers --minutes 30", "takes half an hour"],
   ["npm run test:fuzz -- --minutes 10", "takes ten minutes; npm test runs it for a shorter time"],
+  ["PRODUCER_LISTEN=127.0.0.1:9470-9472 docker compose ", NEEDS_DOCKER],
+  ["kafka-acls.sh ", "needs Kafka's own programs, and brokers that check rights"],
   ["make start", NEEDS_DOCKER],
   ["make logs", NEEDS_DOCKER],
   ["make stop", NEEDS_DOCKER],
