@@ -27,9 +27,9 @@ export interface HttpAnswer extends Head, Flow {
 }
 
 /**
- * Sends one request for `url` on `socket` and waits for the head of the answer; its body is still to be
- * read. From the answer's first byte on, time counts as "body". Deliberately not `node:http`: the
- * runtimes' parsers differ, say little of what is wrong, and bound neither pieces nor bytes.
+ * Sends one request for `url` on `socket` and waits for the head of the answer; its body is still
+ * to be read. From the answer's first byte on, time counts as "body". Deliberately not `node:http`:
+ * the runtimes' parsers differ, say little of what is wrong, and bound neither pieces nor bytes.
  */
 export function exchange(
   socket: Socket,
@@ -128,7 +128,8 @@ export interface Body {
 }
 
 /**
- * Reads and decodes the body of an answer, to its end or to `most` bytes, and closes the connection. A body that breaks off or does not decode is a Failure.
+ * Reads and decodes the body of an answer, to its end or to `most` bytes, and closes the
+ * connection. A body that breaks off or does not decode is a Failure.
  */
 export function readBody(
   answer: HttpAnswer,

@@ -52,8 +52,8 @@ export function checkContext(material: KeyMaterial): SecureContext {
 
 /**
  * TLS over `socket`. The chain is checked against `trust`, and the name against that of `trust` or
- * else against `hostname`. The handshake passes with any certificate, so that the expiry is known. Nothing is
- * sent before the certificate has been judged.
+ * else against `hostname`. The handshake passes with any certificate, so that the expiry is known.
+ * Nothing is sent before the certificate has been judged.
  */
 export function secure(
   socket: Socket,

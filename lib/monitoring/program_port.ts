@@ -17,8 +17,8 @@ const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
  * Opens the HTTP port of a program. `/healthz`: the process works. `/readyz`: the program can reach
- * everything that it needs. `/metrics`: figures for Prometheus. The site answers for all else. Throws a `UsageError` if it cannot
- * listen there.
+ * everything that it needs. `/metrics`: figures for Prometheus. The site answers for all else.
+ * Throws a `UsageError` if it cannot listen there.
  */
 export function openProgramPort(
   program: ProgramName,

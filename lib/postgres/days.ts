@@ -1,6 +1,6 @@
 import { DAILY_COLUMNS, daySpanSql, daySql, rowsOfDaySql } from "./daily_sql.ts";
 import type { Database } from "./database.ts";
-import type { Span } from "./part_spans.ts";
+import { dayOf, type Span } from "./part_spans.ts";
 import { arrayText } from "./pg_text.ts";
 import type { QuotedTables } from "./schema.ts";
 
@@ -121,14 +121,12 @@ export async function unsettledDays(database: Database, { days }: DayTables, { f
   await adoptDays(database, { days }, [{ from, to }]);
   const rows = await database.query<{ day: string }>(
     `select day::text as day from ${days} where day >= $1::text::date and day < $2::text::date and (${UNSETTLED}) order by 1`,
-    [dateOf(from), dateOf(to + DAY - 1)],
+    [dayOf(from), dayOf(to + DAY - 1)],
   );
   return rows.map(({ day }) => day);
 }
 
 const DAY = 86_400_000;
-const dateOf = (at: number) => new Date(at).toISOString().slice(0, 10);
-
 /** Notes the days of these spans that nobody has noted yet, up to today: they may have rows. */
 export async function adoptDays(
   database: Database,
@@ -140,14 +138,14 @@ export async function adoptDays(
      select g::date from unnest($1::date[], $2::date[]) s(first, last)
      cross join lateral generate_series(s.first::timestamp, least(s.last, current_date)::timestamp, interval '1 day') g
      where not exists (select from ${days} d where d.day = g::date) order by 1 on conflict do nothing`,
-    [arrayText(spans.map(({ from }) => dateOf(from))), arrayText(spans.map(({ to }) => dateOf(to - 1)))],
+    [arrayText(spans.map(({ from }) => dayOf(from))), arrayText(spans.map(({ to }) => dayOf(to - 1)))],
   );
 }
 
 /** True if a day of a span is not rolled up, or has rows that came later, in SQL. */
 export function unsettledSql({ days }: Pick<DayTables, "days">, { from, to }: Span): string {
-  const since = Number.isFinite(from) ? `day >= '${dateOf(from)}' and ` : "";
-  return `exists (select from ${days} where ${since}day < '${dateOf(to + DAY - 1)}' and (${UNSETTLED}))`;
+  const since = Number.isFinite(from) ? `day >= '${dayOf(from)}' and ` : "";
+  return `exists (select from ${days} where ${since}day < '${dayOf(to + DAY - 1)}' and (${UNSETTLED}))`;
 }
 
 /** The moment from which on days are not rolled up, in SQL; all rows, if no day is known. */

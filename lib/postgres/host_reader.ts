@@ -1,10 +1,12 @@
-import type { Metric } from "../metric.ts";
 import type { Database } from "./database.ts";
-import { madeSql, type OptionalColumns, reasonSql, upSql } from "./host_state.ts";
+import { errorSql, RowState } from "./host_state.ts";
 import { type PastIncident, readPastIncidents } from "./past_incidents.ts";
+import { dayOf } from "./part_spans.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Tables } from "./tables.ts";
 import { viewQuery } from "./views.ts";
+
+export { dayOf } from "./part_spans.ts";
 
 /** What is known of a host now: its newest check, and what that says. */
 export interface HostNow {
@@ -168,16 +170,13 @@ export class HostReader {
     return rows.map(({ address }) => address);
   }
 
-  #facts(): RowExpressions {
-    return new RowExpressions(new Set(this.#tables().columns));
+  #facts(): CountedRows {
+    return new CountedRows(this.#tables().columns);
   }
 }
 
 /** The day before the first that is shown. */
 const FIRST_DAY = `(now() at time zone 'UTC')::date - ${DAYS_SHOWN}`;
-
-/** The UTC day of a moment. */
-export const dayOf = (at: Date | number) => new Date(at).toISOString().slice(0, 10);
 
 /** Adds up spans to days. */
 function daysOf(spans: readonly SpanTally[]): DayTally[] {
@@ -196,46 +195,20 @@ export function addUp(tallies: Iterable<Tally>): Tally {
   return { checks, up, missed };
 }
 
-/** Expressions over a row, for a table that may lack columns. */
-class RowExpressions {
-  readonly #columns: ReadonlySet<keyof Metric>;
-
-  constructor(columns: ReadonlySet<keyof Metric>) {
-    this.#columns = columns;
-  }
-
-  get #optional(): OptionalColumns {
-    const has = (column: keyof Metric) => this.#columns.has(column);
-    return { error: has("error"), error_detail: has("error_detail"), up: has("up") };
-  }
-
-  /** The column by which the rows of an address are found. */
-  get time(): "scheduled_at" | "checked_at" {
-    return this.#columns.has("scheduled_at") ? "scheduled_at" : "checked_at";
-  }
-
-  get up(): string {
-    return upSql(this.#optional);
-  }
-
-  get made(): string {
-    return madeSql(this.#optional);
-  }
-
+/** Expressions over the rows that a page counts. */
+class CountedRows extends RowState {
   get missed(): string {
-    return this.#columns.has("error") ? "error is not distinct from 'missed'" : "false";
+    return this.optional.error ? "error is not distinct from 'missed'" : "false";
   }
 
   /** Why a host is down, or why there was no check. */
   get why(): string {
-    const { error, error_detail } = this.#optional;
-    if (!error) return reasonSql(this.#optional);
-    const detail = error_detail ? " || coalesce(': ' || error_detail, '')" : "";
-    return `case when ${this.made} then ${reasonSql(this.#optional)} else error${detail} end`;
+    if (!this.optional.error) return this.reason;
+    return `case when ${this.made} then ${this.reason} else ${errorSql(this.optional)} end`;
   }
 
   get location(): string {
-    return this.#columns.has("location") ? "location" : "null::text";
+    return this.columns.has("location") ? "location" : "null::text";
   }
 
   /** The beginning of a row's span of so many seconds. */
@@ -251,7 +224,7 @@ class RowExpressions {
   get phases(): string {
     return LATENCY_PHASES.map((phase) => {
       const column = `latency_${phase}` as const;
-      if (!this.#columns.has(column)) return `null::float8 as ${phase}`;
+      if (!this.columns.has(column)) return `null::float8 as ${phase}`;
       return `avg(coalesce(${column}, 0)) filter (where ${this.#answered})::float8 as ${phase}`;
     }).join(", ");
   }

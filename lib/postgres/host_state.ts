@@ -57,12 +57,44 @@ export function madeSql({ error }: Pick<OptionalColumns, "error">): string {
   return error ? "(error is null or error not in ('missed', 'removed'))" : "true";
 }
 
+/** The error of a row with its detail, in SQL, for a person. The table has the column `error`. */
+export function errorSql({ error_detail }: Pick<OptionalColumns, "error_detail">): string {
+  return error_detail ? "error || coalesce(': ' || error_detail, '')" : "error";
+}
+
 /** `reasonDown` as SQL: null if a row finds its host up. */
 export function reasonSql(columns: OptionalColumns): string {
-  const detail = columns.error_detail ? " || coalesce(': ' || error_detail, '')" : "";
-  const error = columns.error ? `when error is not null then error${detail} ` : "";
+  const error = columns.error ? `when error is not null then ${errorSql(columns)} ` : "";
   return `case when ${
     upSql(columns)
   } then null ${error}when status_code between 1 and 399 and not is_valid then '${NO_MATCH}' ` +
     `when coalesce(status_code, 0) = 0 then '${NO_ANSWER}' else '${STATUS}' || status_code end`;
+}
+
+/** What a row says of its host, in SQL, for a table that may lack columns. */
+export class RowState {
+  readonly columns: ReadonlySet<keyof Metric>;
+  protected readonly optional: OptionalColumns;
+
+  constructor(columns: Iterable<keyof Metric>) {
+    const own = this.columns = new Set(columns);
+    this.optional = { error: own.has("error"), error_detail: own.has("error_detail"), up: own.has("up") };
+  }
+
+  /** The column by which an address's rows are found, newest first. */
+  get time(): "scheduled_at" | "checked_at" {
+    return this.columns.has("scheduled_at") ? "scheduled_at" : "checked_at";
+  }
+
+  get up(): string {
+    return upSql(this.optional);
+  }
+
+  get made(): string {
+    return madeSql(this.optional);
+  }
+
+  get reason(): string {
+    return reasonSql(this.optional);
+  }
 }

@@ -74,8 +74,9 @@ const DROP_LIMIT = 5_000;
 /**
  * Detaches and drops a part, in one transaction. It fails with `PART_GONE` where another consumer
  * has done so. It fails with `PART_NEEDED` where a day of the part is to be rolled up again. That
- * is asked for under the lock: nobody stores a row for the day any more. It waits `patience` milliseconds for each lock: so long at most waits a flush that
- * comes behind it. It holds the lock of those who make parts: one consumer at a time does either.
+ * is asked for under the lock: nobody stores a row for the day any more. It waits `patience`
+ * milliseconds for each lock: so long at most waits a flush that comes behind it. It holds the lock
+ * of those who make parts: one consumer at a time does either.
  */
 function dropPartSql(tables: DayTables, part: OldPart, patience: number): string {
   const { main } = tables;

@@ -11,6 +11,9 @@ export interface Span {
   readonly to: number;
 }
 
+/** The UTC day of a moment. */
+export const dayOf = (at: Date | number) => new Date(at).toISOString().slice(0, 10);
+
 /** A part of a table, with its name in the table's schema. */
 export interface Part extends Span {
   readonly name: string;

@@ -1,4 +1,5 @@
 import type { Database } from "./database.ts";
+import { RowState } from "./host_state.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Tables } from "./tables.ts";
 import { viewQuery } from "./views.ts";
@@ -26,7 +27,7 @@ export async function readPastIncidents(
   days: number,
 ): Promise<PastIncident[]> {
   if (addresses.length === 0) return [];
-  const time = tables.columns.includes("scheduled_at") ? "scheduled_at" : "checked_at";
+  const { time } = new RowState(tables.columns);
   const source = `(select m.* from unnest($1::text[]) a(address) cross join lateral (
     select * from ${tables.main} m where m.address = a.address and m.${time} > now() - ${days} * interval '1 day' offset 0
   ) m) checked`;

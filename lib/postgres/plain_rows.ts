@@ -65,10 +65,12 @@ export class PlainRows {
       const place = row * PLACES + number;
       const start = this.#places[place] as number;
       if (row > 0) text[end++] = COMMA;
-      if (none !== "null" && isNull(document, start)) end += text.write(none, end, "latin1");
-      else {for (let i = start, stop = this.#places[place + 1] as number; i < stop; i++) {
-          text[end++] = document[i] as number;
-        }}
+      if (none !== "null" && isNull(document, start)) {
+        end += text.write(none, end, "latin1");
+        continue;
+      }
+      const stop = this.#places[place + 1] as number;
+      for (let i = start; i < stop; i++) text[end++] = document[i] as number;
     }
     return text.toString("utf8", 0, end);
   }

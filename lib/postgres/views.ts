@@ -3,7 +3,7 @@ import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
 import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
 import { type QuotedTables, quoteTables } from "./schema.ts";
-import { madeSql, type OptionalColumns, reasonSql, upSql } from "./host_state.ts";
+import { RowState } from "./host_state.ts";
 
 /** The views over a table of metrics, by the ending of their names. */
 export const VIEWS = ["now", "outages", "uptime"] as const;
@@ -44,55 +44,32 @@ export function viewQuery(
   columns: readonly (keyof Metric)[],
   { hasDays, source = tables.main }: ViewQueryOptions,
 ): string {
-  const facts = new Facts(source, new Set(columns));
+  const facts = new Facts(source, columns);
   const byDay = { now: () => nowSql(latestByDay(tables, facts)), outages: null, uptime: () => uptimeByDay(tables) };
   return (hasDays ? byDay[view]?.() : undefined) ?? DEFINITIONS[view](facts);
 }
 
 /** The table, and its columns by name. Null stands for a column that it lacks. */
-class Facts implements RowFacts {
+class Facts extends RowState implements RowFacts {
   readonly main: string;
-  readonly #columns: ReadonlySet<keyof Metric>;
 
-  constructor(main: string, columns: ReadonlySet<keyof Metric>) {
+  constructor(main: string, columns: Iterable<keyof Metric>) {
+    super(columns);
     this.main = main;
-    this.#columns = columns;
   }
 
   column(name: keyof Metric, type: string): string {
-    return this.#columns.has(name) ? name : `null::${type} as ${name}`;
-  }
-
-  /** The column by which an address's rows are found, newest first. */
-  get time(): "scheduled_at" | "checked_at" {
-    return this.#columns.has("scheduled_at") ? "scheduled_at" : "checked_at";
-  }
-
-  get up(): string {
-    return upSql(this.#optional);
-  }
-
-  get made(): string {
-    return madeSql(this.#optional);
+    return this.columns.has(name) ? name : `null::${type} as ${name}`;
   }
 
   /** True for the last row of a host that left the hosts file. */
   get removed(): string {
-    return this.#columns.has("error") ? "error is not distinct from 'removed'" : "false";
+    return this.optional.error ? "error is not distinct from 'removed'" : "false";
   }
 
   /** Leaves out checks that were missed: they tell nothing of their host. */
   get told(): string {
-    return this.#columns.has("error") ? "error is distinct from 'missed'" : "true";
-  }
-
-  get reason(): string {
-    return reasonSql(this.#optional);
-  }
-
-  get #optional(): OptionalColumns {
-    const has = (column: keyof Metric) => this.#columns.has(column);
-    return { error: has("error"), error_detail: has("error_detail"), up: has("up") };
+    return this.optional.error ? "error is distinct from 'missed'" : "true";
   }
 }
 
