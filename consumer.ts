@@ -1,7 +1,6 @@
 // Kafka topic → batches → PostgreSQL table. The program is lib/program/consumer.ts.
 // `start` imports it where the runtime can run it, and else says what is missing.
-import { keepCompiled, keepNurserySmall, start } from "./lib/program/start.js";
+import { keepCompiled, start } from "./lib/program/start.js";
 
 keepCompiled();
-keepNurserySmall();
 await start(() => import("./lib/program/consumer.ts"));

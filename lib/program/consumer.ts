@@ -18,6 +18,7 @@ import { schemaSql } from "../postgres/schema_text.ts";
 import { Store } from "../postgres/store.ts";
 import { Page } from "../page/page.ts";
 import { type Program, runProgram } from "./program.ts";
+import { growHeapSlowly, keepNurserySmall } from "./start.js";
 
 /**
  * Seconds after the first signal until the consumer gives up messages that are not stored yet. The
@@ -25,6 +26,9 @@ import { type Program, runProgram } from "./program.ts";
  */
 const STORE_LIMIT = 7;
 
+// What loading has taken suffices for the batches under way.
+keepNurserySmall();
+growHeapSlowly();
 // `runProgram` reads the settings, hands them over, and ends the process with the exit code.
 await runProgram("consumer", readConsumerSettings, async (settings, program) => {
   const { database: place, query, table, partition, retention } = settings;

@@ -78,13 +78,14 @@ function lookUp(id: string): string {
     ${names.map((name) => `export const ${name} = /* @__PURE__ */ take("${name}");`).join("\n")}`;
 }
 
-/** The first module of a bundle, before any other of the program. */
-const FIRST = "\0first";
+/** Begins the name of the first module of a bundle, which comes before any other of the program. */
+const FIRST = "\0first:";
 const START = fileURLToPath(new URL("../../lib/program/start.js", import.meta.url));
-const BEGIN = `
+/** What producer.ts and consumer.ts themselves do before they load the program in this file. */
+const begin = (program: string) => `
   import { keepNurserySmall, requireRuntime } from ${JSON.stringify(START)};
   requireRuntime();
-  keepNurserySmall();`;
+  ${program.endsWith("/producer.ts") ? "keepNurserySmall();" : ""}`;
 
 /** The module to bundle for a program whose file this is. */
 export const ENTRY = "\0entry:";
@@ -94,7 +95,7 @@ export function embed(): Plugin {
   return {
     name: "embed",
     resolveId(id, _, { kind }) {
-      if (id === ADDON || id === FIRST || id.startsWith(ENTRY)) return id;
+      if (id === ADDON || id.startsWith(FIRST) || id.startsWith(ENTRY)) return id;
       if (!isBuiltin(id)) return null;
       // Older packages write "crypto", which Deno takes for a package where it cannot see whose code that is.
       const full = `node:${id.replace(/^node:/, "")}`;
@@ -103,9 +104,10 @@ export function embed(): Plugin {
     },
     load(id) {
       if (id === ADDON) return LOAD_ADDON;
-      if (id === FIRST) return BEGIN;
+      if (id.startsWith(FIRST)) return begin(id.slice(FIRST.length));
       if (id.startsWith(ENTRY)) {
-        return [FIRST, id.slice(ENTRY.length)].map((name) => `import ${JSON.stringify(name)};`).join("");
+        const program = id.slice(ENTRY.length);
+        return [`${FIRST}${program}`, program].map((name) => `import ${JSON.stringify(name)};`).join("");
       }
       return id.startsWith(BUILTIN) ? lookUp(id.slice(BUILTIN.length)) : null;
     },
