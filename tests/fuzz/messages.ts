@@ -15,7 +15,7 @@ import { newEmbedded } from "../support/embedded.ts";
 import { postgresMissing, startPostgres } from "../support/postgres.ts";
 import type { Random } from "../support/random.ts";
 import { madeUpMessage, type Message } from "./messages/made_up.ts";
-import { inSinglePrecision, labelsText, read, type Reading } from "./messages/reference.ts";
+import { canonicalAddress, inSinglePrecision, labelsText, read, type Reading } from "./messages/reference.ts";
 import type { OpenTarget, Target } from "./target.ts";
 
 /**
@@ -262,7 +262,11 @@ function agree(tried: Tried): void {
 const withoutNulls = (fields: object) =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 const sameFields = (a: object, b: object) => canonical(a) === canonical(b);
-const canonical = (fields: object) => JSON.stringify(Object.entries(fields).toSorted(([a], [b]) => a < b ? -1 : 1));
+const canonical = (fields: object) => {
+  const sorted = Object.entries(fields).toSorted(([a], [b]) => a < b ? -1 : 1);
+  return JSON.stringify(sorted.map(([field, value]) => [field, canonicalValue(field, value)]));
+};
+const canonicalValue = (field: string, value: unknown) => field === "remote_address" ? canonicalAddress(value) : value;
 
 /** The schema's own reading of a document that is a JSON object. */
 function readBySchema({ value }: Message): Metric | Rejection | null {
@@ -382,7 +386,7 @@ async function compareWithPostgres(database: Database, stored: readonly Tried[])
       // Times are cut to milliseconds in the row, and rounded to microseconds there.
       const isSame = field.endsWith("_at") && typeof other === "number" && typeof value === "number"
         ? other - value >= 0 && other - value <= 1
-        : other === value || (field === "checked_at" && other === null);
+        : canonicalValue(field, other) === canonicalValue(field, value) || (field === "checked_at" && other === null);
       if (!isSame) {
         throw new Error(`PostgreSQL reads ${field} as ${String(other)}, we as ${String(value)}: ${show(tried)}`);
       }

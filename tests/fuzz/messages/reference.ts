@@ -14,10 +14,7 @@ const TEXTS = ["error", "error_detail", "location", "producer"];
 /** The numbers beyond which a phase is stored as 0, and as the other one. */
 const [SMALLEST, LARGEST] = [1e-37, 3e38];
 
-/**
- * A reading, or a row, with its phases as the table has them: in single precision, and within its
- * range.
- */
+/** A reading, or a row, with its phases as the table has them: in single precision, and within its range. */
 export function inSinglePrecision(reading: Reading): Reading {
   const stored = (seconds: number) => Math.fround(seconds < SMALLEST ? 0 : Math.min(seconds, LARGEST));
   const phases = PHASES.map((name) => [name, reading[name]] as const);
@@ -25,6 +22,11 @@ export function inSinglePrecision(reading: Reading): Reading {
     ...reading,
     ...Object.fromEntries(phases.map(([name, value]) => [name, typeof value === "number" ? stored(value) : null])),
   };
+}
+
+/** The one form, of the many of an IPv6 address: PostgreSQL writes ::ffff:191 as ::255.255.1.145. */
+export function canonicalAddress(value: unknown): unknown {
+  return typeof value === "string" && value.includes(":") ? new URL(`http://[${value}]`).hostname : value;
 }
 
 /** The message can have no row. */
