@@ -1,6 +1,7 @@
 import type { Metric } from "../metric.ts";
 import { noteDaysSql } from "./days.ts";
 import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
+import { changesSql } from "./incidents/changes_sql.ts";
 import type { RepeatKey } from "./catalog.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Marks } from "./marks.ts";
@@ -10,6 +11,8 @@ import type { Tables } from "./tables.ts";
 
 /** The number of the first parameter of `flushSql` that holds a metric's field. */
 const FIRST_FIELD = 15;
+/** The place of the first of them among the columns of a slice. */
+export const METRIC_COLUMN = 7;
 
 /**
  * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time
@@ -19,20 +22,25 @@ const FIRST_FIELD = 15;
  * Parameters: $1 topic id, $2–$6 ranges (partition, start, next, epoch, skips), $7 topic. $8–$12
  * are rejected messages (partition, offset, key, value, reason), $13–$14 metrics (partition,
  * offset). One for each column of the table follows, and the metrics' days if days are rolled up.
- * All but the topic's are arrays as text.
+ * With `changesIncidents` those of `changesSql` come last. All but the topic's are arrays as text.
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
  * an index of it tells. Of the metrics of one due time the first real check stays: it takes the
  * place of a missed one, in the table and among the rows, and never the reverse. The text is ASCII,
  * but for names and defaults of the database's own: an encoding may lack any other character.
  */
-export function flushSql(tables: Tables, skipRepeats: boolean): string {
+export function flushSql(tables: Tables, skipRepeats: boolean, changesIncidents = false): string {
   const { main, offsets, rejected, columns } = tables;
+  // What begins or ends by a batch was found out for the mark at which it begins, and no other.
+  const isBegun = tables.hasIncidents ? "m.start = m.mark" : "m.start <= m.mark";
   const fields = columns.map((column, i) => `unnest($${FIRST_FIELD + i}::${COLUMNS[column].type}[]) as ${column}`);
   const names = columns.join(", ");
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
   const { repeatKey } = tables;
   const notes = tables.notesDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
+  const changes = changesIncidents
+    ? `, ${changesSql(tables, FIRST_FIELD + columns.length + (tables.notesDays ? 1 : 0))}`
+    : "";
   const sent = `select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}`;
   const repeats = skipRepeats && repeatKey !== null ? conflictSql(tables, repeatKey) : "";
   const rows = repeats !== "" && repeatKey !== null && tables.replacesMissed ? firstOfEach(sent, repeatKey) : sent;
@@ -48,7 +56,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   -- Joins by key only, and compares only what the lock has read.
   update ${offsets} o set next_offset = m.next, epoch = m.epoch, epoch_at = m.next, moved_at = now() from marks m
   where o.topic_id = $1::text and o.partition = m.partition
-    and m.skips = m.known and m.start <= m.mark and m.mark < m.next
+    and m.skips = m.known and ${isBegun} and m.mark < m.next
   returning m.partition, m.mark
 ), stored as (
   insert into ${main} as t (${names})
@@ -63,7 +71,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   from unnest($8::int[], $9::bigint[], $10::text[], $11::text[], $12::text[])
     as r(partition, at, key, value, reason)
   join moved v on v.partition = r.partition where r.at >= v.mark
-)${notes}
+)${notes}${changes}
 select partition, mark from marks where skips = known order by partition`;
 }
 

@@ -24,13 +24,16 @@ export interface Mark {
 export class Marks {
   readonly #database: Database;
   readonly #tables: QuotedTables;
+  readonly #onClaim: () => void;
   /** Topic id and partition → how often the mark was skipped when it was last claimed. */
   readonly #claimed = new Map<string, number>();
   #skips = 0;
 
-  constructor(database: Database, tables: QuotedTables) {
+  /** `onClaim` is called when messages will be read from the marks. */
+  constructor(database: Database, tables: QuotedTables, onClaim: () => void = () => {}) {
     this.#database = database;
     this.#tables = tables;
+    this.#onClaim = onClaim;
   }
 
   /** How many rows of the rejected `skip` has written. */
@@ -47,6 +50,7 @@ export class Marks {
     const offsets = arrayText([...starts.values()]);
     await this.#database.query(claimSql(this.#tables), [identity.topicId, partitions, offsets, identity.topic]);
     const rows = await this.#database.query<ClaimedRow>(marksSql(this.#tables), [identity.topicId, partitions]);
+    this.#onClaim();
     for (const { partition, skips } of rows) this.#claimed.set(keyOf(identity, partition), Number(skips));
     return new Map(rows.map(({ partition, mark, epoch }) => {
       return [partition, { offset: Number(mark), epoch: epoch === null ? null : Number(epoch) }];

@@ -88,6 +88,10 @@ export interface QuotedTables {
   readonly daily: string;
   /** Which days have rows, and which of them are rolled up. */
   readonly days: string;
+  /** What is down, and what was. */
+  readonly incidents: string;
+  /** Which consumer does a work that one does for all. */
+  readonly leases: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
@@ -101,6 +105,8 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
     keep: quoted(COMPANIONS.keep),
     daily: quoted(COMPANIONS.daily),
     days: quoted(COMPANIONS.days),
+    incidents: quoted(COMPANIONS.incidents),
+    leases: quoted(COMPANIONS.leases),
   };
 }
 
@@ -115,14 +121,14 @@ export const ADDED_COLUMNS = {
  * What may have to be created: the schema, the tables, and the columns that were added to the
  * marks.
  */
-export type Creatable = "schema" | "main" | "offsets" | "rejected" | "keep" | "added";
+export type Creatable = "schema" | "main" | "offsets" | "rejected" | "keep" | "added" | "incidents";
 
 /**
  * The statements that create each of them, in the order in which they must run. The parts of the
  * table come with statements of their own.
  */
 export function creation(table: TableName, partition: Partition): Readonly<Record<Creatable, readonly string[]>> {
-  const { main, offsets, rejected, keep, daily, days } = quoteTables(table);
+  const { main, offsets, rejected, keep, daily, days, incidents, leases } = quoteTables(table);
   const added = Object.entries(ADDED_COLUMNS);
   const columns = newColumns().map(({ name, type }) => {
     return `  ${name} ${type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
@@ -155,7 +161,28 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `create table if not exists ${keep} (\n  what text primary key,\n  keep text not null,\n  shorter text,\n` +
       `  shorter_at timestamptz,\n  gone_before timestamptz,\n  next_sweep timestamptz\n)`,
     ],
+    incidents: incidentsCreation({ incidents, leases }),
   };
+}
+
+/** Makes the tables for the incidents. An address has one open incident of a kind: an index says so. */
+function incidentsCreation({ incidents, leases }: Pick<QuotedTables, "incidents" | "leases">): string[] {
+  return [
+    `create table if not exists ${incidents} (\n  id uuid primary key,\n  kind text not null,\n  address text not null,\n` +
+    `  opened_at timestamptz not null,\n  confirmed_at timestamptz not null,\n  closed_at timestamptz,\n` +
+    `  locations text[] not null,\n  error text,\n  error_detail text,\n  status_code integer,\n` +
+    `  checks bigint not null\n)`,
+    doBlock(`begin
+  if not exists (select from pg_index i where i.indrelid = ${
+      quoteLiteral(incidents)
+    }::regclass and i.indpred is not null)
+  then
+    create unique index on ${incidents} (address, kind) where closed_at is null;
+  end if;
+end`),
+    `create table if not exists ${leases} (\n  what text primary key,\n  holder uuid not null,\n` +
+    `  held_until timestamptz not null\n)`,
+  ];
 }
 
 /**
@@ -237,6 +264,15 @@ export function grants(
     `grant select, insert, update, delete on ${offsets} to ${role}`,
     `grant select, insert${deletes(deletions.rejected)} on ${rejected} to ${role}`,
     ...(needsKeep(deletions) ? [`grant select, insert, update on ${keep} to ${role}`] : []),
+  ];
+}
+
+/** The rights that such a role needs on the tables for the incidents. */
+export function incidentGrants(table: TableName, role: string): string[] {
+  const { incidents, leases } = quoteTables(table);
+  return [
+    `grant select, insert, update on ${incidents} to ${role}`,
+    `grant select, insert, update on ${leases} to ${role}`,
   ];
 }
 

@@ -3,7 +3,7 @@ import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import { METRIC_FIELDS } from "../metric.ts";
 import { monthlySql } from "./parts_by_hand.ts";
-import { creation, dayGrants, deletionsOf, grants, needsKeep } from "./schema.ts";
+import { creation, dayGrants, deletionsOf, grants, incidentGrants, needsKeep } from "./schema.ts";
 import { partsByHand } from "./table_creation.ts";
 import { viewName, VIEWS, viewSql } from "./views.ts";
 
@@ -21,15 +21,16 @@ export function schemaSql(
   now = Date.now(),
 ): string {
   const deletions = deletionsOf(retention);
-  const { schema, main, offsets, rejected, keep } = creation(table, partition);
+  const { schema, main, offsets, rejected, keep, incidents } = creation(table, partition);
   const parts = partsByHand(table, partition, now);
   const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS, true));
   const kept = needsKeep(deletions) ? keep : [];
-  const tables = [...schema, ...main, parts.join(";\n"), ...offsets, ...rejected, ...kept, ...views];
+  const tables = [...schema, ...main, parts.join(";\n"), ...offsets, ...rejected, ...kept, ...incidents, ...views];
   const statements = tables.filter((text) => text !== "").map((statement) => `${statement};\n`);
   const forRole = [
     ...grants(table, "ROLE", deletions, partition),
     ...dayGrants(table, "ROLE"),
+    ...incidentGrants(table, "ROLE"),
     ...VIEWS.map((view) => `grant select on ${viewName(table, view)} to ROLE`),
   ];
   return `${statements.join("\n")}

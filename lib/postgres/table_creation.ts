@@ -1,5 +1,5 @@
 import { MAX_TABLE_NAME_BYTES, type Partition, type TableName } from "../config/setting_types.ts";
-import { METRIC_FIELDS } from "../metric.ts";
+import { type Metric, METRIC_FIELDS } from "../metric.ts";
 import { type Database, SetupError, sqlFailure } from "./database.ts";
 import { arrayText, quoteIdentifier } from "./pg_text.ts";
 import { PARTS_AHEAD, spansByHand, spansFrom } from "./part_spans.ts";
@@ -11,6 +11,7 @@ import {
   dayGrants,
   type Deletions,
   grants,
+  incidentGrants,
   needsKeep,
   type QuotedTables,
   quoteTables,
@@ -94,9 +95,17 @@ async function findHome(database: Database, table: TableName): Promise<Home[]> {
   }
 }
 
+/** The columns without which incidents could not be found again after a restart. */
+export const INCIDENT_NEEDS: readonly (keyof Metric)[] = ["scheduled_at", "checked_at", "error", "location"];
+
 /** What does not exist, in the order in which it must be created. */
-export async function missingTables(database: Database, home: TableName, deletions: Deletions): Promise<Creatable[]> {
-  const { main, offsets, rejected, keep } = quoteTables(home);
+export async function missingTables(
+  database: Database,
+  home: TableName,
+  deletions: Deletions,
+  hasIncidents: boolean,
+): Promise<Creatable[]> {
+  const { main, offsets, rejected, keep, incidents, leases } = quoteTables(home);
   const rows = await database.query<{ what: Creatable }>(
     `select what from (values
        ('schema', 1, exists (select from pg_namespace where nspname = $1::text)),
@@ -106,9 +115,16 @@ export async function missingTables(database: Database, home: TableName, deletio
        ('added', 5, not exists (select from pg_class where oid = to_regclass($3::text) and relkind in ('r', 'p', 'f')) or
          (select count(*) = cardinality($5::text[]) from pg_attribute
           where attrelid = to_regclass($3::text) and attname = any($5::text[]) and not attisdropped)),
-       ('keep', 6, $7::bool is false or to_regclass($6::text) is not null)) t(what, place, found)
+       ('keep', 6, $7::bool is false or to_regclass($6::text) is not null),
+       ('incidents', 7, $8::bool is false or to_regclass($9::text) is not null and to_regclass($10::text) is not null or
+         to_regclass($2::text) is not null and (select count(*) < cardinality($11::text[]) from pg_attribute
+          where attrelid = to_regclass($2::text) and attname = any($11::text[]) and not attisdropped))
+     ) t(what, place, found)
      where not found order by place`,
-    [home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS)), keep, needsKeep(deletions)],
+    [
+      ...[home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS)), keep, needsKeep(deletions)],
+      ...[hasIncidents, incidents, leases, arrayText(INCIDENT_NEEDS)],
+    ],
   );
   return rows.map((row) => row.what);
 }
@@ -146,6 +162,7 @@ export async function createMissing(
         ...views.map(sql),
         ...grants(home, quoteIdentifier(role), deletions, partition),
         ...(missing.includes("main") ? dayGrants(home, quoteIdentifier(role)) : []),
+        ...(missing.includes("incidents") ? incidentGrants(home, quoteIdentifier(role)) : []),
       ];
       throw new SetupError(withStatements(what, all), { cause: error });
     }

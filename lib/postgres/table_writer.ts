@@ -5,8 +5,12 @@ import { type Database, isMissingPartition, sqlFailure } from "./database.ts";
 import type { BatchEncoder, BatchSlice } from "./encoded_batch.ts";
 import type { Entry } from "./entry.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
+import { changesParameters } from "./incidents/changes_sql.ts";
+import { checksIn } from "./incidents/observation.ts";
+import type { IncidentChange } from "./incidents/rules.ts";
+import type { IncidentPlan, IncidentTracker } from "./incidents/tracker.ts";
 import type { Marks } from "./marks.ts";
-import type { OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
+import type { OffsetRange, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { type PartEvents, PartKeeper } from "./part_keeper.ts";
 import type { Foreground, RollUpEvents } from "./roll_up.ts";
 import { StatementSize } from "./statement_size.ts";
@@ -32,6 +36,8 @@ export interface StoreEvents extends PartEvents, RollUpEvents {
    * `most`.
    */
   ended(messages: number, seconds: number, most: number, error: unknown): void;
+  /** Incidents were opened and closed by what is stored. */
+  incidents?(changes: readonly IncidentChange[]): void;
   /** Statements are as large again as the settings allow. */
   grown(most: number): void;
 }
@@ -54,6 +60,18 @@ interface MarkRow {
   readonly mark: unknown;
 }
 
+export interface WriterOptions {
+  readonly marks: Pick<Marks, "skipsOf">;
+  readonly encoder: BatchEncoder;
+  /** The messages that the settings allow in one statement. */
+  readonly most: number;
+  readonly events: StoreEvents;
+  /** Finds out before which moment metrics are not taken now. */
+  lookAtKept(): Promise<unknown>;
+  /** The incidents that follow from the metrics; null: none are written. */
+  readonly tracker: IncidentTracker | null;
+}
+
 /**
  * Runs the statement that stores messages and moves marks. It runs again if it finds metrics that
  * were sent twice, or a table that has changed. Counts what was stored, and remembers how large a
@@ -65,6 +83,9 @@ export class TableWriter implements Foreground {
   readonly #database: Database;
   readonly #marks: Pick<Marks, "skipsOf">;
   readonly #encoder: BatchEncoder;
+  readonly #tracker: IncidentTracker | null;
+  /** Settles when the statement before has been sent. */
+  #sent: Promise<unknown> = Promise.resolve();
   readonly #events: StoreEvents;
   readonly #size: StatementSize;
   readonly #parts: PartKeeper;
@@ -76,22 +97,15 @@ export class TableWriter implements Foreground {
   #lastStored: Metric | null = null;
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
-  /**
-   * `most`: the messages that the settings allow in one statement. `lookAtKept` finds out before
-   * which moment metrics are not taken now.
-   */
   constructor(
     database: Database,
     tables: Tables,
-    marks: Pick<Marks, "skipsOf">,
-    encoder: BatchEncoder,
-    most: number,
-    events: StoreEvents,
-    lookAtKept: () => Promise<unknown>,
+    { marks, encoder, most, events, lookAtKept, tracker }: WriterOptions,
   ) {
     this.#database = database;
     this.#marks = marks;
     this.#encoder = encoder;
+    this.#tracker = tracker;
     this.current = new CurrentTables(database, tables);
     this.#events = events;
     this.#parts = new PartKeeper(database, tables, events);
@@ -153,7 +167,7 @@ export class TableWriter implements Foreground {
    */
   async storeEarly(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<boolean> {
     try {
-      return this.#judge(portion, await this.#query(identity, portion, false)) === "stored";
+      return await this.#send(identity, portion, false) === "stored";
     } catch {
       // Whatever it is, it shows again in turn, where it is looked into.
       return false;
@@ -162,7 +176,7 @@ export class TableWriter implements Foreground {
 
   /** Runs the statement without any row, to see whether it is refused. */
   async storeNothing(identity: TopicIdentity): Promise<void> {
-    await this.#query(identity, { ranges: new Map(), slices: [] }, false);
+    await this.#query(identity, { ranges: new Map(), slices: [] }, false, []);
   }
 
   /** The table has a metric already, though the statement did not store it. */
@@ -198,7 +212,7 @@ export class TableWriter implements Foreground {
 
   async #store(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats = false): Promise<StoreOutcome> {
     try {
-      return this.#judge(portion, await this.#query(identity, portion, skipRepeats));
+      return await this.#send(identity, portion, skipRepeats);
     } catch (error) {
       if (await this.current.mayPass(error, skipRepeats)) return await this.#store(identity, portion, true);
       if (!await this.current.hasNewDefault(error)) throw error;
@@ -206,19 +220,72 @@ export class TableWriter implements Foreground {
     }
   }
 
+  /** Sends the statement, with the incidents that begin or end by it. */
+  async #send(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats: boolean): Promise<StoreOutcome> {
+    if (this.#tracker === null) return this.#judge(portion, await this.#query(identity, portion, skipRepeats));
+    for (let rest = portion;;) {
+      const { plan, answer } = await this.#inTurn(this.#tracker, identity, rest, skipRepeats);
+      let marks: readonly MarkRow[] | null = null;
+      try {
+        marks = await answer;
+      } finally {
+        if (marks === null) plan.settle(false);
+      }
+      const [done, begun] = divideBegun(rest.ranges, marks);
+      const outcome = this.#judge({ ranges: done, slices: rest.slices }, marks);
+      const isAlone = marks.every(({ partition, mark }) => rest.ranges.get(partition)?.start === Number(mark));
+      plan.settle(outcome === "stored" && isAlone);
+      if (outcome === "stored" && isAlone && plan.changes.length > 0) this.#events.incidents?.(plan.changes);
+      if (outcome === "reopen" || begun.size === 0) return outcome;
+      rest = this.#restOf(rest, begun);
+    }
+  }
+
+  /** The messages of these ranges. */
+  #restOf({ slices }: Portion<BatchSlice>, ranges: OffsetRanges): Portion<BatchSlice> {
+    const isIn = ({ partition, offset }: Entry) => offset >= (ranges.get(partition)?.start ?? Infinity);
+    return this.encode({ ranges, entries: slices.flatMap(({ entries }) => entries.filter(isIn)) });
+  }
+
+  /** Statements are planned and sent in one order: each is planned on top of the one before it. */
+  async #inTurn(
+    tracker: IncidentTracker,
+    identity: TopicIdentity,
+    portion: Portion<BatchSlice>,
+    skipRepeats: boolean,
+  ): Promise<{ readonly plan: IncidentPlan; readonly answer: Promise<MarkRow[]> }> {
+    const before = this.#sent;
+    const turn = Promise.withResolvers<void>();
+    this.#sent = turn.promise;
+    try {
+      await before;
+      // Each statement waits here alike, so that one sent early does not overtake the one before it.
+      await this.#parts.keepAhead();
+      const plan = await tracker.plan(checksIn(portion.slices, this.tables));
+      const changes = plan.changes.length > 0 ? plan.changes : null;
+      return { plan, answer: this.#query(identity, portion, skipRepeats, changes) };
+    } finally {
+      turn.resolve();
+    }
+  }
+
   async #query(
     identity: TopicIdentity,
     { ranges, slices }: Portion<BatchSlice>,
     skipRepeats: boolean,
+    changes: readonly IncidentChange[] | null = null,
   ): Promise<MarkRow[]> {
     const sent = slices.length > 0 ? slices : [this.#encoder.encodeSlice([], this.tables)];
-    const parameters = flushParameters(this.tables, identity, ranges, sent, this.#marks);
-    // Each statement waits here alike, so that a batch sent early does not overtake the one before
-    // it.
+    const changed = changes === null || !this.tables.hasIncidents ? null : changesParameters(changes, this.tables);
+    const parameters = [
+      ...flushParameters(this.tables, identity, ranges, sent, this.#marks),
+      ...changed ?? [],
+    ];
+    // As above, where there are no incidents.
     await this.#parts.keepAhead();
     this.#underWay++;
     try {
-      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
+      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats, changed !== null), parameters);
     } finally {
       if (--this.#underWay === 0) this.#pause.ring();
     }
@@ -253,6 +320,22 @@ export class TableWriter implements Foreground {
       missedDropped: missedDropped + sorted.missed.filter(isNew).length,
     };
   }
+}
+
+/**
+ * Ranges that a statement has settled, and the rest of those of which somebody else had stored a
+ * part: the statement has stored nothing of these.
+ */
+function divideBegun(ranges: OffsetRanges, marks: readonly MarkRow[]): [done: OffsetRanges, begun: OffsetRanges] {
+  const [done, begun] = [new Map(ranges), new Map<number, OffsetRange>()];
+  for (const { partition, mark } of marks) {
+    const range = ranges.get(partition);
+    const start = Number(mark);
+    if (range === undefined || start <= range.start || start >= range.next) continue;
+    done.delete(partition);
+    begun.set(partition, { ...range, start });
+  }
+  return [done, begun];
 }
 
 /** The messages of a portion. */

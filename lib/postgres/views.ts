@@ -77,7 +77,7 @@ class Facts extends RowState implements RowFacts {
  * How long after its due time a host counts as checked: a check may take its timeout (10 seconds by
  * default), and its metric a minute until it is in the table.
  */
-const GRACE = "70 seconds";
+export const CHECK_GRACE = "70 seconds";
 
 /**
  * The newest row of each address: it goes from address to address through the index, and takes the
@@ -112,7 +112,7 @@ select latest.address, latest.up, latest.status_code, latest.latency, latest.is_
   case when is_stale then 'stale' when latest.up then 'up' else 'down' end as state,
   now() - latest.checked_at as age, latest.next_at
 from latest cross join lateral (
-  select coalesce(now() > latest.next_at + interval '${GRACE}', false) as is_stale
+  select coalesce(now() > latest.next_at + interval '${CHECK_GRACE}', false) as is_stale
 ) age where not latest.is_removed`;
 }
 

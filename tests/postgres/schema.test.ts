@@ -150,6 +150,35 @@ create table if not exists "My Schema"."m_rejected" (
   rejected_at timestamptz not null default now()
 );
 
+create table if not exists "My Schema"."m_incidents" (
+  id uuid primary key,
+  kind text not null,
+  address text not null,
+  opened_at timestamptz not null,
+  confirmed_at timestamptz not null,
+  closed_at timestamptz,
+  locations text[] not null,
+  error text,
+  error_detail text,
+  status_code integer,
+  checks bigint not null
+);
+
+do $$
+begin
+  if not exists (select from pg_index i where i.indrelid = '"My Schema"."m_incidents"'::regclass and i.indpred is not null)
+  then
+    create unique index on "My Schema"."m_incidents" (address, kind) where closed_at is null;
+  end if;
+end
+$$;
+
+create table if not exists "My Schema"."m_leases" (
+  what text primary key,
+  holder uuid not null,
+  held_until timestamptz not null
+);
+
 `);
   expect(comments).toBe(
     `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
@@ -159,6 +188,8 @@ create table if not exists "My Schema"."m_rejected" (
 -- grant select, insert on "My Schema"."m_rejected" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_daily" to ROLE;
 -- grant select, insert, update on "My Schema"."m_days" to ROLE;
+-- grant select, insert, update on "My Schema"."m_incidents" to ROLE;
+-- grant select, insert, update on "My Schema"."m_leases" to ROLE;
 -- grant select on "My Schema"."m_now" to ROLE;
 -- grant select on "My Schema"."m_outages" to ROLE;
 -- grant select on "My Schema"."m_uptime" to ROLE;
@@ -192,6 +223,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     repeatKey: "scheduled_at",
     replacesMissed: true,
     partLength: "month",
+    hasIncidents: true,
     hasDays: true,
     notesDays: true,
     scheduledAtRequired: true,
@@ -206,7 +238,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
-  const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
+  const all = [...one, flushSql(tables, true), flushSql(tables, false, true), schemaSql(table)];
   expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(7);
   expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
 });

@@ -910,7 +910,7 @@ describe.skipIf(postgresMissing !== null)(`encodings that stop the consumer ${po
     expect(await openIn("EUC_JP", "é".repeat(27))).toBe(
       `"${
         "é".repeat(27)
-      }" has 81 bytes in the database's encoding EUC_JP, more than 54: write a shorter name, or one in ` +
+      }" has 81 bytes in the database's encoding EUC_JP, more than 53: write a shorter name, or one in ` +
         "ASCII, in DB_TABLE (--db-table)",
     );
     expect(await openIn("LATIN1", "é".repeat(27))).toBe("opened");
