@@ -55,6 +55,7 @@ export const COMPANIONS = {
   days: "_days",
   incidents: "_incidents",
   leases: "_leases",
+  maintenance: "_maintenance",
 } as const;
 /** The longest of these endings. */
 export const LONGEST_COMPANION = Object.values(COMPANIONS).reduce((a, b) => b.length > a.length ? b : a);

@@ -1,4 +1,4 @@
-import { reasonDown } from "../postgres/host_state.ts";
+import { reasonOfDetail } from "../postgres/host_state.ts";
 import type { IncidentChange } from "../postgres/store.ts";
 
 /** Addresses that one line names; the others are counted. */
@@ -38,7 +38,7 @@ function line(what: string, items: readonly string[], isTrouble: boolean): Incid
 }
 
 function describeOpening({ address, openedAt, locations, error, errorDetail, statusCode }: Opening): string {
-  const reason = reasonDown({ error, error_detail: errorDetail, status_code: statusCode, is_valid: false });
+  const reason = reasonOfDetail({ error, error_detail: errorDetail, status_code: statusCode });
   const from = locations.length === 0 ? "" : `, from ${locations.join(" and ")}`;
   return `${address} since ${openedAt}${from} (${reason})`;
 }

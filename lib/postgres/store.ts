@@ -7,6 +7,7 @@ import { BatchEncoder, type BatchSlice, type EncodedBatch } from "./encoded_batc
 import type { Entry } from "./entry.ts";
 import { HostReader } from "./host_reader.ts";
 import { readHistory } from "./incidents/history.ts";
+import { Maintenance } from "./incidents/maintenance.ts";
 import { SilenceWatch, type SilenceWork } from "./incidents/silence.ts";
 import { IncidentTracker } from "./incidents/tracker.ts";
 import { Marks } from "./marks.ts";
@@ -83,11 +84,13 @@ export class Store {
   readonly #events: StoreEvents;
 
   private constructor(database: Database, tables: Tables, { batchSize, retention, incidents, events }: StoreOptions) {
-    const tracker = incidents === undefined || !tables.hasIncidents ? null : new IncidentTracker(
-      incidents,
-      (addresses) => readHistory(database, this.#writer.tables, incidents, addresses),
-    );
-    this.marks = new Marks(database, tables, () => tracker?.forget());
+    const maintenance = new Maintenance(database, tables);
+    const tracker = incidents === undefined || !tables.hasIncidents ? null : new IncidentTracker(incidents, {
+      marks: (identity, partitions) => this.marks.moved(identity, partitions),
+      states: (addresses) => readHistory(database, this.#writer.tables, incidents, addresses),
+      maintenance: () => maintenance.windows(),
+    });
+    this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
     this.#events = events ?? SILENT;

@@ -8,7 +8,7 @@ import { flushParameters, flushSql } from "./flush_sql.ts";
 import { changesParameters } from "./incidents/changes_sql.ts";
 import { checksIn } from "./incidents/observation.ts";
 import type { IncidentChange } from "./incidents/rules.ts";
-import type { IncidentPlan, IncidentTracker } from "./incidents/tracker.ts";
+import type { IncidentPlan, IncidentTracker, PlannedStatement } from "./incidents/tracker.ts";
 import type { Marks } from "./marks.ts";
 import type { OffsetRange, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { type PartEvents, PartKeeper } from "./part_keeper.ts";
@@ -58,7 +58,16 @@ interface MarkRow {
   readonly partition: number;
   /** A text, a number or a bigint, by client. */
   readonly mark: unknown;
+  /** True if the range begins as the statement needs it: it is stored then. */
+  readonly is_next: boolean;
 }
+
+/** All parts of the statement, with nothing in them. */
+const NOTHING_PLANNED: PlannedStatement = {
+  changes: [],
+  name: "00000000-0000-0000-0000-000000000000",
+  after: new Map(),
+};
 
 export interface WriterOptions {
   readonly marks: Pick<Marks, "skipsOf">;
@@ -167,7 +176,9 @@ export class TableWriter implements Foreground {
    */
   async storeEarly(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<boolean> {
     try {
-      return await this.#send(identity, portion, false) === "stored";
+      if (this.#tracker === null) return await this.#send(identity, portion, false) === "stored";
+      const [outcome, unstored] = await this.#sendNext(this.#tracker, identity, portion, false, true);
+      return outcome === "stored" && unstored.size === 0;
     } catch {
       // Whatever it is, it shows again in turn, where it is looked into.
       return false;
@@ -176,7 +187,8 @@ export class TableWriter implements Foreground {
 
   /** Runs the statement without any row, to see whether it is refused. */
   async storeNothing(identity: TopicIdentity): Promise<void> {
-    await this.#query(identity, { ranges: new Map(), slices: [] }, false, []);
+    const planned = this.#tracker === null ? null : NOTHING_PLANNED;
+    await this.#query(identity, { ranges: new Map(), slices: [] }, false, planned);
   }
 
   /** The table has a metric already, though the statement did not store it. */
@@ -222,23 +234,39 @@ export class TableWriter implements Foreground {
 
   /** Sends the statement, with the incidents that begin or end by it. */
   async #send(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats: boolean): Promise<StoreOutcome> {
-    if (this.#tracker === null) return this.#judge(portion, await this.#query(identity, portion, skipRepeats));
+    const tracker = this.#tracker;
+    if (tracker === null) return this.#judge(portion, await this.#query(identity, portion, skipRepeats, null));
     for (let rest = portion;;) {
-      const { plan, answer } = await this.#inTurn(this.#tracker, identity, rest, skipRepeats);
-      let marks: readonly MarkRow[] | null = null;
-      try {
-        marks = await answer;
-      } finally {
-        if (marks === null) plan.settle(false);
-      }
-      const [done, begun] = divideBegun(rest.ranges, marks);
-      const outcome = this.#judge({ ranges: done, slices: rest.slices }, marks);
-      const isAlone = marks.every(({ partition, mark }) => rest.ranges.get(partition)?.start === Number(mark));
-      plan.settle(outcome === "stored" && isAlone);
-      if (outcome === "stored" && isAlone && plan.changes.length > 0) this.#events.incidents?.(plan.changes);
-      if (outcome === "reopen" || begun.size === 0) return outcome;
-      rest = this.#restOf(rest, begun);
+      const [outcome, unstored] = await this.#sendNext(tracker, identity, rest, skipRepeats);
+      if (outcome === "reopen" || unstored.size === 0) return outcome;
+      // Planned anew, on top of what somebody else has stored.
+      rest = this.#restOf(rest, unstored);
     }
+  }
+
+  /** Sends a statement once, and gives the ranges that it has not stored since it followed another one. */
+  async #sendNext(
+    tracker: IncidentTracker,
+    identity: TopicIdentity,
+    portion: Portion<BatchSlice>,
+    skipRepeats: boolean,
+    isEarly = false,
+  ): Promise<[StoreOutcome, unstored: OffsetRanges]> {
+    const sent = await this.#inTurn(tracker, identity, portion, skipRepeats, isEarly);
+    if (sent === null) return ["stored", portion.ranges];
+    const { plan, answer } = sent;
+    let marks: readonly MarkRow[] = [];
+    try {
+      marks = await answer;
+    } finally {
+      plan.settle(marks.length === portion.ranges.size && marks.every((mark) => mark.is_next));
+    }
+    const [settled, unstored] = divideRanges(portion.ranges, marks);
+    const outcome = this.#judge({ ranges: settled, slices: portion.slices }, marks);
+    const stored = new Set(marks.filter((mark) => mark.is_next).map(({ partition }) => partition));
+    const changes = plan.changes.filter(({ partition }) => stored.has(partition));
+    if (changes.length > 0) this.#events.incidents?.(changes);
+    return [outcome, unstored];
   }
 
   /** The messages of these ranges. */
@@ -247,13 +275,17 @@ export class TableWriter implements Foreground {
     return this.encode({ ranges, entries: slices.flatMap(({ entries }) => entries.filter(isIn)) });
   }
 
-  /** Statements are planned and sent in one order: each is planned on top of the one before it. */
+  /**
+   * Plans and sends a statement: in one order, each on top of the one before it. Null: it would be
+   * early, but does not follow what was planned last.
+   */
   async #inTurn(
     tracker: IncidentTracker,
     identity: TopicIdentity,
     portion: Portion<BatchSlice>,
     skipRepeats: boolean,
-  ): Promise<{ readonly plan: IncidentPlan; readonly answer: Promise<MarkRow[]> }> {
+    isEarly: boolean,
+  ): Promise<{ readonly plan: IncidentPlan; readonly answer: Promise<MarkRow[]> } | null> {
     const before = this.#sent;
     const turn = Promise.withResolvers<void>();
     this.#sent = turn.promise;
@@ -261,9 +293,9 @@ export class TableWriter implements Foreground {
       await before;
       // Each statement waits here alike, so that one sent early does not overtake the one before it.
       await this.#parts.keepAhead();
-      const plan = await tracker.plan(checksIn(portion.slices, this.tables));
-      const changes = plan.changes.length > 0 ? plan.changes : null;
-      return { plan, answer: this.#query(identity, portion, skipRepeats, changes) };
+      if (isEarly && !tracker.continues(identity, portion.ranges)) return null;
+      const plan = await tracker.plan(identity, portion.ranges, checksIn(portion.slices, this.tables));
+      return { plan, answer: this.#query(identity, portion, skipRepeats, plan) };
     } finally {
       turn.resolve();
     }
@@ -273,19 +305,19 @@ export class TableWriter implements Foreground {
     identity: TopicIdentity,
     { ranges, slices }: Portion<BatchSlice>,
     skipRepeats: boolean,
-    changes: readonly IncidentChange[] | null = null,
+    planned: PlannedStatement | null,
   ): Promise<MarkRow[]> {
     const sent = slices.length > 0 ? slices : [this.#encoder.encodeSlice([], this.tables)];
-    const changed = changes === null || !this.tables.hasIncidents ? null : changesParameters(changes, this.tables);
+    const isChanging = planned !== null && (planned.changes.length > 0 || planned === NOTHING_PLANNED);
     const parameters = [
-      ...flushParameters(this.tables, identity, ranges, sent, this.#marks),
-      ...changed ?? [],
+      ...flushParameters(this.tables, identity, ranges, sent, this.#marks, planned),
+      ...isChanging ? changesParameters(planned.changes, this.tables) : [],
     ];
     // As above, where there are no incidents.
     await this.#parts.keepAhead();
     this.#underWay++;
     try {
-      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats, changed !== null), parameters);
+      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats, isChanging), parameters);
     } finally {
       if (--this.#underWay === 0) this.#pause.ring();
     }
@@ -323,19 +355,22 @@ export class TableWriter implements Foreground {
 }
 
 /**
- * Ranges that a statement has settled, and the rest of those of which somebody else had stored a
- * part: the statement has stored nothing of these.
+ * Ranges that a statement has settled, and those of which it has stored nothing though messages of
+ * them are to be stored: another statement has moved the mark. They begin there.
  */
-function divideBegun(ranges: OffsetRanges, marks: readonly MarkRow[]): [done: OffsetRanges, begun: OffsetRanges] {
-  const [done, begun] = [new Map(ranges), new Map<number, OffsetRange>()];
-  for (const { partition, mark } of marks) {
+function divideRanges(
+  ranges: OffsetRanges,
+  marks: readonly MarkRow[],
+): [settled: OffsetRanges, unstored: OffsetRanges] {
+  const [settled, unstored] = [new Map(ranges), new Map<number, OffsetRange>()];
+  for (const { partition, mark, is_next } of marks) {
     const range = ranges.get(partition);
     const start = Number(mark);
-    if (range === undefined || start <= range.start || start >= range.next) continue;
-    done.delete(partition);
-    begun.set(partition, { ...range, start });
+    if (is_next || range === undefined || start < range.start || start >= range.next) continue;
+    settled.delete(partition);
+    unstored.set(partition, { ...range, start });
   }
-  return [done, begun];
+  return [settled, unstored];
 }
 
 /** The messages of a portion. */

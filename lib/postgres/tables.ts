@@ -22,6 +22,7 @@ import {
   type Deletions,
   grants,
   incidentGrants,
+  maintenanceGrants,
   NO_DELETIONS,
   type QuotedTables,
   quoteTables,
@@ -67,6 +68,8 @@ export interface Tables extends QuotedTables, StandIns {
   readonly hasDays: boolean;
   /** True if incidents are written: somebody wants them, and the table has the columns for that. */
   readonly hasIncidents: boolean;
+  /** True if there is a table of the times in which people work at sites. */
+  readonly hasMaintenance: boolean;
   /**
    * True if a flush notes the days of its rows: also where days cannot be rolled up, as long as a
    * column is missing. Else a day would never be rolled up again once the column is back.
@@ -126,7 +129,9 @@ async function inspect(
   if (!mayWrite || (indexes.names.size > 0 && !facts.may_read)) {
     const what = `The role ${quoteIdentifier(role)} lacks privileges on ${tables.main} or its companions`;
     const days = facts.has_days ? dayGrants(home, quoteIdentifier(role)) : [];
-    const incidents = hasIncidents && facts.has_incidents ? incidentGrants(home, quoteIdentifier(role)) : [];
+    const incidents = hasIncidents && facts.has_incidents
+      ? [...maintenanceGrants(home, quoteIdentifier(role)), ...incidentGrants(home, quoteIdentifier(role))]
+      : [];
     const needed = [...grants(home, quoteIdentifier(role), deletions, partLength ?? "none"), ...days, ...incidents];
     throw new SetupError(withStatements(what, needed));
   }
@@ -162,6 +167,7 @@ async function inspect(
     kept: null,
     hasDays: facts.has_days && unfit.length === 0,
     hasIncidents: hasIncidents && facts.has_incidents && untold.length === 0,
+    hasMaintenance: facts.has_maintenance,
     notesDays: facts.has_days && !unfit.includes("scheduled_at"),
     warnings,
   };

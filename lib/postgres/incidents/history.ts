@@ -1,6 +1,7 @@
 import type { IncidentSettings } from "../../config/settings.ts";
 import type { Database } from "../database.ts";
-import { upSql } from "../host_state.ts";
+import { detailOf, upSql } from "../host_state.ts";
+import { inMaintenanceSql } from "../maintenance_sql.ts";
 import { arrayText } from "../pg_text.ts";
 import type { Tables } from "../tables.ts";
 import {
@@ -28,7 +29,7 @@ interface HistoryRow {
   readonly incidents: string | null;
 }
 
-/** Location, due time, up, removed, next due time, expiry, error, its detail, status. */
+/** Location, due time, up, removed, next due time, expiry, error, its detail, status, page as it should be. */
 type CheckRow = readonly [
   string | null,
   number,
@@ -39,6 +40,7 @@ type CheckRow = readonly [
   string | null,
   string | null,
   number | null,
+  boolean,
 ];
 
 /** Kind, opened, confirmed, places, checks, and how many failed between it and the oldest one here. */
@@ -90,25 +92,28 @@ const milliseconds = (time: string) =>
   `case when isfinite(${time}) then round(extract(epoch from ${time}) * 1000)::int8 end`;
 
 /** The newest $2 checks of each of the addresses $1, if an index finds them, and their open incidents. */
-function historySql({ main, incidents, columns, repeatKey }: Tables): string {
+function historySql(tables: Tables): string {
+  const { main, incidents, columns, repeatKey } = tables;
   const has = (name: typeof columns[number]) => columns.includes(name);
   const optional = (name: typeof columns[number], type: string) => has(name) ? `m.${name}` : `null::${type}`;
   const up = upSql({ error: true, up: has("up") });
-  const told = "m.error is distinct from 'missed'";
+  const due = "coalesce(m.scheduled_at, m.checked_at)";
+  const told = `m.error is distinct from 'missed' and
+      (${up} or m.error is not distinct from 'removed' or not ${inMaintenanceSql(tables, "m.address", due)})`;
   const checks = repeatKey === null ? "select null::text as checks, null::timestamptz as oldest" : `
   select json_agg(json_build_array(r.location, ${milliseconds("r.due")}, r.up, r.removed, ${milliseconds("r.next_at")},
-      ${milliseconds("r.expires_at")}, r.error, r.detail, r.status_code) order by r.due)::text as checks,
+      ${milliseconds("r.expires_at")}, r.error, r.detail, r.status_code, r.is_valid) order by r.due)::text as checks,
     min(r.due) as oldest
   from (
-    select m.location::text as location, coalesce(m.scheduled_at, m.checked_at)::timestamptz as due, ${up} as up,
+    select m.location::text as location, ${due}::timestamptz as due, ${up} as up,
       m.error is not distinct from 'removed' as removed, ${optional("next_at", "timestamptz")} as next_at,
       ${optional("tls_expires_at", "timestamptz")} as expires_at, m.error::text as error,
-      ${optional("error_detail", "text")} as detail, m.status_code::int as status_code
+      ${optional("error_detail", "text")} as detail, m.status_code::int as status_code, m.is_valid
     from ${main} m where m.address = a.address and ${told} order by m.${repeatKey} desc limit $2::text::int
   ) r where isfinite(r.due)`;
   const between = repeatKey === null ? "0" : `(select count(*) from ${main} m
     where m.address = a.address and ${told} and m.error is distinct from 'removed' and not (${up})
-      and m.${repeatKey} > i.confirmed_at and coalesce(m.scheduled_at, m.checked_at) < h.oldest)`;
+      and m.${repeatKey} > i.confirmed_at and ${due} < h.oldest)`;
   return `select a.address, h.checks, o.incidents
 from unnest($1::text[]) a(address)
 cross join lateral (${checks}) h
@@ -124,7 +129,7 @@ const timeOrNull = (at: number | null) => at === null ? null : timeOf(at);
 
 function checksOf({ address, checks }: HistoryRow): Observation[] {
   const rows = checks === null ? [] : JSON.parse(checks) as CheckRow[];
-  return rows.map(([location, due, up, removed, next, expires, error, errorDetail, statusCode]) => ({
+  return rows.map(([location, due, up, removed, next, expires, error, error_detail, status_code, is_valid]) => ({
     partition: 0,
     offset: 0,
     address,
@@ -133,7 +138,11 @@ function checksOf({ address, checks }: HistoryRow): Observation[] {
     verdict: removed ? "removed" : up ? "up" : "down",
     nextAt: timeOrNull(next),
     tlsExpiresAt: timeOrNull(expires),
-    failure: (): FailedCheck => ({ error, errorDetail, statusCode }),
+    failure: (): FailedCheck => ({
+      error,
+      errorDetail: detailOf({ error, error_detail, status_code, is_valid }),
+      statusCode: status_code,
+    }),
   }));
 }
 

@@ -2,7 +2,7 @@ import type { Metric } from "../../metric.ts";
 import { type BatchSlice, scheduledAt } from "../encoded_batch.ts";
 import type { EntryOf } from "../entry.ts";
 import { METRIC_COLUMN } from "../flush_sql.ts";
-import { stateOf } from "../host_state.ts";
+import { detailOf, stateOf } from "../host_state.ts";
 import type { Tables } from "../tables.ts";
 import type { FailedCheck, Observation } from "./rules.ts";
 import type { ForEachCheck } from "./tracker.ts";
@@ -104,7 +104,7 @@ class Check implements Observation {
   }
 
   failure(): FailedCheck {
-    const { error, error_detail, status_code } = this.#entry.content;
-    return { error, errorDetail: error_detail, statusCode: status_code };
+    const { content } = this.#entry;
+    return { error: content.error, errorDetail: detailOf(content), statusCode: content.status_code };
   }
 }

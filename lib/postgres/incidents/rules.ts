@@ -120,22 +120,23 @@ const DAY = 86_400_000;
 /**
  * The state of an address after one more check. Adds the changes that follow from it to `changes`.
  * A check that is older than the newest of its place is history, and changes nothing. A missed one
- * says nothing.
+ * says nothing, nor does one in maintenance that is not up. Nothing begins in maintenance.
  */
 export function observe(
   rules: IncidentSettings,
   state: AddressState,
   check: Observation,
   changes: IncidentChange[],
+  inMaintenance = false,
 ): AddressState {
-  if (check.verdict === "missed") return state;
+  if (check.verdict === "missed" || (inMaintenance && check.verdict === "down")) return state;
   const before = state.places.find(({ location }) => location === check.location);
   if (before !== undefined && isLate(check, before)) return state;
   const place = placeAfter(rules, before, check);
   const places = before === undefined
     ? [...state.places, place]
     : state.places.map((other) => other === before ? place : other);
-  const seen: Seen = { rules, places, before, place, check, changes };
+  const seen: Seen = { rules, places, before, place, check, inMaintenance, changes };
   return {
     places,
     down: incidentAfter(seen, state.down),
@@ -167,6 +168,7 @@ interface Seen {
   readonly before: Place | undefined;
   readonly place: Place;
   readonly check: Observation;
+  readonly inMaintenance: boolean;
   readonly changes: IncidentChange[];
 }
 
@@ -274,11 +276,11 @@ function open({ places, check, changes }: Seen, agreeing: readonly Place[]): Ope
 }
 
 function certificateAfter(seen: Seen, incident: OpenIncident | null): OpenIncident | null {
-  const { places, place, check, changes } = seen;
+  const { places, place, check, inMaintenance, changes } = seen;
   const isShort = place.certificate?.isShort === true;
   if (incident === null) {
     // Told only by a check that has seen it.
-    if (!isShort || check.tlsExpiresAt === null) return null;
+    if (!isShort || check.tlsExpiresAt === null || inMaintenance) return null;
     changes.push({
       what: "opening",
       ...causeOf(check, "certificate"),

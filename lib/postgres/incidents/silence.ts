@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { delay } from "../../async/waits.ts";
 import { classifyError, type Database, explain } from "../database.ts";
+import { inMaintenanceSql } from "../maintenance_sql.ts";
 import type { Foreground } from "../roll_up.ts";
 import type { Tables } from "../tables.ts";
 import { CHECK_GRACE, viewQuery } from "../views.ts";
@@ -92,13 +93,15 @@ returning what`;
 /**
  * Opens an incident for each address that is due and was not checked, and closes those of addresses
  * that are checked again, or have left the hosts file. An address with a place that is not due yet
- * is not silent.
+ * is not silent. Nothing is opened for an address in maintenance.
  */
 function silenceSql(tables: Tables): string {
-  const { main, incidents, columns, hasDays } = tables;
+  const { main, incidents, columns } = tables;
   const told = "m.error is distinct from 'missed'";
   return `with silent as materialized (
-  select n.address, n.location, n.next_at from (${viewQuery(tables, "now", columns, { hasDays })}) n
+  select n.address, n.location, n.next_at from (${
+    viewQuery(tables, "now", columns, { ...tables, hasMaintenance: false })
+  }) n
   where n.state = 'stale' and not exists (
     select from (
       select m.next_at from ${main} m where m.address = n.address and ${told} order by m.scheduled_at desc limit 32
@@ -115,7 +118,7 @@ function silenceSql(tables: Tables): string {
   insert into ${incidents} (id, kind, address, opened_at, confirmed_at, locations, error_detail, checks)
   select md5('silence' || s.address || now())::uuid, 'silence', s.address, s.next_at, now(),
     array_remove(array[s.location::text], null), 'no check since it was due', 0
-  from silent s
+  from silent s where not ${inMaintenanceSql(tables, "s.address", "now()")}
   on conflict do nothing
   returning address
 )

@@ -1,4 +1,8 @@
+import { randomUUID } from "node:crypto";
 import type { IncidentSettings } from "../../config/settings.ts";
+import type { MovedMark } from "../marks.ts";
+import type { OffsetRanges, TopicIdentity } from "../piece.ts";
+import type { MaintenanceWindows } from "./maintenance.ts";
 import {
   type AddressState,
   type IncidentChange,
@@ -8,92 +12,132 @@ import {
   UNKNOWN_ADDRESS,
 } from "./rules.ts";
 
-/** Finds out what the table tells of addresses. */
-export type ReadStates = (addresses: readonly string[]) => Promise<ReadonlyMap<string, AddressState>>;
+/** What the table tells of marks, addresses, and the times in which nobody wants to hear of them. */
+export interface TrackedTable {
+  marks(identity: TopicIdentity, partitions: readonly number[]): Promise<ReadonlyMap<number, MovedMark>>;
+  states(addresses: readonly string[]): Promise<ReadonlyMap<string, AddressState>>;
+  maintenance(): Promise<MaintenanceWindows>;
+}
 
 /** Calls `visit` for each check of a statement, in order. What it is called with is valid meanwhile. */
 export type ForEachCheck = (visit: (check: Observation) => void) => void;
 
-/** What a statement changes. */
-export interface IncidentPlan {
+/** What a statement changes, and on top of what. */
+export interface PlannedStatement {
   readonly changes: readonly IncidentChange[];
+  /** Its name: a UUID that no other statement has. */
+  readonly name: string;
+  /** Partition → the statement that must have moved its mark last; null: one without a name. */
+  readonly after: ReadonlyMap<number, string | null>;
+}
+
+/** A statement that waits for its answer. */
+export interface IncidentPlan extends PlannedStatement {
   /**
-   * The statement has an answer. `isSound`: all of it is in the table, and nobody else had stored
-   * any of it before.
+   * It has an answer. `isStored`: it has found all marks as it was planned for, and moved them.
    */
-  settle(isSound: boolean): void;
+  settle(isStored: boolean): void;
+}
+
+/** Addresses that are kept in mind. With more of them everything is forgotten now and then. */
+const MOST_KNOWN = 500_000;
+
+/**
+ * What is known of addresses: what the table tells when the marks stand as `marks` says. It runs
+ * ahead of the table by the statements that have no answer yet.
+ */
+class Knowledge {
+  readonly marks = new Map<string, MovedMark>();
+  readonly states = new Map<string, AddressState>();
 }
 
 /**
- * The state of each address, as the messages that were sent tell it. A statement is planned before
- * it is sent, on top of those that are under way. Where one is not stored as it was sent, everything
- * is forgotten: the table tells what it was, when an address comes by again.
+ * The state of each address, as the messages that were sent tell it. Each statement has a name,
+ * which it leaves at the marks that it moves. It is planned on top of what is known, and tells which
+ * statement it follows: where another one has moved a mark last, it stores nothing of that
+ * partition. Then everything is forgotten, and read from the table when an address comes by again.
  */
 export class IncidentTracker {
   readonly #rules: IncidentSettings;
-  readonly #read: ReadStates;
-  #known = new Map<string, AddressState>();
-  /** Statements that have no answer yet, each with what was known when it was sent. */
-  readonly #unsettled = new Map<PromiseWithResolvers<void>, ReadonlyMap<string, AddressState>>();
+  readonly #table: TrackedTable;
+  #known = new Knowledge();
 
-  constructor(rules: IncidentSettings, read: ReadStates) {
+  constructor(rules: IncidentSettings, table: TrackedTable) {
     this.#rules = rules;
-    this.#read = read;
+    this.#table = table;
   }
 
-  /** Forgets everything: messages will be read from other places, or be sent again. */
-  forget(): void {
-    this.#known = new Map();
+  /** True if these ranges begin where what is known ends. */
+  continues(identity: TopicIdentity, ranges: OffsetRanges): boolean {
+    return [...ranges].every(([partition, { start }]) => {
+      return this.#known.marks.get(keyOf(identity, partition))?.offset === start;
+    });
   }
 
-  /** Plans a statement with these checks. One at a time may be planned. */
-  async plan(forEachCheck: ForEachCheck): Promise<IncidentPlan> {
+  /** Plans a statement that stores these ranges with these checks. One at a time may be planned. */
+  async plan(identity: TopicIdentity, ranges: OffsetRanges, forEachCheck: ForEachCheck): Promise<IncidentPlan> {
+    if (!this.continues(identity, ranges) || this.#known.states.size > MOST_KNOWN) this.#known = new Knowledge();
+    const windows = await this.#table.maintenance();
     for (;;) {
       const known = this.#known;
+      // The marks come first: what is read after them is as new as they are, or newer. If it is
+      // newer, the marks have moved, and the statement finds that.
+      const unmarked = [...ranges.keys()].filter((partition) => !known.marks.has(keyOf(identity, partition)));
+      if (unmarked.length > 0) {
+        const marks = await this.#table.marks(identity, unmarked);
+        for (const partition of unmarked) {
+          known.marks.set(keyOf(identity, partition), marks.get(partition) ?? { offset: -1, statement: null });
+        }
+        continue;
+      }
       const states: AddressState[] = [];
       const unknown = new Set<string>();
       forEachCheck(({ address }) => {
-        const state = known.get(address);
+        const state = known.states.get(address);
         if (state === undefined) unknown.add(address);
         else states.push(state);
       });
       // At once: nothing may be forgotten in between.
-      if (unknown.size === 0) return this.#planFrom(states, forEachCheck);
-      await this.#settleForgotten();
-      const read = await this.#read([...unknown]);
-      // If everything is forgotten meanwhile, this is older than what is read next.
-      for (const address of unknown) known.set(address, read.get(address) ?? UNKNOWN_ADDRESS);
+      if (unknown.size === 0) return this.#planFrom(identity, ranges, states, forEachCheck, windows);
+      const read = await this.#table.states([...unknown]);
+      for (const address of unknown) known.states.set(address, read.get(address) ?? UNKNOWN_ADDRESS);
     }
   }
 
   /** `before` has the state of each check's address. */
-  #planFrom(before: readonly AddressState[], forEachCheck: ForEachCheck): IncidentPlan {
+  #planFrom(
+    identity: TopicIdentity,
+    ranges: OffsetRanges,
+    before: readonly AddressState[],
+    forEachCheck: ForEachCheck,
+    windows: MaintenanceWindows,
+  ): IncidentPlan {
     const known = this.#known;
+    const { states } = known;
     const changes: IncidentChange[] = [];
     let i = 0;
     let isChanged = false;
     forEachCheck((check) => {
-      const state = (isChanged ? known.get(check.address) : before[i++]) ?? UNKNOWN_ADDRESS;
+      const state = (isChanged ? states.get(check.address) : before[i++]) ?? UNKNOWN_ADDRESS;
       // Nearly always. Nothing is made for it.
       if (passQuietly(state, check)) return;
       isChanged = true;
-      known.set(check.address, observe(this.#rules, state, check, changes));
+      states.set(check.address, observe(this.#rules, state, check, changes, windows.has(check.address, check.due)));
     });
-    const settled = Promise.withResolvers<void>();
-    this.#unsettled.set(settled, known);
-    return {
-      changes,
-      settle: (isSound) => {
-        this.#unsettled.delete(settled);
-        settled.resolve();
-        // A later statement was planned on top of this one.
-        if (!isSound || known !== this.#known) this.forget();
-      },
+    const name = randomUUID();
+    const after = new Map<number, string | null>();
+    for (const [partition, { start, next }] of ranges) {
+      const key = keyOf(identity, partition);
+      after.set(partition, known.marks.get(key)?.statement ?? null);
+      if (next > start) known.marks.set(key, { offset: next, statement: name });
+    }
+    const settle = (isStored: boolean) => {
+      if (!isStored && known === this.#known) this.#known = new Knowledge();
     };
+    return { changes, name, after, settle };
   }
+}
 
-  /** The table must have what was sent before everything was forgotten, or never get it. */
-  async #settleForgotten(): Promise<void> {
-    for (const [settled, known] of [...this.#unsettled]) if (known !== this.#known) await settled.promise;
-  }
+function keyOf({ topicId }: TopicIdentity, partition: number): string {
+  return `${partition} ${topicId}`;
 }

@@ -7,7 +7,7 @@ import type { IncidentSettings } from "../../../lib/config/settings.ts";
 import type { TableName } from "../../../lib/config/setting_types.ts";
 import type { Database } from "../../../lib/postgres/database.ts";
 import { quoteTables } from "../../../lib/postgres/schema.ts";
-import { Store } from "../../../lib/postgres/store.ts";
+import { type IncidentChange, Store } from "../../../lib/postgres/store.ts";
 import { databaseKinds } from "../../support/database_kinds.ts";
 import { recording } from "../../support/databases.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../../support/postgres.ts";
@@ -127,6 +127,45 @@ describe.each(databaseKinds(() => server, folder))("incidents on $kind", ({ miss
       await log.store(store, 0, 7);
       expect(await told(database, table)).toEqual(["5 6  (2)"]);
       expect(store.counters.rejected).toBe(2);
+    });
+
+    it("stand on the rows that another consumer has stored, though these are not what was planned on", async () => {
+      const [table, log] = [newTable(), new CheckLog()];
+      const [first, second] = [await opened(table, log), await opened(table, log)];
+      const { main } = quoteTables(table);
+      log.write("ud");
+      log.add(checkOf(2, false, { producer: "poison" }));
+      log.write("ddu", 3);
+      await database.script(`alter table ${main} add constraint no_poison check (producer is distinct from 'poison')`);
+      await log.store(second, 0, 3);
+      await database.script(`alter table ${main} drop constraint no_poison`);
+      const range = (start: number, next: number) =>
+        [log.identity, new Map([[0, { start, next }]]), [first.encode(log.entries.slice(start, next))]] as const;
+      // The first consumer takes the refused check for one that was stored.
+      const stored = first.flushEncoded(...range(0, 3));
+      const early = first.flushEarly(...range(3, 4));
+      expect([await stored, await early]).toEqual(["stored", false]);
+      await log.store(first, 3, 6);
+      expect(await told(database, table)).toEqual(["1 3 5 (3)"]);
+      expect(first.counters).toMatchObject({ rows: 3, rejected: 0 });
+    });
+
+    it("are told of a batch that is sent early, behind one that is stored as planned", async () => {
+      const [table, log] = [newTable(), new CheckLog()];
+      const changes: IncidentChange[] = [];
+      const events = {
+        ...{ rejected: () => {}, ended: () => {}, grown: () => {}, parts: () => {}, rolledUp: () => {} },
+        incidents: (found: readonly IncidentChange[]) => void changes.push(...found),
+      };
+      const store = await Store.open(database, table, { incidents: INCIDENT_RULES, events });
+      await store.marks.claim(log.identity, new Map([[0, 0]]));
+      log.write("udduu");
+      const range = (start: number, next: number) =>
+        [log.identity, new Map([[0, { start, next }]]), [store.encode(log.entries.slice(start, next))]] as const;
+      const flushes = [store.flushEncoded(...range(0, 2)), store.flushEarly(...range(2, 5))];
+      expect(await Promise.all(flushes)).toEqual(["stored", true]);
+      expect(await told(database, table)).toEqual(["1 2 3 (2)"]);
+      expect(changes.map(({ what, offset }) => [what, offset])).toEqual([["opening", 2], ["closing", 3]]);
     });
 
     it("do not end by checks out of a spool, which come late", async () => {

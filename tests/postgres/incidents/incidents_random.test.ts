@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { IncidentSettings } from "../../../lib/config/settings.ts";
 import { type Metric, verdictOn } from "../../../lib/metric.ts";
-import { classifyError, type Database } from "../../../lib/postgres/database.ts";
+import { classifyError, type Database, type Parameter } from "../../../lib/postgres/database.ts";
 import { openPostgres } from "../../../lib/postgres/database/postgres.ts";
 import {
   type AddressState,
@@ -16,14 +16,25 @@ import { CheckLog, checkOf, incidentsOf, minuteOf } from "../../support/incident
 import { postgresMissing, startPostgres, type TestPostgres } from "../../support/postgres.ts";
 import { Random } from "../../support/random.ts";
 
-/** A way to the database that loses the answers to some statements, which were carried out or not. */
-function lossy(database: Database, random: Random): Database {
+/**
+ * A way to the database that loses the answers to some statements: these were carried out, or not, or
+ * will be some time later, over another connection.
+ */
+function lossy(database: Database, later: Database, random: Random): Database {
   const lose = () => {
     throw Object.assign(new Error("the connection broke"), { code: "ECONNRESET" });
+  };
+  const postpone = async (text: string, parameters?: readonly Parameter[]) => {
+    for (let turns = random.between(0, 20); turns > 0; turns--) await nextTurn();
+    await later.query(text, parameters).catch(() => {});
   };
   return {
     async query(text, parameters) {
       if (random.next() < 0.04) lose();
+      if (random.next() < 0.04) {
+        void postpone(text, parameters);
+        lose();
+      }
       const answer = await database.query(text, parameters);
       if (random.next() < 0.04) lose();
       return answer as never;
@@ -117,6 +128,8 @@ function fill(log: CheckLog, random: Random, minutes: number): void {
         const fields = { address: `https://${host}.example`, location };
         if (random.next() < 0.9) log.add(checkOf(minute, down.get(name) !== true, fields));
         if (random.next() < 0.02) log.add("no metric");
+        // The table refuses it.
+        if (random.next() < 0.03) log.add(checkOf(minute, random.next() < 0.5, { ...fields, producer: "poison" }));
       }
     }
   }
@@ -135,7 +148,7 @@ function expectedOf(log: CheckLog, rules: IncidentSettings): string[] {
   const changes: IncidentChange[] = [];
   const states = new Map<string, AddressState>();
   for (const { partition, offset, content } of log.entries) {
-    if ("reason" in content) continue;
+    if ("reason" in content || content.producer === "poison") continue;
     const metric: Metric = content;
     const before = states.get(metric.address) ?? UNKNOWN_ADDRESS;
     const check = {
@@ -171,7 +184,7 @@ describe.skipIf(postgresMissing !== null)("incidents", () => {
     const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
     const random = new Random(seed);
     let told = 0;
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 8; round++) {
       const rules: IncidentSettings = {
         downAfter: random.between(1, 3),
         upAfter: random.between(1, 2),
@@ -181,11 +194,13 @@ describe.skipIf(postgresMissing !== null)("incidents", () => {
       const table = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
       await using first = openPostgres(server.settings);
       await using second = openPostgres(server.settings);
+      await using later = openPostgres(server.settings);
       await Store.open(first, table, { incidents: rules });
+      await first.script(`alter table ${table.name} add check (producer is distinct from 'poison')`);
       const log = new CheckLog();
       fill(log, random, 25);
       const readers = [first, second].map((database) => {
-        const open = () => Store.open(lossy(database, random), table, { incidents: rules });
+        const open = () => Store.open(lossy(database, later, random), table, { incidents: rules });
         return new Reader(open, log, random);
       });
       await Promise.all(readers.map((reader) => reader.readTo(log.entries.length - 40, 0.1)));

@@ -44,6 +44,16 @@ function run(words: readonly Word[], rules: Partial<IncidentSettings> = {}): Inc
   return changes;
 }
 
+/** As `run`, with maintenance from one minute to before another. */
+function runMaintained(words: readonly Word[], from: number, to: number): IncidentChange[] {
+  const changes: IncidentChange[] = [];
+  let state: AddressState = UNKNOWN_ADDRESS;
+  for (const [i, word] of words.entries()) {
+    state = observe(RULES, state, check(word, i), changes, from <= word.minute && word.minute < to);
+  }
+  return changes;
+}
+
 /** Changes in few words: `down 1-2` was opened at minute 1 and confirmed at minute 2, `up 3` closed it. */
 function told(changes: readonly IncidentChange[]): string[] {
   const minute = (time: string) => (Date.parse(time) - START) / 60_000;
@@ -148,6 +158,28 @@ describe("an address with several places", () => {
     const old: Word[] = [0, 1].map((minute) => ({ verdict: "up", minute, place: "old", every: null }));
     const down: Word[] = [1000, 1001, 1002, 1450].map((minute) => ({ verdict: "down", minute, place: "a" }));
     expect(told(run([...old, ...down], { places: 2 }))).toEqual(["down 1000-1450"]);
+  });
+});
+
+describe("in maintenance", () => {
+  it.each(
+    [
+      ["uddddduu", [], 1, 6],
+      ["uddddddduu", ["down 5-6", "up 8"], 1, 5],
+      ["udmmmmmduu", ["down 1-7", "up 8"], 2, 7],
+      ["udddddduuu", ["down 1-2", "up 7"], 3, 6],
+      ["uddduduu", ["down 1-2", "up 4"], 3, 8],
+    ] as const,
+  )("%s becomes %j, from minute %i to %i", (letters, expected, from, to) => {
+    expect(told(runMaintained(words(letters), from, to))).toEqual(expected);
+  });
+
+  it("a certificate is told after it, and may get better in it", () => {
+    const seen = (minute: number, days: number) => ({ verdict: "up" as const, minute, days });
+    expect(told(runMaintained([seen(0, 30), seen(1, 20), seen(2, 20), seen(3, 20)], 1, 3))).toEqual([
+      "certificate down 3-3",
+    ]);
+    expect(told(runMaintained([seen(0, 20), seen(1, 90)], 1, 2))).toEqual(["certificate down 0-0", "certificate up 1"]);
   });
 });
 

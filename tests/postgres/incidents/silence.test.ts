@@ -69,6 +69,10 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
         (await incidentsOf(database, table)).filter(({ closed_at }) => closed_at === null).map(({ address }) =>
           address
         ),
+      maintain: async (row: string) =>
+        await database.script(
+          `insert into ${quoteTables(table).maintenance} (address, starts_at, ends_at) values ${row}`,
+        ),
       script: async (text: (leases: string) => string) => await database.script(text(quoteTables(table).leases)),
     };
   }
@@ -137,6 +141,18 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
       await add(check("a", 0, null, { error: "removed", up: null, is_valid: false }));
       await looker.look(work);
       expect(await silent()).toEqual([]);
+    });
+
+    it("is no incident of an address in maintenance, and ends none of it", async () => {
+      const { add, watch, work, changes, maintain } = await world();
+      await add(check("a", -10, -5), check("b", -10, -5));
+      await maintain(`('a*', now() - interval '1 hour', now() + interval '1 hour')`);
+      const looker = watch();
+      await looker.look(work);
+      expect(changes).toEqual([[["b"], []]]);
+      await maintain(`('b', now() - interval '1 hour', 'infinity')`);
+      await looker.look(work);
+      expect(changes).toHaveLength(1);
     });
 
     it("is looked for beside the storing, until that ends", async () => {
