@@ -146,15 +146,17 @@ export function observe(
 
 /**
  * Takes in a check that is like the one before it: its address is up as it was, and seen from one
- * place. It changes the state itself, at a fraction of the cost of `observe`, to what that would
- * give. False: `observe` has to look at it.
+ * place. It changes the state itself, at a fraction of the cost of `observe`, to one from which the
+ * same follows. A certificate that expires later than the known one, which has days enough, is not
+ * noted: so it has enough too. False: `observe` has to look at it.
  */
 export function passQuietly({ places, down, certificate }: AddressState, check: Observation): boolean {
   const [place] = places;
   if (place === undefined || places.length > 1 || down !== null || certificate !== null) return false;
   const { due, tlsExpiresAt } = check;
   const isSame = place.outage === null && place.contradiction === null && !place.isGone &&
-    (tlsExpiresAt === null || place.certificate?.expiresAt === tlsExpiresAt && due <= place.certificate.shortFrom);
+    (tlsExpiresAt === null ||
+      place.certificate !== null && tlsExpiresAt >= place.certificate.expiresAt && due <= place.certificate.shortFrom);
   if (!isSame || due <= place.newest || place.location !== check.location || check.verdict !== "up") return false;
   place.newest = due;
   place.nextAt = check.nextAt;

@@ -5,6 +5,7 @@ import {
   type IncidentChange,
   type Observation,
   observe,
+  passQuietly,
   UNKNOWN_ADDRESS,
 } from "../../../lib/postgres/incidents/rules.ts";
 import { Random } from "../../support/random.ts";
@@ -322,4 +323,34 @@ it("says the same as a plain model, whatever the checks and the rules", () => {
     expect(told(run(sequence, rules)), `seed ${seed}, round ${round}`).toEqual(model.told);
   }
   expect(incidents).toBeGreaterThan(200);
+});
+
+it("passQuietly takes in many checks, and changes nothing of what follows", () => {
+  const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+  const random = new Random(seed);
+  let [quiet, found] = [0, 0];
+  for (let round = 0; round < 300; round++) {
+    const [full, short]: [IncidentChange[], IncidentChange[]] = [[], []];
+    let [state, quick] = [UNKNOWN_ADDRESS, UNKNOWN_ADDRESS];
+    const isBad = random.next() * 0.3;
+    let days = 22.01;
+    for (let i = 0; i < 40; i++) {
+      // It becomes short in the middle, and is renewed now and then: most often for a longer time.
+      if (random.next() < 0.3) days += random.between(-1, 2) / 100;
+      const word: Word = {
+        verdict: random.next() < isBad ? random.pick(["down", "removed", "missed"] as const) : "up",
+        minute: i * 60 - (random.next() < 0.1 ? 90 : 0),
+        place: random.next() < 0.01 ? "b" : "a",
+        days: random.next() < 0.2 ? null : days,
+      };
+      const inMaintenance = random.next() < 0.1;
+      state = observe(RULES, state, check(word, i), full, inMaintenance);
+      if (passQuietly(quick, check(word, i))) quiet++;
+      else quick = observe(RULES, quick, check(word, i), short, inMaintenance);
+    }
+    found += full.length;
+    expect(short, `seed ${seed}, round ${round}`).toEqual(full);
+  }
+  expect(quiet).toBeGreaterThan(3000);
+  expect(found).toBeGreaterThan(200);
 });
