@@ -277,7 +277,7 @@ export class TableWriter implements Foreground {
 
   /**
    * Plans and sends a statement: in one order, each on top of the one before it. Null: it would be
-   * early, but does not follow what was planned last.
+   * early, but does not begin where what was planned last ends.
    */
   async #inTurn(
     tracker: IncidentTracker,

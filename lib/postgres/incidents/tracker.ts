@@ -67,16 +67,22 @@ export class IncidentTracker {
     this.#table = table;
   }
 
-  /** True if these ranges begin where what is known ends. */
+  /** True if a statement with these ranges may be planned on top of others that have no answer yet. */
   continues(identity: TopicIdentity, ranges: OffsetRanges): boolean {
+    return this.#known.marks.size > 0 && this.#fits(identity, ranges);
+  }
+
+  /** True if these ranges begin where what is known ends, as far as something is known. */
+  #fits(identity: TopicIdentity, ranges: OffsetRanges): boolean {
     return [...ranges].every(([partition, { start }]) => {
-      return this.#known.marks.get(keyOf(identity, partition))?.offset === start;
+      const mark = this.#known.marks.get(keyOf(identity, partition));
+      return mark === undefined || mark.offset === start;
     });
   }
 
   /** Plans a statement that stores these ranges with these checks. One at a time may be planned. */
   async plan(identity: TopicIdentity, ranges: OffsetRanges, forEachCheck: ForEachCheck): Promise<IncidentPlan> {
-    if (!this.continues(identity, ranges) || this.#known.states.size > MOST_KNOWN) this.#known = new Knowledge();
+    if (!this.#fits(identity, ranges) || this.#known.states.size > MOST_KNOWN) this.#known = new Knowledge();
     const windows = await this.#table.maintenance();
     for (;;) {
       const known = this.#known;
