@@ -176,10 +176,14 @@ export function emptyMetric(origin: MetricOrigin): Metric {
 /** The namespace of the ids of due times: a UUID that stands for them and for nothing else. */
 const DUE_TIMES = Buffer.from("5b1c7d3a4f0e4c52a1d6e9b8037f2c44", "hex");
 
-/** The id of a due time: a UUID of version 5 (RFC 9562), made of place, address and time. */
+/** The id of a due time: it is made of place, address and time. */
 export function dueTimeId(location: string | null, address: string, scheduledAt: Date): string {
-  const name = JSON.stringify([location, address, scheduledAt.toISOString()]);
-  const hash = createHash("sha1").update(DUE_TIMES).update(name).digest();
+  return idOf(DUE_TIMES, [location, address, scheduledAt.toISOString()]);
+}
+
+/** An id that is made of a thing's name: a UUID of version 5 (RFC 9562). */
+export function idOf(namespace: Uint8Array, name: readonly (string | null)[]): string {
+  const hash = createHash("sha1").update(namespace).update(JSON.stringify(name)).digest();
   hash.writeUInt8(hash.readUInt8(6) & 0x0f | 0x50, 6);
   hash.writeUInt8(hash.readUInt8(8) & 0x3f | 0x80, 8);
   return hash.toString("hex", 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");

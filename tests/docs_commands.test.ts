@@ -10,6 +10,7 @@ import type { KafkaServer } from "../tools/kafka/kafka.ts";
 import { type Clone, cloneProject } from "./support/clone.ts";
 import { type Block, blocksIn, commandsOf, DOCUMENTS, statementsOf } from "./support/documents.ts";
 import { eventually } from "./support/eventually.ts";
+import { INCIDENT_RULES } from "./support/incidents.ts";
 import { canRunKafka, temporaryKafka } from "./support/kafka.ts";
 import { metricWith } from "./support/metrics.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
@@ -102,7 +103,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
         const fields = METRIC_FIELDS.filter((field) => made.sql.includes(field));
         for (const view of VIEWS) await database.script(viewSql(table, view, fields));
       }
-      const store = await Store.open(database, table);
+      const store = await Store.open(database, table, { incidents: INCIDENT_RULES });
       const source = { topic: "t", topicId: "1" };
       await store.marks.claim(source, new Map([[0, 0]]));
       const at = "2026-01-31T13:00:00.000Z";
@@ -145,7 +146,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
     /** The consumer uses the table with its parts, and each metric goes to the right one. */
     async function expectParts(name: string): Promise<void> {
       await using database = openPostgres({ ...server.settings, name });
-      const store = await Store.open(database, { schema: null, name: "host_metrics" });
+      const store = await Store.open(database, { schema: null, name: "host_metrics" }, { incidents: INCIDENT_RULES });
       const source = { topic: "t", topicId: "2" };
       await store.marks.claim(source, new Map([[0, 0]]));
       const times = ["2026-01-05T00:00:00.000Z", "2026-02-05T00:00:00.000Z", "2026-03-05T00:00:00.000Z"];

@@ -57,7 +57,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: {
     uses: "",
     doors:
-      "count environment folder_lock host_and_port instant kafka_settings keep nearest_word saslprep secret_file setting_types settings terminal usage_error version",
+      "count environment folder_lock glob host_and_port instant kafka_settings keep nearest_word saslprep secret_file setting_types settings terminal usage_error version",
   },
   async: {
     uses: "",

@@ -13,6 +13,7 @@ import {
   logLevel,
   oneOf,
   pageUrl,
+  placeCount,
   seconds,
   servers,
   shard,
@@ -32,7 +33,7 @@ export type ProgramName = "producer" | "consumer";
 /** A setting or a mode of a program, as a user sees it. */
 export interface Option {
   /** Under which heading the help lists it. */
-  readonly section: "Kafka" | "PostgreSQL" | "Checks" | "Modes" | "Page" | "Other";
+  readonly section: "Kafka" | "PostgreSQL" | "Checks" | "Incidents" | "Modes" | "Page" | "Other";
   readonly programs: readonly ProgramName[];
   /** Without the two dashes. */
   readonly flag?: string;
@@ -479,6 +480,46 @@ export const OPTIONS = {
     help: "time zone of cron expressions, such as Europe/Berlin",
     otherwise: "the system's",
     schema: timeZone,
+  },
+  downAfter: {
+    section: "Incidents",
+    programs: consumer,
+    flag: "down-after",
+    variable: "DOWN_AFTER",
+    placeholder: "N",
+    help: "checks in a row at a place that are not up, until it says that a site is down",
+    default: "2",
+    schema: wholeNumber(1, 100),
+  },
+  upAfter: {
+    section: "Incidents",
+    programs: consumer,
+    flag: "up-after",
+    variable: "UP_AFTER",
+    placeholder: "N",
+    help: "checks in a row that are up, until it says that the site is up again",
+    default: "1",
+    schema: wholeNumber(1, 100),
+  },
+  places: {
+    section: "Incidents",
+    programs: consumer,
+    flag: "places",
+    variable: "PLACES",
+    placeholder: "N|majority",
+    help: "places that must agree that a site is down; where fewer report, all of them",
+    default: "1",
+    schema: placeCount,
+  },
+  certificateDays: {
+    section: "Incidents",
+    programs: consumer,
+    flag: "certificate-days",
+    variable: "CERTIFICATE_DAYS",
+    placeholder: "DAYS",
+    help: "a certificate with fewer days left is an incident",
+    default: "21",
+    schema: wholeNumber(0, 3650),
   },
   stdout: {
     section: "Modes",

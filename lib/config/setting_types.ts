@@ -53,10 +53,15 @@ export const COMPANIONS = {
   keep: "_keep",
   daily: "_daily",
   days: "_days",
+  incidents: "_incidents",
+  leases: "_leases",
+  maintenance: "_maintenance",
 } as const;
+/** The longest of these endings. */
+export const LONGEST_COMPANION = Object.values(COMPANIONS).reduce((a, b) => b.length > a.length ? b : a);
 
 /**
  * The longest name of a table, in bytes of UTF-8, that leaves room for the names of its companions.
  * A part's name is no longer than these: it ends like `_20261130` or `_202611`.
  */
-export const MAX_TABLE_NAME_BYTES = MAX_NAME_BYTES - COMPANIONS.rejected.length;
+export const MAX_TABLE_NAME_BYTES = MAX_NAME_BYTES - LONGEST_COMPANION.length;

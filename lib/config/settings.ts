@@ -69,6 +69,18 @@ export interface RetentionSettings {
   readonly isNow: boolean;
 }
 
+/** When an address counts as down, and when its certificate is told. */
+export interface IncidentSettings {
+  /** Checks in a row at a place that must not be up. */
+  readonly downAfter: number;
+  /** Checks in a row that must be up again. */
+  readonly upAfter: number;
+  /** The places that must agree, of those that report; fewer than these: all of them. */
+  readonly places: number | "majority";
+  /** Days. A certificate with fewer left is an incident. */
+  readonly certificateDays: number;
+}
+
 /** What the page shows, and where it is. */
 export interface PageSettings {
   /** The folder into which it is written; null: none. */
@@ -91,6 +103,7 @@ export interface ConsumerSettings {
   /** The parts of a table that is created. */
   readonly partition: Partition;
   readonly retention: RetentionSettings;
+  readonly incidents: IncidentSettings;
   /** The query of `--query`; the program then does nothing else. */
   readonly query: string | null;
   readonly printSchema: boolean;
@@ -165,6 +178,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     table: reader.optional("dbTable"),
     partition: reader.optional("dbPartition"),
     retention: readRetention(reader),
+    incidents: readIncidents(reader),
     query: reader.optional("query"),
     printSchema,
     ...readSizes(reader),
@@ -261,6 +275,13 @@ function readRetention(reader: SettingsReader): RetentionSettings | null {
     reader.problems.push("--db-keep-now shortens nothing: say how long with DB_KEEP (--db-keep), or leave it out");
   }
   return rows === null || rejected === null || daily === null ? null : { rows, rejected, daily, isNow };
+}
+
+function readIncidents(reader: SettingsReader): IncidentSettings | null {
+  const [downAfter, upAfter] = [reader.optional("downAfter"), reader.optional("upAfter")];
+  const [places, certificateDays] = [reader.optional("places"), reader.optional("certificateDays")];
+  if (downAfter === null || upAfter === null || places === null || certificateDays === null) return null;
+  return { downAfter, upAfter, places, certificateDays };
 }
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {

@@ -6,6 +6,7 @@ import { type Keep, parseKeep } from "./keep.ts";
 import {
   type ListenAddress,
   type LogLevel,
+  LONGEST_COMPANION,
   MAX_TABLE_NAME_BYTES,
   SSL_MODES,
   type SslMode,
@@ -35,6 +36,14 @@ export const wholeNumber = (least: number, most: number) =>
 
 export const seconds = (least: number, most: number) =>
   numberFrom(/^\d+(\.\d+)?$/, least, most, `write seconds, from ${least} to ${most}`);
+
+const PLACES = "write a whole number from 1 to 100, or majority";
+
+/** How many places must agree. */
+export const placeCount: TextSchema<number | "majority"> = v.union([
+  v.pipe(v.string(), v.toLowerCase(), v.literal("majority", PLACES)),
+  numberFrom(/^\d+$/, 1, 100, PLACES),
+], PLACES);
 
 /** Makes a schema of a function that throws an error with the problem of a text. */
 function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
@@ -157,7 +166,9 @@ export function parseTableName(text: string): TableName {
   }
   if (size > MAX_TABLE_NAME_BYTES) {
     throw new RangeError(
-      `its ${size} bytes leave no room for ${name.slice(0, 10)}…_rejected beside it: write a name of at most ` +
+      `its ${size} bytes leave no room for ${
+        name.slice(0, 10)
+      }…${LONGEST_COMPANION} beside it: write a name of at most ` +
         `${MAX_TABLE_NAME_BYTES} bytes`,
     );
   }

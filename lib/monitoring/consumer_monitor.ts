@@ -7,22 +7,27 @@ import type { ConsumerSession, LogPositions } from "../kafka/kafka.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Site } from "../net/http_port.ts";
 import { explain } from "../postgres/database.ts";
-import type { Counters, StoreEvents } from "../postgres/store.ts";
+import type { Counters, SilenceWork, StoreEvents } from "../postgres/store.ts";
 import { ConsumerReport } from "./consumer_report.ts";
 import { DoubleChecks } from "./double_checks.ts";
 import { FirstRows } from "./first_rows.ts";
+import { type IncidentLine, incidentLines, silenceLines } from "./incident_report.ts";
 import type { Log } from "./log.ts";
 import { openProgramPort } from "./program_port.ts";
 
 /** Milliseconds that a broker may take to tell the ends of its logs, for a request at the port. */
 const LAG_LIMIT = 2_000;
 const PART = "PostgreSQL";
+/** Milliseconds. A metric that is older is not new. */
+const NEW = 300_000;
 
 /** Tells of stored messages: a person in the log and, if there is a port, Prometheus. */
 export interface ConsumerMonitor extends AsyncDisposable {
   readonly events: TransferEvents & StoreEvents;
   /** Tells of these counters from now on. */
   count(counters: () => Counters): void;
+  /** For the look for addresses that nobody checks any more. */
+  readonly silence: SilenceWork;
 }
 
 export interface MonitoredConsumer {
@@ -74,6 +79,7 @@ export async function monitorConsumer(
       ...storeEvents(state, report, log),
     },
     count: (counters) => void (state.counters = counters),
+    silence: silenceWork(state, log),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
@@ -88,6 +94,27 @@ class TransferState {
   /** True while a single message takes too long, which is said once. */
   isStuck = false;
   positions: LogPositions = new Map();
+
+  /** Where the logs ended at the last look. */
+  #ends: ReadonlyMap<number, number> = new Map();
+
+  /**
+   * True if everything is stored that was in the topic when this was asked last. A source that does
+   * not tell its end is caught up with if what comes is new.
+   */
+  async isCaughtUp(): Promise<boolean> {
+    const { session, positions } = this;
+    if (session === null) return false;
+    if (session.logEnds === undefined) return Date.now() - (this.newest ?? 0) < NEW;
+    const ends = await unlessAborted(session.logEnds(), AbortSignal.timeout(LAG_LIMIT)).catch(() => null);
+    if (ends === null) return false;
+    const before = this.#ends;
+    this.#ends = ends;
+    return [...ends.keys()].every((partition) => {
+      const end = before.get(partition);
+      return end !== undefined && (positions.get(partition)?.offset ?? -1) >= end;
+    });
+  }
 
   /** Partition → messages that are not stored yet. Empty if the broker does not answer in time. */
   async lag(): Promise<ReadonlyMap<number, number>> {
@@ -135,6 +162,19 @@ function eventsFor(
   };
 }
 
+function tellIncidents(log: Log, lines: readonly IncidentLine[]): void {
+  for (const { text, isTrouble } of lines) isTrouble ? log.warn(text) : log.info(text);
+}
+
+/** What the look for silent addresses asks of a transfer. */
+function silenceWork(state: TransferState, log: Log): SilenceWork {
+  return {
+    isCaughtUp: () => state.isCaughtUp(),
+    changed: (opened, closed) => tellIncidents(log, silenceLines(opened, closed)),
+    failed: (why) => log.warn(`Nobody can tell which addresses are not checked any more: ${why}`),
+  };
+}
+
 function storeEvents(state: TransferState, report: ConsumerReport, log: Log): StoreEvents {
   return {
     rejected: (count, reason, table) => report.rejected(count, reason, table),
@@ -152,5 +192,6 @@ function storeEvents(state: TransferState, report: ConsumerReport, log: Log): St
     },
     parts: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
     rolledUp: (what, isTrouble) => isTrouble ? log.warn(what) : log.debug(what),
+    incidents: (changes) => tellIncidents(log, incidentLines(changes)),
   };
 }

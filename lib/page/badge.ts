@@ -9,6 +9,7 @@ const COLOURS: Readonly<Record<HostState, string>> = {
   down: "#cf222e",
   stale: "#8a5a00",
   unchecked: "#59636e",
+  maintenance: "#0969da",
 };
 
 /** Units of a character on average, of a margin, and of the height. */

@@ -36,7 +36,7 @@ export class Documents {
     const selection = select(snapshot, query);
     const pasts = await this.#orNull(this.#hosts.pasts(selection.hosts.map(({ address }) => address)));
     const incidents = snapshot.counts.down === 0 ? [] : await this.#orNull(this.#hosts.incidents()) ?? [];
-    const lasting = incidents.filter(({ closed_at }) => closed_at === null);
+    const lasting = incidents.filter(({ kind, closed_at }) => kind === "down" && closed_at === null);
     const open = new Map(lasting.map((incident) => [incident.address, incident]));
     const content = overview({ snapshot, selection, query, pasts, open }, this.#links);
     return await this.#page(headline(snapshot), snapshot, content);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { html, raw } from "hono/html";
 import type { PastIncident } from "../postgres/past_incidents.ts";
 import type { Markup } from "./markup.ts";
-import { lengthText, timeText } from "./words.ts";
+import { INCIDENT_WORDS, lengthText, timeText } from "./words.ts";
 
 /** What a feed is made of. */
 export interface FeedFacts {
@@ -44,14 +44,15 @@ export function feed({ title, incidents, at, absolute, host, self }: FeedFacts):
 const changedAt = ({ opened_at, closed_at }: PastIncident) => (closed_at ?? opened_at).getTime();
 
 function entry(incident: PastIncident, link: Markup | string): Markup {
-  const { address, opened_at, closed_at, reason } = incident;
+  const { kind, address, opened_at, closed_at, reason } = incident;
+  const words = INCIDENT_WORDS[kind];
   const lasted = closed_at === null
     ? "it goes on"
     : `until ${timeText(closed_at)} UTC, for ${lengthText(closed_at.getTime() - opened_at.getTime())}`;
   return html`
     <entry>
-    <id>${uuidUrn(`${opened_at.toISOString()} ${address}`)}</id>
-    <title>${closed_at === null ? "Down" : "Was down"}: ${xml(address)}</title>
+    <id>${uuidUrn(`${kind} ${opened_at.toISOString()} ${address}`)}</id>
+    <title>${closed_at === null ? words.now : words.past}: ${xml(address)}</title>
     <updated>${new Date(changedAt(incident)).toISOString()}</updated>
     <published>${opened_at.toISOString()}</published>
     ${link}

@@ -14,7 +14,16 @@ import { stateMark } from "./layout.ts";
 import type { Markup } from "./markup.ts";
 import { certificate } from "./overview.ts";
 import { largeBars, PHASE_NAMES, phaseChart } from "./pictures.ts";
-import { latencyText, lengthText, numberText, percentText, timeText, upPercent } from "./words.ts";
+import {
+  INCIDENT_WORDS,
+  latencyText,
+  lengthText,
+  maintenanceText,
+  numberText,
+  percentText,
+  timeText,
+  upPercent,
+} from "./words.ts";
 
 const DAY = 86_400_000;
 
@@ -23,7 +32,8 @@ export function hostView(host: ShownHost, details: HostDetails | null, now: Date
   return html`
     <section class="banner ${host.state}">
       <h1>${host.address}</h1>
-      <p>${stateMark(host.state)} ${host.reason ?? ""} ${openedText(host, details, now)}</p>
+      <p>${stateMark(host.state)} ${host.state === "maintenance" ? maintenanceText(host) : ""} ${host.reason ??
+        ""} ${openedText(host, details, now)}</p>
     </section>
     ${facts(host, details)}
     ${details === null
@@ -36,9 +46,9 @@ export function hostView(host: ShownHost, details: HostDetails | null, now: Date
 }
 
 function openedText(host: ShownHost, details: HostDetails | null, now: Date): Markup {
-  const [newest] = details?.incidents ?? [];
-  if (host.state !== "down" || newest === undefined || newest.closed_at !== null) return html``;
-  return html`<span class="soft">for ${lengthText(now.getTime() - newest.opened_at.getTime())}</span>`;
+  const open = details?.incidents.find(({ kind, closed_at }) => kind === "down" && closed_at === null);
+  if (host.state !== "down" || open === undefined) return html``;
+  return html`<span class="soft">for ${lengthText(now.getTime() - open.opened_at.getTime())}</span>`;
 }
 
 function facts(host: ShownHost, details: HostDetails | null): Markup {
@@ -132,13 +142,13 @@ const LISTED = 50;
 function incidentTable(incidents: readonly PastIncident[], now: Date): Markup {
   if (incidents.length === 0) {
     return html`
-      <h2>Outages</h2>
+      <h2>Incidents</h2>
       <p>None in ${DAYS_SHOWN} days.</p>
     `;
   }
   return html`
-    <h2>Outages</h2>
-    <div class="scroll" tabindex="0" role="region" aria-label="Outages">
+    <h2>Incidents</h2>
+    <div class="scroll" tabindex="0" role="region" aria-label="Incidents">
       <table>
         <caption>${incidents.length > LISTED
           ? `The last ${LISTED} of ${numberText(incidents.length)}`
@@ -149,17 +159,19 @@ function incidentTable(incidents: readonly PastIncident[], now: Date): Markup {
             <th scope="col">To</th>
             <th scope="col" class="n">Length</th>
             <th scope="col" class="n">Checks</th>
+            <th scope="col">What</th>
             <th scope="col" class="why-head">Reason</th>
           </tr>
         </thead>
-        <tbody>${incidents.slice(0, LISTED).map(({ opened_at, closed_at, reason, checks }) =>
+        <tbody>${incidents.slice(0, LISTED).map(({ kind, opened_at, closed_at, reason, locations, checks }) =>
           html`
             <tr>
               <th scope="row">${timeText(opened_at)}</th>
               <td>${closed_at === null ? html`<span class="bad">goes on</span>` : timeText(closed_at)}</td>
               <td class="n">${lengthText((closed_at ?? now).getTime() - opened_at.getTime())}</td>
               <td class="n">${numberText(checks)}</td>
-              <td class="why-cell">${reason}</td>
+              <td>${INCIDENT_WORDS[kind].now}</td>
+              <td class="why-cell">${reason}${locations.length === 0 ? "" : `, from ${locations.join(" and ")}`}</td>
             </tr>
           `
         )}</tbody>

@@ -14,13 +14,13 @@ import {
 } from "../postgres/host_reader.ts";
 import type { PastIncident } from "../postgres/past_incidents.ts";
 import { Cached } from "./cached.ts";
-import { matchesGlob } from "./glob.ts";
+import { matchesGlob } from "../config/glob.ts";
 
 /**
  * The states of a host, the most urgent first. `unchecked` is a host without a due time whose last
- * check is older than a day.
+ * check is older than a day. `maintenance` is one that is not up while somebody works at it.
  */
-export const HOST_STATES = ["down", "stale", "unchecked", "up"] as const;
+export const HOST_STATES = ["down", "stale", "unchecked", "maintenance", "up"] as const;
 export type HostState = typeof HOST_STATES[number];
 
 /** A host as the page shows it. */
@@ -108,7 +108,7 @@ export class Hosts {
     const hosts = shown.map((host): ShownHost => ({ ...host, state: stateAt(host, at) }));
     const order = new Map(HOST_STATES.map((state, i) => [state, i]));
     hosts.sort((a, b) => (order.get(a.state) ?? 0) - (order.get(b.state) ?? 0));
-    const counts = { down: 0, stale: 0, unchecked: 0, up: 0 };
+    const counts = { down: 0, stale: 0, unchecked: 0, maintenance: 0, up: 0 };
     for (const { state } of hosts) counts[state]++;
     return { at, hosts, byAddress: new Map(hosts.map((host) => [host.address, host])), counts };
   }
@@ -153,7 +153,8 @@ export class Hosts {
 const addressOf = (tally: Tally) => (tally as DayTally).address;
 
 function stateAt({ state, next_at, checked_at }: HostNow, now: Date): HostState {
-  return next_at === null && now.getTime() - checked_at.getTime() > DAY ? "unchecked" : state;
+  const isOld = next_at === null && now.getTime() - checked_at.getTime() > DAY;
+  return isOld && state !== "maintenance" ? "unchecked" : state;
 }
 
 /** The past of one host, out of its days and spans in any order. */

@@ -30,6 +30,7 @@ const ICON_COLOURS: Readonly<Record<HostState, string>> = {
   down: "c62828",
   stale: "b26a00",
   unchecked: "7d8590",
+  maintenance: "0969da",
   up: "1a7f37",
 };
 
@@ -71,6 +72,7 @@ const STATE_WORDS: Readonly<Record<HostState, string>> = {
   down: "Down",
   stale: "Stale",
   unchecked: "Not checked",
+  maintenance: "Maintenance",
   up: "Up",
 };
 

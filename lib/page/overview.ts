@@ -4,7 +4,16 @@ import { type History, HOST_STATES, type HostState, type ShownHost, type Snapsho
 import { stateMark, stateWord } from "./layout.ts";
 import type { Links, Markup, OverviewQuery } from "./markup.ts";
 import { bars, sparkline } from "./pictures.ts";
-import { hostsAre, latencyText, lengthText, numberText, percentText, timeText, upPercent } from "./words.ts";
+import {
+  hostsAre,
+  latencyText,
+  lengthText,
+  maintenanceText,
+  numberText,
+  percentText,
+  timeText,
+  upPercent,
+} from "./words.ts";
 
 /** Hosts on one page. */
 export const PAGE_SIZE = 50;
@@ -48,7 +57,8 @@ export interface OverviewFacts {
 
 /** The most urgent state that a host is in. */
 export function moodOf({ counts, hosts }: Snapshot): HostState {
-  return HOST_STATES.find((state) => counts[state] > 0 && (state !== "unchecked" || counts.up === 0)) ??
+  const isMild = (state: HostState) => state === "unchecked" || state === "maintenance";
+  return HOST_STATES.find((state) => counts[state] > 0 && !(isMild(state) && counts.up > 0)) ??
     (hosts.length === 0 ? "unchecked" : "up");
 }
 
@@ -77,8 +87,10 @@ export function headline({ counts, hosts }: Snapshot): string {
   if (hosts.length === 0) return "Nothing was checked yet";
   if (counts.down > 0) return `${hostsAre(counts.down)} down`;
   if (counts.stale > 0) return `${hostsAre(counts.stale)} not checked as planned`;
-  if (counts.up === 0) return "No host is being checked";
-  if (counts.unchecked > 0) return `${hostsAre(counts.up)} up`;
+  if (counts.up === 0) {
+    return counts.maintenance > 0 ? `${hostsAre(counts.maintenance)} in maintenance` : "No host is being checked";
+  }
+  if (counts.unchecked + counts.maintenance > 0) return `${hostsAre(counts.up)} up`;
   return counts.up === 1 ? "The host is up" : `All ${numberText(counts.up)} hosts are up`;
 }
 
@@ -175,6 +187,8 @@ function hostRow(host: ShownHost, past: History | null, now: Date, links: Links)
     ? null
     : host.state === "unchecked"
     ? `last check ${timeText(host.checked_at)}`
+    : host.state === "maintenance"
+    ? maintenanceText(host)
     : host.reason;
   return html`
     <tr role="row" class="${host.state}">

@@ -27,6 +27,7 @@ h2{font-size:16px;margin:28px 0 10px;font-weight:600}
 white-space:nowrap;color:var(--soft);background:var(--none-bg)}
 .state.up{color:var(--up);background:none;font-weight:500}
 .state.down{color:#fff;background:#cf222e}.state.stale{color:var(--stale);background:var(--stale-bg)}
+.state.maintenance{color:var(--link);background:var(--none-bg)}
 .now{list-style:none;margin:14px 0 0;padding:0}
 .now li{display:grid;grid-template-columns:minmax(0,5fr) minmax(0,4fr) 300px;gap:2px 20px;padding:7px 0;border-top:1px solid var(--line)}
 .now a{font-weight:600;color:var(--text);overflow-wrap:anywhere}.now .why{color:var(--down);overflow-wrap:anywhere}

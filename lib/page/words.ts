@@ -1,4 +1,5 @@
-import type { Tally } from "../postgres/host_reader.ts";
+import type { HostNow, Tally } from "../postgres/host_reader.ts";
+import type { PastIncident } from "../postgres/past_incidents.ts";
 
 // Figures as a person reads them. Times are UTC's: nothing tells where the reader is.
 
@@ -46,6 +47,21 @@ export function percentText(percent: number | null): string {
   if (percent === null) return "–";
   return percent === 100 ? "100 %" : `${percent.toFixed(2)} %`;
 }
+
+/** What is wrong with a host, and what was. */
+export const INCIDENT_WORDS: Readonly<Record<PastIncident["kind"], { readonly now: string; readonly past: string }>> = {
+  down: { now: "Down", past: "Was down" },
+  certificate: { now: "Certificate expires", past: "Certificate was to expire" },
+  silence: { now: "Not checked", past: "Was not checked" },
+};
+
+/** Until when somebody works at a host, and what for. */
+export function maintenanceText({ maintenance_until, maintenance_note }: Maintained): string {
+  const until = maintenance_until === null ? "" : `until ${timeText(maintenance_until).slice(0, 16)}`;
+  return [until, maintenance_note ?? ""].filter((part) => part !== "").join(": ");
+}
+
+type Maintained = Pick<HostNow, "maintenance_until" | "maintenance_note">;
 
 /** `1,234`. */
 export function numberText(number: number): string {

@@ -1,6 +1,8 @@
 import type { Metric } from "../metric.ts";
 import { noteDaysSql } from "./days.ts";
 import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
+import { changesSql } from "./incidents/changes_sql.ts";
+import type { PlannedStatement } from "./incidents/tracker.ts";
 import type { RepeatKey } from "./catalog.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Marks } from "./marks.ts";
@@ -10,6 +12,8 @@ import type { Tables } from "./tables.ts";
 
 /** The number of the first parameter of `flushSql` that holds a metric's field. */
 const FIRST_FIELD = 15;
+/** The place of the first of them among the columns of a slice. */
+export const METRIC_COLUMN = 7;
 
 /**
  * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time
@@ -19,36 +23,52 @@ const FIRST_FIELD = 15;
  * Parameters: $1 topic id, $2–$6 ranges (partition, start, next, epoch, skips), $7 topic. $8–$12
  * are rejected messages (partition, offset, key, value, reason), $13–$14 metrics (partition,
  * offset). One for each column of the table follows, and the metrics' days if days are rolled up.
- * All but the topic's are arrays as text.
+ * With incidents come the statement's name, and for each range the statement that it follows. With
+ * `changesIncidents` those of `changesSql` come last. All but the topic's and the name are arrays as
+ * text.
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
  * an index of it tells. Of the metrics of one due time the first real check stays: it takes the
  * place of a missed one, in the table and among the rows, and never the reverse. The text is ASCII,
  * but for names and defaults of the database's own: an encoding may lack any other character.
  */
-export function flushSql(tables: Tables, skipRepeats: boolean): string {
+export function flushSql(tables: Tables, skipRepeats: boolean, changesIncidents = false): string {
   const { main, offsets, rejected, columns } = tables;
+  const name = FIRST_FIELD + columns.length + (tables.notesDays ? 1 : 0);
+  // What begins or ends by a batch follows from what the statement before it has stored, and from
+  // nothing else.
+  const { hasIncidents } = tables;
+  const isNext = hasIncidents ? "m.start = m.mark and m.statement is not distinct from m.after" : "m.start <= m.mark";
+  const follows = hasIncidents
+    ? {
+      given: `, $${name + 1}::uuid[]`,
+      as: ", after",
+      read: "o.statement, w.after, ",
+      set: `statement = $${name}::uuid, `,
+    }
+    : { given: "", as: "", read: "", set: "" };
   const fields = columns.map((column, i) => `unnest($${FIRST_FIELD + i}::${COLUMNS[column].type}[]) as ${column}`);
   const names = columns.join(", ");
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
   const { repeatKey } = tables;
   const notes = tables.notesDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
+  const changes = changesIncidents ? `, ${changesSql(tables, name + 2)}` : "";
   const sent = `select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}`;
   const repeats = skipRepeats && repeatKey !== null ? conflictSql(tables, repeatKey) : "";
   const rows = repeats !== "" && repeatKey !== null && tables.replacesMissed ? firstOfEach(sent, repeatKey) : sent;
   return `with writer as (
-  select * from unnest($2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[])
-    as w(partition, start, next, epoch, skips)
+  select * from unnest($2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[]${follows.given})
+    as w(partition, start, next, epoch, skips${follows.as})
 ), marks as (
   -- No condition on next_offset or skips here: it would be judged on the old snapshot.
-  select o.partition, o.next_offset as mark, o.skips, w.start, w.next, w.epoch, w.skips as known
+  select o.partition, o.next_offset as mark, o.skips, ${follows.read}w.start, w.next, w.epoch, w.skips as known
   from ${offsets} o join writer w on w.partition = o.partition
   where o.topic_id = $1::text order by o.partition for no key update of o
 ), moved as (
   -- Joins by key only, and compares only what the lock has read.
-  update ${offsets} o set next_offset = m.next, epoch = m.epoch, epoch_at = m.next, moved_at = now() from marks m
+  update ${offsets} o set ${follows.set}next_offset = m.next, epoch = m.epoch, epoch_at = m.next, moved_at = now() from marks m
   where o.topic_id = $1::text and o.partition = m.partition
-    and m.skips = m.known and m.start <= m.mark and m.mark < m.next
+    and m.skips = m.known and ${isNext} and m.mark < m.next
   returning m.partition, m.mark
 ), stored as (
   insert into ${main} as t (${names})
@@ -63,8 +83,8 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   from unnest($8::int[], $9::bigint[], $10::text[], $11::text[], $12::text[])
     as r(partition, at, key, value, reason)
   join moved v on v.partition = r.partition where r.at >= v.mark
-)${notes}
-select partition, mark from marks where skips = known order by partition`;
+)${notes}${changes}
+select partition, mark, ${isNext} as is_next from marks m where skips = known order by partition`;
 }
 
 /**
@@ -100,13 +120,17 @@ function valueSql({ defaults }: Tables, column: keyof Metric): string {
   return `coalesce(r.${column}::${standIn.type}, (${standIn.sql})::${standIn.type})`;
 }
 
-/** The parameters of `flushSql`, in its order. */
+/**
+ * The parameters of `flushSql`, in its order, but for those of `changesSql`. `planned`: the
+ * statement as one that may change incidents; null: the table has none.
+ */
 export function flushParameters(
   tables: Pick<Tables, "notesDays">,
   identity: TopicIdentity,
   ranges: OffsetRanges,
   slices: readonly BatchSlice[],
   marks: Pick<Marks, "skipsOf">,
+  planned: Pick<PlannedStatement, "name" | "after"> | null,
 ): string[] {
   const writer = [...ranges];
   return [
@@ -119,5 +143,9 @@ export function flushParameters(
     identity.topic,
     ...joinSlices(slices),
     ...(tables.notesDays ? [arrayText([...new Set(slices.flatMap(({ days }) => [...days]))])] : []),
+    ...(planned === null ? [] : [
+      planned.name,
+      arrayText(writer.map(([partition]) => planned.after.get(partition) ?? null)),
+    ]),
   ];
 }

@@ -1,6 +1,6 @@
 import type { Database } from "./database.ts";
 import { errorSql, RowState } from "./host_state.ts";
-import { type PastIncident, readPastIncidents } from "./past_incidents.ts";
+import { type PastIncident, readPastIncidents, readTroubled } from "./past_incidents.ts";
 import { dayOf } from "./part_spans.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Tables } from "./tables.ts";
@@ -11,7 +11,7 @@ export { dayOf } from "./part_spans.ts";
 /** What is known of a host now: its newest check, and what that says. */
 export interface HostNow {
   readonly address: string;
-  readonly state: "up" | "down" | "stale";
+  readonly state: "up" | "down" | "stale" | "maintenance";
   /** Why it is not up; null where it is. */
   readonly reason: string | null;
   readonly status_code: number | null;
@@ -20,6 +20,9 @@ export interface HostNow {
   readonly next_at: Date | null;
   readonly location: string | null;
   readonly certificate_days_left: number | null;
+  /** In maintenance: until when; null: nobody has said, or it is not. */
+  readonly maintenance_until: Date | null;
+  readonly maintenance_note: string | null;
 }
 
 /** Checks of a span of time, counted. Missed ones count in `missed` alone. */
@@ -86,7 +89,8 @@ export class HostReader {
     const view = viewQuery(tables, "now", tables.columns, tables);
     return await this.#database.query<HostNow>(
       `select address, state, reason, status_code::int as status_code, latency::float8 as latency, checked_at, next_at,
-         location, certificate_days_left
+         location, certificate_days_left, 
+         case when isfinite(maintenance_until) then maintenance_until end as maintenance_until, maintenance_note
        from (${view}) n order by address collate "C"`,
     );
   }
@@ -159,15 +163,9 @@ export class HostReader {
     return await readPastIncidents(this.#database, this.#tables(), addresses, days);
   }
 
-  /** The addresses that were down within some days, as far as days are rolled up, the latest first. */
+  /** The addresses with incidents within some days, the latest first. See `readTroubled`. */
   async troubled(days: number, most: number): Promise<string[]> {
-    const { daily, hasDays } = this.#tables();
-    if (!hasDays) return [];
-    const rows = await this.#database.query<{ address: string }>(
-      `select address from ${daily} where day >= current_date - ${days} and down > 0
-       group by address order by max(day) desc, address limit ${most}`,
-    );
-    return rows.map(({ address }) => address);
+    return await readTroubled(this.#database, this.#tables(), days, most);
   }
 
   #facts(): CountedRows {

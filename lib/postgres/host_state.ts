@@ -31,6 +31,28 @@ export function reasonDown({ error, error_detail, status_code, is_valid }: Omit<
   return status_code === null || status_code === 0 ? NO_ANSWER : `${STATUS}${status_code}`;
 }
 
+/**
+ * What is known of a failed check beside its error and status, so that these three tell the reason:
+ * where both are right, it is the page that is not.
+ */
+export function detailOf({ error, error_detail, status_code, is_valid }: Omit<Facts, "up">): string | null {
+  return error === null && isBelow400(status_code) && !is_valid ? NO_MATCH : error_detail;
+}
+
+/** `reasonDown` for a check of which `detailOf` is known. */
+export function reasonOfDetail({ error, error_detail, status_code }: Omit<Facts, "up" | "is_valid">): string {
+  return error === null && error_detail !== null
+    ? error_detail
+    : reasonDown({ error, error_detail, status_code, is_valid: true });
+}
+
+/** `reasonOfDetail` as SQL. */
+export const REASON_OF_DETAIL_SQL =
+  `case when error is not null then ${
+    errorSql({ error_detail: true })
+  } when error_detail is not null then error_detail ` +
+  `when coalesce(status_code, 0) = 0 then '${NO_ANSWER}' else '${STATUS}' || status_code end`;
+
 /** 0 stands for no answer if a column refuses null. */
 function isBelow400(status: number | null): boolean {
   return status !== null && status > 0 && status < 400;

@@ -11,6 +11,13 @@ export interface Mark {
   readonly epoch: number | null;
 }
 
+/** Where a mark stands, and which statement has moved it there. */
+export interface MovedMark {
+  readonly offset: number;
+  /** The name of the statement; null: it had none. */
+  readonly statement: string | null;
+}
+
 /**
  * The marks: how far each topic partition is stored. A mark belongs to the topic's id and the
  * partition. A topic that was deleted and made again has another id: it gets new marks, and is read
@@ -51,6 +58,13 @@ export class Marks {
     return new Map(rows.map(({ partition, mark, epoch }) => {
       return [partition, { offset: Number(mark), epoch: epoch === null ? null : Number(epoch) }];
     }));
+  }
+
+  /** Where the marks of these partitions stand now, and what has moved them there. */
+  async moved(identity: TopicIdentity, partitions: readonly number[]): Promise<Map<number, MovedMark>> {
+    const parameters = [identity.topicId, arrayText(partitions)];
+    const rows = await this.#database.query<MovedRow>(movedSql(this.#tables), parameters);
+    return new Map(rows.map(({ partition, mark, statement }) => [partition, { offset: Number(mark), statement }]));
   }
 
   /** How often the mark was skipped when it was claimed; null where it was not. */
@@ -165,6 +179,19 @@ interface ClaimedRow {
  */
 export function marksSql({ offsets }: QuotedTables): string {
   return `select partition, next_offset as mark, case epoch_at when next_offset then epoch end as epoch, skips from ${offsets}
+where topic_id = $1::text and partition = any($2::int[])`;
+}
+
+/** A row of `movedSql`: `mark` is a text, a number or a bigint, by client. */
+interface MovedRow {
+  readonly partition: number;
+  readonly mark: unknown;
+  readonly statement: string | null;
+}
+
+/** The marks of the partitions $2 of the topic $1, and the statements that have moved them last. */
+export function movedSql({ offsets }: QuotedTables): string {
+  return `select partition, next_offset as mark, statement::text as statement from ${offsets}
 where topic_id = $1::text and partition = any($2::int[])`;
 }
 

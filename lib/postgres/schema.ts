@@ -88,6 +88,12 @@ export interface QuotedTables {
   readonly daily: string;
   /** Which days have rows, and which of them are rolled up. */
   readonly days: string;
+  /** What is down, and what was. */
+  readonly incidents: string;
+  /** Which consumer does a work that one does for all. */
+  readonly leases: string;
+  /** When people work at sites. */
+  readonly maintenance: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
@@ -101,6 +107,9 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
     keep: quoted(COMPANIONS.keep),
     daily: quoted(COMPANIONS.daily),
     days: quoted(COMPANIONS.days),
+    incidents: quoted(COMPANIONS.incidents),
+    leases: quoted(COMPANIONS.leases),
+    maintenance: quoted(COMPANIONS.maintenance),
   };
 }
 
@@ -109,20 +118,21 @@ export const ADDED_COLUMNS = {
   epoch: "integer",
   epoch_at: "bigint",
   skips: "integer not null default 0",
+  statement: "uuid",
 } as const;
 
 /**
  * What may have to be created: the schema, the tables, and the columns that were added to the
  * marks.
  */
-export type Creatable = "schema" | "main" | "offsets" | "rejected" | "keep" | "added";
+export type Creatable = "schema" | "main" | "offsets" | "rejected" | "keep" | "added" | "maintenance" | "incidents";
 
 /**
  * The statements that create each of them, in the order in which they must run. The parts of the
  * table come with statements of their own.
  */
 export function creation(table: TableName, partition: Partition): Readonly<Record<Creatable, readonly string[]>> {
-  const { main, offsets, rejected, keep, daily, days } = quoteTables(table);
+  const { main, offsets, rejected, keep, daily, days, incidents, leases, maintenance } = quoteTables(table);
   const added = Object.entries(ADDED_COLUMNS);
   const columns = newColumns().map(({ name, type }) => {
     return `  ${name} ${type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
@@ -155,7 +165,33 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `create table if not exists ${keep} (\n  what text primary key,\n  keep text not null,\n  shorter text,\n` +
       `  shorter_at timestamptz,\n  gone_before timestamptz,\n  next_sweep timestamptz\n)`,
     ],
+    maintenance: [
+      `create table if not exists ${maintenance} (\n  address text not null,\n  starts_at timestamptz not null,\n` +
+      `  ends_at timestamptz not null,\n  note text\n)`,
+    ],
+    incidents: incidentsCreation({ incidents, leases }),
   };
+}
+
+/** Makes the tables for the incidents. An address has one open incident of a kind: an index says so. The other one serves pages. */
+function incidentsCreation({ incidents, leases }: Pick<QuotedTables, "incidents" | "leases">): string[] {
+  return [
+    `create table if not exists ${incidents} (\n  id uuid primary key,\n  kind text not null,\n  address text not null,\n` +
+    `  opened_at timestamptz not null,\n  confirmed_at timestamptz not null,\n  closed_at timestamptz,\n` +
+    `  locations text[] not null,\n  error text,\n  error_detail text,\n  status_code integer,\n` +
+    `  checks bigint not null\n)`,
+    doBlock(`begin
+  if not exists (select from pg_index i where i.indrelid = ${
+      quoteLiteral(incidents)
+    }::regclass and i.indpred is not null)
+  then
+    create unique index on ${incidents} (address, kind) where closed_at is null;
+    create index on ${incidents} (address, opened_at desc);
+  end if;
+end`),
+    `create table if not exists ${leases} (\n  what text primary key,\n  holder uuid not null,\n` +
+    `  held_until timestamptz not null\n)`,
+  ];
 }
 
 /**
@@ -238,6 +274,20 @@ export function grants(
     `grant select, insert${deletes(deletions.rejected)} on ${rejected} to ${role}`,
     ...(needsKeep(deletions) ? [`grant select, insert, update on ${keep} to ${role}`] : []),
   ];
+}
+
+/** The rights that such a role needs on the tables for the incidents. */
+export function incidentGrants(table: TableName, role: string): string[] {
+  const { incidents, leases } = quoteTables(table);
+  return [
+    `grant select, insert, update on ${incidents} to ${role}`,
+    `grant select, insert, update on ${leases} to ${role}`,
+  ];
+}
+
+/** The right that such a role needs on the table of the maintenance, into which people write. */
+export function maintenanceGrants(table: TableName, role: string): string[] {
+  return [`grant select on ${quoteTables(table).maintenance} to ${role}`];
 }
 
 /** The rights that such a role needs on the tables for the days, where the table has them. */

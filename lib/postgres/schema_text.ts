@@ -3,9 +3,9 @@ import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import { METRIC_FIELDS } from "../metric.ts";
 import { monthlySql } from "./parts_by_hand.ts";
-import { creation, dayGrants, deletionsOf, grants, needsKeep } from "./schema.ts";
+import { creation, dayGrants, deletionsOf, grants, incidentGrants, maintenanceGrants, needsKeep } from "./schema.ts";
 import { partsByHand } from "./table_creation.ts";
-import { viewName, VIEWS, viewSql } from "./views.ts";
+import { viewName, VIEWS, viewSql, WITH_COMPANIONS } from "./views.ts";
 
 /** Everything is kept. */
 const KEEPS_ALL: RetentionSettings = { rows: "all", rejected: "all", daily: "all", isNow: false };
@@ -21,15 +21,18 @@ export function schemaSql(
   now = Date.now(),
 ): string {
   const deletions = deletionsOf(retention);
-  const { schema, main, offsets, rejected, keep } = creation(table, partition);
+  const { schema, main, offsets, rejected, keep, maintenance, incidents } = creation(table, partition);
   const parts = partsByHand(table, partition, now);
-  const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS, true));
+  const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS, WITH_COMPANIONS));
   const kept = needsKeep(deletions) ? keep : [];
-  const tables = [...schema, ...main, parts.join(";\n"), ...offsets, ...rejected, ...kept, ...views];
+  const others = [...offsets, ...rejected, ...kept, ...maintenance, ...incidents];
+  const tables = [...schema, ...main, parts.join(";\n"), ...others, ...views];
   const statements = tables.filter((text) => text !== "").map((statement) => `${statement};\n`);
   const forRole = [
     ...grants(table, "ROLE", deletions, partition),
     ...dayGrants(table, "ROLE"),
+    ...maintenanceGrants(table, "ROLE"),
+    ...incidentGrants(table, "ROLE"),
     ...VIEWS.map((view) => `grant select on ${viewName(table, view)} to ROLE`),
   ];
   return `${statements.join("\n")}

@@ -1,11 +1,15 @@
 import { unlessAborted } from "../async/waits.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
-import type { RetentionSettings } from "../config/settings.ts";
+import type { IncidentSettings, RetentionSettings } from "../config/settings.ts";
 import type { Database } from "./database.ts";
 import { unsettledDays } from "./days.ts";
 import { BatchEncoder, type BatchSlice, type EncodedBatch } from "./encoded_batch.ts";
 import type { Entry } from "./entry.ts";
 import { HostReader } from "./host_reader.ts";
+import { readHistory } from "./incidents/history.ts";
+import { Maintenance } from "./incidents/maintenance.ts";
+import { SilenceWatch, type SilenceWork } from "./incidents/silence.ts";
+import { IncidentTracker } from "./incidents/tracker.ts";
 import { Marks } from "./marks.ts";
 import { boundedSpan, type OldPart } from "./old_parts.ts";
 import { type Most, type OffsetRanges, type Portion, portions, type TopicIdentity } from "./piece.ts";
@@ -28,6 +32,8 @@ export type { EncodedBatch } from "./encoded_batch.ts";
 export { type Entry, ReceivedEntry } from "./entry.ts";
 export { joinRanges, type OffsetRange, type OffsetRanges, type TopicIdentity } from "./piece.ts";
 export type { Mark } from "./marks.ts";
+export type { SilenceWork } from "./incidents/silence.ts";
+export type { IncidentChange } from "./incidents/rules.ts";
 export type { Counters, StoreEvents, StoreOutcome } from "./table_writer.ts";
 
 export interface StoreOptions {
@@ -37,6 +43,8 @@ export interface StoreOptions {
   readonly partition?: Partition;
   /** How long rows are kept; absent: for ever. */
   readonly retention?: RetentionSettings;
+  /** When an address is down; absent: no incidents are written. */
+  readonly incidents?: IncidentSettings;
   readonly events?: StoreEvents;
 }
 
@@ -48,7 +56,7 @@ const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
 /** Messages in one statement, if nobody says. */
 const MAX_STATEMENT_SIZE = 100_000;
 
-/** Milliseconds that the end waits for the roll-up's statement under way. */
+/** Milliseconds that the end waits for a statement of the work in the background. */
 const LAST_BITE = 1_000;
 
 const SILENT: StoreEvents = {
@@ -75,7 +83,13 @@ export class Store {
   readonly #retention: Retention | null;
   readonly #events: StoreEvents;
 
-  private constructor(database: Database, tables: Tables, { batchSize, retention, events }: StoreOptions) {
+  private constructor(database: Database, tables: Tables, { batchSize, retention, incidents, events }: StoreOptions) {
+    const maintenance = new Maintenance(database, tables);
+    const tracker = incidents === undefined || !tables.hasIncidents ? null : new IncidentTracker(incidents, {
+      marks: (identity, partitions) => this.marks.moved(identity, partitions),
+      states: (addresses) => readHistory(database, this.#writer.tables, incidents, addresses),
+      maintenance: () => maintenance.windows(),
+    });
     this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
@@ -87,7 +101,14 @@ export class Store {
       daysHolding: (beside, part) => daysHolding(beside, this.#writer.tables, part),
     });
     const look = async () => void await this.#retention?.look(database);
-    this.#writer = new TableWriter(database, tables, this.marks, this.#encoder, this.#batchSize, this.#events, look);
+    this.#writer = new TableWriter(database, tables, {
+      marks: this.marks,
+      encoder: this.#encoder,
+      most: this.#batchSize,
+      events: this.#events,
+      lookAtKept: look,
+      tracker,
+    });
   }
 
   /**
@@ -95,9 +116,10 @@ export class Store {
    * the statements to run, if the role may not create them or the table cannot take metrics.
    */
   static async open(database: Database, table: TableName, options: StoreOptions = {}): Promise<Store> {
-    const { partition, retention } = options;
+    const { partition, retention, incidents } = options;
     const deletions = retention === undefined ? NO_DELETIONS : deletionsOf(retention);
-    const store = new Store(database, await prepareTables(database, table, partition, deletions), options);
+    const tables = await prepareTables(database, table, partition, deletions, incidents !== undefined);
+    const store = new Store(database, tables, options);
     if (store.#writer.tables.hasKeep) await store.#retention?.look(database);
     // At the start too: the first message may be long in coming.
     await store.#writer.keepPartsAhead();
@@ -153,6 +175,20 @@ export class Store {
       async [Symbol.asyncDispose]() {
         end.abort();
         await unlessAborted(work, AbortSignal.timeout(LAST_BITE)).catch(() => {});
+      },
+    };
+  }
+
+  /** Looks for addresses that nobody checks any more, until it is disposed of. */
+  watchSilence(work: SilenceWork): AsyncDisposable {
+    const end = new AbortController();
+    const { tables } = this.#writer;
+    const watch = new SilenceWatch(this.#database, tables, this.#writer);
+    const running = tables.hasIncidents && tables.columns.includes("next_at") ? watch.run(work, end.signal) : null;
+    return {
+      async [Symbol.asyncDispose]() {
+        end.abort();
+        await unlessAborted(Promise.resolve(running), AbortSignal.timeout(LAST_BITE)).catch(() => {});
       },
     };
   }

@@ -1,5 +1,5 @@
 import { MAX_TABLE_NAME_BYTES, type Partition, type TableName } from "../config/setting_types.ts";
-import { METRIC_FIELDS } from "../metric.ts";
+import { type Metric, METRIC_FIELDS } from "../metric.ts";
 import { type Database, SetupError, sqlFailure } from "./database.ts";
 import { arrayText, quoteIdentifier } from "./pg_text.ts";
 import { PARTS_AHEAD, spansByHand, spansFrom } from "./part_spans.ts";
@@ -11,11 +11,13 @@ import {
   dayGrants,
   type Deletions,
   grants,
+  incidentGrants,
+  maintenanceGrants,
   needsKeep,
   type QuotedTables,
   quoteTables,
 } from "./schema.ts";
-import { type View, viewName, VIEWS, viewSql } from "./views.ts";
+import { type View, viewName, VIEWS, viewSql, WITH_COMPANIONS } from "./views.ts";
 
 /** Any number will do, but every consumer must take the same. */
 export const CREATION_LOCK = 7_236_401_598;
@@ -94,11 +96,23 @@ async function findHome(database: Database, table: TableName): Promise<Home[]> {
   }
 }
 
+/** The columns without which incidents could not be found again after a restart. */
+export const INCIDENT_NEEDS: readonly (keyof Metric)[] = ["scheduled_at", "checked_at", "error", "location"];
+
 /** What does not exist, in the order in which it must be created. */
-export async function missingTables(database: Database, home: TableName, deletions: Deletions): Promise<Creatable[]> {
-  const { main, offsets, rejected, keep } = quoteTables(home);
+export async function missingTables(
+  database: Database,
+  home: TableName,
+  deletions: Deletions,
+  hasIncidents: boolean,
+): Promise<Creatable[]> {
+  const { main, offsets, rejected, keep, incidents, leases, maintenance } = quoteTables(home);
   const rows = await database.query<{ what: Creatable }>(
-    `select what from (values
+    `select what from (
+       select $8::bool and (to_regclass($2::text) is null or (
+         select count(*) = cardinality($11::text[]) from pg_attribute
+         where attrelid = to_regclass($2::text) and attname = any($11::text[]) and not attisdropped)) as wanted
+     ) i cross join lateral (values
        ('schema', 1, exists (select from pg_namespace where nspname = $1::text)),
        ('main', 2, to_regclass($2::text) is not null),
        ('offsets', 3, to_regclass($3::text) is not null),
@@ -106,9 +120,16 @@ export async function missingTables(database: Database, home: TableName, deletio
        ('added', 5, not exists (select from pg_class where oid = to_regclass($3::text) and relkind in ('r', 'p', 'f')) or
          (select count(*) = cardinality($5::text[]) from pg_attribute
           where attrelid = to_regclass($3::text) and attname = any($5::text[]) and not attisdropped)),
-       ('keep', 6, $7::bool is false or to_regclass($6::text) is not null)) t(what, place, found)
+       ('keep', 6, $7::bool is false or to_regclass($6::text) is not null),
+       -- The views of a new table need it, too.
+       ('maintenance', 7, to_regclass($12::text) is not null or to_regclass($2::text) is not null and not i.wanted),
+       ('incidents', 8, not i.wanted or to_regclass($9::text) is not null and to_regclass($10::text) is not null)
+     ) t(what, place, found)
      where not found order by place`,
-    [home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS)), keep, needsKeep(deletions)],
+    [
+      ...[home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS)), keep, needsKeep(deletions)],
+      ...[hasIncidents, incidents, leases, arrayText(INCIDENT_NEEDS), maintenance],
+    ],
   );
   return rows.map((row) => row.what);
 }
@@ -131,7 +152,7 @@ export async function createMissing(
   const statements = missing.flatMap((what) => {
     return [...creation(home, partition)[what], ...(what === "main" ? firstParts(home, partition) : [])];
   });
-  const sql = (view: View) => viewSql(home, view, METRIC_FIELDS, true);
+  const sql = (view: View) => viewSql(home, view, METRIC_FIELDS, WITH_COMPANIONS);
   try {
     await createAtOnce(database, [...statements, ...views.map(sql)]);
     return [];
@@ -146,6 +167,8 @@ export async function createMissing(
         ...views.map(sql),
         ...grants(home, quoteIdentifier(role), deletions, partition),
         ...(missing.includes("main") ? dayGrants(home, quoteIdentifier(role)) : []),
+        ...(missing.includes("maintenance") ? maintenanceGrants(home, quoteIdentifier(role)) : []),
+        ...(missing.includes("incidents") ? incidentGrants(home, quoteIdentifier(role)) : []),
       ];
       throw new SetupError(withStatements(what, all), { cause: error });
     }

@@ -5,8 +5,12 @@ import { type Database, isMissingPartition, sqlFailure } from "./database.ts";
 import type { BatchEncoder, BatchSlice } from "./encoded_batch.ts";
 import type { Entry } from "./entry.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
+import { changesParameters } from "./incidents/changes_sql.ts";
+import { checksIn } from "./incidents/observation.ts";
+import type { IncidentChange } from "./incidents/rules.ts";
+import type { IncidentPlan, IncidentTracker, PlannedStatement } from "./incidents/tracker.ts";
 import type { Marks } from "./marks.ts";
-import type { OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
+import type { OffsetRange, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { type PartEvents, PartKeeper } from "./part_keeper.ts";
 import type { Foreground, RollUpEvents } from "./roll_up.ts";
 import { StatementSize } from "./statement_size.ts";
@@ -32,6 +36,8 @@ export interface StoreEvents extends PartEvents, RollUpEvents {
    * `most`.
    */
   ended(messages: number, seconds: number, most: number, error: unknown): void;
+  /** Incidents were opened and closed by what is stored. */
+  incidents?(changes: readonly IncidentChange[]): void;
   /** Statements are as large again as the settings allow. */
   grown(most: number): void;
 }
@@ -52,6 +58,27 @@ interface MarkRow {
   readonly partition: number;
   /** A text, a number or a bigint, by client. */
   readonly mark: unknown;
+  /** True if the range begins as the statement needs it: it is stored then. */
+  readonly is_next: boolean;
+}
+
+/** All parts of the statement, with nothing in them. */
+const NOTHING_PLANNED: PlannedStatement = {
+  changes: [],
+  name: "00000000-0000-0000-0000-000000000000",
+  after: new Map(),
+};
+
+export interface WriterOptions {
+  readonly marks: Pick<Marks, "skipsOf">;
+  readonly encoder: BatchEncoder;
+  /** The messages that the settings allow in one statement. */
+  readonly most: number;
+  readonly events: StoreEvents;
+  /** Finds out before which moment metrics are not taken now. */
+  lookAtKept(): Promise<unknown>;
+  /** The incidents that follow from the metrics; null: none are written. */
+  readonly tracker: IncidentTracker | null;
 }
 
 /**
@@ -65,6 +92,9 @@ export class TableWriter implements Foreground {
   readonly #database: Database;
   readonly #marks: Pick<Marks, "skipsOf">;
   readonly #encoder: BatchEncoder;
+  readonly #tracker: IncidentTracker | null;
+  /** Settles when the statement before has been sent. */
+  #sent: Promise<unknown> = Promise.resolve();
   readonly #events: StoreEvents;
   readonly #size: StatementSize;
   readonly #parts: PartKeeper;
@@ -76,22 +106,15 @@ export class TableWriter implements Foreground {
   #lastStored: Metric | null = null;
   #counters: Counters = { rows: 0, rejected: 0, missedDropped: 0 };
 
-  /**
-   * `most`: the messages that the settings allow in one statement. `lookAtKept` finds out before
-   * which moment metrics are not taken now.
-   */
   constructor(
     database: Database,
     tables: Tables,
-    marks: Pick<Marks, "skipsOf">,
-    encoder: BatchEncoder,
-    most: number,
-    events: StoreEvents,
-    lookAtKept: () => Promise<unknown>,
+    { marks, encoder, most, events, lookAtKept, tracker }: WriterOptions,
   ) {
     this.#database = database;
     this.#marks = marks;
     this.#encoder = encoder;
+    this.#tracker = tracker;
     this.current = new CurrentTables(database, tables);
     this.#events = events;
     this.#parts = new PartKeeper(database, tables, events);
@@ -153,7 +176,9 @@ export class TableWriter implements Foreground {
    */
   async storeEarly(identity: TopicIdentity, portion: Portion<BatchSlice>): Promise<boolean> {
     try {
-      return this.#judge(portion, await this.#query(identity, portion, false)) === "stored";
+      if (this.#tracker === null) return await this.#send(identity, portion, false) === "stored";
+      const [outcome, unstored] = await this.#sendNext(this.#tracker, identity, portion, false, true);
+      return outcome === "stored" && unstored.size === 0;
     } catch {
       // Whatever it is, it shows again in turn, where it is looked into.
       return false;
@@ -162,7 +187,8 @@ export class TableWriter implements Foreground {
 
   /** Runs the statement without any row, to see whether it is refused. */
   async storeNothing(identity: TopicIdentity): Promise<void> {
-    await this.#query(identity, { ranges: new Map(), slices: [] }, false);
+    const planned = this.#tracker === null ? null : NOTHING_PLANNED;
+    await this.#query(identity, { ranges: new Map(), slices: [] }, false, planned);
   }
 
   /** The table has a metric already, though the statement did not store it. */
@@ -198,7 +224,7 @@ export class TableWriter implements Foreground {
 
   async #store(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats = false): Promise<StoreOutcome> {
     try {
-      return this.#judge(portion, await this.#query(identity, portion, skipRepeats));
+      return await this.#send(identity, portion, skipRepeats);
     } catch (error) {
       if (await this.current.mayPass(error, skipRepeats)) return await this.#store(identity, portion, true);
       if (!await this.current.hasNewDefault(error)) throw error;
@@ -206,19 +232,92 @@ export class TableWriter implements Foreground {
     }
   }
 
+  /** Sends the statement, with the incidents that begin or end by it. */
+  async #send(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats: boolean): Promise<StoreOutcome> {
+    const tracker = this.#tracker;
+    if (tracker === null) return this.#judge(portion, await this.#query(identity, portion, skipRepeats, null));
+    for (let rest = portion;;) {
+      const [outcome, unstored] = await this.#sendNext(tracker, identity, rest, skipRepeats);
+      if (outcome === "reopen" || unstored.size === 0) return outcome;
+      // Planned anew, on top of what somebody else has stored.
+      rest = this.#restOf(rest, unstored);
+    }
+  }
+
+  /** Sends a statement once, and gives the ranges that it has not stored since it followed another one. */
+  async #sendNext(
+    tracker: IncidentTracker,
+    identity: TopicIdentity,
+    portion: Portion<BatchSlice>,
+    skipRepeats: boolean,
+    isEarly = false,
+  ): Promise<[StoreOutcome, unstored: OffsetRanges]> {
+    const sent = await this.#inTurn(tracker, identity, portion, skipRepeats, isEarly);
+    if (sent === null) return ["stored", portion.ranges];
+    const { plan, answer } = sent;
+    let marks: readonly MarkRow[] = [];
+    try {
+      marks = await answer;
+    } finally {
+      plan.settle(marks.length === portion.ranges.size && marks.every((mark) => mark.is_next));
+    }
+    const [settled, unstored] = divideRanges(portion.ranges, marks);
+    const outcome = this.#judge({ ranges: settled, slices: portion.slices }, marks);
+    const stored = new Set(marks.filter((mark) => mark.is_next).map(({ partition }) => partition));
+    const changes = plan.changes.filter(({ partition }) => stored.has(partition));
+    if (changes.length > 0) this.#events.incidents?.(changes);
+    return [outcome, unstored];
+  }
+
+  /** The messages of these ranges. */
+  #restOf({ slices }: Portion<BatchSlice>, ranges: OffsetRanges): Portion<BatchSlice> {
+    const isIn = ({ partition, offset }: Entry) => offset >= (ranges.get(partition)?.start ?? Infinity);
+    return this.encode({ ranges, entries: slices.flatMap(({ entries }) => entries.filter(isIn)) });
+  }
+
+  /**
+   * Plans and sends a statement: in one order, each on top of the one before it. Null: it would be
+   * early, but does not begin where what was planned last ends.
+   */
+  async #inTurn(
+    tracker: IncidentTracker,
+    identity: TopicIdentity,
+    portion: Portion<BatchSlice>,
+    skipRepeats: boolean,
+    isEarly: boolean,
+  ): Promise<{ readonly plan: IncidentPlan; readonly answer: Promise<MarkRow[]> } | null> {
+    const before = this.#sent;
+    const turn = Promise.withResolvers<void>();
+    this.#sent = turn.promise;
+    try {
+      await before;
+      // Each statement waits here alike, so that one sent early does not overtake the one before it.
+      await this.#parts.keepAhead();
+      if (isEarly && !tracker.continues(identity, portion.ranges)) return null;
+      const plan = await tracker.plan(identity, portion.ranges, checksIn(portion.slices, this.tables));
+      return { plan, answer: this.#query(identity, portion, skipRepeats, plan) };
+    } finally {
+      turn.resolve();
+    }
+  }
+
   async #query(
     identity: TopicIdentity,
     { ranges, slices }: Portion<BatchSlice>,
     skipRepeats: boolean,
+    planned: PlannedStatement | null,
   ): Promise<MarkRow[]> {
     const sent = slices.length > 0 ? slices : [this.#encoder.encodeSlice([], this.tables)];
-    const parameters = flushParameters(this.tables, identity, ranges, sent, this.#marks);
-    // Each statement waits here alike, so that a batch sent early does not overtake the one before
-    // it.
+    const isChanging = planned !== null && (planned.changes.length > 0 || planned === NOTHING_PLANNED);
+    const parameters = [
+      ...flushParameters(this.tables, identity, ranges, sent, this.#marks, planned),
+      ...isChanging ? changesParameters(planned.changes, this.tables) : [],
+    ];
+    // As above, where there are no incidents.
     await this.#parts.keepAhead();
     this.#underWay++;
     try {
-      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats), parameters);
+      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats, isChanging), parameters);
     } finally {
       if (--this.#underWay === 0) this.#pause.ring();
     }
@@ -253,6 +352,25 @@ export class TableWriter implements Foreground {
       missedDropped: missedDropped + sorted.missed.filter(isNew).length,
     };
   }
+}
+
+/**
+ * Ranges that a statement has settled, and those of which it has stored nothing though messages of
+ * them are to be stored: another statement has moved the mark. They begin there.
+ */
+function divideRanges(
+  ranges: OffsetRanges,
+  marks: readonly MarkRow[],
+): [settled: OffsetRanges, unstored: OffsetRanges] {
+  const [settled, unstored] = [new Map(ranges), new Map<number, OffsetRange>()];
+  for (const { partition, mark, is_next } of marks) {
+    const range = ranges.get(partition);
+    const start = Number(mark);
+    if (is_next || range === undefined || start < range.start || start >= range.next) continue;
+    settled.delete(partition);
+    unstored.set(partition, { ...range, start });
+  }
+  return [settled, unstored];
 }
 
 /** The messages of a portion. */

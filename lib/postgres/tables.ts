@@ -17,11 +17,21 @@ import { expectKnownLayout } from "./layout_version.ts";
 import { lengthOf, type PartLength } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { dayGrants, type Deletions, grants, NO_DELETIONS, type QuotedTables, quoteTables } from "./schema.ts";
+import {
+  dayGrants,
+  type Deletions,
+  grants,
+  incidentGrants,
+  maintenanceGrants,
+  NO_DELETIONS,
+  type QuotedTables,
+  quoteTables,
+} from "./schema.ts";
 import {
   createMissing,
   creationWarnings,
   currentRole,
+  INCIDENT_NEEDS,
   locate,
   missingTables,
   withStatements,
@@ -56,6 +66,10 @@ export interface Tables extends QuotedTables, StandIns {
   readonly kept: KeptSince | null;
   /** True if days are rolled up: the table has the columns and the companions for that. */
   readonly hasDays: boolean;
+  /** True if incidents are written: somebody wants them, and the table has the columns for that. */
+  readonly hasIncidents: boolean;
+  /** True if there is a table of the times in which people work at sites. */
+  readonly hasMaintenance: boolean;
   /**
    * True if a flush notes the days of its rows: also where days cannot be rolled up, as long as a
    * column is missing. Else a day would never be rolled up again once the column is back.
@@ -80,15 +94,16 @@ export async function prepareTables(
   table: TableName,
   partition: Partition = "month",
   deletions: Deletions = NO_DELETIONS,
+  hasIncidents = false,
 ): Promise<Tables> {
   const role = await currentRole(database);
   const home = await locate(database, table);
   const { main, offsets } = quoteTables(home);
   await expectKnownLayout(database, main, offsets);
-  const missing = await missingTables(database, home, deletions);
+  const missing = await missingTables(database, home, deletions, hasIncidents);
   const options = { role, partition, deletions };
   const notMade = missing.length > 0 ? await createMissing(database, home, missing, options) : [];
-  const tables = await inspect(database, home, role, deletions);
+  const tables = await inspect(database, home, role, deletions, hasIncidents);
   const created = [...await creationWarnings(database, tables, home, missing), ...notMade];
   return { ...tables, warnings: [...created, ...tables.warnings] };
 }
@@ -98,6 +113,7 @@ async function inspect(
   home: TableName,
   role: string,
   deletions: Deletions,
+  hasIncidents: boolean,
 ): Promise<Tables> {
   const tables = quoteTables(home);
   const facts = await readFacts(database, tables);
@@ -109,11 +125,14 @@ async function inspect(
   const partLength = parted && lengthOf(parted.parts);
   expectTables(tables, facts, odd);
   const mayWrite = facts.may_offsets && facts.may_rejected && (facts.may_days || !facts.has_days) &&
-    columns.some((column) => column.writable);
+    (facts.may_incidents || !facts.has_incidents || !hasIncidents) && columns.some((column) => column.writable);
   if (!mayWrite || (indexes.names.size > 0 && !facts.may_read)) {
     const what = `The role ${quoteIdentifier(role)} lacks privileges on ${tables.main} or its companions`;
     const days = facts.has_days ? dayGrants(home, quoteIdentifier(role)) : [];
-    const needed = [...grants(home, quoteIdentifier(role), deletions, partLength ?? "none"), ...days];
+    const incidents = hasIncidents && facts.has_incidents
+      ? [...maintenanceGrants(home, quoteIdentifier(role)), ...incidentGrants(home, quoteIdentifier(role))]
+      : [];
+    const needed = [...grants(home, quoteIdentifier(role), deletions, partLength ?? "none"), ...days, ...incidents];
     throw new SetupError(withStatements(what, needed));
   }
   const judged = fittingColumns(tables.main, columns, facts.has_trigger);
@@ -128,6 +147,12 @@ async function inspect(
   if (unfit.length > 0) {
     warnings.push(`${tables.days} is left alone, and no day is rolled up: ${tables.main} has no ${unfit.join(", ")}`);
   }
+  const untold = hasIncidents ? INCIDENT_NEEDS.filter((column) => !judged.columns.includes(column)) : [];
+  if (untold.length > 0) {
+    warnings.push(
+      `${tables.incidents} is not written, and nobody is told of outages: ${tables.main} has no ${untold.join(", ")}`,
+    );
+  }
   const isUnicode = facts.encoding === "UTF8";
   return {
     ...tables,
@@ -141,6 +166,8 @@ async function inspect(
     hasKeep: facts.has_keep,
     kept: null,
     hasDays: facts.has_days && unfit.length === 0,
+    hasIncidents: hasIncidents && facts.has_incidents && untold.length === 0,
+    hasMaintenance: facts.has_maintenance,
     notesDays: facts.has_days && !unfit.includes("scheduled_at"),
     warnings,
   };

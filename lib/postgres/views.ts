@@ -1,6 +1,7 @@
 import type { TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
+import { inMaintenanceSql, windowsSql } from "./maintenance_sql.ts";
 import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
 import { type QuotedTables, quoteTables } from "./schema.ts";
 import { RowState } from "./host_state.ts";
@@ -22,40 +23,57 @@ export function viewSql(
   table: TableName,
   view: View,
   columns: readonly (keyof Metric)[],
-  hasDays = false,
+  options: Omit<ViewQueryOptions, "source"> = { hasDays: false, hasMaintenance: false },
 ): string {
-  return `create or replace view ${viewName(table, view)} as\n${
-    viewQuery(quoteTables(table), view, columns, { hasDays })
-  }`;
+  return `create or replace view ${viewName(table, view)} as\n${viewQuery(quoteTables(table), view, columns, options)}`;
 }
 
 /** What a view's query is made of, beside the columns of the table. */
 export interface ViewQueryOptions {
   /** True if the table's days are rolled up. */
   readonly hasDays: boolean;
-  /** What stands for the table: a query in brackets with a name, say. */
+  /** True if there is a table of the times in which people work at sites. */
+  readonly hasMaintenance: boolean;
+  /** What stands for the table in the view of the outages: a query in brackets that is named `m`. */
   readonly source?: string;
 }
+
+/** A table that the consumer creates has all of it. */
+export const WITH_COMPANIONS: ViewQueryOptions = { hasDays: true, hasMaintenance: true };
 
 /** The query of a view, for a table that may lack the view. */
 export function viewQuery(
   tables: QuotedTables,
   view: View,
   columns: readonly (keyof Metric)[],
-  { hasDays, source = tables.main }: ViewQueryOptions,
+  { hasDays, hasMaintenance, source = `${tables.main} m` }: ViewQueryOptions,
 ): string {
-  const facts = new Facts(source, columns);
-  const byDay = { now: () => nowSql(latestByDay(tables, facts)), outages: null, uptime: () => uptimeByDay(tables) };
+  const facts = new Facts(tables.main, source, columns, hasMaintenance ? tables : null);
+  const byDay = {
+    now: () => nowSql(latestByDay(tables, facts), facts),
+    outages: null,
+    uptime: () => uptimeByDay(tables),
+  };
   return (hasDays ? byDay[view]?.() : undefined) ?? DEFINITIONS[view](facts);
 }
 
 /** The table, and its columns by name. Null stands for a column that it lacks. */
 class Facts extends RowState implements RowFacts {
   readonly main: string;
+  /** The rows, named `m`. */
+  readonly rows: string;
+  readonly #maintenance: Pick<QuotedTables, "maintenance"> | null;
 
-  constructor(main: string, columns: Iterable<keyof Metric>) {
+  constructor(
+    main: string,
+    rows: string,
+    columns: Iterable<keyof Metric>,
+    maintenance: Pick<QuotedTables, "maintenance"> | null,
+  ) {
     super(columns);
     this.main = main;
+    this.rows = rows;
+    this.#maintenance = maintenance;
   }
 
   column(name: keyof Metric, type: string): string {
@@ -71,13 +89,30 @@ class Facts extends RowState implements RowFacts {
   get told(): string {
     return this.optional.error ? "error is distinct from 'missed'" : "true";
   }
+
+  /** Leaves out checks that were not up, of addresses that were worked at. */
+  get unplanned(): string {
+    if (this.#maintenance === null) return "";
+    return ` and (${this.up} or ${this.removed} or not ${
+      inMaintenanceSql(this.#maintenance, "m.address", `m.${this.time}`)
+    })`;
+  }
+
+  /** A row, if an address is worked at now: until when, and the note. */
+  get maintenance(): string {
+    if (this.#maintenance === null) return "(select null::timestamptz as ends_at, null::text as note) plan on true";
+    return `lateral (
+  select w.ends_at, w.note from ${windowsSql(this.#maintenance, "latest.address", "now()")}
+  order by w.ends_at desc limit 1
+) plan on true`;
+  }
 }
 
 /**
  * How long after its due time a host counts as checked: a check may take its timeout (10 seconds by
  * default), and its metric a minute until it is in the table.
  */
-const GRACE = "70 seconds";
+export const CHECK_GRACE = "70 seconds";
 
 /**
  * The newest row of each address: it goes from address to address through the index, and takes the
@@ -103,22 +138,24 @@ function latestByAddress(t: Facts): string {
 }
 
 /** The view …_now over the newest rows, which `latest` gives. */
-function nowSql(latest: string): string {
+function nowSql(latest: string, { maintenance }: Facts): string {
   return `${latest}
 select latest.address, latest.up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
   latest.error_detail, latest.tls_expires_at, latest.location,
   ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left,
   coalesce(latest.reason, case when is_stale then 'no check since it was due' end) as reason,
-  case when is_stale then 'stale' when latest.up then 'up' else 'down' end as state,
-  now() - latest.checked_at as age, latest.next_at
+  case when latest.up and not is_stale then 'up' when plan.ends_at is not null then 'maintenance'
+    when is_stale then 'stale' else 'down' end as state,
+  now() - latest.checked_at as age, latest.next_at, plan.ends_at as maintenance_until, plan.note as maintenance_note
 from latest cross join lateral (
-  select coalesce(now() > latest.next_at + interval '${GRACE}', false) as is_stale
-) age where not latest.is_removed`;
+  select coalesce(now() > latest.next_at + interval '${CHECK_GRACE}', false) as is_stale
+) age left join ${maintenance}
+where not latest.is_removed`;
 }
 
 // New columns come last: so PostgreSQL can replace a view of an earlier version.
 const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
-  now: (t) => nowSql(latestByAddress(t)),
+  now: (t) => nowSql(latestByAddress(t), t),
 
   // An outage lasts from the first check that found the host down to the next that found it up, or
   // until it left the hosts file. Without these it goes on.
@@ -130,7 +167,7 @@ const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
     ${t.reason} as reason, ${t.removed} as removed,
     count(*) filter (where ${t.up} or ${t.removed}) over earlier as recoveries,
     lead(checked_at) over earlier as next_at
-  from ${t.main} where ${t.told}
+  from ${t.rows} where ${t.told}${t.unplanned}
   window earlier as (partition by address order by checked_at)
 )
 select address, min(checked_at) as started_at,

@@ -69,7 +69,7 @@ interface Plans {
  * exit code.
  */
 async function consume(
-  { table, partition, retention, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
+  { table, partition, retention, incidents, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
   { source, place, page }: Plans,
   program: Program,
 ): Promise<number> {
@@ -90,7 +90,7 @@ async function consume(
   followKeys([source.certificateStore, place.certificateStore], program);
   await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
-  const options = { batchSize: statementSize, partition, retention, events };
+  const options = { batchSize: statementSize, partition, retention, incidents, events };
   const store = await retry(() => Store.open(database, table, options), {
     signal: stop,
     isPassing: (error) => classifyError(error) === "wait",
@@ -106,6 +106,7 @@ async function consume(
     tell: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
   });
   await using _rollUp = store.rollUpDays();
+  await using _silence = store.watchSilence(monitor.silence);
   await using reader = place.openReader(database);
   page.read(store.reader(reader));
   await using _files = page.write(store.reader(reader));

@@ -454,13 +454,14 @@ describe.skipIf(postgresMissing !== null)(`days of several consumers ${postgresM
     const marks = new Marks(connection, tables);
     const identity = { topic: "t", topicId: randomUUID() };
     await marks.claim(identity, new Map([[0, 0]]));
-    const writer = new TableWriter(connection, tables, marks, new BatchEncoder(), 100, {
-      ...silent,
-      rejected() {},
-      ended() {},
-      grown() {},
-      parts() {},
-    }, () => Promise.resolve());
+    const writer = new TableWriter(connection, tables, {
+      marks,
+      encoder: new BatchEncoder(),
+      most: 100,
+      events: { ...silent, rejected() {}, ended() {}, grown() {}, parts() {} },
+      lookAtKept: () => Promise.resolve(),
+      tracker: null,
+    });
     await writer.quiet(never);
     const holder = await server.sql.reserve();
     let isQuiet = false;

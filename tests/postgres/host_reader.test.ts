@@ -118,6 +118,34 @@ describe.each(kinds)("on $kind", ({ open }) => {
     expect(await reader.troubled(7, 10)).toEqual(["a"]);
   });
 
+  it("incidents are the rows of their table where there is one, open ones however old they are", async () => {
+    const incidents = { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 };
+    const table = { schema: null, name: "told" };
+    const told = (await Store.open(database, table, { incidents })).reader(database);
+    const row = (kind: string, address: string, opened: number, closed: number | null, rest: string) =>
+      `(gen_random_uuid(), '${kind}', '${address}', now() - ${opened} * interval '1 hour', now(),
+        ${closed === null ? "null" : `now() - ${closed} * interval '1 hour'`}, ${rest})`;
+    await database.query(`insert into told_incidents
+      (id, kind, address, opened_at, confirmed_at, closed_at, locations, error, error_detail, status_code, checks) values ${
+      [
+        row("down", "a", 999, null, `'{Oslo,Rome}', null, null, 503, 7`),
+        row("certificate", "a", 5, 4, `'{}', null, 'the certificate expires at noon', null, 1`),
+        row("down", "b", 3, 2, `'{}', 'dns', 'no such name', null, 2`),
+        row("down", "b", 999, 998, `'{}', null, null, null, 2`),
+        row("silence", "c", 1, null, `'{}', null, 'no check since it was due', null, 0`),
+      ].join(", ")
+    }`);
+    expect((await told.incidents(["a", "b"], 1)).map(({ kind, address, reason, locations, checks, closed_at }) => {
+      return [kind, address, reason, locations, checks, closed_at === null];
+    })).toEqual([
+      ["down", "b", "dns: no such name", [], 2, false],
+      ["certificate", "a", "the certificate expires at noon", [], 1, false],
+      ["down", "a", "status 503", ["Oslo", "Rome"], 7, true],
+    ]);
+    expect(await told.troubled(1, 10)).toEqual(["a", "c", "b"]);
+    expect(await told.troubled(1, 1)).toEqual(["a"]);
+  });
+
   it("a table of one's own that lacks most columns can be shown too", async () => {
     await database.script(
       "create table mine (address text, status_code int, latency float8, is_valid bool, checked_at timestamptz)",

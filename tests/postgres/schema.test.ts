@@ -128,6 +128,7 @@ create table if not exists "My Schema"."m_offsets" (
   epoch integer,
   epoch_at bigint,
   skips integer not null default 0,
+  statement uuid,
   primary key (topic_id, partition)
 );
 
@@ -150,6 +151,43 @@ create table if not exists "My Schema"."m_rejected" (
   rejected_at timestamptz not null default now()
 );
 
+create table if not exists "My Schema"."m_maintenance" (
+  address text not null,
+  starts_at timestamptz not null,
+  ends_at timestamptz not null,
+  note text
+);
+
+create table if not exists "My Schema"."m_incidents" (
+  id uuid primary key,
+  kind text not null,
+  address text not null,
+  opened_at timestamptz not null,
+  confirmed_at timestamptz not null,
+  closed_at timestamptz,
+  locations text[] not null,
+  error text,
+  error_detail text,
+  status_code integer,
+  checks bigint not null
+);
+
+do $$
+begin
+  if not exists (select from pg_index i where i.indrelid = '"My Schema"."m_incidents"'::regclass and i.indpred is not null)
+  then
+    create unique index on "My Schema"."m_incidents" (address, kind) where closed_at is null;
+    create index on "My Schema"."m_incidents" (address, opened_at desc);
+  end if;
+end
+$$;
+
+create table if not exists "My Schema"."m_leases" (
+  what text primary key,
+  holder uuid not null,
+  held_until timestamptz not null
+);
+
 `);
   expect(comments).toBe(
     `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
@@ -159,6 +197,9 @@ create table if not exists "My Schema"."m_rejected" (
 -- grant select, insert on "My Schema"."m_rejected" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_daily" to ROLE;
 -- grant select, insert, update on "My Schema"."m_days" to ROLE;
+-- grant select on "My Schema"."m_maintenance" to ROLE;
+-- grant select, insert, update on "My Schema"."m_incidents" to ROLE;
+-- grant select, insert, update on "My Schema"."m_leases" to ROLE;
 -- grant select on "My Schema"."m_now" to ROLE;
 -- grant select on "My Schema"."m_outages" to ROLE;
 -- grant select on "My Schema"."m_uptime" to ROLE;
@@ -192,7 +233,9 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     repeatKey: "scheduled_at",
     replacesMissed: true,
     partLength: "month",
+    hasIncidents: true,
     hasDays: true,
+    hasMaintenance: true,
     notesDays: true,
     scheduledAtRequired: true,
     reals: new Set(),
@@ -201,13 +244,13 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     kept: null,
     warnings: [],
   };
-  const { claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
+  const { claimSql, marksSql, movedSql, skipSql, forgetSql, knownSql, skippedSql, firstClaimScript } = statements;
   const one = [
-    ...[claimSql, marksSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
+    ...[claimSql, marksSql, movedSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
-  const all = [...one, flushSql(tables, true), flushSql(tables, false), schemaSql(table)];
-  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(7);
+  const all = [...one, flushSql(tables, true), flushSql(tables, false, true), schemaSql(table)];
+  expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(8);
   expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
 });
 
@@ -439,12 +482,14 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     const { offsets } = quoteTables(table);
     await Store.open(database, table);
     const from = source();
-    await database.script(`alter table ${offsets} drop column epoch, drop column epoch_at, drop column skips;
+    await database.script(`alter table ${offsets} drop column epoch, drop column epoch_at, drop column skips,
+        drop column statement;
       insert into ${offsets} (topic_id, partition, next_offset, topic) values ('${from.topicId}', 0, 7, 't');
       ${[...grants(table, role.name), ...dayGrants(table, role.name)].join(";")}`);
     await expect(Store.open(role.database, table)).rejects.toThrow(
       `alter table ${offsets}\n  add column if not exists epoch integer,\n  add column if not exists epoch_at bigint,\n` +
-        `  add column if not exists skips integer not null default 0;`,
+        `  add column if not exists skips integer not null default 0,\n` +
+        `  add column if not exists statement uuid;`,
     );
     await Store.open(database, table);
     const store = await Store.open(role.database, table);

@@ -3,7 +3,7 @@ import process from "node:process";
 import { Admin } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { canRunKafka, skipped } from "../support/kafka.ts";
-import { dayGrants } from "../../lib/postgres/schema.ts";
+import { dayGrants, incidentGrants, maintenanceGrants } from "../../lib/postgres/schema.ts";
 import { ownPostgresMissing } from "../support/postgres.ts";
 import { start } from "../support/programs.ts";
 import { type Relay, relay } from "../support/relay.ts";
@@ -189,7 +189,7 @@ describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: V
     const { main, offsets, rejected } = await tablesOf(name);
     await services.postgres.sql.unsafe(`grant select, insert on ${main} to ${role};
       grant select, insert, update, delete on ${offsets} to ${role}; grant select, insert on ${rejected} to ${role};
-      ${dayGrants({ schema: null, name }, role).join(";")}`);
+      ${[dayGrants, maintenanceGrants, incidentGrants].flatMap((of) => of({ schema: null, name }, role)).join(";")}`);
     await using consumer = services.consume(variant, name, { DB_USER: role, DB_PORT: String(path.port) });
     await send(name, 0, 1);
     await until(() => count(name)).toBe(1);

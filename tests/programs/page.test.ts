@@ -173,7 +173,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
 
       it("has badges and an API that tell the same", async () => {
         const hosts = JSON.parse(await text(`${page.url}/api/hosts`)) as { counts: object; hosts: object[] };
-        expect(hosts.counts).toEqual({ down: 1, stale: 1, unchecked: 1, up: 3 });
+        expect(hosts.counts).toEqual({ down: 1, stale: 1, unchecked: 1, maintenance: 0, up: 3 });
         expect(hosts.hosts[0]).toMatchObject({ address: HOSTILE, state: "down", reason: `tls: ${DETAIL}` });
         const { incidents } = JSON.parse(await text(`${page.url}/api/incidents`)) as { incidents: object[] };
         expect(incidents).toMatchObject([{ address: HOSTILE, closed_at: null, reason: `tls: ${DETAIL}`, checks: 2 }]);

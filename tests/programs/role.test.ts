@@ -39,6 +39,7 @@ describe.skipIf(postgresMissing !== null)("a role that may create nothing", () =
   epoch integer,
   epoch_at bigint,
   skips integer not null default 0,
+  statement uuid,
   primary key (topic_id, partition)
 );
 do $$

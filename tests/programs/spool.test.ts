@@ -204,12 +204,10 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
       await using producer = beginProducer(variant, topic, join(folder, topic), hosts);
       await expect.poll(() => askedIn(topic), { timeout: 20_000 }).toBeGreaterThan(5);
       await broker.kill();
-      // A broker that has just started may have been slow to take the first messages.
-      const recoveries = () => producer.stderr.split("Kafka takes messages again").length;
-      const [before, recovered] = [askedIn(topic), recoveries()];
+      const before = askedIn(topic);
       await expect.poll(() => askedIn(topic), { timeout: 20_000 }).toBeGreaterThan(before + 20);
       await broker.restart();
-      await expect.poll(recoveries, { timeout: 40_000 }).toBeGreaterThan(recovered);
+      await producer.says("Kafka takes messages again");
       producer.kill("SIGTERM");
       const asked = await producer.ended.then(() => askedIn(topic));
       expect(await producer.ended, producer.stderr).toMatchObject({ code: 0 });
@@ -234,7 +232,7 @@ describe.runIf(canRun)("producer --spool and consumer", () => {
           if (kills % 4 === 3) await broker.restart();
           const before = askedIn(topic);
           const more = Math.ceil(Math.random() * 15);
-          await expect.poll(() => askedIn(topic), { timeout: 60_000, interval: 5 }).toBeGreaterThan(before + more);
+          await expect.poll(() => askedIn(topic), { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + more);
           // The kill may come at any moment: between two checks, during a write, or before Kafka's
           // answer is noted.
           await delay(Math.random() * 100);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { matchesGlob } from "../../lib/page/glob.ts";
+import { matchesGlob } from "../../lib/config/glob.ts";
 
 it.each([
   ["*", "https://a.example", true],

@@ -1,0 +1,313 @@
+import type { IncidentSettings } from "../../config/settings.ts";
+
+// When an address is down, and when it is up again: a pure function of its checks in their order.
+
+/** Kinds of incidents that the checks themselves open and close. */
+export type CheckedKind = "down" | "certificate";
+
+/** What is known of a check that was not up. */
+export interface FailedCheck {
+  readonly error: string | null;
+  readonly errorDetail: string | null;
+  readonly statusCode: number | null;
+}
+
+/** What a check says about its address. Times are ISO 8601 UTC with milliseconds. */
+export interface Observation {
+  readonly partition: number;
+  readonly offset: number;
+  readonly address: string;
+  readonly location: string | null;
+  /** When the check was due. */
+  readonly due: string;
+  readonly verdict: "up" | "down" | "missed" | "removed";
+  readonly nextAt: string | null;
+  readonly tlsExpiresAt: string | null;
+  failure(): FailedCheck;
+}
+
+/** An outage as one place sees it. */
+interface PlaceOutage {
+  /** The due time of its first check that was not up. */
+  readonly since: string;
+  readonly first: FailedCheck;
+  /** Checks that were not up since then. */
+  readonly failed: number;
+}
+
+/** Checks in a row that contradict what the place said so far. */
+interface Contradiction {
+  readonly since: string;
+  readonly first: FailedCheck | null;
+  readonly length: number;
+}
+
+/** The certificate that a place saw last. */
+interface SeenCertificate {
+  readonly expiresAt: string;
+  /** From this moment on it has too few days left. */
+  readonly shortFrom: string;
+  readonly isShort: boolean;
+}
+
+/** What one place knows of an address. */
+export interface Place {
+  readonly location: string | null;
+  /** The due time of its newest check. Older ones are history. Only `passQuietly` changes it. */
+  newest: string;
+  nextAt: string | null;
+  /** True if the address left the hosts file there. */
+  readonly isGone: boolean;
+  /** Null: the address is up, as seen from there. */
+  readonly outage: PlaceOutage | null;
+  readonly contradiction: Contradiction | null;
+  readonly certificate: SeenCertificate | null;
+}
+
+/** An incident that lasts. */
+export interface OpenIncident {
+  readonly openedAt: string;
+  /** Checks that were not up, of all places. */
+  readonly checks: number;
+}
+
+/** What is known of an address. */
+export interface AddressState {
+  readonly places: readonly Place[];
+  readonly down: OpenIncident | null;
+  readonly certificate: OpenIncident | null;
+}
+
+/** Nothing is known of an address yet. */
+export const UNKNOWN_ADDRESS: AddressState = { places: [], down: null, certificate: null };
+
+/** The message that caused a change. */
+interface Cause {
+  readonly partition: number;
+  readonly offset: number;
+  readonly kind: CheckedKind;
+  readonly address: string;
+}
+
+/** An incident begins. */
+export interface IncidentOpening extends Cause, FailedCheck {
+  readonly what: "opening";
+  /** The due time of the first check of the earliest streak that belongs to it. */
+  readonly openedAt: string;
+  /** The due time of the check that made it an incident. */
+  readonly confirmedAt: string;
+  readonly locations: readonly string[];
+  readonly checks: number;
+}
+
+/** An incident ends. */
+export interface IncidentClosing extends Cause {
+  readonly what: "closing";
+  /** The due time of the first check of the run that ended it. */
+  readonly closedAt: string;
+  readonly checks: number;
+}
+
+export type IncidentChange = IncidentOpening | IncidentClosing;
+
+/**
+ * Milliseconds after a place's next due time for which it still votes: a check may take its timeout
+ * (10 seconds by default), and its metric a minute until it is here.
+ */
+const GRACE = 70_000;
+const DAY = 86_400_000;
+
+/**
+ * The state of an address after one more check. Adds the changes that follow from it to `changes`.
+ * A check that is older than the newest of its place is history, and changes nothing. A missed one
+ * says nothing, nor does one in maintenance that is not up. Nothing begins in maintenance.
+ */
+export function observe(
+  rules: IncidentSettings,
+  state: AddressState,
+  check: Observation,
+  changes: IncidentChange[],
+  inMaintenance = false,
+): AddressState {
+  if (check.verdict === "missed" || (inMaintenance && check.verdict === "down")) return state;
+  const before = state.places.find(({ location }) => location === check.location);
+  if (before !== undefined && isLate(check, before)) return state;
+  const place = placeAfter(rules, before, check);
+  const places = before === undefined
+    ? [...state.places, place]
+    : state.places.map((other) => other === before ? place : other);
+  const seen: Seen = { rules, places, before, place, check, inMaintenance, changes };
+  return {
+    places,
+    down: incidentAfter(seen, state.down),
+    certificate: certificateAfter(seen, state.certificate),
+  };
+}
+
+/**
+ * Takes in a check that is like the one before it: its address is up as it was, and seen from one
+ * place. It changes the state itself, at a fraction of the cost of `observe`, to one from which the
+ * same follows. A certificate that expires later than the known one, which has days enough, is not
+ * noted: so it has enough too. False: `observe` has to look at it.
+ */
+export function passQuietly({ places, down, certificate }: AddressState, check: Observation): boolean {
+  const [place] = places;
+  if (place === undefined || places.length > 1 || down !== null || certificate !== null) return false;
+  const { due, tlsExpiresAt } = check;
+  const isSame = place.outage === null && place.contradiction === null && !place.isGone &&
+    (tlsExpiresAt === null ||
+      place.certificate !== null && tlsExpiresAt >= place.certificate.expiresAt && due <= place.certificate.shortFrom);
+  if (!isSame || due <= place.newest || place.location !== check.location || check.verdict !== "up") return false;
+  place.newest = due;
+  place.nextAt = check.nextAt;
+  return true;
+}
+
+/** A check, what its place knew before and knows now, and what all places know. */
+interface Seen {
+  readonly rules: IncidentSettings;
+  readonly places: readonly Place[];
+  readonly before: Place | undefined;
+  readonly place: Place;
+  readonly check: Observation;
+  readonly inMaintenance: boolean;
+  readonly changes: IncidentChange[];
+}
+
+/** A host may be removed at the very time at which it was checked. */
+function isLate({ verdict, due }: Observation, { newest }: Place): boolean {
+  return verdict === "removed" ? due < newest : due <= newest;
+}
+
+function placeAfter(rules: IncidentSettings, before: Place | undefined, check: Observation): Place {
+  const { location, due, nextAt, verdict } = check;
+  const gone = { location, newest: due, nextAt, isGone: true, outage: null, contradiction: null, certificate: null };
+  if (verdict === "removed") return gone;
+  const known = before ?? gone;
+  const streak = verdict === "up" ? afterUp(rules, known, due) : afterDown(rules, known, check);
+  const certificate = certificateSeen(rules, known.certificate, check);
+  return { location, newest: due, nextAt, isGone: false, ...streak, certificate };
+}
+
+type Streak = Pick<Place, "outage" | "contradiction">;
+
+const UP: Streak = { outage: null, contradiction: null };
+
+function afterUp({ upAfter }: IncidentSettings, { outage, contradiction }: Streak, due: string): Streak {
+  if (outage === null) return UP;
+  const run = { since: contradiction?.since ?? due, first: null, length: (contradiction?.length ?? 0) + 1 };
+  return run.length >= upAfter ? UP : { outage, contradiction: run };
+}
+
+function afterDown({ downAfter }: IncidentSettings, { outage, contradiction }: Streak, check: Observation): Streak {
+  if (outage !== null) return { outage: { ...outage, failed: outage.failed + 1 }, contradiction: null };
+  const since = contradiction?.since ?? check.due;
+  const first = contradiction?.first ?? check.failure();
+  const length = (contradiction?.length ?? 0) + 1;
+  return length >= downAfter
+    ? { outage: { since, first, failed: length }, contradiction: null }
+    : { outage, contradiction: { since, first, length } };
+}
+
+/** A check that saw no certificate tells nothing of it. */
+function certificateSeen(
+  { certificateDays }: IncidentSettings,
+  before: SeenCertificate | null,
+  { tlsExpiresAt, due }: Observation,
+): SeenCertificate | null {
+  if (tlsExpiresAt === null) return before;
+  const known = before?.expiresAt === tlsExpiresAt ? before : null;
+  const shortFrom = known?.shortFrom ?? timeText(Date.parse(tlsExpiresAt) - certificateDays * DAY);
+  const isShort = due > shortFrom;
+  return known?.isShort === isShort ? known : { expiresAt: tlsExpiresAt, shortFrom, isShort };
+}
+
+/** Expiries may lie outside of the years whose texts can be compared. */
+function timeText(at: number): string {
+  return new Date(Math.min(Math.max(at, 0), Date.UTC(9999, 0))).toISOString();
+}
+
+function incidentAfter(seen: Seen, incident: OpenIncident | null): OpenIncident | null {
+  const { before, place, check, changes } = seen;
+  const { verdict, due } = check;
+  // Nearly every check is this one.
+  if (incident === null && place.outage === null) return null;
+  const isDown = verdict === "down";
+  const agreeing = agreeingPlaces(seen);
+  if (incident === null) return isDown && agreeing.length > 0 ? open(seen, agreeing) : null;
+  if (isDown) return { ...incident, checks: incident.checks + 1 };
+  if (agreeing.length > 0) return incident;
+  // The first of the run that ended it is an earlier check where several must be up.
+  const isEnd = verdict === "up" && before?.outage != null && place.outage === null;
+  const closedAt = isEnd ? before.contradiction?.since ?? due : due;
+  changes.push({ what: "closing", ...causeOf(check, "down"), closedAt, checks: incident.checks });
+  return null;
+}
+
+/** The places that say the address is down, if they are enough of those that vote; else none. */
+function agreeingPlaces({ rules, places, place, check }: Seen): readonly Place[] {
+  const now = places.length > 1 ? Date.parse(check.due) : 0;
+  const voting = places.filter((other) => other === place ? !other.isGone : isVoting(other, now));
+  const agreeing = voting.filter(({ outage }) => outage !== null);
+  const needed = rules.places === "majority"
+    ? Math.floor(voting.length / 2) + 1
+    : Math.min(rules.places, voting.length);
+  return agreeing.length >= needed ? agreeing : [];
+}
+
+/** A place whose newest check is too old may be cut off. One of an older producer has a day. */
+function isVoting({ isGone, nextAt, newest }: Place, now: number): boolean {
+  return !isGone && now <= (nextAt === null ? Date.parse(newest) + DAY : Date.parse(nextAt) + GRACE);
+}
+
+function open({ places, check, changes }: Seen, agreeing: readonly Place[]): OpenIncident {
+  const outages = agreeing.flatMap(({ outage }) => outage ?? []);
+  const first = outages.reduce((earliest, outage) => outage.since < earliest.since ? outage : earliest);
+  const failed = ({ outage, contradiction }: Place) => outage?.failed ?? contradiction?.length ?? 0;
+  const checks = places.reduce((sum, place) => sum + failed(place), 0);
+  changes.push({
+    what: "opening",
+    ...causeOf(check, "down"),
+    openedAt: first.since,
+    confirmedAt: check.due,
+    locations: locationsOf(agreeing),
+    ...first.first,
+    checks,
+  });
+  return { openedAt: first.since, checks };
+}
+
+function certificateAfter(seen: Seen, incident: OpenIncident | null): OpenIncident | null {
+  const { places, place, check, inMaintenance, changes } = seen;
+  const isShort = place.certificate?.isShort === true;
+  if (incident === null) {
+    // Told only by a check that has seen it.
+    if (!isShort || check.tlsExpiresAt === null || inMaintenance) return null;
+    changes.push({
+      what: "opening",
+      ...causeOf(check, "certificate"),
+      openedAt: check.due,
+      confirmedAt: check.due,
+      locations: locationsOf([place]),
+      error: null,
+      errorDetail: `the certificate expires at ${place.certificate?.expiresAt}`,
+      statusCode: null,
+      checks: 1,
+    });
+    return { openedAt: check.due, checks: 1 };
+  }
+  const now = places.length > 1 ? Date.parse(check.due) : 0;
+  const isOver = !isShort && (check.verdict === "removed" || check.tlsExpiresAt !== null) &&
+    !places.some((other) => other !== place && other.certificate?.isShort === true && isVoting(other, now));
+  if (!isOver) return isShort ? { ...incident, checks: incident.checks + 1 } : incident;
+  changes.push({ what: "closing", ...causeOf(check, "certificate"), closedAt: check.due, checks: incident.checks });
+  return null;
+}
+
+function causeOf({ partition, offset, address }: Observation, kind: CheckedKind): Cause {
+  return { partition, offset, kind, address };
+}
+
+function locationsOf(places: readonly Place[]): string[] {
+  return places.flatMap(({ location }) => location ?? []).toSorted();
+}

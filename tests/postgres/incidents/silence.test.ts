@@ -1,0 +1,167 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { TableName } from "../../../lib/config/setting_types.ts";
+import type { Metric } from "../../../lib/metric.ts";
+import type { Database } from "../../../lib/postgres/database.ts";
+import { SilenceWatch } from "../../../lib/postgres/incidents/silence.ts";
+import { quoteTables } from "../../../lib/postgres/schema.ts";
+import { Store } from "../../../lib/postgres/store.ts";
+import { prepareTables } from "../../../lib/postgres/tables.ts";
+import { databaseKinds } from "../../support/database_kinds.ts";
+import { eventually } from "../../support/eventually.ts";
+import { CheckLog, checkOf, INCIDENT_RULES, incidentsOf } from "../../support/incidents.ts";
+import { postgresMissing, startPostgres, type TestPostgres } from "../../support/postgres.ts";
+
+let server: TestPostgres;
+if (postgresMissing === null) {
+  beforeAll(async () => void (server = await startPostgres()));
+  afterAll(() => server[Symbol.asyncDispose]());
+}
+const folder = mkdtempSync(join(tmpdir(), "test-silence-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const quiet = { quiet: () => Promise.resolve() };
+/** So many minutes from now. */
+const from = (minutes: number) => new Date(Date.now() + minutes * 60_000).toISOString();
+
+/** A check so many minutes from now, and when the next one is due. */
+function check(address: string, due: number, next: number | null, fields: Partial<Metric> = {}): Partial<Metric> {
+  const times = { scheduled_at: from(due), checked_at: from(due), next_at: next === null ? null : from(next) };
+  return checkOf(0, true, { address, ...times, ...fields });
+}
+
+describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missing, open }) => {
+  let database: Database;
+  beforeAll(async () => {
+    if (missing === null) database = await open();
+  });
+  afterAll(() => database?.[Symbol.asyncDispose]());
+
+  /** A table, and a way to store checks in it and to look. */
+  async function world() {
+    const table: TableName = { schema: null, name: `m_${randomUUID().slice(0, 8)}` };
+    const store = await Store.open(database, table, { incidents: INCIDENT_RULES });
+    const log = new CheckLog();
+    await store.marks.claim(log.identity, new Map([[0, 0]]));
+    const tables = await prepareTables(database, table, "month", undefined, true);
+    const watch = () => new SilenceWatch(database, tables, quiet);
+    const changes: [opened: readonly string[], closed: readonly string[]][] = [];
+    const work = {
+      isCaughtUp: () => Promise.resolve(true),
+      changed: (...change: [readonly string[], readonly string[]]) => void changes.push(change),
+      failed: (why: string) => expect.unreachable(why),
+    };
+    return {
+      table,
+      store,
+      watch,
+      changes,
+      work,
+      async add(...checks: Partial<Metric>[]) {
+        const start = log.entries.length;
+        for (const each of checks) log.add(each);
+        await log.store(store, start, log.entries.length);
+      },
+      silent: async () =>
+        (await incidentsOf(database, table)).filter(({ closed_at }) => closed_at === null).map(({ address }) =>
+          address
+        ),
+      maintain: async (row: string) =>
+        await database.script(
+          `insert into ${quoteTables(table).maintenance} (address, starts_at, ends_at) values ${row}`,
+        ),
+      script: async (text: (leases: string) => string) => await database.script(text(quoteTables(table).leases)),
+    };
+  }
+
+  describe.skipIf(missing !== null)(missing ?? "", () => {
+    it("is an incident of each address that is due and was not checked, once, until it is checked again", async () => {
+      const { add, watch, work, changes, table } = await world();
+      await add(
+        check("late", -10, -5),
+        check("due just now", -10, -1),
+        check("in time", -1, 4),
+        check("without a next time", -10, null),
+        check("missed", -10, -5),
+        check("missed", -5, 0, { error: "missed", up: null, is_valid: false }),
+        check("removed", -10, -5),
+        check("removed", -9, null, { error: "removed", up: null, is_valid: false }),
+        check("of two places", -10, -5),
+        check("of two places", -12, 30, { location: "Rome" }),
+      );
+      const first = watch();
+      await first.look(work);
+      await first.look(work);
+      expect(changes).toEqual([[["late", "missed"], []]]);
+      const again = check("late", 0, 5);
+      await add(again);
+      await first.look(work);
+      expect(changes.slice(1)).toEqual([[[], ["late"]]]);
+      const [late, missed] = await incidentsOf(database, table);
+      expect(late).toMatchObject({ kind: "silence", closed_at: new Date(again.scheduled_at ?? ""), error: null });
+      expect(missed).toMatchObject({ kind: "silence", closed_at: null, error_detail: "no check since it was due" });
+      expect(late?.opened_at.getTime()).toBeLessThan(late?.confirmed_at.getTime() ?? 0);
+    });
+
+    it("is looked for by one consumer at a time, and by another one where that is dead", async () => {
+      const { add, watch, work, changes, script } = await world();
+      await add(check("a", -10, -5));
+      const [first, second] = [watch(), watch()];
+      await first.look(work);
+      await add(check("b", -10, -5));
+      await second.look(work);
+      expect(changes).toEqual([[["a"], []]]);
+      await script((leases) => `update ${leases} set held_until = now() - interval '1 second'`);
+      await second.look(work);
+      await first.look(work);
+      expect(changes).toEqual([[["a"], []], [["b"], []]]);
+    });
+
+    it("is not looked for while a consumer is behind", async () => {
+      const { add, watch, work, changes, script } = await world();
+      await add(check("a", -10, -5));
+      await watch().holdOff();
+      const other = watch();
+      await other.look(work);
+      expect(changes).toEqual([]);
+      await script((leases) => `update ${leases} set held_until = now() - interval '1 second' where what = 'behind'`);
+      await other.look(work);
+      expect(changes).toEqual([[["a"], []]]);
+    });
+
+    it("ends as an incident where the host leaves the hosts file", async () => {
+      const { add, watch, work, silent } = await world();
+      await add(check("a", -10, -5));
+      const looker = watch();
+      await looker.look(work);
+      expect(await silent()).toEqual(["a"]);
+      await add(check("a", 0, null, { error: "removed", up: null, is_valid: false }));
+      await looker.look(work);
+      expect(await silent()).toEqual([]);
+    });
+
+    it("is no incident of an address in maintenance, and ends none of it", async () => {
+      const { add, watch, work, changes, maintain } = await world();
+      await add(check("a", -10, -5), check("b", -10, -5));
+      await maintain(`('a*', now() - interval '1 hour', now() + interval '1 hour')`);
+      const looker = watch();
+      await looker.look(work);
+      expect(changes).toEqual([[["b"], []]]);
+      await maintain(`('b', now() - interval '1 hour', 'infinity')`);
+      await looker.look(work);
+      expect(changes).toHaveLength(1);
+    });
+
+    it("is looked for beside the storing, until that ends", async () => {
+      const { add, store, work, silent } = await world();
+      await add(check("a", -10, -5));
+      {
+        await using _watch = store.watchSilence(work);
+        await eventually(async () => (await silent()).includes("a"), () => "nobody has looked");
+      }
+    });
+  });
+});
