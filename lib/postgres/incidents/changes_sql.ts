@@ -118,9 +118,12 @@ function merged(changes: readonly IncidentChange[]): Merged {
   return { openings, closings };
 }
 
-/** The id of an incident: the same, whoever finds it out. */
-function incidentId({ kind, address, confirmedAt }: IncidentOpening): string {
-  return idOf(INCIDENTS, [kind, address, confirmedAt]);
+/**
+ * The id of an incident: the same, whoever finds it out. Places may check at the same time, so that
+ * two incidents are confirmed at one moment: the message tells them apart.
+ */
+function incidentId({ kind, address, confirmedAt, partition, offset }: IncidentOpening): string {
+  return idOf(INCIDENTS, [kind, address, confirmedAt, `${partition} ${offset}`]);
 }
 
 /** The namespace of the ids of incidents: a UUID that stands for them and for nothing else. */

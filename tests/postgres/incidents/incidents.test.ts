@@ -75,6 +75,15 @@ describe.each(databaseKinds(() => server, folder))("incidents on $kind", ({ miss
       expect(await told(database, table)).toEqual(["0 1 2 (2)", "4 5 7 (3)", "9 10 11 (2)", "12 13 14 (2)"]);
     });
 
+    it("are two where places check at one time, and it begins anew at that time", async () => {
+      const [table, log] = [newTable(), new CheckLog()];
+      const store = await opened(table, log, 0, { downAfter: 1, places: "majority" });
+      for (const location of ["Oslo", "Rome", "Bonn"]) log.add(checkOf(0, location === "Rome", { location }));
+      await log.store(store, 0, 3);
+      expect(await told(database, table)).toEqual(expect.arrayContaining(["0 0 0 (1)", "0 0  (2)"]));
+      expect(await incidentsOf(database, table)).toHaveLength(2);
+    });
+
     it("are written once where the answer was lost and the statement is sent again", async () => {
       const [table, log] = [newTable(), new CheckLog()];
       const store = await opened(table, log);
