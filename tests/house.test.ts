@@ -31,7 +31,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   monitoring: {
     uses: "delivery ingest check kafka postgres net config async metric",
-    doors: "consumer_report consumer_monitor log producer_monitor",
+    doors: "consumer_report consumer_monitor log notify/notifier producer_monitor",
   },
   page: { uses: "postgres net config async", doors: "page" },
   delivery: { uses: "kafka net config async metric", doors: "backlog delivery last_results setup" },
@@ -57,7 +57,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: {
     uses: "",
     doors:
-      "count environment folder_lock glob host_and_port instant kafka_settings keep nearest_word saslprep secret_file setting_types settings terminal usage_error version",
+      "count environment folder_lock glob host_and_port instant kafka_settings keep nearest_word notify_targets saslprep secret_file setting_types settings terminal usage_error version",
   },
   async: {
     uses: "",

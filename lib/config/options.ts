@@ -21,6 +21,7 @@ import {
   sslMode,
   tableName,
   type TextSchema,
+  timeSpan,
   timeZone,
   topic,
   trueOrFalse,
@@ -521,6 +522,32 @@ export const OPTIONS = {
     default: "21",
     schema: wholeNumber(0, 3650),
   },
+  notify: {
+    section: "Incidents",
+    programs: consumer,
+    variable: "NOTIFY",
+    help:
+      "where incidents are told: URLs, split by blanks (docs/alerts.md); no flag, which everyone on the machine could see",
+    schema: anything,
+    isSecret: true,
+  },
+  notifyFile: {
+    section: "Incidents",
+    programs: consumer,
+    variable: "NOTIFY_FILE",
+    help: "file that holds these instead, one a line",
+    schema: anything,
+  },
+  notifyWait: {
+    section: "Incidents",
+    programs: consumer,
+    flag: "notify-wait",
+    variable: "NOTIFY_WAIT",
+    placeholder: "TIME",
+    help: "what begins or ends within this time is told in one message",
+    default: "30s",
+    schema: timeSpan(0, 3600),
+  },
   stdout: {
     section: "Modes",
     programs: producer,
@@ -566,6 +593,12 @@ export const OPTIONS = {
     programs: consumer,
     flag: "print-schema",
     help: "prints the SQL that creates the tables, and the grants a role needs that may not, and ends",
+  },
+  notifyTest: {
+    section: "Modes",
+    programs: consumer,
+    flag: "notify-test",
+    help: "sends a message to each target of NOTIFY, says how it went, and ends; asks no other service",
   },
   listen: {
     section: "Other",

@@ -3,6 +3,7 @@ import { type Environment, machineName, threadsOfThisMachine } from "./environme
 import { helpText, versionText } from "./help.ts";
 import { type KafkaSettings, readKafka } from "./kafka_settings.ts";
 import type { Keep } from "./keep.ts";
+import { type NotifyTarget, parseTargets } from "./notify_targets.ts";
 import { nameOf, type OptionName, OPTIONS, optionsOf, type ProgramName } from "./options.ts";
 import { SettingsReader } from "./reader.ts";
 import type { Compression, ListenAddress, LogLevel, Partition, Start, TableName } from "./setting_types.ts";
@@ -81,6 +82,13 @@ export interface IncidentSettings {
   readonly certificateDays: number;
 }
 
+/** Where incidents are told. */
+export interface NotifySettings {
+  readonly targets: readonly NotifyTarget[];
+  /** Seconds. What happens within them is told in one message. */
+  readonly wait: number;
+}
+
 /** What the page shows, and where it is. */
 export interface PageSettings {
   /** The folder into which it is written; null: none. */
@@ -97,13 +105,16 @@ export interface ConsumerSettings {
   readonly source: "kafka" | "stdin";
   /** Null where metrics do not come from Kafka. */
   readonly kafka: (KafkaSettings & { readonly group: string; readonly start: Start }) | null;
-  /** Null only with `printSchema`. */
+  /** Null only with `printSchema` and `notifyTest`. */
   readonly database: ServerSettings | EmbeddedSettings | null;
   readonly table: TableName;
   /** The parts of a table that is created. */
   readonly partition: Partition;
   readonly retention: RetentionSettings;
   readonly incidents: IncidentSettings;
+  readonly notify: NotifySettings;
+  /** True: each target gets a message, and nothing else is done. */
+  readonly notifyTest: boolean;
   /** The query of `--query`; the program then does nothing else. */
   readonly query: string | null;
   readonly printSchema: boolean;
@@ -165,20 +176,24 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
   const told = tellOnly(reader, "consumer");
   if (told !== null) return told;
   const [stdin, printSchema, asks] = [reader.has("stdin"), reader.has("printSchema"), reader.has("query")];
+  const isTest = reader.has("notifyTest");
   reader.refuse("stdin", ["query", "printSchema", ...flagsOf("consumer", "Kafka")]);
   reader.refuse("query", ["printSchema"]);
+  reader.refuse("notifyTest", ["stdin", "query", "printSchema"]);
   reader.refuse("embedded", SERVER_FLAGS);
   if (asks && !reader.has("embedded")) {
     reader.problems.push("--query asks an embedded database only: add --embedded DIR; ask a server with psql");
   }
   return finish(reader, {
     source: stdin ? "stdin" : "kafka",
-    kafka: stdin || printSchema || asks ? null : readConsumerKafka(reader),
-    database: printSchema || (asks && !reader.has("embedded")) ? null : readDatabase(reader),
+    kafka: stdin || printSchema || asks || isTest ? null : readConsumerKafka(reader),
+    database: printSchema || isTest || (asks && !reader.has("embedded")) ? null : readDatabase(reader),
     table: reader.optional("dbTable"),
     partition: reader.optional("dbPartition"),
     retention: readRetention(reader),
     incidents: readIncidents(reader),
+    notify: readNotify(reader),
+    notifyTest: isTest,
     query: reader.optional("query"),
     printSchema,
     ...readSizes(reader),
@@ -282,6 +297,18 @@ function readIncidents(reader: SettingsReader): IncidentSettings | null {
   const [places, certificateDays] = [reader.optional("places"), reader.optional("certificateDays")];
   if (downAfter === null || upAfter === null || places === null || certificateDays === null) return null;
   return { downAfter, upAfter, places, certificateDays };
+}
+
+function readNotify(reader: SettingsReader): NotifySettings | null {
+  const wait = reader.optional("notifyWait");
+  const isFile = reader.originOf("notifyFile") !== null;
+  const { targets, problems } = parseTargets(reader.secret("notify", "notifyFile") ?? "", isFile);
+  const name = nameOf(OPTIONS[isFile ? "notifyFile" : "notify"]);
+  reader.problems.push(...problems.map((problem) => `${name}, ${problem}`));
+  if (reader.has("notifyTest") && targets.length === 0 && problems.length === 0) {
+    reader.missing("notify", "write where incidents are told, as docs/alerts.md says");
+  }
+  return wait === null ? null : { targets, wait };
 }
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {

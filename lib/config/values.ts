@@ -37,14 +37,6 @@ export const wholeNumber = (least: number, most: number) =>
 export const seconds = (least: number, most: number) =>
   numberFrom(/^\d+(\.\d+)?$/, least, most, `write seconds, from ${least} to ${most}`);
 
-const PLACES = "write a whole number from 1 to 100, or majority";
-
-/** How many places must agree. */
-export const placeCount: TextSchema<number | "majority"> = v.union([
-  v.pipe(v.string(), v.toLowerCase(), v.literal("majority", PLACES)),
-  numberFrom(/^\d+$/, 1, 100, PLACES),
-], PLACES);
-
 /** Makes a schema of a function that throws an error with the problem of a text. */
 function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
   return v.pipe(
@@ -59,6 +51,27 @@ function parsedBy<T>(parse: (text: string) => T): TextSchema<T> {
     }),
   );
 }
+
+const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+/** A time in seconds, as a number of them or with a unit. */
+export const timeSpan = (least: number, most: number): TextSchema<number> =>
+  parsedBy((text) => {
+    const [, number = "", unit = "s"] = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(text) ?? [];
+    const seconds = Number(number) * UNITS[(unit || "s") as keyof typeof UNITS];
+    if (number === "" || seconds < least || seconds > most) {
+      throw new RangeError(`write a time such as 30s, 5m or 4h, from ${least} to ${most} seconds`);
+    }
+    return seconds;
+  });
+
+const PLACES = "write a whole number from 1 to 100, or majority";
+
+/** How many places must agree. */
+export const placeCount: TextSchema<number | "majority"> = v.union([
+  v.pipe(v.string(), v.toLowerCase(), v.literal("majority", PLACES)),
+  numberFrom(/^\d+$/, 1, 100, PLACES),
+], PLACES);
 
 /** In names, PostgreSQL and Kafka take neither control characters nor half a character. */
 export const anyText: TextSchema<string> = v.pipe(

@@ -300,17 +300,18 @@ export async function readFacts(database: Database, tables: QuotedTables): Promi
          ($5::text, 'select'), ($5::text, 'insert'), ($5::text, 'update'),
          ($6::text, 'select'), ($6::text, 'insert'), ($6::text, 'update')) t(name, privilege)), false) as may_days,
        to_regclass($7::text) is not null and to_regclass($8::text) is not null and to_regclass($9::text) is not null
-         as has_incidents,
+         and to_regclass($10::text) is not null as has_incidents,
        coalesce((select bool_and(has_table_privilege(to_regclass(t.name), t.privilege)) from (values
          ($7::text, 'select'), ($7::text, 'insert'), ($7::text, 'update'),
          ($8::text, 'select'), ($8::text, 'insert'), ($8::text, 'update'),
-         ($9::text, 'select')) t(name, privilege)), false) as may_incidents,
+         ($9::text, 'select'), ($10::text, 'select'), ($10::text, 'insert'), ($10::text, 'update'),
+         ($10::text, 'delete')) t(name, privilege)), false) as may_incidents,
        coalesce(has_table_privilege(to_regclass($9::text), 'select'), false) as has_maintenance,
        current_setting('server_encoding') as encoding
      from pg_class c where c.oid = to_regclass($1::text)`,
     [
       ...[tables.main, tables.offsets, tables.rejected, tables.keep, tables.daily, tables.days],
-      ...[tables.incidents, tables.leases, tables.maintenance],
+      ...[tables.incidents, tables.leases, tables.maintenance, tables.notifications],
     ],
   );
   return facts ?? null;

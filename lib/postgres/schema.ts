@@ -94,6 +94,8 @@ export interface QuotedTables {
   readonly leases: string;
   /** When people work at sites. */
   readonly maintenance: string;
+  /** What is to be told of incidents, and to whom. */
+  readonly notifications: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
@@ -110,6 +112,7 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
     incidents: quoted(COMPANIONS.incidents),
     leases: quoted(COMPANIONS.leases),
     maintenance: quoted(COMPANIONS.maintenance),
+    notifications: quoted(COMPANIONS.notifications),
   };
 }
 
@@ -132,7 +135,9 @@ export type Creatable = "schema" | "main" | "offsets" | "rejected" | "keep" | "a
  * table come with statements of their own.
  */
 export function creation(table: TableName, partition: Partition): Readonly<Record<Creatable, readonly string[]>> {
-  const { main, offsets, rejected, keep, daily, days, incidents, leases, maintenance } = quoteTables(table);
+  const { main, offsets, rejected, keep, daily, days, incidents, leases, maintenance, notifications } = quoteTables(
+    table,
+  );
   const added = Object.entries(ADDED_COLUMNS);
   const columns = newColumns().map(({ name, type }) => {
     return `  ${name} ${type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
@@ -169,12 +174,14 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `create table if not exists ${maintenance} (\n  address text not null,\n  starts_at timestamptz not null,\n` +
       `  ends_at timestamptz not null,\n  note text\n)`,
     ],
-    incidents: incidentsCreation({ incidents, leases }),
+    incidents: incidentsCreation({ incidents, leases, notifications }),
   };
 }
 
 /** Makes the tables for the incidents. An address has one open incident of a kind: an index says so. The other one serves pages. */
-function incidentsCreation({ incidents, leases }: Pick<QuotedTables, "incidents" | "leases">): string[] {
+function incidentsCreation(
+  { incidents, leases, notifications }: Pick<QuotedTables, "incidents" | "leases" | "notifications">,
+): string[] {
   return [
     `create table if not exists ${incidents} (\n  id uuid primary key,\n  kind text not null,\n  address text not null,\n` +
     `  opened_at timestamptz not null,\n  confirmed_at timestamptz not null,\n  closed_at timestamptz,\n` +
@@ -191,6 +198,19 @@ function incidentsCreation({ incidents, leases }: Pick<QuotedTables, "incidents"
 end`),
     `create table if not exists ${leases} (\n  what text primary key,\n  holder uuid not null,\n` +
     `  held_until timestamptz not null\n)`,
+    `create table if not exists ${notifications} (\n  id uuid primary key,\n  incident uuid not null,\n` +
+    `  event text not null,\n  target text not null,\n  created_at timestamptz not null default now(),\n` +
+    `  message uuid,\n  due_at timestamptz,\n  tries integer not null default 0,\n  failure text,\n` +
+    `  sent_at timestamptz,\n  given_up_at timestamptz\n)`,
+    doBlock(`begin
+  if not exists (select from pg_index i where i.indrelid = ${
+      quoteLiteral(notifications)
+    }::regclass and i.indpred is not null)
+  then
+    create index on ${notifications} (target, due_at) where sent_at is null and given_up_at is null;
+    create index on ${notifications} (incident);
+  end if;
+end`),
   ];
 }
 
@@ -278,10 +298,11 @@ export function grants(
 
 /** The rights that such a role needs on the tables for the incidents. */
 export function incidentGrants(table: TableName, role: string): string[] {
-  const { incidents, leases } = quoteTables(table);
+  const { incidents, leases, notifications } = quoteTables(table);
   return [
     `grant select, insert, update on ${incidents} to ${role}`,
     `grant select, insert, update on ${leases} to ${role}`,
+    `grant select, insert, update, delete on ${notifications} to ${role}`,
   ];
 }
 

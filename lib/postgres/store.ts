@@ -11,6 +11,7 @@ import { Maintenance } from "./incidents/maintenance.ts";
 import { SilenceWatch, type SilenceWork } from "./incidents/silence.ts";
 import { IncidentTracker } from "./incidents/tracker.ts";
 import { Marks } from "./marks.ts";
+import { NotificationOutbox } from "./notifications.ts";
 import { boundedSpan, type OldPart } from "./old_parts.ts";
 import { type Most, type OffsetRanges, type Portion, portions, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
@@ -32,6 +33,7 @@ export type { EncodedBatch } from "./encoded_batch.ts";
 export { type Entry, ReceivedEntry } from "./entry.ts";
 export { joinRanges, type OffsetRange, type OffsetRanges, type TopicIdentity } from "./piece.ts";
 export type { Mark } from "./marks.ts";
+export type { Notification, NotificationMessage, NotificationOutbox } from "./notifications.ts";
 export type { SilenceWork } from "./incidents/silence.ts";
 export type { IncidentChange } from "./incidents/rules.ts";
 export type { Counters, StoreEvents, StoreOutcome } from "./table_writer.ts";
@@ -45,6 +47,8 @@ export interface StoreOptions {
   readonly retention?: RetentionSettings;
   /** When an address is down; absent: no incidents are written. */
   readonly incidents?: IncidentSettings;
+  /** Whom to tell of them, by name. */
+  readonly targets?: readonly string[];
   readonly events?: StoreEvents;
 }
 
@@ -75,6 +79,8 @@ const SILENT: StoreEvents = {
 export class Store {
   /** How far each topic partition is stored. */
   readonly marks: Marks;
+  /** What is to be told of incidents. */
+  readonly outbox: NotificationOutbox;
   readonly #database: Database;
   readonly #writer: TableWriter;
   readonly #encoder = new BatchEncoder();
@@ -82,8 +88,13 @@ export class Store {
   /** Null: nobody has said how long rows are kept. */
   readonly #retention: Retention | null;
   readonly #events: StoreEvents;
+  readonly #targets: readonly string[];
 
-  private constructor(database: Database, tables: Tables, { batchSize, retention, incidents, events }: StoreOptions) {
+  private constructor(
+    database: Database,
+    tables: Tables,
+    { batchSize, retention, incidents, targets = [], events }: StoreOptions,
+  ) {
     const maintenance = new Maintenance(database, tables);
     const tracker = incidents === undefined || !tables.hasIncidents ? null : new IncidentTracker(incidents, {
       marks: (identity, partitions) => this.marks.moved(identity, partitions),
@@ -94,6 +105,8 @@ export class Store {
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
     this.#events = events ?? SILENT;
+    this.#targets = targets;
+    this.outbox = new NotificationOutbox(database, () => this.#writer.tables);
     this.#retention = retention === undefined ? null : new Retention({
       wanted: retention,
       tables: () => this.#writer.tables,
@@ -108,6 +121,7 @@ export class Store {
       events: this.#events,
       lookAtKept: look,
       tracker,
+      targets,
     });
   }
 
@@ -183,7 +197,7 @@ export class Store {
   watchSilence(work: SilenceWork): AsyncDisposable {
     const end = new AbortController();
     const { tables } = this.#writer;
-    const watch = new SilenceWatch(this.#database, tables, this.#writer);
+    const watch = new SilenceWatch(this.#database, tables, this.#writer, this.#targets);
     const running = tables.hasIncidents && tables.columns.includes("next_at") ? watch.run(work, end.signal) : null;
     return {
       async [Symbol.asyncDispose]() {
@@ -209,6 +223,11 @@ export class Store {
    */
   async flush(identity: TopicIdentity, ranges: OffsetRanges, entries: readonly Entry[]): Promise<StoreOutcome> {
     return await this.flushEncoded(identity, ranges, [this.encode(entries)]);
+  }
+
+  /** True if incidents are written: whoever is to be told of them can be. */
+  get hasIncidents(): boolean {
+    return this.#writer.tables.hasIncidents;
   }
 
   /** As `flush`, with the batches that `encode` has made of the messages, in their order. */

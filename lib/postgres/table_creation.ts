@@ -106,7 +106,7 @@ export async function missingTables(
   deletions: Deletions,
   hasIncidents: boolean,
 ): Promise<Creatable[]> {
-  const { main, offsets, rejected, keep, incidents, leases, maintenance } = quoteTables(home);
+  const { main, offsets, rejected, keep, incidents, leases, maintenance, notifications } = quoteTables(home);
   const rows = await database.query<{ what: Creatable }>(
     `select what from (
        select $8::bool and (to_regclass($2::text) is null or (
@@ -123,12 +123,13 @@ export async function missingTables(
        ('keep', 6, $7::bool is false or to_regclass($6::text) is not null),
        -- The views of a new table need it, too.
        ('maintenance', 7, to_regclass($12::text) is not null or to_regclass($2::text) is not null and not i.wanted),
-       ('incidents', 8, not i.wanted or to_regclass($9::text) is not null and to_regclass($10::text) is not null)
+       ('incidents', 8, not i.wanted or to_regclass($9::text) is not null and to_regclass($10::text) is not null
+         and to_regclass($13::text) is not null)
      ) t(what, place, found)
      where not found order by place`,
     [
       ...[home.schema, main, offsets, rejected, arrayText(Object.keys(ADDED_COLUMNS)), keep, needsKeep(deletions)],
-      ...[hasIncidents, incidents, leases, arrayText(INCIDENT_NEEDS), maintenance],
+      ...[hasIncidents, incidents, leases, arrayText(INCIDENT_NEEDS), maintenance, notifications],
     ],
   );
   return rows.map((row) => row.what);

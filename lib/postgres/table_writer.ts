@@ -10,6 +10,7 @@ import { checksIn } from "./incidents/observation.ts";
 import type { IncidentChange } from "./incidents/rules.ts";
 import type { IncidentPlan, IncidentTracker, PlannedStatement } from "./incidents/tracker.ts";
 import type { Marks } from "./marks.ts";
+import { arrayText } from "./pg_text.ts";
 import type { OffsetRange, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
 import { type PartEvents, PartKeeper } from "./part_keeper.ts";
 import type { Foreground, RollUpEvents } from "./roll_up.ts";
@@ -79,6 +80,8 @@ export interface WriterOptions {
   lookAtKept(): Promise<unknown>;
   /** The incidents that follow from the metrics; null: none are written. */
   readonly tracker: IncidentTracker | null;
+  /** Whom to tell of incidents, by name. */
+  readonly targets?: readonly string[];
 }
 
 /**
@@ -93,6 +96,7 @@ export class TableWriter implements Foreground {
   readonly #marks: Pick<Marks, "skipsOf">;
   readonly #encoder: BatchEncoder;
   readonly #tracker: IncidentTracker | null;
+  readonly #targets: readonly string[];
   /** Settles when the statement before has been sent. */
   #sent: Promise<unknown> = Promise.resolve();
   readonly #events: StoreEvents;
@@ -109,12 +113,13 @@ export class TableWriter implements Foreground {
   constructor(
     database: Database,
     tables: Tables,
-    { marks, encoder, most, events, lookAtKept, tracker }: WriterOptions,
+    { marks, encoder, most, events, lookAtKept, tracker, targets = [] }: WriterOptions,
   ) {
     this.#database = database;
     this.#marks = marks;
     this.#encoder = encoder;
     this.#tracker = tracker;
+    this.#targets = targets;
     this.current = new CurrentTables(database, tables);
     this.#events = events;
     this.#parts = new PartKeeper(database, tables, events);
@@ -311,7 +316,7 @@ export class TableWriter implements Foreground {
     const isChanging = planned !== null && (planned.changes.length > 0 || planned === NOTHING_PLANNED);
     const parameters = [
       ...flushParameters(this.tables, identity, ranges, sent, this.#marks, planned),
-      ...isChanging ? changesParameters(planned.changes, this.tables) : [],
+      ...isChanging ? [...changesParameters(planned.changes, this.tables), arrayText(this.#targets)] : [],
     ];
     // As above, where there are no incidents.
     await this.#parts.keepAhead();

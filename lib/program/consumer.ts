@@ -8,6 +8,7 @@ import { allUsable } from "../config/usage_error.ts";
 import { planSource, type SourcePlan } from "../ingest/source.ts";
 import { transfer } from "../ingest/transfer.ts";
 import { describeStored } from "../monitoring/consumer_report.ts";
+import { startNotifier, testTargets } from "../monitoring/notify/notifier.ts";
 import { monitorConsumer } from "../monitoring/consumer_monitor.ts";
 import { followKeys } from "../net/certificate_store.ts";
 import { classifyError, explain } from "../postgres/database.ts";
@@ -31,7 +32,8 @@ keepNurserySmall();
 growHeapSlowly();
 // `runProgram` reads the settings, hands them over, and ends the process with the exit code.
 await runProgram("consumer", readConsumerSettings, async (settings, program) => {
-  const { database: place, query, table, partition, retention } = settings;
+  const { database: place, query, table, partition, retention, notify, notifyTest } = settings;
+  if (notifyTest) return await testTargets(notify.targets, program.print, program.stop) === 0 ? 0 : 1;
   // Only --print-schema needs no database.
   if (place === null) return await program.print(schemaSql(table, partition, retention)).then(() => 0);
   if (query !== null && place.kind === "embedded") return await ask(place.directory, query, program);
@@ -69,10 +71,11 @@ interface Plans {
  * exit code.
  */
 async function consume(
-  { table, partition, retention, incidents, batchSize, statementSize, batchInterval, listen }: ConsumerSettings,
+  settings: ConsumerSettings,
   { source, place, page }: Plans,
   program: Program,
 ): Promise<number> {
+  const { table, partition, retention, incidents, notify, batchSize, statementSize, batchInterval, listen } = settings;
   const { log, stop } = program;
   const health = new Health();
   await using monitor = await monitorConsumer(listen, {
@@ -90,7 +93,8 @@ async function consume(
   followKeys([source.certificateStore, place.certificateStore], program);
   await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
-  const options = { batchSize: statementSize, partition, retention, incidents, events };
+  const targets = notify.targets.map((target) => target.name);
+  const options = { batchSize: statementSize, partition, retention, incidents, targets, events };
   const store = await retry(() => Store.open(database, table, options), {
     signal: stop,
     isPassing: (error) => classifyError(error) === "wait",
@@ -107,6 +111,7 @@ async function consume(
   });
   await using _rollUp = store.rollUpDays();
   await using _silence = store.watchSilence(monitor.silence);
+  await using _notifier = startNotifier(store, { ...notify, page: settings.page.url }, log);
   await using reader = place.openReader(database);
   page.read(store.reader(reader));
   await using _files = page.write(store.reader(reader));

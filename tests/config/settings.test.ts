@@ -115,6 +115,8 @@ it("readConsumerSettings gives the defaults where only the required settings are
     partition: "month",
     retention: { rows: "all", rejected: "all", daily: "all", isNow: false },
     incidents: { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 },
+    notify: { targets: [], wait: 30 },
+    notifyTest: false,
     query: null,
     printSchema: false,
     batchSize: 500,
@@ -187,6 +189,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["places", (s) => s.incidents.places, ["Majority", "3"], ["majority", 3, 1]],
     ["certificateDays", (s) => s.incidents.certificateDays, ["0", "30"], [0, 30, 21]],
     ["dbKeepDaily", (s) => s.retention.daily, ["10years", "all"], [{ count: 10, unit: "year" }, "all", "all"]],
+    ["notifyWait", (s) => s.notify.wait, ["5m", "0"], [300, 0, 30]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     // Whoever sets it, to whatever, sets the largest statement too.
@@ -494,6 +497,12 @@ it.each<readonly [string, readonly string[]]>([
   ]],
   ["consumer --db-keep-now", [
     "--db-keep-now shortens nothing: say how long with DB_KEEP (--db-keep), or leave it out",
+  ]],
+  ["consumer --notify-test", ["NOTIFY is missing: write where incidents are told, as docs/alerts.md says"]],
+  ["consumer --notify-test --stdin --notify-wait 2h", [
+    "--stdin contradicts --notify-test: leave out one of them",
+    '--notify-wait (NOTIFY_WAIT) is "2h": write a time such as 30s, 5m or 4h, from 0 to 3600 seconds',
+    "NOTIFY is missing: write where incidents are told, as docs/alerts.md says",
   ]],
   ["consumer --query q", ["--query asks an embedded database only: add --embedded DIR; ask a server with psql"]],
 ])("%s is refused: %j", (commandLine, want) => {

@@ -188,6 +188,30 @@ create table if not exists "My Schema"."m_leases" (
   held_until timestamptz not null
 );
 
+create table if not exists "My Schema"."m_notifications" (
+  id uuid primary key,
+  incident uuid not null,
+  event text not null,
+  target text not null,
+  created_at timestamptz not null default now(),
+  message uuid,
+  due_at timestamptz,
+  tries integer not null default 0,
+  failure text,
+  sent_at timestamptz,
+  given_up_at timestamptz
+);
+
+do $$
+begin
+  if not exists (select from pg_index i where i.indrelid = '"My Schema"."m_notifications"'::regclass and i.indpred is not null)
+  then
+    create index on "My Schema"."m_notifications" (target, due_at) where sent_at is null and given_up_at is null;
+    create index on "My Schema"."m_notifications" (incident);
+  end if;
+end
+$$;
+
 `);
   expect(comments).toBe(
     `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
@@ -200,6 +224,7 @@ create table if not exists "My Schema"."m_leases" (
 -- grant select on "My Schema"."m_maintenance" to ROLE;
 -- grant select, insert, update on "My Schema"."m_incidents" to ROLE;
 -- grant select, insert, update on "My Schema"."m_leases" to ROLE;
+-- grant select, insert, update, delete on "My Schema"."m_notifications" to ROLE;
 -- grant select on "My Schema"."m_now" to ROLE;
 -- grant select on "My Schema"."m_outages" to ROLE;
 -- grant select on "My Schema"."m_uptime" to ROLE;

@@ -910,7 +910,7 @@ describe.skipIf(postgresMissing !== null)(`encodings that stop the consumer ${po
     expect(await openIn("EUC_JP", "é".repeat(26))).toBe(
       `"${
         "é".repeat(26)
-      }" has 78 bytes in the database's encoding EUC_JP, more than 51: write a shorter name, or one in ` +
+      }" has 78 bytes in the database's encoding EUC_JP, more than 49: write a shorter name, or one in ` +
         "ASCII, in DB_TABLE (--db-table)",
     );
     expect(await openIn("LATIN1", "é".repeat(26))).toBe("opened");

@@ -1,5 +1,7 @@
 import { idOf } from "../../metric.ts";
 import { type ArrayElement, arrayText, ascii } from "../pg_text.ts";
+import { tellSql } from "../notifications.ts";
+import type { QuotedTables } from "../schema.ts";
 import type { Tables } from "../tables.ts";
 import type { IncidentChange, IncidentClosing, IncidentOpening } from "./rules.ts";
 
@@ -24,12 +26,13 @@ const CLOSING_TYPES = ["int", "bigint", "text", "text", "timestamptz", "bigint"]
 /**
  * Parts of the flush statement: they open and close incidents, each only if the message that caused
  * it is stored by this very statement. Parameters from number `first` on are arrays as texts, see
- * `changesParameters`.
+ * `changesParameters`; whom to tell of it comes last, an array as text.
  *
  * What is closed comes first: an address has one open incident of a kind. Its index lets in no
  * second one, whoever else has opened it.
  */
-export function changesSql({ incidents }: Pick<Tables, "incidents">, first: number): string {
+export function changesSql(tables: Pick<QuotedTables, "incidents" | "notifications">, first: number): string {
+  const { incidents } = tables;
   const arrays = (types: readonly string[], from: number) =>
     types.map((type, i) => `$${from + i}::${type}[]`).join(", ");
   return `closed as (
@@ -38,7 +41,7 @@ export function changesSql({ incidents }: Pick<Tables, "incidents">, first: numb
     as r(partition, at, kind, address, closed_at, checks)
   join moved v on v.partition = r.partition
   where r.at >= v.mark and i.kind = r.kind and i.address = r.address and i.closed_at is null
-  returning 1
+  returning i.id
 ), opened as (
   insert into ${incidents} (id, kind, address, opened_at, confirmed_at, closed_at, locations, error, error_detail,
     status_code, checks)
@@ -49,7 +52,8 @@ export function changesSql({ incidents }: Pick<Tables, "incidents">, first: numb
   join moved v on v.partition = r.partition
   where r.at >= v.mark and (select count(*) from closed) >= 0
   on conflict do nothing
-)`;
+  returning id, closed_at
+), ${tellSql(tables, `$${first + OPENING_TYPES.length + CLOSING_TYPES.length}`)}`;
 }
 
 /** The parameters of `changesSql`. */

@@ -1,7 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { delay } from "../../async/waits.ts";
 import { classifyError, type Database, explain } from "../database.ts";
+import { leaseSql } from "../leases.ts";
 import { inMaintenanceSql } from "../maintenance_sql.ts";
+import { tellSql } from "../notifications.ts";
+import { arrayText } from "../pg_text.ts";
 import type { Foreground } from "../roll_up.ts";
 import type { Tables } from "../tables.ts";
 import { CHECK_GRACE, viewQuery } from "../views.ts";
@@ -34,12 +37,15 @@ export class SilenceWatch {
   readonly #database: Database;
   readonly #tables: Tables;
   readonly #foreground: Foreground;
+  /** Whom to tell, by name. */
+  readonly #targets: readonly string[];
   readonly #holder = randomUUID();
 
-  constructor(database: Database, tables: Tables, foreground: Foreground) {
+  constructor(database: Database, tables: Tables, foreground: Foreground, targets: readonly string[]) {
     this.#database = database;
     this.#tables = tables;
     this.#foreground = foreground;
+    this.#targets = targets;
   }
 
   /** Looks each minute, until `signal` aborts. Never rejects. */
@@ -71,23 +77,19 @@ export class SilenceWatch {
 
   /** Looks once, unless another consumer does so, or one is behind. */
   async look({ changed }: Pick<SilenceWork, "changed">): Promise<void> {
-    const [taken] = await this.#database.query(leaseSql(this.#tables), [LOOKING, this.#holder]);
+    const noneBehind = `not exists (
+  select from ${this.#tables.leases} b where b.what = '${BEHIND}' and b.held_until > now()
+)`;
+    const lease = leaseSql(this.#tables, LEASE, noneBehind);
+    const [taken] = await this.#database.query(lease, [LOOKING, this.#holder]);
     if (taken === undefined) return;
-    const rows = await this.#database.query<{ address: string; opened: boolean }>(silenceSql(this.#tables));
+    const rows = await this.#database.query<{ address: string; opened: boolean }>(silenceSql(this.#tables), [
+      arrayText(this.#targets),
+    ]);
     const addresses = (isOpened: boolean) =>
       rows.filter(({ opened }) => opened === isOpened).map(({ address }) => address);
     if (rows.length > 0) changed(addresses(true), addresses(false));
   }
-}
-
-/** Takes the lease $1 for the holder $2, or keeps it. Gives no row if another one has it. */
-function leaseSql({ leases }: Tables): string {
-  return `insert into ${leases} as l (what, holder, held_until)
-select $1::text, $2::text::uuid, now() + interval '${LEASE}'
-where not exists (select from ${leases} b where b.what = '${BEHIND}' and b.held_until > now())
-on conflict (what) do update set holder = excluded.holder, held_until = excluded.held_until
-where l.holder = excluded.holder or l.held_until < now()
-returning what`;
 }
 
 /**
@@ -113,14 +115,14 @@ function silenceSql(tables: Tables): string {
     order by m.scheduled_at limit 1
   ), now())
   where i.kind = 'silence' and i.closed_at is null and not exists (select from silent s where s.address = i.address)
-  returning i.address
+  returning i.id, i.address
 ), opened as (
   insert into ${incidents} (id, kind, address, opened_at, confirmed_at, locations, error_detail, checks)
   select md5('silence' || s.address || now())::uuid, 'silence', s.address, s.next_at, now(),
     array_remove(array[s.location::text], null), 'no check since it was due', 0
   from silent s where not ${inMaintenanceSql(tables, "s.address", "now()")}
   on conflict do nothing
-  returning address
-)
+  returning id, address, closed_at
+), ${tellSql(tables, "$1")}
 select address, true as opened from opened union all select address, false from closed order by address`;
 }

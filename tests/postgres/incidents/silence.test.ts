@@ -47,7 +47,7 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
     const log = new CheckLog();
     await store.marks.claim(log.identity, new Map([[0, 0]]));
     const tables = await prepareTables(database, table, "month", undefined, true);
-    const watch = () => new SilenceWatch(database, tables, quiet);
+    const watch = () => new SilenceWatch(database, tables, quiet, []);
     const changes: [opened: readonly string[], closed: readonly string[]][] = [];
     const work = {
       isCaughtUp: () => Promise.resolve(true),
