@@ -498,6 +498,14 @@ export const OPTIONS = {
     flag: "check",
     help: "reads settings and hosts file, prints each host with its next three due times, and ends",
   },
+  from: {
+    section: "Modes",
+    programs: producer,
+    flag: "from",
+    placeholder: "FILE",
+    help: "prints a hosts file made of an Uptime Kuma backup, a Gatus config or Prometheus targets, and ends",
+    schema: anything,
+  },
   stdin: {
     section: "Modes",
     programs: consumer,

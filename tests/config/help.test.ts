@@ -43,6 +43,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--stdout"],
     ["--once"],
     ["--check"],
+    ["--from FILE"],
   ],
   consumer: [
     ...BOTH,

@@ -65,6 +65,7 @@ it("readProducerSettings gives the defaults where only the required settings are
   expect(producer([], { ...KAFKA, TZ: "Europe/Berlin" })).toEqual({
     mode: "run",
     hostsFile: "hosts.txt",
+    from: null,
     timeZone: "Europe/Berlin",
     kafka: {
       bootstrapServers: ["kafka.example:9093"],
@@ -395,6 +396,7 @@ describe("everything that is missing is said at once, and only what the mode nee
     ["producer hosts.txt --stdout", []],
     ["producer hosts.txt --stdout --once", []],
     ["producer hosts.txt --check", []],
+    ["producer --from a.json", []],
     ["producer hosts.txt --check --stdout", []],
     ["producer --stdout", [NO_HOSTS_FILE]],
     ["producer --check", [NO_HOSTS_FILE]],
@@ -468,6 +470,12 @@ it.each([
 });
 
 it.each<readonly [string, readonly string[]]>([
+  ["producer --from a.json --check --once --stdout", [
+    "--check contradicts --once: leave out one of them",
+    ...["--stdout", "--once", "--check"].map((flag) => `${flag} contradicts --from: leave out one of them`),
+  ]],
+  ["producer --from a.yml b.yml c.yml", ['"c.yml" is one file of modules too many: "b.yml" is one already']],
+  ["producer --from", ["--from needs a value: write --from FILE"]],
   ["producer hosts.txt --once --check", ["--check contradicts --once: leave out one of them"]],
   ["producer hosts.txt --stdout --kafka-topic a --kafka-partitions 1", [
     "--kafka-topic (KAFKA_TOPIC) contradicts --stdout: leave out one of them",
@@ -498,6 +506,8 @@ it.each<readonly [string, readonly string[]]>([
 it.each([
   ["producer hosts.txt --stdout", { kafka: null, mode: "run" }],
   ["producer hosts.txt --stdout --once", { kafka: null, mode: "once", spool: null }],
+  ["producer --from a.json", { from: { file: "a.json", modules: null }, hostsFile: "" }],
+  ["producer --from - blackbox.yml", { from: { file: "-", modules: "blackbox.yml" }, hostsFile: "" }],
   ["producer - --check", { hostsFile: "-", mode: "check", kafka: { topic: "metrics" } }],
   ["consumer --stdin", { source: "stdin", kafka: null, database: { kind: "server" } }],
   ["consumer --stdin --embedded data", { kafka: null, database: { kind: "embedded", directory: "data" } }],
