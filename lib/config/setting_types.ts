@@ -53,6 +53,7 @@ export const COMPANIONS = {
   keep: "_keep",
   daily: "_daily",
   days: "_days",
+  evidence: "_evidence",
 } as const;
 
 /**

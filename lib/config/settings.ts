@@ -66,6 +66,8 @@ export interface ProducerSettings {
   /** The folder in which metrics wait for Kafka; null: they wait in memory only. */
   readonly spool: string | null;
   readonly blockPrivateAddresses: boolean;
+  /** The first failed check of a row of them tells what the site answered. */
+  readonly evidence: boolean;
   readonly logLevel: LogLevel;
 }
 
@@ -75,6 +77,8 @@ export interface RetentionSettings {
   readonly rejected: Keep;
   /** The days that are rolled up. */
   readonly daily: Keep;
+  /** What sites answered when checks failed. */
+  readonly evidence: Keep;
   /** True: a time that was shortened counts at once. */
   readonly isNow: boolean;
 }
@@ -144,6 +148,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     // Metrics for the standard output do not wait.
     spool: stdout ? null : reader.optional("spool"),
     blockPrivateAddresses: reader.has("blockPrivateAddresses") || (reader.optional("blockPrivateAddresses") ?? false),
+    evidence: reader.has("evidence") || (reader.optional("evidence") ?? false),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
     listen: readListen(reader, "producer"),
     logLevel: reader.optional("logLevel"),
@@ -237,6 +242,7 @@ const TABLE_FLAGS: readonly OptionName[] = [
   "dbKeep",
   "dbKeepRejected",
   "dbKeepDaily",
+  "dbKeepEvidence",
   "dbKeepNow",
   "batchSize",
   "batchInterval",
@@ -264,16 +270,18 @@ function readPage(reader: SettingsReader): Draft<Pick<ConsumerSettings, "listen"
 }
 
 function readRetention(reader: SettingsReader): RetentionSettings | null {
-  const [rows, rejected, daily] = [
+  const [rows, rejected, daily, evidence] = [
     reader.optional("dbKeep"),
     reader.optional("dbKeepRejected"),
     reader.optional("dbKeepDaily"),
+    reader.optional("dbKeepEvidence"),
   ];
   const isNow = reader.has("dbKeepNow");
   if (isNow && rows === "all" && rejected === "all" && daily === "all") {
     reader.problems.push("--db-keep-now shortens nothing: say how long with DB_KEEP (--db-keep), or leave it out");
   }
-  return rows === null || rejected === null || daily === null ? null : { rows, rejected, daily, isNow };
+  if (rows === null || rejected === null || daily === null || evidence === null) return null;
+  return { rows, rejected, daily, evidence, isNow };
 }
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {

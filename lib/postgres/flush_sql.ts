@@ -1,6 +1,7 @@
 import type { Metric } from "../metric.ts";
 import { noteDaysSql } from "./days.ts";
 import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
+import { evidenceParameters, evidenceSql } from "./evidence.ts";
 import type { RepeatKey } from "./catalog.ts";
 import { arrayText } from "./pg_text.ts";
 import type { Marks } from "./marks.ts";
@@ -18,21 +19,24 @@ const FIRST_FIELD = 15;
  *
  * Parameters: $1 topic id, $2–$6 ranges (partition, start, next, epoch, skips), $7 topic. $8–$12
  * are rejected messages (partition, offset, key, value, reason), $13–$14 metrics (partition,
- * offset). One for each column of the table follows, and the metrics' days if days are rolled up.
- * All but the topic's are arrays as text.
+ * offset). One for each column of the table follows, the metrics' days if days are rolled up, and
+ * with `hasEvidence` those of `evidenceSql`. All but the topic's are arrays as text.
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
  * an index of it tells. Of the metrics of one due time the first real check stays: it takes the
  * place of a missed one, in the table and among the rows, and never the reverse. The text is ASCII,
  * but for names and defaults of the database's own: an encoding may lack any other character.
  */
-export function flushSql(tables: Tables, skipRepeats: boolean): string {
+export function flushSql(tables: Tables, skipRepeats: boolean, hasEvidence = false): string {
   const { main, offsets, rejected, columns } = tables;
   const fields = columns.map((column, i) => `unnest($${FIRST_FIELD + i}::${COLUMNS[column].type}[]) as ${column}`);
   const names = columns.join(", ");
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
   const { repeatKey } = tables;
   const notes = tables.notesDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
+  const evidence = hasEvidence
+    ? `, ${evidenceSql(tables, FIRST_FIELD + columns.length + (tables.notesDays ? 1 : 0))}`
+    : "";
   const sent = `select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}`;
   const repeats = skipRepeats && repeatKey !== null ? conflictSql(tables, repeatKey) : "";
   const rows = repeats !== "" && repeatKey !== null && tables.replacesMissed ? firstOfEach(sent, repeatKey) : sent;
@@ -63,7 +67,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean): string {
   from unnest($8::int[], $9::bigint[], $10::text[], $11::text[], $12::text[])
     as r(partition, at, key, value, reason)
   join moved v on v.partition = r.partition where r.at >= v.mark
-)${notes}
+)${notes}${evidence}
 select partition, mark from marks where skips = known order by partition`;
 }
 
@@ -119,5 +123,6 @@ export function flushParameters(
     identity.topic,
     ...joinSlices(slices),
     ...(tables.notesDays ? [arrayText([...new Set(slices.flatMap(({ days }) => [...days]))])] : []),
+    ...evidenceParameters(slices),
   ];
 }

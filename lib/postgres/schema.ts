@@ -88,6 +88,8 @@ export interface QuotedTables {
   readonly daily: string;
   /** Which days have rows, and which of them are rolled up. */
   readonly days: string;
+  /** What sites answered when checks failed. */
+  readonly evidence: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
@@ -101,6 +103,7 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
     keep: quoted(COMPANIONS.keep),
     daily: quoted(COMPANIONS.daily),
     days: quoted(COMPANIONS.days),
+    evidence: quoted(COMPANIONS.evidence),
   };
 }
 

@@ -1,10 +1,12 @@
 import { unlessAborted } from "../async/waits.ts";
+import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import type { Database } from "./database.ts";
 import { unsettledDays } from "./days.ts";
 import { BatchEncoder, type BatchSlice, type EncodedBatch } from "./encoded_batch.ts";
 import type { Entry } from "./entry.ts";
+import { letEvidenceGo } from "./evidence_keeper.ts";
 import { HostReader } from "./host_reader.ts";
 import { Marks } from "./marks.ts";
 import { boundedSpan, type OldPart } from "./old_parts.ts";
@@ -74,12 +76,14 @@ export class Store {
   /** Null: nobody has said how long rows are kept. */
   readonly #retention: Retention | null;
   readonly #events: StoreEvents;
+  readonly #keptEvidence: Keep;
 
   private constructor(database: Database, tables: Tables, { batchSize, retention, events }: StoreOptions) {
     this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
     this.#events = events ?? SILENT;
+    this.#keptEvidence = retention?.evidence ?? "all";
     this.#retention = retention === undefined ? null : new Retention({
       wanted: retention,
       tables: () => this.#writer.tables,
@@ -128,8 +132,14 @@ export class Store {
    */
   retain(work: Omit<RetentionWork, "signal">): AsyncDisposable {
     const ending = new AbortController();
+    const { signal } = ending;
     const isNeeded = this.#writer.tables.hasKeep;
-    const running = isNeeded ? this.#retention?.run({ ...work, signal: ending.signal }) : null;
+    const running = Promise.all([
+      isNeeded ? this.#retention?.run({ ...work, signal }) : null,
+      this.#writer.tables.hasEvidence
+        ? letEvidenceGo({ ...work, signal }, this.#writer.tables, this.#keptEvidence)
+        : null,
+    ]);
     return {
       async [Symbol.asyncDispose]() {
         ending.abort();

@@ -12,6 +12,7 @@ import {
 } from "./catalog.ts";
 import { DAILY_NEEDS } from "./daily_sql.ts";
 import { type Database, SetupError } from "./database.ts";
+import { prepareEvidence } from "./evidence.ts";
 import { fittingColumns, type StandIns, standIns } from "./fitting_columns.ts";
 import { expectKnownLayout } from "./layout_version.ts";
 import { lengthOf, type PartLength } from "./part_spans.ts";
@@ -56,6 +57,8 @@ export interface Tables extends QuotedTables, StandIns {
   readonly kept: KeptSince | null;
   /** True if days are rolled up: the table has the columns and the companions for that. */
   readonly hasDays: boolean;
+  /** True if there is a table for what sites answered when checks failed. */
+  readonly hasEvidence: boolean;
   /**
    * True if a flush notes the days of its rows: also where days cannot be rolled up, as long as a
    * column is missing. Else a day would never be rolled up again once the column is back.
@@ -90,7 +93,9 @@ export async function prepareTables(
   const notMade = missing.length > 0 ? await createMissing(database, home, missing, options) : [];
   const tables = await inspect(database, home, role, deletions);
   const created = [...await creationWarnings(database, tables, home, missing), ...notMade];
-  return { ...tables, warnings: [...created, ...tables.warnings] };
+  const evidence = await prepareEvidence(database, home, role);
+  const { hasEvidence } = evidence;
+  return { ...tables, hasEvidence, warnings: [...created, ...tables.warnings, ...evidence.warnings] };
 }
 
 async function inspect(
@@ -141,6 +146,7 @@ async function inspect(
     hasKeep: facts.has_keep,
     kept: null,
     hasDays: facts.has_days && unfit.length === 0,
+    hasEvidence: false,
     notesDays: facts.has_days && !unfit.includes("scheduled_at"),
     warnings,
   };

@@ -86,6 +86,7 @@ it("readProducerSettings gives the defaults where only the required settings are
     listen: null,
     spool: null,
     blockPrivateAddresses: false,
+    evidence: false,
     logLevel: "INFO",
   });
 });
@@ -114,7 +115,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     },
     table: { schema: null, name: "host_metrics" },
     partition: "month",
-    retention: { rows: "all", rejected: "all", daily: "all", isNow: false },
+    retention: { rows: "all", rejected: "all", daily: "all", evidence: { count: 30, unit: "day" }, isNow: false },
     query: null,
     printSchema: false,
     batchSize: 500,
@@ -183,6 +184,10 @@ describe("a setting is its flag, else its variable, else its default", () => {
       "all",
     ]],
     ["dbKeepDaily", (s) => s.retention.daily, ["10years", "all"], [{ count: 10, unit: "year" }, "all", "all"]],
+    ["dbKeepEvidence", (s) => s.retention.evidence, ["all", "2months"], ["all", { count: 2, unit: "month" }, {
+      count: 30,
+      unit: "day",
+    }]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     // Whoever sets it, to whatever, sets the largest statement too.
@@ -225,7 +230,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     [
       "producer",
       producerCases.map(([name]) => name),
-      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "blockPrivateAddresses"],
+      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "blockPrivateAddresses", "evidence"],
     ],
     [
       "consumer",
@@ -241,6 +246,16 @@ describe("a setting is its flag, else its variable, else its default", () => {
       expect([...tried, ...others].sort()).toEqual(want.map(([name]) => name).sort());
     },
   );
+});
+
+it.each<readonly [args: readonly string[], variable: string, expected: boolean]>([
+  [[], "", false],
+  [[], "true", true],
+  [[], "false", false],
+  [["--evidence"], "", true],
+  [["--evidence"], "false", true],
+])("readProducerSettings takes %j beside CHECK_EVIDENCE=%j for evidence: %s", (args, variable, expected) => {
+  expect(producer(args, { ...KAFKA, CHECK_EVIDENCE: variable }).evidence).toBe(expected);
 });
 
 it.each<readonly [args: readonly string[], variable: string, expected: boolean]>([
@@ -514,14 +529,18 @@ it.each([
   ["consumer --embedded data", { source: "kafka", kafka: { topic: "metrics" }, database: { kind: "embedded" } }],
   ["consumer --embedded data --query q", { kafka: null, database: { kind: "embedded" }, query: "q" }],
   ["consumer --embedded data --db-table a --batch-size 9", { table: { schema: null, name: "a" }, batchSize: 9 }],
-  ["consumer --stdin --embedded data --db-keep 1day --db-keep-rejected 2days --db-keep-daily 3days --db-keep-now", {
-    retention: {
-      rows: { count: 1, unit: "day" },
-      rejected: { count: 2, unit: "day" },
-      daily: { count: 3, unit: "day" },
-      isNow: true,
+  [
+    "consumer --stdin --embedded data --db-keep 1day --db-keep-rejected 2days --db-keep-daily 3days --db-keep-evidence all --db-keep-now",
+    {
+      retention: {
+        rows: { count: 1, unit: "day" },
+        rejected: { count: 2, unit: "day" },
+        daily: { count: 3, unit: "day" },
+        evidence: "all",
+        isNow: true,
+      },
     },
-  }],
+  ],
   ["consumer --print-schema --db-table a.b", {
     kafka: null,
     database: null,
