@@ -47,7 +47,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   hosts: {
     uses: "net config async",
-    doors: "address due_times host_name host_options hosts hosts_file pattern schedule",
+    doors: "address due_times host_name host_options hosts hosts_file hosts_from pattern schedule",
   },
   net: {
     uses: "config async",

@@ -56,6 +56,7 @@ export const COMPANIONS = {
   incidents: "_incidents",
   leases: "_leases",
   maintenance: "_maintenance",
+  evidence: "_evidence",
 } as const;
 /** The longest of these endings. */
 export const LONGEST_COMPANION = Object.values(COMPANIONS).reduce((a, b) => b.length > a.length ? b : a);

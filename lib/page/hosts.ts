@@ -4,6 +4,7 @@ import {
   dayOf,
   DAYS_SHOWN,
   type DayTally,
+  type EvidenceRow,
   type HostNow,
   type HostReader,
   LONG_SPAN,
@@ -54,6 +55,7 @@ export interface HostDetails {
   readonly month: readonly PhaseTally[];
   readonly incidents: readonly PastIncident[];
   readonly checks: readonly CheckRow[];
+  readonly evidence: readonly EvidenceRow[];
 }
 
 const DAY = 86_400_000;
@@ -65,6 +67,7 @@ const PAST = { fresh: 60_000, usable: 600_000 } as const;
 
 /** Rows of the last checks, days of incidents, and hosts of which the feed tells at most. */
 const LAST_CHECKS = 30;
+const LAST_EVIDENCE = 5;
 const FEED_DAYS = 7;
 const FEED_HOSTS = 50;
 
@@ -138,6 +141,7 @@ export class Hosts {
       month: await this.#reader.phases(address, LONG_SPAN, MONTH_DAYS * DAY / 1000),
       incidents: await this.#reader.incidents([address], DAYS_SHOWN),
       checks: await this.#reader.checks(address, LAST_CHECKS),
+      evidence: await this.#reader.evidence(address, LAST_EVIDENCE),
     };
   }
 

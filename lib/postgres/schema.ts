@@ -94,6 +94,8 @@ export interface QuotedTables {
   readonly leases: string;
   /** When people work at sites. */
   readonly maintenance: string;
+  /** What sites answered when checks failed. */
+  readonly evidence: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
@@ -110,6 +112,7 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
     incidents: quoted(COMPANIONS.incidents),
     leases: quoted(COMPANIONS.leases),
     maintenance: quoted(COMPANIONS.maintenance),
+    evidence: quoted(COMPANIONS.evidence),
   };
 }
 
