@@ -17,7 +17,7 @@ const FIRST_FIELD = 15;
 export const METRIC_COLUMN = 7;
 
 /** What a statement does beside storing rows, where its batch has any of it. */
-export interface FlushOptions {
+export interface StatementParts {
   /** Incidents begin or end. */
   readonly changesIncidents?: boolean;
   /** Metrics have evidence. */
@@ -44,7 +44,7 @@ export interface FlushOptions {
 export function flushSql(
   tables: Tables,
   skipRepeats: boolean,
-  { changesIncidents = false, hasEvidence = false }: FlushOptions = {},
+  { changesIncidents = false, hasEvidence = false }: StatementParts = {},
 ): string {
   const { main, offsets, rejected, columns } = tables;
   const name = FIRST_FIELD + columns.length + (tables.notesDays ? 1 : 0);
