@@ -14,7 +14,7 @@ import {
   type Tally,
 } from "../postgres/host_reader.ts";
 import type { PastIncident } from "../postgres/past_incidents.ts";
-import { Cached } from "./cached.ts";
+import { Cached, type Lifetime } from "./cached.ts";
 import { matchesGlob } from "../config/glob.ts";
 
 /**
@@ -75,15 +75,25 @@ const FEED_HOSTS = 50;
 export class Hosts {
   readonly #reader: HostReader;
   readonly #globs: readonly string[] | null;
-  readonly #now = new Cached<null, Snapshot>(() => this.#look(), NOW, 1);
-  readonly #pasts = new Cached((key: string) => this.#readPasts(JSON.parse(key) as string[]), PAST, 100);
-  readonly #details = new Cached((address: string) => this.#readDetails(address), DETAILS, 100);
-  readonly #incidents = new Cached<null, readonly PastIncident[]>(() => this.#readIncidents(), PAST, 1);
+  readonly #now: Cached<null, Snapshot>;
+  readonly #pasts: Cached<string, ReadonlyMap<string, History>>;
+  readonly #details: Cached<string, HostDetails>;
+  readonly #incidents: Cached<null, readonly PastIncident[]>;
 
-  /** `globs`: the addresses that may be shown; null: all of them. */
-  constructor(reader: HostReader, globs: readonly string[] | null) {
+  /**
+   * `globs`: the addresses that may be shown; null: all of them. No answer is given that is older than
+   * `oldest` milliseconds.
+   */
+  constructor(reader: HostReader, globs: readonly string[] | null, oldest = Infinity) {
     this.#reader = reader;
     this.#globs = globs;
+    const within = ({ fresh, usable }: Lifetime) => {
+      return { fresh: Math.min(fresh, oldest), usable: Math.min(usable, oldest) };
+    };
+    this.#now = new Cached(() => this.#look(), within(NOW), 1);
+    this.#pasts = new Cached((key) => this.#readPasts(JSON.parse(key) as string[]), within(PAST), 100);
+    this.#details = new Cached((address) => this.#readDetails(address), within(DETAILS), 100);
+    this.#incidents = new Cached(() => this.#readIncidents(), within(PAST), 1);
   }
 
   /** All hosts as they are now. */
