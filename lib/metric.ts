@@ -104,6 +104,26 @@ type FieldValue<F extends FieldName> = v.InferOutput<typeof KINDS[typeof FIELD_K
 /** One check of one host: the value of a Kafka message, and a row of the table. */
 export type Metric = { [F in FieldName]: F extends Fact ? FieldValue<F> : FieldValue<F> | null };
 
+/**
+ * The answer that a check got which found its host down (docs/checks.md, "Evidence"). It is no field
+ * of a row: it has a table of its own.
+ */
+export interface Evidence {
+  readonly status_line: string;
+  /** By their names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The beginning of the body; null: it was not read. */
+  readonly body: string | null;
+}
+
+/** A metric with its evidence, as a producer may send it. */
+export type EvidencedMetric = Metric & { readonly evidence: Evidence };
+
+/** The evidence that comes with a metric; null: none does. */
+export function evidenceOf(metric: Metric): Evidence | null {
+  return (metric as Partial<EvidencedMetric>).evidence ?? null;
+}
+
 /** The fields of a metric in their order; also the columns of the table. */
 export const METRIC_FIELDS = Object.keys(FIELD_KINDS) as FieldName[];
 
@@ -240,7 +260,7 @@ export function decodeMetric(
   if (length > MAX_METRIC_BYTES) return { reason: `the document has ${length} bytes, more than ${MAX_METRIC_BYTES}` };
   const parsed = parseJson(value);
   if ("reason" in parsed) return parsed;
-  const metric = readPlain(parsed) ?? readBySchema(parsed);
+  const metric = withEvidence(readPlain(parsed) ?? readBySchema(parsed), parsed.json["evidence"]);
   if (isRejection(metric) || metric.checked_at !== null) return metric;
   // A producer may give a record any timestamp: no time at all, or a time that PostgreSQL cannot
   // read.
@@ -281,6 +301,32 @@ function parseJson(value: Uint8Array): JsonObject | Rejection {
 function readBySchema({ json }: JsonObject): Metric | Rejection {
   const result = v.safeParse(MetricSchema, json);
   return result.success ? result.output : { reason: describe(result.issues) };
+}
+
+/** Characters of evidence that are read. */
+const MOST_EVIDENCE = { line: 1000, headers: 100, header: 2000, body: 16_384 } as const;
+
+/** Evidence of another form is left out: the check counts all the same. */
+function withEvidence(metric: Metric | Rejection, evidence: unknown): Metric | EvidencedMetric | Rejection {
+  if (evidence === undefined || evidence === null || isRejection(metric)) return metric;
+  const { status_line, headers, body } = evidence as Readonly<Record<string, unknown>>;
+  if (!isText(status_line) || !isLabels(headers) || !(body === null || isText(body))) return metric;
+  const texts = Object.entries(headers).slice(0, MOST_EVIDENCE.headers).map(([name, value]) =>
+    [kept(name, MOST_EVIDENCE.line), kept(value, MOST_EVIDENCE.header)] as const
+  );
+  return {
+    ...metric,
+    evidence: {
+      status_line: kept(status_line, MOST_EVIDENCE.line),
+      headers: Object.fromEntries(texts),
+      body: body === null ? null : kept(body, MOST_EVIDENCE.body),
+    },
+  };
+}
+
+/** The beginning of a text, without what PostgreSQL cannot store. */
+function kept(text: string, most: number): string {
+  return text.slice(0, most).replaceAll("\0", "\uFFFD").toWellFormed();
 }
 
 /** Every day of every year, 29 February left out. */

@@ -192,6 +192,8 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
       mkdirSync(join(clone.folder, "run/secrets"), { recursive: true });
       writeFileSync(join(clone.folder, "run/secrets/db_password"), "change-me\n");
       writeHosts();
+      const endpoint = { name: "a", url: `http://127.0.0.1:${site.port}/`, conditions: ["[STATUS] == 200"] };
+      writeFileSync(join(clone.folder, "gatus.yaml"), JSON.stringify({ endpoints: [endpoint] }));
       const [made] = await server.sql`select from pg_roles where rolname = 'checker'`;
       if (made === undefined) throw new Error("README.md's SQL has to run first: it makes the role and the database");
       await server.requirePassword("checker");

@@ -1,6 +1,7 @@
 import { globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path/posix";
 import { expect, it } from "vitest";
+import { LONGEST } from "./support/longest_first.ts";
 
 const root = new URL("../", import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), "utf8");
@@ -47,7 +48,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   hosts: {
     uses: "net config async",
-    doors: "address due_times host_name host_options hosts hosts_file pattern schedule",
+    doors: "address due_times host_name host_options hosts hosts_file hosts_from pattern schedule",
   },
   net: {
     uses: "config async",
@@ -172,4 +173,9 @@ it("deno.json's tasks carry the names of package.json's scripts", () => {
   const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, string> };
   const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
   expect(Object.keys(tasks).filter((name) => !(name in scripts))).toEqual([]);
+});
+
+it("the files of tests that begin first are there", () => {
+  const tests = new Set(globSync("**/*.test.ts", { cwd: new URL("./", import.meta.url) }));
+  expect(LONGEST.filter((name) => !tests.has(name))).toEqual([]);
 });

@@ -189,6 +189,8 @@ const NOT_HTTP = `the answer is not HTTP: it does not begin with ${NAME}`;
 /** The head of an answer: its status and its header fields. */
 export interface Head {
   readonly status: number;
+  /** The first line, as it came. */
+  readonly line: string;
   readonly fields: Fields;
 }
 
@@ -206,6 +208,11 @@ export class Fields {
     const values = this.#values.get(lower);
     if (values === undefined) this.#values.set(lower, [value]);
     else values.push(value);
+  }
+
+  /** The names, and the values of each. */
+  entries(): Iterable<readonly [name: string, values: readonly string[]]> {
+    return this.#values;
   }
 
   /**
@@ -245,7 +252,7 @@ function parseHead(text: string): Head | Problem {
     if (colon === -1) return { problem: "a header line of the answer has no name with a colon" };
     if (colon > 0) fields.add(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
   }
-  return { status: Number(status), fields };
+  return { status: Number(status), line: statusLine, fields };
 }
 
 function explainStatusLine(line: string): string {

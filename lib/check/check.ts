@@ -3,8 +3,10 @@ import { count } from "../config/count.ts";
 import { hasScheme } from "../hosts/address.ts";
 import type { Host } from "../hosts/hosts.ts";
 import type { Pattern } from "../hosts/pattern.ts";
-import { emptyMetric, type Metric, type MetricSource, verdictOn } from "../metric.ts";
+import { emptyMetric, type EvidencedMetric, type Metric, type MetricSource, verdictOn } from "../metric.ts";
 import { connect, type ConnectOptions } from "./connect.ts";
+import type { Head } from "./answer_parser.ts";
+import { evidenceIn, keepPage, type KeptPage } from "./evidence.ts";
 import { type Body, exchange, type HttpAnswer, MAX_BODY_BYTES, readBody } from "./exchange.ts";
 import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
@@ -42,19 +44,23 @@ interface Findings {
   remoteAddress: string | null;
   failure: Failure | null;
   isValid: boolean;
+  /** The head of the last answer. */
+  head: Head | null;
 }
 
 /**
  * Checks `host` once, on a fresh connection for every hop. When the host is due next, and its
  * labels, the metric does not say: the caller knows. Never throws for the host's behaviour:
  * that is in the metric. The metric is `missed` where this machine lacked something for the check.
- * Rejects only when `signal` aborts, with its reason. The check is given up then.
+ * Rejects only when `signal` aborts, with its reason. The check is given up then. With
+ * `wantsEvidence` the metric has it where an answer came and the host is down.
  */
 export async function check(
   host: CheckedHost,
   scheduledAt: Date,
   options: CheckOptions,
   signal: AbortSignal,
+  wantsEvidence = false,
 ): Promise<Metric> {
   const checkedAt = new Date();
   const findings: Findings = {
@@ -64,6 +70,7 @@ export async function check(
     remoteAddress: null,
     failure: null,
     isValid: false,
+    head: null,
   };
   const page = await withDeadline(
     findings.timings,
@@ -76,9 +83,17 @@ export async function check(
   });
   // The host is not to blame for the time of matching, nor for the wait before it.
   findings.timings.stop();
+  let kept: KeptPage | null = null;
   if (page instanceof Failure) findings.failure = page;
-  else await judge(host, page, options, findings, signal);
-  return toMetric(host, scheduledAt, checkedAt, options, findings);
+  else {
+    // The bytes may be gone after a match.
+    if (wantsEvidence) kept = keepPage(page, host);
+    await judge(host, page, options, findings, signal);
+  }
+  const metric = toMetric(host, scheduledAt, checkedAt, options, findings);
+  if (!wantsEvidence || metric.up !== false || findings.head === null) return metric;
+  const evidenced: EvidencedMetric = { ...metric, evidence: await evidenceIn(findings.head, kept, host) };
+  return evidenced;
 }
 
 function timeoutOf(host: CheckedHost, { timeout }: CheckOptions): number {
@@ -146,7 +161,9 @@ async function fetchHead(
   if (outcome instanceof Failure) return outcome;
   const head = hopTo(url, request, host, options.userAgent);
   const answer = await exchange(outcome, url, head, findings.timings, options.turns, signal);
-  if (!(answer instanceof Failure)) findings.status = answer.status;
+  if (answer instanceof Failure) return answer;
+  findings.status = answer.status;
+  findings.head = answer;
   return answer;
 }
 

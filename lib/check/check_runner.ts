@@ -21,6 +21,8 @@ export interface CheckRunnerOptions extends MetricSource {
   /** True if no host is due again. */
   readonly isOnce: boolean;
   readonly checker: Checker;
+  /** True where the first failed check of a row of them brings evidence. */
+  readonly wantsEvidence?: boolean;
   /** What an earlier run knew of an address. */
   readonly recall?: Recall | undefined;
   /**
@@ -59,6 +61,8 @@ export class CheckRunner implements AsyncIterable<Metric> {
   readonly #giveUp: AbortSignal;
   readonly #scheduler: Scheduler;
   readonly #running = new Map<ScheduledRun, AbortController>();
+  /** The addresses whose last check found them down: of these evidence was told. */
+  readonly #down = new Set<string>();
   #metrics: Metric[] = [];
   #failure: { readonly error: unknown } | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -110,6 +114,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
    */
   replace(hosts: readonly Host[], isToldLater = false): Changes {
     const changes = this.#scheduler.replace(hosts, moment());
+    for (const { address } of changes.gone) this.#down.delete(address);
     if (!isToldLater) this.tellRemoved(changes.gone);
     this.#turn();
     return changes;
@@ -128,6 +133,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
    */
   divide(hosts: readonly Host[], lastDue: LastDue): readonly Host[] {
     const gone = this.#scheduler.withdraw(new Set(hosts.map(({ address }) => address)));
+    for (const { address } of gone) this.#down.delete(address);
     this.#scheduler.replace(hosts, moment(), lastDue);
     this.#turn();
     return gone;
@@ -236,7 +242,8 @@ export class CheckRunner implements AsyncIterable<Metric> {
     this.#running.set(run, running);
     try {
       if (this.#giveUp.aborted) running.abort(this.#giveUp.reason);
-      metric = await this.#options.checker.check(host, scheduledAt, running.signal);
+      const wantsEvidence = this.#options.wantsEvidence === true && !this.#down.has(host.address);
+      metric = await this.#options.checker.check(host, scheduledAt, running.signal, wantsEvidence);
       metric.next_at = this.#nextAfter(run);
       metric.labels = host.options?.labels ?? null;
     } catch (error) {
@@ -245,7 +252,11 @@ export class CheckRunner implements AsyncIterable<Metric> {
     // A check that gave way has no turn any more.
     if (!this.#running.delete(run)) return;
     const isSound = this.#scheduler.release(run, metric && standingOf(metric), moment());
-    if (isSound && metric !== null) this.#metrics.push(metric);
+    if (isSound && metric !== null) {
+      this.#metrics.push(metric);
+      if (metric.up === true) this.#down.delete(host.address);
+      else if (metric.up === false && this.#options.wantsEvidence === true) this.#down.add(host.address);
+    }
     this.#turn();
   }
 

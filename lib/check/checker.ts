@@ -7,8 +7,10 @@ export interface Checker {
   readonly hasRoom: boolean;
   /** Calls `work` once, as soon as there is room. */
   whenRoom(work: () => void): void;
-  /** As `check`; `scheduledAt` is in milliseconds since 1970. To be called where there is room. */
-  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal): Promise<Metric>;
+  /**
+   * As `check`; `scheduledAt` is in milliseconds since 1970. To be called where there is room.
+   */
+  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal, wantsEvidence?: boolean): Promise<Metric>;
 }
 
 /**

@@ -54,7 +54,7 @@ export function exchange(
     const flow = new SharedFlow({ pause: () => void socket.pause(), resume: () => void socket.resume() });
     const connection = { pause: () => flow.pause(), resume: () => flow.resume(), close };
     const parser = new AnswerParser({
-      head: ({ status, fields }) => done({ status, fields, flow: (reader) => body.flow(reader), ...connection }),
+      head: (head) => done({ ...head, flow: (reader) => body.flow(reader), ...connection }),
       body: (bytes) => body.bytes(bytes),
       end: () => body.end(),
     }, hop.method !== "HEAD");

@@ -23,9 +23,9 @@ export class LocalChecker implements Checker {
     this.#waiting.push(work);
   }
 
-  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal): Promise<Metric> {
+  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal, wantsEvidence = false): Promise<Metric> {
     if (this.#begun++ === 0) queueMicrotask(() => this.#endRow());
-    return check(host, new Date(scheduledAt), this.#options, signal);
+    return check(host, new Date(scheduledAt), this.#options, signal, wantsEvidence);
   }
 
   /** Fewer cost no look at the sockets, for which Deno takes a timer. */

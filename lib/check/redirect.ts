@@ -14,7 +14,7 @@ const NO_NAME = new Failure("redirect", "the redirect's address has a name that 
  * cannot be followed. The Failure does not quote the address, which may hold a token. User and
  * password are cut out: the server's choice is not sent as ours.
  */
-export function redirectOf({ status, fields }: Head, from: URL): URL | Failure | null {
+export function redirectOf({ status, fields }: Pick<Head, "status" | "fields">, from: URL): URL | Failure | null {
   const location = REDIRECTS.has(status) ? fields.first("location") : null;
   if (location === null || location === "") return null;
   const target = URL.parse(encoded(location), from);

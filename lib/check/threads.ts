@@ -56,8 +56,8 @@ export class CheckThreads implements Checker, AsyncDisposable {
     this.#waiting.push(work);
   }
 
-  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal): Promise<Metric> {
-    return this.#threadOf(host.address).check(host, scheduledAt, signal);
+  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal, wantsEvidence = false): Promise<Metric> {
+    return this.#threadOf(host.address).check(host, scheduledAt, signal, wantsEvidence);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

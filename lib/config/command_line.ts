@@ -84,10 +84,11 @@ function checkOperands(
     return operands.map((text) => `"${text}" is not understood: consumer.ts takes flags only`);
   }
   if (operands.length === 0) {
-    const isTold = flags.has("help") || flags.has("version") || flags.has("health");
+    const isTold = (["help", "version", "health", "from"] as const).some((name) => flags.has(name));
     return isTold ? [] : ["HOSTS_FILE is missing: name the file that lists the hosts, or - for standard input"];
   }
-  return operands.slice(1).map((text) => `"${text}" is one HOSTS_FILE too many: "${operands[0]}" is one already`);
+  const excess = flags.has("from") ? "is one file of modules too many" : "is one HOSTS_FILE too many";
+  return operands.slice(1).map((text) => `"${text}" ${excess}: "${operands[0]}" is one already`);
 }
 
 function describeUnknown(rawName: string, program: ProgramName, known: KnownFlags): string {

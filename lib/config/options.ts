@@ -335,6 +335,16 @@ export const OPTIONS = {
     default: "all",
     schema: keep,
   },
+  dbKeepEvidence: {
+    section: "PostgreSQL",
+    programs: consumer,
+    flag: "db-keep-evidence",
+    variable: "DB_KEEP_EVIDENCE",
+    placeholder: "TIME",
+    help: "how long it is kept what sites answered when checks failed",
+    default: "30days",
+    schema: keep,
+  },
   dbKeepNow: {
     section: "PostgreSQL",
     programs: consumer,
@@ -474,6 +484,15 @@ export const OPTIONS = {
     otherwise: "off",
     schema: trueOrFalse,
   },
+  evidence: {
+    section: "Checks",
+    programs: producer,
+    flag: "evidence",
+    variable: "CHECK_EVIDENCE",
+    help: "the first failed check of a row of them tells what the site answered; the variable: true or false",
+    otherwise: "off",
+    schema: trueOrFalse,
+  },
   timeZone: {
     section: "Checks",
     programs: producer,
@@ -565,6 +584,14 @@ export const OPTIONS = {
     programs: producer,
     flag: "check",
     help: "reads settings and hosts file, prints each host with its next three due times, and ends",
+  },
+  from: {
+    section: "Modes",
+    programs: producer,
+    flag: "from",
+    placeholder: "FILE",
+    help: "prints a hosts file made of an Uptime Kuma backup, a Gatus config or Prometheus targets, and ends",
+    schema: anything,
   },
   stdin: {
     section: "Modes",

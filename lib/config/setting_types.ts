@@ -57,6 +57,7 @@ export const COMPANIONS = {
   leases: "_leases",
   maintenance: "_maintenance",
   notifications: "_notifications",
+  evidence: "_evidence",
 } as const;
 /** The longest of these endings. */
 export const LONGEST_COMPANION = Object.values(COMPANIONS).reduce((a, b) => b.length > a.length ? b : a);

@@ -29,11 +29,21 @@ export type Parsed<T> =
 /** Settings, some of which may be null because a problem was noted. */
 export type Draft<T> = { readonly [K in keyof T]: T[K] | null };
 
+/** The files of which `--from` makes a hosts file; `-`: standard input. */
+export interface HostsFromFiles {
+  /** An Uptime Kuma backup, a Gatus configuration, or targets of Prometheus. */
+  readonly file: string;
+  /** The configuration of the blackbox_exporter with the modules of the targets; null: none is named. */
+  readonly modules: string | null;
+}
+
 export interface ProducerSettings {
   /** Check on schedule, check every host once, or only print when hosts are due. */
   readonly mode: "run" | "once" | "check";
   /** `-`: standard input. */
   readonly hostsFile: string;
+  /** The files of `--from`; the program then does nothing else. */
+  readonly from: HostsFromFiles | null;
   /** Time zone of cron expressions: an IANA name. */
   readonly timeZone: string;
   /**
@@ -57,6 +67,8 @@ export interface ProducerSettings {
   /** The folder in which metrics wait for Kafka; null: they wait in memory only. */
   readonly spool: string | null;
   readonly blockPrivateAddresses: boolean;
+  /** The first failed check of a row of them tells what the site answered. */
+  readonly evidence: boolean;
   readonly logLevel: LogLevel;
 }
 
@@ -66,6 +78,8 @@ export interface RetentionSettings {
   readonly rejected: Keep;
   /** The days that are rolled up. */
   readonly daily: Keep;
+  /** What sites answered when checks failed. */
+  readonly evidence: Keep;
   /** True: a time that was shortened counts at once. */
   readonly isNow: boolean;
 }
@@ -141,9 +155,12 @@ export function readProducerSettings(args: readonly string[], environment: Envir
   reader.refuse("once", ["check"]);
   reader.refuse("stdout", [...flagsOf("producer", "Kafka"), "spool", "producerGroup"]);
   reader.refuse("once", ["producerGroup"]);
+  reader.refuse("from", ["stdout", "once", "check"]);
+  const from = readFrom(reader);
   return finish(reader, {
     mode: reader.has("check") ? "check" : reader.has("once") ? "once" : "run",
-    hostsFile: reader.commandLine.operands[0] ?? "",
+    hostsFile: from === null ? reader.commandLine.operands[0] ?? "" : "",
+    from,
     kafka: stdout ? null : readProducerKafka(reader),
     timeout: reader.optional("timeout"),
     concurrency: reader.optional("concurrency"),
@@ -155,6 +172,7 @@ export function readProducerSettings(args: readonly string[], environment: Envir
     // Metrics for the standard output do not wait.
     spool: stdout ? null : reader.optional("spool"),
     blockPrivateAddresses: reader.has("blockPrivateAddresses") || (reader.optional("blockPrivateAddresses") ?? false),
+    evidence: reader.has("evidence") || (reader.optional("evidence") ?? false),
     timeZone: reader.optional("timeZone") ?? systemTimeZone(),
     listen: readListen(reader, "producer"),
     logLevel: reader.optional("logLevel"),
@@ -253,6 +271,7 @@ const TABLE_FLAGS: readonly OptionName[] = [
   "dbKeep",
   "dbKeepRejected",
   "dbKeepDaily",
+  "dbKeepEvidence",
   "dbKeepNow",
   "batchSize",
   "batchInterval",
@@ -280,16 +299,18 @@ function readPage(reader: SettingsReader): Draft<Pick<ConsumerSettings, "listen"
 }
 
 function readRetention(reader: SettingsReader): RetentionSettings | null {
-  const [rows, rejected, daily] = [
+  const [rows, rejected, daily, evidence] = [
     reader.optional("dbKeep"),
     reader.optional("dbKeepRejected"),
     reader.optional("dbKeepDaily"),
+    reader.optional("dbKeepEvidence"),
   ];
   const isNow = reader.has("dbKeepNow");
   if (isNow && rows === "all" && rejected === "all" && daily === "all") {
     reader.problems.push("--db-keep-now shortens nothing: say how long with DB_KEEP (--db-keep), or leave it out");
   }
-  return rows === null || rejected === null || daily === null ? null : { rows, rejected, daily, isNow };
+  if (rows === null || rejected === null || daily === null || evidence === null) return null;
+  return { rows, rejected, daily, evidence, isNow };
 }
 
 function readIncidents(reader: SettingsReader): IncidentSettings | null {
@@ -316,6 +337,11 @@ function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchS
   return { batchSize, statementSize: reader.originOf("batchSize") === "default" ? LARGE_STATEMENT : batchSize };
 }
 
+function readFrom(reader: SettingsReader): HostsFromFiles | null {
+  const file = reader.optional("from");
+  return file === null ? null : { file, modules: reader.commandLine.operands[0] ?? null };
+}
+
 /** The group of producers, where the mode has one. Null beside --stdout and --once. */
 function readGroup(reader: SettingsReader): string | null {
   const group = reader.optional("producerGroup");
@@ -323,12 +349,12 @@ function readGroup(reader: SettingsReader): string | null {
     const [shard, name] = [nameOf(OPTIONS.shard), nameOf(OPTIONS.producerGroup)];
     reader.problems.push(`${shard} contradicts ${name}, which shares the hosts by itself: leave out one of them`);
   }
-  return reader.has("stdout") || reader.has("once") || reader.has("check") ? null : group;
+  return reader.has("stdout") || reader.has("once") || reader.has("check") || reader.has("from") ? null : group;
 }
 
-/** --check needs no Kafka. Where it is given all the same, it is read like the rest. */
+/** --check and --from need no Kafka. Where it is given all the same, it is read like the rest. */
 function readProducerKafka(reader: SettingsReader): ProducerSettings["kafka"] {
-  const isNeeded = !reader.has("check");
+  const isNeeded = !reader.has("check") && !reader.has("from");
   const kafka = readKafka(reader, isNeeded);
   const partitions = reader.optional("partitions");
   const compression = reader.optional("compression");

@@ -1,5 +1,5 @@
 import type { OutgoingMessage } from "../kafka/kafka.ts";
-import { encodeMetric, type Metric } from "../metric.ts";
+import { encodeMetric, evidenceOf, type Metric } from "../metric.ts";
 
 // What goes to the topic: metrics as messages, in pieces that it takes.
 
@@ -10,7 +10,7 @@ import { encodeMetric, type Metric } from "../metric.ts";
 export const NO_TIMESTAMP = -1;
 /** Texts of a metric that may be cut if it is too large for the topic, the least needed first. */
 const TEXTS = ["error_detail", "location"] as const;
-type MetricText = typeof TEXTS[number];
+type MetricText = typeof TEXTS[number] | "evidence";
 /** Characters that are left of a text at the first try, and at the second. */
 const LENGTHS = [200, 20] as const;
 /** Stands behind the rest of a cut text. ASCII, so that any database can store it. */
@@ -70,6 +70,12 @@ interface ShorterMetric {
 
 /** A metric somewhat shorter than the given one; null if all texts are cut already. */
 function shorterMetric(metric: Metric): ShorterMetric | null {
+  const evidence = evidenceOf(metric);
+  if (evidence !== null) {
+    const rest = evidence.body === null ? null : { ...evidence, body: null };
+    const shorter = { ...metric, evidence: rest };
+    return { metric: shorter, cut: "evidence" };
+  }
   for (const cut of TEXTS) {
     const text = metric[cut] ?? "";
     const length = LENGTHS.find((length) => text.length > length + MARK.length);

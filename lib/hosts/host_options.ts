@@ -61,6 +61,8 @@ export interface HostOptions {
   readonly tls: HostTls | null;
   /** Texts by name, which stand in every metric of the host. */
   readonly labels: Readonly<Record<string, string>> | null;
+  /** What variables and files brought: nobody may see it. */
+  readonly secrets: readonly string[];
 }
 
 /** True where a request with this method may have a body. */

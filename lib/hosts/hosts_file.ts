@@ -256,7 +256,7 @@ async function tryReadTexts(path: string): Promise<Texts | UsageError> {
  * The content of a file, or of standard input for `-`. Throws a `UsageError` where it cannot be
  * read.
  */
-async function readText(path: string): Promise<string> {
+export async function readText(path: string): Promise<string> {
   if (path === "-") return await text(process.stdin);
   try {
     return await readFile(path, "utf8");

@@ -73,6 +73,8 @@ export class OptionSet {
   readonly values: Values = {};
   readonly headers: HostHeader[] = [];
   readonly labels = new Map<string, string>();
+  /** What variables and files have brought. */
+  readonly secrets: string[] = [];
   /** The line of each option, by its name, and of each header and label. */
   readonly #lines = new Map<string, HostsLine>();
 
@@ -95,7 +97,10 @@ export class OptionSet {
       if (!WITH_REFERENCES.includes(name) && hasReference(text)) {
         throw new SyntaxError(`| ${name} takes no reference: \${…} stands in header and body only`);
       }
-      (OPTIONS[name] as ReadOption)(this, text, readers, line);
+      const known = hasReference(text)
+        ? { ...readers, references: remembering(readers.references, this.secrets) }
+        : readers;
+      (OPTIONS[name] as ReadOption)(this, text, known, line);
     });
   }
 
@@ -121,6 +126,22 @@ export class OptionSet {
     if (first !== undefined) throw new SyntaxError(`${name} stands on line ${first.number} already: remove one`);
     this.#lines.set(key, line);
   }
+}
+
+/** Adds to `values` what references bring. */
+function remembering(references: References, values: string[]): References {
+  return {
+    variable(name) {
+      const value = references.variable(name);
+      if (value) values.push(value);
+      return value;
+    },
+    file(path) {
+      const content = references.file(path);
+      if (!("problem" in content)) values.push(content.toString("utf8").replace(/\r?\n$/, ""));
+      return content;
+    },
+  };
 }
 
 function readName(line: HostsLine): string {
@@ -152,5 +173,6 @@ export function hostOptions(own: OptionSet, defaults: OptionSet, tls: HostTls | 
     maxBody: value("maxBody"),
     tls,
     labels: defaults.labels.size + own.labels.size === 0 ? null : labels,
+    secrets: [...defaults.secrets, ...own.secrets],
   };
 }

@@ -127,6 +127,12 @@ const OPEN: readonly string[] = [
   ...["accept", "accept-encoding", "accept-language", "cache-control", "content-type", "content-language", "depth"],
   ...["origin", "pragma", "range", "user-agent", "x-requested-with"],
 ];
+
+/** True for a header whose value may be shown to a person: it is no secret. */
+export function isOpenHeader(name: string): boolean {
+  return OPEN.includes(name.toLowerCase());
+}
+
 // deno-lint-ignore no-control-regex -- those are what a header may not hold
 const UNSENDABLE = /[\0-\x08\x0a-\x1f\x7f]/;
 
@@ -142,5 +148,5 @@ export function readHeader(text: string, references: References): HostHeader {
   if (UNSENDABLE.test(value)) {
     throw new SyntaxError(`the value of ${name} holds a line end or control character: write one line of plain text`);
   }
-  return { name, value, isOpen: isLiteral && OPEN.includes(name.toLowerCase()), isLiteral };
+  return { name, value, isOpen: isLiteral && isOpenHeader(name), isLiteral };
 }

@@ -44,7 +44,8 @@ export class PageFiles {
 
   constructor(folder: PageFolder, reader: HostReader, settings: PageSettings, onTrouble: OnTrouble) {
     this.#folder = folder;
-    this.#hosts = new Hosts(reader, settings.hosts);
+    // What one renewal has read is too old for the next one.
+    this.#hosts = new Hosts(reader, settings.hosts, RENEW_INTERVAL / 2);
     this.#onTrouble = onTrouble;
     this.#top = new Documents(this.#hosts, settings, linksFrom(""), true, onTrouble);
     this.#below = new Documents(this.#hosts, settings, linksFrom("../"), true, onTrouble);

@@ -9,6 +9,7 @@ import {
   SHORT_SPAN,
 } from "../postgres/host_reader.ts";
 import type { PastIncident } from "../postgres/past_incidents.ts";
+import { evidenceView } from "./evidence_view.ts";
 import type { HostDetails, ShownHost } from "./hosts.ts";
 import { stateMark } from "./layout.ts";
 import type { Markup } from "./markup.ts";
@@ -38,7 +39,9 @@ export function hostView(host: ShownHost, details: HostDetails | null, now: Date
     ${facts(host, details)}
     ${details === null
       ? html`<p class="warn">The database took too long to tell the past of this host.</p>`
-      : html`${past(details, now)}${incidentTable(details.incidents, now)}${checkTable(details.checks)}`}
+      : html`${past(details, now)}${incidentTable(details.incidents, now)}${evidenceView(details.evidence)}${
+        checkTable(details.checks)
+      }`}
     ${/^https?:\/\//i.test(host.address)
       ? html`<p><a href="${host.address}" rel="noreferrer">Open ${host.address}</a></p>`
       : ""}

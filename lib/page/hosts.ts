@@ -4,6 +4,7 @@ import {
   dayOf,
   DAYS_SHOWN,
   type DayTally,
+  type EvidenceRow,
   type HostNow,
   type HostReader,
   LONG_SPAN,
@@ -13,7 +14,7 @@ import {
   type Tally,
 } from "../postgres/host_reader.ts";
 import type { PastIncident } from "../postgres/past_incidents.ts";
-import { Cached } from "./cached.ts";
+import { Cached, type Lifetime } from "./cached.ts";
 import { matchesGlob } from "../config/glob.ts";
 
 /**
@@ -54,6 +55,7 @@ export interface HostDetails {
   readonly month: readonly PhaseTally[];
   readonly incidents: readonly PastIncident[];
   readonly checks: readonly CheckRow[];
+  readonly evidence: readonly EvidenceRow[];
 }
 
 const DAY = 86_400_000;
@@ -65,6 +67,7 @@ const PAST = { fresh: 60_000, usable: 600_000 } as const;
 
 /** Rows of the last checks, days of incidents, and hosts of which the feed tells at most. */
 const LAST_CHECKS = 30;
+const LAST_EVIDENCE = 5;
 const FEED_DAYS = 7;
 const FEED_HOSTS = 50;
 
@@ -72,15 +75,25 @@ const FEED_HOSTS = 50;
 export class Hosts {
   readonly #reader: HostReader;
   readonly #globs: readonly string[] | null;
-  readonly #now = new Cached<null, Snapshot>(() => this.#look(), NOW, 1);
-  readonly #pasts = new Cached((key: string) => this.#readPasts(JSON.parse(key) as string[]), PAST, 100);
-  readonly #details = new Cached((address: string) => this.#readDetails(address), DETAILS, 100);
-  readonly #incidents = new Cached<null, readonly PastIncident[]>(() => this.#readIncidents(), PAST, 1);
+  readonly #now: Cached<null, Snapshot>;
+  readonly #pasts: Cached<string, ReadonlyMap<string, History>>;
+  readonly #details: Cached<string, HostDetails>;
+  readonly #incidents: Cached<null, readonly PastIncident[]>;
 
-  /** `globs`: the addresses that may be shown; null: all of them. */
-  constructor(reader: HostReader, globs: readonly string[] | null) {
+  /**
+   * `globs`: the addresses that may be shown; null: all of them. No answer is given that is older than
+   * `oldest` milliseconds.
+   */
+  constructor(reader: HostReader, globs: readonly string[] | null, oldest = Infinity) {
     this.#reader = reader;
     this.#globs = globs;
+    const within = ({ fresh, usable }: Lifetime) => {
+      return { fresh: Math.min(fresh, oldest), usable: Math.min(usable, oldest) };
+    };
+    this.#now = new Cached(() => this.#look(), within(NOW), 1);
+    this.#pasts = new Cached((key) => this.#readPasts(JSON.parse(key) as string[]), within(PAST), 100);
+    this.#details = new Cached((address) => this.#readDetails(address), within(DETAILS), 100);
+    this.#incidents = new Cached(() => this.#readIncidents(), within(PAST), 1);
   }
 
   /** All hosts as they are now. */
@@ -138,6 +151,7 @@ export class Hosts {
       month: await this.#reader.phases(address, LONG_SPAN, MONTH_DAYS * DAY / 1000),
       incidents: await this.#reader.incidents([address], DAYS_SHOWN),
       checks: await this.#reader.checks(address, LAST_CHECKS),
+      evidence: await this.#reader.evidence(address, LAST_EVIDENCE),
     };
   }
 

@@ -82,6 +82,7 @@ border:1px solid var(--line);border-radius:10px;overflow:hidden}
 .legend svg{width:10px;height:10px;margin-right:6px}
 details{margin:6px 0}summary{cursor:pointer;color:var(--link);font-size:13px}
 .scroll{overflow-x:auto}
+.evidence pre{margin:4px 0 10px;padding:10px 12px;background:var(--card);border-radius:6px;overflow-wrap:anywhere;white-space:pre-wrap;font-size:12px}
 .why-cell{overflow-wrap:anywhere;min-width:180px}
 @media(max-width:760px){
 body{padding:0 14px 24px}h1{font-size:22px}.charts{grid-template-columns:1fr}

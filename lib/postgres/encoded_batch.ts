@@ -1,5 +1,6 @@
-import { isRejection, type Metric, type Rejection, verdictOn } from "../metric.ts";
+import { evidenceOf, isRejection, type Metric, type Rejection, verdictOn } from "../metric.ts";
 import { bytesOf, type Entry, type EntryOf, ReceivedEntry, rejected } from "./entry.ts";
+import { evidenceColumns } from "./evidence.ts";
 import { reasonOutside, type StorableTimes, storableTimes } from "./part_spans.ts";
 import { type ArrayElement, ascii, base64, elements } from "./pg_text.ts";
 import { type Most, runs } from "./piece.ts";
@@ -33,6 +34,8 @@ export interface BatchSlice {
    * around it.
    */
   readonly columns: readonly string[];
+  /** The columns of `evidenceSql`, likewise; none where no metric has evidence. */
+  readonly evidence: readonly string[];
   /** The days (UTC) of its metrics. */
   readonly days: ReadonlySet<string>;
   /** Bytes of keys and values. */
@@ -87,6 +90,7 @@ class SliceEncoding {
   /** What is written of each field. */
   readonly #texts: string[][];
   readonly #days = new Set<string>();
+  readonly #evidence: EntryOf<Metric>[] = [];
 
   constructor(tables: Tables, plain: PlainRows) {
     this.#tables = tables;
@@ -105,11 +109,12 @@ class SliceEncoding {
     } else this.#sort(entry);
   }
 
-  finish(): Pick<BatchSlice, "sorted" | "columns" | "days"> {
+  finish(): Pick<BatchSlice, "sorted" | "columns" | "evidence" | "days"> {
     this.#writePlain();
     this.#writeRead();
     const sorted = { metrics: this.#metrics, rejections: this.#rejections, missed: this.#missed };
-    return { sorted, columns: this.#columns(), days: this.#days };
+    const evidence = evidenceColumns(this.#evidence, this.#tables.isUnicode);
+    return { sorted, columns: this.#columns(), evidence, days: this.#days };
   }
 
   #sort(entry: Entry): void {
@@ -124,6 +129,7 @@ class SliceEncoding {
       this.#days.add(at.slice(0, 10));
       this.#metrics.push(entry);
       this.#read.push(entry);
+      if (this.#tables.hasEvidence && evidenceOf(entry.content) !== null) this.#evidence.push(entry);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Metric } from "../metric.ts";
 import { noteDaysSql } from "./days.ts";
 import { type BatchSlice, joinSlices } from "./encoded_batch.ts";
+import { EVIDENCE_PARAMETERS, evidenceParameters, evidenceSql } from "./evidence.ts";
 import { changesSql } from "./incidents/changes_sql.ts";
 import type { PlannedStatement } from "./incidents/tracker.ts";
 import type { RepeatKey } from "./catalog.ts";
@@ -15,6 +16,14 @@ const FIRST_FIELD = 15;
 /** The place of the first of them among the columns of a slice. */
 export const METRIC_COLUMN = 7;
 
+/** What a statement does beside storing rows, where its batch has any of it. */
+export interface StatementParts {
+  /** Incidents begin or end. */
+  readonly changesIncidents?: boolean;
+  /** Metrics have evidence. */
+  readonly hasEvidence?: boolean;
+}
+
 /**
  * Stores a piece and moves the marks, exactly once, whoever else does the same at the same time
  * (docs/promises.md). Small changes break it: change it only with the test that interleaves two
@@ -24,15 +33,19 @@ export const METRIC_COLUMN = 7;
  * are rejected messages (partition, offset, key, value, reason), $13–$14 metrics (partition,
  * offset). One for each column of the table follows, and the metrics' days if days are rolled up.
  * With incidents come the statement's name, and for each range the statement that it follows. With
- * `changesIncidents` those of `changesSql` come last. All but the topic's and the name are arrays as
- * text.
+ * `hasEvidence` follow those of `evidenceSql`, with `changesIncidents` those of `changesSql`. All but
+ * the topic's and the name are arrays as text.
  *
  * `skipRepeats` leaves out metrics that the table has already, by address, time and `check_id`, if
  * an index of it tells. Of the metrics of one due time the first real check stays: it takes the
  * place of a missed one, in the table and among the rows, and never the reverse. The text is ASCII,
  * but for names and defaults of the database's own: an encoding may lack any other character.
  */
-export function flushSql(tables: Tables, skipRepeats: boolean, changesIncidents = false): string {
+export function flushSql(
+  tables: Tables,
+  skipRepeats: boolean,
+  { changesIncidents = false, hasEvidence = false }: StatementParts = {},
+): string {
   const { main, offsets, rejected, columns } = tables;
   const name = FIRST_FIELD + columns.length + (tables.notesDays ? 1 : 0);
   // What begins or ends by a batch follows from what the statement before it has stored, and from
@@ -52,7 +65,9 @@ export function flushSql(tables: Tables, skipRepeats: boolean, changesIncidents 
   const values = columns.map((column) => valueSql(tables, column)).join(", ");
   const { repeatKey } = tables;
   const notes = tables.notesDays ? `, ${noteDaysSql(tables, `$${FIRST_FIELD + columns.length}`)}` : "";
-  const changes = changesIncidents ? `, ${changesSql(tables, name + 2)}` : "";
+  const next = name + (hasIncidents ? 2 : 0);
+  const evidence = hasEvidence ? `, ${evidenceSql(tables, next)}` : "";
+  const changes = changesIncidents ? `, ${changesSql(tables, next + (hasEvidence ? EVIDENCE_PARAMETERS : 0))}` : "";
   const sent = `select unnest($13::int[]) as partition, unnest($14::bigint[]) as at, ${fields.join(", ")}`;
   const repeats = skipRepeats && repeatKey !== null ? conflictSql(tables, repeatKey) : "";
   const rows = repeats !== "" && repeatKey !== null && tables.replacesMissed ? firstOfEach(sent, repeatKey) : sent;
@@ -83,7 +98,7 @@ export function flushSql(tables: Tables, skipRepeats: boolean, changesIncidents 
   from unnest($8::int[], $9::bigint[], $10::text[], $11::text[], $12::text[])
     as r(partition, at, key, value, reason)
   join moved v on v.partition = r.partition where r.at >= v.mark
-)${notes}${changes}
+)${notes}${evidence}${changes}
 select partition, mark, ${isNext} as is_next from marks m where skips = known order by partition`;
 }
 
@@ -147,5 +162,6 @@ export function flushParameters(
       planned.name,
       arrayText(writer.map(([partition]) => planned.after.get(partition) ?? null)),
     ]),
+    ...evidenceParameters(slices),
   ];
 }

@@ -1,4 +1,5 @@
 import type { Database } from "./database.ts";
+import { type EvidenceRow, readEvidence } from "./evidence.ts";
 import { errorSql, RowState } from "./host_state.ts";
 import { type PastIncident, readPastIncidents, readTroubled } from "./past_incidents.ts";
 import { dayOf } from "./part_spans.ts";
@@ -6,6 +7,7 @@ import { arrayText } from "./pg_text.ts";
 import type { Tables } from "./tables.ts";
 import { viewQuery } from "./views.ts";
 
+export type { EvidenceRow } from "./evidence.ts";
 export { dayOf } from "./part_spans.ts";
 
 /** What is known of a host now: its newest check, and what that says. */
@@ -156,6 +158,11 @@ export class HostReader {
        from ${main} where address = $1::text order by ${facts.time} desc limit ${most}`,
       [address],
     );
+  }
+
+  /** What an address answered when its checks failed, the newest first. */
+  async evidence(address: string, most: number): Promise<EvidenceRow[]> {
+    return await readEvidence(this.#database, this.#tables(), address, most);
   }
 
   /** Incidents, the newest first. See `readPastIncidents`. */

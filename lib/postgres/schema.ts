@@ -96,6 +96,8 @@ export interface QuotedTables {
   readonly maintenance: string;
   /** What is to be told of incidents, and to whom. */
   readonly notifications: string;
+  /** What sites answered when checks failed. */
+  readonly evidence: string;
 }
 
 /** Quotes the table and its companions, which stand beside it in the same schema. */
@@ -113,6 +115,7 @@ export function quoteTables({ schema, name }: TableName): QuotedTables {
     leases: quoted(COMPANIONS.leases),
     maintenance: quoted(COMPANIONS.maintenance),
     notifications: quoted(COMPANIONS.notifications),
+    evidence: quoted(COMPANIONS.evidence),
   };
 }
 

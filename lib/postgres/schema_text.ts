@@ -2,13 +2,14 @@ import { type Keep, keepText } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { RetentionSettings } from "../config/settings.ts";
 import { METRIC_FIELDS } from "../metric.ts";
+import { evidenceCreation, evidenceGrants } from "./evidence.ts";
 import { monthlySql } from "./parts_by_hand.ts";
 import { creation, dayGrants, deletionsOf, grants, incidentGrants, maintenanceGrants, needsKeep } from "./schema.ts";
 import { partsByHand } from "./table_creation.ts";
 import { viewName, VIEWS, viewSql, WITH_COMPANIONS } from "./views.ts";
 
 /** Everything is kept. */
-const KEEPS_ALL: RetentionSettings = { rows: "all", rejected: "all", daily: "all", isNow: false };
+const KEEPS_ALL: RetentionSettings = { rows: "all", rejected: "all", daily: "all", evidence: "all", isNow: false };
 
 /**
  * The output of `--print-schema`: the SQL that creates tables, parts for a year, and views.
@@ -25,7 +26,7 @@ export function schemaSql(
   const parts = partsByHand(table, partition, now);
   const views = VIEWS.map((view) => viewSql(table, view, METRIC_FIELDS, WITH_COMPANIONS));
   const kept = needsKeep(deletions) ? keep : [];
-  const others = [...offsets, ...rejected, ...kept, ...maintenance, ...incidents];
+  const others = [...offsets, ...rejected, ...kept, ...maintenance, ...incidents, ...evidenceCreation(table)];
   const tables = [...schema, ...main, parts.join(";\n"), ...others, ...views];
   const statements = tables.filter((text) => text !== "").map((statement) => `${statement};\n`);
   const forRole = [
@@ -33,6 +34,7 @@ export function schemaSql(
     ...dayGrants(table, "ROLE"),
     ...maintenanceGrants(table, "ROLE"),
     ...incidentGrants(table, "ROLE"),
+    ...evidenceGrants(table, "ROLE"),
     ...VIEWS.map((view) => `grant select on ${viewName(table, view)} to ROLE`),
   ];
   return `${statements.join("\n")}

@@ -1,10 +1,12 @@
 import { unlessAborted } from "../async/waits.ts";
+import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { IncidentSettings, RetentionSettings } from "../config/settings.ts";
 import type { Database } from "./database.ts";
 import { unsettledDays } from "./days.ts";
 import { BatchEncoder, type BatchSlice, type EncodedBatch } from "./encoded_batch.ts";
 import type { Entry } from "./entry.ts";
+import { letEvidenceGo } from "./evidence_keeper.ts";
 import { HostReader } from "./host_reader.ts";
 import { readHistory } from "./incidents/history.ts";
 import { Maintenance } from "./incidents/maintenance.ts";
@@ -89,6 +91,7 @@ export class Store {
   readonly #retention: Retention | null;
   readonly #events: StoreEvents;
   readonly #targets: readonly string[];
+  readonly #keptEvidence: Keep;
 
   private constructor(
     database: Database,
@@ -107,6 +110,7 @@ export class Store {
     this.#events = events ?? SILENT;
     this.#targets = targets;
     this.outbox = new NotificationOutbox(database, () => this.#writer.tables);
+    this.#keptEvidence = retention?.evidence ?? "all";
     this.#retention = retention === undefined ? null : new Retention({
       wanted: retention,
       tables: () => this.#writer.tables,
@@ -164,8 +168,14 @@ export class Store {
    */
   retain(work: Omit<RetentionWork, "signal">): AsyncDisposable {
     const ending = new AbortController();
+    const { signal } = ending;
     const isNeeded = this.#writer.tables.hasKeep;
-    const running = isNeeded ? this.#retention?.run({ ...work, signal: ending.signal }) : null;
+    const running = Promise.all([
+      isNeeded ? this.#retention?.run({ ...work, signal }) : null,
+      this.#writer.tables.hasEvidence
+        ? letEvidenceGo({ ...work, signal }, this.#writer.tables, this.#keptEvidence)
+        : null,
+    ]);
     return {
       async [Symbol.asyncDispose]() {
         ending.abort();

@@ -4,6 +4,7 @@ import { CurrentTables } from "./current_tables.ts";
 import { type Database, isMissingPartition, sqlFailure } from "./database.ts";
 import type { BatchEncoder, BatchSlice } from "./encoded_batch.ts";
 import type { Entry } from "./entry.ts";
+import { hasEvidence } from "./evidence.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
 import { changesParameters } from "./incidents/changes_sql.ts";
 import { checksIn } from "./incidents/observation.ts";
@@ -322,7 +323,8 @@ export class TableWriter implements Foreground {
     await this.#parts.keepAhead();
     this.#underWay++;
     try {
-      return await this.#database.query<MarkRow>(flushSql(this.tables, skipRepeats, isChanging), parameters);
+      const text = flushSql(this.tables, skipRepeats, { changesIncidents: isChanging, hasEvidence: hasEvidence(sent) });
+      return await this.#database.query<MarkRow>(text, parameters);
     } finally {
       if (--this.#underWay === 0) this.#pause.ring();
     }

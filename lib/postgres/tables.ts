@@ -12,6 +12,7 @@ import {
 } from "./catalog.ts";
 import { DAILY_NEEDS } from "./daily_sql.ts";
 import { type Database, SetupError } from "./database.ts";
+import { prepareEvidence } from "./evidence.ts";
 import { fittingColumns, type StandIns, standIns } from "./fitting_columns.ts";
 import { expectKnownLayout } from "./layout_version.ts";
 import { lengthOf, type PartLength } from "./part_spans.ts";
@@ -70,6 +71,8 @@ export interface Tables extends QuotedTables, StandIns {
   readonly hasIncidents: boolean;
   /** True if there is a table of the times in which people work at sites. */
   readonly hasMaintenance: boolean;
+  /** True if there is a table for what sites answered when checks failed. */
+  readonly hasEvidence: boolean;
   /**
    * True if a flush notes the days of its rows: also where days cannot be rolled up, as long as a
    * column is missing. Else a day would never be rolled up again once the column is back.
@@ -105,7 +108,9 @@ export async function prepareTables(
   const notMade = missing.length > 0 ? await createMissing(database, home, missing, options) : [];
   const tables = await inspect(database, home, role, deletions, hasIncidents);
   const created = [...await creationWarnings(database, tables, home, missing), ...notMade];
-  return { ...tables, warnings: [...created, ...tables.warnings] };
+  const evidence = await prepareEvidence(database, home, role);
+  const { hasEvidence } = evidence;
+  return { ...tables, hasEvidence, warnings: [...created, ...tables.warnings, ...evidence.warnings] };
 }
 
 async function inspect(
@@ -168,6 +173,7 @@ async function inspect(
     hasDays: facts.has_days && unfit.length === 0,
     hasIncidents: hasIncidents && facts.has_incidents && untold.length === 0,
     hasMaintenance: facts.has_maintenance,
+    hasEvidence: false,
     notesDays: facts.has_days && !unfit.includes("scheduled_at"),
     warnings,
   };

@@ -20,6 +20,12 @@ import { type Program, runProgram } from "./program.ts";
 
 // `runProgram` reads the settings, hands them over, and ends the process with the exit code.
 await runProgram("producer", readSettings, async (settings, program) => {
+  if (settings.from !== null) {
+    // Loaded here only: no other start needs it.
+    const { hostsFrom } = await import("../hosts/hosts_from.ts");
+    await program.print(await hostsFrom(settings.from));
+    return 0;
+  }
   const [reading, plan] = await allUsable<[HostsReading, SinkPlan]>(
     readHosts(settings),
     planSink(settings, program.print),

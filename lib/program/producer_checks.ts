@@ -75,6 +75,7 @@ export async function openChecks(
   const options = {
     ...{ location, producer, concurrency, checker, isGrouped },
     isOnce: mode === "once",
+    wantsEvidence: settings.evidence,
     mayAct: mayAct ?? undefined,
     recall: standings === null ? undefined : (address: string) => standings.recall(address),
   };

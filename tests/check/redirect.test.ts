@@ -8,7 +8,7 @@ const from = new URL("https://a.example:8443/shop/?q=1");
 function answerWith(status: number, location: string | null): Head {
   const fields = new Fields();
   if (location !== null) fields.add("Location", location);
-  return { status, fields };
+  return { status, line: `HTTP/1.1 ${status}`, fields };
 }
 
 it.each([

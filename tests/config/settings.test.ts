@@ -65,6 +65,7 @@ it("readProducerSettings gives the defaults where only the required settings are
   expect(producer([], { ...KAFKA, TZ: "Europe/Berlin" })).toEqual({
     mode: "run",
     hostsFile: "hosts.txt",
+    from: null,
     timeZone: "Europe/Berlin",
     kafka: {
       bootstrapServers: ["kafka.example:9093"],
@@ -85,6 +86,7 @@ it("readProducerSettings gives the defaults where only the required settings are
     listen: null,
     spool: null,
     blockPrivateAddresses: false,
+    evidence: false,
     logLevel: "INFO",
   });
 });
@@ -113,7 +115,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     },
     table: { schema: null, name: "host_metrics" },
     partition: "month",
-    retention: { rows: "all", rejected: "all", daily: "all", isNow: false },
+    retention: { rows: "all", rejected: "all", daily: "all", evidence: { count: 30, unit: "day" }, isNow: false },
     incidents: { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 },
     notify: { targets: [], wait: 30 },
     notifyTest: false,
@@ -190,6 +192,10 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["certificateDays", (s) => s.incidents.certificateDays, ["0", "30"], [0, 30, 21]],
     ["dbKeepDaily", (s) => s.retention.daily, ["10years", "all"], [{ count: 10, unit: "year" }, "all", "all"]],
     ["notifyWait", (s) => s.notify.wait, ["5m", "0"], [300, 0, 30]],
+    ["dbKeepEvidence", (s) => s.retention.evidence, ["all", "2months"], ["all", { count: 2, unit: "month" }, {
+      count: 30,
+      unit: "day",
+    }]],
     ["dbSslMode", (s) => database(s)?.sslMode, ["verify-full", "disable"], ["verify-full", "disable", "require"]],
     ["dbSslCaFile", (s) => database(s)?.sslCaFile, ["a.pem", "b.pem"], ["a.pem", "b.pem", null]],
     // Whoever sets it, to whatever, sets the largest statement too.
@@ -232,7 +238,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     [
       "producer",
       producerCases.map(([name]) => name),
-      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "blockPrivateAddresses"],
+      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "blockPrivateAddresses", "evidence"],
     ],
     [
       "consumer",
@@ -248,6 +254,16 @@ describe("a setting is its flag, else its variable, else its default", () => {
       expect([...tried, ...others].sort()).toEqual(want.map(([name]) => name).sort());
     },
   );
+});
+
+it.each<readonly [args: readonly string[], variable: string, expected: boolean]>([
+  [[], "", false],
+  [[], "true", true],
+  [[], "false", false],
+  [["--evidence"], "", true],
+  [["--evidence"], "false", true],
+])("readProducerSettings takes %j beside CHECK_EVIDENCE=%j for evidence: %s", (args, variable, expected) => {
+  expect(producer(args, { ...KAFKA, CHECK_EVIDENCE: variable }).evidence).toBe(expected);
 });
 
 it.each<readonly [args: readonly string[], variable: string, expected: boolean]>([
@@ -403,6 +419,7 @@ describe("everything that is missing is said at once, and only what the mode nee
     ["producer hosts.txt --stdout", []],
     ["producer hosts.txt --stdout --once", []],
     ["producer hosts.txt --check", []],
+    ["producer --from a.json", []],
     ["producer hosts.txt --check --stdout", []],
     ["producer --stdout", [NO_HOSTS_FILE]],
     ["producer --check", [NO_HOSTS_FILE]],
@@ -476,6 +493,12 @@ it.each([
 });
 
 it.each<readonly [string, readonly string[]]>([
+  ["producer --from a.json --check --once --stdout", [
+    "--check contradicts --once: leave out one of them",
+    ...["--stdout", "--once", "--check"].map((flag) => `${flag} contradicts --from: leave out one of them`),
+  ]],
+  ["producer --from a.yml b.yml c.yml", ['"c.yml" is one file of modules too many: "b.yml" is one already']],
+  ["producer --from", ["--from needs a value: write --from FILE"]],
   ["producer hosts.txt --once --check", ["--check contradicts --once: leave out one of them"]],
   ["producer hosts.txt --stdout --kafka-topic a --kafka-partitions 1", [
     "--kafka-topic (KAFKA_TOPIC) contradicts --stdout: leave out one of them",
@@ -512,20 +535,26 @@ it.each<readonly [string, readonly string[]]>([
 it.each([
   ["producer hosts.txt --stdout", { kafka: null, mode: "run" }],
   ["producer hosts.txt --stdout --once", { kafka: null, mode: "once", spool: null }],
+  ["producer --from a.json", { from: { file: "a.json", modules: null }, hostsFile: "" }],
+  ["producer --from - blackbox.yml", { from: { file: "-", modules: "blackbox.yml" }, hostsFile: "" }],
   ["producer - --check", { hostsFile: "-", mode: "check", kafka: { topic: "metrics" } }],
   ["consumer --stdin", { source: "stdin", kafka: null, database: { kind: "server" } }],
   ["consumer --stdin --embedded data", { kafka: null, database: { kind: "embedded", directory: "data" } }],
   ["consumer --embedded data", { source: "kafka", kafka: { topic: "metrics" }, database: { kind: "embedded" } }],
   ["consumer --embedded data --query q", { kafka: null, database: { kind: "embedded" }, query: "q" }],
   ["consumer --embedded data --db-table a --batch-size 9", { table: { schema: null, name: "a" }, batchSize: 9 }],
-  ["consumer --stdin --embedded data --db-keep 1day --db-keep-rejected 2days --db-keep-daily 3days --db-keep-now", {
-    retention: {
-      rows: { count: 1, unit: "day" },
-      rejected: { count: 2, unit: "day" },
-      daily: { count: 3, unit: "day" },
-      isNow: true,
+  [
+    "consumer --stdin --embedded data --db-keep 1day --db-keep-rejected 2days --db-keep-daily 3days --db-keep-evidence all --db-keep-now",
+    {
+      retention: {
+        rows: { count: 1, unit: "day" },
+        rejected: { count: 2, unit: "day" },
+        daily: { count: 3, unit: "day" },
+        evidence: "all",
+        isNow: true,
+      },
     },
-  }],
+  ],
   ["consumer --print-schema --db-table a.b", {
     kafka: null,
     database: null,

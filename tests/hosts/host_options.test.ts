@@ -57,10 +57,14 @@ it.each<[line: string, options: Partial<HostOptions>]>([
   ["| header X-Text:\tgrün: 1 ", { headers: [header("X-Text", "grün: 1")] }],
   ["| header Authorization: Bearer ${HOSTS_TOKEN}", {
     headers: [header("Authorization", `Bearer ${SECRET}`, false, false)],
+    secrets: [SECRET],
   }],
-  ["| header Accept: ${file:token}", { headers: [header("Accept", SECRET, false, false)] }],
+  ["| header Accept: ${file:token}", { headers: [header("Accept", SECRET, false, false)], secrets: [SECRET] }],
   ["| header X-Literal: $${HOSTS_TOKEN}", { headers: [header("X-Literal", "${HOSTS_TOKEN}")] }],
-  ["| header X-Once: ${HOSTS_NESTED}", { headers: [header("X-Once", "${HOSTS_TOKEN}", false, false)] }],
+  ["| header X-Once: ${HOSTS_NESTED}", {
+    headers: [header("X-Once", "${HOSTS_TOKEN}", false, false)],
+    secrets: ["${HOSTS_TOKEN}"],
+  }],
 ])("parseHosts reads the option %j", (line, options) => {
   expect(optionsOf(line)).toEqual(options);
 });

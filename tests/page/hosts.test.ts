@@ -1,11 +1,23 @@
-import { expect, it } from "vitest";
-import { historyOf } from "../../lib/page/hosts.ts";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { historyOf, Hosts } from "../../lib/page/hosts.ts";
 import { bars, levelOf } from "../../lib/page/pictures.ts";
+import type { HostReader } from "../../lib/postgres/host_reader.ts";
+import type { PastIncident } from "../../lib/postgres/past_incidents.ts";
 
 const now = new Date("2026-03-01T10:20:00Z");
 const day = (day: string, checks: number, up: number, missed = 0) => ({ address: "a", day, checks, up, missed });
 const span = (from: string, checks: number, up: number) => {
   return { address: "a", from: new Date(from), checks, up, missed: 0, latency: 0.1 };
+};
+
+const INCIDENT: PastIncident = {
+  kind: "down",
+  address: "a",
+  opened_at: now,
+  closed_at: null,
+  reason: "status 503",
+  locations: [],
+  checks: 2,
 };
 
 it("historyOf has 90 days to today, and adds up 30 and 90 of them", () => {
@@ -41,3 +53,21 @@ it("bars say in words what they show", async () => {
   expect(svg).toContain("90 days to 2026-03-01: 1 with failures (2026-02-27 50.00 %), 88 not checked");
   expect(svg.match(/<path class="(\w+)"/g)?.length).toBe(3);
 });
+
+it.each([[30_000, 2], [undefined, 1]])(
+  "Hosts with answers of at most %j ms has read %i after a minute",
+  async (oldest, last) => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let read = 0;
+    const reader: Pick<HostReader, "now" | "troubled" | "incidents"> = {
+      now: () => Promise.resolve([]),
+      troubled: () => Promise.resolve([]),
+      incidents: () => Promise.resolve(Array.from({ length: ++read }, () => INCIDENT)),
+    };
+    const hosts = new Hosts(reader as HostReader, null, oldest);
+    expect((await hosts.incidents()).length).toBe(1);
+    vi.advanceTimersByTime(60_000);
+    expect((await hosts.incidents()).length).toBe(last);
+  },
+);

@@ -31,7 +31,7 @@ import { denoMissing } from "../support/runtimes.ts";
 
 const DAY = 86_400_000;
 const keep = (rows: string, rejected = "all", isNow = false, daily = "all"): RetentionSettings => {
-  return { rows: parseKeep(rows), rejected: parseKeep(rejected), daily: parseKeep(daily), isNow };
+  return { rows: parseKeep(rows), rejected: parseKeep(rejected), daily: parseKeep(daily), evidence: "all", isNow };
 };
 
 describe("nextState", () => {

@@ -212,6 +212,27 @@ begin
 end
 $$;
 
+create table if not exists "My Schema"."m_evidence" (
+  address text not null,
+  checked_at timestamptz not null,
+  location text,
+  check_id uuid unique,
+  status_line text not null,
+  headers jsonb not null,
+  body text
+);
+
+do $$
+begin
+  if not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = '"My Schema"."m_evidence"'::regclass and a.attname = 'address')
+  then
+    create index on "My Schema"."m_evidence" (address, checked_at desc);
+    create index on "My Schema"."m_evidence" (checked_at);
+  end if;
+end
+$$;
+
 `);
   expect(comments).toBe(
     `-- A role that did not create them needs (its name for ROLE; the views are for people and dashboards):
@@ -225,6 +246,7 @@ $$;
 -- grant select, insert, update on "My Schema"."m_incidents" to ROLE;
 -- grant select, insert, update on "My Schema"."m_leases" to ROLE;
 -- grant select, insert, update, delete on "My Schema"."m_notifications" to ROLE;
+-- grant select, insert, delete on "My Schema"."m_evidence" to ROLE;
 -- grant select on "My Schema"."m_now" to ROLE;
 -- grant select on "My Schema"."m_outages" to ROLE;
 -- grant select on "My Schema"."m_uptime" to ROLE;
@@ -261,6 +283,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     hasIncidents: true,
     hasDays: true,
     hasMaintenance: true,
+    hasEvidence: true,
     notesDays: true,
     scheduledAtRequired: true,
     reals: new Set(),
@@ -274,7 +297,12 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
     ...[claimSql, marksSql, movedSql, skipSql, forgetSql, knownSql, skippedSql].map((make) => make(tables)),
     firstClaimScript(tables, { topic: "t", topicId: "id" }, new Map([[0, 1]])),
   ];
-  const all = [...one, flushSql(tables, true), flushSql(tables, false, true), schemaSql(table)];
+  const all = [
+    ...one,
+    flushSql(tables, true),
+    flushSql(tables, false, { changesIncidents: true, hasEvidence: true }),
+    schemaSql(table),
+  ];
   expect(Object.values(statements).filter((value) => /(?:Sql|Script)$/.test(value.name))).toHaveLength(8);
   expect(all.filter((statement) => !/^[\0-\x7f]+$/.test(statement))).toEqual([]);
 });
@@ -359,7 +387,7 @@ describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`,
     const rows = await database.query(
       `select schemaname::text as schema from pg_tables where tablename like '${name}%'`,
     );
-    expect(rows).toEqual(Array(3).fill({ schema: "public" }));
+    expect(rows).toEqual(Array(4).fill({ schema: "public" }));
   });
 
   it("writes the four columns of a table that has no others", async () => {

@@ -33,56 +33,65 @@ afterAll(async () => {
   await services?.[Symbol.asyncDispose]();
 }, 60_000);
 
-describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: Variant) => {
-  const count = async (table: string) => {
-    const [row] = await services.postgres.sql.unsafe(`select count(*)::int as n from ${table}`).catch(() => []);
-    return row?.n ?? 0;
-  };
-  const until = (look: () => unknown) => expect.poll(look, { timeout: 50_000, interval: 100 });
-  const send = (topic: string, from: number, to: number, pad = "") =>
-    services.write(topic, range(from, to).map((n) => ({ key: `${n}${pad}`, value: metric(n) })));
+const count = async (table: string) => {
+  const [row] = await services.postgres.sql.unsafe(`select count(*)::int as n from ${table}`).catch(() => []);
+  return row?.n ?? 0;
+};
+const until = (look: () => unknown) => expect.poll(look, { timeout: 50_000, interval: 100 });
+const send = (topic: string, from: number, to: number, pad = "") =>
+  services.write(topic, range(from, to).map((n) => ({ key: `${n}${pad}`, value: metric(n) })));
 
-  /** The names of a group's members. A member that joins again has another name. */
-  async function members(group: string): Promise<string[]> {
-    const admin = new Admin({ clientId: "tests", bootstrapBrokers: [services.broker.plain] });
-    try {
-      const found = (await admin.describeGroups({ groups: [group] })).get(group);
-      return [`${found?.state}`, ...found?.members.keys() ?? []];
-    } finally {
-      await admin.close();
-    }
+/** The names of a group's members. A member that joins again has another name. */
+async function members(group: string): Promise<string[]> {
+  const admin = new Admin({ clientId: "tests", bootstrapBrokers: [services.broker.plain] });
+  try {
+    const found = (await admin.describeGroups({ groups: [group] })).get(group);
+    return [`${found?.state}`, ...found?.members.keys() ?? []];
+  } finally {
+    await admin.close();
   }
+}
 
-  it(
-    "waits while PostgreSQL is away, longer than its session lasts, and stays in the group as the member that it was",
-    async () => {
-      const name = services.newName();
+it.runIf(canRun)(
+  "consumers wait while PostgreSQL is away, longer than their sessions last, and stay in their groups as the members that they were",
+  async () => {
+    // All at once, since most of it is waiting.
+    const cases = possibleVariants().map((variant) => ({ variant, name: services.newName() }));
+    await using stack = new AsyncDisposableStack();
+    const consumers = await Promise.all(cases.map(async ({ variant, name }) => {
       await services.createTopic(name);
-      await using consumer = services.consume(variant, name, { KAFKA_GROUP: name });
+      const consumer = stack.use(services.consume(variant, name, { KAFKA_GROUP: name }));
       await send(name, 0, 10);
-      await until(() => count(name)).toBe(10);
-      const before = await members(name);
-      await services.postgres.crash();
-      await send(name, 10, 20);
-      await consumer.says("trying again");
-      const seen = new Set<string>();
-      // The group removes a member that is silent for 15 s.
-      const end = performance.now() + 18_000;
-      await until(async () => {
-        seen.add(JSON.stringify(await members(name)));
-        return performance.now() > end;
-      }).toBe(true);
-      await services.postgres.restart();
-      await until(() => count(name)).toBe(20);
-      await consumer.says("PostgreSQL answers again");
-      expect([...seen]).toEqual([JSON.stringify(before)]);
-      expect(before).toHaveLength(2);
+      return { name, of: variant.name, consumer, seen: new Set<string>() };
+    }));
+    const counts = () => Promise.all(consumers.map(async ({ name, of }) => [of, await count(name)]));
+    const all = (rows: number) => consumers.map(({ of }) => [of, rows]);
+    const present = () => Promise.all(consumers.map(({ name }) => members(name)));
+    await until(counts).toEqual(all(10));
+    const before = await present();
+    await services.postgres.crash();
+    for (const { name } of consumers) await send(name, 10, 20);
+    await Promise.all(consumers.map(({ consumer }) => consumer.says("trying again")));
+    // The group removes a member that is silent for 15 s.
+    const end = performance.now() + 18_000;
+    await until(async () => {
+      for (const [index, found] of (await present()).entries()) consumers[index]?.seen.add(JSON.stringify(found));
+      return performance.now() > end;
+    }).toBe(true);
+    await services.postgres.restart();
+    await until(counts).toEqual(all(20));
+    await Promise.all(consumers.map(({ consumer }) => consumer.says("PostgreSQL answers again")));
+    for (const [index, { of, consumer, seen }] of consumers.entries()) {
+      expect([...seen], of).toEqual([JSON.stringify(before[index])]);
+      expect(before[index], of).toHaveLength(2);
       // It is said once, however many attempts there are.
-      expect(consumer.stderr.match(/trying again/g)).toHaveLength(1);
-    },
-    120_000,
-  );
+      expect(consumer.stderr.match(/trying again/g), of).toHaveLength(1);
+    }
+  },
+  180_000,
+);
 
+describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: Variant) => {
   it.runIf(process.platform === "linux")(
     "holds no more than a bounded part of a long topic while PostgreSQL is away",
     async () => {

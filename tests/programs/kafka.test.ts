@@ -170,7 +170,8 @@ describe.runIf(canRun)("producer and consumer", () => {
     }, 90_000);
   });
 
-  describe.each(variants)("the first words of a consumer on $name", (variant) => {
+  // At the same time: most of what they do is to wait.
+  describe.concurrent.each(variants)("the first words of a consumer on $name", (variant) => {
     const metric = { address: "https://a.example", status_code: 200, latency: 1, is_valid: true };
     const one = [{ key: metric.address, value: JSON.stringify(metric), timestamp: Date.now() }];
 
@@ -191,7 +192,8 @@ describe.runIf(canRun)("producer and consumer", () => {
       await late.says(`Nothing is stored yet: nothing new is in the 3 partitions of the topic ${full}`);
     }, 90_000);
 
-    it("tell that the others have all partitions", async () => {
+    // Not at the same time: this one starts four consumers.
+    it("tell that the others have all partitions", { concurrent: false, timeout: 90_000 }, async ({ expect }) => {
       const name = newName();
       await makeTopic(name);
       const group = { KAFKA_GROUP: name };
@@ -204,7 +206,7 @@ describe.runIf(canRun)("producer and consumer", () => {
       } finally {
         await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
       }
-    }, 90_000);
+    });
   });
 
   describe.each(variants)("consumer on $name", (variant) => {
@@ -296,8 +298,9 @@ describe.runIf(canRun)("producer and consumer", () => {
     }, 30_000);
   });
 
-  describe.each(variants)("producer on $name", (variant) => {
-    it("keeps checking while Kafka is away, and delivers every metric when it comes", async () => {
+  // At the same time: most of what they do is to wait.
+  describe.concurrent.each(variants)("producer on $name", (variant) => {
+    it("keeps checking while Kafka is away, and delivers every metric when it comes", async ({ expect }) => {
       const topic = newName();
       await makeTopic(topic);
       const hosts = writeHosts([`http://127.0.0.1:${site.port}/${topic}/0 1s`]);

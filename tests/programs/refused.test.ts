@@ -53,8 +53,39 @@ describe.runIf(canRunKafka())("the producer and a topic that refuses", () => {
   };
   const distinct = (metrics: readonly Metric[]) => new Set(metrics.map(({ check_id }) => check_id)).size;
 
+  // One by one, since all have the same broker.
   describe.each(possibleVariants())("$name", (variant) => {
-    it("a long address among six hosts is dropped and said, and the spool goes on", async () => {
+    it("a broker that hangs is waited for: said once, and not ready meanwhile; then nothing is there twice", async () => {
+      await using site = await openPages();
+      const topic = newName();
+      await makeTopic(broker.plain, topic, 2, {});
+      const listen = `127.0.0.1:${await freePort()}`;
+      await using producer = begin(variant, topic, broker.plain, "--listen", listen, writeHosts(site, ["a", "b"]));
+      const ready = () =>
+        fetch(`http://${listen}/readyz`).then(async (got) => [got.status, await got.text()], () => []);
+      await expect.poll(ready, patience).toEqual([200, expect.anything()]);
+      await expect.poll(async () => (await read(topic)).length, patience).toBeGreaterThan(4);
+      process.kill(broker.pid, "SIGSTOP");
+      try {
+        const told = "Kafka does not take messages (no confirmation for 10 s): trying again";
+        await expect.poll(ready, patience).toEqual([503, expect.stringContaining(told)]);
+      } finally {
+        process.kill(broker.pid, "SIGCONT");
+      }
+      await expect.poll(ready, patience).toEqual([200, expect.anything()]);
+      await producer.says("WARN  Kafka takes messages again");
+      expect(producer.stderr.split("WARN  Kafka does not take messages").length - 1).toBe(1);
+      producer.kill("SIGTERM");
+      expect((await producer.ended).code).toBe(0);
+      const metrics = await read(topic);
+      expect(metrics.length).toBeGreaterThan(10);
+      expect(distinct(metrics)).toBe(metrics.length);
+    });
+  });
+
+  // At the same time: most of what they do is to wait for the next check.
+  describe.concurrent.each(possibleVariants())("$name", (variant) => {
+    it("a long address among six hosts is dropped and said, and the spool goes on", async ({ expect }) => {
       await using site = await openPages();
       const topic = newName();
       await makeTopic(broker.plain, topic, 3, { "max.message.bytes": "1500" });
@@ -85,7 +116,7 @@ describe.runIf(canRunKafka())("the producer and a topic that refuses", () => {
       );
     });
 
-    it("what waited in a spool goes to a topic that takes less than that at once", async () => {
+    it("what waited in a spool goes to a topic that takes less than that at once", async ({ expect }) => {
       await using site = await openPages();
       const topic = newName();
       await makeTopic(broker.plain, topic, 1, { "max.message.bytes": "16384" });
@@ -106,33 +137,6 @@ describe.runIf(canRunKafka())("the producer and a topic that refuses", () => {
       expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(" delivered") });
       expect(stderr).toContain("WARN  The topic takes no batch of metrics that is so large (MESSAGE_TOO_LARGE)");
       const metrics = await read(topic);
-      expect(distinct(metrics)).toBe(metrics.length);
-    });
-
-    it("a broker that hangs is waited for: said once, and not ready meanwhile; then nothing is there twice", async () => {
-      await using site = await openPages();
-      const topic = newName();
-      await makeTopic(broker.plain, topic, 2, {});
-      const listen = `127.0.0.1:${await freePort()}`;
-      await using producer = begin(variant, topic, broker.plain, "--listen", listen, writeHosts(site, ["a", "b"]));
-      const ready = () =>
-        fetch(`http://${listen}/readyz`).then(async (got) => [got.status, await got.text()], () => []);
-      await expect.poll(ready, patience).toEqual([200, expect.anything()]);
-      await expect.poll(async () => (await read(topic)).length, patience).toBeGreaterThan(4);
-      process.kill(broker.pid, "SIGSTOP");
-      try {
-        const told = "Kafka does not take messages (no confirmation for 10 s): trying again";
-        await expect.poll(ready, patience).toEqual([503, expect.stringContaining(told)]);
-      } finally {
-        process.kill(broker.pid, "SIGCONT");
-      }
-      await expect.poll(ready, patience).toEqual([200, expect.anything()]);
-      await producer.says("WARN  Kafka takes messages again");
-      expect(producer.stderr.split("WARN  Kafka does not take messages").length - 1).toBe(1);
-      producer.kill("SIGTERM");
-      expect((await producer.ended).code).toBe(0);
-      const metrics = await read(topic);
-      expect(metrics.length).toBeGreaterThan(10);
       expect(distinct(metrics)).toBe(metrics.length);
     });
 

@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { type Certificates, makeCertificates, makeServerStore } from "../../tools/kafka/certificates.ts";
 import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
@@ -17,8 +17,6 @@ const NAMES = ["DNS:localhost", "IP:127.0.0.1"];
 
 describe.runIf(canRun)("producer and consumer", () => {
   const folder = mkdtempSync(join(tmpdir(), "test-rotation-"));
-  const trusted = join(folder, "trusted.pem");
-  const server = join(folder, "server.pem");
   const stores: string[] = [];
   const sets: Certificates[] = [];
   let postgres: TestPostgres;
@@ -37,24 +35,26 @@ describe.runIf(canRun)("producer and consumer", () => {
     await Promise.all([postgres, site].map((part) => part?.[Symbol.asyncDispose]()));
   }, 60_000);
 
-  /** The broker's certificate, and the authorities that it trusts, from its next start on. */
-  function arm(store: number, trusts: readonly number[]): void {
-    copyFileSync(stores[store] as string, server);
-    writeFileSync(trusted, authorities(trusts));
-  }
-
   const authorities = (of: readonly number[]) =>
     of.map((set) => readFileSync(sets[set]?.caFile as string, "utf8")).join("");
 
-  it.each(possibleVariants())(
+  // At the same time: most of what they do is to wait.
+  it.concurrent.for(possibleVariants())(
     "$name: new certificates are in use from the next connection on, and nothing is lost or doubled",
-    async ({ runtime, client }) => {
-      arm(0, [0, 1]);
-      const settings = { "ssl.keystore.location": server, "ssl.truststore.location": trusted };
-      await using broker = await temporaryKafka({ settings });
+    { timeout: 240_000 },
+    async ({ runtime, client }, { expect }) => {
       const name = `rotation_${runtime}_${client}`;
       const certs = join(folder, name);
       mkdirSync(certs);
+      const [server, trusted] = [join(certs, "server.pem"), join(certs, "trusted.pem")];
+      /** The broker's certificate, and the authorities that it trusts, from its next start on. */
+      const arm = (store: number, trusts: readonly number[]) => {
+        copyFileSync(stores[store] as string, server);
+        writeFileSync(trusted, authorities(trusts));
+      };
+      arm(0, [0, 1]);
+      const settings = { "ssl.keystore.location": server, "ssl.truststore.location": trusted };
+      await using broker = await temporaryKafka({ settings });
       const [caFile, keyFile, certFile] = ["ca.pem", "key.pem", "cert.pem"].map((file) => join(certs, file)) as [
         string,
         string,
@@ -117,6 +117,5 @@ describe.runIf(canRun)("producer and consumer", () => {
         expect(stderr.match(/new certificates for Kafka/g)).toHaveLength(1);
       }
     },
-    240_000,
   );
 });

@@ -78,7 +78,7 @@ describe("keepNurserySmall", () => {
   };
 
   it("keeps Node from growing the memory for new objects", () => {
-    expect(sizeWith("as it comes")).toBeGreaterThan(16);
+    expect(sizeWith("as it comes")).toBeGreaterThan(8);
     expect(sizeWith("small")).toBeLessThanOrEqual(4);
   });
 });

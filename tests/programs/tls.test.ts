@@ -19,8 +19,6 @@ const OWN =
 describe.runIf(canRunKafka())("producer and consumer", () => {
   const folder = mkdtempSync(join(tmpdir(), "test-tls-"));
   const hosts = join(folder, "hosts.txt");
-  /** The broker's certificate from its next start on. */
-  const server = join(folder, "server.pem");
   let good: string;
   let bad: string;
   /** The ports for the refusals at the start. Each has one refusal. */
@@ -83,7 +81,8 @@ describe.runIf(canRunKafka())("producer and consumer", () => {
     ],
   ];
 
-  describe.each(possibleVariants())("on $name", (variant) => {
+  // At the same time: most of what they do is to wait for brokers and for the next try.
+  describe.concurrent.each(possibleVariants())("on $name", (variant) => {
     it.each(REFUSALS)("end with 1 at the start where %s, with what to look at", async (_, change, said) => {
       const changed = { ...env(broker.mtls, variant, "any", broker.certificates), ...change() };
       await using producer = start(variant.runtime, "producer", [hosts], { env: changed });
@@ -98,6 +97,8 @@ describe.runIf(canRunKafka())("producer and consumer", () => {
       "wait for a broker that came back with a certificate of another CA, until it has the right one again",
       async () => {
         const topic = `returns_${variant.runtime}_${variant.client}`;
+        /** The broker's certificate from its next start on. */
+        const server = join(folder, `${topic}.pem`);
         copyFileSync(good, server);
         const settings = { "ssl.keystore.location": server, "ssl.truststore.location": own.caFile };
         await using broker = await temporaryKafka({ settings });

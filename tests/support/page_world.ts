@@ -14,7 +14,8 @@ export interface PageWorld {
 
 /**
  * Fills a new table. Of 40 hosts one is down for 50 minutes now, and one is stale; every seventh had bad
- * days, and every eleventh is known for 30 days only. Rows reach back to the beginning of yesterday.
+ * days, and every eleventh is known for 30 days only. Rows reach back to the beginning of yesterday. No
+ * other host becomes stale within an hour, however long a test takes.
  */
 export async function fillPageWorld(database: Database, { table, hosts, days, interval }: PageWorld): Promise<Store> {
   const store = await Store.open(database, table);
@@ -26,7 +27,7 @@ export async function fillPageWorld(database: Database, { table, hosts, days, in
       due + interval '3 ms', case when bad then 'connect' end, case when bad then 'connection refused' end, latency * 0.1,
       case when bad then 9.9 else latency * 0.2 end, case when not bad then latency * 0.25 end,
       case when not bad then latency * 0.3 end, case when not bad then latency * 0.15 end,
-      now() + (5 + n % 80) * interval '1 day', gen_random_uuid(), not bad, due + interval '${interval} seconds', 'checker-1'
+      now() + (5 + n % 80) * interval '1 day', gen_random_uuid(), not bad, due + interval '${interval} seconds' + interval '1 hour', 'checker-1'
     from (
       select n, ${addressSql("n")} as address, due,
         0.04 + (n % 17) * 0.02 + 0.03 * (1 + sin(extract(epoch from due) / 9000 + n)) + (n * 31 % 7) * 0.004 as latency,

@@ -75,11 +75,11 @@ export class CheckThread implements AsyncDisposable {
   }
 
   /** See `Checker.check`. The metric is `missed` where the thread ends first. */
-  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal): Promise<Metric> {
+  check(host: CheckedHost, scheduledAt: number, signal: AbortSignal, wantsEvidence = false): Promise<Metric> {
     if (signal.aborted) return Promise.reject(signal.reason);
     const { address, authorization, pattern, absent, options } = host;
     const sources = { pattern: pattern?.source ?? null, absent: absent?.source ?? null };
-    const task: Task = { id: this.#id++, address, authorization, ...sources, options, scheduledAt };
+    const task: Task = { id: this.#id++, address, authorization, ...sources, options, scheduledAt, wantsEvidence };
     const outcome = Promise.withResolvers<Metric>();
     this.#tasks.set(task.id, { task, outcome });
     this.#room--;

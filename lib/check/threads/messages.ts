@@ -34,6 +34,7 @@ export interface Task {
   readonly options: HostOptions | null;
   /** Milliseconds since 1970. */
   readonly scheduledAt: number;
+  readonly wantsEvidence: boolean;
 }
 
 /** A large body that a check wants to have matched. */

@@ -77,7 +77,8 @@ class Work {
     }
   }
 
-  async #make({ id, address, authorization, pattern, absent, options, scheduledAt }: Task): Promise<void> {
+  async #make(task: Task): Promise<void> {
+    const { id, address, authorization, pattern, absent, options, scheduledAt, wantsEvidence } = task;
     const running = new AbortController();
     this.#running.set(id, running);
     try {
@@ -89,7 +90,7 @@ class Work {
         absent: absent === null ? null : this.#patternOf(absent),
         options,
       };
-      this.#outcomes.add(id, await this.#checker.check(host, scheduledAt, running.signal));
+      this.#outcomes.add(id, await this.#checker.check(host, scheduledAt, running.signal, wantsEvidence));
     } catch (error) {
       if (!running.signal.aborted) this.#outcomes.fail(id, (error as Error).message);
     } finally {

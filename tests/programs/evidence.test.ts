@@ -1,0 +1,80 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import type { EvidencedMetric } from "../../lib/metric.ts";
+import { freePort } from "../../tools/free_ports.ts";
+import { newEmbedded } from "../support/embedded.ts";
+import { eventually } from "../support/eventually.ts";
+import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
+import { denoMissing } from "../support/runtimes.ts";
+import { answer, openSite } from "../support/site.ts";
+
+// Evidence from the site to the page, by the programs as a user starts them.
+
+const folder = mkdtempSync(join(tmpdir(), "test-evidence-program-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);
+const [TOKEN, FILE] = ["v4riable-secret", "f1le-secret"];
+const HOSTILE = `</pre><script>alert(1)</script>&'"`;
+
+describe.each(runtimes)("under %s", (runtime: Runtime) => {
+  const path = (name: string) => join(folder, `${runtime}-${name}`);
+  const openEcho = () =>
+    openSite((socket, { headers }) => {
+      socket.end(
+        answer("503 Busy", { "Set-Cookie": "a=c00kie", "X-Shop": "berlin" }, `${HOSTILE} ${JSON.stringify(headers)}`),
+      );
+    });
+  function hostsFor(port: number, frequency: string): string {
+    writeFileSync(path("token"), `${FILE}\n`);
+    const lines = [
+      ...[`http://127.0.0.1:${port}/ ${frequency}`, "| header Authorization: Bearer ${HOSTS_TOKEN}"],
+      `| header Cookie: id=\${file:${path("token")}}`,
+    ];
+    writeFileSync(path("hosts.txt"), lines.map((line) => `${line}\n`).join(""));
+    return path("hosts.txt");
+  }
+  const env = { HOSTS_TOKEN: TOKEN };
+
+  it("what a site answered is on its page, escaped and without the secrets that it sent back", async () => {
+    await using site = await openEcho();
+    const hosts = hostsFor(site.port, "1h");
+    const made = await run(runtime, "producer", ["--once", "--stdout", "--evidence", hosts], { env });
+    expect(made).toMatchObject({ code: 0 });
+    const data = await newEmbedded(path("data"));
+    const listen = `127.0.0.1:${await freePort()}`;
+    await using consumer = start(runtime, "consumer", [
+      ...["--stdin", "--embedded", data, "--listen", listen, "--batch-interval", "0.1"],
+    ], { env: { LOG_LEVEL: "DEBUG" } });
+    consumer.write(made.stdout);
+    let page = "";
+    await eventually(
+      async () => {
+        const address = encodeURIComponent(`http://127.0.0.1:${site.port}/`);
+        page = await fetch(`http://${listen}/host?address=${address}`).then((answer) => answer.text(), () => "");
+        return page.includes("What came back");
+      },
+      () => page,
+      { timeout: 100_000, interval: 100 },
+    );
+    expect(page).toContain("HTTP/1.1 503 Busy\nx-shop: berlin");
+    expect(page).toContain("&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#39;&quot;");
+    expect(page).toContain("&quot;authorization&quot;:&quot;…&quot;");
+    expect(page).not.toContain("<script>alert");
+    for (const secret of [TOKEN, FILE, "c00kie"]) {
+      expect(`${made.stdout}${made.stderr}${page}${consumer.stderr}`).not.toContain(secret);
+    }
+  }, 200_000);
+
+  it("no metric has evidence that nobody asked for, nor the second of a row of failures", async () => {
+    await using site = await openEcho();
+    const hosts = hostsFor(site.port, "1s");
+    const without = await run(runtime, "producer", ["--once", "--stdout", hosts], { env });
+    expect(without.stdout).not.toContain("evidence");
+    await using producer = start(runtime, "producer", ["--stdout", hosts], { env: { ...env, CHECK_EVIDENCE: "true" } });
+    await producer.prints(/(?:.*\n){3}/);
+    const metrics = producer.stdout.trim().split("\n").slice(0, 3).map((line) => JSON.parse(line) as EvidencedMetric);
+    expect(metrics.map(({ evidence }) => evidence?.status_line)).toEqual(["HTTP/1.1 503 Busy", undefined, undefined]);
+  }, 60_000);
+});
