@@ -25,6 +25,23 @@ describe("parseTargets", () => {
     }],
     ["alertmanager+http://127.0.0.1:9093", { kind: "alertmanager", url: "http://127.0.0.1:9093/api/v2/alerts" }],
     ["alertmanager+https://a.example/am/", { kind: "alertmanager", url: "https://a.example/am/api/v2/alerts" }],
+    ["smtp://mail.example?to=a@b.example", {
+      kind: "smtp",
+      host: "mail.example",
+      port: 587,
+      isTls: false,
+      login: null,
+      to: "a@b.example",
+      from: "a@b.example",
+    }],
+    ["smtps://me%40b.example:p%20w@[::1]/?to=a@b.example", {
+      host: "::1",
+      port: 465,
+      isTls: true,
+      login: { user: "me@b.example", password: "p w" },
+      from: "me@b.example",
+    }],
+    ["smtp://mail.example:25?to=a@b.example&from=x@y.example", { port: 25, from: "x@y.example" }],
   ])("reads %s", (text, expected) => {
     expect(only(text)).toMatchObject(expected);
   });
@@ -37,6 +54,10 @@ describe("parseTargets", () => {
     ["slack+https:///secret", "write a whole URL, such as https://hooks.example/path"],
     ["pagerduty:", "write pagerduty: and the integration key behind it"],
     ["pagerduty:not-a-secret", "write pagerduty: and the integration key behind it"],
+    ["smtp://me:secret@mail.example", "write smtp://host:587?to=somebody@example.org, "],
+    ["smtp://me:secret@mail.example?to=nobody", "write smtp://host:587?to=somebody@example.org, "],
+    ["smtp://me:secret@mail.example?to=a@b.example&from=secret", "write a mail address behind from="],
+    ["smtp://me:secret@mail.example?to=a@b.example&cc=secret", "behind ? write to= and from= only"],
   ])("refuses %s, and quotes nothing of it", (text, problem) => {
     const { targets, problems } = parseTargets(`https://good.example ${text}`, false);
     expect(targets).toHaveLength(1);
@@ -50,6 +71,14 @@ describe("parseTargets", () => {
     expect(parseTargets(file, true).targets.map((target) => target.kind)).toEqual(["webhook", "webhook"]);
     expect(parseTargets(" https://a.example\thttps://b.example ", false).targets).toHaveLength(2);
     expect(parseTargets("", false)).toEqual({ targets: [], problems: [] });
+  });
+
+  it("makes a target of each recipient of a mail", () => {
+    const text = "smtp://mail.example?to=a@b.example,c@d.example&to=e@f.example smtp://mail.example?to=c@d.example";
+    const { targets, problems } = parseTargets(text, false);
+    expect(targets).toMatchObject([{ to: "a@b.example" }, { to: "c@d.example" }, { to: "e@f.example" }]);
+    expect(new Set(targets.map(({ name }) => name)).size).toBe(3);
+    expect(problems).toEqual(["target 2: it is the same as target 1: leave out one of them"]);
   });
 
   it("refuses a target that is there twice: it would be told twice", () => {

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { freePort } from "../../tools/free_ports.ts";
 import { eventually } from "../support/eventually.ts";
 import { checkOf } from "../support/incidents.ts";
+import { openMailServer } from "../support/mail_server.ts";
 import { run, RUNTIMES, start } from "../support/programs.ts";
 import { openReceiver } from "../support/receiver.ts";
 import { denoMissing } from "../support/runtimes.ts";
@@ -52,6 +53,14 @@ describe.each(runtimes)("the consumer under %s", (runtime) => {
     const target = `ntfy+http://127.0.0.1:${receiver.port}/secret`;
     const good = await run(runtime, "consumer", ["--notify-test"], { env: { NOTIFY: target } });
     expect(good).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ntfy 127\.0\.0\.1:\d+ #\w+: accepted\n$/) });
+    await using mailServer = await openMailServer();
+    const mail = `smtp://127.0.0.1:${mailServer.port}?to=oncall@b.example`;
+    const mailed = await run(runtime, "consumer", ["--notify-test"], { env: { NOTIFY: mail } });
+    expect(mailed).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^smtp 127\.0\.0\.1:\d+ #\w+: accepted\n$/),
+    });
+    expect(mailServer.mails.map(({ text }) => /^Subject: (\w+)/m.exec(text)?.[1])).toEqual(["DOWN", "UP"]);
     const refused = `${target} http://127.0.0.1:${await freePort()}/secret`;
     const bad = await run(runtime, "consumer", ["--notify-test"], { env: { NOTIFY: refused } });
     expect(bad.code).toBe(1);

@@ -1,4 +1,4 @@
-import type { NotifyTarget } from "../../config/notify_targets.ts";
+import type { HttpTarget, NotifyTarget } from "../../config/notify_targets.ts";
 import type { Notification, NotificationMessage } from "../../postgres/store.ts";
 import { linkTo, type MessageText, messageText, reasonOf } from "./message_text.ts";
 
@@ -18,7 +18,7 @@ export interface RequestContext {
 
 /** The requests by which a message goes to a target. It is told when all of them are accepted. */
 export function requestsFor(
-  target: NotifyTarget,
+  target: HttpTarget,
   message: NotificationMessage,
   context: RequestContext,
 ): NotifyRequest[] {
@@ -38,7 +38,7 @@ export function requestsFor(
 
 /** The most events that a message to such a target holds. */
 export function mostEvents({ kind }: Pick<NotifyTarget, "kind">): number {
-  return SHAPES[kind].most;
+  return kind === "smtp" ? MANY : SHAPES[kind].most;
 }
 
 interface Form {
@@ -51,7 +51,7 @@ interface Shape {
   readonly most: number;
   forms(
     told: RequestContext & {
-      readonly target: NotifyTarget;
+      readonly target: HttpTarget;
       readonly message: NotificationMessage;
       readonly text: MessageText;
     },
@@ -67,7 +67,7 @@ const NTFY_BODY = 4096;
 const ALERT_LIFE = 30 * 86_400_000;
 
 /** What each kind of target is sent. */
-const SHAPES: Readonly<Record<NotifyTarget["kind"], Shape>> = {
+const SHAPES: Readonly<Record<HttpTarget["kind"], Shape>> = {
   // CloudEvents 1.0, structured mode.
   webhook: {
     most: MANY,

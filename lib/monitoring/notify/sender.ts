@@ -1,6 +1,7 @@
 import type { NotifyTarget } from "../../config/notify_targets.ts";
 import type { NotificationMessage } from "../../postgres/store.ts";
 import { type NotifyRequest, requestsFor } from "./http_requests.ts";
+import { sendMail } from "./mail.ts";
 
 /** Milliseconds that a target may take for a request, and for all of a message: less than a lease. */
 const REQUEST_LIMIT = 10_000;
@@ -16,6 +17,7 @@ export async function sendMessage(
   { page, stop }: { readonly page: string | null; readonly stop: AbortSignal },
 ): Promise<void> {
   const end = AbortSignal.any([AbortSignal.timeout(MESSAGE_LIMIT), stop]);
+  if (target.kind === "smtp") return await sendMail(target, message, { page, end });
   for (const request of requestsFor(target, message, { page, now: new Date() })) await post(request, end);
 }
 

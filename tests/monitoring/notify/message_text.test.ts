@@ -73,7 +73,7 @@ it("messageText makes one short line of whatever a site says, and adds a link to
 
 function requests(target: string, notifications: readonly Notification[], page: string | null = null) {
   const [parsed] = parseTargets(target, false).targets;
-  if (parsed === undefined) throw new Error("no target");
+  if (parsed === undefined || parsed.kind === "smtp") throw new Error("no such target");
   return requestsFor(parsed, { id: "m1", tries: 1, notifications }, { now: NOW, page }).map((
     { headers, body, url },
   ) => ({
