@@ -101,6 +101,8 @@ export interface NotifySettings {
   readonly targets: readonly NotifyTarget[];
   /** Seconds. What happens within them is told in one message. */
   readonly wait: number;
+  /** Seconds after which what lasts is told again; null: never. */
+  readonly again: number | null;
 }
 
 /** What the page shows, and where it is. */
@@ -321,7 +323,7 @@ function readIncidents(reader: SettingsReader): IncidentSettings | null {
 }
 
 function readNotify(reader: SettingsReader): NotifySettings | null {
-  const wait = reader.optional("notifyWait");
+  const [wait, again] = [reader.optional("notifyWait"), reader.optional("notifyAgain")];
   const isFile = reader.originOf("notifyFile") !== null;
   const { targets, problems } = parseTargets(reader.secret("notify", "notifyFile") ?? "", isFile);
   const name = nameOf(OPTIONS[isFile ? "notifyFile" : "notify"]);
@@ -329,7 +331,7 @@ function readNotify(reader: SettingsReader): NotifySettings | null {
   if (reader.has("notifyTest") && targets.length === 0 && problems.length === 0) {
     reader.missing("notify", "write where incidents are told, as docs/alerts.md says");
   }
-  return wait === null ? null : { targets, wait };
+  return wait === null ? null : { targets, wait, again };
 }
 
 function readSizes(reader: SettingsReader): Draft<Pick<ConsumerSettings, "batchSize" | "statementSize">> {

@@ -65,6 +65,13 @@ export const timeSpan = (least: number, most: number): TextSchema<number> =>
     return seconds;
   });
 
+/** A time in seconds, or never: null. */
+export const timeSpanOrNever = (least: number, most: number): TextSchema<number | null> =>
+  v.union([
+    v.pipe(v.string(), v.toLowerCase(), v.literal("never"), v.transform(() => null)),
+    timeSpan(least, most),
+  ], `write never, or a time such as 30m or 4h, from ${least} to ${most} seconds`);
+
 const PLACES = "write a whole number from 1 to 100, or majority";
 
 /** How many places must agree. */

@@ -1,12 +1,15 @@
 import type { Database } from "./database.ts";
 import { upSql } from "./host_state.ts";
 import { leaseSql } from "./leases.ts";
+import { inMaintenanceSql } from "./maintenance_sql.ts";
+import { arrayText } from "./pg_text.ts";
 import type { QuotedTables } from "./schema.ts";
 import type { Tables } from "./tables.ts";
 
 /** An event of an incident that somebody is to be told of. */
 export interface Notification {
-  readonly event: "opened" | "closed";
+  /** `again`: it lasts, and was told a while ago. */
+  readonly event: "opened" | "closed" | "again";
   /** The incident's id. */
   readonly incident: string;
   readonly kind: string;
@@ -163,6 +166,28 @@ export class NotificationOutbox {
     );
   }
 
+  /**
+   * Whatever lasts is to be told to each target once more, so many seconds after that was told of it
+   * last. Whoever finds that out writes the same row. Nobody is reminded of a site at which people
+   * work.
+   */
+  async remind(targets: readonly string[], seconds: number): Promise<void> {
+    const tables = this.#tables();
+    const { incidents, notifications } = tables;
+    await this.#database.query(
+      `insert into ${notifications} (id, incident, event, target)
+       select md5(i.id::text || 'again' || t.target || extract(epoch from l.told_at))::uuid, i.id, 'again', t.target
+       from ${incidents} i cross join unnest($1::text[]) t(target) cross join lateral (
+         select max(n.sent_at) as told_at, bool_or(n.sent_at is null and n.given_up_at is null) as is_waiting
+         from ${notifications} n where n.incident = i.id and n.target = t.target
+       ) l
+       where i.closed_at is null and l.told_at <= now() - $2::text::float8 * interval '1 second' and not l.is_waiting
+         and not ${inMaintenanceSql(tables, "i.address", "now()")}
+       on conflict do nothing`,
+      [arrayText(targets), String(seconds)],
+    );
+  }
+
   /** Gives up what could not be sent for a day. Gives the number of events for each target. */
   async giveUp(): Promise<ReadonlyMap<string, number>> {
     const { notifications } = this.#tables();
@@ -192,7 +217,9 @@ function takeSql({ main, incidents, notifications, columns, repeatKey }: Tables)
   ) m where m.is_up`;
   return `with due as (
   select n.message from ${notifications} n
-  where ${LEFT} and n.message is not null and n.due_at <= now() order by n.due_at limit 1
+  where ${LEFT} and n.message is not null and n.due_at <= now()
+    and exists (select from ${incidents} i where i.id = n.incident)
+  order by n.due_at limit 1
 ), taken as (
   update ${notifications} n set tries = n.tries + 1 where ${LEFT} and n.message = (select message from due)
   returning n.message, n.incident, n.event, n.tries, n.created_at

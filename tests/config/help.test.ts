@@ -75,6 +75,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["NOTIFY", "default: none"],
     ["NOTIFY_FILE", "default: none"],
     ["--notify-wait TIME", "NOTIFY_WAIT; default: 30s"],
+    ["--notify-again TIME", "NOTIFY_AGAIN; default: never"],
     ["--notify-test"],
     ["CONSUMER_LISTEN", "default: LISTEN"],
     ["--page DIR", "PAGE; default: no files"],

@@ -117,7 +117,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     partition: "month",
     retention: { rows: "all", rejected: "all", daily: "all", evidence: { count: 30, unit: "day" }, isNow: false },
     incidents: { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 },
-    notify: { targets: [], wait: 30 },
+    notify: { targets: [], wait: 30, again: null },
     notifyTest: false,
     query: null,
     printSchema: false,
@@ -191,6 +191,7 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["places", (s) => s.incidents.places, ["Majority", "3"], ["majority", 3, 1]],
     ["certificateDays", (s) => s.incidents.certificateDays, ["0", "30"], [0, 30, 21]],
     ["dbKeepDaily", (s) => s.retention.daily, ["10years", "all"], [{ count: 10, unit: "year" }, "all", "all"]],
+    ["notifyAgain", (s) => s.notify.again, ["4h", "Never"], [14_400, null, null]],
     ["notifyWait", (s) => s.notify.wait, ["5m", "0"], [300, 0, 30]],
     ["dbKeepEvidence", (s) => s.retention.evidence, ["all", "2months"], ["all", { count: 2, unit: "month" }, {
       count: 30,
@@ -526,6 +527,9 @@ it.each<readonly [string, readonly string[]]>([
     "--stdin contradicts --notify-test: leave out one of them",
     '--notify-wait (NOTIFY_WAIT) is "2h": write a time such as 30s, 5m or 4h, from 0 to 3600 seconds',
     "NOTIFY is missing: write where incidents are told, as docs/alerts.md says",
+  ]],
+  ["consumer --stdin --notify-again 1s", [
+    '--notify-again (NOTIFY_AGAIN) is "1s": write never, or a time such as 30m or 4h, from 60 to 2592000 seconds',
   ]],
   ["consumer --query q", ["--query asks an embedded database only: add --embedded DIR; ask a server with psql"]],
 ])("%s is refused: %j", (commandLine, want) => {

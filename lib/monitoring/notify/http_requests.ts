@@ -144,9 +144,9 @@ const SHAPES: Readonly<Record<HttpTarget["kind"], Shape>> = {
           custom_details: incidentOf(notification, page),
         };
         const links = link === null ? {} : { links: [{ href: link, text: "Host Checker" }] };
-        const action = event === "opened"
-          ? { event_action: "trigger", payload, ...links }
-          : { event_action: "resolve" };
+        const action = event === "closed"
+          ? { event_action: "resolve" }
+          : { event_action: "trigger", payload, ...links };
         return { body: { routing_key: target.key, dedup_key: incident, ...action } };
       });
     },

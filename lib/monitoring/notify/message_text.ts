@@ -23,21 +23,24 @@ const LONGEST_TITLE = 200;
 export function messageText(notifications: readonly Notification[], page: string | null): MessageText {
   const ended = new Set(notifications.filter(({ event }) => event === "closed").map(({ incident }) => incident));
   const told = notifications.filter(({ event, incident }) => event === "closed" || !ended.has(incident));
-  const [opened, closed] = [told.filter(isOpened), told.filter((each) => !isOpened(each))];
+  const tellOf = (what: Notification["event"]) => told.filter(({ event }) => event === what);
+  const [opened, again, closed] = [tellOf("opened"), tellOf("again"), tellOf("closed")];
   const line = (text: string, address: string) => {
     const link = linkTo(page, address);
     return plain(text, LONGEST_LINE) + (link === null ? "" : ` ${link}`);
   };
   const lines = [
     ...opened.map((each) => line(openedLine(each), each.address)),
+    ...again.map((each) => line(`STILL ${openedLine(each)}`, each.address)),
     ...closed.map((each) => line(closedLine(each), each.address)),
   ];
-  const title = [titleOf(opened, openedTitle), titleOf(closed, closedTitle)].filter((part) => part !== "").join("; ");
+  const titles = [titleOf(opened, openedTitle), titleOf(again, againTitle), titleOf(closed, closedTitle)];
+  const title = titles.filter((part) => part !== "").join("; ");
   const more = lines.length - NAMED;
   return {
     title: plain(title, LONGEST_TITLE),
     lines: more > 0 ? [...lines.slice(0, NAMED), `and ${more} more`] : lines,
-    isAlarm: opened.length > 0,
+    isAlarm: opened.length + again.length > 0,
   };
 }
 
@@ -51,8 +54,6 @@ function plain(text: string, most: number): string {
   const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ").toWellFormed();
   return line.length <= most ? line : `${line.slice(0, most - 1).toWellFormed()}…`;
 }
-
-const isOpened = ({ event }: Notification) => event === "opened";
 
 function titleOf(
   notifications: readonly Notification[],
@@ -69,6 +70,10 @@ function openedTitle(kind: string, some: readonly Notification[]): string {
   if (some.length === 1 && first !== undefined) return `${one}: ${first.address}`;
   const since = new Date(Math.min(...some.map(({ openedAt }) => openedAt.getTime())));
   return `${count(some.length, "site")} ${many}, since ${since.toISOString().slice(11, 16)} UTC`;
+}
+
+function againTitle(kind: string, some: readonly Notification[]): string {
+  return `STILL ${openedTitle(kind, some)}`;
 }
 
 function closedTitle(kind: string, some: readonly Notification[]): string {

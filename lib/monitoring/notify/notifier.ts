@@ -10,18 +10,20 @@ import { sendMessage } from "./sender.ts";
 
 /** Milliseconds between two looks. */
 const LOOK_INTERVAL = 1_000;
-/** Milliseconds between two looks for what has to be given up. */
-const CLEANUP_INTERVAL = 60_000;
+/** Milliseconds between two looks for what is to be told again, and for what has to be given up. */
+const CARE_INTERVAL = 60_000;
 /** Seconds until a message is tried again: the first time, and at most. */
 const FIRST_WAIT = 5;
 const LONGEST_WAIT = 300;
 /** Milliseconds that the end waits for a message under way. */
 const LAST_MESSAGE = 2_000;
 
-/** Who is told, after which time in seconds, and the address of the page, for links. */
+/** Who is told, after how many seconds, and the address of the page, for links. */
 export interface NotifierOptions {
   readonly targets: readonly NotifyTarget[];
   readonly wait: number;
+  /** Seconds after which what lasts is told again; null: never. */
+  readonly again: number | null;
   readonly page: string | null;
 }
 
@@ -64,7 +66,8 @@ class Notifier {
     const { targets } = this.#options;
     await Promise.all([
       ...targets.map((target) => this.#repeat(LOOK_INTERVAL, () => this.#tell(target))),
-      this.#repeat(CLEANUP_INTERVAL, () => this.#giveUp()),
+      this.#repeat(CARE_INTERVAL, () => this.#remind()),
+      this.#repeat(CARE_INTERVAL, () => this.#giveUp()),
     ]);
     // Where that fails, the others wait until the lease is over.
     await this.#outbox.release(this.#holder).catch(() => {});
@@ -102,6 +105,11 @@ class Notifier {
     }
     await this.#outbox.sent(target.name, message.id);
     this.#log.debug(`${target.name}: ${count(message.notifications.length, "notification")} sent`);
+  }
+
+  async #remind(): Promise<void> {
+    const { targets, again } = this.#options;
+    if (again !== null) await this.#outbox.remind(targets.map(({ name }) => name), again);
   }
 
   async #giveUp(): Promise<void> {

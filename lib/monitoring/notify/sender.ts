@@ -26,11 +26,12 @@ async function post({ url, headers, body }: NotifyRequest, end: AbortSignal): Pr
   let answer: Response;
   try {
     answer = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal: limit });
-    await answer.body?.cancel();
   } catch (error) {
     // The message of a failed fetch may quote the URL, which is a secret.
     throw new Error(limit.aborted ? "no answer in time" : `it cannot be reached (${codeOf(error)})`);
   }
+  // What else it says is of no interest, however it ends.
+  await answer.body?.cancel().catch(() => {});
   if (!answer.ok) throw new Error(`it answers with status ${answer.status}`);
 }
 

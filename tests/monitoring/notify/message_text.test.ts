@@ -39,6 +39,17 @@ it("messageText tells once of what began and ended meanwhile", () => {
   expect(messageText([OPENED, CLOSED], null)).toEqual({ title: "UP: https://a.example", lines, isAlarm: false });
 });
 
+it("messageText says what still lasts", () => {
+  const again = { ...OPENED, event: "again" as const };
+  const { title, lines, isAlarm } = messageText(
+    [again, { ...again, incident: "i2" }, { ...CLOSED, incident: "i3" }],
+    null,
+  );
+  expect(title).toBe("STILL 2 sites down, since 12:03 UTC; UP: https://a.example");
+  expect(lines[0]).toMatch(/^STILL DOWN https:\/\/a\.example since /);
+  expect(isAlarm).toBe(true);
+});
+
 it("messageText counts many, and names the first of them", () => {
   const many = Array.from(
     { length: 37 },

@@ -45,7 +45,7 @@ describe.skipIf(postgresMissing !== null)("notifications", () => {
       ({ level, message }) => `${level} ${message}`,
       (line) => void lines.push(line),
     );
-    const { notifications, leases } = quoteTables(table);
+    const { notifications, leases, maintenance, incidents } = quoteTables(table);
     const rows = () =>
       database.query<{ event: string; sent: boolean; tries: number; given_up: boolean }>(
         `select event, sent_at is not null as sent, tries, given_up_at is not null as given_up
@@ -57,11 +57,19 @@ describe.skipIf(postgresMissing !== null)("notifications", () => {
       lines,
       name: names[0] ?? "",
       rows,
-      notify: (wait = 0) => startNotifier(store, { targets, wait, page: null }, output),
+      notify: (wait = 0) => startNotifier(store, { targets, wait, again: null, page: null }, output),
       /** Lets what is to be tried again be tried at once. */
       hurry: () => database.script(`update ${notifications} set due_at = now() where sent_at is null`),
       /** As if whoever holds a target had died a while ago. */
       bury: () => database.script(`update ${leases} set held_until = now() - interval '1 second'`),
+      /** As if all that was told had been told five hours ago. */
+      tellEarlier: () => database.script(`update ${notifications} set sent_at = now() - interval '5 hours'`),
+      maintain: () =>
+        database.script(
+          `insert into ${maintenance} (address, starts_at, ends_at) values ('*', '-infinity', 'infinity')`,
+        ),
+      work: () => database.script(`delete from ${maintenance}`),
+      forget: () => database.script(`delete from ${incidents}`),
       age: () => database.script(`update ${notifications} set created_at = now() - interval '25 hours'`),
       isSent: () => eventually(async () => (await rows()).every(({ sent }) => sent), () => `not sent: ${lines}`),
     };
@@ -190,12 +198,57 @@ describe.skipIf(postgresMissing !== null)("notifications", () => {
     expect(await rows()).toMatchObject([{ event: "opened", sent: true }, { event: "closed", sent: true }]);
   });
 
+  it("of incidents that somebody has deleted hold up no others", async () => {
+    const { store, log, name, forget } = await world("https://a.example");
+    const holder = randomUUID();
+    const take = () => store.outbox.take(name, NOW, { ...ids(), holder });
+    log.write("dd");
+    await log.store(store, 0, 2);
+    expect(await take()).not.toBeNull();
+    await forget();
+    for (const minute of [2, 3]) log.add(checkOf(minute, false, { address: "https://b.example" }));
+    await log.store(store, 2, 4);
+    expect(await take()).toMatchObject({ tries: 1, notifications: [{ address: "https://b.example" }] });
+  });
+
   it("say when the last check was good", async () => {
     const { store, log, name } = await world("https://a.example");
     log.write("uudd");
     await log.store(store, 0, 4);
     const taken = await store.outbox.take(name, NOW, ids());
     expect(taken?.notifications).toMatchObject([{ lastUp: new Date(at(1)), openedAt: new Date(at(2)), checks: 2 }]);
+  });
+
+  it("come again while it lasts, once each time, and not while people work at the site", async () => {
+    const { store, log, name, rows, tellEarlier, maintain, work } = await world("https://a.example");
+    const holder = randomUUID();
+    const send = async () => {
+      const message = await store.outbox.take(name, NOW, { ...ids(), holder });
+      if (message !== null) await store.outbox.sent(name, message.id);
+      return message?.notifications.map(({ event }) => event);
+    };
+    const remind = () => store.outbox.remind([name, "somebody new"], 4 * 3600);
+    log.write("ddu");
+    await log.store(store, 0, 2);
+    await tellEarlier();
+    expect(await send()).toBeUndefined();
+    await maintain();
+    await remind();
+    expect(await send()).toBeUndefined();
+    await work();
+    await Promise.all([remind(), remind()]);
+    await remind();
+    expect(await send()).toEqual(["again"]);
+    await remind();
+    expect(await send()).toBeUndefined();
+    await tellEarlier();
+    await remind();
+    expect(await send()).toEqual(["again"]);
+    await tellEarlier();
+    await log.store(store, 2, 3);
+    await remind();
+    expect(await send()).toEqual(["closed"]);
+    expect((await rows()).map(({ event }) => event).toSorted()).toEqual(["again", "again", "closed", "opened"]);
   });
 
   it("go on at once at another consumer when one stops", async () => {
