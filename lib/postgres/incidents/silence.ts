@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { addAbortListener } from "node:events";
 import { delay } from "../../async/waits.ts";
 import { classifyError, type Database, explain } from "../database.ts";
 import { inMaintenanceSql } from "../maintenance_sql.ts";
@@ -16,6 +17,8 @@ const BEHIND = "behind";
 
 /** What a look for silence needs, and who hears of it. */
 export interface SilenceWork {
+  /** A way to the database on which nobody else waits: the look goes over all addresses. */
+  open(): Database;
   /** True if everything is stored that was in the topic a minute ago, as far as it is read here. */
   isCaughtUp(): Promise<boolean>;
   /** Addresses of which no check has come in time, or of which checks come again. */
@@ -49,7 +52,7 @@ export class SilenceWatch {
         if (!await work.isCaughtUp()) await this.holdOff();
         else {
           await this.#foreground.quiet(signal);
-          if (!signal.aborted) await this.look(work);
+          if (!signal.aborted) await this.look(work, signal);
         }
       } catch (error) {
         // While the server is away, the storing says so.
@@ -69,11 +72,13 @@ export class SilenceWatch {
     );
   }
 
-  /** Looks once, unless another consumer does so, or one is behind. */
-  async look({ changed }: Pick<SilenceWork, "changed">): Promise<void> {
+  /** Looks once, unless another consumer does so, or one is behind. Ends when `signal` aborts. */
+  async look({ open, changed }: Pick<SilenceWork, "open" | "changed">, signal: AbortSignal): Promise<void> {
     const [taken] = await this.#database.query(leaseSql(this.#tables), [LOOKING, this.#holder]);
     if (taken === undefined) return;
-    const rows = await this.#database.query<{ address: string; opened: boolean }>(silenceSql(this.#tables));
+    await using database = open();
+    using _listening = addAbortListener(signal, () => void database[Symbol.asyncDispose]());
+    const rows = await database.query<{ address: string; opened: boolean }>(silenceSql(this.#tables));
     const addresses = (isOpened: boolean) =>
       rows.filter(({ opened }) => opened === isOpened).map(({ address }) => address);
     if (rows.length > 0) changed(addresses(true), addresses(false));
