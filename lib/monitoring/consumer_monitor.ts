@@ -27,7 +27,7 @@ export interface ConsumerMonitor extends AsyncDisposable {
   /** Tells of these counters from now on. */
   count(counters: () => Counters): void;
   /** For the look for addresses that nobody checks any more. */
-  readonly silence: SilenceWork;
+  readonly silence: Omit<SilenceWork, "open">;
 }
 
 export interface MonitoredConsumer {
@@ -167,7 +167,7 @@ function tellIncidents(log: Log, lines: readonly IncidentLine[]): void {
 }
 
 /** What the look for silent addresses asks of a transfer. */
-function silenceWork(state: TransferState, log: Log): SilenceWork {
+function silenceWork(state: TransferState, log: Log): Omit<SilenceWork, "open"> {
   return {
     isCaughtUp: () => state.isCaughtUp(),
     changed: (opened, closed) => tellIncidents(log, silenceLines(opened, closed)),

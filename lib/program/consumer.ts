@@ -110,7 +110,7 @@ async function consume(
     tell: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
   });
   await using _rollUp = store.rollUpDays();
-  await using _silence = store.watchSilence(monitor.silence);
+  await using _silence = store.watchSilence({ ...monitor.silence, open: () => place.openBeside(database) });
   await using _notifier = startNotifier(store, { ...notify, page: settings.page.url }, log);
   await using reader = place.openReader(database);
   page.read(store.reader(reader));

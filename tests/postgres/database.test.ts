@@ -189,9 +189,16 @@ describe.skipIf(postgresMissing !== null)(`openPostgres ${postgresMissing ?? ""}
     const [row] = await database.query(
       `select current_setting('TimeZone') as zone, current_setting('synchronous_commit') as commit,
       current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock,
-      current_setting('application_name') as name`,
+      current_setting('jit') as jit, current_setting('application_name') as name`,
     );
-    expect(row).toEqual({ zone: "UTC", commit: "off", statement: "30s", lock: "10s", name: "host-checker" });
+    expect(row).toEqual({
+      zone: "UTC",
+      commit: "off",
+      statement: "30s",
+      lock: "10s",
+      jit: "off",
+      name: "host-checker",
+    });
   });
 
   it("runs a script in one transaction", async () => {

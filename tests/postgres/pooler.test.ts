@@ -178,7 +178,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
 
   const SETTINGS = `select pg_backend_pid() as pid, current_setting('TimeZone') as zone,
     current_setting('synchronous_commit') as commit, current_setting('statement_timeout') as statement,
-    current_setting('lock_timeout') as lock, $1::int as n, (select count(*)::int from pg_prepared_statements) as prepared`;
+    current_setting('lock_timeout') as lock, current_setting('jit') as jit, $1::int as n, (select count(*)::int from pg_prepared_statements) as prepared`;
 
   it("holds its settings in every statement, on whichever connection, and leaves none behind", async () => {
     const { host, port, name, user } = pooler.settings;
@@ -191,7 +191,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
     });
     const rows: { pid: number }[] = [];
     for (let n = 0; n < 8; n++) rows.push(...await database.query<{ pid: number }>(SETTINGS, [n]));
-    const settings = { zone: "UTC", commit: "off", statement: "30s", lock: "10s" };
+    const settings = { zone: "UTC", commit: "off", statement: "30s", lock: "10s", jit: "off" };
     expect(rows).toEqual(rows.map((_, n) => ({ pid: expect.any(Number), ...settings, n, prepared: 0 })));
     expect(new Set(rows.map(({ pid }) => pid)).size).toBe(2);
     expect(database.remark).toContain("A connection pooler stands in front of PostgreSQL");
@@ -279,7 +279,7 @@ describe.skipIf(missing !== null)(`openPostgres through PgBouncer in transaction
   });
 
   it("works where PgBouncer is told to ignore the settings, and in session mode", async () => {
-    const ignoring = { ignore_startup_parameters: "statement_timeout, lock_timeout, synchronous_commit" };
+    const ignoring = { ignore_startup_parameters: "statement_timeout, lock_timeout, synchronous_commit, jit" };
     for (const settings of [ignoring, { pool_mode: "session" }, { ...ignoring, pool_mode: "session" }]) {
       await using other = await startPgbouncer(server.settings, { settings });
       await using database = openPostgres(other.settings);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { addAbortListener } from "node:events";
 import { delay } from "../../async/waits.ts";
 import { classifyError, type Database, explain } from "../database.ts";
 import { leaseSql } from "../leases.ts";
@@ -19,6 +20,8 @@ const BEHIND = "behind";
 
 /** What a look for silence needs, and who hears of it. */
 export interface SilenceWork {
+  /** A way to the database on which nobody else waits: the look goes over all addresses. */
+  open(): Database;
   /** True if everything is stored that was in the topic a minute ago, as far as it is read here. */
   isCaughtUp(): Promise<boolean>;
   /** Addresses of which no check has come in time, or of which checks come again. */
@@ -55,7 +58,7 @@ export class SilenceWatch {
         if (!await work.isCaughtUp()) await this.holdOff();
         else {
           await this.#foreground.quiet(signal);
-          if (!signal.aborted) await this.look(work);
+          if (!signal.aborted) await this.look(work, signal);
         }
       } catch (error) {
         // While the server is away, the storing says so.
@@ -75,15 +78,17 @@ export class SilenceWatch {
     );
   }
 
-  /** Looks once, unless another consumer does so, or one is behind. */
-  async look({ changed }: Pick<SilenceWork, "changed">): Promise<void> {
+  /** Looks once, unless another consumer does so, or one is behind. Ends when `signal` aborts. */
+  async look({ open, changed }: Pick<SilenceWork, "open" | "changed">, signal: AbortSignal): Promise<void> {
     const noneBehind = `not exists (
   select from ${this.#tables.leases} b where b.what = '${BEHIND}' and b.held_until > now()
 )`;
     const lease = leaseSql(this.#tables, LEASE, noneBehind);
     const [taken] = await this.#database.query(lease, [LOOKING, this.#holder]);
     if (taken === undefined) return;
-    const rows = await this.#database.query<{ address: string; opened: boolean }>(silenceSql(this.#tables), [
+    await using database = open();
+    using _listening = addAbortListener(signal, () => void database[Symbol.asyncDispose]());
+    const rows = await database.query<{ address: string; opened: boolean }>(silenceSql(this.#tables), [
       arrayText(this.#targets),
     ]);
     const addresses = (isOpened: boolean) =>

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../../lib/config/setting_types.ts";
 import type { Metric } from "../../../lib/metric.ts";
 import type { Database } from "../../../lib/postgres/database.ts";
+import { openPostgres } from "../../../lib/postgres/database/postgres.ts";
 import { SilenceWatch } from "../../../lib/postgres/incidents/silence.ts";
 import { quoteTables } from "../../../lib/postgres/schema.ts";
 import { Store } from "../../../lib/postgres/store.ts";
@@ -24,6 +25,7 @@ const folder = mkdtempSync(join(tmpdir(), "test-silence-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const quiet = { quiet: () => Promise.resolve() };
+const never = new AbortController().signal;
 /** So many minutes from now. */
 const from = (minutes: number) => new Date(Date.now() + minutes * 60_000).toISOString();
 
@@ -33,7 +35,16 @@ function check(address: string, due: number, next: number | null, fields: Partia
   return checkOf(0, true, { address, ...times, ...fields });
 }
 
-describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missing, open }) => {
+/** The same database, which stays open. */
+function shared(database: Database): Database {
+  return {
+    query: (text, parameters) => database.query(text, parameters),
+    script: (text) => database.script(text),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ kind, missing, open }) => {
   let database: Database;
   beforeAll(async () => {
     if (missing === null) database = await open();
@@ -50,6 +61,8 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
     const watch = () => new SilenceWatch(database, tables, quiet, []);
     const changes: [opened: readonly string[], closed: readonly string[]][] = [];
     const work = {
+      // A server has one more connection for it. An embedded database is one's own alone.
+      open: () => kind === "PostgreSQL" ? openPostgres(server.settings) : shared(database),
       isCaughtUp: () => Promise.resolve(true),
       changed: (...change: [readonly string[], readonly string[]]) => void changes.push(change),
       failed: (why: string) => expect.unreachable(why),
@@ -93,12 +106,12 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
         check("of two places", -12, 30, { location: "Rome" }),
       );
       const first = watch();
-      await first.look(work);
-      await first.look(work);
+      await first.look(work, never);
+      await first.look(work, never);
       expect(changes).toEqual([[["late", "missed"], []]]);
       const again = check("late", 0, 5);
       await add(again);
-      await first.look(work);
+      await first.look(work, never);
       expect(changes.slice(1)).toEqual([[[], ["late"]]]);
       const [late, missed] = await incidentsOf(database, table);
       expect(late).toMatchObject({ kind: "silence", closed_at: new Date(again.scheduled_at ?? ""), error: null });
@@ -110,13 +123,13 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
       const { add, watch, work, changes, script } = await world();
       await add(check("a", -10, -5));
       const [first, second] = [watch(), watch()];
-      await first.look(work);
+      await first.look(work, never);
       await add(check("b", -10, -5));
-      await second.look(work);
+      await second.look(work, never);
       expect(changes).toEqual([[["a"], []]]);
       await script((leases) => `update ${leases} set held_until = now() - interval '1 second'`);
-      await second.look(work);
-      await first.look(work);
+      await second.look(work, never);
+      await first.look(work, never);
       expect(changes).toEqual([[["a"], []], [["b"], []]]);
     });
 
@@ -125,10 +138,10 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
       await add(check("a", -10, -5));
       await watch().holdOff();
       const other = watch();
-      await other.look(work);
+      await other.look(work, never);
       expect(changes).toEqual([]);
       await script((leases) => `update ${leases} set held_until = now() - interval '1 second' where what = 'behind'`);
-      await other.look(work);
+      await other.look(work, never);
       expect(changes).toEqual([[["a"], []]]);
     });
 
@@ -136,10 +149,10 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
       const { add, watch, work, silent } = await world();
       await add(check("a", -10, -5));
       const looker = watch();
-      await looker.look(work);
+      await looker.look(work, never);
       expect(await silent()).toEqual(["a"]);
       await add(check("a", 0, null, { error: "removed", up: null, is_valid: false }));
-      await looker.look(work);
+      await looker.look(work, never);
       expect(await silent()).toEqual([]);
     });
 
@@ -148,11 +161,31 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ missin
       await add(check("a", -10, -5), check("b", -10, -5));
       await maintain(`('a*', now() - interval '1 hour', now() + interval '1 hour')`);
       const looker = watch();
-      await looker.look(work);
+      await looker.look(work, never);
       expect(changes).toEqual([[["b"], []]]);
       await maintain(`('b', now() - interval '1 hour', 'infinity')`);
-      await looker.look(work);
+      await looker.look(work, never);
       expect(changes).toHaveLength(1);
+    });
+
+    it.runIf(kind === "PostgreSQL")("keeps no check from being stored, however long a look takes", async () => {
+      const { add, watch, work, table } = await world();
+      await add(check("a", -10, -5));
+      const holder = await server.sql.reserve();
+      let look: Promise<void>;
+      try {
+        await holder.unsafe(`begin; lock table ${quoteTables(table).incidents} in exclusive mode`);
+        look = watch().look(work, never);
+        await eventually(
+          async () => (await holder`select from pg_locks where not granted`).length > 0,
+          () => "the look does not wait",
+        );
+        await add(check("b", -1, 5));
+      } finally {
+        await holder.unsafe("rollback");
+        holder.release();
+      }
+      await look;
     });
 
     it("is looked for beside the storing, until that ends", async () => {
