@@ -39,8 +39,11 @@ describe.runIf(canRunPromtool())("promtool", () => {
 
   it("finds nothing to say against the page of the consumer", async () => {
     const metric = '{"address":"a","status_code":200,"latency":0.1,"is_valid":true}\n';
-    const args = ["--stdin", "--embedded", await newEmbedded(join(folder, "data"))];
-    const page = await pageOf("consumer", args, metric, "host_checker_rows_total 1\n");
+    const args = ["--stdin", "--embedded", await newEmbedded(join(folder, "data")), "--metrics-hosts"];
+    const page = await pageOf("consumer", args, metric, 'host_checker_host_up{address="a"} 1\n');
+    expect(page).toContain("host_checker_rows_total 1\n");
+    expect(page).toContain('host_checker_host_latency_seconds{address="a"} 0.1\n');
+    expect(page).not.toContain("host_checker_host_certificate_left_seconds{");
     expect(promtool(["check", "metrics"], page)).toEqual({ code: 0, said: "" });
   });
 

@@ -704,6 +704,15 @@ export const OPTIONS = {
     help: "by which people know the page: for links in the feed, and a name to which --listen answers",
     schema: pageUrl,
   },
+  metricsHosts: {
+    section: "Other",
+    programs: consumer,
+    flag: "metrics-hosts",
+    variable: "METRICS_HOSTS",
+    help: "/metrics tells of each host: up, latency and certificate; the variable: true or false",
+    otherwise: "off",
+    schema: trueOrFalse,
+  },
   health: {
     section: "Modes",
     programs: both,

@@ -141,6 +141,8 @@ export interface ConsumerSettings {
   readonly batchInterval: number;
   /** Null: no HTTP port. */
   readonly listen: ListenAddress | null;
+  /** True: the figures of the port name the hosts. */
+  readonly metricsHosts: boolean;
   readonly page: PageSettings;
   readonly logLevel: LogLevel;
 }
@@ -216,6 +218,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     notifyTest: isTest,
     query: reader.optional("query"),
     printSchema,
+    metricsHosts: reader.has("metricsHosts") || (reader.optional("metricsHosts") ?? false),
     ...readSizes(reader),
     batchInterval: reader.optional("batchInterval"),
     ...readPage(reader),

@@ -7,8 +7,10 @@ import type { ConsumerSession, LogPositions } from "../kafka/kafka.ts";
 import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Site } from "../net/http_port.ts";
 import { explain } from "../postgres/database.ts";
+import type { HostNow } from "../postgres/host_reader.ts";
 import type { Counters, SilenceWork, StoreEvents } from "../postgres/store.ts";
 import { ConsumerReport } from "./consumer_report.ts";
+import type { HostFigures } from "./consumer_telemetry.ts";
 import { DoubleChecks } from "./double_checks.ts";
 import { FirstRows } from "./first_rows.ts";
 import { type IncidentLine, incidentLines, silenceLines } from "./incident_report.ts";
@@ -17,6 +19,8 @@ import { openProgramPort } from "./program_port.ts";
 
 /** Milliseconds that a broker may take to tell the ends of its logs, for a request at the port. */
 const LAG_LIMIT = 2_000;
+/** Milliseconds that the database may take to tell of all hosts, for such a request. */
+const HOSTS_LIMIT = 5_000;
 const PART = "PostgreSQL";
 /** Milliseconds. A metric that is older is not new. */
 const NEW = 300_000;
@@ -26,6 +30,8 @@ export interface ConsumerMonitor extends AsyncDisposable {
   readonly events: TransferEvents & StoreEvents;
   /** Tells of these counters from now on. */
   count(counters: () => Counters): void;
+  /** Tells of these hosts from now on, where the figures name hosts. */
+  readHosts(read: () => Promise<readonly HostNow[]>): void;
   /** For the look for addresses that nobody checks any more. */
   readonly silence: Omit<SilenceWork, "open">;
 }
@@ -36,6 +42,8 @@ export interface MonitoredConsumer {
   readonly certificateStore: CertificateStore | null;
   /** True if the consumer is a member of a consumer group. */
   readonly isMember: boolean;
+  /** True if the figures name the hosts. */
+  readonly namesHosts: boolean;
   /** What the port answers beside health and figures; null: nothing. */
   readonly site: Site | null;
 }
@@ -43,7 +51,7 @@ export interface MonitoredConsumer {
 /** Begins to watch. Throws a `UsageError` if it cannot listen at the address. Null: no port. */
 export async function monitorConsumer(
   listen: ListenAddress | null,
-  { health, certificateStore, isMember, site }: MonitoredConsumer,
+  { health, certificateStore, isMember, namesHosts, site }: MonitoredConsumer,
   log: Log,
 ): Promise<ConsumerMonitor> {
   const resources = new AsyncDisposableStack();
@@ -59,11 +67,15 @@ export async function monitorConsumer(
   if (listen !== null) {
     // Loaded late, and only for a port: it takes as long as all the rest of the program.
     const { ConsumerTelemetry } = await import("./consumer_telemetry.ts");
-    const telemetry = new ConsumerTelemetry(async () => {
-      const { rows, rejected } = state.counters();
-      const { replayed, newest } = state;
-      return { rows, rejected, replayed, doubles: doubles.total, newest, lag: await state.lag() };
-    }, () => certificateStore?.expiresAt ?? null);
+    const telemetry = new ConsumerTelemetry(
+      async () => {
+        const { rows, rejected } = state.counters();
+        const { replayed, newest } = state;
+        return { rows, rejected, replayed, doubles: doubles.total, newest, lag: await state.lag() };
+      },
+      () => certificateStore?.expiresAt ?? null,
+      namesHosts ? () => state.hosts() : undefined,
+    );
     onBatch = ({ cause, seconds }) => telemetry.flushed(cause, seconds);
     const details = async () => ({ lag: Object.fromEntries(await state.lag()) });
     const statements = { health, metrics: () => telemetry.text(), details };
@@ -79,6 +91,7 @@ export async function monitorConsumer(
       ...storeEvents(state, report, log),
     },
     count: (counters) => void (state.counters = counters),
+    readHosts: (read) => void (state.readHosts = read),
     silence: silenceWork(state, log),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
@@ -87,6 +100,7 @@ export async function monitorConsumer(
 /** The state of a transfer. */
 class TransferState {
   counters: () => Counters = () => ({ rows: 0, rejected: 0, missedDropped: 0 });
+  readHosts: () => Promise<readonly HostNow[]> = () => Promise.resolve([]);
   replayed = 0;
   /** When the newest stored metric was made, in milliseconds since 1970. */
   newest: number | null = null;
@@ -114,6 +128,21 @@ class TransferState {
       const end = before.get(partition);
       return end !== undefined && (positions.get(partition)?.offset ?? -1) >= end;
     });
+  }
+
+  /** What is known of the hosts. Empty if the database does not answer in time. */
+  async hosts(): Promise<readonly HostFigures[]> {
+    try {
+      const rows = await unlessAborted(this.readHosts(), AbortSignal.timeout(HOSTS_LIMIT));
+      return rows.map(({ address, state, latency, certificate_days_left }) => ({
+        address,
+        isUp: state === "up" ? true : state === "down" ? false : null,
+        latency,
+        certificateDays: certificate_days_left,
+      }));
+    } catch {
+      return [];
+    }
   }
 
   /** Partition → messages that are not stored yet. Empty if the broker does not answer in time. */

@@ -18,6 +18,18 @@ export interface ConsumerReadings {
   readonly newest: number | null;
 }
 
+/** What the figures say of a host. */
+export interface HostFigures {
+  readonly address: string;
+  /** Null where nobody checks it, or people work at it. */
+  readonly isUp: boolean | null;
+  /** Seconds. */
+  readonly latency: number;
+  /** Days until its certificate expires; null: it has none. */
+  readonly certificateDays: number | null;
+}
+
+const DAY = 86_400;
 /** Seconds. */
 const FLUSH_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
@@ -29,9 +41,14 @@ export class ConsumerTelemetry {
 
   /**
    * `read` may ask the broker where the log ends. `expiresAt` gives the end of the client's
-   * certificate for Kafka; null without one.
+   * certificate for Kafka; null without one. `hosts` reads what is known of the hosts; absent: the
+   * figures name none.
    */
-  constructor(read: () => Promise<ConsumerReadings>, expiresAt: () => Date | null = () => null) {
+  constructor(
+    read: () => Promise<ConsumerReadings>,
+    expiresAt: () => Date | null = () => null,
+    hosts?: () => Promise<readonly HostFigures[]>,
+  ) {
     const registers = [this.#registry];
     let readings: Promise<ConsumerReadings> | undefined;
     // Read once for all figures of a page.
@@ -82,6 +99,41 @@ export class ConsumerTelemetry {
       const { newest } = await shared();
       return newest === null ? NaN : Math.max(0, Date.now() - newest) / 1000;
     });
+    if (hosts !== undefined) this.#addHosts(hosts);
+  }
+
+  #addHosts(hosts: () => Promise<readonly HostFigures[]>): void {
+    let found: Promise<readonly HostFigures[]> | undefined;
+    // Read once for all figures of a page.
+    const shared = () => found ??= hosts().finally(() => found = undefined);
+    const gauge = (name: string, help: string, value: (host: HostFigures) => number | null) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: ["address"],
+        registers: [this.#registry],
+        async collect() {
+          const rows = await shared();
+          this.reset();
+          for (const host of rows) {
+            const figure = value(host);
+            if (figure !== null) this.set({ address: host.address }, figure);
+          }
+        },
+      });
+    gauge("host_checker_host_up", "1 if the newest check of a host was up, 0 if not.", ({ isUp }) => {
+      return isUp === null ? null : Number(isUp);
+    });
+    gauge(
+      "host_checker_host_latency_seconds",
+      "Time that the newest check of a host that is up took.",
+      ({ isUp, latency }) => isUp === true ? latency : null,
+    );
+    gauge(
+      "host_checker_host_certificate_left_seconds",
+      "Time until a host's certificate expires, in whole days.",
+      ({ certificateDays }) => certificateDays === null ? null : certificateDays * DAY,
+    );
   }
 
   /** A batch was written, in so many seconds. */

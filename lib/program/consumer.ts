@@ -82,6 +82,7 @@ async function consume(
     health,
     certificateStore: source.certificateStore,
     isMember: source.isLasting,
+    namesHosts: settings.metricsHosts,
     site: page,
   }, log);
   const { events } = monitor;
@@ -114,6 +115,7 @@ async function consume(
   await using _notifier = startNotifier(store, { ...notify, page: settings.page.url }, log);
   await using reader = place.openReader(database);
   page.read(store.reader(reader));
+  monitor.readHosts(() => store.reader(reader).now());
   await using _files = page.write(store.reader(reader));
   await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {

@@ -78,6 +78,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--notify-again TIME", "NOTIFY_AGAIN; default: never"],
     ["--notify-test"],
     ["CONSUMER_LISTEN", "default: LISTEN"],
+    ["--metrics-hosts", "METRICS_HOSTS; default: off"],
     ["--page DIR", "PAGE; default: no files"],
     ["--page-title TEXT", "PAGE_TITLE; default: Host Checker"],
     ["--page-hosts GLOB", "PAGE_HOSTS; default: all hosts"],

@@ -125,6 +125,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     statementSize: 2500,
     batchInterval: 1,
     listen: null,
+    metricsHosts: false,
     page: { directory: null, title: null, hosts: null, url: null },
     logLevel: "INFO",
   });
@@ -244,7 +245,16 @@ describe("a setting is its flag, else its variable, else its default", () => {
     [
       "consumer",
       consumerCases.map(([name]) => name),
-      ["kafkaSslKeyFile", "kafkaSslCertFile", "kafkaSslKeyPasswordFile", ...SASL, "dbUrl", "dbPasswordFile", ...PAGE],
+      [
+        "kafkaSslKeyFile",
+        "kafkaSslCertFile",
+        "kafkaSslKeyPasswordFile",
+        ...SASL,
+        "dbUrl",
+        "dbPasswordFile",
+        ...PAGE,
+        "metricsHosts",
+      ],
     ],
   ])(
     "OPTIONS of the %s with a flag and a variable are all tried here, or depend on others and are below",
@@ -255,6 +265,16 @@ describe("a setting is its flag, else its variable, else its default", () => {
       expect([...tried, ...others].sort()).toEqual(want.map(([name]) => name).sort());
     },
   );
+});
+
+it.each<readonly [args: readonly string[], variable: string, expected: boolean]>([
+  [[], "", false],
+  [[], "true", true],
+  [[], "false", false],
+  [["--metrics-hosts"], "", true],
+  [["--metrics-hosts"], "false", true],
+])("readConsumerSettings takes %j beside METRICS_HOSTS=%j for metricsHosts: %s", (args, variable, expected) => {
+  expect(consumer(args, { ...ENOUGH, METRICS_HOSTS: variable }).metricsHosts).toBe(expected);
 });
 
 it.each<readonly [args: readonly string[], variable: string, expected: boolean]>([

@@ -5,6 +5,8 @@ import { metricWith } from "./metrics.ts";
 /** The expiry of the client's certificate for Kafka. */
 const EXPIRY = new Date("2027-01-01T00:00:00Z");
 
+const HOST = { address: "https://a.example", isUp: true, latency: 0.25, certificateDays: 30 };
+
 /** The producer's page at /metrics, with a value for each metric. */
 export async function producerPage(): Promise<string> {
   const telemetry = new ProducerTelemetry(
@@ -20,10 +22,14 @@ export async function producerPage(): Promise<string> {
 
 /** The consumer's page at /metrics, with a value for each metric. */
 export async function consumerPage(): Promise<string> {
-  const telemetry = new ConsumerTelemetry(() => {
-    const lag = new Map([[0, 5]]);
-    return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, doubles: 3, lag, newest: Date.now() });
-  }, () => EXPIRY);
+  const telemetry = new ConsumerTelemetry(
+    () => {
+      const lag = new Map([[0, 5]]);
+      return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, doubles: 3, lag, newest: Date.now() });
+    },
+    () => EXPIRY,
+    () => Promise.resolve([HOST]),
+  );
   telemetry.flushed("size", 0.02);
   return await telemetry.text();
 }

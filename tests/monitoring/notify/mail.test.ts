@@ -1,6 +1,5 @@
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { networkInterfaces } from "node:os";
 import { expect, it } from "vitest";
 import { parseTargets } from "../../../lib/config/notify_targets.ts";
 import { sendMessage } from "../../../lib/monitoring/notify/sender.ts";
@@ -69,13 +68,10 @@ it("a server that is away, or speaks no TLS where it should, takes nothing", asy
   expect(server.mails).toEqual([]);
 });
 
-/** An address of this machine that is not its loopback. */
-const [outside] = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-  .filter(({ internal, family }) => !internal && family === "IPv4");
-
-it.skipIf(outside === undefined)("a password goes to no other machine without TLS", async () => {
+it("a password goes to no other machine without TLS", async () => {
   await using server = await openMailServer();
-  const host = `${outside?.address}:${server.port}`;
+  // It leads here, too, but nothing in it says so.
+  const host = `0.0.0.0:${server.port}`;
   const [outcome] = await send(`smtp://me:secret@${host}?to=oncall@b.example`);
   expect(outcome).toMatch(/^the mail server is away, or refuses it \(ETLS/);
   expect(server.logins).toEqual([]);
