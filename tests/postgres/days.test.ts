@@ -1,7 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Partition } from "../../lib/config/setting_types.ts";
 import type { Metric } from "../../lib/metric.ts";
@@ -21,18 +18,11 @@ import { dayDifferences } from "../support/days.ts";
 import { intercepting } from "../support/databases.ts";
 import { eventually } from "../support/eventually.ts";
 import { metricWith } from "../support/metrics.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { Random } from "../support/random.ts";
 
 let server: TestPostgres;
-const folder = mkdtempSync(join(tmpdir(), "test-days-"));
-beforeAll(async () => {
-  if (postgresMissing === null) server = await startPostgres();
-});
-afterAll(async () => {
-  rmSync(folder, { recursive: true, force: true });
-  await server?.[Symbol.asyncDispose]();
-});
+const kindsOf = databaseKinds((started) => server = started);
 
 const never = new AbortController().signal;
 const silent = { rolledUp() {} };
@@ -177,7 +167,7 @@ const SUMMARY = `address, location, day::text as day, checks, up, down, missed, 
   coalesce((select sum(n) from unnest(latency_counts) n), 0)::int as answered,
   (extract(epoch from tls_expires_at) * 1000)::float8 as expires`;
 
-const KINDS = databaseKinds(() => server, folder);
+const KINDS = kindsOf();
 
 describe.each(KINDS)("days on $kind", ({ missing, open }) => {
   let database: Database;

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Database } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
@@ -8,22 +5,13 @@ import { addUp, dayOf, type HostReader, SHORT_SPAN, type Tally } from "../../lib
 import { Store } from "../../lib/postgres/store.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
 import { skipped } from "../support/kafka.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 
 // What the page asks of the database.
 
 const MINUTE = 60_000;
-const folder = mkdtempSync(join(tmpdir(), "test-host-reader-"));
 let server: TestPostgres;
-beforeAll(async () => {
-  if (postgresMissing === null) server = await startPostgres();
-});
-afterAll(async () => {
-  await server?.[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const kinds = databaseKinds(() => server, join(folder, "data"))
+const kinds = databaseKinds((started) => server = started)()
   .filter(({ missing }) => missing === null || skipped(missing));
 
 /** Rows of an address: minutes ago, and whether that was up, down or missed. */

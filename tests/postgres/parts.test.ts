@@ -1,7 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
 import { type Database, SetupError } from "../../lib/postgres/database.ts";
@@ -15,7 +12,7 @@ import { prepareTables } from "../../lib/postgres/tables.ts";
 import { intercepting, recording } from "../support/databases.ts";
 import { metricWith } from "../support/metrics.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { createRole } from "../support/roles.ts";
 
 const DAY = 86_400_000;
@@ -86,14 +83,7 @@ describe("part_spans", () => {
 });
 
 let server: TestPostgres;
-const folder = mkdtempSync(join(tmpdir(), "test-parts-"));
-beforeAll(async () => {
-  if (postgresMissing === null) server = await startPostgres();
-});
-afterAll(async () => {
-  rmSync(folder, { recursive: true, force: true });
-  await server?.[Symbol.asyncDispose]();
-});
+const kindsOf = databaseKinds((started) => server = started);
 
 const newTable = (): TableName => ({ schema: null, name: `m_${randomUUID().slice(0, 8)}` });
 const silent: StoreEvents = { rejected() {}, ended() {}, grown() {}, parts() {}, rolledUp() {} };
@@ -126,7 +116,7 @@ async function endings(database: Database, { name }: TableName): Promise<string[
   return table?.parts.map((part) => part.name.replace(name, "")) ?? [];
 }
 
-const KINDS = databaseKinds(() => server, folder);
+const KINDS = kindsOf();
 
 describe.each(KINDS)("parts on $kind", ({ missing, open }) => {
   let database: Database;

@@ -1,7 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
 import { classifyError, type Database, explain } from "../../lib/postgres/database.ts";
@@ -18,7 +15,7 @@ import {
 import { intercepting, recording } from "../support/databases.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
 import { metricWith } from "../support/metrics.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { createRole } from "../support/roles.ts";
 import { dropViews } from "../support/views.ts";
 
@@ -47,17 +44,9 @@ function batch(pattern: string, from = 0): Entry[] {
 const span = (start: number, next: number): ReadonlyMap<number, OffsetRange> => new Map([[0, { start, next }]]);
 
 let server: TestPostgres;
-if (postgresMissing === null) {
-  beforeAll(async () => {
-    server = await startPostgres();
-  });
-  afterAll(() => server[Symbol.asyncDispose]());
-}
+const kindsOf = databaseKinds((started) => server = started);
 
-const folder = mkdtempSync(join(tmpdir(), "test-refusals-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const KINDS = databaseKinds(() => server, folder);
+const KINDS = kindsOf();
 
 /** A trigger that refuses the rows for which `condition` is true. */
 function trigger(main: string, condition: string, code: string, when = "before insert"): string {

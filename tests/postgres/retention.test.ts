@@ -1,7 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { parseKeep } from "../../lib/config/keep.ts";
 import type { TableName } from "../../lib/config/setting_types.ts";
@@ -83,14 +80,7 @@ describe("nextState", () => {
 });
 
 let server: TestPostgres;
-const folder = mkdtempSync(join(tmpdir(), "test-retention-"));
-beforeAll(async () => {
-  if (postgresMissing === null) server = await startPostgres();
-});
-afterAll(async () => {
-  rmSync(folder, { recursive: true, force: true });
-  await server?.[Symbol.asyncDispose]();
-});
+const kindsOf = databaseKinds((started) => server = started);
 
 const newTable = (): TableName => ({ schema: "public", name: `k_${randomUUID().slice(0, 8)}` });
 
@@ -159,7 +149,7 @@ const monthsAgo = (count: number) => {
   return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - count, 15);
 };
 
-describe.each(databaseKinds(() => server, folder))("retention on $kind", ({ missing, open }) => {
+describe.each(kindsOf())("retention on $kind", ({ missing, open }) => {
   let database: Database;
   beforeAll(async () => {
     if (missing === null) database = await open();

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { MAX_TABLE_NAME_BYTES, type TableName } from "../../lib/config/setting_types.ts";
 import { decodeMetric, METRIC_FIELDS } from "../../lib/metric.ts";
 import { type Database, SetupError } from "../../lib/postgres/database.ts";
@@ -10,7 +10,8 @@ import { COLUMNS, dayGrants, grants, quoteTables } from "../../lib/postgres/sche
 import { schemaSql } from "../../lib/postgres/schema_text.ts";
 import { type Entry, Store } from "../../lib/postgres/store.ts";
 import { prepareTables, type Tables } from "../../lib/postgres/tables.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { serverForTests } from "../support/database_kinds.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { createRole } from "../support/roles.ts";
 
 it("COLUMNS has one for each field of a metric", () => {
@@ -310,14 +311,7 @@ it("every statement is ASCII: an encoding may lack any other character", () => {
 describe.skipIf(postgresMissing !== null)(`Store.open ${postgresMissing ?? ""}`, () => {
   let server: TestPostgres;
   let database: Database;
-  beforeAll(async () => {
-    server = await startPostgres();
-    database = openPostgres(server.settings);
-  });
-  afterAll(async () => {
-    await database[Symbol.asyncDispose]();
-    await server[Symbol.asyncDispose]();
-  });
+  serverForTests((...started) => [server, database] = started);
 
   const newName = () => `m_${randomUUID().slice(0, 8)}`;
   const source = () => ({ topic: "metrics", topicId: randomUUID() });

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
@@ -20,7 +17,7 @@ import { changing, recording } from "../support/databases.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
 import { INCIDENT_RULES } from "../support/incidents.ts";
 import { metricWith } from "../support/metrics.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { dropViews } from "../support/views.ts";
 import { offsetsOf, placesAt } from "../support/log_positions.ts";
 
@@ -68,15 +65,7 @@ async function rejected(database: Database, table: TableName): Promise<RejectedR
 }
 
 let server: TestPostgres;
-if (postgresMissing === null) {
-  beforeAll(async () => {
-    server = await startPostgres();
-  });
-  afterAll(() => server[Symbol.asyncDispose]());
-}
-
-const folder = mkdtempSync(join(tmpdir(), "test-store-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const kindsOf = databaseKinds((started) => server = started);
 
 /** How often messages were sent. With incidents each refusal also has marks and rows read anew. */
 const flushesIn = (statements: readonly string[]) => statements.filter((text) => text.startsWith("with writer")).length;
@@ -84,9 +73,7 @@ const flushesIn = (statements: readonly string[]) => statements.filter((text) =>
 /** Tables with and without incidents: the statement differs. */
 const MODES = [{ mode: "with incidents", incidents: INCIDENT_RULES }, { mode: "without incidents" }] as const;
 
-const KINDS = MODES.flatMap((mode) =>
-  databaseKinds(() => server, join(folder, mode.mode)).map((kind) => ({ ...kind, ...mode }))
-);
+const KINDS = MODES.flatMap((mode) => kindsOf(mode.mode).map((kind) => ({ ...kind, ...mode })));
 
 describe.each(KINDS)("Store on $kind, $mode", ({ missing, open, ...mode }) => {
   let database: Database;

@@ -1,14 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { TableName } from "../../lib/config/setting_types.ts";
 import { type Metric, METRIC_FIELDS } from "../../lib/metric.ts";
 import type { Database } from "../../lib/postgres/database.ts";
-import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../../lib/postgres/host_state.ts";
 import { viewName, VIEWS, viewSql } from "../../lib/postgres/views.ts";
+import { serverForTests } from "../support/database_kinds.ts";
 import { metricWith } from "../support/metrics.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 
 const ALL = { error: true, error_detail: true, up: true };
 const at = (time: string) => `2026-01-31T${time}:00.000Z`;
@@ -26,14 +26,7 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
   let server: TestPostgres;
   let database: Database;
   let count = 0;
-  beforeAll(async () => {
-    server = await startPostgres();
-    database = openPostgres(server.settings);
-  });
-  afterAll(async () => {
-    await database?.[Symbol.asyncDispose]();
-    await server?.[Symbol.asyncDispose]();
-  });
+  serverForTests((...started) => [server, database] = started);
 
   /** Stores metrics in a new table, through the store. */
   async function fill(metrics: readonly Metric[]): Promise<TableName> {

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Database } from "../../lib/postgres/database.ts";
-import { openPostgres } from "../../lib/postgres/database/postgres.ts";
+import { serverForTests } from "../support/database_kinds.ts";
 import { eventually } from "../support/eventually.ts";
 import { checkOf } from "../support/incidents.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { RUNTIMES, start } from "../support/programs.ts";
 import { openReceiver, type Received } from "../support/receiver.ts";
 import { denoMissing } from "../support/runtimes.ts";
@@ -27,14 +27,7 @@ function eventsIn({ body }: Received): string[] {
 describe.skipIf(postgresMissing !== null).each(runtimes)("consumers that are killed under %s", (runtime) => {
   let server: TestPostgres;
   let database: Database;
-  beforeAll(async () => {
-    server = await startPostgres();
-    database = openPostgres(server.settings);
-  });
-  afterAll(async () => {
-    await database?.[Symbol.asyncDispose]();
-    await server?.[Symbol.asyncDispose]();
-  });
+  serverForTests((...started) => [server, database] = started);
 
   it("tell of each outage, and under one key, whatever becomes of them and of the receiver", async () => {
     await using receiver = await openReceiver();

@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseTargets } from "../../../lib/config/notify_targets.ts";
 import { Log } from "../../../lib/monitoring/log.ts";
 import { startNotifier, testTargets } from "../../../lib/monitoring/notify/notifier.ts";
 import type { Database } from "../../../lib/postgres/database.ts";
-import { openPostgres } from "../../../lib/postgres/database/postgres.ts";
 import { quoteTables } from "../../../lib/postgres/schema.ts";
 import { Store } from "../../../lib/postgres/store.ts";
 import { freePort } from "../../../tools/free_ports.ts";
+import { serverForTests } from "../../support/database_kinds.ts";
 import { eventually } from "../../support/eventually.ts";
 import { at, CheckLog, checkOf, INCIDENT_RULES } from "../../support/incidents.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../../support/postgres.ts";
+import { postgresMissing } from "../../support/postgres.ts";
 import { openReceiver, type Receiver } from "../../support/receiver.ts";
 
 const never = new AbortController().signal;
@@ -19,16 +19,8 @@ const NOW = { wait: 0, most: 500 };
 const ids = () => ({ message: randomUUID(), holder: randomUUID() });
 
 describe.skipIf(postgresMissing !== null)("notifications", () => {
-  let server: TestPostgres;
   let database: Database;
-  beforeAll(async () => {
-    server = await startPostgres();
-    database = openPostgres(server.settings);
-  });
-  afterAll(async () => {
-    await database?.[Symbol.asyncDispose]();
-    await server?.[Symbol.asyncDispose]();
-  });
+  serverForTests((_, opened) => database = opened);
 
   /** A table, whose incidents are told to `target`. */
   async function world(target: string) {

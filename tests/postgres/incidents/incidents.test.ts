@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { IncidentSettings } from "../../../lib/config/settings.ts";
@@ -10,20 +7,13 @@ import { quoteTables } from "../../../lib/postgres/schema.ts";
 import { type IncidentChange, Store } from "../../../lib/postgres/store.ts";
 import { databaseKinds } from "../../support/database_kinds.ts";
 import { recording } from "../../support/databases.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../../support/postgres.ts";
 import { at, CheckLog, checkOf, INCIDENT_RULES, incidentsOf, minuteOf, told } from "../../support/incidents.ts";
 
-let server: TestPostgres;
-if (postgresMissing === null) {
-  beforeAll(async () => void (server = await startPostgres()));
-  afterAll(() => server[Symbol.asyncDispose]());
-}
-const folder = mkdtempSync(join(tmpdir(), "test-incidents-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const kindsOf = databaseKinds(() => {});
 
 const newTable = (): TableName => ({ schema: null, name: `m_${randomUUID().slice(0, 8)}` });
 
-describe.each(databaseKinds(() => server, folder))("incidents on $kind", ({ missing, open }) => {
+describe.each(kindsOf())("incidents on $kind", ({ missing, open }) => {
   let database: Database;
   beforeAll(async () => {
     if (missing === null) database = await open();

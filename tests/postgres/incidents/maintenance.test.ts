@@ -1,7 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { TableName } from "../../../lib/config/setting_types.ts";
 import type { Metric } from "../../../lib/metric.ts";
@@ -13,21 +10,14 @@ import { quoteTables } from "../../../lib/postgres/schema.ts";
 import { Store } from "../../../lib/postgres/store.ts";
 import { databaseKinds } from "../../support/database_kinds.ts";
 import { at, CheckLog, checkOf, INCIDENT_RULES, told } from "../../support/incidents.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../../support/postgres.ts";
 import { Random } from "../../support/random.ts";
 
-let server: TestPostgres;
-if (postgresMissing === null) {
-  beforeAll(async () => void (server = await startPostgres()));
-  afterAll(() => server[Symbol.asyncDispose]());
-}
-const folder = mkdtempSync(join(tmpdir(), "test-maintenance-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const kindsOf = databaseKinds(() => {});
 
 /** So many minutes from now. */
 const from = (minutes: number) => new Date(Date.now() + minutes * 60_000).toISOString();
 
-describe.each(databaseKinds(() => server, folder))("maintenance on $kind", ({ missing, open }) => {
+describe.each(kindsOf())("maintenance on $kind", ({ missing, open }) => {
   let database: Database;
   beforeAll(async () => {
     if (missing === null) database = await open();

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TableName } from "../../../lib/config/setting_types.ts";
@@ -11,18 +8,14 @@ import { SilenceWatch } from "../../../lib/postgres/incidents/silence.ts";
 import { quoteTables } from "../../../lib/postgres/schema.ts";
 import { Store } from "../../../lib/postgres/store.ts";
 import { prepareTables } from "../../../lib/postgres/tables.ts";
+import { changing } from "../../support/databases.ts";
 import { databaseKinds } from "../../support/database_kinds.ts";
 import { eventually } from "../../support/eventually.ts";
 import { CheckLog, checkOf, INCIDENT_RULES, incidentsOf } from "../../support/incidents.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../../support/postgres.ts";
+import { type TestPostgres } from "../../support/postgres.ts";
 
 let server: TestPostgres;
-if (postgresMissing === null) {
-  beforeAll(async () => void (server = await startPostgres()));
-  afterAll(() => server[Symbol.asyncDispose]());
-}
-const folder = mkdtempSync(join(tmpdir(), "test-silence-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const kindsOf = databaseKinds((started) => server = started);
 
 const quiet = { quiet: () => Promise.resolve() };
 const never = new AbortController().signal;
@@ -35,16 +28,7 @@ function check(address: string, due: number, next: number | null, fields: Partia
   return checkOf(0, true, { address, ...times, ...fields });
 }
 
-/** The same database, which stays open. */
-function shared(database: Database): Database {
-  return {
-    query: (text, parameters) => database.query(text, parameters),
-    script: (text) => database.script(text),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
-  };
-}
-
-describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ kind, missing, open }) => {
+describe.each(kindsOf())("silence on $kind", ({ kind, missing, open }) => {
   let database: Database;
   beforeAll(async () => {
     if (missing === null) database = await open();
@@ -62,7 +46,7 @@ describe.each(databaseKinds(() => server, folder))("silence on $kind", ({ kind, 
     const changes: [opened: readonly string[], closed: readonly string[]][] = [];
     const work = {
       // A server has one more connection for it. An embedded database is one's own alone.
-      open: () => kind === "PostgreSQL" ? openPostgres(server.settings) : shared(database),
+      open: () => kind === "PostgreSQL" ? openPostgres(server.settings) : changing(database, (text) => text),
       isCaughtUp: () => Promise.resolve(true),
       changed: (...change: [readonly string[], readonly string[]]) => void changes.push(change),
       failed: (why: string) => expect.unreachable(why),
