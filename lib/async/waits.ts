@@ -23,6 +23,21 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): P
 }
 
 /**
+ * Runs something in the background until that is disposed of. The end waits so many milliseconds for
+ * what is under way, and then leaves it: nobody hears how it ends.
+ */
+export function inBackground(run: (signal: AbortSignal) => Promise<void>, limit: number): AsyncDisposable {
+  const end = new AbortController();
+  const running = run(end.signal);
+  return {
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      await unlessAborted(running, AbortSignal.timeout(limit)).catch(() => {});
+    },
+  };
+}
+
+/**
  * The values of `source` until it ends or `signal` aborts, whichever comes first. A read under way
  * is left behind then.
  */

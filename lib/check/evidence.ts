@@ -1,3 +1,4 @@
+import { shortened } from "../config/terminal.ts";
 import type { Host } from "../hosts/hosts.ts";
 import type { Evidence } from "../metric.ts";
 import type { Head } from "./answer_parser.ts";
@@ -50,13 +51,13 @@ export async function evidenceIn(
     if (SECRET.test(name)) continue;
     const all = readable(values.join(", "));
     const value = shown(redaction.of(ADDRESSES.includes(name) ? bare(all) : all));
-    const text = cut(value, MOST_VALUE);
+    const text = shortened(value, MOST_VALUE);
     left -= name.length + text.length;
     if (left < 0) break;
     headers[shown(redaction.of(name))] = text;
   }
   return {
-    status_line: cut(shown(redaction.of(readable(line))), MOST_LINE),
+    status_line: shortened(shown(redaction.of(readable(line))), MOST_LINE),
     headers,
     body: page === null ? null : await bodyText(page, redaction),
   };
@@ -85,8 +86,4 @@ function readable(latin1: string): string {
 function shown(text: string): string {
   // deno-lint-ignore no-control-regex -- those are what has to go
   return text.replaceAll(/[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, "\uFFFD").toWellFormed();
-}
-
-function cut(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most - 1).toWellFormed()}…`;
 }

@@ -28,6 +28,11 @@ export function printableJson(json: string): string {
   return json.replaceAll(COMMANDS, escaped);
 }
 
+/** The text, or its beginning where it has more characters than `most`. */
+export function shortened(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1).toWellFormed()}…`;
+}
+
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 function escaped(sign: string): string {

@@ -66,7 +66,7 @@ const WITH_REFERENCES = ["header", "body"];
 /** Options that may come more than once. */
 const REPEATED = ["header", "label"];
 /** The most labels of a host: they stand in each of its metrics. */
-const MOST_LABELS = 20;
+export const MOST_LABELS = 20;
 
 /** The options of one host, or of all: what their lines say, one after the other. */
 export class OptionSet {

@@ -8,11 +8,11 @@ import { type References, resolveReferences } from "./references.ts";
 // write instead. It quotes nothing that may be a secret.
 
 /** Bytes of a page that may be read, at most: an answer has no more than 8 MiB on its way. */
-const MOST_BODY = 4 * 1024 * 1024;
+export const MOST_BODY = 4 * 1024 * 1024;
 /** Seconds. */
 const SHORTEST_TIMEOUT = 0.001;
-const LONGEST_TIMEOUT = 3600;
-const MOST_REDIRECTS = 50;
+export const LONGEST_TIMEOUT = 3600;
+export const MOST_REDIRECTS = 50;
 
 export function readMethod(text: string): string {
   const capitals = text.toUpperCase();
@@ -90,7 +90,8 @@ export function readOnOff(text: string): boolean {
   throw new SyntaxError(`"${text}" is neither on nor off: write off to take any certificate`);
 }
 
-const LONGEST_LABEL = 253;
+/** Characters of a label's value. */
+export const LONGEST_LABEL = 253;
 
 /** `NAME=VALUE`. */
 export function readLabel(text: string): readonly [name: string, value: string] {
@@ -105,7 +106,10 @@ export function readLabel(text: string): readonly [name: string, value: string] 
   throw new RangeError(`the label ${name} has ${value.length} characters, and ${LONGEST_LABEL} are the most`);
 }
 
-const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)$/s;
+/** The name of a header (RFC 9110, section 5.6.2). */
+const HEADER_NAME = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/.source;
+const WHOLE_NAME = new RegExp(`^${HEADER_NAME}$`);
+const HEADER = new RegExp(`^(${HEADER_NAME}):[ \\t]*(.*)$`, "s");
 const CONNECTION = "each check has a connection of its own and closes it: leave it out";
 const LENGTH = "it comes with | body: leave it out";
 /** Headers that a check sends by itself, or cannot send, and what does it. */
@@ -127,6 +131,11 @@ const OPEN: readonly string[] = [
   ...["accept", "accept-encoding", "accept-language", "cache-control", "content-type", "content-language", "depth"],
   ...["origin", "pragma", "range", "user-agent", "x-requested-with"],
 ];
+
+/** True for a text that can be the name of a header. */
+export function isHeaderName(text: string): boolean {
+  return WHOLE_NAME.test(text);
+}
 
 /** True for a header whose value may be shown to a person: it is no secret. */
 export function isOpenHeader(name: string): boolean {

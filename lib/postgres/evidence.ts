@@ -93,7 +93,10 @@ export function evidenceSql({ evidence }: Pick<QuotedTables, "evidence">, first:
 )`;
 }
 
-/** The evidence of metrics for `evidenceSql`, without the braces around each array; none: no metric has any. */
+/**
+ * The evidence of metrics for `evidenceSql`, without the braces around each array. Empty where no
+ * metric has evidence.
+ */
 export function evidenceColumns(entries: readonly EntryOf<Metric>[], isUnicode: boolean): readonly string[] {
   if (entries.length === 0) return [];
   const writable = (text: string) => isUnicode ? text : ascii(text);

@@ -16,7 +16,7 @@ const FIRST_FIELD = 15;
 /** The place of the first of them among the columns of a slice. */
 export const METRIC_COLUMN = 7;
 
-/** What a statement does beside storing rows, where its batch has any of it. */
+/** What a statement does beside storing rows, as its batch wants it. */
 export interface StatementParts {
   /** Incidents begin or end. */
   readonly changesIncidents?: boolean;

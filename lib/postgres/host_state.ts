@@ -11,6 +11,12 @@ export type State = "up" | "down" | "unknown";
 
 type Facts = Pick<Metric, "error" | "error_detail" | "status_code" | "is_valid" | "up">;
 
+/**
+ * Seconds after its due time for which a check may still come: it may take its timeout (10 seconds by
+ * default), and its metric a minute until it is in the table.
+ */
+export const CHECK_GRACE = 70;
+
 /** The producer's verdict or, where an older one sent none, that of the rule. */
 export function stateOf(metric: Omit<Facts, "error_detail">): State {
   const up = metric.up ?? verdictOn(metric);

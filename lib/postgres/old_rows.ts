@@ -74,28 +74,49 @@ export async function hasOldDays(
   return found.length > 0;
 }
 
-/** Rows of the days in one bite. */
-const DAYS_BITE = 2000;
-
-/**
- * Deletes the days that are older as a whole than a moment, bite by bite, until `signal` aborts. An
- * index tells them. Gives the number of their rows.
- */
+/** Deletes the days that are older as a whole than a moment. See `deleteIndexed`. */
 export async function deleteOldDays(
   database: Database,
   { daily }: Pick<QuotedTables, "daily">,
   cutoff: number,
   signal: AbortSignal,
 ): Promise<number> {
+  return await deleteIndexed(database, daily, ["day < $1::text::date", firstDay(cutoff)], signal);
+}
+
+/** Deletes evidence of checks from before a moment. See `deleteIndexed`. */
+export async function deleteOldEvidence(
+  database: Database,
+  { evidence }: Pick<QuotedTables, "evidence">,
+  cutoff: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const old = ["checked_at < $1::text::timestamptz", new Date(cutoff).toISOString()] as const;
+  return await deleteIndexed(database, evidence, old, signal);
+}
+
+/** Rows in one bite where an index tells the old ones. */
+const INDEXED_BITE = 2000;
+
+/**
+ * Deletes the rows for which a condition about $1 is true, bite by bite, until `signal` aborts. An
+ * index tells them. Gives their number.
+ */
+async function deleteIndexed(
+  database: Database,
+  table: string,
+  [condition, value]: readonly [condition: string, value: string],
+  signal: AbortSignal,
+): Promise<number> {
   const text = `with gone as (
-    delete from ${daily} where ctid = any(array(
-      select ctid from ${daily} where day < $1::text::date limit ${DAYS_BITE})) returning 1
+    delete from ${table} where ctid = any(array(
+      select ctid from ${table} where ${condition} limit ${INDEXED_BITE})) returning 1
   )
   select count(*)::int as rows from gone`;
   let gone = 0;
   while (!signal.aborted) {
     const began = performance.now();
-    const [row] = await database.query<{ rows: number }>(text, [firstDay(cutoff)]);
+    const [row] = await database.query<{ rows: number }>(text, [value]);
     gone += row?.rows ?? 0;
     if ((row?.rows ?? 0) === 0) break;
     await delay(Math.max(LEAST_PAUSE, performance.now() - began), signal);

@@ -1,3 +1,8 @@
+/** The milliseconds since 1970 of a time, an expression; null where it is infinite. */
+export function millisecondsSql(time: string): string {
+  return `case when isfinite(${time}) then extract(epoch from ${time}) * 1000 end`;
+}
+
 /** One value of an array for PostgreSQL. */
 export type ArrayElement = string | number | boolean | null;
 

@@ -1,8 +1,6 @@
-import { addAbortListener } from "node:events";
-import { delay } from "../async/waits.ts";
 import { count } from "../config/count.ts";
 import { cutoffOf, type Keep, keepText } from "../config/keep.ts";
-import { type Database, explain, isConnectionLoss, sqlFailure } from "./database.ts";
+import { type Database, explain, sqlFailure } from "./database.ts";
 import { claimSweep, endSweep, goneSql, type KeepState, type KeptKind } from "./keep_state.ts";
 import { KEEP_SETTINGS, KeptTimes, type KeptTimesOptions } from "./kept_times.ts";
 import { countRows, dropPart, type OldPart, readOldParts } from "./old_parts.ts";
@@ -10,31 +8,15 @@ import { deleteOldDays, deleteOldRows, isView } from "./old_rows.ts";
 import { lengthOf } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import { quoteTables } from "./schema.ts";
+import { DailyWarnings, sweepAgain, type SweepingWork } from "./sweeping.ts";
 import type { Tables } from "./tables.ts";
-
-/** Milliseconds between two looks at what is too old. */
-const LOOK_INTERVAL = 3_600_000;
-/** Milliseconds until what could not go is tried again. */
-const RETRY_INTERVAL = 60_000;
-/** Milliseconds. What stays too long is said once a day. */
-const WARNING_INTERVAL = 86_400_000;
 
 export interface RetentionOptions extends KeptTimesOptions {
   /** The days of a part, for a person, for whose sake it must not go yet. */
   daysHolding(database: Database, part: OldPart): Promise<readonly string[]>;
 }
 
-/** How a retention is carried out. */
-export interface RetentionWork {
-  /** A way to the database on which nobody else waits. */
-  open(): Database;
-  /** Ends the work. */
-  readonly signal: AbortSignal;
-  /** Something went, or cannot go, or will go soon. */
-  tell(what: string, isTrouble: boolean): void;
-}
-
-type Sweep = Pick<RetentionWork, "signal" | "tell">;
+type Sweep = Pick<SweepingWork, "signal" | "tell">;
 
 /** Rows of a table from before a moment, by `time`, an expression. Without it they are days. */
 interface Old {
@@ -51,8 +33,7 @@ interface Old {
 export class Retention {
   readonly #options: RetentionOptions;
   readonly #times: KeptTimes;
-  /** When a thing was last told, by its name. */
-  readonly #told = new Map<string, number>();
+  readonly #warnings = new DailyWarnings();
   /** Rows of parts that could not go yet. */
   readonly #counted = new Map<string, number | null>();
 
@@ -70,24 +51,13 @@ export class Retention {
     await this.#times.lookIfKnown(database);
   }
 
-  /** Looks and lets go, again and again, until `signal` aborts. Never rejects. */
-  async run(work: RetentionWork): Promise<void> {
-    while (!work.signal.aborted) {
-      let isDone = false;
-      const database = work.open();
-      try {
-        using _listening = addAbortListener(work.signal, () => void database[Symbol.asyncDispose]());
-        isDone = await this.sweep(database, work);
-      } catch (error) {
-        // The flushes tell of a database that is away.
-        if (!work.signal.aborted && !isConnectionLoss(error)) {
-          this.#tellDaily(work, "failure", `What is too old could not go: ${explain(error)}`);
-        }
-      } finally {
-        await database[Symbol.asyncDispose]();
-      }
-      await delay(isDone ? LOOK_INTERVAL : RETRY_INTERVAL, work.signal);
-    }
+  /** Looks and lets go, again and again, until the work's signal aborts. Never rejects. */
+  async run(work: SweepingWork): Promise<void> {
+    await sweepAgain(
+      work,
+      (database) => this.sweep(database, work),
+      (why) => this.#warnings.tell(work, "failure", `What is too old could not go: ${why}`),
+    );
   }
 
   /** Lets go what may go now. False if something could not go that may. */
@@ -110,7 +80,7 @@ export class Retention {
     if (keep === "all") return;
     const { daily: table, main, hasDays } = this.#tables;
     if (!hasDays) {
-      this.#tellDaily(work, "days", `${KEEP_SETTINGS.daily} has no effect: no days of ${main} are rolled up`);
+      this.#warnings.tell(work, "days", `${KEEP_SETTINGS.daily} has no effect: no days of ${main} are rolled up`);
       return;
     }
     await this.#deleteOld(database, "daily", { table, before }, keep, work);
@@ -127,17 +97,17 @@ export class Retention {
     const parted = await readParts(database, main);
     if (parted !== null && lengthOf(parted.parts) !== null) {
       if (quoteTables(parted.name).main === main) return await this.#dropOld(database, cutoff, keep, work);
-      this.#tellDaily(work, "view", `Parts under the view ${main} are not dropped: name their table in DB_TABLE`);
+      this.#warnings.tell(work, "view", `Parts under the view ${main} are not dropped: name their table in DB_TABLE`);
       return true;
     }
     if (await isView(database, main)) {
-      this.#tellDaily(work, "view", `Rows under the view ${main} are not deleted: name their table in DB_TABLE`);
+      this.#warnings.tell(work, "view", `Rows under the view ${main} are not deleted: name their table in DB_TABLE`);
       return true;
     }
     const times = (["scheduled_at", "checked_at"] as const).filter((column) => columns.includes(column));
     if (times.length === 0) {
       const what = `${main} has no column scheduled_at or checked_at that tells how old a row is: none is deleted`;
-      this.#tellDaily(work, "times", what);
+      this.#warnings.tell(work, "times", what);
       return true;
     }
     const time = times.length === 1 ? String(times[0]) : `coalesce(${times.join(", ")})`;
@@ -156,7 +126,7 @@ export class Retention {
       if (work.signal.aborted) return false;
       const days = await this.#options.daysHolding(database, part);
       if (days.length > 0) {
-        this.#tellDaily(work, part.relation, `${part.relation} stays for now: ${days.join(", ")} must be kept`);
+        this.#warnings.tell(work, part.relation, `${part.relation} stays for now: ${days.join(", ")} must be kept`);
         isDone = false;
       } else if (!await this.#drop(database, part, keep, work)) isDone = false;
     }
@@ -172,7 +142,7 @@ export class Retention {
       const outcome = await dropPart(database, this.#tables, part, work.signal);
       if (outcome === "busy") {
         const what = `${relation} is too old, but is in use: it goes as soon as nobody reads it`;
-        if (!work.signal.aborted) this.#tellDaily(work, relation, what);
+        if (!work.signal.aborted) this.#warnings.tell(work, relation, what);
         return false;
       }
       // The next look says which days it waits for.
@@ -185,7 +155,7 @@ export class Retention {
       const failure = sqlFailure(error);
       if (failure === null) throw error;
       const remedy = failure.code === "42501" ? `; let its owner run: drop table ${relation};` : "";
-      this.#tellDaily(work, relation, `${relation} is too old, but cannot be dropped: ${explain(error)}${remedy}`);
+      this.#warnings.tell(work, relation, `${relation} is too old, but cannot be dropped: ${explain(error)}${remedy}`);
       return false;
     }
   }
@@ -208,7 +178,7 @@ export class Retention {
     database: Database,
     kind: KeptKind,
     { keep, shorter, shorterAt }: KeepState,
-    work: Pick<RetentionWork, "tell">,
+    work: Pick<SweepingWork, "tell">,
   ): Promise<void> {
     if (shorter === null) return;
     const tables = this.#tables;
@@ -216,20 +186,13 @@ export class Retention {
     const parts = kind === "rows" && tables.partLength !== null ? await readOldParts(database, tables, cutoff) : null;
     const table = { rows: tables.main, rejected: tables.rejected, daily: tables.daily }[kind];
     const what = parts === null ? `rows of ${table} from before ${minuteOf(cutoff)}` : named(parts);
-    this.#tellDaily(
+    this.#warnings.tell(
       work,
       `shorter ${kind} ${keepText(shorter)}`,
       `${KEEP_SETTINGS[kind]} was shortened from ${keepText(keep)} to ${keepText(shorter)}, which counts from ` +
         `${minuteOf(shorterAt)} on. Then these go: ${what}. Set it back to keep them; ` +
         `with --db-keep-now they go at once`,
     );
-  }
-
-  #tellDaily({ tell }: Pick<RetentionWork, "tell">, name: string, what: string): void {
-    const now = performance.now();
-    if (now - (this.#told.get(name) ?? -Infinity) < WARNING_INTERVAL) return;
-    this.#told.set(name, now);
-    tell(what, true);
   }
 }
 

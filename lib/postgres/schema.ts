@@ -181,7 +181,10 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
   };
 }
 
-/** Makes the tables for the incidents. An address has one open incident of a kind: an index says so. The other one serves pages. */
+/**
+ * Makes the tables for the incidents. By an index an address has one open incident of a kind. The
+ * other index serves pages.
+ */
 function incidentsCreation(
   { incidents, leases, notifications }: Pick<QuotedTables, "incidents" | "leases" | "notifications">,
 ): string[] {

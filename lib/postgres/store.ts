@@ -1,4 +1,4 @@
-import { unlessAborted } from "../async/waits.ts";
+import { inBackground } from "../async/waits.ts";
 import type { Keep } from "../config/keep.ts";
 import type { Partition, TableName } from "../config/setting_types.ts";
 import type { IncidentSettings, RetentionSettings } from "../config/settings.ts";
@@ -17,7 +17,8 @@ import { NotificationOutbox } from "./notifications.ts";
 import { boundedSpan, type OldPart } from "./old_parts.ts";
 import { type Most, type OffsetRanges, type Portion, portions, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
-import { Retention, type RetentionWork } from "./retention.ts";
+import { Retention } from "./retention.ts";
+import type { SweepingWork } from "./sweeping.ts";
 import { RollUp } from "./roll_up.ts";
 import { deletionsOf, NO_DELETIONS } from "./schema.ts";
 import {
@@ -166,7 +167,7 @@ export class Store {
    * Lets go what is too old, again and again, until the result is disposed of. Beside everything
    * else: `open` gives a way to the database of its own.
    */
-  retain(work: Omit<RetentionWork, "signal">): AsyncDisposable {
+  retain(work: Omit<SweepingWork, "signal">): AsyncDisposable {
     const ending = new AbortController();
     const { signal } = ending;
     const isNeeded = this.#writer.tables.hasKeep;
@@ -189,32 +190,20 @@ export class Store {
    * is then left: whatever becomes of it is right.
    */
   rollUpDays(): AsyncDisposable {
-    const end = new AbortController();
     const foreground = {
       quiet: (signal: AbortSignal) => this.#writer.quiet(signal),
       keptFrom: () => this.#writer.tables.kept?.from ?? null,
     };
-    const work = new RollUp(this.#database, this.#writer.tables, this.#events, foreground).run(end.signal);
-    return {
-      async [Symbol.asyncDispose]() {
-        end.abort();
-        await unlessAborted(work, AbortSignal.timeout(LAST_BITE)).catch(() => {});
-      },
-    };
+    const rollUp = new RollUp(this.#database, this.#writer.tables, this.#events, foreground);
+    return inBackground((signal) => rollUp.run(signal), LAST_BITE);
   }
 
-  /** Looks for addresses that nobody checks any more, until it is disposed of. */
+  /** Looks for addresses that nobody checks now, until it is disposed of. */
   watchSilence(work: SilenceWork): AsyncDisposable {
-    const end = new AbortController();
     const { tables } = this.#writer;
     const watch = new SilenceWatch(this.#database, tables, this.#writer, this.#targets);
-    const running = tables.hasIncidents && tables.columns.includes("next_at") ? watch.run(work, end.signal) : null;
-    return {
-      async [Symbol.asyncDispose]() {
-        end.abort();
-        await unlessAborted(Promise.resolve(running), AbortSignal.timeout(LAST_BITE)).catch(() => {});
-      },
-    };
+    const isPossible = tables.hasIncidents && tables.columns.includes("next_at");
+    return inBackground((signal) => isPossible ? watch.run(work, signal) : Promise.resolve(), LAST_BITE);
   }
 
   /** Encodes messages for the statement: this can be done while the database is busy. */

@@ -194,6 +194,7 @@ export class TableWriter implements Foreground {
   /** Runs the statement without any row, to see whether it is refused. */
   async storeNothing(identity: TopicIdentity): Promise<void> {
     const planned = this.#tracker === null ? null : NOTHING_PLANNED;
+    await this.#parts.keepAhead();
     await this.#query(identity, { ranges: new Map(), slices: [] }, false, planned);
   }
 
@@ -241,7 +242,11 @@ export class TableWriter implements Foreground {
   /** Sends the statement, with the incidents that begin or end by it. */
   async #send(identity: TopicIdentity, portion: Portion<BatchSlice>, skipRepeats: boolean): Promise<StoreOutcome> {
     const tracker = this.#tracker;
-    if (tracker === null) return this.#judge(portion, await this.#query(identity, portion, skipRepeats, null));
+    if (tracker === null) {
+      // Each statement waits here alike, so that one sent early does not overtake the one before it.
+      await this.#parts.keepAhead();
+      return this.#judge(portion, await this.#query(identity, portion, skipRepeats, null));
+    }
     for (let rest = portion;;) {
       const [outcome, unstored] = await this.#sendNext(tracker, identity, rest, skipRepeats);
       if (outcome === "reopen" || unstored.size === 0) return outcome;
@@ -250,7 +255,7 @@ export class TableWriter implements Foreground {
     }
   }
 
-  /** Sends a statement once, and gives the ranges that it has not stored since it followed another one. */
+  /** Sends a statement once. Gives the ranges that it has not stored: they follow another statement. */
   async #sendNext(
     tracker: IncidentTracker,
     identity: TopicIdentity,
@@ -297,7 +302,6 @@ export class TableWriter implements Foreground {
     this.#sent = turn.promise;
     try {
       await before;
-      // Each statement waits here alike, so that one sent early does not overtake the one before it.
       await this.#parts.keepAhead();
       if (isEarly && !tracker.continues(identity, portion.ranges)) return null;
       const plan = await tracker.plan(identity, portion.ranges, checksIn(portion.slices, this.tables));
@@ -307,6 +311,7 @@ export class TableWriter implements Foreground {
     }
   }
 
+  /** Sends the statement at once. Before it the parts must be kept ahead. */
   async #query(
     identity: TopicIdentity,
     { ranges, slices }: Portion<BatchSlice>,
@@ -319,8 +324,6 @@ export class TableWriter implements Foreground {
       ...flushParameters(this.tables, identity, ranges, sent, this.#marks, planned),
       ...isChanging ? [...changesParameters(planned.changes, this.tables), arrayText(this.#targets)] : [],
     ];
-    // As above, where there are no incidents.
-    await this.#parts.keepAhead();
     this.#underWay++;
     try {
       const text = flushSql(this.tables, skipRepeats, { changesIncidents: isChanging, hasEvidence: hasEvidence(sent) });

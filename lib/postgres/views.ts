@@ -4,7 +4,7 @@ import { quoteIdentifier } from "./pg_text.ts";
 import { inMaintenanceSql, windowsSql } from "./maintenance_sql.ts";
 import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
 import { type QuotedTables, quoteTables } from "./schema.ts";
-import { RowState } from "./host_state.ts";
+import { CHECK_GRACE, RowState } from "./host_state.ts";
 
 /** The views over a table of metrics, by the ending of their names. */
 export const VIEWS = ["now", "outages", "uptime"] as const;
@@ -109,12 +109,6 @@ class Facts extends RowState implements RowFacts {
 }
 
 /**
- * How long after its due time a host counts as checked: a check may take its timeout (10 seconds by
- * default), and its metric a minute until it is in the table.
- */
-export const CHECK_GRACE = "70 seconds";
-
-/**
  * The newest row of each address: it goes from address to address through the index, and takes the
  * first row of each. Reading every row would take seconds.
  */
@@ -148,7 +142,7 @@ select latest.address, latest.up, latest.status_code, latest.latency, latest.is_
     when is_stale then 'stale' else 'down' end as state,
   now() - latest.checked_at as age, latest.next_at, plan.ends_at as maintenance_until, plan.note as maintenance_note
 from latest cross join lateral (
-  select coalesce(now() > latest.next_at + interval '${CHECK_GRACE}', false) as is_stale
+  select coalesce(now() > latest.next_at + interval '${CHECK_GRACE} seconds', false) as is_stale
 ) age left join ${maintenance}
 where not latest.is_removed`;
 }

@@ -1,28 +1,17 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Evidence, Metric } from "../../lib/metric.ts";
 import type { Database } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
-import { deleteOldEvidence } from "../../lib/postgres/evidence_keeper.ts";
+import { deleteOldEvidence } from "../../lib/postgres/old_rows.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
 import { skipped } from "../support/kafka.ts";
 import { metricWith } from "../support/metrics.ts";
-import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { createRole } from "../support/roles.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "test-evidence-"));
 let server: TestPostgres;
-beforeAll(async () => {
-  if (postgresMissing === null) server = await startPostgres();
-});
-afterAll(async () => {
-  await server?.[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true, force: true });
-});
-const kinds = databaseKinds(() => server, join(folder, "data"))
+const kinds = databaseKinds((started) => server = started)()
   .filter(({ missing }) => missing === null || skipped(missing));
 
 const EVIDENCE: Evidence = {

@@ -1,4 +1,5 @@
 import { basicLogin, durationOf, type ForeignHost, type ForeignText, isPath, USUAL_TLS } from "./foreign_file.ts";
+import { MOST_BODY } from "../option_values.ts";
 import { isTrue, objectOf, otherKeys, type PlainObject, scalarText, textsOf } from "./plain_values.ts";
 import { regexField } from "./regexes.ts";
 
@@ -98,7 +99,7 @@ function loginOf(http: PlainObject, module: string): ForeignText | null {
   const owner = `the module ${module}`;
   const basic = objectOf(http["basic_auth"]);
   const user = scalarText(basic["username"]) || scalarText(basic["username_file"]);
-  if (user !== "") return basicLogin(owner, `login ${JSON.stringify(basic)}`);
+  if (user !== "") return basicLogin(`of ${owner}`, `login ${JSON.stringify(basic)}`);
   const { type, credentials, credentials_file: file } = objectOf(http["authorization"]);
   const before = `${scalarText(type) || "Bearer"} `;
   const path = scalarText(file) || scalarText(http["bearer_token_file"]);
@@ -127,8 +128,6 @@ function tlsOf(tls: PlainObject): ForeignHost["tls"] {
 }
 
 const SIZES: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
-/** The most that `max-body` takes. */
-const MOST_BODY = 4 * 1024 ** 2;
 
 function sizeOf(text: string): number | null {
   const [, number, unit = ""] = /^(\d{1,9})(?:([kmg])?i?b)?$/i.exec(text) ?? [];

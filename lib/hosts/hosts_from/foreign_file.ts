@@ -75,11 +75,14 @@ export function plainHost(name: string, url: string, interval: number): ForeignH
 /** TLS as it is where nothing is said. */
 export const USUAL_TLS: ForeignTls = { ca: null, cert: null, key: null, name: null, isVerified: true };
 
-/** The value of the header Authorization for a user and a password (RFC 7617). */
-export function basicLogin(owner: string, key: string): ForeignSecret {
+/**
+ * The value of the header Authorization for a user and a password (RFC 7617). `where` tells a person
+ * where these stand.
+ */
+export function basicLogin(where: string, key: string): ForeignSecret {
   return {
     before: "Basic ",
-    what: `user and password of ${owner}: printf %s 'USER:PASSWORD' | base64 -w0 writes them as they are sent`,
+    what: `user and password ${where}: printf %s 'USER:PASSWORD' | base64 -w0 writes them as they are sent`,
     key,
     variable: null,
   };

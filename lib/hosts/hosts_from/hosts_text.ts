@@ -2,9 +2,17 @@ import { count } from "../../config/count.ts";
 import { printableInLine } from "../../config/terminal.ts";
 import { openSecret, readDomain } from "../address.ts";
 import { parseHosts } from "../hosts_file.ts";
-import { isOpenHeader } from "../option_values.ts";
+import { MOST_LABELS } from "../option_set.ts";
+import { isHeaderName, isOpenHeader, LONGEST_LABEL, LONGEST_TIMEOUT, MOST_REDIRECTS } from "../option_values.ts";
 import type { References } from "../references.ts";
-import { type ForeignFile, type ForeignHost, type ForeignSecret, type ForeignTls, isPath } from "./foreign_file.ts";
+import {
+  basicLogin,
+  type ForeignFile,
+  type ForeignHost,
+  type ForeignSecret,
+  type ForeignTls,
+  isPath,
+} from "./foreign_file.ts";
 import { Variables } from "./variables.ts";
 
 /** A hosts file, and how many hosts it has. */
@@ -23,14 +31,8 @@ interface Block {
 
 /** Options that are written once, before the first host, where all hosts have them alike. */
 const SHARED = /^\| (?:status|timeout|redirects|max-body|tls-verify) /;
-/** The name of a header (RFC 9110, section 5.6.2). */
-const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 const LONGEST_COMMENT = 300;
-const LONGEST_LABEL = 253;
-const MOST_LABELS = 20;
-const MOST_REDIRECTS = 50;
-/** Seconds and milliseconds. */
-const LONGEST_TIMEOUT = 3600;
+/** Milliseconds. */
 const SHORTEST_INTERVAL = 1000;
 
 /** The hosts file for what another program's file, called `name`, says. Secrets are left out. */
@@ -91,7 +93,7 @@ class HostsWriter {
       }
       const free = isPaused ? target.address : this.#freeAddress(target.address);
       if (free !== target.address) comments.push(`another check of ${target.address}: the fragment tells them apart`);
-      const login = target.authorization === null ? null : urlLogin(name, target.authorization);
+      const login = target.authorization === null ? null : loginIn(name, target.authorization);
       const lines = [this.#line(host, free, comments), ...this.#options(host, login, comments)];
       const usable = withoutProblems(writable(lines, comments), comments);
       if (usable.length > 0 && !isPaused) this.#addresses.add(free);
@@ -123,7 +125,7 @@ class HostsWriter {
     const { name, method, body, status, timeout, redirects, maxBody, absent, tls } = host;
     const isOwn = host.headers.some(([header]) => header.toLowerCase() === "authorization");
     const all = login === null || isOwn ? host.headers : [...host.headers, ["Authorization", login] as const];
-    const headers = all.filter(([header]) => TOKEN.test(header));
+    const headers = all.filter(([header]) => isHeaderName(header));
     if (headers.length < all.length) comments.push("a header is left out, for its name is none that can be sent");
     if (redirects !== null && redirects > MOST_REDIRECTS) comments.push(`it follows ${redirects} redirects there`);
     if (timeout !== null && timeout > LONGEST_TIMEOUT) comments.push(`it has ${timeout} seconds for a check there`);
@@ -164,10 +166,9 @@ class HostsWriter {
 /** Signs that a label cannot hold, and those that change how a line reads. */
 const UNSHOWN = /[\p{Cc}\uFFFD\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/gu;
 
-function urlLogin(name: string, authorization: string): ForeignSecret {
-  const what = `user and password in the address of ${JSON.stringify(name)}: printf %s 'USER:PASSWORD' | base64 -w0 ` +
-    "writes them as they are sent";
-  return { before: "Basic ", what, key: `header ${authorization.slice("Basic ".length)}`, variable: null };
+function loginIn(name: string, authorization: string): ForeignSecret {
+  const key = `header ${authorization.slice("Basic ".length)}`;
+  return basicLogin(`in the address of ${JSON.stringify(name)}`, key);
 }
 
 function labelLines(labels: ForeignHost["labels"], comments: string[]): string[] {

@@ -128,7 +128,7 @@ function loginOf(monitor: PlainObject, name: string): ForeignSecret | null {
   }
   // Backups of old versions name no method.
   if (method !== "basic" && method !== "" || !user && !password) return null;
-  return basicLogin(JSON.stringify(name), `login ${user}:${password}`);
+  return basicLogin(`of ${JSON.stringify(name)}`, `login ${user}:${password}`);
 }
 
 function tlsOf(monitor: PlainObject, name: string): ForeignTls {

@@ -1,4 +1,5 @@
 import { count } from "../../config/count.ts";
+import { shortened } from "../../config/terminal.ts";
 import { reasonOfDetail } from "../../postgres/host_state.ts";
 import type { Notification } from "../../postgres/store.ts";
 
@@ -51,8 +52,7 @@ export function linkTo(page: string | null, address: string): string | null {
 
 /** One line without control characters, and no longer than that. */
 function plain(text: string, most: number): string {
-  const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ").toWellFormed();
-  return line.length <= most ? line : `${line.slice(0, most - 1).toWellFormed()}…`;
+  return shortened(text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ").toWellFormed(), most);
 }
 
 function titleOf(

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { delay, unlessAborted } from "../../async/waits.ts";
+import { delay, inBackground } from "../../async/waits.ts";
 import { count } from "../../config/count.ts";
 import type { NotifyTarget } from "../../config/notify_targets.ts";
 import { classifyError, explain } from "../../postgres/database.ts";
@@ -36,15 +36,11 @@ export function startNotifier(
   options: NotifierOptions,
   log: Log,
 ): AsyncDisposable {
-  const end = new AbortController();
-  const notifier = new Notifier(outbox, options, log, end.signal);
-  const running = options.targets.length > 0 && hasIncidents ? notifier.run() : Promise.resolve();
-  return {
-    async [Symbol.asyncDispose]() {
-      end.abort();
-      await unlessAborted(running, AbortSignal.timeout(LAST_MESSAGE)).catch(() => {});
-    },
-  };
+  const isPossible = options.targets.length > 0 && hasIncidents;
+  return inBackground(
+    (signal) => isPossible ? new Notifier(outbox, options, log, signal).run() : Promise.resolve(),
+    LAST_MESSAGE,
+  );
 }
 
 class Notifier {

@@ -2,7 +2,7 @@ import type { IncidentSettings } from "../../config/settings.ts";
 import type { Database } from "../database.ts";
 import { detailOf, upSql } from "../host_state.ts";
 import { inMaintenanceSql } from "../maintenance_sql.ts";
-import { arrayText } from "../pg_text.ts";
+import { arrayText, millisecondsSql } from "../pg_text.ts";
 import type { Tables } from "../tables.ts";
 import {
   type AddressState,
@@ -88,8 +88,7 @@ async function query(
   return await database.query<HistoryRow>(historySql(tables), parameters);
 }
 
-const milliseconds = (time: string) =>
-  `case when isfinite(${time}) then round(extract(epoch from ${time}) * 1000)::int8 end`;
+const milliseconds = (time: string) => `round(${millisecondsSql(time)})::int8`;
 
 /** The newest $2 checks of each of the addresses $1, if an index finds them, and their open incidents. */
 function historySql(tables: Tables): string {
@@ -101,7 +100,9 @@ function historySql(tables: Tables): string {
   const told = `m.error is distinct from 'missed' and
       (${up} or m.error is not distinct from 'removed' or not ${inMaintenanceSql(tables, "m.address", due)})`;
   const checks = repeatKey === null ? "select null::text as checks, null::timestamptz as oldest" : `
-  select json_agg(json_build_array(r.location, ${milliseconds("r.due")}, r.up, r.removed, ${milliseconds("r.next_at")},
+  select json_agg(json_build_array(r.location, ${milliseconds("r.due")}, r.up, r.removed, ${
+    millisecondsSql("r.next_at")
+  },
       ${milliseconds("r.expires_at")}, r.error, r.detail, r.status_code, r.is_valid) order by r.due)::text as checks,
     min(r.due) as oldest
   from (

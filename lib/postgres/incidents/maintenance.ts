@@ -1,5 +1,6 @@
 import { matchesGlob } from "../../config/glob.ts";
 import type { Database } from "../database.ts";
+import { millisecondsSql } from "../pg_text.ts";
 import type { QuotedTables } from "../schema.ts";
 
 /** Milliseconds for which the table is not read again: people write into it seldom. */
@@ -72,8 +73,7 @@ interface WindowRow {
 
 /** Both times in milliseconds since 1970, as texts; null stands for an infinite one. */
 function windowRowsSql({ maintenance }: Pick<QuotedTables, "maintenance">): string {
-  const milliseconds = (time: string) =>
-    `case when isfinite(${time}) then (extract(epoch from ${time}) * 1000)::text end`;
-  return `select address, ${milliseconds("starts_at")} as starts, ${milliseconds("ends_at")} as ends
+  return `select address, (${millisecondsSql("starts_at")})::text as starts,
+  (${millisecondsSql("ends_at")})::text as ends
 from ${maintenance} where starts_at < ends_at order by ends_at desc limit ${MOST}`;
 }

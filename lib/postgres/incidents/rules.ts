@@ -1,4 +1,5 @@
 import type { IncidentSettings } from "../../config/settings.ts";
+import { CHECK_GRACE } from "../host_state.ts";
 
 // When an address is down, and when it is up again: a pure function of its checks in their order.
 
@@ -110,11 +111,8 @@ export interface IncidentClosing extends Cause {
 
 export type IncidentChange = IncidentOpening | IncidentClosing;
 
-/**
- * Milliseconds after a place's next due time for which it still votes: a check may take its timeout
- * (10 seconds by default), and its metric a minute until it is here.
- */
-const GRACE = 70_000;
+/** Milliseconds after a place's next due time for which it still votes. */
+const GRACE = CHECK_GRACE * 1000;
 const DAY = 86_400_000;
 
 /**

@@ -2,13 +2,14 @@ import { randomUUID } from "node:crypto";
 import { addAbortListener } from "node:events";
 import { delay } from "../../async/waits.ts";
 import { classifyError, type Database, explain } from "../database.ts";
+import { CHECK_GRACE } from "../host_state.ts";
 import { leaseSql } from "../leases.ts";
 import { inMaintenanceSql } from "../maintenance_sql.ts";
 import { tellSql } from "../notifications.ts";
 import { arrayText } from "../pg_text.ts";
 import type { Foreground } from "../roll_up.ts";
 import type { Tables } from "../tables.ts";
-import { CHECK_GRACE, viewQuery } from "../views.ts";
+import { viewQuery } from "../views.ts";
 
 /** Milliseconds between two looks. */
 const LOOK_INTERVAL = 60_000;
@@ -112,7 +113,7 @@ function silenceSql(tables: Tables): string {
   where n.state = 'stale' and not exists (
     select from (
       select m.next_at from ${main} m where m.address = n.address and ${told} order by m.scheduled_at desc limit 32
-    ) r where r.next_at + interval '${CHECK_GRACE}' >= now()
+    ) r where r.next_at + interval '${CHECK_GRACE} seconds' >= now()
   )
 ), closed as (
   update ${incidents} i set closed_at = coalesce((
