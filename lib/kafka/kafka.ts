@@ -233,6 +233,11 @@ export interface GroupListener {
    * what it holds no longer may go to others.
    */
   divide(division: GroupDivision | null): Promise<void>;
+  /**
+   * This member is out, and was cut off before. It goes on with what it holds until the group has
+   * divided the topic anew.
+   */
+  goOn(): void;
 }
 
 /** A group of producers that divide the partitions of the topic among them. */

@@ -47,6 +47,11 @@ export class Lease {
     this.#isCutOff = false;
   }
 
+  /** True where no broker answered, and the group has said nothing since that makes it a member. */
+  get isCutOff(): boolean {
+    return this.#isCutOff;
+  }
+
   /** No broker answers. The member goes on with what it has: nobody else may be able to. */
   cutOff(): void {
     this.#isCutOff = true;

@@ -42,6 +42,8 @@ const RELEASE_LIMIT = 1000;
 const RELEASE_LOOK = 20;
 /** Milliseconds for reading what was checked lately. Whoever cannot know it checks all the same. */
 const TAIL_LIMIT = 20_000;
+/** Milliseconds for reading a log before the group is joined. */
+const FIRST_LIMIT = 3000;
 /** Milliseconds before the newest message: a session, and clocks that differ. */
 const ALLOWANCE = 12_000;
 /** Milliseconds of the log that are read at most. */
@@ -95,6 +97,7 @@ export class GroupedHosts implements GroupListener {
       left.abort();
     };
     using _listening = addAbortListener(this.#stop, () => void leave());
+    await this.#readOnce();
     await this.#parts.group.stay(this, left.signal);
   }
 
@@ -135,6 +138,27 @@ export class GroupedHosts implements GroupListener {
     const read = isOther ? Array.from({ length: division.partitions }, (_, n) => n) : gained;
     if (gained.length > 0) void this.#take(gained, read);
     if (gone.length > 0) await this.#untilReleased(new Set(gone.map(({ address }) => address)));
+  }
+
+  goOn(): void {
+    const text =
+      `group ${this.#settings.group}: it counts this producer out, which goes on until the group divides anew`;
+    this.#parts.health.note(DIVISION, text);
+    this.#parts.log.warn(text);
+  }
+
+  /**
+   * Reads a log once before it joins. The first time takes several times as long, as code is loaded
+   * and compiled. Hosts would wait for that. Whether it can be read does not matter yet.
+   */
+  async #readOnce(): Promise<void> {
+    const signal = AbortSignal.any([this.#stop, AbortSignal.timeout(FIRST_LIMIT)]);
+    try {
+      const results = new LastResults(this.#settings.location);
+      for await (const messages of this.#parts.group.readTail([0], ALLOWANCE, signal)) results.note(messages);
+    } catch {
+      // The group waits for brokers that are away, and tells of them.
+    }
   }
 
   /** Reads what was checked of the hosts of partitions, and goes on from there. */

@@ -30,7 +30,9 @@ it("a member that no broker answers goes on, until the group says something", ()
   expect(look(lease, 0, 60).at(-1)).toBe(60);
   lease.reach(at(60));
   expect(lease.allows(at(60.5))).toBe(true);
+  expect(lease.isCutOff).toBe(true);
   lease.end();
+  expect(lease.isCutOff).toBe(false);
   expect(lease.allows(at(61))).toBe(false);
 });
 

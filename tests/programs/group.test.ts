@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
@@ -22,6 +23,8 @@ const PARTITIONS = 12;
 const HOSTS = 24;
 /** Milliseconds from one due time of a host to the next. */
 const INTERVAL = 1000;
+/** Seconds after which the group takes a silent member for dead. */
+const SESSION = 7;
 /** Milliseconds that anything may take on a machine that has much else to do. */
 const PATIENCE = 120_000;
 
@@ -53,11 +56,11 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
   }, 60_000);
 
   /** A new topic with its hosts, and the producers that check them. */
-  async function newGroup({ partitions = PARTITIONS } = {}) {
+  async function newGroup({ partitions = PARTITIONS, at = broker } = {}) {
     const topic = `group_${++topics}`;
     const client = await loadClient("javascript");
-    const access = { bootstrapServers: [broker.plain], topic };
-    const own = new Topic(broker.plain, topic);
+    const access = { bootstrapServers: [at.plain], topic };
+    const own = new Topic(at.plain, topic);
     await own.create(partitions);
     const hosts = join(folder, `${topic}.txt`);
     const lines = Array.from(
@@ -69,7 +72,7 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
     const withTls = { KAFKA_SSL_CA_FILE: caFile, KAFKA_SSL_KEY_FILE: keyFile, KAFKA_SSL_CERT_FILE: certFile };
     const begin = ({ runtime, client }: Variant, name: string, through?: Relay, file = hosts): Running => {
       const access = through === undefined
-        ? { KAFKA_BOOTSTRAP_SERVERS: broker.plain }
+        ? { KAFKA_BOOTSTRAP_SERVERS: at.plain }
         : { KAFKA_BOOTSTRAP_SERVERS: `localhost:${through.port}`, ...withTls };
       const env = { ...access, KAFKA_TOPIC: topic, KAFKA_CLIENT: client };
       return start(runtime, "producer", ["--group", "g", "--producer-name", name, file], { env, input: "" });
@@ -180,6 +183,36 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
       producer === "b" && /did not run/.test(error_detail ?? "")
     );
     expect(slept.filter(({ checked_at }) => Date.parse(checked_at ?? "") > frozenAt)).toEqual([]);
+  }, 5 * PATIENCE);
+
+  it("all of them go on while a broker that stood still has thrown them all out", async () => {
+    // As brokers do by default, it waits for more members of a group that has none.
+    const settings = { "group.initial.rebalance.delay.ms": "3000" };
+    await using own = await startKafka({ directory: join(folder, "frozen"), settings });
+    const { begin, metrics, asked } = await newGroup({ at: own });
+    const all = variants.map((variant, n) => begin(variant, String(n)));
+    await using stack = new AsyncDisposableStack();
+    for (const one of all) stack.use(one);
+    const parts = Math.floor(PARTITIONS / all.length) * all.length;
+    await divided(all, parts);
+    await checked(asked, 2);
+    process.kill(own.pid, "SIGSTOP");
+    const stoppedAt = Date.now();
+    await checked(asked, SESSION + 3).finally(() => process.kill(own.pid, "SIGCONT"));
+    // Most of them; some may be heard before the broker looks at the time.
+    for (const one of all) await one.says(/it counts this producer out|answers for the group .* again/);
+    await divided(all, parts);
+    await checked(asked, 2);
+    for (const one of all) one.kill("SIGTERM");
+    for (const one of all) expect(await one.ended, one.stderr).toMatchObject({ code: 0 });
+    const told = await metrics();
+    expect(doubles(told)).toEqual([]);
+    expect(holes(told)).toEqual([]);
+    const missed = told.filter(({ error, scheduled_at, error_detail }) =>
+      error === "missed" && Date.parse(scheduled_at ?? "") > stoppedAt && !/still ran/.test(error_detail ?? "")
+    );
+    expect(missed.map((metric) => `${due(metric)}: ${metric.error_detail}`), all.map(({ stderr }) => stderr).join("\n"))
+      .toEqual([]);
   }, 5 * PATIENCE);
 
   it("partitions are added, and all producers die: what nobody checked is told", async () => {

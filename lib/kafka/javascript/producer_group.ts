@@ -34,7 +34,14 @@ const SESSION_LIMIT = 7_000;
 /** Milliseconds that the group waits for its members to join again. */
 const REBALANCE_LIMIT = 5_000;
 /** Milliseconds between two heartbeats: a member hears so soon that another one has left. */
-const HEARTBEAT_EVERY = 500;
+const HEARTBEAT_EVERY = 250;
+/** The same while partitions are on their way to other members: nobody checks their hosts. */
+const HEARTBEAT_SOON = 50;
+/**
+ * Milliseconds that a member waits before it joins after it was cut off. If all were, the first one
+ * would get what the others are still checking.
+ */
+const GATHER_WAIT = 1_000;
 /** Milliseconds between two looks whether the topic has got more partitions, or is another one. */
 const LOOK_EVERY = 5_000;
 /** Milliseconds until the brokers are asked again after a failure, at most. */
@@ -66,6 +73,10 @@ export class GroupedProducer implements ProducerGroup {
   readonly #lease = new Lease(SESSION_LIMIT);
   #name = NO_NAME;
   #held: readonly number[] = [];
+  /** The group's generation in which it held them last. */
+  #heldIn = -1;
+  /** True while partitions are on their way from one member to another. */
+  #isMoving = false;
   /** The topic when this member last joined. */
   #topic: { readonly id: string; readonly partitions: number } | undefined;
   #mustJoin = true;
@@ -142,7 +153,7 @@ export class GroupedProducer implements ProducerGroup {
         onAnswer();
         this.#status.settle(inGroup(this.#group));
         if (this.#mustJoin) continue;
-        await delay(HEARTBEAT_EVERY, stop);
+        await delay(this.#isMoving ? HEARTBEAT_SOON : HEARTBEAT_EVERY, stop);
         if (performance.now() - lookedAt < LOOK_EVERY || stop.aborted) continue;
         lookedAt = performance.now();
         await this.#lookAtTopic(requests, stop);
@@ -177,16 +188,19 @@ export class GroupedProducer implements ProducerGroup {
   }
 
   async #join(requests: GroupRequests, listener: GroupListener, stop: AbortSignal): Promise<void> {
+    if (this.#lease.isCutOff) await delay(GATHER_WAIT, stop);
     this.#mustJoin = false;
     try {
       const { id, partitions } = await requests.identifyTopic(stop);
       this.#topic = { id, partitions };
-      const { memberId, generationId } = this.#name;
-      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, this.#held, generationId);
+      const { memberId } = this.#name;
+      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, this.#held, this.#heldIn);
       const times = { sessionLimit: SESSION_LIMIT, rebalanceLimit: REBALANCE_LIMIT };
       this.#isJoining = true;
       const joined = await requests.join({ memberId, protocol: PROTOCOL, metadata, ...times }, stop);
       this.#name = { memberId: joined.memberId, generationId: joined.generationId };
+      // What it goes on with after it was cut off may be others' by now.
+      if (!this.#lease.isCutOff) this.#heldIn = joined.generationId;
       const assignments = joined.leader === joined.memberId
         ? assignmentsOf(this.#options.topic, joined, partitions)
         : [];
@@ -197,6 +211,8 @@ export class GroupedProducer implements ProducerGroup {
       const lost = this.#held.filter((partition) => !division.held.includes(partition));
       this.#given += division.held.filter((partition) => !this.#held.includes(partition)).length;
       this.#held = division.held;
+      this.#heldIn = joined.generationId;
+      this.#isMoving = division.free.length > 0;
       const released = listener.divide(division);
       if (lost.length === 0) return;
       // The others get what was lost once this member has joined without it.
@@ -209,15 +225,24 @@ export class GroupedProducer implements ProducerGroup {
     }
   }
 
-  /** True for the group's wish that this member joins. Drops all that it holds where it is out. */
+  /**
+   * True for the group's wish that this member joins. Where it is out, it drops all that it holds. If
+   * it was cut off before, it may be that all were: a broker that stood still has thrown out the
+   * whole group, and nobody else has anything. So it goes on, and says in which generation it held
+   * what. Where others divided without it, theirs is newer, and counts.
+   */
   #mayJoinAfter(error: unknown, listener: GroupListener): boolean {
     const refusal = refusalOf(error);
     if (refusal === "REBALANCE_IN_PROGRESS") return true;
     if (!OUT.has(refusal)) return false;
-    this.#lease.end();
     // With an old generation it is still known: a new name would leave the old one behind, for which
     // the others would wait.
     this.#name = refusal === "ILLEGAL_GENERATION" ? { ...this.#name, generationId: -1 } : NO_NAME;
+    if (this.#lease.isCutOff) {
+      listener.goOn();
+      return true;
+    }
+    this.#lease.end();
     this.#held = [];
     void listener.divide(null);
     return true;
@@ -260,7 +285,7 @@ function introduction(
   { removed, ...peer }: GroupIntroduction,
   seen: { readonly id: string; readonly partitions: number },
   held: readonly number[],
-  generationId: number,
+  heldIn: number,
 ): Buffer {
   return encodeConsumerProtocolSubscription({
     version: PROTOCOL_VERSION,
@@ -268,7 +293,7 @@ function introduction(
     // The topic too: the group divides anew where a member sees another one.
     userData: JSON.stringify({ ...peer, removed: fitting(removed), seen }),
     ownedPartitions: held.length === 0 ? [] : [{ topic, partitions: [...held] }],
-    generationId: held.length === 0 ? -1 : generationId,
+    generationId: held.length === 0 ? -1 : heldIn,
   });
 }
 
