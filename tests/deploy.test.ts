@@ -140,6 +140,23 @@ describe("compose.yaml", () => {
     }
   });
 
+  it("lets any number of producers start: no name, port or folder belongs to one of them", () => {
+    const { producer } = services;
+    expect(producer).toBeDefined();
+    const isOfOne = (key: string) => /^(container_name|hostname|deploy|scale)$/.test(key);
+    expect(Object.keys(producer ?? {}).filter(isOfOne)).toEqual([]);
+    // The command of docs/production.md.
+    const env = { PRODUCER_LISTEN: "127.0.0.1:9470-9472", CHECK_SPOOL: "" };
+    expect(read("docs/production.md")).toContain(
+      `PRODUCER_LISTEN=${env.PRODUCER_LISTEN} docker compose --env-file env up --detach --scale producer=3`,
+    );
+    expect(producer?.ports?.map((port) => interpolate(port, env))).toEqual(["127.0.0.1:9470-9472:9464"]);
+    const spool = interpolate(producer?.environment?.CHECK_SPOOL ?? "", {});
+    const written = (producer?.volumes ?? []).filter((volume) => typeof volume === "string" || !volume.read_only);
+    expect(written).toMatchObject([{ target: spool }]);
+    expect(interpolate(producer?.environment?.CHECK_SPOOL ?? "", env)).toBe("");
+  });
+
   it("sets no variable that the programs do not know", () => {
     const set = PROGRAMS.flatMap((name) => Object.keys(services[name]?.environment ?? {}));
     expect(set.filter((name) => !variables.includes(name))).toEqual([]);

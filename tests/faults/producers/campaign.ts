@@ -20,6 +20,11 @@ export interface ProducerCampaign {
 export interface FaultLine extends StretchAccount {
   readonly fault: string;
   readonly times: number;
+  /** Of all strikes, until everything was as before. */
+  readonly seconds: number;
+  /** The most that one producer took, of those that were there all the time. Null: none was. */
+  readonly cores: number | null;
+  readonly megabytes: number | null;
 }
 
 export interface ProducerReport {
@@ -29,7 +34,7 @@ export interface ProducerReport {
 }
 
 /** Milliseconds between two faults: metrics of one must not be those of the next. */
-const CALM = [3_000, 6_000] as const;
+const CALM = [1_000, 2_000] as const;
 /** Milliseconds until what was checked must be in the table. */
 const COMPLETE_LIMIT = 120_000;
 /** How many due times a problem names. */
@@ -40,49 +45,54 @@ export async function producerCampaign(options: ProducerCampaign): Promise<Produ
   const { random, say } = options;
   await using world = await openProducerWorld(random, options.load);
   say(`begins: ${world.team.members.map(({ name, variant }) => `${name} is ${variant.name}`).join(", ")}`);
-  const stretches: { readonly fault: ProducerFault; readonly stretch: Stretch }[] = [];
+  const stretches: { readonly fault: ProducerFault; readonly stretch: Stretch; readonly used: readonly Load[] }[] = [];
   const problems: string[] = [];
   let from = Date.now();
   for (const fault of plan(options)) {
     try {
       const before = world.team.usage();
       const stretch = await strike(fault, world, from);
-      const used = describeUsage(before, world.team.usage(), stretch);
-      stretches.push({ fault, stretch });
+      const used = loadsOf(before, world.team.usage(), stretch);
+      stretches.push({ fault, stretch, used });
       from = stretch.to;
-      say(describe(fault, stretch, await completeAccount(stretch, world)) + used);
+      await world.stored();
+      const account = accountFor(stretch, world.hosts, await world.rows(), world.requests);
+      say(describe(fault, stretch, account) + used.map(describeLoad).join(""));
     } catch (error) {
       problems.push(`after ${fault.name}: ${(error as Error).stack}\n${world.team.words()}\n${world.words()}`);
       break;
     }
   }
+  const [first, last] = [stretches[0]?.stretch, stretches.at(-1)?.stretch];
+  if (first !== undefined && last !== undefined) await completed({ ...last, from: first.from }, world);
   problems.push(...world.team.surprises);
   await Promise.all(world.team.members.map((member) => world.team.end(member, "SIGTERM")));
   await world.stored();
   const rows = await world.rows();
-  const accounts = stretches.map(({ fault, stretch }) => {
+  const accounts = stretches.map(({ fault, stretch, used }) => {
     const account = accountFor(stretch, world.hosts, rows, world.requests);
     problems.push(...problemsOf(fault, stretch, account));
-    return { ...account, fault: fault.name, times: 1 };
+    const seconds = (stretch.to - stretch.from) / 1000;
+    const cores = most(used.map(({ cores }) => cores));
+    const megabytes = most(used.map(({ megabytes }) => megabytes));
+    return { ...account, fault: fault.name, times: 1, seconds, cores, megabytes };
   });
   return { lines: [...Map.groupBy(accounts, ({ fault }) => fault).values()].map(summed), problems };
 }
 
 /**
- * The account of a stretch, once each due time has its row. A dead connection holds metrics back for a minute. What is
- * missing after two is missing for good.
+ * Waits until each due time of a stretch has its row. A dead connection holds metrics back for a minute. What is missing
+ * after two is missing for good.
  */
-async function completeAccount(stretch: Stretch, world: ProducerWorld): Promise<StretchAccount> {
-  const account = async () => {
+async function completed(stretch: Stretch, world: ProducerWorld): Promise<void> {
+  const isComplete = async () => {
     await world.stored();
-    return accountFor(stretch, world.hosts, await world.rows(), world.requests);
+    return accountFor(stretch, world.hosts, await world.rows(), world.requests).missing.length === 0;
   };
-  const isComplete = async () => (await account()).missing.length === 0;
   await eventually(isComplete, () => "Rows are missing", { timeout: COMPLETE_LIMIT, interval: 500 }).catch(() => {});
-  return await account();
 }
 
-/** All faults in random orders, until the time is over. */
+/** All faults in random orders, until the time is over: one of those that have struck least is always next. */
 function* plan({ faults, random, minutes, stop }: ProducerCampaign): Generator<ProducerFault> {
   const end = performance.now() + minutes * 60_000;
   do {
@@ -111,23 +121,38 @@ function describe({ name }: ProducerFault, { from, to }: Stretch, account: Stret
   const reasons = [...missed].map(([why, count]) => `${count} ${why}`).join("; ");
   return `${name}: ${
     ((to - from) / 1000).toFixed(0)
-  } s, ${due} due, ${missing.length} missing, ${twice.length} twice, ` +
+  } s, ${due} due, ${missing.length} without a row yet, ${twice.length} twice, ` +
     `${stray.length} stray, ${beyond.length} requests beyond, hole ${(hole / 1000).toFixed(1)} s, ` +
     `99 of 100 late by up to ${percentile99(late).toFixed(0)} ms, ` +
     `${unmoved.length} unmoved missed; missed: ${reasons || "none"}`;
 }
 
-/** The part of a core, and the memory, of each producer that was there all the time. */
-function describeUsage(
+/** The part of a core that a producer took, and the memory that it held at the end. */
+interface Load {
+  readonly name: string;
+  readonly cores: number;
+  readonly megabytes: number;
+}
+
+/** The load of each producer that was there all the time. */
+function loadsOf(
   before: ReadonlyMap<string, Usage>,
   after: ReadonlyMap<string, Usage>,
   { from, to }: Stretch,
-): string {
+): readonly Load[] {
   return [...after].flatMap(([name, { cpu, memory }]) => {
     const earlier = before.get(name);
-    if (earlier === undefined) return [];
-    return [`; ${name}: ${((cpu - earlier.cpu) * 1000 / (to - from)).toFixed(2)} cores, ${memory.toFixed(0)} MB`];
-  }).join("");
+    return earlier === undefined ? [] : [{ name, cores: (cpu - earlier.cpu) * 1000 / (to - from), megabytes: memory }];
+  });
+}
+
+function describeLoad({ name, cores, megabytes }: Load): string {
+  return `; ${name}: ${cores.toFixed(2)} cores, ${megabytes.toFixed(0)} MB`;
+}
+
+function most(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : Math.max(...known);
 }
 
 function problemsOf(fault: ProducerFault, { from, to }: Stretch, account: StretchAccount): readonly string[] {
@@ -149,13 +174,14 @@ function problemsOf(fault: ProducerFault, { from, to }: Stretch, account: Stretc
 
 function summed(all: readonly FaultLine[]): FaultLine {
   const [first] = all as readonly [FaultLine, ...FaultLine[]];
-  const add = (key: "due" | "rows" | "times") => all.reduce((sum, one) => sum + one[key], 0);
+  const add = (key: "due" | "rows" | "times" | "seconds") => all.reduce((sum, one) => sum + one[key], 0);
   const join = (key: "missing" | "twice" | "stray" | "beyond" | "unmoved") => all.flatMap((one) => one[key]);
   const missed = new Map<string, number>();
   for (const one of all) for (const [why, count] of one.missed) missed.set(why, (missed.get(why) ?? 0) + count);
   return {
     fault: first.fault,
-    ...{ times: add("times"), due: add("due"), rows: add("rows") },
+    ...{ times: add("times"), due: add("due"), rows: add("rows"), seconds: add("seconds") },
+    ...{ cores: most(all.map(({ cores }) => cores)), megabytes: most(all.map(({ megabytes }) => megabytes)) },
     ...{ missing: join("missing"), twice: join("twice"), stray: join("stray"), beyond: join("beyond") },
     ...{
       unmoved: join("unmoved"),

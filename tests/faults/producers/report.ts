@@ -14,6 +14,9 @@ const COLUMNS = [
   "hole",
   "late",
   "unmoved",
+  "seconds",
+  "cores",
+  "MB",
 ];
 
 /** The report as a table for a person, with the reasons of missed due times below it. */
@@ -30,20 +33,30 @@ export function producerTable({ lines }: ProducerReport): string {
     ...all.map(pad),
     "beyond: requests beyond one a due time; hole: the longest time without a check, in seconds;",
     "late: milliseconds that 99 of 100 checks began after their due time, at most;",
-    "unmoved: missed due times of hosts that stayed with a producer that was not struck",
+    "unmoved: missed due times of hosts that stayed with a producer that was not struck; seconds: of a strike;",
+    "cores, MB: the most that one producer took, of those that were there all the time",
+    `all faults once: ${roundOf(sorted).toFixed(0)} s`,
     ...reasons,
   ].join("\n");
 }
 
 function cells(line: FaultLine): readonly string[] {
-  const { fault, times, due, rows, missing, twice, stray, beyond, missed, hole, late, unmoved } = line;
-  const lost = [...missed.values()].reduce((sum, count) => sum + count, 0);
-  const counts = [times, due, rows, missing.length, twice.length, stray.length, beyond.length, lost];
+  const { fault, times, cores, megabytes } = line;
+  const lost = [...line.missed.values()].reduce((sum, count) => sum + count, 0);
+  const found = [line.missing, line.twice, line.stray, line.beyond].map(({ length }) => length);
   return [
     fault,
-    ...counts.map(String),
-    (hole / 1000).toFixed(1),
-    percentile99(late).toFixed(0),
-    String(unmoved.length),
+    ...[times, line.due, line.rows, ...found, lost].map(String),
+    (line.hole / 1000).toFixed(1),
+    percentile99(line.late).toFixed(0),
+    String(line.unmoved.length),
+    (line.seconds / times).toFixed(0),
+    cores?.toFixed(2) ?? "",
+    megabytes?.toFixed(0) ?? "",
   ];
+}
+
+/** Seconds that all faults take together, each struck once. */
+function roundOf(lines: readonly FaultLine[]): number {
+  return lines.reduce((sum, { seconds, times }) => sum + seconds / times, 0);
 }

@@ -44,7 +44,7 @@ export interface ProducerWorld extends AsyncDisposable {
   pass(least: number, most: number): Promise<void>;
   /** Waits until the group has divided all partitions, and each host was asked since. */
   settled(): Promise<void>;
-  /** Waits until everything in the topic is stored. */
+  /** Waits until everything that is in the topic now is stored. */
   stored(): Promise<void>;
   rows(): Promise<readonly Row[]>;
   /** The consumer's last words. */
@@ -82,7 +82,11 @@ export async function openProducerWorld(random: Random, load: ProducerLoad): Pro
   let way = await relay(0, "127.0.0.1", mtlsPort);
   stack.defer(() => way[Symbol.asyncDispose]());
   const plainPort = await freePort();
-  const settings = { "advertised.listeners": `PLAIN://localhost:${plainPort},MTLS://localhost:${way.port}` };
+  const settings = {
+    "advertised.listeners": `PLAIN://localhost:${plainPort},MTLS://localhost:${way.port}`,
+    // As by default: a group that has no member waits for more than the first one.
+    "group.initial.rebalance.delay.ms": "3000",
+  };
   const broker = stack.use(await startKafka({ directory: join(folder, "broker"), plainPort, mtlsPort, settings }));
   const topic = new Topic(broker.plain, "checks");
   await topic.create(PARTITIONS);
@@ -106,9 +110,11 @@ export async function openProducerWorld(random: Random, load: ProducerLoad): Pro
     async settled() {
       const { partitions } = await topic.describe();
       await team.divided(partitions);
-      const since = Date.now();
+      // They come in the order of their times. There may be very many.
+      let seen = requests.length;
+      const asked = new Set<string>();
       const isAsked = () => {
-        const asked = new Set(requests.filter(({ at }) => at >= since).map(({ address }) => address));
+        for (; seen < requests.length; seen++) asked.add((requests[seen] as SeenRequest).address);
         return file.present.every((address) => asked.has(address));
       };
       await eventually(isAsked, () => `Some hosts are not checked:\n${team.words()}`, {
@@ -118,8 +124,9 @@ export async function openProducerWorld(random: Random, load: ProducerLoad): Pro
     },
     async stored() {
       const { id, partitions } = await topic.describe();
+      // Taken once: producers go on.
+      const ends = await Promise.all(Array.from({ length: partitions }, (_, one) => topic.bound(one, -1)));
       const isStored = async () => {
-        const ends = await Promise.all(Array.from({ length: partitions }, (_, one) => topic.bound(one, -1)));
         const marks = await postgres.sql.unsafe<{ partition: number; mark: number }[]>(
           `select partition, next_offset::int as mark from ${TABLE}_offsets where topic_id = '${id}'`,
         );
