@@ -16,6 +16,8 @@ export interface ConsumerReadings {
    * `checked_at` of the newest stored metric, in milliseconds since 1970; null before the first.
    */
   readonly newest: number | null;
+  /** The places whose canaries are all down. */
+  readonly unknownPlaces: readonly (string | null)[];
 }
 
 /** What the figures say of a host. */
@@ -90,6 +92,17 @@ export class ConsumerTelemetry {
         const { lag } = await shared();
         this.reset();
         for (const [partition, messages] of lag) this.set({ partition: String(partition) }, messages);
+      },
+    });
+    new Gauge({
+      name: "host_checker_unknown_place",
+      help: "1 for each place from which nothing is known: all its canaries are down.",
+      labelNames: ["location"],
+      registers,
+      async collect() {
+        const { unknownPlaces } = await shared();
+        this.reset();
+        for (const location of unknownPlaces) this.set({ location: location ?? "" }, 1);
       },
     });
     addGauge(this.#registry, {

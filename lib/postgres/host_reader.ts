@@ -79,10 +79,22 @@ export const LONG_SPAN = 43_200;
 export class HostReader {
   readonly #database: Database;
   readonly #tables: () => Tables;
+  readonly #unknownPlaces: () => readonly (string | null)[];
 
-  constructor(database: Database, tables: () => Tables) {
+  /** `unknownPlaces` tells the places whose canaries are all down. */
+  constructor(
+    database: Database,
+    tables: () => Tables,
+    unknownPlaces: () => readonly (string | null)[] = () => [],
+  ) {
     this.#database = database;
     this.#tables = tables;
+    this.#unknownPlaces = unknownPlaces;
+  }
+
+  /** The places of which nothing is known now: all their canaries are down. */
+  get unknownPlaces(): readonly (string | null)[] {
+    return this.#unknownPlaces();
   }
 
   /** Every host that is checked, in the order of the addresses. */

@@ -25,7 +25,15 @@ export async function consumerPage(): Promise<string> {
   const telemetry = new ConsumerTelemetry(
     () => {
       const lag = new Map([[0, 5]]);
-      return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, doubles: 3, lag, newest: Date.now() });
+      return Promise.resolve({
+        rows: 9,
+        rejected: 1,
+        replayed: 2,
+        doubles: 3,
+        lag,
+        newest: Date.now(),
+        unknownPlaces: ["Oslo"],
+      });
     },
     () => EXPIRY,
     () => Promise.resolve([HOST]),
