@@ -145,6 +145,7 @@ class TransferState {
       return rows.map(({ address, state, latency, certificate_days_left }) => ({
         address,
         isUp: state === "up" ? true : state === "down" ? false : null,
+        isSilent: state === "stale",
         latency,
         certificateDays: certificate_days_left,
       }));

@@ -25,6 +25,8 @@ export interface HostFigures {
   readonly address: string;
   /** Null where nobody checks it, or people work at it. */
   readonly isUp: boolean | null;
+  /** True if a check was due and did not come. */
+  readonly isSilent: boolean;
   /** Seconds. */
   readonly latency: number;
   /** Days until its certificate expires; null: it has none. */
@@ -136,6 +138,9 @@ export class ConsumerTelemetry {
       });
     gauge("host_checker_host_up", "1 if the newest check of a host was up, 0 if not.", ({ isUp }) => {
       return isUp === null ? null : Number(isUp);
+    });
+    gauge("host_checker_host_silent", "1 for each host of which no check came since it was due.", ({ isSilent }) => {
+      return isSilent ? 1 : null;
     });
     gauge(
       "host_checker_host_latency_seconds",

@@ -5,7 +5,7 @@ import { metricWith } from "./metrics.ts";
 /** The expiry of the client's certificate for Kafka. */
 const EXPIRY = new Date("2027-01-01T00:00:00Z");
 
-const HOST = { address: "https://a.example", isUp: true, latency: 0.25, certificateDays: 30 };
+const HOST = { address: "https://a.example", isUp: true, isSilent: true, latency: 0.25, certificateDays: 30 };
 
 /** The producer's page at /metrics, with a value for each metric. */
 export async function producerPage(): Promise<string> {
