@@ -12,6 +12,7 @@ import { type Block, blocksIn, commandsOf, DOCUMENTS, statementsOf } from "./sup
 import { eventually } from "./support/eventually.ts";
 import { INCIDENT_RULES } from "./support/incidents.ts";
 import { canRunKafka, temporaryKafka } from "./support/kafka.ts";
+import { type MailServer, openMailServer } from "./support/mail_server.ts";
 import { metricWith } from "./support/metrics.ts";
 import { ownPostgresMissing, startPostgres, type TestPostgres } from "./support/postgres.ts";
 import { denoMissing } from "./support/runtimes.ts";
@@ -75,14 +76,16 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
   let server: TestPostgres;
   let broker: KafkaServer;
   let site: Site;
+  let mail: MailServer;
   beforeAll(async () => {
-    [server, broker, site] = await Promise.all([
+    [server, broker, mail, site] = await Promise.all([
       startPostgres({ own: true }),
       temporaryKafka(),
+      openMailServer(),
       openSite((socket) => void socket.end(answer("200 OK", {}, "fine"))),
     ]);
   });
-  afterAll(() => Promise.all([server, broker, site].map((part) => part?.[Symbol.asyncDispose]())));
+  afterAll(() => Promise.all([server, broker, mail, site].map((part) => part?.[Symbol.asyncDispose]())));
 
   describe("SQL", () => {
     beforeAll(async () => {
@@ -210,6 +213,7 @@ describe.runIf(ownPostgresMissing === null && canRunKafka() && denoMissing === n
         "127.0.0.1",
       )
         .replaceAll("/run/secrets/", `${clone.folder}/run/secrets/`)
+        .replaceAll("mail.example:587", `127.0.0.1:${mail.port}`)
         // Another program may have the port.
         .replaceAll("127.0.0.1:8080", "127.0.0.1:0")
         // Nobody looks at the page for a minute.

@@ -3,6 +3,7 @@ import { PARTITIONS } from "./setting_types.ts";
 import {
   anyText,
   anything,
+  canaries,
   databaseHost,
   databaseUrl,
   globs,
@@ -531,6 +532,18 @@ export const OPTIONS = {
     help: "places that must agree that a site is down; where fewer report, all of them",
     default: "1",
     schema: placeCount,
+  },
+  canary: {
+    section: "Incidents",
+    programs: consumer,
+    flag: "canary",
+    variable: "CANARY",
+    placeholder: "URL,...",
+    help:
+      "hosts that are up as long as a place has a network: while all are down there, nothing else is taken for down",
+    schema: canaries,
+    // A login may stand in an address.
+    isSecret: true,
   },
   certificateDays: {
     section: "Incidents",

@@ -128,6 +128,8 @@ export interface ConsumerSettings {
   readonly partition: Partition;
   readonly retention: RetentionSettings;
   readonly incidents: IncidentSettings;
+  /** Addresses that are up as long as a place has a network; empty: nobody has named any. */
+  readonly canaries: readonly string[];
   readonly notify: NotifySettings;
   /** True: each target gets a message, and nothing else is done. */
   readonly notifyTest: boolean;
@@ -214,6 +216,7 @@ export function readConsumerSettings(args: readonly string[], environment: Envir
     partition: reader.optional("dbPartition"),
     retention: readRetention(reader),
     incidents: readIncidents(reader),
+    canaries: reader.optional("canary") ?? [],
     notify: readNotify(reader),
     notifyTest: isTest,
     query: reader.optional("query"),

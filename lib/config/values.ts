@@ -212,6 +212,26 @@ export const globs: TextSchema<readonly string[]> = parsedBy((text) => {
   return found;
 });
 
+/** Addresses as metrics name them: as the hosts file has them, without a login. */
+export const canaries: TextSchema<readonly string[]> = parsedBy((text) => {
+  const found = text.split(",").map((address) => address.trim().replace(LOGIN, "$1")).filter((part) => part !== "");
+  const wrong = found.find((address) => !isHostAddress(address));
+  if (wrong !== undefined || found.length === 0) {
+    const what = wrong === undefined ? "it names no host" : `${wrong} is no address of a host`;
+    throw new SyntaxError(`${what}: write them as the hosts file has them, such as https://one.example,two.example`);
+  }
+  return [...new Set(found)];
+});
+
+/** `user:password@` in front of a host. */
+const LOGIN = /^(https?:\/\/)?[^/?#]*@/i;
+
+function isHostAddress(text: string): boolean {
+  if (/\s/.test(text) || /^https?:(?!\/\/)/i.test(text)) return false;
+  const url = URL.parse(/^[^/?#]*:\/\//.test(text) ? text : `https://${text}`);
+  return url !== null && /^https?:$/.test(url.protocol);
+}
+
 /** The address of a folder on the web: it ends with a slash. */
 export const pageUrl: TextSchema<string> = parsedBy((text) => {
   const url = URL.parse(text);

@@ -8,12 +8,12 @@ import type { CertificateStore } from "../net/certificate_store.ts";
 import type { Site } from "../net/http_port.ts";
 import { explain } from "../postgres/database.ts";
 import type { HostNow } from "../postgres/host_reader.ts";
-import type { Counters, SilenceWork, StoreEvents } from "../postgres/store.ts";
+import type { CanaryEvents, Counters, SilenceWork, StoreEvents } from "../postgres/store.ts";
 import { ConsumerReport } from "./consumer_report.ts";
 import type { HostFigures } from "./consumer_telemetry.ts";
 import { DoubleChecks } from "./double_checks.ts";
 import { FirstRows } from "./first_rows.ts";
-import { type IncidentLine, incidentLines, silenceLines } from "./incident_report.ts";
+import { type IncidentLine, incidentLines, placeLines, silenceLines } from "./incident_report.ts";
 import type { Log } from "./log.ts";
 import { openProgramPort } from "./program_port.ts";
 
@@ -32,6 +32,10 @@ export interface ConsumerMonitor extends AsyncDisposable {
   count(counters: () => Counters): void;
   /** Tells of these hosts from now on, where the figures name hosts. */
   readHosts(read: () => Promise<readonly HostNow[]>): void;
+  /** Tells of these places from now on: nothing is known from there. */
+  readUnknownPlaces(read: () => readonly (string | null)[]): void;
+  /** For the look for places whose canaries are all down. */
+  readonly canaries: CanaryEvents;
   /** For the look for addresses that nobody checks any more. */
   readonly silence: Omit<SilenceWork, "open">;
 }
@@ -71,7 +75,8 @@ export async function monitorConsumer(
       async () => {
         const { rows, rejected } = state.counters();
         const { replayed, newest } = state;
-        return { rows, rejected, replayed, doubles: doubles.total, newest, lag: await state.lag() };
+        const unknownPlaces = state.readUnknownPlaces();
+        return { rows, rejected, replayed, doubles: doubles.total, newest, unknownPlaces, lag: await state.lag() };
       },
       () => certificateStore?.expiresAt ?? null,
       namesHosts ? () => state.hosts() : undefined,
@@ -92,6 +97,8 @@ export async function monitorConsumer(
     },
     count: (counters) => void (state.counters = counters),
     readHosts: (read) => void (state.readHosts = read),
+    readUnknownPlaces: (read) => void (state.readUnknownPlaces = read),
+    canaries: canaryEvents(log),
     silence: silenceWork(state, log),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
@@ -101,6 +108,7 @@ export async function monitorConsumer(
 class TransferState {
   counters: () => Counters = () => ({ rows: 0, rejected: 0, missedDropped: 0 });
   readHosts: () => Promise<readonly HostNow[]> = () => Promise.resolve([]);
+  readUnknownPlaces: () => readonly (string | null)[] = () => [];
   replayed = 0;
   /** When the newest stored metric was made, in milliseconds since 1970. */
   newest: number | null = null;
@@ -137,6 +145,7 @@ class TransferState {
       return rows.map(({ address, state, latency, certificate_days_left }) => ({
         address,
         isUp: state === "up" ? true : state === "down" ? false : null,
+        isSilent: state === "stale",
         latency,
         certificateDays: certificate_days_left,
       }));
@@ -201,6 +210,15 @@ function silenceWork(state: TransferState, log: Log): Omit<SilenceWork, "open"> 
     isCaughtUp: () => state.isCaughtUp(),
     changed: (opened, closed) => tellIncidents(log, silenceLines(opened, closed)),
     failed: (why) => log.warn(`Nobody can tell which addresses are not checked any more: ${why}`),
+  };
+}
+
+function canaryEvents(log: Log): CanaryEvents {
+  return {
+    changed: (unknown, known) => tellIncidents(log, placeLines(unknown, known)),
+    absent: (addresses) =>
+      log.warn(`No check of ${addresses.join(", ")} was stored: write CANARY as the hosts file has the addresses`),
+    failed: (why) => log.warn(`Nobody can tell whether the canaries are up: ${why}`),
   };
 }
 

@@ -16,6 +16,8 @@ export interface ConsumerReadings {
    * `checked_at` of the newest stored metric, in milliseconds since 1970; null before the first.
    */
   readonly newest: number | null;
+  /** The places whose canaries are all down. */
+  readonly unknownPlaces: readonly (string | null)[];
 }
 
 /** What the figures say of a host. */
@@ -23,6 +25,8 @@ export interface HostFigures {
   readonly address: string;
   /** Null where nobody checks it, or people work at it. */
   readonly isUp: boolean | null;
+  /** True if a check was due and did not come. */
+  readonly isSilent: boolean;
   /** Seconds. */
   readonly latency: number;
   /** Days until its certificate expires; null: it has none. */
@@ -92,6 +96,17 @@ export class ConsumerTelemetry {
         for (const [partition, messages] of lag) this.set({ partition: String(partition) }, messages);
       },
     });
+    new Gauge({
+      name: "host_checker_unknown_place",
+      help: "1 for each place from which nothing is known: all its canaries are down.",
+      labelNames: ["location"],
+      registers,
+      async collect() {
+        const { unknownPlaces } = await shared();
+        this.reset();
+        for (const location of unknownPlaces) this.set({ location: location ?? "" }, 1);
+      },
+    });
     addGauge(this.#registry, {
       name: "host_checker_newest_row_age_seconds",
       help: "Time since the newest metric stored was made; NaN before the first.",
@@ -123,6 +138,9 @@ export class ConsumerTelemetry {
       });
     gauge("host_checker_host_up", "1 if the newest check of a host was up, 0 if not.", ({ isUp }) => {
       return isUp === null ? null : Number(isUp);
+    });
+    gauge("host_checker_host_silent", "1 for each host of which no check came since it was due.", ({ isSilent }) => {
+      return isSilent ? 1 : null;
     });
     gauge(
       "host_checker_host_latency_seconds",

@@ -30,6 +30,18 @@ export function silenceLines(opened: readonly string[], closed: readonly string[
   return [line("No check came of", opened, true), line("Checked again", closed, false)].flatMap((told) => told ?? []);
 }
 
+/** Places from which nothing is known, and such as are known again, in words. */
+export function placeLines(
+  unknown: readonly (string | null)[],
+  known: readonly (string | null)[],
+): IncidentLine[] {
+  const from = (places: readonly (string | null)[]) => places.map((place) => place ?? "the place without a location");
+  return [
+    line("All canaries are down, and nothing else is taken for down, as seen from", from(unknown), true),
+    line("A canary is up again, as seen from", from(known), false),
+  ].flatMap((told) => told ?? []);
+}
+
 function line(what: string, items: readonly string[], isTrouble: boolean): IncidentLine | null {
   if (items.length === 0) return null;
   const others = items.length - NAMED;

@@ -35,6 +35,8 @@ export interface Snapshot {
   readonly hosts: readonly ShownHost[];
   readonly byAddress: ReadonlyMap<string, ShownHost>;
   readonly counts: Readonly<Record<HostState, number>>;
+  /** Places from which nothing is known: all their canaries are down. */
+  readonly unknownPlaces: readonly (string | null)[];
 }
 
 /** The past of a host. */
@@ -123,7 +125,8 @@ export class Hosts {
     hosts.sort((a, b) => (order.get(a.state) ?? 0) - (order.get(b.state) ?? 0));
     const counts = { down: 0, stale: 0, unchecked: 0, maintenance: 0, up: 0 };
     for (const { state } of hosts) counts[state]++;
-    return { at, hosts, byAddress: new Map(hosts.map((host) => [host.address, host])), counts };
+    const { unknownPlaces } = this.#reader;
+    return { at, hosts, byAddress: new Map(hosts.map((host) => [host.address, host])), counts, unknownPlaces };
   }
 
   #isShown(address: string): boolean {

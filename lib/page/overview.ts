@@ -67,6 +67,7 @@ export function overview(facts: OverviewFacts, links: Links): Markup {
   const { snapshot, selection, query, pasts } = facts;
   const isAll = query.q === "" && query.state === "";
   return html`${banner(facts, links)}
+${unknownNotice(snapshot)}
 ${links.canSearch ? search(query) : html`<h2 id="hosts">Hosts</h2>`}
 ${
     pasts === null
@@ -80,6 +81,15 @@ ${
   }
 ${pageLinks(selection, query, links)}
 ${isAll || !links.canSearch ? "" : html`<p><a href="${links.overview()}">Show all hosts</a></p>`}`;
+}
+
+function unknownNotice({ unknownPlaces }: Snapshot): Markup | "" {
+  if (unknownPlaces.length === 0) return "";
+  const named = unknownPlaces.map((place) => place ?? "a place without a name").join(", ");
+  return html`
+    <p
+      class="warn">All canaries are down as seen from ${named}: what is said from there of other hosts is not known to be true.</p>
+  `;
 }
 
 /** What the first lines of the page say. */

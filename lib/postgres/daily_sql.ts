@@ -1,4 +1,5 @@
 import { madeSql, upSql } from "./host_state.ts";
+import { inMaintenanceSql, type MaintenanceTable } from "./maintenance_sql.ts";
 
 // What the rows of a table say of a day: one row an address, location and UTC day. The roll-up
 // writes it down, and the views compute it for days that are not rolled up yet.
@@ -85,11 +86,13 @@ export function rowsOfDaySql(main: string, day: string, condition = "true"): str
 
 /**
  * One row for each address and location of `rows`, which are a day's. It names no day. Missed checks
- * do not count. A check lasts until the next one, or until that was due. Rows of one moment have an
- * order too, so that the result is always the same.
+ * do not count. One that was not up while somebody worked at the site is neither up nor down. A
+ * check lasts until the next one, or until that was due. Rows of one moment have an order too, so
+ * that the result is always the same.
  */
-export function daySql(rows: string): string {
+export function daySql(rows: string, maintenance: MaintenanceTable | null): string {
   const up = upSql(ALL);
+  const planned = maintenance === null ? "false" : inMaintenanceSql(maintenance, "r.address", "r.scheduled_at");
   return `select address, location, checks::int, up::int, down::int, missed::int, removed::int,
   coalesce(extract(epoch from lasted), 0)::float8 as seconds_down, coalesce(outage, interval '0') as longest_outage,
   latencies[1] as latency_p50, latencies[2] as latency_p95, latencies[3] as latency_p99, latency_max,
@@ -100,14 +103,14 @@ export function daySql(rows: string): string {
   ) h), '{}') as latency_counts, tls_expires_at
 from (
   select address, location, count(*) filter (where made) as checks, count(*) filter (where made and is_up) as up,
-    count(*) filter (where made and not is_up) as down, count(*) filter (where is_missed) as missed,
+    count(*) filter (where is_down) as down, count(*) filter (where is_missed) as missed,
     count(*) filter (where is_removed) as removed,
-    sum(lasted) filter (where made and not is_up) as lasted, max(outage) as outage,
+    sum(lasted) filter (where is_down) as lasted, max(outage) as outage,
     percentile_cont(array[0.5, 0.95, 0.99]) within group (order by latency) filter (where answered) as latencies,
     max(latency) filter (where answered) as latency_max, array_agg(bucket) filter (where answered) as buckets,
     min(tls_expires_at) as tls_expires_at
   from (
-    select *, sum(lasted) filter (where made and not is_up)
+    select *, sum(lasted) filter (where is_down)
         over (partition by address, location, is_missed, recoveries) as outage
     from (
       select *, count(*) filter (where is_up or is_removed) over earlier as recoveries,
@@ -115,7 +118,8 @@ from (
       from (
         select address, coalesce(location, '') as location, checked_at, scheduled_at, check_id, next_at, tls_expires_at,
           latency::float8 as latency, ${bucketSql("latency::float8")} as bucket, ${up} as is_up,
-          ${madeSql(ALL)} as made, ${madeSql(ALL)} and status_code > 0 as answered,
+          ${madeSql(ALL)} as made, ${madeSql(ALL)} and not ${up} and not ${planned} as is_down,
+          ${madeSql(ALL)} and status_code > 0 as answered,
           error is not distinct from 'missed' as is_missed, error is not distinct from 'removed' as is_removed
         from (${rows}) r
       ) checks

@@ -1,5 +1,6 @@
 import { daySpanSql, daySql, quantileSql, rowsOfDaySql } from "./daily_sql.ts";
 import { settledBeforeSql } from "./days.ts";
+import type { MaintenanceTable } from "./maintenance_sql.ts";
 import type { QuotedTables } from "./schema.ts";
 
 // Views over a table whose days are rolled up. They read as many rows as the answer needs, however
@@ -67,15 +68,24 @@ export function latestByDay(tables: QuotedTables, { up, reason, removed, told }:
 const anyAddress = (main: string) =>
   `m.address >= (select ''::text) and m.address <= (select max(x.address) from ${main} x)`;
 
-const MERGED = ["checks", "up", "missed", "seconds_down", "longest_outage", "latency_from", "latency_counts"] as const;
+const MERGED = [
+  "checks",
+  "up",
+  "down",
+  "missed",
+  "seconds_down",
+  "longest_outage",
+  "latency_from",
+  "latency_counts",
+] as const;
 const QUANTILES = [["latency_p50", 0.5], ["latency_p95", 0.95], ["latency_p99", 0.99]] as const;
 
 /**
- * The uptime of each address and day. A day comes from its roll-up, or from its rows as long as
+ * The uptime of each address and day, of the checks that were up or down. A day comes from its roll-up, or from its rows as long as
  * there is none. Of one location the percentiles are exact; those of several are told by their
  * histograms.
  */
-export function uptimeByDay({ main, daily, days }: QuotedTables): string {
+export function uptimeByDay({ main, daily, days }: QuotedTables, maintenance: MaintenanceTable | null): string {
   const columns = [...MERGED, ...QUANTILES.map(([name]) => name)];
   const of = (row: string) => columns.map((column) => `${row}.${column}`).join(", ");
   const several = "select * from unnest(s.froms, s.counts) t(latency_from, text)";
@@ -83,11 +93,11 @@ export function uptimeByDay({ main, daily, days }: QuotedTables): string {
   const quantiles = QUANTILES.map(([name, share]) => {
     return `  case when places = 1 then ${name} else ${quantileSql(share, histograms)} end as ${name}`;
   });
-  return `select address, day, checks, round(100.0 * up / checks, 3) as up_percent,
+  return `select address, day, checks, round(100.0 * up / nullif(up + down, 0), 3) as up_percent,
 ${quantiles.join(",\n")},
   longest_outage, missed, seconds_down
 from (
-  select address, day, sum(checks) as checks, sum(up) as up, sum(missed) as missed, sum(seconds_down) as seconds_down,
+  select address, day, sum(checks) as checks, sum(up) as up, sum(down) as down, sum(missed) as missed, sum(seconds_down) as seconds_down,
     max(longest_outage) as longest_outage, count(latency_from) as places,
     ${QUANTILES.map(([name]) => `max(${name}) as ${name}`).join(", ")},
     array_agg(latency_from) filter (where latency_from is not null) as froms,
@@ -97,7 +107,7 @@ from (
     where u.rolled_up_at is not null
     union all
     select r.address, u.day, ${of("r")} from ${days} u cross join lateral (
-      ${daySql(rowsOfDaySql(main, "u.day", anyAddress(main)))}
+      ${daySql(rowsOfDaySql(main, "u.day", anyAddress(main)), maintenance)}
     ) r where u.rolled_up_at is null
   ) d group by address, day having sum(checks) > 0
 ) s`;

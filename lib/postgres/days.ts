@@ -1,6 +1,7 @@
 import { DAILY_COLUMNS, daySpanSql, daySql, rowsOfDaySql } from "./daily_sql.ts";
 import type { Database } from "./database.ts";
 import { dayOf, type Span } from "./part_spans.ts";
+import { maintenanceOf, type MaintenanceTable, patternSql } from "./maintenance_sql.ts";
 import { arrayText } from "./pg_text.ts";
 import type { QuotedTables } from "./schema.ts";
 
@@ -10,6 +11,8 @@ import type { QuotedTables } from "./schema.ts";
 // and no row comes too late.
 
 type DayTables = Pick<QuotedTables, "main" | "daily" | "days">;
+/** With the times in which people worked at sites, if there is such a table. */
+type MaintainedTables = DayTables & MaintenanceTable & { readonly hasMaintenance: boolean };
 
 /**
  * Parts of the flush statement: they note that these days (an array as text) have new rows. Nothing
@@ -73,7 +76,8 @@ function within(span: Span | null): string {
  * rows than it. Rows of an address are found one by one through the index. A row of a day that
  * counts less than before is not written: rows were deleted since, and the day is kept as it was.
  */
-export function biteSql({ main, daily, days }: DayTables, span: Span | null, isFirst: boolean): string {
+export function biteSql(tables: MaintainedTables, span: Span | null, isFirst: boolean): string {
+  const { main, daily, days } = tables;
   const columns = Object.keys(DAILY_COLUMNS);
   const changed = columns.filter((column) => !["address", "location", "day"].includes(column));
   const total = (row: string) => ["checks", "missed", "removed"].map((column) => `${row}.${column}`).join(" + ");
@@ -95,11 +99,41 @@ export function biteSql({ main, daily, days }: DayTables, span: Span | null, isF
 ), rolled as (
   insert into ${daily} as d (${columns.join(", ")})
   select ${columns.map((column) => column === "day" ? "$1::text::date" : column).join(", ")}
-  from (${daySql(rows)}) r where exists (select from held)
+  from (${daySql(rows, maintenanceOf(tables))}) r where exists (select from held)
   on conflict (address, day, location) do update set ${changed.map((name) => `${name} = excluded.${name}`).join(", ")}
   where ${total("d")} <= ${total("excluded")}
 )
 select last, size from held`;
+}
+
+/** Its line in the table of the leases holds a sum of all times of maintenance, as a UUID. */
+const HEEDED = "maintenance";
+
+/**
+ * Makes days stale that were rolled up when other times of maintenance were known: those that have
+ * checks in such a time that count as down, or some that count as neither. Nothing is done unless
+ * a time has changed since this was done last.
+ */
+export function heedMaintenanceSql(
+  { daily, days, maintenance, leases }: Pick<QuotedTables, "daily" | "days" | "maintenance" | "leases">,
+): string {
+  const { from, to } = daySpanSql("d.day");
+  const inIt = `${maintenance} w where w.starts_at < ${to} and ${from} < w.ends_at and w.starts_at < w.ends_at
+      and d.address like ${patternSql("w.address")}`;
+  return `with known as (
+  select md5(coalesce(string_agg(md5(row(w.address, w.starts_at, w.ends_at)::text), '' order by w.address, w.starts_at,
+    w.ends_at), ''))::uuid as sum from ${maintenance} w
+), changed as (
+  insert into ${leases} as l (what, holder, held_until) select '${HEEDED}', k.sum, 'infinity' from known k
+  on conflict (what) do update set holder = excluded.holder where l.holder <> excluded.holder
+  returning what
+), touched as (
+  select u.day from ${days} u where not u.stale and u.rolled_up_at is not null and exists (select from changed)
+    and exists (select from ${daily} d where d.day = u.day and (d.checks > d.up + d.down
+      or d.down > 0 and exists (select from ${inIt})))
+  order by u.day for update of u
+)
+update ${days} u set stale = true from touched t where u.day = t.day`;
 }
 
 /** The day $1 is rolled up by the roller $2. Gives no row if the day was taken over. */

@@ -1,6 +1,8 @@
 import type { Database } from "./database.ts";
 import { type EvidenceRow, readEvidence } from "./evidence.ts";
+import type { Metric } from "../metric.ts";
 import { errorSql, RowState } from "./host_state.ts";
+import { inMaintenanceSql, maintenanceOf, type MaintenanceTable } from "./maintenance_sql.ts";
 import { type PastIncident, readPastIncidents, readTroubled } from "./past_incidents.ts";
 import { dayOf } from "./part_spans.ts";
 import { arrayText } from "./pg_text.ts";
@@ -27,7 +29,7 @@ export interface HostNow {
   readonly maintenance_note: string | null;
 }
 
-/** Checks of a span of time, counted. Missed ones count in `missed` alone. */
+/** Checks of a span of time that were up or down, counted. Missed ones count in `missed` alone. */
 export interface Tally {
   readonly checks: number;
   readonly up: number;
@@ -79,10 +81,22 @@ export const LONG_SPAN = 43_200;
 export class HostReader {
   readonly #database: Database;
   readonly #tables: () => Tables;
+  readonly #unknownPlaces: () => readonly (string | null)[];
 
-  constructor(database: Database, tables: () => Tables) {
+  /** `unknownPlaces` tells the places whose canaries are all down. */
+  constructor(
+    database: Database,
+    tables: () => Tables,
+    unknownPlaces: () => readonly (string | null)[] = () => [],
+  ) {
     this.#database = database;
     this.#tables = tables;
+    this.#unknownPlaces = unknownPlaces;
+  }
+
+  /** The places of which nothing is known now: all their canaries are down. */
+  get unknownPlaces(): readonly (string | null)[] {
+    return this.#unknownPlaces();
   }
 
   /** Every host that is checked, in the order of the addresses. */
@@ -108,7 +122,7 @@ export class HostReader {
       return { days: daysOf(spans), spans };
     }
     const rolledUp = await this.#database.query<DayTally>(
-      `select d.address, d.day::text as day, sum(d.checks)::int as checks, sum(d.up)::int as up,
+      `select d.address, d.day::text as day, sum(d.up + d.down)::int as checks, sum(d.up)::int as up,
          sum(d.missed)::int as missed
        from ${daily} d join ${days} u on u.day = d.day
        where u.rolled_up_at is not null and d.address = any($1::text[]) and d.day > ${FIRST_DAY} group by 1, 2`,
@@ -176,7 +190,8 @@ export class HostReader {
   }
 
   #facts(): CountedRows {
-    return new CountedRows(this.#tables().columns);
+    const tables = this.#tables();
+    return new CountedRows(tables.columns, maintenanceOf(tables));
   }
 }
 
@@ -200,8 +215,15 @@ export function addUp(tallies: Iterable<Tally>): Tally {
   return { checks, up, missed };
 }
 
-/** Expressions over the rows that a page counts. */
+/** Expressions over the rows, named `m`, that a page counts. */
 class CountedRows extends RowState {
+  readonly #maintenance: MaintenanceTable | null;
+
+  constructor(columns: Iterable<keyof Metric>, maintenance: MaintenanceTable | null) {
+    super(columns);
+    this.#maintenance = maintenance;
+  }
+
   get missed(): string {
     return this.optional.error ? "error is not distinct from 'missed'" : "false";
   }
@@ -222,7 +244,7 @@ class CountedRows extends RowState {
   }
 
   get tally(): string {
-    return `count(*) filter (where ${this.made})::int as checks, count(*) filter (where ${this.made} and ${this.up})::int as up,
+    return `count(*) filter (where ${this.made} and ${this.#counts})::int as checks, count(*) filter (where ${this.made} and ${this.up})::int as up,
       count(*) filter (where ${this.missed})::int as missed, avg(latency) filter (where ${this.#answered})::float8 as latency`;
   }
 
@@ -232,6 +254,12 @@ class CountedRows extends RowState {
       if (!this.columns.has(column)) return `null::float8 as ${phase}`;
       return `avg(coalesce(${column}, 0)) filter (where ${this.#answered})::float8 as ${phase}`;
     }).join(", ");
+  }
+
+  /** Leaves out checks that were not up, of addresses that were worked at. */
+  get #counts(): string {
+    if (this.#maintenance === null) return "true";
+    return `(${this.up} or not ${inMaintenanceSql(this.#maintenance, "m.address", `m.${this.time}`)})`;
   }
 
   get #answered(): string {

@@ -1,8 +1,12 @@
 import { quoteLiteral } from "./pg_text.ts";
-import type { QuotedTables } from "./schema.ts";
 
 // Times in which people work at sites, in SQL. lib/postgres/incidents/maintenance.ts says the same;
 // tests/postgres/incidents/maintenance.test.ts shows it.
+
+/** The table of the times in which people work at sites, quoted. */
+export interface MaintenanceTable {
+  readonly maintenance: string;
+}
 
 /** The characters of a pattern, and what LIKE writes for them: the first ones come first. */
 const LIKE: readonly (readonly [string, string])[] = [
@@ -13,16 +17,29 @@ const LIKE: readonly (readonly [string, string])[] = [
   ["?", "_"],
 ];
 
-/** The rows of the table of maintenance, as `w`, that hold for an address at a time. */
-export function windowsSql({ maintenance }: Pick<QuotedTables, "maintenance">, address: string, at: string): string {
-  const pattern = LIKE.reduce(
+/** A pattern for an address, as LIKE reads it. */
+export function patternSql(pattern: string): string {
+  return LIKE.reduce(
     (text, [from, to]) => `replace(${text}, ${quoteLiteral(from)}, ${quoteLiteral(to)})`,
-    "w.address",
+    pattern,
   );
-  return `${maintenance} w where w.starts_at <= ${at} and ${at} < w.ends_at and ${address} like ${pattern}`;
+}
+
+/** The rows of the table of maintenance, as `w`, that hold for an address at a time. */
+export function windowsSql({ maintenance }: MaintenanceTable, address: string, at: string): string {
+  return `${maintenance} w where w.starts_at <= ${at} and ${at} < w.ends_at and ${address} like ${
+    patternSql("w.address")
+  }`;
 }
 
 /** True if an address is being worked at. */
-export function inMaintenanceSql(tables: Pick<QuotedTables, "maintenance">, address: string, at: string): string {
+export function inMaintenanceSql(tables: MaintenanceTable, address: string, at: string): string {
   return `exists (select from ${windowsSql(tables, address, at)})`;
+}
+
+/** The table of the maintenance, where it is there and may be read. */
+export function maintenanceOf(
+  { maintenance, hasMaintenance }: MaintenanceTable & { readonly hasMaintenance: boolean },
+): MaintenanceTable | null {
+  return hasMaintenance ? { maintenance } : null;
 }

@@ -24,6 +24,8 @@ export interface Notification {
   readonly checks: number;
   /** When the last check was due that was up; null: none is known. */
   readonly lastUp: Date | null;
+  /** True if the address tells of the network of a place; absent: it does not. */
+  readonly isCanary?: boolean;
 }
 
 /** Events that go to a target together. The id stays the same when they are sent again. */
@@ -81,7 +83,7 @@ interface TakenRow {
 }
 
 /** A notification in JSON. */
-type TakenEvent = Omit<Notification, "openedAt" | "closedAt" | "lastUp"> & {
+type TakenEvent = Omit<Notification, "openedAt" | "closedAt" | "lastUp" | "isCanary"> & {
   readonly openedAt: string;
   readonly closedAt: string | null;
   readonly lastUp: string | null;
@@ -91,10 +93,12 @@ type TakenEvent = Omit<Notification, "openedAt" | "closedAt" | "lastUp"> & {
 export class NotificationOutbox {
   readonly #database: Database;
   readonly #tables: () => Tables;
+  readonly #isCanary: (address: string) => boolean;
 
-  constructor(database: Database, tables: () => Tables) {
+  constructor(database: Database, tables: () => Tables, isCanary: (address: string) => boolean = () => false) {
     this.#database = database;
     this.#tables = tables;
+    this.#isCanary = isCanary;
   }
 
   /**
@@ -126,7 +130,7 @@ export class NotificationOutbox {
       [target, String(wait), ids.message],
     );
     const [row] = await this.#database.query<TakenRow>(takeSql(tables), [target]);
-    return row === undefined ? null : messageOf(row);
+    return row === undefined ? null : messageOf(row, this.#isCanary);
   }
 
   /**
@@ -233,7 +237,10 @@ left join lateral (${lastUp}) u on true
 group by t.message`;
 }
 
-function messageOf({ message, tries, events }: TakenRow): NotificationMessage {
+function messageOf(
+  { message, tries, events }: TakenRow,
+  isCanary: (address: string) => boolean,
+): NotificationMessage {
   const timeOf = (time: string | null) => time === null ? null : new Date(time);
   return {
     id: message,
@@ -243,6 +250,7 @@ function messageOf({ message, tries, events }: TakenRow): NotificationMessage {
       openedAt: new Date(event.openedAt),
       closedAt: timeOf(event.closedAt),
       lastUp: timeOf(event.lastUp),
+      isCanary: isCanary(event.address),
     })),
   };
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { delay } from "../async/waits.ts";
 import { classifyError, type Database, explain, sqlFailure } from "./database.ts";
-import { adoptDays, biteSql, finishDaySql, leaveDaySql, takeDaySql } from "./days.ts";
+import { adoptDays, biteSql, finishDaySql, heedMaintenanceSql, leaveDaySql, takeDaySql } from "./days.ts";
 import { spanOf } from "./part_spans.ts";
 import { readParts } from "./parts.ts";
 import type { Tables } from "./tables.ts";
@@ -83,6 +83,7 @@ export class RollUp {
       try {
         if (!isAdopted) await this.adopt();
         isAdopted = true;
+        await this.heedMaintenance();
         isMore = await this.next(signal) !== null;
       } catch (error) {
         // While the server is away, the storing says so.
@@ -99,6 +100,13 @@ export class RollUp {
     const parts = (await readParts(this.#database, this.#tables.main))?.parts ?? [];
     const known = parts.filter(({ from, to }) => Number.isFinite(from) && Number.isFinite(to));
     if (known.length > 0) await adoptDays(this.#database, this.#tables, known);
+  }
+
+  /** Finds the days that count otherwise since somebody has written of maintenance: they come again. */
+  async heedMaintenance(): Promise<void> {
+    const { hasMaintenance, hasIncidents } = this.#tables;
+    // The table of the leases comes with the incidents.
+    if (hasMaintenance && hasIncidents) await this.#database.query(heedMaintenanceSql(this.#tables));
   }
 
   /**

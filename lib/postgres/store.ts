@@ -8,6 +8,7 @@ import { BatchEncoder, type BatchSlice, type EncodedBatch } from "./encoded_batc
 import type { Entry } from "./entry.ts";
 import { letEvidenceGo } from "./evidence_keeper.ts";
 import { HostReader } from "./host_reader.ts";
+import { Canaries, type CanaryEvents } from "./incidents/canaries.ts";
 import { readHistory } from "./incidents/history.ts";
 import { Maintenance } from "./incidents/maintenance.ts";
 import { SilenceWatch, type SilenceWork } from "./incidents/silence.ts";
@@ -37,6 +38,7 @@ export { type Entry, ReceivedEntry } from "./entry.ts";
 export { joinRanges, type OffsetRange, type OffsetRanges, type TopicIdentity } from "./piece.ts";
 export type { Mark } from "./marks.ts";
 export type { Notification, NotificationMessage, NotificationOutbox } from "./notifications.ts";
+export type { CanaryEvents } from "./incidents/canaries.ts";
 export type { SilenceWork } from "./incidents/silence.ts";
 export type { IncidentChange } from "./incidents/rules.ts";
 export type { Counters, StoreEvents, StoreOutcome } from "./table_writer.ts";
@@ -50,6 +52,8 @@ export interface StoreOptions {
   readonly retention?: RetentionSettings;
   /** When an address is down; absent: no incidents are written. */
   readonly incidents?: IncidentSettings;
+  /** Addresses that are up as long as a place has a network; absent: none. */
+  readonly canaries?: readonly string[];
   /** Whom to tell of them, by name. */
   readonly targets?: readonly string[];
   readonly events?: StoreEvents;
@@ -92,25 +96,35 @@ export class Store {
   readonly #retention: Retention | null;
   readonly #events: StoreEvents;
   readonly #targets: readonly string[];
+  /** Null: nobody has named any, or no incidents are written. */
+  readonly #canaries: Canaries | null;
   readonly #keptEvidence: Keep;
 
   private constructor(
     database: Database,
     tables: Tables,
-    { batchSize, retention, incidents, targets = [], events }: StoreOptions,
+    { batchSize, retention, incidents, canaries = [], targets = [], events }: StoreOptions,
   ) {
     const maintenance = new Maintenance(database, tables);
+    this.#canaries = canaries.length === 0 || !tables.hasIncidents
+      ? null
+      : new Canaries(database, () => this.#writer.tables, canaries);
     const tracker = incidents === undefined || !tables.hasIncidents ? null : new IncidentTracker(incidents, {
       marks: (identity, partitions) => this.marks.moved(identity, partitions),
-      states: (addresses) => readHistory(database, this.#writer.tables, incidents, addresses),
+      states: (addresses) => readHistory(database, this.#writer.tables, incidents, addresses, this.#canaries),
       maintenance: () => maintenance.windows(),
+      canaries: this.#canaries,
     });
     this.marks = new Marks(database, tables);
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
     this.#events = events ?? SILENT;
     this.#targets = targets;
-    this.outbox = new NotificationOutbox(database, () => this.#writer.tables);
+    this.outbox = new NotificationOutbox(
+      database,
+      () => this.#writer.tables,
+      (address) => this.#canaries?.has(address) === true,
+    );
     this.#keptEvidence = retention?.evidence ?? "all";
     this.#retention = retention === undefined ? null : new Retention({
       wanted: retention,
@@ -155,7 +169,7 @@ export class Store {
 
   /** Reads what a page tells, over a way to the database of its own. */
   reader(database: Database): HostReader {
-    return new HostReader(database, () => this.#writer.tables);
+    return new HostReader(database, () => this.#writer.tables, () => this.unknownPlaces);
   }
 
   get counters(): Counters {
@@ -204,6 +218,16 @@ export class Store {
     const watch = new SilenceWatch(this.#database, tables, this.#writer, this.#targets);
     const isPossible = tables.hasIncidents && tables.columns.includes("next_at");
     return inBackground((signal) => isPossible ? watch.run(work, signal) : Promise.resolve(), LAST_BITE);
+  }
+
+  /** Looks for places whose canaries are all down, until it is disposed of. */
+  watchCanaries(events: CanaryEvents): AsyncDisposable {
+    return inBackground((signal) => this.#canaries?.run(events, signal) ?? Promise.resolve(), LAST_BITE);
+  }
+
+  /** The places whose canaries are all down. */
+  get unknownPlaces(): readonly (string | null)[] {
+    return this.#canaries?.unknownPlaces() ?? [];
   }
 
   /** Encodes messages for the statement: this can be done while the database is busy. */

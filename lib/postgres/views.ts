@@ -52,7 +52,7 @@ export function viewQuery(
   const byDay = {
     now: () => nowSql(latestByDay(tables, facts), facts),
     outages: null,
-    uptime: () => uptimeByDay(tables),
+    uptime: () => uptimeByDay(tables, hasMaintenance ? tables : null),
   };
   return (hasDays ? byDay[view]?.() : undefined) ?? DEFINITIONS[view](facts);
 }
@@ -96,6 +96,14 @@ class Facts extends RowState implements RowFacts {
     return ` and (${this.up} or ${this.removed} or not ${
       inMaintenanceSql(this.#maintenance, "m.address", `m.${this.time}`)
     })`;
+  }
+
+  /** True for a check that was not up, of an address that was not worked at. */
+  get down(): string {
+    const planned = this.#maintenance === null
+      ? ""
+      : ` and not ${inMaintenanceSql(this.#maintenance, "m.address", `m.${this.time}`)}`;
+    return `not ${this.up}${planned}`;
   }
 
   /** A row, if an address is worked at now: until when, and the note. */
@@ -178,19 +186,20 @@ from checks where not up and not removed group by address, recoveries`,
   // that a condition on them reaches the table.
   uptime: (t) =>
     `with checks as (
-  select address, (checked_at at time zone 'UTC')::date as day, checked_at, status_code, latency, ${t.up} as up,
+  select address, (checked_at at time zone 'UTC')::date as day, checked_at, status_code, latency, ${t.up} as up, ${t.down} as down,
     count(*) filter (where ${t.up}) over earlier as recoveries,
     lead(checked_at, 1, checked_at) over earlier - checked_at as lasted
-  from ${t.main} where ${t.made}
+  from ${t.main} m where ${t.made}
   window earlier as (partition by address, (checked_at at time zone 'UTC')::date order by checked_at)
 ), runs as (
-  select *, sum(lasted) filter (where not up) over (partition by address, day, recoveries) as outage from checks
+  select *, sum(lasted) filter (where down) over (partition by address, day, recoveries) as outage from checks
 ), days as (
-  select address, day, count(*) as checks, count(*) filter (where up) as ups, max(outage) as outage,
+  select address, day, count(*) as checks, count(*) filter (where up) as ups, count(*) filter (where down) as downs,
+    max(outage) as outage,
     percentile_cont(array[0.5, 0.95, 0.99]) within group (order by latency) filter (where status_code > 0) as latencies
   from runs group by address, day
 )
-select address, day, checks, round(100.0 * ups / checks, 3) as up_percent, latencies[1] as latency_p50,
+select address, day, checks, round(100.0 * ups / nullif(ups + downs, 0), 3) as up_percent, latencies[1] as latency_p50,
   latencies[2] as latency_p95, latencies[3] as latency_p99, coalesce(outage, interval '0') as longest_outage
 from days`,
 };

@@ -75,7 +75,8 @@ async function consume(
   { source, place, page }: Plans,
   program: Program,
 ): Promise<number> {
-  const { table, partition, retention, incidents, notify, batchSize, statementSize, batchInterval, listen } = settings;
+  const { table, partition, retention, incidents, canaries, notify } = settings;
+  const { batchSize, statementSize, batchInterval, listen } = settings;
   const { log, stop } = program;
   const health = new Health();
   await using monitor = await monitorConsumer(listen, {
@@ -95,7 +96,7 @@ async function consume(
   await using database = await place.open({ stop, log });
   health.note("PostgreSQL", "PostgreSQL was not reached yet");
   const targets = notify.targets.map((target) => target.name);
-  const options = { batchSize: statementSize, partition, retention, incidents, targets, events };
+  const options = { batchSize: statementSize, partition, retention, incidents, canaries, targets, events };
   const store = await retry(() => Store.open(database, table, options), {
     signal: stop,
     isPassing: (error) => classifyError(error) === "wait",
@@ -112,10 +113,12 @@ async function consume(
   });
   await using _rollUp = store.rollUpDays();
   await using _silence = store.watchSilence({ ...monitor.silence, open: () => place.openBeside(database) });
+  await using _canaries = store.watchCanaries(monitor.canaries);
   await using _notifier = startNotifier(store, { ...notify, page: settings.page.url }, log);
   await using reader = place.openReader(database);
   page.read(store.reader(reader));
   monitor.readHosts(() => store.reader(reader).now());
+  monitor.readUnknownPlaces(() => store.unknownPlaces);
   await using _files = page.write(store.reader(reader));
   await using consumer = await source.open((event) => log.warn(event), health, program);
   if (consumer !== null) {

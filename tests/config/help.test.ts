@@ -71,6 +71,7 @@ const PROMISED: Readonly<Record<ProgramName, readonly (readonly [left: string, r
     ["--down-after N", "DOWN_AFTER; default: 2"],
     ["--up-after N", "UP_AFTER; default: 1"],
     ["--places N|majority", "PLACES; default: 1"],
+    ["--canary URL,...", "CANARY; default: none"],
     ["--certificate-days DAYS", "CERTIFICATE_DAYS; default: 21"],
     ["NOTIFY", "default: none"],
     ["NOTIFY_FILE", "default: none"],

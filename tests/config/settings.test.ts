@@ -117,6 +117,7 @@ it("readConsumerSettings gives the defaults where only the required settings are
     partition: "month",
     retention: { rows: "all", rejected: "all", daily: "all", evidence: { count: 30, unit: "day" }, isNow: false },
     incidents: { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 },
+    canaries: [],
     notify: { targets: [], wait: 30, again: null },
     notifyTest: false,
     query: null,
@@ -191,6 +192,11 @@ describe("a setting is its flag, else its variable, else its default", () => {
     ["upAfter", (s) => s.incidents.upAfter, ["3", "2"], [3, 2, 1]],
     ["places", (s) => s.incidents.places, ["Majority", "3"], ["majority", 3, 1]],
     ["certificateDays", (s) => s.incidents.certificateDays, ["0", "30"], [0, 30, 21]],
+    ["canary", (s) => s.canaries, ["a.example, https://me:pw@b.example/", "A.example"], [
+      ["a.example", "https://b.example/"],
+      ["A.example"],
+      [],
+    ]],
     ["dbKeepDaily", (s) => s.retention.daily, ["10years", "all"], [{ count: 10, unit: "year" }, "all", "all"]],
     ["notifyAgain", (s) => s.notify.again, ["4h", "Never"], [14_400, null, null]],
     ["notifyWait", (s) => s.notify.wait, ["5m", "0"], [300, 0, 30]],
@@ -550,6 +556,13 @@ it.each<readonly [string, readonly string[]]>([
   ]],
   ["consumer --stdin --notify-again 1s", [
     '--notify-again (NOTIFY_AGAIN) is "1s": write never, or a time such as 30m or 4h, from 60 to 2592000 seconds',
+  ]],
+  ["consumer --stdin --canary https://me:pw@one.example,ftp://two.example", [
+    "--canary (CANARY): ftp://two.example is no address of a host: write them as the hosts file has them, such as " +
+    "https://one.example,two.example",
+  ]],
+  ["consumer --stdin --canary ,", [
+    "--canary (CANARY): it names no host: write them as the hosts file has them, such as https://one.example,two.example",
   ]],
   ["consumer --query q", ["--query asks an embedded database only: add --embedded DIR; ask a server with psql"]],
 ])("%s is refused: %j", (commandLine, want) => {

@@ -41,7 +41,7 @@ it("ConsumerTelemetry asks once for a page, and gives the lag of each partition 
   const lags = [new Map([[0, 5], [3, 0]]), new Map([[3, 7]])];
   const telemetry = new ConsumerTelemetry(() => {
     const lag = lags[asked++] ?? new Map();
-    return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, doubles: 3, lag, newest: null });
+    return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, doubles: 3, lag, newest: null, unknownPlaces: [] });
   });
   telemetry.flushed("size", 0.02);
   telemetry.flushed("age", 0.2);
@@ -66,7 +66,7 @@ it("ConsumerTelemetry asks once for a page, and gives the lag of each partition 
 
 it("either telemetry gives the time at which the client's certificate expires, and nothing where there is none", async () => {
   const readings = { hosts: 0, down: 0, inFlight: 0, waiting: 0, delivered: 0, dropped: 0 };
-  const stored = { rows: 0, rejected: 0, replayed: 0, doubles: 0, lag: new Map(), newest: null };
+  const stored = { rows: 0, rejected: 0, replayed: 0, doubles: 0, lag: new Map(), newest: null, unknownPlaces: [] };
   let expiresAt = new Date("2027-01-01T00:00:00Z");
   const telemetries = [
     new ProducerTelemetry(() => readings, () => expiresAt),

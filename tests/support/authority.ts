@@ -38,10 +38,11 @@ export class Authority {
   /** A certificate for `NAME.key`, as `NAME.pem`. It signs itself where no `issuer` is named. */
   async certificate(name: string, options: CertificateOptions = {}): Promise<string> {
     const { issuer = null, isAuthority = issuer === null, days = 30, subject = name, more = [] } = options;
+    const { names = "DNS:localhost" } = options;
     const [request, extensions] = [this.path(`${name}.csr`), this.path(`${name}.ext`)];
     await openssl("req", "-new", "-key", this.path(`${name}.key`), "-subj", `/CN=${subject}`, "-out", request);
     const rights = isAuthority ? "CA:TRUE\nkeyUsage=keyCertSign,cRLSign,digitalSignature" : "CA:FALSE";
-    writeFileSync(extensions, `basicConstraints=critical,${rights}\nsubjectAltName=DNS:localhost\n`);
+    writeFileSync(extensions, `basicConstraints=critical,${rights}\nsubjectAltName=${names}\n`);
     const signer = issuer === null
       ? ["-signkey", this.path(`${name}.key`)]
       : ["-CA", this.path(`${issuer}.pem`), "-CAkey", this.path(`${issuer}.key`)];
@@ -60,6 +61,8 @@ export interface CertificateOptions {
   /** Days until it expires; negative: it has expired. */
   readonly days?: number;
   readonly subject?: string;
+  /** Whom it is for, as openssl writes it; absent: localhost. */
+  readonly names?: string;
   /** More arguments for `openssl x509`. */
   readonly more?: readonly string[];
 }

@@ -33,11 +33,17 @@ export async function dayDifferences(
   return differences;
 }
 
-async function differencesOf(database: Database, { main, daily }: QuotedTables, day: string): Promise<DayDifference[]> {
+async function differencesOf(
+  database: Database,
+  { main, daily, maintenance }: QuotedTables,
+  day: string,
+): Promise<DayDifference[]> {
   const columns = Object.keys(DAILY_COLUMNS);
   const kept = `select ${columns.join(", ")} from ${daily} where day = $1::text::date`;
   const said = `select ${columns.map((column) => column === "day" ? "u.day" : `r.${column}`).join(", ")}
-    from (select $1::text::date as day) u cross join lateral (${daySql(rowsOfDaySql(main, "u.day"))}) r`;
+    from (select $1::text::date as day) u cross join lateral (${
+    daySql(rowsOfDaySql(main, "u.day"), { maintenance })
+  }) r`;
   return await database.query<DayDifference>(
     `with kept as (${kept}), said as (${said})
      select day::text as day, address, location, 'in the roll-up only' as found

@@ -9,7 +9,7 @@ export interface ReceivedMail {
   readonly text: string;
 }
 
-/** A mail server without TLS. It refuses whoever is called nobody. */
+/** A mail server. It refuses whoever is called nobody. */
 export interface MailServer extends AsyncDisposable {
   readonly port: number;
   readonly mails: readonly ReceivedMail[];
@@ -17,14 +17,20 @@ export interface MailServer extends AsyncDisposable {
   readonly logins: readonly string[];
 }
 
-/** Opens a mail server on all of this machine's addresses. */
-export async function openMailServer(): Promise<MailServer> {
+/** The key and the certificate of a server, both PEM, and whether it speaks TLS from the first byte on. */
+export interface MailTls {
+  readonly key: string;
+  readonly cert: string;
+  readonly secure: boolean;
+}
+
+/** Opens a mail server on all of this machine's addresses; `tls` null: without TLS. */
+export async function openMailServer(tls: MailTls | null = null): Promise<MailServer> {
   const mails: ReceivedMail[] = [];
   const logins: string[] = [];
   const server = new SMTPServer({
     authOptional: true,
-    allowInsecureAuth: true,
-    disabledCommands: ["STARTTLS"],
+    ...tls ?? { allowInsecureAuth: true, disabledCommands: ["STARTTLS"] },
     disableReverseLookup: true,
     onAuth({ username, password }, _, done) {
       logins.push(`${username}:${password}`);

@@ -5,7 +5,7 @@ import { metricWith } from "./metrics.ts";
 /** The expiry of the client's certificate for Kafka. */
 const EXPIRY = new Date("2027-01-01T00:00:00Z");
 
-const HOST = { address: "https://a.example", isUp: true, latency: 0.25, certificateDays: 30 };
+const HOST = { address: "https://a.example", isUp: true, isSilent: true, latency: 0.25, certificateDays: 30 };
 
 /** The producer's page at /metrics, with a value for each metric. */
 export async function producerPage(): Promise<string> {
@@ -25,7 +25,15 @@ export async function consumerPage(): Promise<string> {
   const telemetry = new ConsumerTelemetry(
     () => {
       const lag = new Map([[0, 5]]);
-      return Promise.resolve({ rows: 9, rejected: 1, replayed: 2, doubles: 3, lag, newest: Date.now() });
+      return Promise.resolve({
+        rows: 9,
+        rejected: 1,
+        replayed: 2,
+        doubles: 3,
+        lag,
+        newest: Date.now(),
+        unknownPlaces: ["Oslo"],
+      });
     },
     () => EXPIRY,
     () => Promise.resolve([HOST]),

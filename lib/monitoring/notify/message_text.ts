@@ -99,14 +99,15 @@ const WORDS: Readonly<Record<string, typeof DOWN>> & { readonly down: typeof DOW
 const timeText = (time: Date) => `${time.toISOString().slice(0, 16).replace("T", " ")} UTC`;
 
 function openedLine(notification: Notification): string {
-  const { kind, address, openedAt, locations, lastUp, errorDetail } = notification;
+  const { kind, address, openedAt, locations, lastUp, errorDetail, isCanary } = notification;
   const from = locations.length === 0 ? "" : `, seen from ${locations.join(" and ")}`;
   if (kind === "certificate") return `CERTIFICATE ${address}: ${errorDetail}${from}`;
   if (kind === "silence") {
     return `NOT CHECKED ${address}: a check was due at ${timeText(openedAt)}, and none came${from}`;
   }
   const good = lastUp === null ? "" : `; last good check at ${timeText(lastUp)}`;
-  return `DOWN ${address} since ${timeText(openedAt)}: ${reasonOf(notification)}${from}${good}`;
+  const network = isCanary === true ? "; while all canaries are down there, nothing else is taken for down" : "";
+  return `DOWN ${address} since ${timeText(openedAt)}: ${reasonOf(notification)}${from}${good}${network}`;
 }
 
 function closedLine(notification: Notification): string {

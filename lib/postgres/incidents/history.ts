@@ -13,6 +13,7 @@ import {
   type OpenIncident,
   type Place,
   UNKNOWN_ADDRESS,
+  type Witness,
 } from "./rules.ts";
 
 // What is known of an address when it first comes by: its newest checks and its open incidents.
@@ -52,6 +53,7 @@ export async function readHistory(
   tables: Tables,
   rules: IncidentSettings,
   addresses: readonly string[],
+  witness: Witness | null = null,
 ): Promise<Map<string, AddressState>> {
   const few = Math.max(FEW, 2 * Math.max(rules.downAfter, rules.upAfter));
   const many = Math.max(MANY, few);
@@ -62,11 +64,11 @@ export async function readHistory(
   for (const row of await query(database, tables, addresses, first)) {
     const checks = checksOf(row);
     if (first < many && checks.length >= first && !isClear(checks)) unclear.push(row.address);
-    else states.set(row.address, stateFrom(rules, row, checks));
+    else states.set(row.address, stateFrom(rules, row, checks, witness));
   }
   if (unclear.length > 0) {
     for (const row of await query(database, tables, unclear, many)) {
-      states.set(row.address, stateFrom(rules, row, checksOf(row)));
+      states.set(row.address, stateFrom(rules, row, checksOf(row), witness));
     }
   }
   return states;
@@ -169,11 +171,16 @@ function incidentsOf({ incidents }: HistoryRow): StoredIncident[] {
  * The state after these checks. What is open the table knows: it changes with the rows, in one
  * statement. What each place says follows from its own checks, whose order is known.
  */
-function stateFrom(rules: IncidentSettings, row: HistoryRow, checks: readonly Observation[]): AddressState {
+function stateFrom(
+  rules: IncidentSettings,
+  row: HistoryRow,
+  checks: readonly Observation[],
+  witness: Witness | null,
+): AddressState {
   const stored = incidentsOf(row);
   const oldest = checks[0]?.due ?? END_OF_TIME;
   let { places }: Pick<AddressState, "places"> = { places: placesBefore(stored, oldest) };
-  for (const check of checks) places = observe(rules, { ...UNKNOWN_ADDRESS, places }, check, []).places;
+  for (const check of checks) places = observe(rules, { ...UNKNOWN_ADDRESS, places }, check, [], false, witness).places;
   const open = (kind: CheckedKind): OpenIncident | null => {
     const incident = stored.find((each) => each.kind === kind);
     if (incident === undefined) return null;

@@ -27,6 +27,15 @@ export interface Observation {
   failure(): FailedCheck;
 }
 
+/** Tells of the network of a place, whose checks fail without it whatever their hosts do. */
+export interface Witness {
+  /**
+   * Whether this check, and those in a row before it since a due time, tell of their host. They tell
+   * nothing if the network may be to blame. "wait": that is not known before the next check.
+   */
+  judge(check: Observation, since: string): "counts" | "wait" | "nothing";
+}
+
 /** An outage as one place sees it. */
 interface PlaceOutage {
   /** The due time of its first check that was not up. */
@@ -118,7 +127,8 @@ const DAY = 86_400_000;
 /**
  * The state of an address after one more check. Adds the changes that follow from it to `changes`.
  * A check that is older than the newest of its place is history, and changes nothing. A missed one
- * says nothing, nor does one in maintenance that is not up. Nothing begins in maintenance.
+ * says nothing, nor does one in maintenance that is not up. Nothing begins in maintenance. Neither
+ * does a check say anything of which the witness says so.
  */
 export function observe(
   rules: IncidentSettings,
@@ -126,11 +136,13 @@ export function observe(
   check: Observation,
   changes: IncidentChange[],
   inMaintenance = false,
+  witness: Witness | null = null,
 ): AddressState {
   if (check.verdict === "missed" || (inMaintenance && check.verdict === "down")) return state;
   const before = state.places.find(({ location }) => location === check.location);
   if (before !== undefined && isLate(check, before)) return state;
-  const place = placeAfter(rules, before, check);
+  if (check.verdict === "down" && witness?.judge(check, check.due) === "nothing") return state;
+  const place = placeAfter(rules, before, check, witness);
   const places = before === undefined
     ? [...state.places, place]
     : state.places.map((other) => other === before ? place : other);
@@ -177,12 +189,17 @@ function isLate({ verdict, due }: Observation, { newest }: Place): boolean {
   return verdict === "removed" ? due < newest : due <= newest;
 }
 
-function placeAfter(rules: IncidentSettings, before: Place | undefined, check: Observation): Place {
+function placeAfter(
+  rules: IncidentSettings,
+  before: Place | undefined,
+  check: Observation,
+  witness: Witness | null,
+): Place {
   const { location, due, nextAt, verdict } = check;
   const gone = { location, newest: due, nextAt, isGone: true, outage: null, contradiction: null, certificate: null };
   if (verdict === "removed") return gone;
   const known = before ?? gone;
-  const streak = verdict === "up" ? afterUp(rules, known, due) : afterDown(rules, known, check);
+  const streak = verdict === "up" ? afterUp(rules, known, due) : afterDown(rules, known, check, witness);
   const certificate = certificateSeen(rules, known.certificate, check);
   return { location, newest: due, nextAt, isGone: false, ...streak, certificate };
 }
@@ -197,12 +214,19 @@ function afterUp({ upAfter }: IncidentSettings, { outage, contradiction }: Strea
   return run.length >= upAfter ? UP : { outage, contradiction: run };
 }
 
-function afterDown({ downAfter }: IncidentSettings, { outage, contradiction }: Streak, check: Observation): Streak {
+function afterDown(
+  { downAfter }: IncidentSettings,
+  { outage, contradiction }: Streak,
+  check: Observation,
+  witness: Witness | null,
+): Streak {
   if (outage !== null) return { outage: { ...outage, failed: outage.failed + 1 }, contradiction: null };
-  const since = contradiction?.since ?? check.due;
-  const first = contradiction?.first ?? check.failure();
-  const length = (contradiction?.length ?? 0) + 1;
-  return length >= downAfter
+  const judge = (since: string) => witness?.judge(check, since) ?? "counts";
+  const streak = contradiction === null || judge(contradiction.since) === "nothing" ? null : contradiction;
+  const since = streak?.since ?? check.due;
+  const first = streak?.first ?? check.failure();
+  const length = (streak?.length ?? 0) + 1;
+  return length >= downAfter && judge(since) === "counts"
     ? { outage: { since, first, failed: length }, contradiction: null }
     : { outage, contradiction: { since, first, length } };
 }

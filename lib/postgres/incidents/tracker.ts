@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncidentSettings } from "../../config/settings.ts";
 import type { MovedMark } from "../marks.ts";
 import type { OffsetRanges, TopicIdentity } from "../piece.ts";
+import type { Canaries } from "./canaries.ts";
 import type { MaintenanceWindows } from "./maintenance.ts";
 import {
   type AddressState,
@@ -17,6 +18,8 @@ export interface TrackedTable {
   marks(identity: TopicIdentity, partitions: readonly number[]): Promise<ReadonlyMap<number, MovedMark>>;
   states(addresses: readonly string[]): Promise<ReadonlyMap<string, AddressState>>;
   maintenance(): Promise<MaintenanceWindows>;
+  /** Addresses that tell of the network of a place; absent: nobody has named any. */
+  readonly canaries?: Canaries | null;
 }
 
 /** Calls `visit` for each check of a statement, in order. What it is called with is valid meanwhile. */
@@ -84,6 +87,11 @@ export class IncidentTracker {
   async plan(identity: TopicIdentity, ranges: OffsetRanges, forEachCheck: ForEachCheck): Promise<IncidentPlan> {
     if (!this.#fits(identity, ranges) || this.#known.states.size > MOST_KNOWN) this.#known = new Knowledge();
     const windows = await this.#table.maintenance();
+    const { canaries } = this.#table;
+    if (canaries) {
+      await canaries.refresh();
+      forEachCheck((check) => canaries.note(check));
+    }
     for (;;) {
       const known = this.#known;
       // The marks come first: what is read after them is as new as they are, or newer. If it is
@@ -128,7 +136,7 @@ export class IncidentTracker {
       // Nearly always. Nothing is made for it.
       if (passQuietly(state, check)) return;
       isChanged = true;
-      states.set(check.address, observe(this.#rules, state, check, changes, windows.has(check.address, check.due)));
+      states.set(check.address, this.#after(state, check, changes, windows));
     });
     const name = randomUUID();
     const after = new Map<number, string | null>();
@@ -141,6 +149,16 @@ export class IncidentTracker {
       if (!isStored && known === this.#known) this.#known = new Knowledge();
     };
     return { changes, name, after, settle };
+  }
+
+  #after(
+    state: AddressState,
+    check: Observation,
+    changes: IncidentChange[],
+    windows: MaintenanceWindows,
+  ): AddressState {
+    const inMaintenance = windows.has(check.address, check.due);
+    return observe(this.#rules, state, check, changes, inMaintenance, this.#table.canaries);
   }
 }
 

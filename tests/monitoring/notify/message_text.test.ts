@@ -32,6 +32,12 @@ it("messageText tells what, since when, why, from where, and when it was good la
   });
 });
 
+it("messageText says of a canary what its outage means", () => {
+  const hint = "; while all canaries are down there, nothing else is taken for down";
+  expect(messageText([{ ...OPENED, isCanary: true }], null).lines[0]?.endsWith(hint)).toBe(true);
+  expect(messageText([{ ...CLOSED, isCanary: true }], null).lines[0]).not.toContain("canaries");
+});
+
 it("messageText tells once of what began and ended meanwhile", () => {
   const lines = [
     "UP https://a.example: it was down from 2026-01-31 12:03 UTC to 2026-01-31 12:15 UTC, 12 checks: status 503",

@@ -1,0 +1,46 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePort } from "../../tools/free_ports.ts";
+import { eventually } from "./eventually.ts";
+import { skipped } from "./kafka.ts";
+
+const PROGRAM = "prometheus-alertmanager";
+
+/**
+ * Whether this machine has Alertmanager. Where it has not, one line says how to get it. Under CI
+ * that is a failure.
+ */
+export function canRunAlertmanager(): boolean {
+  return spawnSync(PROGRAM, ["--version"]).status === 0 ||
+    skipped(`Alertmanager tests are skipped: put ${PROGRAM} (Debian's package) on the PATH; .ci/run shows how`);
+}
+
+/** A running Alertmanager. */
+export interface Alertmanager extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** Starts Alertmanager in a folder. It tells a webhook of all alerts at once. */
+export async function startAlertmanager(folder: string, webhookPort: number): Promise<Alertmanager> {
+  const config = join(folder, "alertmanager.yml");
+  const receiver = { name: "all", webhook_configs: [{ url: `http://127.0.0.1:${webhookPort}/` }] };
+  const route = { receiver: "all", group_by: ["address"], group_wait: "0s", group_interval: "1s" };
+  // JSON is YAML too.
+  writeFileSync(config, JSON.stringify({ route, receivers: [receiver] }));
+  const port = await freePort();
+  const args = [`--config.file=${config}`, `--storage.path=${folder}`, `--web.listen-address=127.0.0.1:${port}`];
+  const running = spawn(PROGRAM, [...args, "--cluster.listen-address="], { stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  running.stderr.on("data", (chunk: Uint8Array) => said += Buffer.from(chunk).toString());
+  const isReady = () => fetch(`http://127.0.0.1:${port}/-/ready`).then(({ ok }) => ok).catch(() => false);
+  await eventually(isReady, () => said, { timeout: 30_000 });
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      running.kill("SIGKILL");
+      await once(running, "exit");
+    },
+  };
+}
