@@ -105,7 +105,7 @@ export class Store {
       states: (addresses) => readHistory(database, this.#writer.tables, incidents, addresses),
       maintenance: () => maintenance.windows(),
     });
-    this.marks = new Marks(database, tables);
+    this.marks = new Marks(database, tables, () => tracker?.forget());
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
     this.#events = events ?? SILENT;
