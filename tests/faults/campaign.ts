@@ -77,10 +77,12 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
       last = fault.name;
       const struck = await strike(fault, options, world);
       stretches.push(...struck);
-      const wrong = problemsOf(accountForIncidents(await world.planned.incidents()));
-      if (wrong.length > 0) {
-        problems.push(`after ${fault.name}:`, await describe(world));
-        break;
+      if (minutes > 0) {
+        const wrong = problemsOf(accountForIncidents(await world.planned.incidents()));
+        if (wrong.length > 0) {
+          problems.push(`the incidents are not as planned after ${fault.name}`, await describe(world));
+          break;
+        }
       }
       world.planned.resume();
       const doubled = await world.ledger.doubled(struck[0]?.from ?? 0, world.source.made);
@@ -184,14 +186,15 @@ async function strike(fault: Fault, { faults, say }: CampaignOptions, world: Wor
   const healed = performance.now();
   source.resume();
   planned.resume();
-  const [enough, enoughTicks] = [source.made + ENOUGH, planned.made + ENOUGH_TICKS];
+  const [enough, enoughTicks] = [source.made + ENOUGH, planned.made + (isShort ? 1 : ENOUGH_TICKS)];
   const isMaking = () => {
     world.expectBroker();
     return source.made >= enough && planned.made >= enoughTicks;
   };
   await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 300_000 });
   await world.recovered(from);
-  await planned.rest();
+  // A short run compares at the end alone.
+  if (!isShort || fault.part === "receiver") await planned.rest();
   if (fault.part === "receiver") await planned.tellAll();
   // A consumer that gives up because of the fault may do so a moment after the healing.
   crew.mayGiveUp = false;
