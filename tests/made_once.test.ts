@@ -37,11 +37,12 @@ it("a folder is made by one of those who ask for it, and has its name when it is
 
 it("a folder is made anew where its maker failed, and nothing of the first try is left", async () => {
   const name = newName();
+  const waiting = Promise.withResolvers<string>();
   const failing = madeOnce(name, (folder) => {
     writeFileSync(join(folder, "first"), "");
+    waiting.resolve(madeOnce(name, (folder) => Promise.resolve(writeFileSync(join(folder, "second"), ""))));
     return Promise.reject(new Error("the disk is full"));
   });
-  const waiting = madeOnce(name, (folder) => Promise.resolve(writeFileSync(join(folder, "second"), "")));
   await expect(failing).rejects.toThrow("the disk is full");
-  expect(readdirSync(await waiting)).toEqual(["second"]);
+  expect(readdirSync(await waiting.promise)).toEqual(["second"]);
 });

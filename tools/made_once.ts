@@ -10,6 +10,11 @@ const CACHE = join(dirname(fileURLToPath(import.meta.url)), "../.cache");
 /** Milliseconds between two looks whether another program has made the folder. */
 const LOOK = 50;
 
+/** Whether the folder `name` is in `.cache/`, finished. */
+export function isMade(name: string): boolean {
+  return existsSync(join(CACHE, name));
+}
+
 /**
  * The path of the folder `name` in `.cache/`. `make` fills it where it is missing. Only one program
  * does so at a time: the others wait, and make it themselves if that one fails.

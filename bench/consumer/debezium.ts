@@ -1,13 +1,12 @@
-import { execFile, spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { METRIC_FIELDS } from "../../lib/metric.ts";
 import { COLUMNS } from "../../lib/postgres/schema.ts";
+import { madeOnce } from "../../tools/made_once.ts";
 import { type Arena, dropTables, newTable, steadyPart, TOPIC, untilBegun, untilStored } from "./arena.ts";
 import { startChild } from "./child.ts";
 import { startClock } from "./clock.ts";
@@ -16,7 +15,6 @@ import type { Contestant } from "./contest.ts";
 const run = promisify(execFile);
 
 const POM = fileURLToPath(new URL("connect_pom.xml", import.meta.url));
-const CACHE = fileURLToPath(new URL("../../.cache/", import.meta.url));
 const CONNECTOR = "io.debezium:debezium-connector-jdbc:3.6.0.Final:tar.gz:plugin";
 
 interface Tuning {
@@ -75,30 +73,22 @@ export function debezium(name: keyof typeof TUNINGS): Contestant {
   };
 }
 
-/** Where Kafka Connect is kept, once for each version of the two. */
+/** The folder of Kafka Connect in `.cache/`, fetched once for each version of the two. */
 async function connectFolder(): Promise<string> {
   const version = createHash("sha256").update(await readFile(POM)).update(CONNECTOR).digest("hex").slice(0, 12);
-  return join(CACHE, `connect-${version}`);
+  return await madeOnce(`connect-${version}`, async (folder) => {
+    const maven = ["-q", "-B", "-f", POM];
+    await run("mvn", [...maven, "dependency:copy-dependencies", `-DoutputDirectory=${folder}/lib`]);
+    await run("mvn", [...maven, "dependency:unpack", `-Dartifact=${CONNECTOR}`, `-DoutputDirectory=${folder}/plugins`]);
+  });
 }
 
 async function fetchConnect(): Promise<string | null> {
-  const folder = await connectFolder();
-  if (existsSync(folder)) return null;
-  if (spawnSync("mvn", ["--version"]).status !== 0) return "it needs Maven (apt-get install maven)";
-  const partial = `${folder}.${process.pid}`;
-  const maven = ["-q", "-B", "-f", POM];
   try {
-    await run("mvn", [...maven, "dependency:copy-dependencies", `-DoutputDirectory=${partial}/lib`]);
-    await run("mvn", [
-      ...maven,
-      "dependency:unpack",
-      `-Dartifact=${CONNECTOR}`,
-      `-DoutputDirectory=${partial}/plugins`,
-    ]);
-    await rename(partial, folder);
+    await connectFolder();
     return null;
   } catch (error) {
-    await rm(partial, { recursive: true, force: true });
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "it needs Maven (apt-get install maven)";
     return `Maven Central does not give it (${(error as Error).message.split("\n", 1)[0]})`;
   }
 }

@@ -17,6 +17,8 @@ export function printable(text: string): string {
  * As `printable`, with newlines and tabs as `\n` and `\t`: for a text that must not leave its line.
  */
 export function printableInLine(text: string): string {
+  // Nearly every text is, and one look costs a fifth of a search for what is not.
+  if (PLAIN.test(text)) return text;
   return text.replaceAll(COMMANDS, (sign) => SHORT[sign] ?? escaped(sign));
 }
 
@@ -33,6 +35,7 @@ export function shortened(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1).toWellFormed()}…`;
 }
 
+const PLAIN = /^[ -~]*$/;
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 function escaped(sign: string): string {

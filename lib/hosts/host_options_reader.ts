@@ -1,7 +1,8 @@
 import { type HostOptions, type HostTls, sendsBody } from "./host_options.ts";
 import { TlsFilesReader } from "./host_tls.ts";
 import type { HostsLine } from "./hosts_line.ts";
-import { hostOptions, type OptionReaders, OptionSet } from "./option_set.ts";
+import { OptionLineReader, type OptionReaders } from "./option_line.ts";
+import { hostOptions, OptionSet } from "./option_set.ts";
 import type { Pattern } from "./pattern.ts";
 
 /** The line of a host, as far as its options must fit it. */
@@ -22,13 +23,13 @@ export interface ReadOptions {
 const TLS_FILES = [["tls-ca", "ca"], ["tls-cert", "cert"], ["tls-key", "key"]] as const;
 
 /** Sets of options that are kept to be shared. */
-const MOST_KNOWN = 1000;
+const MOST_KNOWN = 10_000;
 
 const NO_OPTIONS = new OptionSet();
 
 /** Reads the lines with options: first those of all hosts, then those of each. */
 export class HostOptionsReader {
-  readonly #readers: OptionReaders;
+  readonly #lines: OptionLineReader;
   readonly #tlsFiles: TlsFilesReader;
   readonly #defaults = new OptionSet();
   /** What hosts without options of their own have. */
@@ -38,14 +39,14 @@ export class HostOptionsReader {
   readonly #known = new Map<string, ReadOptions>();
 
   constructor(readers: OptionReaders) {
-    this.#readers = readers;
+    this.#lines = new OptionLineReader(readers);
     this.#tlsFiles = new TlsFilesReader(readers.references);
   }
 
   /** Reads a line that begins with `|`, and reports what is wrong with it. */
   read(line: HostsLine): void {
     const set = this.#usual === null ? this.#defaults : this.#own ??= new OptionSet();
-    set.read(line, this.#readers);
+    set.read(line, this.#lines);
   }
 
   /** Ends the options of all hosts, or of a host whose line is wrong. */
@@ -114,7 +115,7 @@ export class HostOptionsReader {
 
 /** Leaves out options of all hosts that do not fit this one. */
 function fitted(options: HostOptions, own: OptionSet, host: OptionedLine | null): HostOptions {
-  const drop = host?.hasLogin === true && own.lineOf("header authorization") === undefined;
+  const drop = host?.hasLogin === true && !own.has("header authorization");
   const body = own.values.body ?? (sendsBody(options.method) ? options.body : null);
   if (!drop) return body === options.body ? options : { ...options, body };
   return {

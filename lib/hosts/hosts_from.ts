@@ -30,8 +30,8 @@ export async function hostsFrom({ file, modules }: HostsFromFiles): Promise<stri
 
 function unknownFile(document: unknown): string {
   const whose = modulesOf(document) === null ? "" : "the blackbox_exporter's modules name no targets: ";
-  return `${whose}write an Uptime Kuma backup (monitorList), a Gatus configuration (endpoints), ` +
-    "a configuration of Prometheus (scrape_configs) or a list of its targets";
+  return `${whose}write an Uptime Kuma backup (monitorList), a list of its monitors, ` +
+    "a Gatus configuration (endpoints), a configuration of Prometheus (scrape_configs) or a list of its targets";
 }
 
 async function readModules(path: string): Promise<PlainObject> {

@@ -68,6 +68,11 @@ export class HostsLine {
     return this.text.slice(this.#next);
   }
 
+  /** Goes back to the beginning of the line. */
+  rewind(): void {
+    this.#next = skipBlanks(this.text, 0);
+  }
+
   /**
    * Takes the next field: what `find` finds at the beginning of the rest, or all up to the next
    * blank.

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { METHODS } from "../../lib/hosts/host_options.ts";
 import type { Metric } from "../../lib/metric.ts";
 import type { Checked, Target } from "../support/check_runner.ts";
 import { namesFolder } from "../support/resolver_folder.ts";
@@ -159,8 +160,42 @@ const CASES: Readonly<Record<string, Case>> = {
     options: ["| method PUT", "| body x"],
     expected: { up: false, error: "redirect", error_detail: crossed(301) },
   },
+  ...Object.fromEntries(METHODS.map((method) => [
+    `the method ${method}`,
+    { path: `/method/${method}`, options: [`| method ${method}`], expected: UP },
+  ])),
   "a HEAD behind a redirect": { path: "/to/303/own/head", options: ["| method HEAD"], expected: UP },
 };
+
+/** Another value of each option, for all hosts, before which a host's own goes. */
+const OTHERS: Readonly<Record<string, readonly string[]>> = {
+  method: ["| method OPTIONS"],
+  body: ["| method OPTIONS", "| body other"],
+  status: ["| status 599"],
+  timeout: ["| timeout 19"],
+  redirects: ["| redirects 7"],
+  absent: ["| absent ^"],
+  "max-body": ["| max-body 1"],
+};
+const othersOf = (options: readonly string[]) =>
+  new Set(options.flatMap((option) => {
+    const header = /^\| header ([\w-]+):/.exec(option)?.[1];
+    return header === undefined ? OTHERS[/^\| ([\w-]+)/.exec(option)?.[1] ?? ""] ?? [] : [`| header ${header}: other`];
+  }));
+
+/** Where the options of a case stand: the text of its hosts file. */
+const FORMS: Readonly<Record<string, (host: string, options: readonly string[]) => readonly string[]>> = {
+  "at the host": (host, options) => [host, ...options],
+  "before all hosts": (host, options) => [...options, host],
+  "at the host, against those of all": (host, options) => [...othersOf(options), host, ...options],
+};
+const TARGETS = Object.entries(CASES).flatMap(([name, given]) =>
+  Object.entries(FORMS).map(([form, lines], index) => ({
+    ...given,
+    name: index === 0 ? name : `${name}, ${form}`,
+    lines,
+  }))
+);
 
 describe.each(COMMANDS.filter(({ missing }) => missing === null))(
   "the options of a host under $runtime",
@@ -173,9 +208,9 @@ describe.each(COMMANDS.filter(({ missing }) => missing === null))(
     beforeAll(async () => {
       const openPages = () => openSite(page(() => other as Site));
       [site, other] = await Promise.all([openPages(), openPages()]);
-      const targets = Object.entries(CASES).map(([name, { path, regex = "", options }], index): Target => {
-        const line = [`http://127.0.0.1:${site?.port}${path}?${index} 1h ${regex}`, ...options].join("\n");
-        return { name, line, timeout: 20, blocked: null };
+      const targets = TARGETS.map(({ name, path, regex = "", options, lines }, index): Target => {
+        const host = `http://127.0.0.1:${site?.port}${path}?${index} 1h ${regex}`;
+        return { name, line: lines(host, options).join("\n"), timeout: 20, blocked: null };
       });
       const names = namesFolder({ hosts: "", resolver: "" });
       const found = await runScript<Checked>(command, "check_runner.ts", { names: names.paths, targets }, {
@@ -188,10 +223,15 @@ describe.each(COMMANDS.filter(({ missing }) => missing === null))(
       await Promise.all([site, other].map((each) => each?.[Symbol.asyncDispose]()));
     });
 
-    const pathOf = (name: string) => `${CASES[name]?.path}?${Object.keys(CASES).indexOf(name)}`;
+    const pathOf = (name: string) => `${CASES[name]?.path}?${TARGETS.findIndex((target) => target.name === name)}`;
 
-    it.each(Object.entries(CASES))("check does as it is told: %s", (name, { expected }) => {
+    it.each(TARGETS)("check does as it is told: $name", ({ name, expected }) => {
       expect(checked.get(name)).toMatchObject(expected);
+    });
+
+    it.each(METHODS)("check asks with %s, wherever that stands", (method) => {
+      const asked = (site?.requests ?? []).filter(({ path }) => path.startsWith(`/method/${method}?`));
+      expect(asked.map((request) => request.method)).toEqual(Object.keys(FORMS).map(() => method));
     });
 
     it("check sends method, headers and body as they are written, the body's length in bytes", () => {

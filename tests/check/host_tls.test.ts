@@ -134,6 +134,28 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
+/** Another value of each option, for all hosts, before which a host's own goes. */
+const OTHERS: Readonly<Record<string, string>> = {
+  "tls-ca": `| tls-ca ${otherAuthorityFile}`,
+  "tls-cert": `| tls-cert ${strangerFile}`,
+  "tls-key": `| tls-key ${strangerFile}`,
+  "tls-name": "| tls-name other.test",
+};
+const othersOf = (options: readonly string[]) =>
+  options.flatMap((option) => {
+    if (option.startsWith("| tls-verify ")) return [`| tls-verify ${option.endsWith("on") ? "off" : "on"}`];
+    return OTHERS[/^\| ([\w-]+)/.exec(option)?.[1] ?? ""] ?? [];
+  });
+/** Where the options of a case stand: the text of its hosts file. */
+const FORMS: Readonly<Record<string, (host: string, options: readonly string[]) => readonly string[]>> = {
+  "at the host": (host, options) => [host, ...options],
+  "before all hosts": (host, options) => [...options, host],
+  "at the host, against those of all": (host, options) => [...othersOf(options), host, ...options],
+};
+const TARGETS = Object.entries(CASES).flatMap(([name, given]) =>
+  Object.entries(FORMS).map(([form, lines]) => ({ ...given, name: `${name}, ${form}`, lines }))
+);
+
 describe.each(COMMANDS.filter(({ missing }) => missing === null))("TLS with options under $runtime", ({ command }) => {
   let sites: Sites;
   let names: ReturnType<typeof namesFolder>;
@@ -146,8 +168,8 @@ describe.each(COMMANDS.filter(({ missing }) => missing === null))("TLS with opti
   beforeAll(async () => {
     [sites, names] = [await openSites(), namesFolder({ hosts: "127.0.0.1 localhost\n", resolver: "" })];
     checked = await run(
-      Object.entries(CASES).map(([name, { url, options }]) => {
-        return { name, line: [`${url(sites)} 1h`, ...options].join("\n"), timeout: 20, blocked: null };
+      TARGETS.map(({ name, url, options, lines }) => {
+        return { name, line: lines(`${url(sites)} 1h`, options).join("\n"), timeout: 20, blocked: null };
       }),
     );
   });
@@ -156,7 +178,7 @@ describe.each(COMMANDS.filter(({ missing }) => missing === null))("TLS with opti
     await Promise.all(Object.values(sites).map((site) => site[Symbol.asyncDispose]()));
   });
 
-  it.each(Object.entries(CASES))("check does as it is told: %s", (name, { expected }) => {
+  it.each(TARGETS)("check does as it is told: $name", ({ name, expected }) => {
     expect(checked.get(name)).toMatchObject(expected);
   });
 

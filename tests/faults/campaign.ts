@@ -232,7 +232,8 @@ async function describe(world: World): Promise<string> {
   // The struck part may be unable to answer. The report must come all the same.
   const places = await describePlaces(world).catch(({ message }: Error) => [`no word from the broker: ${message}`]);
   const said = await readFile(world.broker.log, "utf8").catch(() => "");
-  return [...places, ...words, `the broker:\n${said.split("\n").slice(-15).join("\n")}`].join("\n");
+  const generator = `the generator:\n${world.source.words.join("\n")}`;
+  return [...places, ...words, generator, `the broker:\n${said.split("\n").slice(-15).join("\n")}`].join("\n");
 }
 
 async function describePlaces({ topic, marks: readMarks, expectBroker }: World): Promise<readonly string[]> {

@@ -13,6 +13,8 @@ const GENERATOR = new URL("generator.ts", import.meta.url);
  * away.
  */
 const PAUSE_LIMIT = 30_000;
+/** Lines of the generator that are kept. */
+const MOST_WORDS = 15;
 
 /**
  * The generator as a process of its own. After its death the next one goes on behind the last
@@ -25,6 +27,8 @@ export class NumberSource<Options extends object = Omit<GeneratorOptions, "from"
   #isPaused = true;
   /** The topic holds all numbers below. */
   made = 0;
+  /** What it said last of Kafka, for whoever asks why nothing is made any more. */
+  readonly words: string[] = [];
   #sending = 0;
   /**
    * Ranges of numbers (the end excluded) that may be in the topic twice: the generator could not
@@ -46,13 +50,19 @@ export class NumberSource<Options extends object = Omit<GeneratorOptions, "from"
       this.#script,
       JSON.stringify({ ...this.#options, from }),
     ], {
-      stdio: ["ignore", "pipe", "ignore"],
+      stdio: ["ignore", "pipe", "pipe"],
       // Ctrl-C is meant for the suite. The fault under way must come to its end first.
       detached: true,
     });
     this.#child = child;
     createInterface({ input: child.stdout }).on("line", (line) => this.#hear(line));
+    createInterface({ input: child.stderr }).on("line", (line) => this.#keep(`${new Date().toISOString()} ${line}`));
     child.once("close", () => void this.#revive());
+  }
+
+  #keep(words: string): void {
+    this.words.push(words);
+    if (this.words.length > MOST_WORDS) this.words.shift();
   }
 
   #hear(line: string): void {

@@ -178,6 +178,26 @@ describe("of an Uptime Kuma backup", () => {
     expect(hostsOf(text)).toMatchObject({ problems: [], warnings: [] });
   });
 
+  it.each<[what: string, list: (monitors: readonly object[]) => unknown]>([
+    ["a list alone", (monitors) => monitors],
+    ["monitors by their number", (monitors) => Object.fromEntries(monitors.map((one, index) => [index + 1, one]))],
+  ])("hostsFrom takes %s, as the program gives it to those who ask", async (_, list) => {
+    const group = { id: 3, name: "Front", type: "group", url: "https://" };
+    const text = await from(list([group, monitor("a", { parent: 3 }), { name: "b", type: "http", url: "b.example" }]));
+    expect(text).toContain("# 2 hosts of given (Uptime Kuma).");
+    expect(hostsOf(text).hosts.map(({ address, options }) => [address, options?.labels])).toEqual([
+      ["https://a.example/", { name: "a", group: "Front" }],
+      ["https://b.example", { name: "b" }],
+    ]);
+  });
+
+  it.each([[{ timeout: undefined }], [{ timeout: 0 }], [{ timeout: null }]])(
+    "hostsFrom takes four fifths of the interval for the timeout, as the program does, with %j",
+    async (more) => {
+      expect(await from({ monitorList: [monitor("a", { interval: 600, ...more })] })).toContain("\n| timeout 480s\n");
+    },
+  );
+
   it("hostsFrom writes what all hosts have once, before the first one", async () => {
     const text = await from({ monitorList: { 1: monitor("a", {}), 2: monitor("b", { timeout: 5 }) } });
     expect(text).toBe(lines(
@@ -528,6 +548,69 @@ describe("of Prometheus and the blackbox_exporter", () => {
     expect(hostsOf(text)).toMatchObject({ problems: [], warnings: [] });
   });
 
+  const scraped = (...jobs: object[]) => stringify({ scrape_configs: jobs });
+  const rule = (source: string, target: string, more: object = {}) => ({
+    ...{ source_labels: [source], target_label: target },
+    ...more,
+  });
+
+  it("hostsFrom takes the module that a label of the targets names", async () => {
+    const text = await from(
+      scraped({
+        ...{ job_name: "sites", metrics_path: "/probe" },
+        static_configs: [
+          { targets: ["https://a.example"], labels: { module: "posts" } },
+          { targets: ["1.1.1.1"], labels: { module: "ping4" } },
+        ],
+        relabel_configs: [rule("__address__", "__param_target"), rule("module", "__param_module")],
+      }),
+      { modules: { posts: { prober: "http", http: { method: "POST" } }, ping4: { prober: "icmp" } } },
+    );
+    expect(text).toContain("#   job sites: 1.1.1.1: prober icmp, no web site\n");
+    expect(text).toContain("https://a.example 1m\n| method POST\n");
+    expect(hostsOf(text).hosts).toHaveLength(1);
+  });
+
+  it("hostsFrom says that a rule with a regex names the module", async () => {
+    const text = await from(scraped({
+      ...{ job_name: "sites", metrics_path: "/probe", static_configs: [{ targets: ["https://a.example"] }] },
+      relabel_configs: [rule("__address__", "__param_module", { regex: "(.*);.*" })],
+    }));
+    expect(text).toContain("#   job sites: a regex of relabel_configs, which names the module: http_2xx is taken\n");
+  });
+
+  it("hostsFrom takes no job for a probe of sites whose path is that of another exporter", async () => {
+    const problems = await problemsOf(scraped({
+      ...{ job_name: "switches", metrics_path: "/snmp", params: { module: ["if_mib"] } },
+      static_configs: [{ targets: ["192.0.2.1"] }],
+      relabel_configs: [rule("__address__", "__param_target")],
+    }));
+    expect(problems).toContain("  job switches: Prometheus asks its targets for figures, no site is probed");
+  });
+
+  it("hostsFrom says where a job goes to another port than the blackbox_exporter's", async () => {
+    const job = (name: string, replacement: string) => ({
+      ...{ job_name: name, metrics_path: "/probe", static_configs: [{ targets: [`https://${name}.example`] }] },
+      relabel_configs: [rule("__address__", "__param_target"), { target_label: "__address__", replacement }],
+    });
+    const text = await from(scraped(
+      ...[job("json", "localhost:7979"), job("usual", "[::1]:9115"), job("behind", "blackbox.example")],
+    ));
+    expect(text.match(/^#.*localhost.*$/gm)).toEqual([
+      "#   job json: it goes to localhost:7979: is that a blackbox_exporter, which usually has the port 9115?",
+    ]);
+    expect(text).not.toMatch(/job (?:usual|behind):/);
+  });
+
+  it("hostsFrom takes the target that a job's parameters name, and not the exporter that is asked", async () => {
+    const text = await from(scraped({
+      ...{ job_name: "one", metrics_path: "/probe", params: { module: ["http_2xx"], target: ["https://a.example"] } },
+      static_configs: [{ targets: ["blackbox:9115"], labels: { team: "shop" } }],
+    }));
+    expect(hostsOf(text).hosts.map(({ address }) => address)).toEqual(["https://a.example"]);
+    expect(text).toContain("| label team=shop");
+  });
+
   it("hostsFrom takes a list of targets", async () => {
     const text = await from([{ targets: ["https://a.example", "b.example"], labels: { env: "prod", __meta_x: "y" } }]);
     expect(text).toBe(lines(
@@ -544,7 +627,7 @@ describe("hostsFrom refuses", () => {
     [
       "what it does not know",
       { a: 1 },
-      "given: write an Uptime Kuma backup (monitorList), a Gatus configuration (endpoints), a configuration of Prometheus (scrape_configs) or a list of its targets",
+      "given: write an Uptime Kuma backup (monitorList), a list of its monitors, a Gatus configuration (endpoints), a configuration of Prometheus (scrape_configs) or a list of its targets",
     ],
     [
       "modules alone",

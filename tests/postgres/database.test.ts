@@ -209,6 +209,15 @@ describe.skipIf(postgresMissing !== null)(`openPostgres ${postgresMissing ?? ""}
     expect(await database.query("select a from script")).toEqual([{ a: 1 }]);
   });
 
+  it("gives all rows of a statement, and no more, after one that failed in the middle of its rows", async () => {
+    await using database = openPostgres(server.settings);
+    const failing = database.query("select 1 / (3 - n) from generate_series(1, 5) n");
+    const next = database.query("select n from generate_series(1, 2) n");
+    await expect(failing).rejects.toThrow("division by zero");
+    const rows = await next;
+    expect([rows.length, rows]).toEqual([2, [{ n: 1 }, { n: 2 }]]);
+  });
+
   it.each([
     [
       { name: "nothing_here" },

@@ -6,6 +6,7 @@ import type { EvidencedMetric } from "../../lib/metric.ts";
 import { freePort } from "../../tools/free_ports.ts";
 import { newEmbedded } from "../support/embedded.ts";
 import { eventually } from "../support/eventually.ts";
+import { openReceiver } from "../support/receiver.ts";
 import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite } from "../support/site.ts";
@@ -44,9 +45,11 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(made).toMatchObject({ code: 0 });
     const data = await newEmbedded(path("data"));
     const listen = `127.0.0.1:${await freePort()}`;
+    await using receiver = await openReceiver();
     await using consumer = start(runtime, "consumer", [
       ...["--stdin", "--embedded", data, "--listen", listen, "--batch-interval", "0.1"],
-    ], { env: { LOG_LEVEL: "DEBUG" } });
+      ...["--down-after", "1", "--notify-wait", "0"],
+    ], { env: { LOG_LEVEL: "DEBUG", NOTIFY: `http://127.0.0.1:${receiver.port}/` } });
     consumer.write(made.stdout);
     let page = "";
     await eventually(
@@ -62,9 +65,14 @@ describe.each(runtimes)("under %s", (runtime: Runtime) => {
     expect(page).toContain("&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#39;&quot;");
     expect(page).toContain("&quot;authorization&quot;:&quot;…&quot;");
     expect(page).not.toContain("<script>alert");
-    for (const secret of [TOKEN, FILE, "c00kie"]) {
-      expect(`${made.stdout}${made.stderr}${page}${consumer.stderr}`).not.toContain(secret);
-    }
+    await eventually(() => receiver.received.length > 0, () => consumer.stderr, { timeout: 30_000 });
+    const paths = ["", "api/hosts", "api/incidents", "feed.atom", "metrics"];
+    const shown = await Promise.all(paths.map(async (path) => (await fetch(`http://${listen}/${path}`)).text()));
+    for (const text of shown.slice(1, 4)) expect(text).toContain(`127.0.0.1:${site.port}`);
+    const told = receiver.received.map(({ body }) => body);
+    expect(told.join()).toContain(`127.0.0.1:${site.port}`);
+    const seen = [made.stdout, made.stderr, page, consumer.stderr, ...shown, ...told].join("\n");
+    for (const secret of [TOKEN, FILE, "c00kie"]) expect(seen).not.toContain(secret);
   }, 200_000);
 
   it("no metric has evidence that nobody asked for, nor the second of a row of failures", async () => {

@@ -2,7 +2,7 @@ import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_proces
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { onStopSignal } from "../../lib/program/stop_signals.ts";
 import { freePorts } from "../free_ports.ts";
-import { madeOnce } from "../made_once.ts";
+import { isMade, madeOnce } from "../made_once.ts";
 import { type Certificates, makeCertificates, makeServerStore } from "./certificates.ts";
 import { type DataFolders, format, isFormatted, NODE_ID } from "./formatted.ts";
 
@@ -89,7 +89,7 @@ export function reasonMissing(): string | null {
   const wanted = [
     ["java", "-version", "Java 17 or newer (apt-get install openjdk-17-jre-headless)"],
     ["openssl", "version", "OpenSSL (apt-get install openssl)"],
-    ...(existsSync(jarsFolder()) ? [] : fetching),
+    ...(isMade(jarsName()) ? [] : fetching),
   ] as const;
   const missing = wanted.filter(([command, flag]) => spawnSync(command, [flag]).status !== 0);
   if (missing.length === 0) return null;
@@ -275,26 +275,16 @@ function requireRunning(child: ChildProcess): void {
 
 const POM = join(HERE, "pom.xml");
 
-/** Where the broker's jars are, or will be: another version of pom.xml has another folder. */
-function jarsFolder(): string {
-  const version = createHash("sha256").update(readFileSync(POM)).digest("hex").slice(0, 12);
-  return join(ROOT, ".cache", `kafka-${version}`);
+/** The folder of the broker's jars in `.cache/`: another version of pom.xml has another one. */
+function jarsName(): string {
+  return `kafka-${createHash("sha256").update(readFileSync(POM)).digest("hex").slice(0, 12)}`;
 }
 
 /** The folder with the broker's jars, fetched once for each version of pom.xml. */
-export async function fetchJars(): Promise<string> {
-  const lib = jarsFolder();
-  if (existsSync(lib)) return lib;
-  const partial = `${lib}.${process.pid}`;
-  await mkdir(partial, { recursive: true });
-  await run("mvn", ["-q", "-B", "-f", POM, "dependency:copy-dependencies", `-DoutputDirectory=${partial}`]);
-  try {
-    await rename(partial, lib);
-  } catch {
-    // Another process fetched them at the same time, and was first.
-    await rm(partial, { recursive: true });
-  }
-  return lib;
+async function fetchJars(): Promise<string> {
+  return await madeOnce(jarsName(), async (folder) => {
+    await run("mvn", ["-q", "-B", "-f", POM, "dependency:copy-dependencies", `-DoutputDirectory=${folder}`]);
+  });
 }
 
 const LOOPBACK = ["DNS:localhost", "IP:127.0.0.1"];

@@ -57,14 +57,20 @@ function filesOf(job: PlainObject): readonly string[] {
   return listOf(job["file_sd_configs"]).flatMap((config) => textsOf(objectOf(config)["files"]));
 }
 
-/** A job whose targets go to the blackbox_exporter, which asks them. */
+/** A job whose targets go to the blackbox_exporter, which asks them. Others have a path of their own. */
 function isProbe(job: PlainObject): boolean {
-  return /\/probe$/.test(scalarText(job["metrics_path"])) || !isUnset(objectOf(job["params"])["module"]) ||
-    rulesOf(job).some((rule) => scalarText(rule["target_label"]) === "__param_target");
+  const path = scalarText(job["metrics_path"]);
+  if (path !== "") return /\/probe$/.test(path);
+  return paramOf(job, "module").length > 0 || rulesFor(job, "__param_target").length > 0;
 }
 
-function rulesOf(job: PlainObject): readonly PlainObject[] {
-  return listOf(job["relabel_configs"]).map(objectOf);
+function paramOf(job: PlainObject, name: string): readonly string[] {
+  return textsOf(objectOf(job["params"])[name]);
+}
+
+/** The rules that set a label. */
+function rulesFor(job: PlainObject, label: string): readonly PlainObject[] {
+  return listOf(job["relabel_configs"]).map(objectOf).filter((rule) => scalarText(rule["target_label"]) === label);
 }
 
 /** The content of a configuration of Prometheus. Null where it is none. */
@@ -79,7 +85,6 @@ export function readPrometheus(document: unknown, modules: PlainObject, readTarg
       remarks.push(`job ${name}: Prometheus asks its targets for figures, no site is probed`);
       continue;
     }
-    const [module = ""] = textsOf(objectOf(job["params"])["module"]);
     const groups = [...groupsOf(job["static_configs"])];
     for (const pattern of filesOf(job)) {
       const documents = readTargets(pattern);
@@ -87,15 +92,16 @@ export function readPrometheus(document: unknown, modules: PlainObject, readTarg
       groups.push(...(documents ?? []).flatMap(groupsOf));
     }
     remarks.push(...lacksOf(job).map((lack) => `job ${name}: ${lack}`));
-    for (const { targets, labels } of groups) {
-      const own = scalarText(labels["__param_module"]) || module;
+    for (const { labels, ...group } of groups) {
+      const targets = askedFor(job, group.targets);
+      const own = moduleOf(job, labels);
       const why = own === "" ? null : otherProber(own, modules);
       if (why !== null) remarks.push(...targets.map((target) => `job ${name}: ${nameOf(target)}: ${why}, no web site`));
       if (why !== null) continue;
       const manner = limited(mannerOf(own, modules), secondsOf(job["scrape_timeout"] ?? usual["scrape_timeout"]));
       const interval = durationOf(scalarText(job["scrape_interval"] ?? usual["scrape_interval"])) || USUAL_INTERVAL;
       const named = { targets, labels: { job: name, ...labels } };
-      hosts.push(...targets.map((target) => hostOf(relabelled(target, job), named, interval, manner)));
+      hosts.push(...targets.map((target) => hostOf(target, named, interval, manner)));
     }
   }
   return { program: "Prometheus", hosts, remarks };
@@ -112,11 +118,30 @@ function limited(manner: ProbeManner, seconds: number | null): ProbeManner {
   return { ...manner, timeout: Math.min(manner.timeout ?? Infinity, seconds) };
 }
 
+/** The sites of a job: those of its parameters, where its own targets are exporters that ask them. */
+function askedFor(job: PlainObject, targets: readonly string[]): readonly string[] {
+  const named = paramOf(job, "target");
+  return named.length > 0 && rewritingRules(job).length === 0 ? named : targets.map((one) => relabelled(one, job));
+}
+
+/** The module of targets with these labels, of which a rule may name one. */
+function moduleOf(job: PlainObject, labels: PlainObject): string {
+  const rule = rulesFor(job, "__param_module").find(isPlain);
+  const label = textsOf(rule?.["source_labels"]).join();
+  const [usual = ""] = paramOf(job, "module");
+  return scalarText(labels["__param_module"]) || scalarText(labels[label]) || usual;
+}
+
 /** The rules that make another target of an address. */
 function rewritingRules(job: PlainObject): readonly PlainObject[] {
-  return rulesOf(job).filter(({ target_label: label, source_labels: sources }) =>
-    scalarText(label) === "__param_target" && textsOf(sources).join() === "__address__"
+  return rulesFor(job, "__param_target").filter(({ source_labels: sources }) =>
+    textsOf(sources).join() === "__address__"
   );
+}
+
+/** True for a rule that takes a label as it is. */
+function isPlain({ regex, replacement }: PlainObject): boolean {
+  return isUnset(regex) && isUnset(replacement);
 }
 
 /** A target behind the rules that put something around it. */
@@ -126,12 +151,22 @@ function relabelled(target: string, job: PlainObject): string {
   return replacement.replaceAll(/\$(?:1|\{1\})/g, () => target);
 }
 
+const USUAL_PORT = "9115";
+
 function lacksOf(job: PlainObject): readonly string[] {
   const others = Object.keys(job).filter((key) => /_sd_configs$/.test(key) && key !== "file_sd_configs");
   const hasRules = rewritingRules(job).some(({ regex }) => !isUnset(regex));
+  const namesModule = rulesFor(job, "__param_module").some((rule) => !isPlain(rule));
+  const [usual = "http_2xx"] = paramOf(job, "module");
+  const exporters = rulesFor(job, "__address__").map(({ replacement }) => scalarText(replacement));
+  const foreign = exporters.filter((address) => (/:(\d+)$/.exec(address)?.[1] ?? USUAL_PORT) !== USUAL_PORT);
   return [
     ...others.map((key) => `${key}: the targets are found while it runs`),
     ...hasRules ? ["a regex of relabel_configs: the targets are written as they are"] : [],
+    ...namesModule ? [`a regex of relabel_configs, which names the module: ${usual} is taken`] : [],
+    ...foreign.map((address) =>
+      `it goes to ${address}: is that a blackbox_exporter, which usually has the port ${USUAL_PORT}?`
+    ),
   ];
 }
 

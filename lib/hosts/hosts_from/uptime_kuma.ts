@@ -17,10 +17,10 @@ const SITES: readonly string[] = ["http", "keyword", "json-query", "real-browser
 
 /** The content of an Uptime Kuma backup, or of its list of monitors. Null where it is none. */
 export function readUptimeKuma(document: unknown): ForeignFile | null {
-  const list = objectOf(document)["monitorList"];
-  if (typeof list !== "object" || list === null) return null;
-  const monitors = listOf(list).map(objectOf);
-  const names = new Map(monitors.map((monitor) => [scalarText(monitor["id"]), scalarText(monitor["name"])]));
+  const monitors = monitorsOf(document);
+  if (monitors === null) return null;
+  const known = monitors.filter(({ id }) => scalarText(id) !== "");
+  const names = new Map(known.map((monitor) => [scalarText(monitor["id"]), scalarText(monitor["name"])]));
   const sites = monitors.filter(({ type }) => SITES.includes(scalarText(type)));
   const others = monitors.filter(({ type }) => !SITES.includes(scalarText(type)) && scalarText(type) !== "group");
   return {
@@ -33,6 +33,15 @@ export function readUptimeKuma(document: unknown): ForeignFile | null {
       ...remarks(document, sites),
     ],
   };
+}
+
+/** The monitors of a backup, or of a list that Uptime Kuma gives to those who ask for it. */
+function monitorsOf(document: unknown): readonly PlainObject[] | null {
+  const list = objectOf(document)["monitorList"];
+  if (typeof list === "object" && list !== null) return listOf(list).map(objectOf);
+  const monitors = listOf(document).map(objectOf);
+  const areMonitors = monitors.every((one) => ["name", "type"].every((key) => scalarText(one[key]) !== ""));
+  return areMonitors && monitors.length > 0 ? monitors : null;
 }
 
 /** What has no counterpart, once for all monitors. */
@@ -60,6 +69,7 @@ function hostOf(monitor: PlainObject, group: string): ForeignHost {
   const url = scalarText(monitor["url"]);
   const keyword = scalarText(monitor["type"]) === "keyword" ? scalarText(monitor["keyword"]) : "";
   const isInverted = isTrue(monitor["invertKeyword"]);
+  const interval = numberOf(monitor["interval"]) ?? 60;
   const body = scalarText(monitor["body"]);
   const method = scalarText(monitor["method"]).toUpperCase() || "GET";
   const tags = listOf(monitor["tags"]).map(objectOf).map((tag) =>
@@ -69,7 +79,7 @@ function hostOf(monitor: PlainObject, group: string): ForeignHost {
     ...plainHost(
       name,
       /^https?:\/\//i.test(url) ? url : `https://${url}`,
-      (numberOf(monitor["interval"]) ?? 60) * 1000,
+      interval * 1000,
     ),
     // A backup has 0 and 1, the list of monitors false and true.
     isPaused: monitor["active"] !== undefined && !isTrue(monitor["active"]),
@@ -79,7 +89,8 @@ function hostOf(monitor: PlainObject, group: string): ForeignHost {
     headers: headersOf(monitor, name),
     body: body === "" || method === "GET" || method === "HEAD" ? null : { text: body },
     status: textsOf(monitor["accepted_statuscodes"]).join(" ") || "200-299",
-    timeout: numberOf(monitor["timeout"]),
+    // Monitors of old versions name none, and have four fifths of their interval.
+    timeout: numberOf(monitor["timeout"]) || interval * 0.8,
     redirects: numberOf(monitor["maxredirects"]),
     tls: tlsOf(monitor, name),
     labels: [["name", name], ["group", group], ...tags],

@@ -41,7 +41,7 @@ class PostgresDatabase implements Database {
     if (this.#closed) throw new TypeError("The database has been closed: open it again");
     const connection = this.#current();
     try {
-      return [...await connection.answerTo(statement)] as R[];
+      return await connection.answerTo(statement) as R[];
     } catch (error) {
       const isRefused = connection.isRefusedSettings(error);
       if (isRefused || endsConnection(error)) connection.destroy();

@@ -12,7 +12,7 @@ export interface Statement {
 }
 
 /** Runs a statement on a connection, after those that were given before it. */
-export type Run = (statement: Statement) => Promise<Iterable<unknown>>;
+export type Run = (statement: Statement) => Promise<readonly unknown[]>;
 
 /** Settings that hold at the server while a statement runs, by name. */
 export type SessionSettings = Readonly<Record<string, string | number>>;
@@ -92,7 +92,7 @@ async function inTransaction(
   locals: string,
   { text, parameters }: Statement,
   endsConnection: (error: unknown) => boolean,
-): Promise<Iterable<unknown>> {
+): Promise<readonly unknown[]> {
   if (parameters === null) return await sql.unsafe(`${locals};\n${text}`);
   try {
     // Sent by itself: if it were refused, the statement would run without its settings.
