@@ -31,13 +31,16 @@ export interface MovedMark {
 export class Marks {
   readonly #database: Database;
   readonly #tables: QuotedTables;
+  readonly #onClaim: () => void;
   /** Topic id and partition → how often the mark was skipped when it was last claimed. */
   readonly #claimed = new Map<string, number>();
   #skips = 0;
 
-  constructor(database: Database, tables: QuotedTables) {
+  /** `onClaim` is called whenever marks were claimed. */
+  constructor(database: Database, tables: QuotedTables, onClaim: () => void = () => {}) {
     this.#database = database;
     this.#tables = tables;
+    this.#onClaim = onClaim;
   }
 
   /** How many rows of the rejected `skip` has written. */
@@ -55,6 +58,7 @@ export class Marks {
     await this.#database.query(claimSql(this.#tables), [identity.topicId, partitions, offsets, identity.topic]);
     const rows = await this.#database.query<ClaimedRow>(marksSql(this.#tables), [identity.topicId, partitions]);
     for (const { partition, skips } of rows) this.#claimed.set(keyOf(identity, partition), Number(skips));
+    this.#onClaim();
     return new Map(rows.map(({ partition, mark, epoch }) => {
       return [partition, { offset: Number(mark), epoch: epoch === null ? null : Number(epoch) }];
     }));

@@ -210,7 +210,11 @@ export class NotificationOutbox {
   }
 }
 
-/** Takes the message of the target $1 that is due first. */
+/**
+ * Takes the message of the target $1 that is due first. The commit waits for the disk, and so for
+ * all that was written before it: a crash of the server that took back the message's id, or its
+ * incident, would let it be told again under another id.
+ */
 function takeSql({ main, incidents, notifications, columns, repeatKey }: Tables): string {
   const up = upSql({ error: true, up: columns.includes("up") });
   // Without an index all rows would have to be read.
@@ -226,6 +230,7 @@ function takeSql({ main, incidents, notifications, columns, repeatKey }: Tables)
   order by n.due_at limit 1
 ), taken as (
   update ${notifications} n set tries = n.tries + 1 where ${LEFT} and n.message = (select message from due)
+    and set_config('synchronous_commit', 'on', true) is not null
   returning n.message, n.incident, n.event, n.tries, n.created_at
 )
 select t.message, max(t.tries) as tries, json_agg(json_build_object('event', t.event, 'incident', i.id,

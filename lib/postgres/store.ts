@@ -115,7 +115,7 @@ export class Store {
       maintenance: () => maintenance.windows(),
       canaries: this.#canaries,
     });
-    this.marks = new Marks(database, tables);
+    this.marks = new Marks(database, tables, () => tracker?.forget());
     this.#database = database;
     this.#batchSize = batchSize ?? MAX_STATEMENT_SIZE;
     this.#events = events ?? SILENT;

@@ -6,6 +6,7 @@ import type { Combination } from "./combinations.ts";
 import { accountForDays, type DayAccount } from "./day_account.ts";
 import type { Fault } from "./fault.ts";
 import type { Account } from "./ledger.ts";
+import { accountForIncidents, type Incidents, type IncidentSummary, problemsOf, summary } from "./incidents/account.ts";
 import { FIRST_DAY } from "./numbers.ts";
 import { openWorld, type Start, TABLE, type World } from "./world.ts";
 
@@ -33,16 +34,20 @@ interface Stretch {
   readonly times: number;
   readonly from: number;
   readonly to: number;
+  /** Times of the plan, from the healing of the fault before. */
+  readonly planned: { readonly from: number; readonly to: number };
 }
 
 export interface Line extends Omit<Account, "samples" | "excused" | "rejected"> {
   readonly fault: string;
   readonly times: number;
+  readonly incidents: IncidentSummary | null;
 }
 
 export interface Report {
   readonly lines: readonly Line[];
   readonly total: Account;
+  readonly incidents: IncidentSummary | null;
   /** Null: the campaign came to no end. */
   readonly days: DayAccount | null;
   /** The broken promises; empty where all were kept. */
@@ -51,6 +56,8 @@ export interface Report {
 
 /** So many numbers must be made and stored after a fault is healed: some for each partition. */
 const ENOUGH = 100;
+/** So many ticks of the plan, too. */
+const ENOUGH_TICKS = 24;
 /** How likely it is that a second fault strikes while the first one lasts: 0 to 1. */
 const DOUBLE = 0.3;
 
@@ -63,12 +70,21 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   await using world = await openWorld({ combination, random, rate, isShort: minutes === 0, start });
   const stretches: Stretch[] = [];
   const problems: string[] = [];
+  let incidents: Incidents | null = null;
   let last = "the start";
   try {
     for (const fault of plan(options, world)) {
       last = fault.name;
       const struck = await strike(fault, options, world);
       stretches.push(...struck);
+      if (minutes > 0) {
+        const wrong = problemsOf(accountForIncidents(await world.planned.incidents()));
+        if (wrong.length > 0) {
+          problems.push(`the incidents are not as planned after ${fault.name}`, await describe(world));
+          break;
+        }
+      }
+      world.planned.resume();
       const doubled = await world.ledger.doubled(struck[0]?.from ?? 0, world.source.made);
       if (doubled.length === 0) continue;
       // At once: the topic may soon be another one.
@@ -78,6 +94,10 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
     }
     await world.source.pause();
     await world.recovered(0);
+    await world.planned.rest();
+    await world.planned.tellAll();
+    incidents = await world.planned.incidents();
+    problems.push(...await world.planned.lostRows(), ...problemsOf(accountForIncidents(incidents)));
   } catch (error) {
     options.say(`gives up after ${last}: ${(error as Error).message}`);
     problems.push(`after ${last}: ${(error as Error).stack}`, await describe(world));
@@ -94,7 +114,7 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
     return null;
   });
   problems.push(...days?.problems ?? []);
-  return { lines: await lines(stretches, world), total, days, problems };
+  return { lines: await lines(stretches, world, incidents), total, incidents: summary(incidents), days, problems };
 }
 
 /**
@@ -141,12 +161,14 @@ function* plan({ faults, minutes, say, stop }: CampaignOptions, world: World): G
  * everything is stored again.
  */
 async function strike(fault: Fault, { faults, say }: CampaignOptions, world: World): Promise<Stretch[]> {
-  const { random, source, crew, isShort } = world;
+  const { random, source, planned, crew, isShort } = world;
+  const plannedFrom = planned.now;
   await delay(random.between(200, isShort ? 500 : 3000));
   if (fault.isCalm) {
     await source.pause();
     await world.recovered(0);
   }
+  if (fault.isCalm || fault.restsPlan) await planned.rest();
   const from = Math.max(0, source.made - 2000);
   const others = faults.filter(({ part, lasts, isCalm, needsFlow }) =>
     part !== fault.part && part !== "broker" && lasts === undefined && !isCalm && !needsFlow
@@ -163,32 +185,42 @@ async function strike(fault: Fault, { faults, say }: CampaignOptions, world: Wor
   await struck.heal?.();
   const healed = performance.now();
   source.resume();
-  const enough = source.made + ENOUGH;
+  planned.resume();
+  const [enough, enoughTicks] = [source.made + ENOUGH, planned.made + (isShort ? 1 : ENOUGH_TICKS)];
   const isMaking = () => {
     world.expectBroker();
-    return source.made >= enough;
+    return source.made >= enough && planned.made >= enoughTicks;
   };
   await eventually(isMaking, () => `The generator makes nothing more after ${fault.name}`, { timeout: 300_000 });
   await world.recovered(from);
+  // A short run compares at the end alone.
+  if (!isShort || fault.part === "receiver") await planned.rest();
+  if (fault.part === "receiver") await planned.tellAll();
   // A consumer that gives up because of the fault may do so a moment after the healing.
   crew.mayGiveUp = false;
   const seconds = (since: number, until: number) => ((until - since) / 1000).toFixed(1);
   const name = second === undefined ? fault.name : `${fault.name} + ${second.name}`;
   say(`${name}: lasted ${seconds(began, healed)} s, all stored ${seconds(healed, performance.now())} s later`);
   const to = source.made;
-  const stretches = [{ fault: fault.name, times: struck.times ?? 1, from, to }];
-  if (second !== undefined) stretches.push({ fault: second.name, times: more.times ?? 1, from, to });
+  const stretch = { from, to, planned: { from: plannedFrom, to: planned.now } };
+  const stretches = [{ fault: fault.name, times: struck.times ?? 1, ...stretch }];
+  if (second !== undefined) stretches.push({ fault: second.name, times: more.times ?? 1, ...stretch });
   return stretches;
 }
 
-async function lines(stretches: readonly Stretch[], world: World): Promise<Line[]> {
+async function lines(
+  stretches: readonly Stretch[],
+  world: World,
+  incidents: Incidents | null,
+): Promise<Line[]> {
   const byFault = Map.groupBy(stretches, ({ fault }) => fault);
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
   return await Promise.all([...byFault].map(async ([fault, parts]) => {
     const accounts = await Promise.all(parts.map(({ from, to }) => world.ledger.stretch(from, to)));
     const add = (key: "made" | "rows" | "twice" | "lost") => sum(accounts.map((account) => account[key]));
     const times = sum(parts.map((part) => part.times));
-    return { fault, times, made: add("made"), rows: add("rows"), twice: add("twice"), lost: add("lost") };
+    const counts = { made: add("made"), rows: add("rows"), twice: add("twice"), lost: add("lost") };
+    return { fault, times, ...counts, incidents: summary(incidents, parts.map(({ planned }) => planned)) };
   }));
 }
 

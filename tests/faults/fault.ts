@@ -7,7 +7,7 @@ import type { World } from "./world.ts";
 export interface Fault {
   readonly name: string;
   /** The part that breaks. Faults of different parts may strike at the same time. */
-  readonly part: "programs" | "broker" | "database";
+  readonly part: "programs" | "broker" | "database" | "receiver";
   /**
    * It strikes alone, after all numbers are stored. No number is made meanwhile, unless `strike`
    * resumes the generator.
@@ -18,6 +18,11 @@ export interface Fault {
    * prevents this.
    */
   readonly needsFlow?: boolean;
+  /**
+   * It loses metrics, or moves addresses to other partitions: the planned hosts rest meanwhile, as
+   * they do for calm faults. Incidents are as planned only if each check comes, in its order.
+   */
+  readonly restsPlan?: boolean;
   /** A consumer may give up while the fault lasts. It is then started again. */
   readonly mayGiveUp?: boolean;
   /**

@@ -28,10 +28,11 @@ export const FAULTS_OF_PROGRAMS: readonly Fault[] = [
   {
     name: "generator killed",
     part: "programs",
-    async strike({ source, isShort, pass }) {
+    async strike({ source, planned, isShort, pass }) {
       const times = isShort ? 2 : 4;
       for (let n = 0; n < times; n++) {
         source.kill();
+        planned.kill();
         await pass(1000, 2000);
       }
       return { times };

@@ -47,6 +47,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
   {
     name: "partitions added",
     part: "broker",
+    restsPlan: true,
     async strike({ topic, marks }) {
       const { partitions } = await topic.describe();
       if (partitions >= MOST_PARTITIONS) return { times: 0 };
@@ -59,6 +60,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
     // The consumers know neither the partitions nor their messages until they start again.
     name: "partitions added while consumers are stopped",
     part: "broker",
+    restsPlan: true,
     async strike({ topic, crew, source, marks, pass }) {
       const { partitions } = await topic.describe();
       if (partitions >= MOST_PARTITIONS) return { times: 0 };
@@ -165,6 +167,7 @@ export const FAULTS_OF_THE_BROKER: readonly Fault[] = [
   {
     name: "retention deletes the unread",
     part: "broker",
+    restsPlan: true,
     async strike(world) {
       const { crew, topic, ledger } = world;
       await crew.dismissAll();

@@ -164,8 +164,9 @@ export const FAULTS_OF_THE_DATABASE: readonly Fault[] = [
     lasts: { short: [1000, 3000], long: [1000, 10_000] },
     mayGiveUp: true,
     async strike({ sql }) {
-      await sql(`alter table ${TABLE} drop column location cascade`);
-      return { heal: async () => void await sql(`alter table ${TABLE} add column location text`) };
+      // A column that incidents do without.
+      await sql(`alter table ${TABLE} drop column producer cascade`);
+      return { heal: async () => void await sql(`alter table ${TABLE} add column producer text`) };
     },
   },
   {

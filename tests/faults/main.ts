@@ -20,7 +20,8 @@ const HELP = `npm run test:faults -- [options]
 
 Strikes with fault after fault while numbered metrics go from a real broker through real consumers into a real PostgreSQL,
 and counts at the end: every number must be in the table, or among the rejected, exactly once. The days must be what the
-rows say.
+rows say. Hosts go down and up by a plan meanwhile, at up to three places, of which one may lie: their incidents must be
+those of the plan, exactly once each, and a receiver must be told of them, of each under one key.
 
   --producers        instead: strikes a group of three producers, and counts due times, rows and requests at the site
   --hosts N          their hosts (48)
@@ -76,14 +77,17 @@ function deal(faults: readonly Fault[], hands: number): Fault[][] {
   return Array.from({ length: hands }, (_, hand) => faults.filter((_, i) => i % hands === hand));
 }
 
-function table({ lines, total, days }: Report): string {
-  const sum = { fault: "all", times: lines.reduce((sum, { times }) => sum + times, 0), ...total };
+function table({ lines, total, incidents, days }: Report): string {
+  const sum = { fault: "all", times: lines.reduce((sum, { times }) => sum + times, 0), ...total, incidents };
   const columns = ["fault", "times", "made", "rows", "twice", "lost"] as const;
-  const texts = [...lines.toSorted((a, b) => a.fault.localeCompare(b.fault)), sum].map((line) =>
-    columns.map((column) => String(line[column]))
-  );
-  const all = [columns as readonly string[], ...texts];
-  const widths = columns.map((_, i) => Math.max(...all.map((row) => (row[i] as string).length)));
+  const ofIncidents = ["due", "found", "twice", "missing", "wrong", "toTell", "untold", "twoKeys"] as const;
+  const texts = [...lines.toSorted((a, b) => a.fault.localeCompare(b.fault)), sum].map((line) => [
+    ...columns.map((column) => String(line[column])),
+    ...ofIncidents.map((column) => String(line.incidents?.[column] ?? "?")),
+  ]);
+  const heads = ["incidents", "found", "twice", "missing", "wrong", "to tell", "untold", "two keys"];
+  const all = [[...columns, ...heads], ...texts];
+  const widths = (all[0] as string[]).map((_, i) => Math.max(...all.map((row) => (row[i] as string).length)));
   const pad = (row: readonly string[]) =>
     row.map((text, i) => i === 0 ? text.padEnd(widths[i] as number) : text.padStart(widths[i] as number)).join("  ");
   const note =
@@ -94,7 +98,7 @@ function table({ lines, total, days }: Report): string {
 
 function withoutAccount(problem: string): Report {
   const total = { made: 0, rows: 0, rejected: 0, twice: 0, lost: 0, excused: 0, samples: [] };
-  return { lines: [], total, days: null, problems: [problem] };
+  return { lines: [], total, incidents: null, days: null, problems: [problem] };
 }
 
 /** What the other faults are for consumers, for a group of producers. */

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { GeneratorOptions } from "./generator.ts";
 
-const SCRIPT = fileURLToPath(new URL("generator.ts", import.meta.url));
+const GENERATOR = new URL("generator.ts", import.meta.url);
 
 /**
  * Milliseconds until all numbers of the generator must be confirmed: longer than any broker here is
@@ -18,10 +18,11 @@ const MOST_WORDS = 15;
 
 /**
  * The generator as a process of its own. After its death the next one goes on behind the last
- * confirmed number.
+ * confirmed number. Another script may stand in for it: what that one numbers is the source's own.
  */
-export class NumberSource implements AsyncDisposable {
-  readonly #options: Omit<GeneratorOptions, "from">;
+export class NumberSource<Options extends object = Omit<GeneratorOptions, "from">> implements AsyncDisposable {
+  readonly #options: Options;
+  readonly #script: string;
   #child: ChildProcess | undefined;
   #isPaused = true;
   /** The topic holds all numbers below. */
@@ -35,8 +36,9 @@ export class NumberSource implements AsyncDisposable {
    */
   readonly uncertain: (readonly [from: number, to: number])[] = [];
 
-  constructor(options: Omit<GeneratorOptions, "from">) {
+  constructor(options: Options, script = GENERATOR) {
     this.#options = options;
+    this.#script = fileURLToPath(script);
   }
 
   resume(): void {
@@ -45,7 +47,7 @@ export class NumberSource implements AsyncDisposable {
     const from = this.made;
     const child = spawn(process.execPath, [
       "--experimental-strip-types",
-      SCRIPT,
+      this.#script,
       JSON.stringify({ ...this.#options, from }),
     ], {
       stdio: ["ignore", "pipe", "pipe"],

@@ -13,8 +13,10 @@ import { type Relay, relay } from "../support/relay.ts";
 import type { Combination } from "./combinations.ts";
 import { Crew } from "./crew.ts";
 import type { GeneratorOptions } from "./generator.ts";
+import { PlannedHosts } from "./incidents/planned_hosts.ts";
 import { Ledger } from "./ledger.ts";
 import { type Persistence, persistently } from "./persistently.ts";
+import type { SendingOptions } from "./sending.ts";
 import { NumberSource } from "./source.ts";
 import { Topic } from "./topic.ts";
 
@@ -44,6 +46,7 @@ export interface World extends AsyncDisposable {
   readonly crew: Crew;
   readonly source: NumberSource;
   readonly ledger: Ledger;
+  readonly planned: PlannedHosts;
   /**
    * The folder that holds the table, on a disk of its own. Null where this machine cannot have one.
    */
@@ -89,22 +92,21 @@ export async function openWorld({ combination, random, rate, isShort, start }: W
 
   const topic = new Topic(broker.plain, "metrics");
   await topic.create(PARTITIONS);
-  const generator: Omit<GeneratorOptions, "from"> = {
-    bootstrap: broker.plain,
-    topic: topic.name,
-    client: combination.members[0]?.client ?? "auto",
-    rate,
-  };
+  const client = combination.members[0]?.client ?? "auto";
+  const where: SendingOptions = { bootstrap: broker.plain, topic: topic.name, client };
+  const generator: Omit<GeneratorOptions, "from"> = { ...where, rate };
   const source = stack.use(new NumberSource(generator));
+  const sql = (text: string) => persistently(() => postgres.sql.unsafe(text), SERVER);
+  const planned = stack.use(await PlannedHosts.open(sql, TABLE, where, random));
   const crew = stack.use(
     new Crew(combination.members, {
       ...environment(broker, way, topic, random),
+      ...planned.environment,
       KAFKA_START: start,
     }),
   );
   const ledger = new Ledger(postgres.sql, TABLE, source);
 
-  const sql = (text: string) => persistently(() => postgres.sql.unsafe(text), SERVER);
   const world: Stage = {
     random,
     broker,
@@ -114,6 +116,7 @@ export async function openWorld({ combination, random, rate, isShort, start }: W
     crew,
     source,
     ledger,
+    planned,
     disk: disk?.folder ?? null,
     isShort,
     pass: (least, most) => delay(random.between(least, most)),
@@ -159,6 +162,7 @@ async function begin(world: Stage): Promise<void> {
     timeout: 60_000,
   });
   world.source.resume();
+  world.planned.resume();
   await eventually(() => world.source.made > 0, () => "The generator makes nothing", { timeout: 60_000 });
   await world.recovered(0);
 }

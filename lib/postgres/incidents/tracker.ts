@@ -70,6 +70,14 @@ export class IncidentTracker {
     this.#table = table;
   }
 
+  /**
+   * Forgets everything. Partitions were assigned: addresses may have come to them from others, and
+   * another consumer may have stored their checks since.
+   */
+  forget(): void {
+    this.#known = new Knowledge();
+  }
+
   /** True if a statement with these ranges may be planned on top of others that have no answer yet. */
   continues(identity: TopicIdentity, ranges: OffsetRanges): boolean {
     return this.#known.marks.size > 0 && this.#fits(identity, ranges);

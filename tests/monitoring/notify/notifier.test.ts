@@ -1,22 +1,46 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { retry } from "../../../lib/async/retry.ts";
 import { parseTargets } from "../../../lib/config/notify_targets.ts";
 import { Log } from "../../../lib/monitoring/log.ts";
 import { startNotifier, testTargets } from "../../../lib/monitoring/notify/notifier.ts";
-import type { Database } from "../../../lib/postgres/database.ts";
+import { classifyError, type Database } from "../../../lib/postgres/database.ts";
+import { openPostgres } from "../../../lib/postgres/database/postgres.ts";
 import { quoteTables } from "../../../lib/postgres/schema.ts";
 import { Store } from "../../../lib/postgres/store.ts";
 import { freePort } from "../../../tools/free_ports.ts";
 import { serverForTests } from "../../support/database_kinds.ts";
 import { eventually } from "../../support/eventually.ts";
 import { at, CheckLog, checkOf, INCIDENT_RULES } from "../../support/incidents.ts";
-import { postgresMissing } from "../../support/postgres.ts";
+import { ownPostgresMissing, postgresMissing, startPostgres } from "../../support/postgres.ts";
 import { openReceiver, type Receiver } from "../../support/receiver.ts";
 
 const never = new AbortController().signal;
 /** Nothing waits for more. */
 const NOW = { wait: 0, most: 500 };
 const ids = () => ({ message: randomUUID(), holder: randomUUID() });
+
+describe.skipIf(ownPostgresMissing !== null)("a server that crashes", () => {
+  it("has a message under its id once that is taken, so that it is not sent under another one", async () => {
+    await using server = await startPostgres({ own: true });
+    await using database = openPostgres(server.settings);
+    const table = { schema: null, name: "m" };
+    const store = await Store.open(database, table, { incidents: INCIDENT_RULES, targets: ["a target"] });
+    const log = new CheckLog();
+    await store.marks.claim(log.identity, new Map([[0, 0]]));
+    log.write("udd");
+    await log.store(store, 0, 3);
+    const holder = randomUUID();
+    const take = () => store.outbox.take("a target", NOW, { message: randomUUID(), holder });
+    const message = await take();
+    expect(message?.notifications).toHaveLength(1);
+    await server.crash();
+    await server.restart();
+    const untilAnswered = { signal: never, isPassing: (error: unknown) => classifyError(error) === "wait" };
+    const again = await retry(take, untilAnswered);
+    expect(again?.id).toBe(message?.id);
+  });
+});
 
 describe.skipIf(postgresMissing !== null)("notifications", () => {
   let database: Database;

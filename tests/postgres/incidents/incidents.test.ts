@@ -149,6 +149,19 @@ describe.each(kindsOf())("incidents on $kind", ({ missing, open }) => {
       expect(first.counters).toMatchObject({ rows: 3, rejected: 0 });
     });
 
+    it("stand on what another consumer has stored, though this one has known the address in another partition", async () => {
+      const [table, old, log] = [newTable(), new CheckLog(), new CheckLog()];
+      const [first, second] = [await opened(table, old), await opened(table, log)];
+      old.write("uu");
+      await old.store(first, 0, 2);
+      // The topic was made again.
+      log.write("ddu", 2);
+      await log.store(second, 0, 2);
+      await first.marks.claim(log.identity, new Map([[0, 0]]));
+      await log.store(first, 2, 3);
+      expect(await told(database, table)).toEqual(["2 3 4 (2)"]);
+    });
+
     it("are told of a batch that is sent early, behind one that is stored as planned", async () => {
       const [table, log] = [newTable(), new CheckLog()];
       const changes: IncidentChange[] = [];
