@@ -1,3 +1,4 @@
+import { type EventEmitter, once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +14,7 @@ import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 import { placesAt } from "../support/log_positions.ts";
 import { Replaceable } from "../support/replaceable.ts";
 
-// librdkafka reads certificates only when a client is made. tests/programs/rotation.test.ts has the
+// librdkafka reads certificates only when a client is made, and may forget all brokers for ever. tests/programs/rotation.test.ts has the
 // restart of a broker with both clients.
 
 // On a slow machine each of several attempts to connect fails after a second.
@@ -132,6 +133,45 @@ describe.runIf(canRun)("librdkafka", () => {
     await sendUntil(() => first?.isConnected() === false, (from) => producer.send(hundred(from)));
     await producer.send(hundred(0));
     expect(heard).toHaveLength(1);
+  });
+
+  // A look of the library at itself that finds no broker, but the internal one and the group's.
+  const nobody = {
+    message: JSON.stringify({ brokers: { ":0/internal": { source: "internal" }, group: { source: "logical" } } }),
+  };
+
+  it("a producer whose client has forgotten all brokers goes over to another one, and any other stays", async () => {
+    using made = recordClients("Producer");
+    const options = optionsWith(good);
+    await using producer = await client.openProducer({ ...options, partitions: 1 }, () => {}, untilStopped);
+    const [first] = made.clients as unknown as [NativeClient & EventEmitter];
+    await producer.send(hundred(0));
+    first.emit("event.stats", nobody);
+    // The library tells of its broker every few seconds.
+    await once(first, "event.stats");
+    first.emit("event.stats", nobody);
+    await producer.send(hundred(100));
+    expect([first.isConnected(), made.clients.length]).toEqual([true, 1]);
+    first.emit("event.stats", nobody);
+    await producer.send(hundred(200));
+    expect([first.isConnected(), made.clients.length]).toEqual([false, 2]);
+  });
+
+  it("a member whose client has forgotten all brokers ends, and the next one goes on", async () => {
+    await using producer = await client.openProducer({ ...optionsWith(good), partitions: 1 }, () => {}, untilStopped);
+    await producer.send(hundred(0));
+    using made = recordClients("KafkaConsumer");
+    await using reader = await openReader(client, optionsWith(good));
+    let read = 0;
+    for await (const _ of reader.messages()) {
+      if (++read === 100) {
+        const [first] = made.clients as unknown as [NativeClient & EventEmitter];
+        for (let look = 0; look < 2; look++) first.emit("event.stats", nobody);
+        await producer.send(hundred(100));
+      }
+      if (read === 200) reader.stop();
+    }
+    expect(made.clients.length).toBe(2);
   });
 });
 

@@ -30,8 +30,9 @@ export interface NativeClient {
   isConnected(): boolean;
   on(event: "event.error", listener: (error: NativeError) => void): void;
   on(event: "event.log", listener: (line: { readonly fac: string; readonly message: string }) => void): void;
+  on(event: "event.stats", listener: (look: { readonly message: string }) => void): void;
   on(event: "delivery-report", listener: Callback<{ readonly opaque: unknown }>): void;
-  removeAllListeners(event: "event.error" | "event.log"): void;
+  removeAllListeners(event: "event.error" | "event.log" | "event.stats"): void;
 }
 
 export interface NativeProducer extends NativeClient {

@@ -7,6 +7,7 @@ import { notGiving, type StatusReporter } from "../status_reporter.ts";
 import type { TopicDescription } from "../topic.ts";
 import { AdminQueue } from "./admin_queue.ts";
 import { isFatal, librdkafkaErrors } from "./errors.ts";
+import { whenBrokersAreForgotten } from "./forgotten_brokers.ts";
 import type { Librdkafka, NativeConsumer, NativeError, NativePartition, NativeProducer } from "./library.ts";
 import { closeConsumer, closeProducer, type Listeners } from "./native_clients.ts";
 import { Commits, PollLoop } from "./poll_loop.ts";
@@ -87,6 +88,7 @@ export class LibrdkafkaMember implements GroupMember {
     this.#client = client;
     this.#commits = commits;
     client.on("event.error", (error) => this.#hear(error));
+    whenBrokersAreForgotten(client, (reason) => this.membership.fail(reason));
     client.subscribe([options.topic]);
     this.#pollLoop = new PollLoop(client, (error) => this.#hear(error));
     this.#topics = new AdminQueue(library, client, options.topic);
@@ -125,7 +127,7 @@ export class LibrdkafkaMember implements GroupMember {
     this.#left.abort();
     void closedInTime(this.fetching.close(true));
     // Its troubles are nobody's any more, and it may have some for as long as the process runs.
-    for (const event of ["event.error", "event.log"] as const) this.#client.removeAllListeners(event);
+    for (const event of ["event.error", "event.log", "event.stats"] as const) this.#client.removeAllListeners(event);
     // Not before every call has come back; whoever leaves does not wait for it.
     const quiet = Promise.all([this.#pollLoop.stop(this.#commits), this.#topics.close(), this.#offsets.close()]);
     const isQuiet = await closedInTime(quiet);

@@ -1,5 +1,6 @@
 import { CLIENT_ID, closedInTime, HEARTBEAT_EVERY, SESSION_LIMIT } from "../client_settings.ts";
 import type { ConsumerOptions, KafkaOptions, ProducerOptions } from "../kafka.ts";
+import { LOOK } from "./forgotten_brokers.ts";
 import type { Librdkafka, NativeConsumer, NativePartition, NativeProducer, Settings } from "./library.ts";
 import { PULL_WAIT } from "./poll_loop.ts";
 
@@ -21,6 +22,7 @@ function connectionSettings({ bootstrapServers, tls, sasl }: KafkaOptions): Sett
     "bootstrap.servers": bootstrapServers.join(","),
     "reconnect.backoff.max.ms": 2000,
     "topic.metadata.refresh.interval.ms": 30_000,
+    "statistics.interval.ms": LOOK,
     "security.protocol": `${sasl === undefined ? "" : "sasl_"}${tls === undefined ? "plaintext" : "ssl"}`,
     ...sasl === undefined ? {} : {
       "sasl.mechanisms": sasl.mechanism.toUpperCase(),

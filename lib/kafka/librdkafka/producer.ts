@@ -4,6 +4,7 @@ import { missingTopic } from "../setup_errors.ts";
 import { notTaking, reportingIfSlow, type StatusReporter, TAKING } from "../status_reporter.ts";
 import { undelivered } from "../undelivered.ts";
 import { isFatal, librdkafkaErrors } from "./errors.ts";
+import { whenBrokersAreForgotten } from "./forgotten_brokers.ts";
 import type { NativeError, NativeProducer } from "./library.ts";
 import { closeProducer } from "./native_clients.ts";
 
@@ -59,7 +60,7 @@ class Delivery {
 
 /** Where new connected clients come from. Both end when `signal` aborts. */
 export interface ProducerClients {
-  /** For a client that the library calls broken. */
+  /** For a client that the library calls broken, or that has forgotten all brokers. */
   replacement(signal: AbortSignal): Promise<NativeProducer>;
   /** For a client with outdated certificates, each time that they are replaced. */
   renewals(signal: AbortSignal): AsyncIterable<NativeProducer>;
@@ -140,6 +141,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
       delivery.report(message, error);
     });
     client.on("event.error", (error) => client === this.#client && this.#hear(error));
+    whenBrokersAreForgotten(client, (reason) => client === this.#client && this.#abandon(reason));
     client.setPollInterval(POLL_IDLE);
   }
 
