@@ -41,14 +41,15 @@ export const FAULTS_OF_PROGRAMS: readonly Fault[] = [
   {
     name: "consumers come and go",
     part: "programs",
-    async strike({ crew, random, pass }) {
+    async strike({ crew, random, isShort, pass }) {
       const changes = random.between(3, 6);
       for (let n = 0; n < changes; n++) {
         const { length } = crew.members;
         const grows = length < 2 || (length < MOST_MEMBERS && random.next() < 0.5);
         if (grows) crew.add();
         else await crew.dismiss(random.pick(crew.members));
-        await pass(200, 3000);
+        // Long enough for a new member to store something before it goes.
+        await pass(200, isShort ? 3000 : 12_000);
       }
       return { heal: () => crew.resize(2) };
     },

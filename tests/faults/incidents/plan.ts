@@ -40,7 +40,7 @@ const DAY = 86_400_000;
 const SOON = 10 * DAY;
 const LATER = 90 * DAY;
 /** Seconds for which a place says nothing, so that it has no voice any more. */
-const DUMB = [75, 110] as const;
+const DUMB = [72, 90] as const;
 
 /** What a place tells in a round. What is spooled comes later, all at once, with a `release`. */
 type Word = "up" | "down" | "missed" | "removed" | "nothing" | "spooled up" | "spooled down";
@@ -132,8 +132,11 @@ function failureAt(random: Random, tick: number): Failure {
   ]);
 }
 
-/** What becomes of a host: one episode after the other, with calm times in between. */
-function* story(random: Random, places: number, seconds: number): Generator<Round> {
+/**
+ * What becomes of a host: one episode after the other, with calm times in between. `period` is the
+ * number of seconds from one check of a place to its next.
+ */
+function* story(random: Random, places: number, period: number): Generator<Round> {
   const all = (word: Word): Word[] => Array.from({ length: places }, () => word);
   const calm = (rounds: number): Round[] => Array.from({ length: rounds }, () => ({ words: all("up") }));
   /** All places but one tell this, and that one tells that. */
@@ -171,19 +174,33 @@ function* story(random: Random, places: number, seconds: number): Generator<Roun
     return [...alone(), ...random.next() < 0.4 ? [...right, ...alone()] : []];
   }
 
-  /** One place is cut off. It may have a spool. Meanwhile the others go on, or a liar is alone. */
+  /**
+   * One place is cut off, perhaps with a spool, and perhaps while it finds the site down. Then
+   * another place does so: what follows depends on whether the first one still has a voice.
+   */
   function cutOff(): Round[] {
     const one = random.between(0, places - 1);
-    const rounds = Math.ceil((random.next() < 0.6 ? random.between(...DUMB) : random.between(5, 30)) / seconds);
     const hasSpool = random.next() < 0.5;
-    const [from, to] = [random.between(0, rounds), random.between(0, rounds)];
-    const silent = Array.from({ length: rounds }, (_, n) => {
-      const isDown = n >= from && n < to;
-      const word = !hasSpool ? "nothing" : random.next() < 0.3 ? "spooled down" : "spooled up";
-      return apart(one, word, isDown ? "down" : "up");
-    });
-    // Once its spool comes, what the place says follows from newer checks alone.
-    return [...silent, ...calm(4), { words: all("up"), release: true }];
+    const seconds = random.next() < 0.7 ? random.between(...DUMB) : random.between(5, 30);
+    const silent = (rounds: number, others: () => Word) =>
+      Array.from({ length: rounds }, (): Round => ({
+        words: all("nothing").map((nothing, place) =>
+          place !== one ? others() : !hasSpool ? nothing : random.next() < 0.3 ? "spooled down" : "spooled up"
+        ),
+      }));
+    const isLiar = random.next() < 0.5;
+    const next = (one + 1) % places;
+    const alone = silent(random.between(3, 12), () => "up").map(({ words }) => ({
+      words: words.map((word, place) => place === next && place !== one ? "down" : word),
+    }));
+    return [
+      ...isLiar ? Array.from({ length: random.between(3, 6) }, () => apart(one, "down", "up")) : [],
+      ...silent(Math.ceil(seconds / period), () => "up"),
+      ...random.next() < 0.7 ? alone : silent(random.between(1, 10), () => "down"),
+      // Once its spool comes, what the place says follows from newer checks alone.
+      ...calm(4),
+      { words: all("up"), release: true },
+    ];
   }
 
   /** Nobody checks for a while. An outage may lie before, behind or around it. */
@@ -202,7 +219,7 @@ function* story(random: Random, places: number, seconds: number): Generator<Roun
 
   yield* calm(random.between(1, 10));
   for (;;) {
-    yield* random.pick([outage, outage, outage, flapping, lie, lie, cutOff, hole, removal])();
+    yield* random.pick([outage, outage, outage, flapping, lie, lie, cutOff, cutOff, hole, removal])();
     yield* calm(random.between(3, 15));
   }
 }
