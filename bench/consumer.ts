@@ -7,11 +7,18 @@ import { parseArgs } from "node:util";
 import { formatTable } from "../lib/postgres/table_text.ts";
 import { onStopSignal } from "../lib/program/stop_signals.ts";
 import { type Arena, openArena, PARTITIONS, SERVER_SETTINGS } from "./consumer/arena.ts";
-import { compareWithPeers, type Contestant, type Figures, type Line, toLines } from "./consumer/contest.ts";
+import {
+  compareWithPeers,
+  type Contestant,
+  costOfIncidents,
+  type Figures,
+  type Line,
+  toLines,
+} from "./consumer/contest.ts";
 import { debezium } from "./consumer/debezium.ts";
 import { type Freshness, measureFreshness } from "./consumer/freshness.ts";
 import { type Client, MEASURED, ours, type Runtime } from "./consumer/ours.ts";
-import { copy, statement, statementIntoParts } from "./consumer/yardsticks.ts";
+import { copy, statement, statementIntoParts, statementWithIncidents } from "./consumer/yardsticks.ts";
 
 /** Minutes after which the bench gives up, whatever it waits for. */
 const LIMIT = 60;
@@ -25,6 +32,7 @@ const OURS: readonly (readonly [Runtime, Client])[] = [
 const CONTESTANTS: readonly Contestant[] = [
   copy,
   statement,
+  statementWithIncidents,
   statementIntoParts,
   ...OURS.map(([runtime, client]) => ours(runtime, client)),
   ours("node", "librdkafka", 2),
@@ -104,8 +112,9 @@ function print(lines: readonly Line[], freshness: readonly Freshness[], { rows, 
   console.log(`PostgreSQL: ${SERVER_SETTINGS.join(", ")}. The consumer: its default settings${settings}.`);
   for (const { name, what } of CONTESTANTS) if (names.has(name)) console.log(`  ${name}: ${what}`);
   if (lines.length > 0) console.log(`\n${formatTable(lines.map((line) => ({ ...line })))}`);
-  const compared = compareWithPeers(lines, CONTESTANTS);
-  if (compared !== null) console.log(`\n${compared}`);
+  for (const told of [costOfIncidents(lines), compareWithPeers(lines, CONTESTANTS)]) {
+    if (told !== null) console.log(`\n${told}`);
+  }
   if (freshness.length === 0) return;
   console.log("\nSeconds from checked_at to the row's commit, at 1,000 metrics a second:\n");
   console.log(formatTable(freshness.map(({ name, p50, p99 }) => ({ name, p50: p50.toFixed(3), p99: p99.toFixed(3) }))));

@@ -25,7 +25,13 @@ const secretsOfTheConsumer = Object.values<Option>(OPTIONS)
   .flatMap(({ variable }) => variable ?? []);
 
 it("there are secrets that the consumer alone has a setting for", () => {
-  expect(secretsOfTheConsumer.toSorted()).toEqual(["CANARY", "DATABASE_URL", "DB_PASSWORD", "DB_PASSWORD_FILE", "NOTIFY"]);
+  expect(secretsOfTheConsumer.toSorted()).toEqual([
+    "CANARY",
+    "DATABASE_URL",
+    "DB_PASSWORD",
+    "DB_PASSWORD_FILE",
+    "NOTIFY",
+  ]);
 });
 
 describe.each(PROGRAMS)("Dockerfile.%s", (program) => {

@@ -103,8 +103,8 @@ export async function newTable(
 }
 
 export async function dropTables({ server }: Arena, table: TableName): Promise<void> {
-  const { main, offsets, rejected } = quoteTables(table);
-  await server.sql.unsafe(`drop table if exists ${main}, ${offsets}, ${rejected}`);
+  const { main, offsets, rejected, incidents, notifications } = quoteTables(table);
+  await server.sql.unsafe(`drop table if exists ${main}, ${offsets}, ${rejected}, ${incidents}, ${notifications}`);
 }
 
 /**

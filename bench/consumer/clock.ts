@@ -35,9 +35,10 @@ export function startClock({ serverPid }: Pick<Arena, "serverPid">, ...pids: rea
   };
 }
 
-/** Of a process that has ended there is nothing to read. */
+/** Of a process that has ended there is nothing to read, and first of all not its memory. */
 function later(before: Usage | undefined, now: Usage): Usage {
-  return before !== undefined && now.cpu < before.cpu ? before : now;
+  if (before === undefined) return now;
+  return { ...now.cpu < before.cpu ? before : now, peakRss: Math.max(before.peakRss, now.peakRss) };
 }
 
 function total(usages: readonly Usage[], value: (usage: Usage) => number): number {

@@ -2,6 +2,7 @@
 // memory, begins when told to.
 import { once } from "node:events";
 import process from "node:process";
+import type { IncidentSettings } from "../../lib/config/settings.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import type { PostgresSettings } from "../../lib/postgres/database/postgres_connection.ts";
 import { ReceivedEntry, Store } from "../../lib/postgres/store.ts";
@@ -12,19 +13,22 @@ export interface LoopTask {
   readonly settings: PostgresSettings;
   readonly table: string;
   readonly rows: number;
+  /** True if incidents are written, by the default rules. */
+  readonly incidents: boolean;
 }
 
 /** Rows a statement: what the consumer writes at a time when it is behind. */
 const BATCH = 5_000;
+const RULES: IncidentSettings = { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 };
 
 if (process.send !== undefined) await loop(JSON.parse(process.argv[2] as string));
 
-async function loop({ settings, table, rows }: LoopTask): Promise<void> {
+async function loop({ settings, table, rows, incidents }: LoopTask): Promise<void> {
   const source = { topic: "memory", topicId: "memory" };
   const encoder = new TextEncoder();
   const values = Array.from({ length: rows }, (_, n) => encoder.encode(toMessage(makeMetric(n, BEGIN + n)).value));
   await using database = openPostgres(settings);
-  const store = await Store.open(database, { schema: null, name: table });
+  const store = await Store.open(database, { schema: null, name: table }, incidents ? { incidents: RULES } : {});
   await store.marks.claim(source, new Map([[0, 0]]));
   process.send?.("ready");
   await once(process, "message");

@@ -51,14 +51,19 @@ async function writeRows(path: string, { rows, signal }: Arena): Promise<void> {
 }
 
 /** The flush statement alone, fed from memory: what the client library and the statement can do at best. */
-const statementInto = (name: string, what: string, partition: "month" | "none"): Contestant => ({
+const statementInto = (
+  name: string,
+  what: string,
+  { partition = "none", incidents = false }: { readonly partition?: "month" | "none"; readonly incidents?: boolean } =
+    {},
+): Contestant => ({
   name,
   kind: "yardstick",
   what: `decoding and the flush statement in a bare loop, fed from memory${what}`,
   async run(arena) {
     const table = await newTable(arena, "looped", partition);
     const loop = fileURLToPath(new URL("statement_loop.ts", import.meta.url));
-    const task: LoopTask = { settings: arena.server.settings, table: table.name, rows: arena.rows };
+    const task: LoopTask = { settings: arena.server.settings, table: table.name, rows: arena.rows, incidents };
     const command = [process.execPath, loop, JSON.stringify(task)];
     await using child = startChild(command, join(arena.folder, "statement.log"), { ipc: true });
     await Promise.race([once(child.process, "message", { signal: arena.signal }), child.ended]);
@@ -71,6 +76,8 @@ const statementInto = (name: string, what: string, partition: "month" | "none"):
   },
 });
 
-export const statement = statementInto("statement", "", "none");
+export const statement = statementInto("statement", "");
+/** The same with incidents: none begins or ends, but at the first rows. */
+export const statementWithIncidents = statementInto("statement-incidents", ", with incidents", { incidents: true });
 /** The same, as a new table is: with a part for each month. */
-export const statementIntoParts = statementInto("statement-parts", ", into a table with parts", "month");
+export const statementIntoParts = statementInto("statement-parts", ", into a table with parts", { partition: "month" });

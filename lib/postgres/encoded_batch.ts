@@ -1,6 +1,7 @@
 import { evidenceOf, isRejection, type Metric, type Rejection, verdictOn } from "../metric.ts";
 import { bytesOf, type Entry, type EntryOf, ReceivedEntry, rejected } from "./entry.ts";
 import { evidenceColumns } from "./evidence.ts";
+import { SliceChecks } from "./incidents/observation.ts";
 import { reasonOutside, type StorableTimes, storableTimes } from "./part_spans.ts";
 import { type ArrayElement, ascii, base64, elements } from "./pg_text.ts";
 import { type Most, runs } from "./piece.ts";
@@ -36,6 +37,8 @@ export interface BatchSlice {
   readonly columns: readonly string[];
   /** The columns of `evidenceSql`, likewise; none where no metric has evidence. */
   readonly evidence: readonly string[];
+  /** Its metrics as incidents see them; null: nobody wants incidents. */
+  readonly checks: SliceChecks | null;
   /** The days (UTC) of its metrics. */
   readonly days: ReadonlySet<string>;
   /** Bytes of keys and values. */
@@ -63,7 +66,7 @@ export class BatchEncoder {
 
   encodeSlice(entries: readonly Entry[], tables: Tables): BatchSlice {
     this.#plain.clear();
-    const slice = new SliceEncoding(tables, this.#plain);
+    const slice = new SliceEncoding(tables, this.#plain, entries.length);
     let bytes = 0;
     for (const entry of entries) {
       slice.add(entry);
@@ -91,13 +94,16 @@ class SliceEncoding {
   readonly #texts: string[][];
   readonly #days = new Set<string>();
   readonly #evidence: EntryOf<Metric>[] = [];
+  readonly #checks: SliceChecks | null;
 
-  constructor(tables: Tables, plain: PlainRows) {
+  /** For `most` messages at most. */
+  constructor(tables: Tables, plain: PlainRows, most: number) {
     this.#tables = tables;
     this.#times = takenTimes(tables);
     this.#takes = { ...boundsOf(this.#times), errors: tables.columns.includes("error") };
     this.#plain = plain;
     this.#texts = tables.columns.map(() => []);
+    this.#checks = tables.hasIncidents ? new SliceChecks(this.#metrics, most, plain.keys) : null;
   }
 
   add(entry: Entry): void {
@@ -109,12 +115,12 @@ class SliceEncoding {
     } else this.#sort(entry);
   }
 
-  finish(): Pick<BatchSlice, "sorted" | "columns" | "evidence" | "days"> {
+  finish(): Omit<BatchSlice, "entries" | "bytes"> {
     this.#writePlain();
     this.#writeRead();
     const sorted = { metrics: this.#metrics, rejections: this.#rejections, missed: this.#missed };
     const evidence = evidenceColumns(this.#evidence, this.#tables.isUnicode);
-    return { sorted, columns: this.#columns(), evidence, days: this.#days };
+    return { sorted, columns: this.#columns(), evidence, checks: this.#checks, days: this.#days };
   }
 
   #sort(entry: Entry): void {
@@ -142,6 +148,7 @@ class SliceEncoding {
       this.#texts[i]?.push(this.#plain.column(field, none));
     });
     this.#plain.addDays(this.#days);
+    if (this.#checks !== null) this.#plain.addChecks(this.#checks);
     this.#plain.clear();
   }
 
@@ -152,6 +159,7 @@ class SliceEncoding {
     this.#tables.columns.forEach((field, i) => {
       this.#texts[i]?.push(column(read, ({ content }) => fieldValue(content, field, this.#tables)));
     });
+    for (const { content } of read) this.#checks?.addRead(content, scheduledAt(content));
     this.#read = [];
   }
 

@@ -13,8 +13,6 @@ import type { Tables } from "./tables.ts";
 
 /** The number of the first parameter of `flushSql` that holds a metric's field. */
 const FIRST_FIELD = 15;
-/** The place of the first of them among the columns of a slice. */
-export const METRIC_COLUMN = 7;
 
 /** What a statement does beside storing rows, as its batch wants it. */
 export interface StatementParts {

@@ -80,6 +80,11 @@ export function isNull(document: Uint8Array, start: number): boolean {
   return document[start] === N;
 }
 
+/** True if the flag at a place of `findValues` is true. */
+export function isSet(document: Uint8Array, start: number): boolean {
+  return document[start] === TRUE[0];
+}
+
 /**
  * Compares the beginning of the text at a place of `findValues` with a text in ASCII. Below 0: it
  * comes before that.
@@ -166,6 +171,23 @@ function endOfInstant(document: Uint8Array, at: number): number {
   const [month, day] = [two(6), two(9)];
   const isDay = two(1) + two(3) > 0 && day > 0 && month <= 12 && day <= (DAYS[month] as number);
   return isDay && two(12) < 24 && two(15) < 60 && two(18) < 60 ? end : -1;
+}
+
+/** Days before each month, in a year that is none of 366 days. */
+const DAYS_BEFORE = Array.from(DAYS, (_, month) => DAYS.subarray(0, month).reduce((sum, days) => sum + days, 0));
+/** Days before 1970, counted as below. */
+const DAYS_BEFORE_1970 = 719_528;
+
+/** The milliseconds since 1970 of a time at a place of `findValues`. */
+export function timeAt(document: Uint8Array, start: number): number {
+  const two = (i: number) => 10 * digit(document, start + i) + digit(document, start + i + 1);
+  const [year, month] = [100 * two(1) + two(3), two(6)];
+  // Since a year before, the last day of February is the one that is put in.
+  const full = month > 2 ? year : year - 1;
+  const leapDays = (full / 4 | 0) - (full / 100 | 0) + (full / 400 | 0);
+  const days = 365 * year + leapDays + (DAYS_BEFORE[month] as number) + two(9) - DAYS_BEFORE_1970;
+  const seconds = ((24 * days + two(12)) * 60 + two(15)) * 60 + two(18);
+  return 1000 * seconds + 10 * two(21) + digit(document, start + 23);
 }
 
 /** Hexadecimal digits are marked with 1, as a UUID has them. */

@@ -1,5 +1,8 @@
 import { type Metric, METRIC_FIELDS } from "../metric.ts";
-import { compareText, findValues, isNull, PLACES } from "./plain_document.ts";
+import type { SliceChecks } from "./incidents/observation.ts";
+import { PlaceKeys } from "./incidents/place_keys.ts";
+import { UNTOLD, type Verdict } from "./incidents/rules.ts";
+import { compareText, findValues, isNull, isSet, PLACES, timeAt } from "./plain_document.ts";
 
 /** The most rows that are collected, and about the most bytes of their documents. */
 const MOST_ROWS = 1000;
@@ -9,9 +12,18 @@ const COMMA = 0x2c;
 /** Characters of a day at the beginning of a time. */
 const DAY = 10;
 
-const fieldNumber = (field: keyof Metric) => METRIC_FIELDS.indexOf(field);
-const SCHEDULED_AT = 2 * fieldNumber("scheduled_at");
-const ERROR = 2 * fieldNumber("error");
+/** The place of a field's value among those of its document. */
+const placeOf = (field: keyof Metric) => 2 * METRIC_FIELDS.indexOf(field);
+const ADDRESS = placeOf("address");
+const SCHEDULED_AT = placeOf("scheduled_at");
+const ERROR = placeOf("error");
+const TLS_EXPIRES_AT = placeOf("tls_expires_at");
+const LOCATION = placeOf("location");
+const UP = placeOf("up");
+const NEXT_AT = placeOf("next_at");
+
+/** Errors of metrics that tell of no check. */
+const NO_VERDICTS = ["missed", "removed"] as const;
 
 /** The plain documents that are taken; others need a closer look. */
 export interface Takes {
@@ -32,6 +44,8 @@ export class PlainRows {
   #bytes = 0;
   readonly #places = new Int32Array(MOST_ROWS * PLACES);
   #text = Buffer.alloc(0);
+  /** Addresses and locations of the checks that are added. */
+  readonly keys = new PlaceKeys();
 
   get count(): number {
     return this.#documents.length;
@@ -57,7 +71,7 @@ export class PlainRows {
 
   /** The column of a field, without the braces around it. `none` stands for null. */
   column(field: keyof Metric, none = "null"): string {
-    const number = 2 * fieldNumber(field);
+    const number = placeOf(field);
     const text = this.#room();
     let end = 0;
     for (let row = 0; row < this.count; row++) {
@@ -88,6 +102,21 @@ export class PlainRows {
     }
   }
 
+  /** Adds what incidents need of the rows. The numbers of places are those of `keys`. */
+  addChecks(checks: SliceChecks): void {
+    for (let row = 0; row < this.count; row++) {
+      const document = this.#documents[row] as Uint8Array;
+      const from = row * PLACES;
+      const place = this.keys.numberOf(document, this.#places, from + ADDRESS, from + LOCATION);
+      const verdict = isSet(document, this.#places[from + UP] as number)
+        ? "up"
+        : verdictOf(document, this.#places[from + ERROR] as number);
+      const due = timeAt(document, this.#places[from + SCHEDULED_AT] as number);
+      const nextAt = timeOrNone(document, this.#places[from + NEXT_AT] as number);
+      checks.add(place, verdict, due, nextAt, timeOrNone(document, this.#places[from + TLS_EXPIRES_AT] as number));
+    }
+  }
+
   clear(): void {
     this.#documents.length = 0;
     this.#bytes = 0;
@@ -99,4 +128,13 @@ export class PlainRows {
     if (this.#text.length < needed) this.#text = Buffer.allocUnsafeSlow(needed);
     return this.#text;
   }
+}
+
+/** The verdict on a row that is not up, by its error. */
+function verdictOf(document: Uint8Array, error: number): Verdict {
+  return NO_VERDICTS.find((text) => compareText(document, error, `${text}"`) === 0) ?? "down";
+}
+
+function timeOrNone(document: Uint8Array, start: number): number {
+  return isNull(document, start) ? UNTOLD : timeAt(document, start);
 }

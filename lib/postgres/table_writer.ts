@@ -7,7 +7,6 @@ import type { Entry } from "./entry.ts";
 import { hasEvidence } from "./evidence.ts";
 import { flushParameters, flushSql } from "./flush_sql.ts";
 import { changesParameters } from "./incidents/changes_sql.ts";
-import { checksIn } from "./incidents/observation.ts";
 import type { IncidentChange } from "./incidents/rules.ts";
 import type { IncidentPlan, IncidentTracker, PlannedStatement } from "./incidents/tracker.ts";
 import type { Marks } from "./marks.ts";
@@ -304,7 +303,8 @@ export class TableWriter implements Foreground {
       await before;
       await this.#parts.keepAhead();
       if (isEarly && !tracker.continues(identity, portion.ranges)) return null;
-      const plan = await tracker.plan(identity, portion.ranges, checksIn(portion.slices, this.tables));
+      const checks = portion.slices.flatMap((slice) => slice.checks ?? []);
+      const plan = await tracker.plan(identity, portion.ranges, checks);
       return { plan, answer: this.#query(identity, portion, skipRepeats, plan) };
     } finally {
       turn.resolve();

@@ -185,6 +185,7 @@ function randomTables(random: Random): Tables {
     partLength: maybe("month"),
     kept: maybe({ from: "2026-01-31T12:00:00.000Z", why: "because" }),
     isUnicode: random.next() < 0.8,
+    hasIncidents: random.next() < 0.8,
   } as unknown as Tables;
 }
 
@@ -197,10 +198,14 @@ function valuesOf(column: string): string[] {
 }
 
 /** Everything that a slice is used for. */
-function meaning({ columns, days, bytes, sorted: { metrics, rejections, missed } }: BatchSlice): string {
+function meaning({ columns, days, bytes, checks, sorted: { metrics, rejections, missed } }: BatchSlice): string {
   const offsets = (entries: readonly Entry[]) => entries.map(({ offset }) => offset);
   const reasons = rejections.map(({ offset, content }) => [offset, content.reason]);
-  return JSON.stringify([columns.map(valuesOf), [...days], bytes, offsets(metrics), reasons, offsets(missed)]);
+  const observed = Array.from({ length: checks?.count ?? 0 }, (_, i) => checks?.observation(i));
+  return JSON.stringify([
+    ...[columns.map(valuesOf), [...days], bytes, offsets(metrics), reasons, offsets(missed)],
+    ...observed.map((check) => ({ ...check, failure: check?.failure() })),
+  ]);
 }
 
 Date.now = () => NOW;

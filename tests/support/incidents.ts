@@ -2,10 +2,11 @@ import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { IncidentSettings } from "../../lib/config/settings.ts";
 import type { TableName } from "../../lib/config/setting_types.ts";
-import { decodeMetric, type Metric } from "../../lib/metric.ts";
+import { encodeMetric, type Metric } from "../../lib/metric.ts";
 import type { Database } from "../../lib/postgres/database.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
-import type { Entry, Store, TopicIdentity } from "../../lib/postgres/store.ts";
+import { type Entry, ReceivedEntry, type Store, type TopicIdentity } from "../../lib/postgres/store.ts";
+import { metricWith } from "./metrics.ts";
 
 /** The defaults. */
 export const INCIDENT_RULES: IncidentSettings = { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 };
@@ -29,13 +30,15 @@ export function checkOf(minute: number, isUp: boolean, fields: Partial<Metric> =
     check_id: randomUUID(),
     location: "Oslo",
     next_at: at(minute + 1),
+    up: isUp,
     ...fields,
   };
 }
 
 function entry(offset: number, document: Partial<Metric> | string): Entry {
-  const value = bytes.encode(typeof document === "string" ? document : JSON.stringify(document));
-  return { partition: 0, offset, key: null, value, content: decodeMetric(value, START) };
+  // Whole, so that it is copied, but for those with a quote in them.
+  const value = bytes.encode(typeof document === "string" ? document : encodeMetric(metricWith(document)));
+  return new ReceivedEntry({ partition: 0, offset, key: null, value, timestamp: START });
 }
 
 /** A topic of one partition, and who reads it. */

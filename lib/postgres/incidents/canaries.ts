@@ -70,7 +70,7 @@ export class Canaries implements Witness {
     if (!this.has(check.address)) return;
     const { address, location, due, verdict, nextAt } = check;
     if (verdict === "missed") return;
-    this.#keep(address, location, Date.parse(due), verdict, nextAt === null ? null : Date.parse(nextAt));
+    this.#keep(address, location, due, verdict, Number.isNaN(nextAt) ? null : nextAt);
   }
 
   /** Reads the newest checks of the canaries, unless it did so a moment ago. */
@@ -86,14 +86,13 @@ export class Canaries implements Witness {
     this.#readAt = this.#now();
   }
 
-  judge({ address, location, due, nextAt }: Observation, since: string): ReturnType<Witness["judge"]> {
+  judge({ address, location, due, nextAt }: Observation, since: number): ReturnType<Witness["judge"]> {
     const canaries = this.#places.get(location);
     if (canaries === undefined || this.has(address)) return "counts";
-    const [from, to] = [Date.parse(since), Date.parse(due)];
-    const isLate = this.#now() - to > LATE;
-    const network = networkBetween(canaries.values(), from, to, isLate);
+    const isLate = this.#now() - due > LATE;
+    const network = networkBetween(canaries.values(), since, due, isLate);
     if (network === "broken") return "nothing";
-    const comesInTime = nextAt !== null && Date.parse(nextAt) <= from + LONGEST_WAIT;
+    const comesInTime = nextAt <= since + LONGEST_WAIT;
     return network === "unclear" && (isLate || comesInTime) ? "wait" : "counts";
   }
 

@@ -13,6 +13,7 @@ import {
   type OpenIncident,
   type Place,
   UNKNOWN_ADDRESS,
+  UNTOLD,
   type Witness,
 } from "./rules.ts";
 
@@ -127,9 +128,6 @@ cross join lateral (
 ) o`;
 }
 
-const timeOf = (at: number) => new Date(at).toISOString();
-const timeOrNull = (at: number | null) => at === null ? null : timeOf(at);
-
 function checksOf({ address, checks }: HistoryRow): Observation[] {
   const rows = checks === null ? [] : JSON.parse(checks) as CheckRow[];
   return rows.map(([location, due, up, removed, next, expires, error, error_detail, status_code, is_valid]) => ({
@@ -137,10 +135,10 @@ function checksOf({ address, checks }: HistoryRow): Observation[] {
     offset: 0,
     address,
     location,
-    due: timeOf(due),
+    due,
     verdict: removed ? "removed" : up ? "up" : "down",
-    nextAt: timeOrNull(next),
-    tlsExpiresAt: timeOrNull(expires),
+    nextAt: next ?? UNTOLD,
+    tlsExpiresAt: expires ?? UNTOLD,
     failure: (): FailedCheck => ({
       error,
       errorDetail: detailOf({ error, error_detail, status_code, is_valid }),
@@ -152,7 +150,7 @@ function checksOf({ address, checks }: HistoryRow): Observation[] {
 /** An incident that stands open in the table. */
 interface StoredIncident extends OpenIncident {
   readonly kind: CheckedKind;
-  readonly confirmedAt: string;
+  readonly confirmedAt: number;
   readonly locations: readonly (string | null)[];
 }
 
@@ -160,8 +158,8 @@ function incidentsOf({ incidents }: HistoryRow): StoredIncident[] {
   const rows = incidents === null ? [] : JSON.parse(incidents) as IncidentRow[];
   return rows.map(([kind, opened, confirmed, locations, checks, between]) => ({
     kind,
-    openedAt: timeOf(opened),
-    confirmedAt: timeOf(confirmed),
+    openedAt: opened,
+    confirmedAt: confirmed,
     locations: locations.length > 0 ? locations : [null],
     checks: checks + between,
   }));
@@ -178,7 +176,7 @@ function stateFrom(
   witness: Witness | null,
 ): AddressState {
   const stored = incidentsOf(row);
-  const oldest = checks[0]?.due ?? END_OF_TIME;
+  const oldest = checks[0]?.due ?? Infinity;
   let { places }: Pick<AddressState, "places"> = { places: placesBefore(stored, oldest) };
   for (const check of checks) places = observe(rules, { ...UNKNOWN_ADDRESS, places }, check, [], false, witness).places;
   const open = (kind: CheckedKind): OpenIncident | null => {
@@ -190,11 +188,8 @@ function stateFrom(
   return { places, down: open("down"), certificate: open("certificate") };
 }
 
-/** A text behind that of every time. */
-const END_OF_TIME = "\uffff";
-
 /** What places said before the oldest check that was read, as an older incident tells it. */
-function placesBefore(stored: readonly StoredIncident[], oldest: string): Place[] {
+function placesBefore(stored: readonly StoredIncident[], oldest: number): Place[] {
   const incident = stored.find(({ kind, openedAt }) => kind === "down" && openedAt < oldest);
   if (incident === undefined) return [];
   const { openedAt, locations } = incident;
@@ -202,7 +197,7 @@ function placesBefore(stored: readonly StoredIncident[], oldest: string): Place[
   return locations.map((location) => ({
     location,
     newest: openedAt,
-    nextAt: null,
+    nextAt: UNTOLD,
     isGone: false,
     outage: { since: openedAt, first, failed: 0 },
     contradiction: null,

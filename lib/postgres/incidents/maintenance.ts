@@ -25,10 +25,8 @@ export class MaintenanceWindows {
     this.#windows = windows;
   }
 
-  /** True if the address is worked at, at a time as `toISOString` writes it. */
-  has(address: string, at: string): boolean {
-    if (this.#windows.length === 0) return false;
-    const time = Date.parse(at);
+  /** True if the address is worked at, at a time in milliseconds since 1970. */
+  has(address: string, time: number): boolean {
     return this.#windows.some(({ pattern, starts, ends }) =>
       (starts ?? -Infinity) <= time && time < (ends ?? Infinity) && matchesGlob(pattern, address)
     );

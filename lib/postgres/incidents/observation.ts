@@ -1,110 +1,104 @@
-import type { Metric } from "../../metric.ts";
-import { type BatchSlice, scheduledAt } from "../encoded_batch.ts";
+import { type Metric, verdictOn } from "../../metric.ts";
 import type { EntryOf } from "../entry.ts";
-import { METRIC_COLUMN } from "../flush_sql.ts";
-import { detailOf, stateOf } from "../host_state.ts";
-import type { Tables } from "../tables.ts";
-import type { FailedCheck, Observation } from "./rules.ts";
-import type { ForEachCheck } from "./tracker.ts";
+import { detailOf } from "../host_state.ts";
+import type { PlaceKeys } from "./place_keys.ts";
+import { type FailedCheck, type Observation, UNTOLD, type Verdict } from "./rules.ts";
+import type { SteadyPlaces } from "./steady_places.ts";
 
-/** What incidents need of each check. The rest is read of those alone that were not up. */
-const NEEDED = ["address", "location", "scheduled_at", "up", "next_at", "tls_expires_at"] as const;
-
-type Needed = Pick<Metric, typeof NEEDED[number]>;
-
-/** The checks in messages that are encoded for a statement, in their order of arrival. */
-export function checksIn(slices: readonly BatchSlice[], { columns }: Pick<Tables, "columns">): ForEachCheck {
-  const parts = slices.map((slice) => ({ metrics: slice.sorted.metrics, values: valuesIn(slice, columns) }));
-  return (visit) => {
-    for (const { metrics, values } of parts) {
-      const [first] = metrics;
-      if (first === undefined) continue;
-      // One object for all of them: most checks change nothing, and leave nothing behind.
-      const check = new Check(first);
-      for (let i = 0; i < metrics.length; i++) {
-        check.take(metrics[i] as EntryOf<Metric>, values, i);
-        visit(check);
-      }
-    }
-  };
-}
-
-/** A column of each needed field. */
-type Values = { readonly [F in keyof Needed]: readonly Needed[F][] };
+/** Numbers of each check: when it was due, when the next one is, when the certificate expires. */
+const NUMBERS = 3;
+/** The place of a check that has no number. */
+const NO_PLACE = -1;
 
 /**
- * Reads the needed columns of a slice, which costs less than to read its documents. Null if that
- * cannot be done: a column is absent, or a text has an escape that JSON lacks.
+ * What incidents need of the checks of a slice, in their order. Most of them change nothing: so
+ * no object is made for a check, and its message is read only if an outage begins.
  */
-function valuesIn({ columns: texts }: BatchSlice, columns: Tables["columns"]): Values | null {
-  try {
-    return Object.fromEntries(NEEDED.map((field) => {
-      const text = texts[METRIC_COLUMN + columns.indexOf(field)];
-      if (!columns.includes(field) || text === undefined) throw new RangeError(`There is no column ${field}`);
-      return [field, JSON.parse(`[${text}]`)];
-    })) as unknown as Values;
-  } catch {
-    return null;
+export class SliceChecks {
+  readonly #metrics: readonly EntryOf<Metric>[];
+  readonly #keys: PlaceKeys;
+  /** By `keys`, or `NO_PLACE`. */
+  readonly #places: Int32Array;
+  readonly #verdicts: Verdict[] = [];
+  readonly #numbers: Float64Array;
+
+  /** `metrics` are those of the slice, `most` at most. They may be added later. */
+  constructor(metrics: readonly EntryOf<Metric>[], most: number, keys: PlaceKeys) {
+    this.#metrics = metrics;
+    this.#keys = keys;
+    this.#places = new Int32Array(most);
+    this.#numbers = new Float64Array(NUMBERS * most);
+  }
+
+  get count(): number {
+    return this.#verdicts.length;
+  }
+
+  add(place: number, verdict: Verdict, due: number, nextAt: number, tlsExpiresAt: number): void {
+    const at = this.count;
+    this.#places[at] = place;
+    this.#numbers[NUMBERS * at] = due;
+    this.#numbers[NUMBERS * at + 1] = nextAt;
+    this.#numbers[NUMBERS * at + 2] = tlsExpiresAt;
+    this.#verdicts.push(verdict);
+  }
+
+  /** Adds a metric that was read. `due` is the time by which its row is found. */
+  addRead(metric: Metric, due: string): void {
+    const time = (text: string | null) => text === null ? UNTOLD : Date.parse(text);
+    this.add(NO_PLACE, verdictOf(metric), time(due), time(metric.next_at), time(metric.tls_expires_at));
+  }
+
+  /** The number of its place; null: it has none. */
+  place(at: number): number | null {
+    const place = this.#places[at] as number;
+    return place === NO_PLACE ? null : place;
+  }
+
+  address(at: number): string {
+    const place = this.place(at);
+    return place === null ? this.#entry(at).content.address : this.#keys.addresses[place] as string;
+  }
+
+  /** True if a check is like those before it. It is taken in. */
+  passes(at: number, steady: SteadyPlaces): boolean {
+    const place = this.#places[at] as number;
+    if (place === NO_PLACE || this.#verdicts[at] !== "up") return false;
+    const numbers = this.#numbers;
+    const i = NUMBERS * at;
+    return steady.pass(place, numbers[i] as number, numbers[i + 1] as number, numbers[i + 2] as number);
+  }
+
+  /** A check as the rules see it. */
+  observation(at: number): Observation {
+    const entry = this.#entry(at);
+    const place = this.place(at);
+    const number = (which: number) => this.#numbers[NUMBERS * at + which] as number;
+    return {
+      partition: entry.partition,
+      offset: entry.offset,
+      address: this.address(at),
+      location: place === null ? entry.content.location : this.#keys.locations[place] as string | null,
+      due: number(0),
+      verdict: this.#verdicts[at] as Verdict,
+      nextAt: number(1),
+      tlsExpiresAt: number(2),
+      failure: () => failureOf(entry.content),
+    };
+  }
+
+  #entry(at: number): EntryOf<Metric> {
+    return this.#metrics[at] as EntryOf<Metric>;
   }
 }
 
-/** A metric as the rules of incidents see it. */
-class Check implements Observation {
-  #entry: EntryOf<Metric>;
-  #values: Values | null = null;
-  #at = 0;
+/** The verdict on a metric, whether its producer has sent one or not. */
+function verdictOf({ up, error, ...facts }: Metric): Verdict {
+  if (up === true) return "up";
+  if (error === "removed" || error === "missed") return error;
+  return (up ?? verdictOn({ error, ...facts })) === true ? "up" : "down";
+}
 
-  constructor(entry: EntryOf<Metric>) {
-    this.#entry = entry;
-  }
-
-  take(entry: EntryOf<Metric>, values: Values | null, at: number): void {
-    this.#entry = entry;
-    this.#values = values;
-    this.#at = at;
-  }
-
-  #value<F extends keyof Needed>(field: F): Needed[F] {
-    return this.#values === null ? this.#entry.content[field] : this.#values[field][this.#at] as Needed[F];
-  }
-
-  get partition(): number {
-    return this.#entry.partition;
-  }
-
-  get offset(): number {
-    return this.#entry.offset;
-  }
-
-  get address(): string {
-    return this.#value("address");
-  }
-
-  get location(): string | null {
-    return this.#value("location");
-  }
-
-  get due(): string {
-    return this.#value("scheduled_at") ?? scheduledAt(this.#entry.content);
-  }
-
-  get verdict(): Observation["verdict"] {
-    if (this.#value("up") === true) return "up";
-    const { error } = this.#entry.content;
-    if (error === "removed" || error === "missed") return error;
-    return stateOf(this.#entry.content) === "up" ? "up" : "down";
-  }
-
-  get nextAt(): string | null {
-    return this.#value("next_at");
-  }
-
-  get tlsExpiresAt(): string | null {
-    return this.#value("tls_expires_at");
-  }
-
-  failure(): FailedCheck {
-    const { content } = this.#entry;
-    return { error: content.error, errorDetail: detailOf(content), statusCode: content.status_code };
-  }
+function failureOf(metric: Metric): FailedCheck {
+  return { error: metric.error, errorDetail: detailOf(metric), statusCode: metric.status_code };
 }

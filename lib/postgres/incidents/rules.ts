@@ -13,19 +13,24 @@ export interface FailedCheck {
   readonly statusCode: number | null;
 }
 
-/** What a check says about its address. Times are ISO 8601 UTC with milliseconds. */
+export type Verdict = "up" | "down" | "missed" | "removed";
+
+/** What a check says about its address. Times are milliseconds since 1970, or `UNTOLD`. */
 export interface Observation {
   readonly partition: number;
   readonly offset: number;
   readonly address: string;
   readonly location: string | null;
   /** When the check was due. */
-  readonly due: string;
-  readonly verdict: "up" | "down" | "missed" | "removed";
-  readonly nextAt: string | null;
-  readonly tlsExpiresAt: string | null;
+  readonly due: number;
+  readonly verdict: Verdict;
+  readonly nextAt: number;
+  readonly tlsExpiresAt: number;
   failure(): FailedCheck;
 }
+
+/** Stands for a time that is not told. A number, so that states change without making objects. */
+export const UNTOLD = NaN;
 
 /** Tells of the network of a place, whose checks fail without it whatever their hosts do. */
 export interface Witness {
@@ -33,13 +38,13 @@ export interface Witness {
    * Whether this check, and those in a row before it since a due time, tell of their host. They tell
    * nothing if the network may be to blame. "wait": that is not known before the next check.
    */
-  judge(check: Observation, since: string): "counts" | "wait" | "nothing";
+  judge(check: Observation, since: number): "counts" | "wait" | "nothing";
 }
 
 /** An outage as one place sees it. */
 interface PlaceOutage {
   /** The due time of its first check that was not up. */
-  readonly since: string;
+  readonly since: number;
   readonly first: FailedCheck;
   /** Checks that were not up since then. */
   readonly failed: number;
@@ -47,25 +52,25 @@ interface PlaceOutage {
 
 /** Checks in a row that contradict what the place said so far. */
 interface Contradiction {
-  readonly since: string;
+  readonly since: number;
   readonly first: FailedCheck | null;
   readonly length: number;
 }
 
 /** The certificate that a place saw last. */
 interface SeenCertificate {
-  readonly expiresAt: string;
+  readonly expiresAt: number;
   /** From this moment on it has too few days left. */
-  readonly shortFrom: string;
+  readonly shortFrom: number;
   readonly isShort: boolean;
 }
 
 /** What one place knows of an address. */
 export interface Place {
   readonly location: string | null;
-  /** The due time of its newest check. Older ones are history. Only `passQuietly` changes it. */
-  newest: string;
-  nextAt: string | null;
+  /** The due time of its newest check. Older ones are history. */
+  readonly newest: number;
+  readonly nextAt: number;
   /** True if the address left the hosts file there. */
   readonly isGone: boolean;
   /** Null: the address is up, as seen from there. */
@@ -76,7 +81,7 @@ export interface Place {
 
 /** An incident that lasts. */
 export interface OpenIncident {
-  readonly openedAt: string;
+  readonly openedAt: number;
   /** Checks that were not up, of all places. */
   readonly checks: number;
 }
@@ -99,7 +104,7 @@ interface Cause {
   readonly address: string;
 }
 
-/** An incident begins. */
+/** An incident begins. Times are ISO 8601 UTC with milliseconds. */
 export interface IncidentOpening extends Cause, FailedCheck {
   readonly what: "opening";
   /** The due time of the first check of the earliest streak that belongs to it. */
@@ -155,22 +160,12 @@ export function observe(
 }
 
 /**
- * Takes in a check that is like the one before it: its address is up as it was, and seen from one
- * place. It changes the state itself, at a fraction of the cost of `observe`, to one from which the
- * same follows. A certificate that expires later than the known one, which has days enough, is not
- * noted: so it has enough too. False: `observe` has to look at it.
+ * True if one more check of this place that is up, newer, and has no certificate that is nearer to
+ * its end, changes nothing but the place's times.
  */
-export function passQuietly({ places, down, certificate }: AddressState, check: Observation): boolean {
-  const [place] = places;
-  if (place === undefined || places.length > 1 || down !== null || certificate !== null) return false;
-  const { due, tlsExpiresAt } = check;
-  const isSame = place.outage === null && place.contradiction === null && !place.isGone &&
-    (tlsExpiresAt === null ||
-      place.certificate !== null && tlsExpiresAt >= place.certificate.expiresAt && due <= place.certificate.shortFrom);
-  if (!isSame || due <= place.newest || place.location !== check.location || check.verdict !== "up") return false;
-  place.newest = due;
-  place.nextAt = check.nextAt;
-  return true;
+export function isSteady({ down, certificate }: AddressState, place: Place): boolean {
+  if (down !== null || certificate !== null) return false;
+  return place.outage === null && place.contradiction === null && !place.isGone;
 }
 
 /** A check, what its place knew before and knows now, and what all places know. */
@@ -208,7 +203,7 @@ type Streak = Pick<Place, "outage" | "contradiction">;
 
 const UP: Streak = { outage: null, contradiction: null };
 
-function afterUp({ upAfter }: IncidentSettings, { outage, contradiction }: Streak, due: string): Streak {
+function afterUp({ upAfter }: IncidentSettings, { outage, contradiction }: Streak, due: number): Streak {
   if (outage === null) return UP;
   const run = { since: contradiction?.since ?? due, first: null, length: (contradiction?.length ?? 0) + 1 };
   return run.length >= upAfter ? UP : { outage, contradiction: run };
@@ -221,7 +216,7 @@ function afterDown(
   witness: Witness | null,
 ): Streak {
   if (outage !== null) return { outage: { ...outage, failed: outage.failed + 1 }, contradiction: null };
-  const judge = (since: string) => witness?.judge(check, since) ?? "counts";
+  const judge = (since: number) => witness?.judge(check, since) ?? "counts";
   const streak = contradiction === null || judge(contradiction.since) === "nothing" ? null : contradiction;
   const since = streak?.since ?? check.due;
   const first = streak?.first ?? check.failure();
@@ -237,16 +232,11 @@ function certificateSeen(
   before: SeenCertificate | null,
   { tlsExpiresAt, due }: Observation,
 ): SeenCertificate | null {
-  if (tlsExpiresAt === null) return before;
+  if (Number.isNaN(tlsExpiresAt)) return before;
   const known = before?.expiresAt === tlsExpiresAt ? before : null;
-  const shortFrom = known?.shortFrom ?? timeText(Date.parse(tlsExpiresAt) - certificateDays * DAY);
+  const shortFrom = known?.shortFrom ?? tlsExpiresAt - certificateDays * DAY;
   const isShort = due > shortFrom;
   return known?.isShort === isShort ? known : { expiresAt: tlsExpiresAt, shortFrom, isShort };
-}
-
-/** Expiries may lie outside of the years whose texts can be compared. */
-function timeText(at: number): string {
-  return new Date(Math.min(Math.max(at, 0), Date.UTC(9999, 0))).toISOString();
 }
 
 function incidentAfter(seen: Seen, incident: OpenIncident | null): OpenIncident | null {
@@ -262,14 +252,13 @@ function incidentAfter(seen: Seen, incident: OpenIncident | null): OpenIncident 
   // The first of the run that ended it is an earlier check where several must be up.
   const isEnd = verdict === "up" && before?.outage != null && place.outage === null;
   const closedAt = isEnd ? before.contradiction?.since ?? due : due;
-  changes.push({ what: "closing", ...causeOf(check, "down"), closedAt, checks: incident.checks });
+  changes.push({ what: "closing", ...causeOf(check, "down"), closedAt: textOf(closedAt), checks: incident.checks });
   return null;
 }
 
 /** The places that say the address is down, if they are enough of those that vote; else none. */
 function agreeingPlaces({ rules, places, place, check }: Seen): readonly Place[] {
-  const now = places.length > 1 ? Date.parse(check.due) : 0;
-  const voting = places.filter((other) => other === place ? !other.isGone : isVoting(other, now));
+  const voting = places.filter((other) => other === place ? !other.isGone : isVoting(other, check.due));
   const agreeing = voting.filter(({ outage }) => outage !== null);
   const needed = rules.places === "majority"
     ? Math.floor(voting.length / 2) + 1
@@ -279,7 +268,7 @@ function agreeingPlaces({ rules, places, place, check }: Seen): readonly Place[]
 
 /** A place whose newest check is too old may be cut off. One of an older producer has a day. */
 function isVoting({ isGone, nextAt, newest }: Place, now: number): boolean {
-  return !isGone && now <= (nextAt === null ? Date.parse(newest) + DAY : Date.parse(nextAt) + GRACE);
+  return !isGone && now <= (Number.isNaN(nextAt) ? newest + DAY : nextAt + GRACE);
 }
 
 function open({ places, check, changes }: Seen, agreeing: readonly Place[]): OpenIncident {
@@ -290,8 +279,8 @@ function open({ places, check, changes }: Seen, agreeing: readonly Place[]): Ope
   changes.push({
     what: "opening",
     ...causeOf(check, "down"),
-    openedAt: first.since,
-    confirmedAt: check.due,
+    openedAt: textOf(first.since),
+    confirmedAt: textOf(check.due),
     locations: locationsOf(agreeing),
     ...first.first,
     checks,
@@ -304,26 +293,30 @@ function certificateAfter(seen: Seen, incident: OpenIncident | null): OpenIncide
   const isShort = place.certificate?.isShort === true;
   if (incident === null) {
     // Told only by a check that has seen it.
-    if (!isShort || check.tlsExpiresAt === null || inMaintenance) return null;
+    if (!isShort || Number.isNaN(check.tlsExpiresAt) || inMaintenance) return null;
     changes.push({
       what: "opening",
       ...causeOf(check, "certificate"),
-      openedAt: check.due,
-      confirmedAt: check.due,
+      openedAt: textOf(check.due),
+      confirmedAt: textOf(check.due),
       locations: locationsOf([place]),
       error: null,
-      errorDetail: `the certificate expires at ${place.certificate?.expiresAt}`,
+      errorDetail: `the certificate expires at ${textOf(check.tlsExpiresAt)}`,
       statusCode: null,
       checks: 1,
     });
     return { openedAt: check.due, checks: 1 };
   }
-  const now = places.length > 1 ? Date.parse(check.due) : 0;
-  const isOver = !isShort && (check.verdict === "removed" || check.tlsExpiresAt !== null) &&
-    !places.some((other) => other !== place && other.certificate?.isShort === true && isVoting(other, now));
+  const isOver = !isShort && (check.verdict === "removed" || !Number.isNaN(check.tlsExpiresAt)) &&
+    !places.some((other) => other !== place && other.certificate?.isShort === true && isVoting(other, check.due));
   if (!isOver) return isShort ? { ...incident, checks: incident.checks + 1 } : incident;
-  changes.push({ what: "closing", ...causeOf(check, "certificate"), closedAt: check.due, checks: incident.checks });
+  const closedAt = textOf(check.due);
+  changes.push({ what: "closing", ...causeOf(check, "certificate"), closedAt, checks: incident.checks });
   return null;
+}
+
+function textOf(time: number): string {
+  return new Date(time).toISOString();
 }
 
 function causeOf({ partition, offset, address }: Observation, kind: CheckedKind): Cause {

@@ -4,14 +4,9 @@ import type { MovedMark } from "../marks.ts";
 import type { OffsetRanges, TopicIdentity } from "../piece.ts";
 import type { Canaries } from "./canaries.ts";
 import type { MaintenanceWindows } from "./maintenance.ts";
-import {
-  type AddressState,
-  type IncidentChange,
-  type Observation,
-  observe,
-  passQuietly,
-  UNKNOWN_ADDRESS,
-} from "./rules.ts";
+import type { SliceChecks } from "./observation.ts";
+import { type AddressState, type IncidentChange, isSteady, observe, UNKNOWN_ADDRESS } from "./rules.ts";
+import { SteadyPlaces } from "./steady_places.ts";
 
 /** What the table tells of marks, addresses, and the times in which nobody wants to hear of them. */
 export interface TrackedTable {
@@ -21,9 +16,6 @@ export interface TrackedTable {
   /** Addresses that tell of the network of a place; absent: nobody has named any. */
   readonly canaries?: Canaries | null;
 }
-
-/** Calls `visit` for each check of a statement, in order. What it is called with is valid meanwhile. */
-export type ForEachCheck = (visit: (check: Observation) => void) => void;
 
 /** What a statement changes, and on top of what. */
 export interface PlannedStatement {
@@ -51,7 +43,30 @@ const MOST_KNOWN = 500_000;
  */
 class Knowledge {
   readonly marks = new Map<string, MovedMark>();
-  readonly states = new Map<string, AddressState>();
+  readonly addresses = new Map<string, KnownAddress>();
+  /** What the newest checks have told of some places of these addresses. */
+  readonly steady = new SteadyPlaces();
+
+  /** The addresses of checks of which nothing is known. */
+  unknown(checks: readonly SliceChecks[]): Set<string> {
+    const unknown = new Set<string>();
+    for (const slice of checks) {
+      for (let i = 0; i < slice.count; i++) {
+        const place = slice.place(i);
+        if (place !== null && this.steady.has(place)) continue;
+        const address = slice.address(i);
+        if (!this.addresses.has(address)) unknown.add(address);
+      }
+    }
+    return unknown;
+  }
+}
+
+/** An address that is known. */
+interface KnownAddress {
+  state: AddressState;
+  /** The numbers of its places, in their order there, as far as checks have told them. */
+  readonly numbers: (number | undefined)[];
 }
 
 /**
@@ -92,13 +107,17 @@ export class IncidentTracker {
   }
 
   /** Plans a statement that stores these ranges with these checks. One at a time may be planned. */
-  async plan(identity: TopicIdentity, ranges: OffsetRanges, forEachCheck: ForEachCheck): Promise<IncidentPlan> {
-    if (!this.#fits(identity, ranges) || this.#known.states.size > MOST_KNOWN) this.#known = new Knowledge();
+  async plan(identity: TopicIdentity, ranges: OffsetRanges, checks: readonly SliceChecks[]): Promise<IncidentPlan> {
+    if (!this.#fits(identity, ranges) || this.#known.addresses.size > MOST_KNOWN) this.#known = new Knowledge();
     const windows = await this.#table.maintenance();
     const { canaries } = this.#table;
     if (canaries) {
       await canaries.refresh();
-      forEachCheck((check) => canaries.note(check));
+      for (const slice of checks) {
+        for (let i = 0; i < slice.count; i++) {
+          if (canaries.has(slice.address(i))) canaries.note(slice.observation(i));
+        }
+      }
     }
     for (;;) {
       const known = this.#known;
@@ -112,40 +131,31 @@ export class IncidentTracker {
         }
         continue;
       }
-      const states: AddressState[] = [];
-      const unknown = new Set<string>();
-      forEachCheck(({ address }) => {
-        const state = known.states.get(address);
-        if (state === undefined) unknown.add(address);
-        else states.push(state);
-      });
+      const unknown = known.unknown(checks);
       // At once: nothing may be forgotten in between.
-      if (unknown.size === 0) return this.#planFrom(identity, ranges, states, forEachCheck, windows);
+      if (unknown.size === 0) return this.#planFrom(identity, ranges, checks, windows);
       const read = await this.#table.states([...unknown]);
-      for (const address of unknown) known.states.set(address, read.get(address) ?? UNKNOWN_ADDRESS);
+      for (const address of unknown) {
+        known.addresses.set(address, { state: read.get(address) ?? UNKNOWN_ADDRESS, numbers: [] });
+      }
     }
   }
 
-  /** `before` has the state of each check's address. */
+  /** All addresses of the checks are known. */
   #planFrom(
     identity: TopicIdentity,
     ranges: OffsetRanges,
-    before: readonly AddressState[],
-    forEachCheck: ForEachCheck,
+    checks: readonly SliceChecks[],
     windows: MaintenanceWindows,
   ): IncidentPlan {
     const known = this.#known;
-    const { states } = known;
     const changes: IncidentChange[] = [];
-    let i = 0;
-    let isChanged = false;
-    forEachCheck((check) => {
-      const state = (isChanged ? states.get(check.address) : before[i++]) ?? UNKNOWN_ADDRESS;
-      // Nearly always. Nothing is made for it.
-      if (passQuietly(state, check)) return;
-      isChanged = true;
-      states.set(check.address, this.#after(state, check, changes, windows));
-    });
+    for (const slice of checks) {
+      for (let i = 0; i < slice.count; i++) {
+        // Nearly always. Nothing is made for it.
+        if (!slice.passes(i, known.steady)) this.#observe(slice, i, windows, changes);
+      }
+    }
     const name = randomUUID();
     const after = new Map<number, string | null>();
     for (const [partition, { start, next }] of ranges) {
@@ -159,14 +169,22 @@ export class IncidentTracker {
     return { changes, name, after, settle };
   }
 
-  #after(
-    state: AddressState,
-    check: Observation,
-    changes: IncidentChange[],
-    windows: MaintenanceWindows,
-  ): AddressState {
+  /** Takes in a check by the rules. */
+  #observe(slice: SliceChecks, i: number, windows: MaintenanceWindows, changes: IncidentChange[]): void {
+    const { addresses, steady } = this.#known;
+    const check = slice.observation(i);
+    const known = addresses.get(check.address);
+    if (known === undefined) throw new RangeError(`Nothing is known of ${check.address}`);
+    const { numbers } = known;
+    const current = known.state.places.map((place, p) => steady.current(numbers[p], place));
     const inMaintenance = windows.has(check.address, check.due);
-    return observe(this.#rules, state, check, changes, inMaintenance, this.#table.canaries);
+    const before = { ...known.state, places: current };
+    const state = observe(this.#rules, before, check, changes, inMaintenance, this.#table.canaries);
+    known.state = state;
+    const { places } = state;
+    const own = places.findIndex(({ location }) => location === check.location);
+    if (own >= 0) numbers[own] ??= slice.place(i) ?? undefined;
+    places.forEach((place, p) => steady.set(numbers[p], isSteady(state, place) ? place : null));
   }
 }
 

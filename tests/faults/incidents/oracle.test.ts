@@ -5,6 +5,7 @@ import {
   type IncidentChange,
   observe,
   UNKNOWN_ADDRESS,
+  UNTOLD,
 } from "../../../lib/postgres/incidents/rules.ts";
 import { type DueIncident, dueIncidents } from "./oracle.ts";
 import { type PlannedCheck, ticksOf } from "./plan.ts";
@@ -106,11 +107,10 @@ function inOrder(a: DueIncident, b: DueIncident): number {
 function observed(checks: readonly PlannedCheck[], rules: IncidentSettings): DueIncident[] {
   const changes: IncidentChange[] = [];
   const states = new Map<string, AddressState>();
-  const time = (at: number | null) => at === null ? null : new Date(at).toISOString();
   for (const { address, location, due, nextAt, verdict, failure, expires } of checks) {
     const observation = {
-      ...{ partition: 0, offset: 0, address, location, due: time(due) ?? "", verdict },
-      ...{ nextAt: time(nextAt), tlsExpiresAt: time(expires) },
+      ...{ partition: 0, offset: 0, address, location, due, verdict },
+      ...{ nextAt: nextAt ?? UNTOLD, tlsExpiresAt: expires ?? UNTOLD },
       failure: () => ({
         error: failure?.error ?? null,
         errorDetail: failure?.status === 200 ? "the page does not match" : failure?.detail ?? null,

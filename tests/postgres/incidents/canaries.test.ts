@@ -10,6 +10,7 @@ import {
   type IncidentChange,
   observe,
   UNKNOWN_ADDRESS,
+  UNTOLD,
 } from "../../../lib/postgres/incidents/rules.ts";
 import { prepareTables, type Tables } from "../../../lib/postgres/tables.ts";
 import { Store } from "../../../lib/postgres/store.ts";
@@ -145,7 +146,7 @@ describe("canaries, seconds before or behind the hosts", () => {
   const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
   const random = new Random(seed);
   const START = Date.UTC(2026, 0, 31, 12);
-  const time = (second: number) => new Date(START + Math.round(second * 1000)).toISOString();
+  const time = (second: number) => START + Math.round(second * 1000);
 
   function incidents(
     rules: IncidentSettings,
@@ -167,7 +168,7 @@ describe("canaries, seconds before or behind the hosts", () => {
       now = at;
       const check = {
         ...{ partition: 0, offset: 0, address, location: null, due: time(due), nextAt: time(next) },
-        ...{ verdict: isUp ? "up" as const : "down" as const, tlsExpiresAt: null },
+        ...{ verdict: isUp ? "up" as const : "down" as const, tlsExpiresAt: UNTOLD },
         failure: () => ({ error: "connect", errorDetail: null, statusCode: null }),
       };
       canaries.note(check);

@@ -6,6 +6,7 @@ import {
   type Observation,
   observe,
   UNKNOWN_ADDRESS,
+  UNTOLD,
   type Witness,
 } from "../../../lib/postgres/incidents/rules.ts";
 import { at, INCIDENT_RULES, minuteOf } from "../../support/incidents.ts";
@@ -55,7 +56,7 @@ describe("an address with canaries", () => {
   /** Judges as the canaries do, but waits for nothing. */
   const witness = (letters: string, wait: "wait" | "counts" = "wait"): Witness => ({
     judge({ due }, since) {
-      const network = networkBetween([canary(letters)], Date.parse(since), Date.parse(due), false);
+      const network = networkBetween([canary(letters)], since, due, false);
       return network === "broken" ? "nothing" : network === "unclear" ? wait : "counts";
     },
   });
@@ -71,10 +72,10 @@ describe("an address with canaries", () => {
         offset: minute,
         address: "https://a.example",
         location: null,
-        due: at(minute + 1 / 6),
+        due: timeOf(minute + 1 / 6),
         verdict: letter === "u" ? "up" : "down",
-        nextAt: at(minute + 7 / 6),
-        tlsExpiresAt: null,
+        nextAt: timeOf(minute + 7 / 6),
+        tlsExpiresAt: UNTOLD,
         failure: () => ({ error: null, errorDetail: null, statusCode: null }),
       };
       const known = witness(canaries.slice(0, minute + 1));

@@ -11,6 +11,7 @@ import {
   type IncidentChange,
   observe,
   UNKNOWN_ADDRESS,
+  UNTOLD,
 } from "../../../lib/postgres/incidents/rules.ts";
 import { quoteTables } from "../../../lib/postgres/schema.ts";
 import { type OffsetRanges, Store } from "../../../lib/postgres/store.ts";
@@ -154,10 +155,16 @@ function expectedOf(log: CheckLog, rules: IncidentSettings): string[] {
     const metric: Metric = content;
     const before = states.get(metric.address) ?? UNKNOWN_ADDRESS;
     const check = {
-      ...{ partition, offset, address: metric.address, location: metric.location, due: metric.scheduled_at ?? "" },
       ...{
-        nextAt: metric.next_at,
-        tlsExpiresAt: null,
+        partition,
+        offset,
+        address: metric.address,
+        location: metric.location,
+        due: Date.parse(metric.scheduled_at ?? ""),
+      },
+      ...{
+        nextAt: Date.parse(metric.next_at ?? ""),
+        tlsExpiresAt: UNTOLD,
         verdict: verdictOn(metric) === true ? "up" as const : "down" as const,
       },
       failure: () => ({ error: metric.error, errorDetail: metric.error_detail, statusCode: metric.status_code }),

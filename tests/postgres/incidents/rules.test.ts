@@ -5,14 +5,15 @@ import {
   type IncidentChange,
   type Observation,
   observe,
-  passQuietly,
   UNKNOWN_ADDRESS,
+  UNTOLD,
 } from "../../../lib/postgres/incidents/rules.ts";
 import { Random } from "../../support/random.ts";
 
 const RULES: IncidentSettings = { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 };
 const START = Date.UTC(2026, 0, 31, 12);
-const at = (minute: number) => new Date(START + minute * 60_000).toISOString();
+const timeOf = (minute: number) => START + minute * 60_000;
+const at = (minute: number) => new Date(timeOf(minute)).toISOString();
 
 interface Word {
   readonly verdict: Observation["verdict"];
@@ -30,10 +31,10 @@ function check({ verdict, minute, place = null, every = 1, days = null }: Word, 
     offset,
     address: "https://a.example",
     location: place,
-    due: at(minute),
+    due: timeOf(minute),
     verdict,
-    nextAt: every === null ? null : at(minute + every),
-    tlsExpiresAt: days === null ? null : at(days * 1440),
+    nextAt: every === null ? UNTOLD : timeOf(minute + every),
+    tlsExpiresAt: days === null ? UNTOLD : timeOf(days * 1440),
     failure: () => ({ error: "connect", errorDetail: `at ${minute}`, statusCode: null }),
   };
 }
@@ -323,34 +324,4 @@ it("says the same as a plain model, whatever the checks and the rules", () => {
     expect(told(run(sequence, rules)), `seed ${seed}, round ${round}`).toEqual(model.told);
   }
   expect(incidents).toBeGreaterThan(200);
-});
-
-it("passQuietly takes in many checks, and changes nothing of what follows", () => {
-  const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
-  const random = new Random(seed);
-  let [quiet, found] = [0, 0];
-  for (let round = 0; round < 300; round++) {
-    const [full, short]: [IncidentChange[], IncidentChange[]] = [[], []];
-    let [state, quick] = [UNKNOWN_ADDRESS, UNKNOWN_ADDRESS];
-    const isBad = random.next() * 0.3;
-    let days = 22.01;
-    for (let i = 0; i < 40; i++) {
-      // It becomes short in the middle, and is renewed now and then: most often for a longer time.
-      if (random.next() < 0.3) days += random.between(-1, 2) / 100;
-      const word: Word = {
-        verdict: random.next() < isBad ? random.pick(["down", "removed", "missed"] as const) : "up",
-        minute: i * 60 - (random.next() < 0.1 ? 90 : 0),
-        place: random.next() < 0.01 ? "b" : "a",
-        days: random.next() < 0.2 ? null : days,
-      };
-      const inMaintenance = random.next() < 0.1;
-      state = observe(RULES, state, check(word, i), full, inMaintenance);
-      if (passQuietly(quick, check(word, i))) quiet++;
-      else quick = observe(RULES, quick, check(word, i), short, inMaintenance);
-    }
-    found += full.length;
-    expect(short, `seed ${seed}, round ${round}`).toEqual(full);
-  }
-  expect(quiet).toBeGreaterThan(3000);
-  expect(found).toBeGreaterThan(200);
 });
