@@ -239,5 +239,5 @@ describe.skipIf(postgresMissing !== null)("incidents", () => {
       told += rows.length;
     }
     expect(told).toBeGreaterThan(10);
-  }, 120_000);
+  }, 300_000);
 });
