@@ -281,7 +281,7 @@ function jarsName(): string {
 }
 
 /** The folder with the broker's jars, fetched once for each version of pom.xml. */
-async function fetchJars(): Promise<string> {
+export async function fetchJars(): Promise<string> {
   return await madeOnce(jarsName(), async (folder) => {
     await run("mvn", ["-q", "-B", "-f", POM, "dependency:copy-dependencies", `-DoutputDirectory=${folder}`]);
   });
