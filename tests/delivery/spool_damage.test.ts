@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { createInterface } from "node:readline";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect } from "vitest";
 import { inspectJournal } from "../../lib/delivery/spool/journal.ts";
 import { SpoolFile } from "../../lib/delivery/spool/spool_file.ts";
 import { encodeMetric } from "../../lib/metric.ts";
@@ -22,6 +22,7 @@ import { skipped } from "../support/kafka.ts";
 import { metricWith } from "../support/metrics.ts";
 import { COMMANDS, runScript, startScript } from "../support/runtimes.ts";
 import type { SpoolOrder, SpoolReport } from "../support/spool_runner.ts";
+import { inTurn } from "../support/turns.ts";
 
 // Damaged spools: each metric comes out as it was written, or a person is told of its loss.
 
@@ -116,8 +117,9 @@ const modesIn = (directory: string) =>
     readdirSync(directory).map((name) => [name, (statSync(join(directory, name)).mode & 0o777).toString(8)]),
   );
 
-describe.each(COMMANDS)("a spool under $runtime", ({ command, missing }) => {
-  const itHere = it.runIf(missing === null || skipped(missing));
+describe.each(COMMANDS)("a spool under $runtime", (one) => {
+  const { command, missing } = one;
+  const itHere = inTurn(COMMANDS, one).runIf(missing === null || skipped(missing));
   const open = async (order: SpoolOrder) => {
     const [report] = await runScript<SpoolReport>(command, "spool_runner.ts", order);
     if (report === undefined) throw new Error("The runner says nothing");

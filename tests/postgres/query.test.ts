@@ -9,6 +9,7 @@ import { newEmbedded } from "../support/embedded.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Ended, run, type Running, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
+import { turnsOf } from "../support/turns.ts";
 
 // --query changes nothing. It also works while another program holds the folder.
 
@@ -117,7 +118,10 @@ describe("a query changes nothing", () => {
   });
 });
 
-describe.each(runtimes)("while a consumer under %s holds the folder", (holder: Runtime) => {
+const HOLDING = "while a consumer under %s holds the folder";
+
+// Each test goes on where the one before it ended.
+describe.each(turnsOf(HOLDING, runtimes))(HOLDING, (holder: Runtime) => {
   // The path of its socket would be longer than the system allows.
   const data = join(folder, `${holder}-${"x".repeat(60)}`, "y".repeat(60));
   let consumer: Running;

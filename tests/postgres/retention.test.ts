@@ -25,6 +25,7 @@ import { ownPostgresMissing, postgresMissing, startPostgres, type TestPostgres }
 import { RUNTIMES, start } from "../support/programs.ts";
 import { createRole } from "../support/roles.ts";
 import { denoMissing } from "../support/runtimes.ts";
+import { inTurn } from "../support/turns.ts";
 
 const DAY = 86_400_000;
 const keep = (rows: string, rejected = "all", isNow = false, daily = "all"): RetentionSettings => {
@@ -149,7 +150,11 @@ const monthsAgo = (count: number) => {
   return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - count, 15);
 };
 
-describe.each(kindsOf())("retention on $kind", ({ missing, open }) => {
+const kinds = kindsOf();
+
+describe.each(kinds)("retention on $kind", (kind) => {
+  const { missing, open } = kind;
+  const long = inTurn(kinds, kind);
   let database: Database;
   beforeAll(async () => {
     if (missing === null) database = await open();
@@ -456,7 +461,7 @@ describe.each(kindsOf())("retention on $kind", ({ missing, open }) => {
       ]);
     });
 
-    it("in a year's life each month is made ahead, each old one goes, and every day stays rolled up", async () => {
+    long("in a year's life each month is made ahead, each old one goes, and every day stays rolled up", async () => {
       const table = newTable();
       const { main, daily } = quoteTables(table);
       const begin = Date.UTC(2024, 0, 20, 12);

@@ -18,6 +18,7 @@ import { databaseKinds } from "../support/database_kinds.ts";
 import { INCIDENT_RULES } from "../support/incidents.ts";
 import { metricWith } from "../support/metrics.ts";
 import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
+import { inTurn } from "../support/turns.ts";
 import { dropViews } from "../support/views.ts";
 import { offsetsOf, placesAt } from "../support/log_positions.ts";
 
@@ -75,7 +76,9 @@ const MODES = [{ mode: "with incidents", incidents: INCIDENT_RULES }, { mode: "w
 
 const KINDS = MODES.flatMap((mode) => kindsOf(mode.mode).map((kind) => ({ ...kind, ...mode })));
 
-describe.each(KINDS)("Store on $kind, $mode", ({ missing, open, ...mode }) => {
+describe.each(KINDS)("Store on $kind, $mode", (one) => {
+  const { missing, open, ...mode } = one;
+  const long = inTurn(KINDS, one);
   let database: Database;
   const openStore = (way: Database, table: TableName, options: StoreOptions = {}) =>
     Store.open(way, table, { ...options, ...mode });
@@ -366,7 +369,7 @@ describe.each(KINDS)("Store on $kind, $mode", ({ missing, open, ...mode }) => {
       ]);
     });
 
-    it("flush stores a batch that is too large for one statement in several", async () => {
+    long("flush stores a batch that is too large for one statement in several", async () => {
       const table = newTable();
       const recorded = recording(database);
       const store = await openStore(recorded.database, table);
@@ -457,27 +460,30 @@ describe.each(KINDS)("Store on $kind, $mode", ({ missing, open, ...mode }) => {
       },
     );
 
-    it("flush finds one row out of 5,000 that is refused in about 2·log2(5,000) statements, wherever it stands", async () => {
-      const table = newTable();
-      const { main } = quoteTables(table);
-      const recorded = recording(database);
-      await openStore(database, table);
-      await database.script(`${dropViews(main)}alter table ${main} alter column address type varchar(50)`);
-      const store = await openStore(recorded.database, table);
-      for (const place of [0, 1, 2499, 2500, 3141, 4999]) {
-        const source = newSource();
-        await store.marks.claim(source, new Map([[0, 0]]));
-        const batch = entries(0, 5000);
-        batch[place] = entry(place, { address: "x".repeat(51) });
-        recorded.statements.length = 0;
-        expect(await store.flush(source, span(0, 5000), batch)).toBe("stored");
-        // Without the bad row one statement is enough. With it come one without rows, two for each
-        // of 13 halvings, and one that rejects it.
-        expect(flushesIn(recorded.statements) - 1).toBeLessThanOrEqual(2 * Math.ceil(Math.log2(5000)) + 2);
-      }
-      expect((await rejected(database, table)).map(({ offset }) => offset)).toEqual([0, 1, 2499, 2500, 3141, 4999]);
-      expect(await addresses(database, table)).toHaveLength(6 * 4999);
-    });
+    long(
+      "flush finds one row out of 5,000 that is refused in about 2·log2(5,000) statements, wherever it stands",
+      async () => {
+        const table = newTable();
+        const { main } = quoteTables(table);
+        const recorded = recording(database);
+        await openStore(database, table);
+        await database.script(`${dropViews(main)}alter table ${main} alter column address type varchar(50)`);
+        const store = await openStore(recorded.database, table);
+        for (const place of [0, 1, 2499, 2500, 3141, 4999]) {
+          const source = newSource();
+          await store.marks.claim(source, new Map([[0, 0]]));
+          const batch = entries(0, 5000);
+          batch[place] = entry(place, { address: "x".repeat(51) });
+          recorded.statements.length = 0;
+          expect(await store.flush(source, span(0, 5000), batch)).toBe("stored");
+          // Without the bad row one statement is enough. With it come one without rows, two for each
+          // of 13 halvings, and one that rejects it.
+          expect(flushesIn(recorded.statements) - 1).toBeLessThanOrEqual(2 * Math.ceil(Math.log2(5000)) + 2);
+        }
+        expect((await rejected(database, table)).map(({ offset }) => offset)).toEqual([0, 1, 2499, 2500, 3141, 4999]);
+        expect(await addresses(database, table)).toHaveLength(6 * 4999);
+      },
+    );
 
     it("flush stores a metric that was sent twice once, by its check_id, and its neighbours", async () => {
       const table = newTable();

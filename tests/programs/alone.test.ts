@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import type { Metric } from "../../lib/metric.ts";
 import { newEmbedded } from "../support/embedded.ts";
+import { inTurn } from "../support/turns.ts";
 import { openUnresponsivePort } from "../support/unresponsive_port.ts";
 import { type Ended, run, type Runtime, RUNTIMES, start, type StartOptions } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
@@ -43,6 +44,7 @@ const metric = (n: number) => `{"address": "a${n}", "status_code": 200, "latency
 const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);
 
 describe.each(runtimes)("under %s", (runtime: Runtime) => {
+  const it = inTurn(runtimes, runtime);
   const ask = async (data: string, sql: string): Promise<unknown[]> => {
     const { code, stdout, stderr } = await run(runtime, "consumer", ["--embedded", data, "--query", sql]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import { KEPT_BYTES } from "../../lib/kafka/kafka.ts";
 import { canRunKafka, skipped } from "../support/kafka.ts";
 import { ownPostgresMissing } from "../support/postgres.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
@@ -69,7 +70,10 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => services?.[Symbol.asyncDispose](), 60_000);
 
-describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: Variant) => {
+const variants = possibleVariants();
+
+describe.runIf(canRun).each(variants)("consumer on $name", (variant: Variant) => {
+  const it = inTurn(variants, variant);
   const latencies = async (table: string) => {
     const rows = await services.postgres.sql<{ latency: number }[]>`select latency from ${
       services.postgres.sql(table)

@@ -8,6 +8,7 @@ import { ownPostgresMissing } from "../support/postgres.ts";
 import { start } from "../support/programs.ts";
 import { type Relay, relay } from "../support/relay.ts";
 import { openSite } from "../support/site.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
@@ -91,7 +92,10 @@ it.runIf(canRun)(
   180_000,
 );
 
-describe.runIf(canRun).each(possibleVariants())("consumer on $name", (variant: Variant) => {
+const variants = possibleVariants();
+
+describe.runIf(canRun).each(variants)("consumer on $name", (variant: Variant) => {
+  const it = inTurn(variants, variant);
   it.runIf(process.platform === "linux")(
     "holds no more than a bounded part of a long topic while PostgreSQL is away",
     async () => {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import type { OutgoingMessage } from "../../lib/kafka/kafka.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import { loadKeyMaterial } from "../../lib/net/tls.ts";
@@ -13,6 +13,7 @@ import { postgresMissing, startPostgres, type TestPostgres } from "../support/po
 import { type ProgramName, type Running, start } from "../support/programs.ts";
 import { relay } from "../support/relay.ts";
 import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { placesAt } from "../support/log_positions.ts";
 
@@ -136,6 +137,7 @@ describe.runIf(canRun)("producer and consumer", () => {
   };
 
   describe.each(variants)("producer on $name", (variant) => {
+    const it = inTurn(variants, variant);
     it.each(variants)("every check is one message and one row, with the consumer on $name", async (other) => {
       const name = newName();
       const dead = await refusedPort();
@@ -172,6 +174,7 @@ describe.runIf(canRun)("producer and consumer", () => {
 
   // At the same time: most of what they do is to wait.
   describe.concurrent.each(variants)("the first words of a consumer on $name", (variant) => {
+    const it = inTurn(variants, variant);
     const metric = { address: "https://a.example", status_code: 200, latency: 1, is_valid: true };
     const one = [{ key: metric.address, value: JSON.stringify(metric), timestamp: Date.now() }];
 
@@ -210,6 +213,7 @@ describe.runIf(canRun)("producer and consumer", () => {
   });
 
   describe.each(variants)("consumer on $name", (variant) => {
+    const it = inTurn(variants, variant);
     const message = (n: number, text?: string): OutgoingMessage => {
       const value = { address: `http://a${n % 7}.example`, status_code: 200, latency: n, is_valid: true };
       return { key: value.address, value: text ?? JSON.stringify(value), timestamp: 1_700_000_000_000 + n };
@@ -300,6 +304,7 @@ describe.runIf(canRun)("producer and consumer", () => {
 
   // At the same time: most of what they do is to wait.
   describe.concurrent.each(variants)("producer on $name", (variant) => {
+    const it = inTurn(variants, variant);
     it("keeps checking while Kafka is away, and delivers every metric when it comes", async ({ expect }) => {
       const topic = newName();
       await makeTopic(topic);

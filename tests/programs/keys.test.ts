@@ -1,13 +1,14 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import { openssl } from "../../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { Authority } from "../support/authority.ts";
 import { canRunKafka, temporaryKafka } from "../support/kafka.ts";
 import { run } from "../support/programs.ts";
 import { refusedPort } from "../support/site.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants } from "../support/variants.ts";
 
 // Keys and certificates in unusual forms. The programs get them as from a user, and a real broker
@@ -68,7 +69,10 @@ describe.runIf(canRunKafka())("the producer's key", () => {
     rmSync(folder, { recursive: true, force: true });
   }, 30_000);
 
-  describe.each(possibleVariants())("on $name", ({ runtime, client }) => {
+  const variants = possibleVariants();
+  describe.each(variants)("on $name", (variant) => {
+    const { runtime, client } = variant;
+    const it = inTurn(variants, variant);
     const produce = (env: Record<string, string>) =>
       run(runtime, "producer", ["--once", "--kafka-partitions", "1", hosts], {
         env: {

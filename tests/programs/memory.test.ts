@@ -6,6 +6,7 @@ import { KEPT_BYTES } from "../../lib/kafka/kafka.ts";
 import { canRunKafka, skipped } from "../support/kafka.ts";
 import { ownPostgresMissing } from "../support/postgres.ts";
 import { type Codec, overwrite, rawBatch, type RawRecord, seal } from "../support/raw_batches.ts";
+import { turnsOf } from "../support/turns.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { openServices, type Services } from "../support/services.ts";
 
@@ -39,10 +40,13 @@ const PACKINGS: Readonly<Record<Codec | "zstd at level 22", Packing>> = {
   snappy: { codec: "snappy" },
 };
 
-const WAYS: Readonly<Record<Variant["name"], readonly (keyof typeof PACKINGS)[]>> = {
-  "Node with librdkafka": ["gzip", "zstd", "zstd at level 22"],
-  "Node with javascript": ["lz4", "snappy", "zstd at level 22"],
-  "Deno with javascript": ["gzip", "zstd", "zstd at level 22", "lz4", "snappy"],
+const WAYS: Readonly<Record<keyof typeof PACKINGS, readonly Variant["name"][]>> = {
+  none: [],
+  gzip: ["Node with librdkafka", "Deno with javascript"],
+  zstd: ["Node with librdkafka", "Deno with javascript"],
+  "zstd at level 22": ["Node with librdkafka", "Node with javascript", "Deno with javascript"],
+  lz4: ["Node with javascript", "Deno with javascript"],
+  snappy: ["Node with javascript", "Deno with javascript"],
 };
 
 const letters = (count: number) => ({ byte: 120, count });
@@ -112,8 +116,9 @@ describe.runIf(canRun)("a consumer that is sent bombs", () => {
   // Unpacking is the same with both clients, but not on both runtimes. The fault campaign has all
   // combinations.
   it.each(
-    possibleVariants().flatMap((variant) =>
-      WAYS[variant.name]?.map((packing) => ({ ...variant, variant, packing })) ?? []
+    Object.entries(WAYS).flatMap(([packing, names]) =>
+      turnsOf(packing, possibleVariants().filter(({ name }) => names.includes(name)))
+        .map((variant) => ({ ...variant, variant, packing: packing as keyof typeof PACKINGS }))
     ),
   )(
     "packed with $packing stores what is good, rejects the rest and stays small on $name",

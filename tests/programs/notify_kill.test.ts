@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect } from "vitest";
 import type { Database } from "../../lib/postgres/database.ts";
 import { serverForTests } from "../support/database_kinds.ts";
 import { eventually } from "../support/eventually.ts";
@@ -9,6 +9,7 @@ import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 import { RUNTIMES, start } from "../support/programs.ts";
 import { openReceiver, type Received } from "../support/receiver.ts";
 import { denoMissing } from "../support/runtimes.ts";
+import { inTurn } from "../support/turns.ts";
 
 // Consumers are killed while they send, and the receiver answers 500, hangs, or accepts and dies.
 
@@ -25,6 +26,7 @@ function eventsIn({ body }: Received): string[] {
 }
 
 describe.skipIf(postgresMissing !== null).each(runtimes)("consumers that are killed under %s", (runtime) => {
+  const it = inTurn(runtimes, runtime);
   let server: TestPostgres;
   let database: Database;
   serverForTests((...started) => [server, database] = started);

@@ -10,6 +10,7 @@ import { metricWith } from "../support/metrics.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
+import { inTurn } from "../support/turns.ts";
 
 // The page as a browser gets it: from the consumer's port, and as files.
 
@@ -56,9 +57,12 @@ interface Shown extends AsyncDisposable {
 const text = async (url: string) => await (await fetch(url)).text();
 
 // At the same time: most of what they do is to wait for the next renewal of the files.
-describe.concurrent.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null))(
+const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);
+
+describe.concurrent.each(runtimes)(
   "under %s",
   (runtime: Runtime) => {
+    const long = inTurn(runtimes, runtime);
     /**
      * A consumer that begins with the metrics stored: on a server, or in an embedded database where
      * none is named.
@@ -189,7 +193,7 @@ describe.concurrent.each(RUNTIMES.filter((runtime) => runtime === "node" || deno
       });
 
       // Behind the others: it adds a host.
-      it("is also written as files, renewed every minute", { concurrent: false, timeout: 180_000 }, async () => {
+      long("is also written as files, renewed every minute", { concurrent: false, timeout: 180_000 }, async () => {
         const read = (name: string) => {
           try {
             return readFileSync(join(directory, name), "utf8");
@@ -220,7 +224,7 @@ describe.concurrent.each(RUNTIMES.filter((runtime) => runtime === "node" || deno
       });
     });
 
-    it("what --page-hosts leaves out is nowhere, here with an embedded database", async () => {
+    long("what --page-hosts leaves out is nowhere, here with an embedded database", async () => {
       await using page = await shown(["--page-hosts", "https://g*.example https://?ate.example"]);
       const overview = await text(page.url);
       expect(overview).toContain("2 hosts: 1 stale, 1 up");

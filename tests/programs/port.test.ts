@@ -7,6 +7,7 @@ import { newEmbedded } from "../support/embedded.ts";
 import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite, refusedPort } from "../support/site.ts";
+import { inTurn } from "../support/turns.ts";
 
 // The reports of the programs at --listen, and --health, which asks for them.
 
@@ -25,9 +26,12 @@ const get = async (url: string) => {
  */
 const patience = { timeout: 50_000 };
 
-describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null))(
+const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);
+
+describe.each(runtimes)(
   "under %s",
   (runtime: Runtime) => {
+    const long = inTurn(runtimes, runtime);
     it("producer tells Prometheus of its checks, and a probe that it works", async () => {
       await using site = await openSite((socket) => socket.end(answer("200 OK")));
       const hosts = `${newPath()}.txt`;
@@ -74,7 +78,7 @@ describe.each(RUNTIMES.filter((runtime) => runtime === "node" || denoMissing ===
       expect(await get(`http://${listen}/healthz`)).toEqual({ status: 200, body: "producer: ok\n" });
     });
 
-    it("consumer tells Prometheus of what it stored", async () => {
+    long("consumer tells Prometheus of what it stored", async () => {
       const listen = `127.0.0.1:${await freePort()}`;
       await using consumer = start(runtime, "consumer", ["--stdin", "--embedded", await newEmbedded(newPath())], {
         env: { LISTEN: "127.0.0.1:1", CONSUMER_LISTEN: listen },

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, vi } from "vitest";
 import { COMPRESSIONS } from "../../lib/config/setting_types.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
@@ -13,6 +13,7 @@ import { run, start } from "../support/programs.ts";
 import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
 import { readTopic } from "../support/topic_reader.ts";
 import { makeTopic } from "../support/topic_settings.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 
 // The producer, started as by a user, with a topic that refuses some of the metrics.
@@ -54,7 +55,9 @@ describe.runIf(canRunKafka())("the producer and a topic that refuses", () => {
   const distinct = (metrics: readonly Metric[]) => new Set(metrics.map(({ check_id }) => check_id)).size;
 
   // One by one, since all have the same broker.
-  describe.each(possibleVariants())("$name", (variant) => {
+  const variants = possibleVariants();
+  describe.each(variants)("$name", (variant) => {
+    const it = inTurn(variants, variant);
     it("a broker that hangs is waited for: said once, and not ready meanwhile; then nothing is there twice", async () => {
       await using site = await openPages();
       const topic = newName();
@@ -84,7 +87,8 @@ describe.runIf(canRunKafka())("the producer and a topic that refuses", () => {
   });
 
   // At the same time: most of what they do is to wait for the next check.
-  describe.concurrent.each(possibleVariants())("$name", (variant) => {
+  describe.concurrent.each(variants)("$name", (variant) => {
+    const it = inTurn(variants, variant);
     it("a long address among six hosts is dropped and said, and the spool goes on", async ({ expect }) => {
       await using site = await openPages();
       const topic = newName();

@@ -1,11 +1,12 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect } from "vitest";
 import type { Metric } from "../../lib/metric.ts";
 import { type Running, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite } from "../support/site.ts";
+import { inTurn } from "../support/turns.ts";
 
 // A hosts file that changes while the producer runs. The tests change it in all the usual ways.
 
@@ -88,6 +89,7 @@ const dueTimesOf = (stdout: string, page: string) =>
     .map(({ scheduled_at }) => Date.parse(scheduled_at ?? "")).sort((a, b) => a - b);
 
 describe.each(runtimes)("producer under %s", (runtime: Runtime) => {
+  const it = inTurn(runtimes, runtime);
   it.each(WAYS)("takes over a hosts file that is $name, and disturbs no host whose line is the same", async (way) => {
     await using site = await openPages();
     const line = (page: string, frequency = "1s") => `http://127.0.0.1:${site.port}/${page} ${frequency}\n`;

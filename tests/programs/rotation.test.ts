@@ -7,6 +7,7 @@ import { canRunKafka, skipped, temporaryKafka } from "../support/kafka.ts";
 import { postgresMissing, startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { start } from "../support/programs.ts";
 import { answer, openSite, type Site } from "../support/site.ts";
+import { turnsOf } from "../support/turns.ts";
 import { possibleVariants } from "../support/variants.ts";
 
 // New certificates, from another authority, while both programs run. Afterwards the broker takes no
@@ -39,8 +40,9 @@ describe.runIf(canRun)("producer and consumer", () => {
     of.map((set) => readFileSync(sets[set]?.caFile as string, "utf8")).join("");
 
   // At the same time: most of what they do is to wait.
-  it.concurrent.for(possibleVariants())(
-    "$name: new certificates are in use from the next connection on, and nothing is lost or doubled",
+  const title = "new certificates are in use from the next connection on, and nothing is lost or doubled";
+  it.concurrent.for(turnsOf(title, possibleVariants()))(
+    `$name: ${title}`,
     { timeout: 240_000 },
     async ({ runtime, client }, { expect }) => {
       const name = `rotation_${runtime}_${client}`;

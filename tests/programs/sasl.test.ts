@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AclOperations, AclPermissionTypes, Admin, ResourcePatternTypes, ResourceTypes } from "@platformatic/kafka";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type KafkaServer, USERS } from "../../tools/kafka/kafka.ts";
 import { newEmbedded } from "../support/embedded.ts";
 import { canRunKafka, temporaryKafka } from "../support/kafka.ts";
 import { run, start } from "../support/programs.ts";
 import { refusedPort } from "../support/site.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants } from "../support/variants.ts";
 
 // The programs, started as by a user, log in to a real broker by name and password.
@@ -62,7 +63,10 @@ describe.runIf(canRunKafka())("SASL", () => {
     await admin.close();
   }
 
-  describe.each(possibleVariants())("$name", ({ runtime, client }) => {
+  const variants = possibleVariants();
+  describe.each(variants)("$name", (variant) => {
+    const { runtime, client } = variant;
+    const it = inTurn(variants, variant);
     const reach = () => ({
       KAFKA_BOOTSTRAP_SERVERS: broker.sasl,
       KAFKA_TOPIC: "sasl",
@@ -80,7 +84,7 @@ describe.runIf(canRunKafka())("SASL", () => {
     }, 30_000);
 
     // librdkafka uses the system's authorities alone, and no test should change the system.
-    it.runIf(client === "javascript")(
+    test.runIf(client === "javascript")(
       "trusts the runtime's and the system's authorities where no CA file is given",
       async () => {
         const ended = await produce({

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import { SpoolFile } from "../../lib/delivery/spool/spool_file.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
 import type { Metric } from "../../lib/metric.ts";
@@ -13,6 +13,7 @@ import { postgresMissing, startPostgres, type TestPostgres } from "../support/po
 import { RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite, refusedPort, type Site } from "../support/site.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 import { placesAt } from "../support/log_positions.ts";
 
@@ -44,6 +45,7 @@ const idsOf = (metrics: readonly { readonly check_id: string | null }[]) => metr
 const runtimes = RUNTIMES.filter((runtime) => runtime === "node" || denoMissing === null);
 
 describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) => {
+  const it = inTurn(runtimes, runtime);
   const begin = async (directory: string, hosts: string, shell?: string) => {
     const nowhere = ["--kafka-bootstrap-servers", `localhost:${await refusedPort()}`, "--kafka-topic", "t"];
     const args = [...nowhere, "--kafka-client", "javascript", "--spool", directory, hosts];
@@ -139,6 +141,7 @@ const canRun = canRunKafka() && (postgresMissing === null || skipped(postgresMis
 
 // At the same time, each with a broker of its own: most of what they do is to wait for it.
 describe.runIf(canRun).concurrent.each(variants)("producer --spool and consumer on $name", (variant: Variant) => {
+  const it = inTurn(variants, variant);
   let broker: KafkaServer;
   let postgres: TestPostgres;
   let site: Site;

@@ -1,12 +1,13 @@
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import { type Certificates, makeCertificates, makeServerStore } from "../../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
 import { newEmbedded } from "../support/embedded.ts";
 import { canRunKafka, temporaryKafka } from "../support/kafka.ts";
 import { run, start } from "../support/programs.ts";
+import { inTurn } from "../support/turns.ts";
 import { possibleVariants, type Variant } from "../support/variants.ts";
 
 // TLS without an agreement: at the start, and with a broker that comes back with other
@@ -82,7 +83,9 @@ describe.runIf(canRunKafka())("producer and consumer", () => {
   ];
 
   // At the same time: most of what they do is to wait for brokers and for the next try.
-  describe.concurrent.each(possibleVariants())("on $name", (variant) => {
+  const variants = possibleVariants();
+  describe.concurrent.each(variants)("on $name", (variant) => {
+    const it = inTurn(variants, variant);
     it.each(REFUSALS)("end with 1 at the start where %s, with what to look at", async (_, change, said) => {
       const changed = { ...env(broker.mtls, variant, "any", broker.certificates), ...change() };
       await using producer = start(variant.runtime, "producer", [hosts], { env: changed });
