@@ -1,5 +1,5 @@
 import process from "node:process";
-import { test, type TestAPI } from "vitest";
+import { test, type TestAPI, type TestContext, type TestOptions } from "vitest";
 
 /** True where every long test runs on each runtime, client and database: `npm run test:all`. */
 const IS_CAMPAIGN = process.env.TEST_ALL === "true";
@@ -12,22 +12,35 @@ export function turnsOf<T>(name: string, all: readonly T[]): readonly T[] {
   return IS_CAMPAIGN || all.length === 0 ? all : [all[sum(name) % all.length] as T];
 }
 
+type Run = (context: TestContext) => unknown;
+
+interface OneTest extends Pick<TestAPI, "each"> {
+  (title: string, run: Run, timeout?: number): void;
+  (title: string, options: TestOptions, run: Run): void;
+}
+
 /** What the `it` of a suite of long tests can do. */
-export type LongTest = Pick<TestAPI, "each" | "runIf"> & TestAPI["skip"];
+export interface LongTest extends OneTest {
+  readonly concurrent: OneTest;
+  runIf(condition: unknown): LongTest;
+}
 
 /**
  * `it` for a suite of long tests that is there for each of `all`, here for `one`. Each test, and
  * each of its cases, runs where it has its turn; see `turnsOf`.
  */
-export function inTurn<T>(all: readonly T[], one: T): LongTest {
-  const itHere = (name: string) => test.runIf(turnsOf(name, all).includes(one));
-  const long = (title: string, ...rest: readonly unknown[]) => call(itHere(title), title, rest);
+export function inTurn<T>(all: readonly T[], one: T, isPossible = true): LongTest {
+  const itHere = (name: string) => test.runIf(isPossible && turnsOf(name, all).includes(one));
+  const runIf = (condition: unknown) => inTurn(all, one, Boolean(condition));
+  return Object.assign(oneTest(itHere), { concurrent: oneTest((name) => itHere(name).concurrent), runIf });
+}
+
+function oneTest(itHere: (name: string) => Pick<TestAPI, "each">): OneTest {
+  const once = (title: string, ...rest: readonly unknown[]) => call(itHere(title), title, rest);
   const each = (cases: readonly unknown[]) => (title: string, ...rest: readonly unknown[]) => {
-    for (const [at, one] of cases.entries()) call(itHere(title + at).each([one]), title, rest);
+    for (const [at, values] of cases.entries()) call(itHere(title + at).each([values]), title, rest);
   };
-  const runIf = (condition: unknown) => condition ? self : test.skip;
-  const self = Object.assign(long, { each, runIf });
-  return self as unknown as LongTest;
+  return Object.assign(once, { each }) as OneTest;
 }
 
 function call(target: unknown, title: string, rest: readonly unknown[]): void {
