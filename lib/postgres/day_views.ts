@@ -88,8 +88,8 @@ const QUANTILES = [["latency_p50", 0.5], ["latency_p95", 0.95], ["latency_p99", 
 export function uptimeByDay({ main, daily, days }: QuotedTables, maintenance: MaintenanceTable | null): string {
   const columns = [...MERGED, ...QUANTILES.map(([name]) => name)];
   const of = (row: string) => columns.map((column) => `${row}.${column}`).join(", ");
-  const several = "select * from unnest(s.froms, s.counts) t(latency_from, text)";
-  const histograms = `select t.latency_from, t.text::int[] as counts from (${several}) t`;
+  // Arrays of different lengths go into no array; rows that hold one do.
+  const histograms = "select * from unnest(s.histograms) t(latency_from integer, counts integer[])";
   const quantiles = QUANTILES.map(([name, share]) => {
     return `  case when places = 1 then ${name} else ${quantileSql(share, histograms)} end as ${name}`;
   });
@@ -100,8 +100,7 @@ from (
   select address, day, sum(checks) as checks, sum(up) as up, sum(down) as down, sum(missed) as missed, sum(seconds_down) as seconds_down,
     max(longest_outage) as longest_outage, count(latency_from) as places,
     ${QUANTILES.map(([name]) => `max(${name}) as ${name}`).join(", ")},
-    array_agg(latency_from) filter (where latency_from is not null) as froms,
-    array_agg(latency_counts::text) filter (where latency_from is not null) as counts
+    array_agg(row(latency_from, latency_counts)) filter (where latency_from is not null) as histograms
   from (
     select d.address, d.day, ${of("d")} from ${daily} d join ${days} u on u.day = d.day
     where u.rolled_up_at is not null

@@ -32,6 +32,12 @@ export function windowsSql({ maintenance }: MaintenanceTable, address: string, a
   }`;
 }
 
+/** The times that hold now: the `pattern` for LIKE, the end and the note of each. */
+export function currentWindowsSql({ maintenance }: MaintenanceTable): string {
+  return `select ${patternSql("w.address")} as pattern, w.ends_at, w.note
+  from ${maintenance} w where w.starts_at <= now() and now() < w.ends_at`;
+}
+
 /** True if an address is being worked at. */
 export function inMaintenanceSql(tables: MaintenanceTable, address: string, at: string): string {
   return `exists (select from ${windowsSql(tables, address, at)})`;
