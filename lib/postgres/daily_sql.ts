@@ -100,7 +100,8 @@ export function daySql(rows: string, maintenance: MaintenanceTable | null): stri
   ) outages) end, interval '0') as longest_outage,
   latencies[1] as latency_p50, latencies[2] as latency_p95, latencies[3] as latency_p99, latency_max, latency_from,
   array(select count(*)::int - 1 from (
-    select unnest(buckets) as bucket union all select generate_series(latency_from, latency_to)
+    select unnest(buckets) as bucket
+    union all (select generate_series(latency_from, latency_to) limit latency_to - latency_from + 1)
   ) each group by bucket order by bucket) as latency_counts, tls_expires_at
 from (
   select address, location, count(*) filter (where made) as checks, count(*) filter (where made and is_up) as up,
