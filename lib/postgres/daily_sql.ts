@@ -94,37 +94,36 @@ export function daySql(rows: string, maintenance: MaintenanceTable | null): stri
   const up = upSql(ALL);
   const planned = maintenance === null ? "false" : inMaintenanceSql(maintenance, "r.address", "r.scheduled_at");
   return `select address, location, checks::int, up::int, down::int, missed::int, removed::int,
-  coalesce(extract(epoch from lasted), 0)::float8 as seconds_down, coalesce(outage, interval '0') as longest_outage,
-  latencies[1] as latency_p50, latencies[2] as latency_p95, latencies[3] as latency_p99, latency_max,
-  (select min(b) from unnest(buckets) b) as latency_from,
-  coalesce((select array_agg(n order by bucket) from (
-    select s.bucket, count(b)::int as n from generate_series((select min(b) from unnest(buckets) b),
-      (select max(b) from unnest(buckets) b)) s(bucket) left join unnest(buckets) b on b = s.bucket group by s.bucket
-  ) h), '{}') as latency_counts, tls_expires_at
+  coalesce(extract(epoch from lasted), 0)::float8 as seconds_down,
+  coalesce(case when down > 0 then (select max(lasted) from (
+    select sum(d.lasted) as lasted from unnest(runs, lengths) d(run, lasted) group by d.run
+  ) outages) end, interval '0') as longest_outage,
+  latencies[1] as latency_p50, latencies[2] as latency_p95, latencies[3] as latency_p99, latency_max, latency_from,
+  array(select count(*)::int - 1 from (
+    select unnest(buckets) as bucket
+    union all (select generate_series(latency_from, latency_to) limit latency_to - latency_from + 1)
+  ) each group by bucket order by bucket) as latency_counts, tls_expires_at
 from (
   select address, location, count(*) filter (where made) as checks, count(*) filter (where made and is_up) as up,
     count(*) filter (where is_down) as down, count(*) filter (where is_missed) as missed,
-    count(*) filter (where is_removed) as removed,
-    sum(lasted) filter (where is_down) as lasted, max(outage) as outage,
+    count(*) filter (where is_removed) as removed, sum(lasted) filter (where is_down) as lasted,
+    array_agg(recoveries) filter (where is_down) as runs, array_agg(lasted) filter (where is_down) as lengths,
     percentile_cont(array[0.5, 0.95, 0.99]) within group (order by latency) filter (where answered) as latencies,
     max(latency) filter (where answered) as latency_max, array_agg(bucket) filter (where answered) as buckets,
+    min(bucket) filter (where answered) as latency_from, max(bucket) filter (where answered) as latency_to,
     min(tls_expires_at) as tls_expires_at
   from (
-    select *, sum(lasted) filter (where is_down)
-        over (partition by address, location, is_missed, recoveries) as outage
+    select *, count(*) filter (where is_up or is_removed) over earlier as recoveries,
+      coalesce(lead(checked_at) over earlier, greatest(next_at, checked_at)) - checked_at as lasted
     from (
-      select *, count(*) filter (where is_up or is_removed) over earlier as recoveries,
-        coalesce(lead(checked_at) over earlier, greatest(next_at, checked_at)) - checked_at as lasted
-      from (
-        select address, coalesce(location, '') as location, checked_at, scheduled_at, check_id, next_at, tls_expires_at,
-          latency::float8 as latency, ${bucketSql("latency::float8")} as bucket, ${up} as is_up,
-          ${madeSql(ALL)} as made, ${madeSql(ALL)} and not ${up} and not ${planned} as is_down,
-          ${madeSql(ALL)} and status_code > 0 as answered,
-          error is not distinct from 'missed' as is_missed, error is not distinct from 'removed' as is_removed
-        from (${rows}) r
-      ) checks
-      window earlier as (partition by address, location, is_missed order by checked_at, scheduled_at, check_id)
-    ) followed
-  ) runs group by address, location
+      select address, coalesce(location, '') as location, checked_at, scheduled_at, check_id, next_at, tls_expires_at,
+        latency::float8 as latency, ${bucketSql("latency::float8")} as bucket, ${up} as is_up,
+        ${madeSql(ALL)} as made, ${madeSql(ALL)} and not ${up} and not ${planned} as is_down,
+        ${madeSql(ALL)} and status_code > 0 as answered,
+        error is not distinct from 'missed' as is_missed, error is not distinct from 'removed' as is_removed
+      from (${rows}) r
+    ) checks
+    window earlier as (partition by address, location, is_missed order by checked_at, scheduled_at, check_id)
+  ) followed group by address, location
 ) days`;
 }

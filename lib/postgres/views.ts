@@ -1,7 +1,7 @@
 import type { TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { inMaintenanceSql, windowsSql } from "./maintenance_sql.ts";
+import { currentWindowsSql, inMaintenanceSql } from "./maintenance_sql.ts";
 import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
 import { type QuotedTables, quoteTables } from "./schema.ts";
 import { CHECK_GRACE, RowState } from "./host_state.ts";
@@ -106,13 +106,12 @@ class Facts extends RowState implements RowFacts {
     return `not ${this.up}${planned}`;
   }
 
-  /** A row, if an address is worked at now: until when, and the note. */
-  get maintenance(): string {
-    if (this.#maintenance === null) return "(select null::timestamptz as ends_at, null::text as note) plan on true";
-    return `lateral (
-  select w.ends_at, w.note from ${windowsSql(this.#maintenance, "latest.address", "now()")}
-  order by w.ends_at desc limit 1
-) plan on true`;
+  /** The times in which people work at sites now, read once for all addresses. A query of `with`. */
+  get planned(): string {
+    const none = "select null::text as pattern, null::timestamptz as ends_at, null::text as note limit 0";
+    return `planned as materialized (
+  ${this.#maintenance === null ? none : currentWindowsSql(this.#maintenance)}
+)`;
   }
 }
 
@@ -140,8 +139,8 @@ function latestByAddress(t: Facts): string {
 }
 
 /** The view …_now over the newest rows, which `latest` gives. */
-function nowSql(latest: string, { maintenance }: Facts): string {
-  return `${latest}
+function nowSql(latest: string, { planned }: Facts): string {
+  return `${latest}, ${planned}
 select latest.address, latest.up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
   latest.error_detail, latest.tls_expires_at, latest.location,
   ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left,
@@ -151,7 +150,9 @@ select latest.address, latest.up, latest.status_code, latest.latency, latest.is_
   now() - latest.checked_at as age, latest.next_at, plan.ends_at as maintenance_until, plan.note as maintenance_note
 from latest cross join lateral (
   select coalesce(now() > latest.next_at + interval '${CHECK_GRACE} seconds', false) as is_stale
-) age left join ${maintenance}
+) age left join lateral (
+  select p.ends_at, p.note from planned p where latest.address like p.pattern order by p.ends_at desc limit 1
+) plan on true
 where not latest.is_removed`;
 }
 

@@ -130,6 +130,24 @@ function history(random: Random, days: number): Metric[] {
 /** The sum of some numbers. */
 const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
 
+/** The histogram of latencies: its first bucket, and the checks in each bucket from there on. */
+function histogram(latencies: readonly number[]): Record<string, unknown> {
+  const buckets = latencies.map((seconds) => Math.max(0, Math.floor(Math.log(seconds / 0.0001) / Math.log(1.1))));
+  if (buckets.length === 0) return { latency_from: null, counts: "{}" };
+  const from = Math.min(...buckets);
+  const counts = Array<number>(Math.max(...buckets) - from + 1).fill(0);
+  for (const bucket of buckets) counts[bucket - from] = (counts[bucket - from] ?? 0) + 1;
+  return { latency_from: from, counts: `{${counts.join(",")}}` };
+}
+
+/** The latency below which a share of the checks was, between two of them in proportion. */
+function quantile(share: number, latencies: readonly number[]): unknown {
+  const sorted = latencies.toSorted((a, b) => a - b);
+  const at = share * (sorted.length - 1);
+  const [below, above] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+  return below === undefined || above === undefined ? null : expect.closeTo(below + (above - below) * (at % 1), 9);
+}
+
 /** What metrics of one address, location and day come to, told without SQL. */
 function summary(metrics: readonly Metric[]): Record<string, unknown> {
   const time = (metric: Metric) => Date.parse(metric.checked_at ?? "");
@@ -157,14 +175,17 @@ function summary(metrics: readonly Metric[]): Record<string, unknown> {
     seconds_down: expect.closeTo(sum(made.filter(isDown).map((metric) => lasted.get(metric) ?? 0)), 3),
     longest_outage: expect.closeTo(longest, 3),
     latency_max: latencies.length === 0 ? null : Math.max(...latencies),
-    answered: latencies.length,
+    latency_p50: quantile(0.5, latencies),
+    latency_p95: quantile(0.95, latencies),
+    latency_p99: quantile(0.99, latencies),
+    ...histogram(latencies),
     expires: expiries.length === 0 ? null : Math.min(...expiries),
   };
 }
 
 const SUMMARY = `address, location, day::text as day, checks, up, down, missed, removed, seconds_down,
   extract(epoch from longest_outage)::float8 as longest_outage, latency_max,
-  coalesce((select sum(n) from unnest(latency_counts) n), 0)::int as answered,
+  latency_p50, latency_p95, latency_p99, latency_from, latency_counts::text as counts,
   (extract(epoch from tls_expires_at) * 1000)::float8 as expires`;
 
 const KINDS = kindsOf();

@@ -3,6 +3,8 @@ import type { TableName } from "../../lib/config/setting_types.ts";
 import { type Metric, METRIC_FIELDS } from "../../lib/metric.ts";
 import type { Database } from "../../lib/postgres/database.ts";
 import { quoteTables } from "../../lib/postgres/schema.ts";
+import { spanOf } from "../../lib/postgres/part_spans.ts";
+import { newPartSql } from "../../lib/postgres/parts.ts";
 import { Store } from "../../lib/postgres/store.ts";
 import { madeSql, reasonDown, reasonSql, stateOf, upSql } from "../../lib/postgres/host_state.ts";
 import { viewName, VIEWS, viewSql } from "../../lib/postgres/views.ts";
@@ -221,6 +223,27 @@ describe.skipIf(postgresMissing !== null)(`views ${postgresMissing ?? ""}`, () =
     expect(states).toEqual(metrics.map((metric) => {
       return [stateOf(metric), stateOf(metric) === "up" ? null : reasonDown(metric)];
     }));
+  });
+
+  it("…_now and …_uptime are not taken for so dear that they are compiled, with a part for each day of a year", async () => {
+    const table = { schema: null, name: `v${++count}` };
+    await Store.open(database, table, { partition: "day" });
+    for (let day = 1; day <= 400; day++) {
+      await ask(newPartSql(table, "day", spanOf("day", Date.now() - day * 86_400_000)));
+    }
+    await ask(
+      `insert into ${table.name} (address, latency, is_valid, scheduled_at, checked_at, check_id, up)
+       select 'https://h' || host, 1, true, due, due, md5(host::text || due)::uuid, true
+       from generate_series(1, 50) host, generate_series(now() - interval '390 days', now(), interval '3 days') due`,
+    );
+    await ask(`analyze ${table.name}`);
+    for (const question of ["now", "uptime where address = 'https://h7'", "uptime where day = current_date - 1"]) {
+      const [row] = await ask(`explain (format json) select * from ${table.name}_${question}`);
+      const cost = row?.["QUERY PLAN"][0].Plan["Total Cost"];
+      expect(cost, question).toBeGreaterThan(0);
+      // The default of jit_above_cost is 100,000.
+      expect(cost, question).toBeLessThan(75_000);
+    }
   });
 
   it.each(["now", "outages"] as const)("viewSql replaces a view …_%s of before it had a reason", async (view) => {

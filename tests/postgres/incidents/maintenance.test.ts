@@ -91,6 +91,31 @@ describe.each(kindsOf())("maintenance on $kind", ({ missing, open }) => {
       expect(await told(database, table)).toEqual(["5 6  (2)"]);
     });
 
+    it("of several times at once …_now tells the one that ends last, and takes patterns as they are written", async () => {
+      const { table, log, opened } = await world(
+        ["a.*", from(-30), from(20)],
+        ["*", from(-10), from(10)],
+        ["a.b?", from(-5), from(40)],
+        ["*", from(30), from(90)],
+        ["_.b%", from(-5), from(80)],
+      );
+      for (const address of ["a.b%", "a.bcd", "_.b%", "x.b", "a\\b"]) {
+        log.add(checkOf(0, false, { address, scheduled_at: from(-1), checked_at: from(-1), next_at: from(5) }));
+      }
+      await log.store(await opened(), 0, 5);
+      const rows = await database.query<{ address: string; minutes: number }>(
+        `select address, ceil(extract(epoch from maintenance_until - now()) / 60)::int as minutes
+         from ${table.name}_now where state = 'maintenance'`,
+      );
+      expect(Object.fromEntries(rows.map(({ address, minutes }) => [address, minutes]))).toEqual({
+        "a.b%": 40,
+        "a.bcd": 20,
+        "_.b%": 80,
+        "x.b": 10,
+        "a\\b": 10,
+      });
+    });
+
     it("is a state of hosts that are not up, until it ends, and no outage", async () => {
       const { table, log, opened } = await world(["*.example", from(-30), from(30)], ["over", from(-30), from(-1)]);
       const check = (address: string, due: number, isUp: boolean, next = due + 5): Partial<Metric> =>
