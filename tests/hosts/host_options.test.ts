@@ -3,6 +3,7 @@ import { dueTimes } from "../../lib/hosts/due_times.ts";
 import type { HostOptions } from "../../lib/hosts/host_options.ts";
 import { isSameHost } from "../../lib/hosts/hosts.ts";
 import { parseHosts } from "../../lib/hosts/hosts_file.ts";
+import { nextDue } from "../../lib/hosts/schedule.ts";
 import type { References } from "../../lib/hosts/references.ts";
 import { FILES, SECRET, VARIABLES, WRONG_OPTIONS } from "../support/wrong_options.ts";
 
@@ -197,3 +198,32 @@ b.example  5m
 `,
   );
 });
+
+it("--check shows signs that a terminal would obey, in a line among many", () => {
+  const lines = Array.from({ length: 500 }, (_, n) => `h${n}.example 5m ü\n| label team=shop`);
+  const { hosts, problems } = parse(...lines.join("\n").split("\n"), "z.example 5m a\tb", "| label team=\u202eshop");
+  expect(problems).toEqual([]);
+  const printed = [...dueTimes(hosts, 0)].join("").split("\n");
+  expect(printed).toHaveLength(2 * 501 + 1);
+  expect(printed.slice(-4)).toEqual([
+    "  | label team=shop",
+    expect.stringMatching(/^z\.example     5m .*Z  a\\tb$/),
+    "  | label team=\\u202eshop",
+    "",
+  ]);
+});
+
+it.each(["0.5", "7m", "36500d", '"30 4 29 2 *"', '"*/7 * * * * *"'])(
+  "--check tells the due times of %s",
+  (frequency) => {
+    const { hosts } = parse(...Array.from({ length: 300 }, (_, n) => `h${n}.example ${frequency}`));
+    const now = Date.parse("2026-11-30T17:04:25.678Z");
+    const told = [...dueTimes(hosts, now)].join("").trimEnd().split("\n").map((line) => line.split("  ").slice(-3));
+    const due = hosts.map(({ frequency, address }) => {
+      const first = nextDue(frequency, address, now);
+      const second = nextDue(frequency, address, first);
+      return [first, second, nextDue(frequency, address, second)].map((at) => new Date(at).toISOString());
+    });
+    expect(told).toEqual(due.map((times) => times.map((time) => time.replace(/\.\d+Z$/, "Z"))));
+  },
+);
