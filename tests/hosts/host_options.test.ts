@@ -207,7 +207,7 @@ it("--check shows signs that a terminal would obey, in a line among many", () =>
   expect(printed).toHaveLength(2 * 501 + 1);
   expect(printed.slice(-4)).toEqual([
     "  | label team=shop",
-    expect.stringMatching(/^z\.example     5m .*Z  a\\tb$/),
+    expect.stringMatching(/^z\.example {5}5m .*Z {2}a\\tb$/),
     "  | label team=\\u202eshop",
     "",
   ]);
