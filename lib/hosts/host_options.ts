@@ -70,21 +70,51 @@ export function sendsBody(method: string | null): boolean {
 
 /** True where both mean the same check. */
 export function areSameOptions(one: HostOptions | null, other: HostOptions | null): boolean {
-  return isSameData(one, other);
+  if (one === other) return true;
+  return one !== null && other !== null && OPTIONS.every((name) => COMPARISONS[name](one, other));
 }
 
-/** True where two values of JSON are equal. It takes a tenth of the time of `isDeepStrictEqual`. */
-function isSameData(one: unknown, other: unknown): boolean {
-  if (one === other) return true;
-  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
-  const [mine, others] = [one, other] as [Readonly<Record<string, unknown>>, Readonly<Record<string, unknown>>];
-  let count = 0;
-  for (const name in mine) {
-    if (!Object.hasOwn(others, name) || !isSameData(mine[name], others[name])) return false;
-    count++;
-  }
-  for (const _ in others) count--;
-  return count === 0;
+/** Whether two hosts have the same of an option. `isDeepStrictEqual` takes three times as long. */
+const COMPARISONS: Readonly<Record<keyof HostOptions, (one: HostOptions, other: HostOptions) => boolean>> = {
+  method: (one, other) => one.method === other.method,
+  headers: (one, other) => areAlike(one.headers, other.headers, isSameHeader),
+  body: (one, other) => one.body === other.body,
+  status: (one, other) => areAlike(one.status, other.status, (a, b) => a.from === b.from && a.to === b.to),
+  timeout: (one, other) => one.timeout === other.timeout,
+  redirects: (one, other) => one.redirects === other.redirects,
+  maxBody: (one, other) => one.maxBody === other.maxBody,
+  tls: (one, other) => isSameTls(one.tls, other.tls),
+  labels: (one, other) => areSameLabels(one.labels, other.labels),
+  secrets: (one, other) => areAlike(one.secrets, other.secrets, (a, b) => a === b),
+};
+const OPTIONS = Object.keys(COMPARISONS) as readonly (keyof HostOptions)[];
+
+function areAlike<T>(
+  one: readonly T[] | null,
+  other: readonly T[] | null,
+  isAlike: (one: T, other: T) => boolean,
+): boolean {
+  if (one === null || other === null) return one === other;
+  return one.length === other.length && one.every((item, at) => isAlike(item, other[at] as T));
+}
+
+function isSameHeader(one: HostHeader, other: HostHeader): boolean {
+  return one.name === other.name && one.value === other.value && one.isOpen === other.isOpen &&
+    one.isLiteral === other.isLiteral;
+}
+
+function isSameTls(one: HostTls | null, other: HostTls | null): boolean {
+  if (one === null || other === null) return one === other;
+  const [mine, others] = [one.files, other.files];
+  return one.id === other.id && one.name === other.name && one.isVerified === other.isVerified &&
+    mine.ca === others.ca && mine.cert === others.cert && mine.key === others.key;
+}
+
+function areSameLabels(one: HostOptions["labels"], other: HostOptions["labels"]): boolean {
+  if (one === null || other === null) return one === other;
+  const names = Object.keys(one);
+  // A value is a text, so that undefined tells that there is none.
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }
 
 /** The options as lines of a hosts file, without what may be a secret. */
