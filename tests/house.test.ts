@@ -62,7 +62,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   async: {
     uses: "",
-    doors: "batches bell file_changes health queue retry waits",
+    doors: "batches bell file_changes health pieces queue retry waits",
   },
 };
 

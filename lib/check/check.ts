@@ -11,6 +11,7 @@ import { type Body, exchange, type HttpAnswer, MAX_BODY_BYTES, readBody } from "
 import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import type { Turns } from "./pace.ts";
+import { Redaction } from "./redaction.ts";
 import { follow, redirectOf } from "./redirect.ts";
 import { hopTo, type Request, requestOf } from "./request.ts";
 import { NOT_TLS } from "./secure.ts";
@@ -115,12 +116,12 @@ async function visit(
   let request = requestOf(host.options);
   for (let redirects = 0;; redirects++) {
     const answer = await fetchHead(url, request, host, options, findings, signal);
-    if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : answer;
+    if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : withoutSecrets(answer, host);
     // Where none is followed, the redirect is the answer.
     const target = most === 0 ? null : redirectOf(answer, url);
     if (target === null) return await readBody(answer, options.turns, signal, maxBodyOf(host));
     answer.close();
-    if (target instanceof Failure) return target;
+    if (target instanceof Failure) return withoutSecrets(target, host);
     if (redirects === most) return new Failure("redirect", `more than ${count(most, "redirect")}`);
     const next = follow(request, answer.status, target.origin === host.url.origin);
     if (next instanceof Failure) return next;
@@ -140,6 +141,11 @@ function withHint(failure: Failure, { address }: CheckedHost): Failure {
     "tls",
     `${NOT_TLS}: https:// is put in front of an address without a scheme, write http://${address}`,
   );
+}
+
+/** The failure of a redirect, in whose address a site may send back what it was sent. */
+function withoutSecrets(failure: Failure, host: CheckedHost): Failure {
+  return new Failure(failure.error, new Redaction(host).of(failure.detail));
 }
 
 /** One hop: a fresh connection, one request, the head of the answer. */

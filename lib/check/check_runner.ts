@@ -1,5 +1,6 @@
 import { addAbortListener } from "node:events";
 import { setImmediate as otherWork, setTimeout as delay } from "node:timers/promises";
+import { inPieces, type Pieces } from "../async/pieces.ts";
 import type { Host } from "../hosts/hosts.ts";
 import { nextDue } from "../hosts/schedule.ts";
 import type { Metric, MetricSource } from "../metric.ts";
@@ -14,6 +15,8 @@ import {
   Scheduler,
   type Standing,
 } from "./scheduler.ts";
+
+export type { Changes };
 
 /** How many checks are under way at the same time, at most, and who makes them. */
 export interface CheckRunnerOptions extends MetricSource {
@@ -68,6 +71,8 @@ export class CheckRunner implements AsyncIterable<Metric> {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wakeAt = Infinity;
   #wake = () => {};
+  /** How many calls are telling of removed hosts. */
+  #telling = 0;
   /** True while the checker has no room. */
   #isHeldBack = false;
   #isOver = false;
@@ -110,21 +115,35 @@ export class CheckRunner implements AsyncIterable<Metric> {
 
   /**
    * Checks other hosts from now on; those whose line is the same keep their due times and their
-   * running checks. Those that go get their last metric, unless `isToldLater`.
+   * running checks. Those that go get their last metric, unless `isToldLater`. While it compares
+   * many hosts, checks go on. A call of `replace` or `divide` ends one that is not over.
    */
-  replace(hosts: readonly Host[], isToldLater = false): Changes {
-    const changes = this.#scheduler.replace(hosts, moment());
-    for (const { address } of changes.gone) this.#down.delete(address);
-    if (!isToldLater) this.tellRemoved(changes.gone);
+  async replace(hosts: readonly Host[], isToldLater = false): Promise<Changes> {
+    const replacing = this.#scheduler.replaceInPieces(hosts, moment);
+    const changes = await inPieces(replacing, () => this.#turn());
     this.#turn();
+    for (const { address } of changes.gone) this.#down.delete(address);
+    if (!isToldLater) await this.tellRemoved(changes.gone);
     return changes;
   }
 
   /** Gives the last metrics of hosts that have left the hosts file. */
-  tellRemoved(hosts: readonly RemovedHost[]): void {
+  async tellRemoved(hosts: readonly RemovedHost[]): Promise<void> {
+    const wake = () => {
+      if (this.#hasNews) this.#wake();
+    };
+    this.#telling++;
+    await inPieces(this.#addRemoved(hosts), wake);
+    this.#telling--;
+    wake();
+  }
+
+  *#addRemoved(hosts: readonly RemovedHost[]): Pieces<void> {
     const now = new Date();
-    for (const host of hosts) this.#metrics.push(removedMetric(host, now, this.#options));
-    if (this.#hasNews) this.#wake();
+    for (const host of hosts) {
+      this.#metrics.push(removedMetric(host, now, this.#options));
+      yield;
+    }
   }
 
   /**
@@ -171,7 +190,7 @@ export class CheckRunner implements AsyncIterable<Metric> {
   }
 
   get #isEnded(): boolean {
-    return (this.#stop.aborted || this.#options.isOnce) && this.#scheduler.isOver;
+    return (this.#stop.aborted || this.#options.isOnce) && this.#scheduler.isOver && this.#telling === 0;
   }
 
   get #hasNews(): boolean {

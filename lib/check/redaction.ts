@@ -105,6 +105,13 @@ function writtenForms(secret: string): readonly string[] {
   const base64 = Buffer.from(secret).toString("base64");
   return [
     ...[secret, json, ascii, json.replaceAll("/", "\\/"), html, html.replaceAll("&#39;", "&#039;"), url],
-    ...[url.replaceAll("%20", "+"), base64, base64.replace(/=+$/, ""), Buffer.from(secret).toString("base64url")],
+    // In a URL, the name of a host and the scheme are in lower case.
+    ...[
+      secret.toLowerCase(),
+      url.replaceAll("%20", "+"),
+      base64,
+      base64.replace(/=+$/, ""),
+      Buffer.from(secret).toString("base64url"),
+    ],
   ].filter((form) => form.length >= SHORTEST);
 }

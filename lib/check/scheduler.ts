@@ -1,3 +1,4 @@
+import { atOnce, type Pieces } from "../async/pieces.ts";
 import { type Host, isSameHost } from "../hosts/hosts.ts";
 import { advanceDue, countDue, nextDue } from "../hosts/schedule.ts";
 import { Clock, type Moment } from "./scheduler/clock.ts";
@@ -46,7 +47,7 @@ export class Scheduler {
   readonly #slots: SlotQueue<ScheduledHost>;
   readonly #clock: Clock;
   readonly #recall: Recall;
-  #upcoming = new Heap<ScheduledHost>((entry) => entry.next);
+  #upcoming = upcoming();
   #missed: MissedRun[] = [];
   #nextEarly: number;
   #size = 0;
@@ -58,6 +59,8 @@ export class Scheduler {
   #isHeld = false;
   /** No host has another turn. */
   #isOnce = false;
+  /** How often the hosts were replaced. */
+  #replacements = 0;
 
   /** At most `concurrency` checks are under way at the same time. */
   constructor(hosts: readonly Host[], concurrency: number, now: Moment, recall: Recall = () => "unknown") {
@@ -74,7 +77,7 @@ export class Scheduler {
     const scheduler = new Scheduler([], concurrency, now, () => "quick");
     scheduler.#isOnce = true;
     scheduler.#size = hosts.length;
-    for (const host of hosts) scheduler.#noteDueTime(scheduler.#addEntry(host), now.wall);
+    for (const host of hosts) scheduler.#noteDueTime(scheduler.#entryOf(host), now.wall);
     return scheduler;
   }
 
@@ -204,27 +207,45 @@ export class Scheduler {
    * knows a new host, it goes on behind that due time.
    */
   replace(hosts: readonly Host[], now: Moment, lastDue: LastDue = NONE_KNOWN): Changes {
-    this.advance(now);
-    if (this.#isClosed) return { added: 0, removed: 0, changed: 0, gone: [] };
-    this.#size = hosts.length;
+    return atOnce(this.replaceInPieces(hosts, () => now, lastDue));
+  }
+
+  /**
+   * As `replace`, and may rest: until it is over, some hosts are still those of before. It ends
+   * early where the hosts are replaced again meanwhile, or withdrawn.
+   */
+  *replaceInPieces(hosts: readonly Host[], now: () => Moment, lastDue: LastDue = NONE_KNOWN): Pieces<Changes> {
+    const replacement = ++this.#replacements;
+    const isOver = () => this.#isClosed || replacement !== this.#replacements;
     let [added, changed] = [0, 0];
     const gone: Host[] = [];
-    if (this.#entries.size > 0) {
-      const wanted = new Set(hosts.map(({ address }) => address));
-      for (const entry of this.#entries.values()) {
-        if (entry.isGone || wanted.has(entry.host.address)) continue;
+    this.advance(now());
+    const wanted = new Set<string>();
+    for (const { address } of this.#entries.size === 0 ? [] : hosts) {
+      wanted.add(address);
+      yield;
+    }
+    for (const entry of this.#entries.values()) {
+      if (isOver()) break;
+      if (!entry.isGone && !wanted.has(entry.host.address)) {
+        this.advance(now());
         gone.push(entry.host);
         this.#removeEntry(entry);
       }
+      yield;
     }
     for (const host of hosts) {
+      if (isOver()) break;
       const entry = this.#entries.get(host.address);
-      if (entry !== undefined && !entry.isGone && isSameHost(entry.host, host)) continue;
-      if (entry === undefined || entry.isGone) added++;
-      else changed++;
-      this.#planEntry(entry ?? this.#addEntry(host), host, lastDue(host.address));
+      const isThere = entry !== undefined && !entry.isGone;
+      if (!isThere || !isSameHost(entry.host, host)) {
+        this.advance(now());
+        if (isThere) changed++;
+        else [added, this.#size] = [added + 1, this.#size + 1];
+        this.#planEntry(this.#entryOf(host), host, lastDue(host.address));
+      }
+      yield;
     }
-    this.#rebuildUpcoming();
     return { added, removed: gone.length, changed, gone };
   }
 
@@ -233,6 +254,7 @@ export class Scheduler {
    * missed. Gives those that went. A running check runs on.
    */
   withdraw(kept: ReadonlySet<string>): readonly Host[] {
+    this.#replacements++;
     const gone: Host[] = [];
     for (const entry of this.#entries.values()) {
       const { host } = entry;
@@ -240,13 +262,10 @@ export class Scheduler {
       gone.push(host);
       this.#unqueueEntry(entry);
       entry.missedRuns.end();
-      entry.isGone = entry.isElsewhere = true;
-      if (entry.running === null) this.#entries.delete(host.address);
+      entry.isElsewhere = true;
+      this.#takeOut(entry);
     }
-    if (gone.length === 0) return gone;
-    this.#size -= gone.length;
-    this.#missed = this.#missed.filter(({ host }) => kept.has(host.address));
-    this.#rebuildUpcoming();
+    if (gone.length > 0) this.#missed = this.#missed.filter(({ host }) => kept.has(host.address));
     return gone;
   }
 
@@ -268,8 +287,9 @@ export class Scheduler {
    */
   close(): void {
     this.#isClosed = true;
-    this.#upcoming = new Heap((entry) => entry.next);
+    this.#upcoming = upcoming();
     for (const entry of this.#entries.values()) {
+      entry.place = -1;
       // With `--once` there are no due times, so none can be lost: a host just waits for its one
       // check.
       if (entry.next === Infinity) this.#unqueueEntry(entry);
@@ -277,7 +297,10 @@ export class Scheduler {
     }
   }
 
-  #addEntry(host: Host): ScheduledHost {
+  /** The entry of a host's address; a new one where there is none. */
+  #entryOf(host: Host): ScheduledHost {
+    const known = this.#entries.get(host.address);
+    if (known !== undefined) return known;
     const entry = new ScheduledHost(host, this.#recall(host.address));
     this.#entries.set(host.address, entry);
     return entry;
@@ -285,10 +308,14 @@ export class Scheduler {
 
   #planEntry(entry: ScheduledHost, host: Host, lastDue: number | undefined): void {
     this.#endRowOfLosses(entry);
-    if (lastDue !== undefined) return this.#resumeEntry(entry, host, lastDue);
-    const { wall } = this.#clock.now;
-    const early = Math.max(wall, this.#nextEarly);
-    if (entry.plan(host, wall, early)) this.#nextEarly = early + EARLY_STEP;
+    if (lastDue !== undefined) this.#resumeEntry(entry, host, lastDue);
+    else {
+      const { wall } = this.#clock.now;
+      const early = Math.max(wall, this.#nextEarly);
+      if (entry.plan(host, wall, early)) this.#nextEarly = early + EARLY_STEP;
+    }
+    if (entry.place === -1) this.#upcoming.add(entry);
+    else this.#upcoming.move(entry.place);
   }
 
   /**
@@ -314,7 +341,14 @@ export class Scheduler {
 
   #removeEntry(entry: ScheduledHost): void {
     this.#endRowOfLosses(entry);
+    this.#takeOut(entry);
+  }
+
+  /** `entry` has no more turns. */
+  #takeOut(entry: ScheduledHost): void {
+    this.#size--;
     entry.isGone = true;
+    if (entry.place !== -1) this.#upcoming.remove(entry.place);
     if (entry.running === null) this.#entries.delete(entry.host.address);
   }
 
@@ -411,9 +445,14 @@ export class Scheduler {
   }
 
   #rebuildUpcoming(): void {
-    this.#upcoming = new Heap((entry) => entry.next);
+    this.#upcoming = upcoming();
     for (const entry of this.#entries.values()) {
       if (!entry.isGone && entry.next !== Infinity) this.#upcoming.add(entry);
     }
   }
+}
+
+/** Hosts by their next due times. */
+function upcoming(): Heap<ScheduledHost> {
+  return new Heap((entry) => entry.next, (entry, place) => entry.place = place);
 }

@@ -35,7 +35,7 @@ export class HostOptionsReader {
   /** What hosts without options of their own have. */
   #usual: ReadOptions | null = null;
   #own: OptionSet | null = null;
-  /** What was understood already, by the text of its lines: hosts with the same options share them. */
+  /** What was understood already, by its identity: hosts with the same options share them. */
   readonly #known = new Map<string, ReadOptions>();
 
   constructor(readers: OptionReaders) {
@@ -70,12 +70,13 @@ export class HostOptionsReader {
   }
 
   #understand(own: OptionSet, host: OptionedLine | null): ReadOptions {
-    const text = `${host?.hasLogin === true}\n${own.text}`;
-    const known = this.#known.get(text);
+    if (own.identity === null) return this.#merge(own, host);
+    const identity = `${host?.hasLogin === true}${own.identity}`;
+    const known = this.#known.get(identity);
     if (known !== undefined) return known;
     const understood = this.#merge(own, host);
     // What is wrong with files is reported at each host anew.
-    if (understood.options?.tls === null && this.#known.size < MOST_KNOWN) this.#known.set(text, understood);
+    if (understood.options?.tls === null && this.#known.size < MOST_KNOWN) this.#known.set(identity, understood);
     return understood;
   }
 

@@ -50,7 +50,9 @@ function readFiles({ ca, cert, key }: TlsFiles, references: References): ReadTls
     if (file === null) return null;
     const content = references.file(file);
     if (!("problem" in content)) return { file, bytes: content };
-    unread.push(`${file}: ${content.problem}`);
+    const problem = `${file}: ${content.problem}`;
+    // Certificate and key may be in one file.
+    if (!unread.includes(problem)) unread.push(problem);
     return null;
   };
   const contents = { ca: contentOf(ca), cert: contentOf(cert), key: contentOf(key) };

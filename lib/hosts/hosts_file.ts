@@ -1,11 +1,11 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import process from "node:process";
-import { text } from "node:stream/consumers";
-import { setImmediate as otherWork } from "node:timers/promises";
+import { buffer } from "node:stream/consumers";
 import type { Bell } from "../async/bell.ts";
 import { fileChanges } from "../async/file_changes.ts";
+import { atOnce, inPieces, type Pieces } from "../async/pieces.ts";
 import { count } from "../config/count.ts";
 import { hostsVariable } from "../config/environment.ts";
 import { UsageError } from "../config/usage_error.ts";
@@ -74,40 +74,64 @@ export interface HostsSources {
  * problems.
  */
 export async function readHosts({ hostsFile, timeZone, shard }: HostsFileSettings): Promise<HostsReading> {
-  const text = await readText(hostsFile);
-  const files = await filesOf(text, hostsFile);
-  const file = parseHosts(text, hostsFile === "-" ? "standard input" : hostsFile, timeZone, files);
-  if (file.problems.length > 0) throw new UsageError(file.problems);
-  return await readingOf(file, { text, files }, hostsFile, shard);
+  const texts = await readTexts(hostsFile);
+  // Nothing else is to be done yet.
+  const { hosts, hasSecrets, problems, warnings } = atOnce(readInPieces(texts, timeZone, shard));
+  if (problems.length > 0) throw new UsageError(problems);
+  const exposed = hasSecrets ? await warningsOf(hostsFile) : [];
+  return { hosts, warnings: [...exposed, ...warnings], ...atOnce(digestsOf(texts)) };
 }
 
-/** Reads the files to which a hosts file refers. */
-async function filesOf(text: string, hostsFile: string): Promise<ReferencedFiles> {
-  return await ReferencedFiles.read(text, hostsFile === "-" ? "." : dirname(hostsFile), hostsVariable);
-}
-
-/** A hosts file's text, and the files to which it refers. */
+/** The content of a hosts file, and the files to which it refers. */
 interface Texts {
+  readonly path: string;
+  readonly bytes: Buffer;
   readonly text: string;
   readonly files: ReferencedFiles;
 }
 
-async function readingOf(file: HostsFile, texts: Texts, path: string, shard: Shard): Promise<HostsReading> {
-  return { ...await contentOf(file, path, shard), digest: digestOf(texts.text), sources: sourcesOf(texts, path) };
+/** A file that was read, and of which a shard was taken. */
+interface ShardFile extends HostsFile {
+  /** True where a secret stands in the hosts file itself. */
+  readonly hasSecrets: boolean;
 }
 
-function sourcesOf({ text, files }: Texts, path: string): HostsSources {
-  const hash = hashOfText(text);
-  for (const [path, content] of files.contents()) hash.update(`\0${path}\0`).update(content);
-  return { paths: [path, ...files.paths], digest: hash.digest("base64") };
+/** As `parseHosts`; of what it brings, the hosts of a shard. */
+function* readInPieces({ path, text, files }: Texts, timeZone: string, shard: Shard): Pieces<ShardFile> {
+  const name = path === "-" ? "standard input" : path;
+  const file = yield* parseInPieces(text, name, timeZone, files);
+  const hosts: Host[] = [];
+  let hasSecrets = false;
+  for (const host of file.hosts) {
+    hasSecrets ||= holdsSecret(host);
+    if (isInShard(host.address, shard)) hosts.push(host);
+    yield;
+  }
+  return { ...file, hosts, hasSecrets };
 }
 
-async function contentOf({ hosts, warnings }: HostsFile, path: string, shard: Shard): Promise<HostsContent> {
-  const hasPasswords = hosts.some(holdsSecret);
-  const exposed = hasPasswords && await isOpenToAll(path)
-    ? [`${path} holds passwords, and every user of this machine may read it: chmod o-r ${path}`]
-    : [];
-  return { hosts: shardOf(hosts, shard), warnings: [...exposed, ...warnings] };
+/** Bytes of which a digest is made in a millisecond. */
+const DIGEST_PIECE = 128 * 1024;
+
+/** The digests of a reading. */
+function* digestsOf({ path, bytes, files }: Texts): Pieces<Pick<HostsReading, "digest" | "sources">> {
+  const hash = createHash("sha256");
+  for (let at = 0; at < bytes.length; at += DIGEST_PIECE) {
+    hash.update(bytes.subarray(at, at + DIGEST_PIECE));
+    yield;
+  }
+  const digest = hash.copy().digest("base64");
+  for (const [path, content] of files.contents()) {
+    hash.update(`\0${path}\0`).update(content);
+    yield;
+  }
+  return { digest, sources: { paths: [path, ...files.paths], digest: hash.digest("base64") } };
+}
+
+/** Warnings about the file of a hosts file that holds secrets. */
+async function warningsOf(path: string): Promise<readonly string[]> {
+  if (!await isOpenToAll(path)) return [];
+  return [`${path} holds passwords, and every user of this machine may read it: chmod o-r ${path}`];
 }
 
 /** The names of headers that hold a secret. */
@@ -123,10 +147,14 @@ function holdsSecret({ authorization, options }: Host): boolean {
  * The hosts of a shard. Each address belongs to one shard, whatever else the file holds. Shards are
  * about equal.
  */
-export function shardOf(hosts: readonly Host[], { index, count }: Shard): readonly Host[] {
+export function shardOf(hosts: readonly Host[], shard: Shard): readonly Host[] {
+  return hosts.filter(({ address }) => isInShard(address, shard));
+}
+
+function isInShard(address: string, { index, count }: Shard): boolean {
   // Salted: the bare hash also sets the phase of an interval. With it, a shard's hosts would be due
   // at the same time.
-  return count === 1 ? hosts : hosts.filter(({ address }) => hashOf(`shard ${address}`) % count === index - 1);
+  return count === 1 || hashOf(`shard ${address}`) % count === index - 1;
 }
 
 /**
@@ -142,7 +170,8 @@ async function isOpenToAll(path: string): Promise<boolean> {
 /**
  * Reads a file again whenever it, or a file to which it refers, has another content than at the last
  * reading (`sources`), and whenever `asked` rings. Gives a `UsageError` instead where something is
- * wrong with it. Ends when `signal` aborts, or at once where no file can be read again.
+ * wrong with it. Ends when `signal` aborts, or at once where no file can be read again. It reads in
+ * pieces: 100,000 lines in one piece would make the checks under way seem slow.
  */
 export async function* rereadHosts(
   { hostsFile, timeZone, shard }: HostsFileSettings,
@@ -153,30 +182,19 @@ export async function* rereadHosts(
   if (hostsFile === "-") return;
   const file = { paths: () => sources.paths, read: () => tryReadTexts(hostsFile) };
   for await (const { value: texts, isAsked } of fileChanges(file, asked, signal)) {
-    const found = texts instanceof UsageError ? { ...sources, digest: "" } : sourcesOf(texts, hostsFile);
-    const isSame = found.digest === sources.digest;
-    sources = found;
+    const digests = texts instanceof UsageError
+      ? { digest: "", sources: { ...sources, digest: "" } }
+      : await inPieces(digestsOf(texts));
+    const isSame = digests.sources.digest === sources.digest;
+    sources = digests.sources;
     if (isSame && !isAsked) continue;
     if (texts instanceof UsageError) {
       yield texts;
       continue;
     }
-    const parsed = await parse(texts, hostsFile, timeZone);
-    yield parsed.problems.length > 0
-      ? new UsageError(parsed.problems)
-      : await readingOf(parsed, texts, hostsFile, shard);
-  }
-}
-
-/**
- * As `parseHosts`, in pieces: 100,000 lines in one piece would make the checks under way seem slow.
- */
-async function parse({ text, files }: Texts, name: string, timeZone: string): Promise<HostsFile> {
-  const parsing = parseInPieces(text, name, timeZone, files);
-  while (true) {
-    const step = parsing.next();
-    if (step.done === true) return step.value;
-    await otherWork();
+    const { hosts, hasSecrets, problems, warnings } = await inPieces(readInPieces(texts, timeZone, shard));
+    const exposed = hasSecrets ? await warningsOf(hostsFile) : [];
+    yield problems.length > 0 ? new UsageError(problems) : { hosts, warnings: [...exposed, ...warnings], ...digests };
   }
 }
 
@@ -190,26 +208,20 @@ export function parseHosts(
   timeZone: string,
   references: References = NO_REFERENCES,
 ): HostsFile {
-  const parsing = parseInPieces(text, fileName, timeZone, references);
-  let step = parsing.next();
-  while (step.done !== true) step = parsing.next();
-  return step.value;
+  return atOnce(parseInPieces(text, fileName, timeZone, references));
 }
 
-/** Lines that are read in one piece, which takes some milliseconds. */
-const PIECE = 500;
-
-/** As `parseHosts`, but stops now and then, so that the caller can let other work run. */
+/** As `parseHosts`, but rests now and then, so that the caller can let other work run. */
 function* parseInPieces(
   text: string,
   fileName: string,
   timeZone: string,
   references: References,
-): Generator<void, HostsFile> {
+): Pieces<HostsFile> {
   const [problems, warnings]: [string[], string[]] = [[], []];
   const reader = new LineReader(fileName, timeZone, references, { problems, warnings });
   for (let [start, number] = [0, 1]; start <= text.length; number++) {
-    if (number % PIECE === 0) yield;
+    yield;
     const newline = text.indexOf("\n", start);
     const next = newline === -1 ? text.length : newline;
     // Files that were joined may have a byte-order mark in the middle.
@@ -232,20 +244,18 @@ function curtail(texts: string[], most: number, rest: (more: number) => string):
   if (more > 0) texts.splice(most, more, rest(more));
 }
 
-/** A text that differs for different contents. */
-function digestOf(content: string): string {
-  return hashOfText(content).digest("base64");
+/** Reads a hosts file and the files to which it refers. Throws a `UsageError` instead. */
+async function readTexts(path: string): Promise<Texts> {
+  const bytes = await readBytes(path);
+  const text = bytes.toString();
+  const files = await ReferencedFiles.read(text, path === "-" ? "." : dirname(path), hostsVariable);
+  return { path, bytes, text, files };
 }
 
-function hashOfText(content: string): Hash {
-  return createHash("sha256").update(content);
-}
-
-/** Reads a hosts file and the files to which it refers; returns a `UsageError` instead. */
+/** As `readTexts`; returns the `UsageError`. */
 async function tryReadTexts(path: string): Promise<Texts | UsageError> {
   try {
-    const text = await readText(path);
-    return { text, files: await filesOf(text, path) };
+    return await readTexts(path);
   } catch (error) {
     if (error instanceof UsageError) return error;
     throw error;
@@ -257,9 +267,13 @@ async function tryReadTexts(path: string): Promise<Texts | UsageError> {
  * read.
  */
 export async function readText(path: string): Promise<string> {
-  if (path === "-") return await text(process.stdin);
+  return (await readBytes(path)).toString();
+}
+
+async function readBytes(path: string): Promise<Buffer> {
+  if (path === "-") return await buffer(process.stdin);
   try {
-    return await readFile(path, "utf8");
+    return await readFile(path);
   } catch (error) {
     const { code, name } = error as NodeJS.ErrnoException;
     if (code === undefined || name === "NotCapable") throw error;

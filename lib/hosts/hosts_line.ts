@@ -54,7 +54,7 @@ export class HostsLine {
 
   /** True where the text has a sign that no UTF-8 text has. */
   get isBroken(): boolean {
-    return BROKEN.test(this.rest);
+    return BROKEN.test(this.text);
   }
 
   reportBroken(): void {
@@ -139,5 +139,7 @@ function endWithoutBlanks(text: string): number {
 }
 
 function upToBlank(text: string): string {
-  return /^[^ \t]*/.exec(text)?.[0] ?? "";
+  let end = 0;
+  while (end < text.length && !isBlank(text[end])) end++;
+  return text.slice(0, end);
 }

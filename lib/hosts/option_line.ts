@@ -45,16 +45,16 @@ export type Label = readonly [name: string, value: string];
 export interface OptionLine {
   /** Where two lines of a host have the same, one of them is too much. */
   readonly key: string;
-  /** The option for a person: `timeout`, `the header Accept`. */
-  readonly title: string;
   readonly values: OptionValues | null;
   readonly header: HostHeader | null;
   readonly label: Label | null;
   /** What variables and files have brought. */
   readonly secrets: readonly string[];
+  /** Its number among the lines that are shared; null: this one is not. */
+  readonly id: number | null;
 }
 
-type Said = Partial<Omit<OptionLine, "secrets">>;
+type Said = Partial<Pick<OptionLine, "key" | "values" | "header" | "label">>;
 type ReadOption = (text: string, readers: OptionReaders, line: HostsLine) => Said;
 
 /** An option of which the value is all. */
@@ -67,7 +67,7 @@ const OPTIONS: Readonly<Record<string, ReadOption>> = {
   "method": valued((text) => ({ method: readMethod(text) })),
   "header": (text, { references }) => {
     const header = readHeader(text, references);
-    return { header, key: headerKey(header.name), title: `the header ${header.name}` };
+    return { header, key: headerKey(header.name) };
   },
   "body": valued((text, { references }) => ({ body: resolveReferences(text, references).text })),
   "status": valued((text) => ({ status: readStatus(text) })),
@@ -82,7 +82,7 @@ const OPTIONS: Readonly<Record<string, ReadOption>> = {
   "tls-verify": valued((text) => ({ tlsVerify: readOnOff(text) })),
   "label": (text) => {
     const label = readLabel(text);
-    return { label, key: `label ${label[0]}`, title: `the label ${label[0]}` };
+    return { label, key: `label ${label[0]}` };
   },
 };
 const NAMES = Object.keys(OPTIONS);
@@ -92,6 +92,12 @@ const WITH_REFERENCES = ["header", "body"];
 /** The `key` of a header. */
 export function headerKey(name: string): string {
   return `header ${name.toLowerCase()}`;
+}
+
+/** The option for a person: `timeout`, `the header Accept`. */
+export function titleOf({ key, header, label }: OptionLine): string {
+  if (header !== null) return `the header ${header.name}`;
+  return label === null ? key : `the label ${label[0]}`;
 }
 
 /** Lines that are kept to be shared: as many as 100,000 hosts may well have in common. */
@@ -112,9 +118,10 @@ export class OptionLineReader {
     if (known !== undefined) return known;
     const read = readOption(line, this.#readers);
     // A doubt about a REGEX is told at each line.
-    const isShared = read.key !== "absent" && this.#known.size < MOST_KNOWN;
-    if (isShared) this.#known.set(line.text, read);
-    return read;
+    if (read.key === "absent" || this.#known.size >= MOST_KNOWN) return read;
+    const shared = { ...read, id: this.#known.size };
+    this.#known.set(line.text, shared);
+    return shared;
   }
 }
 
@@ -128,7 +135,8 @@ function readOption(line: HostsLine, readers: OptionReaders): OptionLine {
   const secrets: string[] = [];
   const known = hasReference(text) ? { ...readers, references: remembering(readers.references, secrets) } : readers;
   const said = (OPTIONS[name] as ReadOption)(text, known, line);
-  return { key: name, title: name, values: null, header: null, label: null, ...said, secrets };
+  const { key = name, values = null, header = null, label = null } = said;
+  return { key, values, header, label, secrets, id: null };
 }
 
 /** Takes the fields of a line with an option. Problems are then noted at its value. */

@@ -1,6 +1,6 @@
 import type { HostHeader, HostOptions, HostTls } from "./host_options.ts";
 import type { HostsLine } from "./hosts_line.ts";
-import { headerKey, type Label, type OptionLine, type OptionLineReader, takeOption } from "./option_line.ts";
+import { headerKey, type Label, type OptionLine, type OptionLineReader, takeOption, titleOf } from "./option_line.ts";
 import type { OptionValues } from "./option_line.ts";
 
 /** Values in the making. */
@@ -20,18 +20,23 @@ export class OptionSet {
   secrets: readonly string[] = NONE;
   /** The line of each option, by its name, and of each header and label. */
   readonly #lines = new Map<string, HostsLine>();
-  /** The lines so far: sets of one text mean the same. */
-  text = "";
-
   /** True where an option is about TLS. */
-  get hasTls(): boolean {
-    return TLS.some((name) => this.values[name] !== undefined);
-  }
+  hasTls = false;
+  /** True where no line was read. */
+  isEmpty = true;
+  /** Sets with the same identity mean the same. Null: this one shares nothing. */
+  identity: string | null = "";
 
   /** Reads a line that begins with `|`. Reports what is wrong with it. */
   read(line: HostsLine, reader: OptionLineReader): void {
-    this.text += `${line.text}\n`;
-    line.attempt(() => this.#add(reader.read(line), line));
+    const { identity } = this;
+    this.isEmpty = false;
+    this.identity = null;
+    line.attempt(() => {
+      const said = reader.read(line);
+      this.#add(said, line);
+      if (identity !== null && said.id !== null) this.identity = `${identity},${said.id}`;
+    });
   }
 
   has(key: string): boolean {
@@ -45,14 +50,16 @@ export class OptionSet {
     return line;
   }
 
-  #add({ key, title, values, header, label, secrets }: OptionLine, line: HostsLine): void {
+  #add(said: OptionLine, line: HostsLine): void {
+    const { key, values, header, label, secrets } = said;
     const first = this.#lines.get(key);
     if (first !== undefined) {
       takeOption(line);
-      throw new SyntaxError(`${title} stands on line ${first.number} already: remove one`);
+      throw new SyntaxError(`${titleOf(said)} stands on line ${first.number} already: remove one`);
     }
     this.#lines.set(key, line);
     if (values !== null) Object.assign(this.values, values);
+    if (key.startsWith("tls-")) this.hasTls = true;
     if (header !== null) this.headers.push(header);
     if (label !== null) this.#addLabel(label, line);
     this.secrets = joined(this.secrets, secrets);
@@ -67,30 +74,33 @@ export class OptionSet {
   }
 }
 
-const TLS = ["tlsCa", "tlsCert", "tlsKey", "tlsName", "tlsVerify"] as const;
-
 /** Both lists in one. Where one is empty it is the other itself: 100,000 hosts share it. */
 function joined<T>(one: readonly T[], other: readonly T[]): readonly T[] {
   if (one.length === 0) return other;
-  return other.length === 0 ? one : [...one, ...other];
+  return other.length === 0 ? one : one.concat(other);
 }
 
 /** The options of a host: its own go before those of all hosts. Null where there is none. */
 export function hostOptions(own: OptionSet, defaults: OptionSet, tls: HostTls | null): HostOptions | null {
-  if (own.text === "" && defaults.text === "") return null;
-  const value = <N extends keyof OptionValues>(name: N) => own.values[name] ?? defaults.values[name] ?? null;
-  const inherited = defaults.headers.filter(({ name }) => !own.has(headerKey(name)));
+  if (own.isEmpty && defaults.isEmpty) return null;
+  const { values } = own;
   const labels = joined(defaults.labels, own.labels);
   return {
-    method: value("method"),
-    headers: joined(inherited, own.headers),
-    body: value("body"),
-    status: value("status"),
-    timeout: value("timeout"),
-    redirects: value("redirects"),
-    maxBody: value("maxBody"),
+    method: values.method ?? defaults.values.method ?? null,
+    headers: joined(inheritedHeaders(own, defaults), own.headers),
+    body: values.body ?? defaults.values.body ?? null,
+    status: values.status ?? defaults.values.status ?? null,
+    timeout: values.timeout ?? defaults.values.timeout ?? null,
+    redirects: values.redirects ?? defaults.values.redirects ?? null,
+    maxBody: values.maxBody ?? defaults.values.maxBody ?? null,
     tls,
     labels: labels.length === 0 ? null : Object.fromEntries(labels),
     secrets: joined(defaults.secrets, own.secrets),
   };
+}
+
+/** The headers of all hosts that a host has none of its own for. */
+function inheritedHeaders(own: OptionSet, { headers }: OptionSet): readonly HostHeader[] {
+  if (own.headers.length === 0) return headers;
+  return headers.filter(({ name }) => !own.has(headerKey(name)));
 }

@@ -1,16 +1,16 @@
 import { readFile, stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { inPieces, type Pieces } from "../async/pieces.ts";
 import { type FileProblem, pathsIn, type References } from "./references.ts";
 
 /** The longest file that is read, in bytes: a bundle of all public authorities has a quarter of it. */
 const LONGEST = 1024 * 1024;
 /** Files that are read at the same time. */
 const AT_ONCE = 50;
-/**
- * A line with an option that names a file; files that were joined may have a byte-order mark in the
- * middle.
- */
-const OPTION = /^\uFEFF?[ \t]*\|[^\n]*(?:\$\{file:|tls-)[^\n]*/gm;
+/** What stands in a line with an option that names a file. */
+const SIGNS = ["${file:", "tls-"];
+/** Files that were joined may have a byte-order mark in the middle. */
+const OPTION = /^\uFEFF?[ \t]*\|/;
 /** An option whose value is the path of a file. */
 const FILE_OPTION = /^\uFEFF?[ \t]*\|[ \t]*tls-(?:ca|cert|key)[ \t]+(.*?)[ \t]*\r?$/s;
 
@@ -28,9 +28,7 @@ export class ReferencedFiles implements References {
   /** Reads the files that `text`, a hosts file, names. Their paths begin at `folder`. */
   static async read(text: string, folder: string, variable: References["variable"]): Promise<ReferencedFiles> {
     const files = new ReferencedFiles(folder, variable);
-    const paths = new Set(
-      [...text.matchAll(OPTION)].flatMap(([line]) => [...pathsIn(line), ...FILE_OPTION.exec(line)?.slice(1) ?? []]),
-    );
+    const paths = await inPieces(pathsOf(text));
     const waiting = paths.values();
     const readSome = async () => {
       for (const path of waiting) files.#contents.set(path, await contentOf(resolve(folder, path)));
@@ -52,6 +50,23 @@ export class ReferencedFiles implements References {
   *contents(): Generator<readonly [path: string, content: string | Buffer]> {
     for (const [path, content] of this.#contents) yield [path, "problem" in content ? content.problem : content];
   }
+}
+
+/** The paths of the files that a hosts file names. */
+function* pathsOf(text: string): Pieces<ReadonlySet<string>> {
+  const paths = new Set<string>();
+  for (const sign of SIGNS) {
+    for (let at = text.indexOf(sign); at !== -1;) {
+      const end = text.indexOf("\n", at);
+      const line = text.slice(text.lastIndexOf("\n", at) + 1, end === -1 ? text.length : end);
+      if (OPTION.test(line)) {
+        for (const path of [...pathsIn(line), ...FILE_OPTION.exec(line)?.slice(1) ?? []]) paths.add(path);
+      }
+      at = end === -1 ? -1 : text.indexOf(sign, end);
+      yield;
+    }
+  }
+  return paths;
 }
 
 async function contentOf(path: string): Promise<Buffer | FileProblem> {

@@ -1,4 +1,5 @@
 import { Bell } from "../async/bell.ts";
+import type { Changes } from "../check/check_runner.ts";
 import { count } from "../config/count.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { UsageError } from "../config/usage_error.ts";
@@ -7,9 +8,7 @@ import type { ProducerMonitor } from "../monitoring/producer_monitor.ts";
 import type { Program } from "./program.ts";
 
 /** Takes other hosts instead of those that are checked. Says how many came, went and changed. */
-export type ReplaceHosts = (
-  reading: HostsReading,
-) => { readonly added: number; readonly removed: number; readonly changed: number };
+export type ReplaceHosts = (reading: HostsReading) => Promise<Changes>;
 
 /**
  * Checks the hosts of every new reading of the hosts file, until the program stops. A reading with
@@ -27,7 +26,6 @@ export async function followHosts(
   if (settings.mode === "once" || name === "-") return;
   const asked = new Bell();
   onHangUp(() => asked.ring());
-  let known = reading.hosts;
   let isWrong = false;
   for await (const content of rereadHosts(settings, reading.sources, asked, stop)) {
     if (content instanceof UsageError) {
@@ -38,10 +36,8 @@ export async function followHosts(
     }
     const { hosts, warnings } = content;
     for (const warning of warnings) log.warn(warning);
-    const { added, removed, changed } = replace(content);
-    const kept = new Set(hosts.map(({ address }) => address));
-    monitor.forget(known.map(({ address }) => address).filter((address) => !kept.has(address)));
-    known = hosts;
+    const { added, removed, changed, gone } = await replace(content);
+    monitor.forget(gone.map(({ address }) => address));
     const total = count(hosts.length, "host");
     const news = `${name}: read again, ${total}: ${added} added, ${removed} removed, ${changed} changed`;
     // A trouble ends at the level at which it began.

@@ -1,8 +1,9 @@
 import { addAbortListener } from "node:events";
 import { delay } from "../async/waits.ts";
 import type { Health } from "../async/health.ts";
+import { atOnce, inPieces, type Pieces } from "../async/pieces.ts";
 import { pause } from "../async/retry.ts";
-import type { CheckRunner } from "../check/check_runner.ts";
+import type { Changes, CheckRunner } from "../check/check_runner.ts";
 import { count } from "../config/count.ts";
 import type { Outbox } from "../delivery/delivery.ts";
 import { LastResults } from "../delivery/last_results.ts";
@@ -102,13 +103,19 @@ export class GroupedHosts implements GroupListener {
   }
 
   /** Checks the hosts of another reading of the file, as far as the group says. */
-  replace(reading: HostsReading): ReturnType<CheckRunner["replace"]> {
-    const before = this.#reading.hosts.map(({ address }) => address);
-    const present = new Set(reading.hosts.map(({ address }) => address));
-    this.#removed = new Set([...this.#removed, ...before].filter((address) => !present.has(address)));
+  async replace(reading: HostsReading): Promise<Changes> {
+    const { present, gone } = await inPieces(comparison(this.#reading.hosts, reading.hosts));
+    while (true) {
+      const partitions = this.#division?.partitions;
+      const byPartition = await inPieces(this.#sorted(reading.hosts, partitions));
+      // The group may have divided meanwhile.
+      if (partitions !== this.#division?.partitions) continue;
+      this.#byPartition = byPartition;
+      break;
+    }
+    this.#removed = new Set([...this.#removed].filter((address) => !present.has(address)).concat(gone));
     this.#reading = reading;
-    this.#sort();
-    const changes = this.#parts.runner.replace(this.#mine(), true);
+    const changes = await this.#parts.runner.replace(this.#mine(), true);
     this.#parts.group.introduceAgain();
     return changes;
   }
@@ -129,7 +136,9 @@ export class GroupedHosts implements GroupListener {
     for (const partition of [...this.#reads.keys()]) {
       if (isOther || !held.has(partition)) this.#reads.delete(partition);
     }
-    if (before !== division?.partitions) this.#sort();
+    if (before !== division?.partitions && division !== null) {
+      this.#byPartition = atOnce(this.#sorted(this.#reading.hosts, division.partitions));
+    }
     const gone = this.#apply(() => undefined);
     this.#tell(division);
     this.#tellRemoved(division);
@@ -209,11 +218,18 @@ export class GroupedHosts implements GroupListener {
     return [...this.#checked].flatMap((partition) => this.#byPartition.get(partition) ?? []);
   }
 
-  #sort(): void {
-    const partitions = this.#division?.partitions;
-    if (partitions === undefined) return;
-    const { group } = this.#parts;
-    this.#byPartition = Map.groupBy(this.#reading.hosts, ({ address }) => group.partitionOf(address, partitions));
+  /** Sorts hosts into their partitions; undefined: nobody knows these yet. */
+  *#sorted(hosts: readonly Host[], partitions: number | undefined): Pieces<ReadonlyMap<number, readonly Host[]>> {
+    const sorted = new Map<number, Host[]>();
+    if (partitions === undefined) return sorted;
+    for (const host of hosts) {
+      const partition = this.#parts.group.partitionOf(host.address, partitions);
+      const others = sorted.get(partition);
+      if (others === undefined) sorted.set(partition, [host]);
+      else others.push(host);
+      yield;
+    }
+    return sorted;
   }
 
   /** Waits until no check of these hosts is under way and Kafka has all metrics, for a while. */
@@ -238,7 +254,7 @@ export class GroupedHosts implements GroupListener {
     const all = this.#removed.union(new Set(removed)).difference(new Set(hosts.map(({ address }) => address)));
     const isIn = (some: readonly number[]) => (address: string) =>
       some.includes(this.#parts.group.partitionOf(address, partitions));
-    this.#parts.runner.tellRemoved([...all].filter(isIn(held)).map((address) => ({ address })));
+    void this.#parts.runner.tellRemoved([...all].filter(isIn(held)).map((address) => ({ address })));
     // They wait for the member that gets their partition.
     this.#removed = new Set([...all].filter(isIn(free)));
   }
@@ -299,6 +315,24 @@ export class GroupedHosts implements GroupListener {
     if (differences === "") log.warn(`group ${group}: all producers have the same hosts file again`);
     else log.warn(`group ${group}: the producers have different hosts files: ${differences}`);
   }
+}
+
+/** The addresses of one list of hosts, and those that only the one before has. */
+function* comparison(
+  before: readonly Host[],
+  after: readonly Host[],
+): Pieces<{ readonly present: ReadonlySet<string>; readonly gone: readonly string[] }> {
+  const present = new Set<string>();
+  for (const { address } of after) {
+    present.add(address);
+    yield;
+  }
+  const gone: string[] = [];
+  for (const { address } of before) {
+    if (!present.has(address)) gone.push(address);
+    yield;
+  }
+  return { present, gone };
 }
 
 /** Milliseconds of the log that show the last results of hosts: twice from one due time to the next. */

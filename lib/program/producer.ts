@@ -93,7 +93,7 @@ async function produce(
       shutdown.stopChecks,
     )
     : null;
-  const replace: ReplaceHosts = (content) => grouped?.replace(content) ?? runner.replace(content.hosts);
+  const replace: ReplaceHosts = async (content) => await (grouped?.replace(content) ?? runner.replace(content.hosts));
   followHosts(settings, reading, replace, monitor, program).catch(shutdown.fail);
   const membership = grouped?.follow().catch(shutdown.fail);
   const isChecked = new AbortController();

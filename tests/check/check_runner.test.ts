@@ -1,3 +1,6 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { CheckRunner } from "../../lib/check/check_runner.ts";
 import { LocalChecker } from "../../lib/check/local_checker.ts";
@@ -6,8 +9,10 @@ import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import { TrustStore } from "../../lib/check/trust.ts";
 import type { Metric } from "../../lib/metric.ts";
 import { systemResolver } from "../../lib/net/resolver.ts";
+import { COMMANDS } from "../support/runtimes.ts";
 import { hostsOf } from "../support/simulation.ts";
 import { answer, openSite, refusedPort } from "../support/site.ts";
+import type { TakingOver } from "../support/taking_over_runner.ts";
 
 const matcher = openMatcher();
 afterAll(() => matcher[Symbol.asyncDispose]());
@@ -158,7 +163,7 @@ it("Checks.replace begins with new hosts at once, also where there were none", a
   expect(checks.firstDue).toBe(null);
   const metrics = checks[Symbol.asyncIterator]();
   const next = metrics.next();
-  expect(checks.replace(hostsOf(`http://127.0.0.1:${site.port}/ 1d`))).toMatchObject({
+  expect(await checks.replace(hostsOf(`http://127.0.0.1:${site.port}/ 1d`))).toMatchObject({
     added: 1,
     removed: 0,
     changed: 0,
@@ -177,7 +182,7 @@ it("Checks.replace tells of each host that is gone, once, also while its last ch
   const metrics = checks[Symbol.asyncIterator]();
   const next = metrics.next();
   await expect.poll(() => site.requests.length, { timeout: 10_000 }).toBe(1);
-  expect(checks.replace([])).toMatchObject({ added: 0, removed: 1, changed: 0 });
+  expect(await checks.replace([])).toMatchObject({ added: 0, removed: 1, changed: 0 });
   const removed = (await next).value as Metric;
   expect(removed).toMatchObject({
     address: hosts[0]?.address,
@@ -186,7 +191,7 @@ it("Checks.replace tells of each host that is gone, once, also while its last ch
     next_at: null,
     producer: "me",
   });
-  expect(checks.replace([])).toMatchObject({ removed: 0 });
+  expect(await checks.replace([])).toMatchObject({ removed: 0 });
   answerNow();
   const last = (await metrics.next()).value as Metric;
   expect(last).toMatchObject({ status_code: 200, up: true });
@@ -195,6 +200,32 @@ it("Checks.replace tells of each host that is gone, once, also while its last ch
   stop.abort();
   expect((await metrics.next()).done).toBe(true);
 });
+
+it("Checks tells of all hosts that are gone, also where it is stopped meanwhile", async () => {
+  const stop = new AbortController();
+  const gone = Array.from({ length: 20_000 }, (_, n) => ({ address: `https://h${n}.example` }));
+  const checks = new CheckRunner([], options(), stop.signal, never);
+  const metrics = Array.fromAsync(checks);
+  const telling = checks.tellRemoved(gone);
+  stop.abort();
+  await telling;
+  expect((await metrics).map(({ address, error }) => [address, error])).toEqual(
+    gone.map(({ address }) => [address, "removed"]),
+  );
+});
+
+it.each(COMMANDS.filter(({ missing }) => missing === null))(
+  "under $runtime, checks go on while Checks.replace takes over many hosts",
+  async ({ command: [program, ...flags] }) => {
+    const args = [...flags, "tests/support/taking_over_runner.ts", "50000"];
+    const { stdout } = await promisify(execFile)(program, args, {
+      cwd: fileURLToPath(new URL("../..", import.meta.url)),
+    });
+    const { added, begun } = JSON.parse(stdout) as TakingOver;
+    expect(added).toBe(50_000);
+    expect(begun).toBeGreaterThan(0);
+  },
+);
 
 it("Checks tells of what was missed while the machine slept, up to 100 a host and then in one, and has no burst follow", async () => {
   const stop = new AbortController();

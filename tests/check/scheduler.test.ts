@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { atOnce } from "../../lib/async/pieces.ts";
 import { type Recall, Scheduler } from "../../lib/check/scheduler.ts";
+import type { Host } from "../../lib/hosts/hosts.ts";
+import { nextDue } from "../../lib/hosts/schedule.ts";
+import { Random } from "../support/random.ts";
 import { type Begun, type Course, hostsOf, NOON, Simulation } from "../support/simulation.ts";
 
 const SECOND = 1000;
@@ -472,6 +476,50 @@ describe("Scheduler.replace", () => {
     const simulation = new Simulation(hostsOf("a.example 1s"), { course: () => ({ takes: HOUR }) }).run(150 * SECOND);
     simulation.scheduler.replace(hostsOf("b.example 1d"), simulation.now);
     expect(simulation.scheduler.takeLosses()).toMatchObject([{ host: { address: "a.example" }, summary: {} }]);
+  });
+});
+
+describe("Scheduler.replaceInPieces", () => {
+  const SEED = Date.now() % 2 ** 31;
+
+  it(`brings about what replace does, though time passes in it, checks run, and hosts are replaced again (seed ${SEED})`, () => {
+    const random = new Random(SEED);
+    const anyHosts = () => {
+      const addresses = random.shuffled(Array.from({ length: 40 }, (_, n) => n)).slice(0, random.between(0, 40));
+      return hostsOf(
+        ...addresses.map((n) => `h${n}.example ${random.pick(["10s", "10s x", "70s", "10m"])}`),
+        "z.example 1s",
+      );
+    };
+    const simulation = new Simulation(anyHosts(), { course: () => ({ takes: random.between(1, 3000) }) });
+    let hosts: readonly Host[] = [];
+    for (let round = 0; round < 200; round++) {
+      const work = simulation.scheduler.replaceInPieces(hosts = anyHosts(), () => simulation.now);
+      const isLeft = random.next() < 0.3;
+      for (let step = work.next(); step.done !== true; step = work.next()) {
+        if (random.next() < 0.1) simulation.run(random.between(1, 5000));
+        if (isLeft && random.next() < 0.05) break;
+      }
+      if (!isLeft) expect(simulation.scheduler.size).toBe(hosts.length);
+    }
+    // One that is left behind changes nothing any more.
+    const left = simulation.scheduler.replaceInPieces(anyHosts(), () => simulation.now);
+    left.next();
+    simulation.scheduler.replace(hosts, simulation.now);
+    expect(atOnce(left)).toEqual({ added: 0, removed: 0, changed: 0, gone: [] });
+    expect(simulation.scheduler.size).toBe(hosts.length);
+    expect(simulation.mostOfOne).toBe(1);
+    // Early checks are over by then.
+    simulation.run(300 * SECOND);
+    const before = simulation.begun.length;
+    simulation.run(900 * SECOND);
+    const checked = Map.groupBy(simulation.begun.slice(before), ({ address }) => address);
+    expect(new Set(checked.keys())).toEqual(new Set(hosts.map(({ address }) => address)));
+    for (const { address, frequency } of hosts) {
+      const times = checked.get(address)?.map(({ scheduledAt }) => scheduledAt) ?? [];
+      const grid = times.map((time) => nextDue(frequency, address, time - 1));
+      expect([address, times]).toEqual([address, grid]);
+    }
   });
 });
 

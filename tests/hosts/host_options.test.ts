@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
 import { dueTimes } from "../../lib/hosts/due_times.ts";
-import type { HostOptions } from "../../lib/hosts/host_options.ts";
+import { areSameOptions, type HostOptions, type HostTls } from "../../lib/hosts/host_options.ts";
 import { isSameHost } from "../../lib/hosts/hosts.ts";
 import { parseHosts } from "../../lib/hosts/hosts_file.ts";
+import { nextDue } from "../../lib/hosts/schedule.ts";
 import type { References } from "../../lib/hosts/references.ts";
 import { FILES, SECRET, VARIABLES, WRONG_OPTIONS } from "../support/wrong_options.ts";
 
@@ -172,6 +173,45 @@ it("isSameHost tells hosts apart by their options, and by the values to which th
   expect(isSameHost(host("| header X: a"), host("| header X: b"))).toBe(false);
 });
 
+const TLS: HostTls = {
+  ...{ ca: "a", cert: "b", key: "c", id: "d", name: "e", isVerified: true },
+  files: { ca: "f", cert: "g", key: "h" },
+};
+/** Two values of each option that differ in one place. */
+const DIFFERENT: { readonly [N in keyof HostOptions]: readonly (readonly [HostOptions[N], HostOptions[N]])[] } = {
+  method: [["GET", "PUT"], [null, "PUT"]],
+  headers: (["name", "value", "isOpen", "isLiteral"] as const).map((part) => {
+    const header = { name: "X", value: "1", isOpen: false, isLiteral: false };
+    return [[header], [{ ...header, [part]: header[part] === false ? true : "2" }]];
+  }),
+  body: [["a", "b"], [null, ""]],
+  status: [[[{ from: 200, to: 299 }], [{ from: 200, to: 298 }]], [[{ from: 200, to: 299 }], [{ from: 201, to: 299 }]], [
+    [],
+    null,
+  ]],
+  timeout: [[1, 2], [null, 1]],
+  redirects: [[0, 1], [null, 0]],
+  maxBody: [[1, 2], [null, 1]],
+  tls: [
+    ...[{ id: "x" }, { name: "x" }, { isVerified: false }].map((part) => [TLS, { ...TLS, ...part }] as const),
+    ...["ca", "cert", "key"].map((name) => [TLS, { ...TLS, files: { ...TLS.files, [name]: "x" } }] as const),
+    [null, TLS],
+  ],
+  labels: [[{ a: "1" }, { a: "2" }], [{ a: "1" }, { b: "1" }], [{ a: "1" }, { a: "1", b: "1" }], [{ a: "1" }, null]],
+  secrets: [[["a"], ["b"]], [["a"], []], [["a", "b"], ["a"]]],
+};
+
+it.each(Object.entries(DIFFERENT))("areSameOptions tells options apart by %s, in each part of it", (name, pairs) => {
+  const { hosts: [host] } = parse("a.example 5", "| timeout 5");
+  const having = (value: unknown) => ({ ...host?.options, [name]: structuredClone(value) }) as HostOptions;
+  for (const [one, other] of pairs) {
+    expect(areSameOptions(having(one), having(one))).toBe(true);
+    expect(areSameOptions(having(other), having(other))).toBe(true);
+    expect(areSameOptions(having(one), having(other))).toBe(false);
+    expect(areSameOptions(having(other), having(one))).toBe(false);
+  }
+});
+
 it("--check prints each option as it was understood, and nothing that may be a secret", () => {
   const { hosts, problems } = parse(
     ...["a.example 5m", "| method POST", "| header Content-Type: text/plain", "| header Accept: ${HOSTS_TOKEN}"],
@@ -197,3 +237,32 @@ b.example  5m
 `,
   );
 });
+
+it("--check shows signs that a terminal would obey, in a line among many", () => {
+  const lines = Array.from({ length: 500 }, (_, n) => `h${n}.example 5m ü\n| label team=shop`);
+  const { hosts, problems } = parse(...lines.join("\n").split("\n"), "z.example 5m a\tb", "| label team=\u202eshop");
+  expect(problems).toEqual([]);
+  const printed = [...dueTimes(hosts, 0)].join("").split("\n");
+  expect(printed).toHaveLength(2 * 501 + 1);
+  expect(printed.slice(-4)).toEqual([
+    "  | label team=shop",
+    expect.stringMatching(/^z\.example {5}5m .*Z {2}a\\tb$/),
+    "  | label team=\\u202eshop",
+    "",
+  ]);
+});
+
+it.each(["0.5", "7m", "36500d", '"30 4 29 2 *"', '"*/7 * * * * *"'])(
+  "--check tells the due times of %s",
+  (frequency) => {
+    const { hosts } = parse(...Array.from({ length: 300 }, (_, n) => `h${n}.example ${frequency}`));
+    const now = Date.parse("2026-11-30T17:04:25.678Z");
+    const told = [...dueTimes(hosts, now)].join("").trimEnd().split("\n").map((line) => line.split("  ").slice(-3));
+    const due = hosts.map(({ frequency, address }) => {
+      const first = nextDue(frequency, address, now);
+      const second = nextDue(frequency, address, first);
+      return [first, second, nextDue(frequency, address, second)].map((at) => new Date(at).toISOString());
+    });
+    expect(told).toEqual(due.map((times) => times.map((time) => time.replace(/\.\d+Z$/, "Z"))));
+  },
+);

@@ -5,6 +5,7 @@ import { afterAll, expect, it } from "vitest";
 import { dueTimes } from "../../lib/hosts/due_times.ts";
 import { readHosts } from "../../lib/hosts/hosts_file.ts";
 import { Certificates } from "../support/certificates.ts";
+import { writeTlsFiles, WRONG_TLS } from "../support/wrong_options.ts";
 
 const certificates = new Certificates();
 const folder = mkdtempSync(join(tmpdir(), "test-tls-options-"));
@@ -15,12 +16,7 @@ afterAll(() => {
 const hostsFile = join(folder, "hosts.txt");
 const settings = { hostsFile, timeZone: "UTC", shard: { index: 1, count: 1 } };
 const write = (name: string, content: string) => writeFileSync(join(folder, name), content);
-write("ca.pem", certificates.authority);
-write("client.pem", certificates.good.cert);
-write("client.key", certificates.good.key);
-write("other.key", certificates.rsa.key);
-write("expired.pem", certificates.expired.cert);
-write("text", "no certificate\n");
+writeTlsFiles(folder, certificates);
 
 /** The problems of a file with these lines, without the file's name in front. */
 const problemsOf = async (...lines: string[]): Promise<readonly string[]> => {
@@ -63,34 +59,10 @@ it("readHosts lets a host replace a part of what all hosts have", async () => {
   ]);
 });
 
-it.each<[what: string, lines: readonly string[], problems: readonly string[]]>([
-  ["a file that is missing", ["| tls-ca none.pem"], [
-    "2:10: none.pem: cannot be read (ENOENT): check the path and the rights of the file",
-  ]],
-  ["a file without a certificate", ["| tls-ca text"], [
-    '2:10: text: holds no certificate: want PEM text with "-----BEGIN CERTIFICATE-----"',
-  ]],
-  ["a key that does not fit", ["| tls-cert client.pem", "| tls-key other.key"], [
-    "3:11: other.key: the key does not fit the certificate in client.pem: take the two that were made together",
-  ]],
-  ["a certificate without its key", ["| tls-cert client.pem"], [
-    "2:12: | tls-cert and | tls-key go together: write both, which may name the same file",
-  ]],
-  ["a key without its certificate", ["| tls-key client.key"], [
-    "2:11: | tls-cert and | tls-key go together: write both, which may name the same file",
-  ]],
-  ["an authority that is not used", ["| tls-ca ca.pem", "| tls-verify off"], [
-    "2:10: | tls-verify off takes any certificate: leave | tls-ca out, or write | tls-verify on",
-  ]],
-  ["neither on nor off", ["| tls-verify no"], ['2:14: "no" is neither on nor off: write off to take any certificate']],
-  ["an address for a name", ["| tls-name 127.0.0.1"], [
-    '2:12: "127.0.0.1" is no name of a host: write one such as www.example.com',
-  ]],
-  ["a URL for a name", ["| tls-name https://b.example"], [
-    '2:12: "https://b.example" is no name of a host: write one such as www.example.com',
-  ]],
-])("readHosts reports %s", async (_, lines, problems) => {
-  expect(await problemsOf("a.example 5", ...lines)).toEqual(problems);
+it.each(Object.entries(WRONG_TLS))("readHosts reports %s", async (_, [lines, ...problems]) => {
+  expect(await problemsOf("a.example 5", ...lines)).toEqual(
+    problems.map(([option, column, message]) => expect.stringContaining(`${option + 1}:${column}: ${message}`)),
+  );
 });
 
 it("readHosts warns of a client's certificate that has expired: it keeps no other host from being checked", async () => {

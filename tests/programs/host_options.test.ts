@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -7,7 +7,7 @@ import { Certificates } from "../support/certificates.ts";
 import { run, type Runtime, RUNTIMES, start } from "../support/programs.ts";
 import { denoMissing } from "../support/runtimes.ts";
 import { answer, openSite, type Page, type Site } from "../support/site.ts";
-import { FILES, SECRET, VARIABLES, WRONG_OPTIONS } from "../support/wrong_options.ts";
+import { FILES, SECRET, VARIABLES, writeTlsFiles, WRONG_OPTIONS, WRONG_TLS } from "../support/wrong_options.ts";
 
 // The options of hosts in the producer as a user starts it, with the permissions that it has under Deno.
 
@@ -115,6 +115,29 @@ describe.each(runtimes)("the producer under %s", (runtime: Runtime) => {
     expect(stderr).not.toContain(SECRET);
   });
 
+  it("names all that is wrong with the options for TLS, and with the files that they name", async () => {
+    const own = join(folder, `tls-${runtime}`);
+    mkdirSync(own);
+    writeTlsFiles(own, certificates);
+    const path = join(own, "hosts.txt");
+    const lines: string[] = [];
+    const expected = new Set<string>();
+    for (const [index, [options, ...problems]] of Object.values(WRONG_TLS).entries()) {
+      lines.push(`https://a${index}.example 5`);
+      for (const [option, column, message] of problems) {
+        expected.add(`${path}:${lines.length + option}:${column}: ${message}`);
+      }
+      lines.push(...options);
+    }
+    writeFileSync(path, lines.join("\n"));
+    const { code, stdout, stderr } = await run(runtime, "producer", ["--check", path], { env: VARIABLES });
+    expect([code, stdout]).toEqual([2, ""]);
+    // Those of a line come before those of a host.
+    const told = stderr.trim().split("\n").toSorted();
+    expect(told).toEqual([...expected].toSorted().map((text) => expect.stringContaining(text) as string));
+    expect(stderr).not.toContain("PRIVATE KEY-----\n");
+  });
+
   it("takes over each option that changes while it runs", async () => {
     const sites = await openSites();
     await using _ = {
@@ -210,10 +233,10 @@ describe.each(runtimes)("the producer under %s", (runtime: Runtime) => {
     );
     await using producer = start(runtime, "producer", ["--stdout", path], { env });
     const sent = (value: string) => site.requests.some(({ headers }) => headers["x-token"] === value);
-    await expect.poll(() => sent(FROM_FILE) && sent(FROM_VARIABLE), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => sent(FROM_FILE) && sent(FROM_VARIABLE), { timeout: 60_000 }).toBe(true);
     writeFileSync(token, NEXT);
     await producer.says(`${path}: read again, 2 hosts: 0 added, 0 removed, 1 changed\n`);
-    await expect.poll(() => sent(NEXT), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => sent(NEXT), { timeout: 60_000 }).toBe(true);
     rmSync(token);
     await producer.says(`ERROR ${path}:2:10: ${token}: cannot be read (ENOENT)`);
     producer.kill("SIGTERM");
@@ -221,5 +244,5 @@ describe.each(runtimes)("the producer under %s", (runtime: Runtime) => {
     expect(code).toBe(0);
     expect(site.requests.filter(({ path }) => path === "/b")).toHaveLength(1);
     for (const secret of SECRETS) expect(stdout + stderr).not.toContain(secret);
-  });
+  }, 150_000);
 });

@@ -60,3 +60,10 @@ export async function openMailServer(tls: MailTls | null = null): Promise<MailSe
     },
   };
 }
+
+/** What a person reads in a mail whose text is quoted-printable (RFC 2045, section 6.7) or ASCII. */
+export function textOf(mail: string): string {
+  const ascii = mail.replaceAll("=\r\n", "");
+  const bytes = ascii.replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}

@@ -1,3 +1,7 @@
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Certificates } from "./certificates.ts";
+
 // The values to which the wrong options refer are in none of the messages.
 
 export const SECRET = "s3cret";
@@ -93,3 +97,114 @@ export const WRONG_OPTIONS: readonly WrongOption[] = [
   ["| label a=${HOSTS_TOKEN}", 9, "| label takes no reference: ${…} stands in header and body only"],
   ["| body x", 8, "a check with GET has no body: write | method POST, or leave | body out"],
 ];
+
+/** Writes the files to which the options below refer. */
+export function writeTlsFiles(folder: string, { authority, good, rsa, expired }: Certificates): void {
+  const files = {
+    "ca.pem": authority,
+    "client.pem": good.cert,
+    "client.key": good.key,
+    "other.key": rsa.key,
+    "expired.pem": expired.cert,
+    "text": "no certificate\n",
+    "nothing": "",
+    "damaged-ca.pem": authority.replace(/\n.{20}/, "\n"),
+    "damaged.pem": good.cert.replace(/\n.{20}/, "\n"),
+    "damaged.key": good.key.replace(/\n.{20}/, "\n"),
+  };
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  mkdirSync(join(folder, "folder"));
+  symlinkSync("loop", join(folder, "loop"));
+}
+
+/** The options for TLS of one host, and the problems with them: the option's number, the column, the message. */
+export type WrongTls = readonly [
+  lines: readonly string[],
+  ...problems: (readonly [option: number, column: number, message: string])[],
+];
+
+const client = (cert: string, key: string) => [`| tls-cert ${cert}`, `| tls-key ${key}`];
+const unread = (code: string) => `cannot be read (${code}): check the path and the rights of the file`;
+const NO_CERTIFICATE = 'holds no certificate: want PEM text with "-----BEGIN CERTIFICATE-----"';
+const NO_KEY = 'holds no private key: want PEM text with "-----BEGIN PRIVATE KEY-----"';
+const DAMAGED = "the file is damaged, copy it again";
+const TOGETHER = "| tls-cert and | tls-key go together: write both, which may name the same file";
+const REFERENCE = "takes no reference: ${…} stands in header and body only";
+const NO_SWITCH = "is neither on nor off: write off to take any certificate";
+const notAName = (name: string): WrongTls => [
+  [`| tls-name ${name}`],
+  [1, 12, `"${name}" is no name of a host: write one such as www.example.com`],
+];
+
+/** What is wrong with options for TLS. */
+export const WRONG_TLS: Readonly<Record<string, WrongTls>> = {
+  "an authority's file that is missing": [["| tls-ca none.pem"], [1, 10, `none.pem: ${unread("ENOENT")}`]],
+  "an authority's file that cannot be read": [["| tls-ca loop"], [1, 10, `loop: ${unread("ELOOP")}`]],
+  "an authority's file that is a folder": [["| tls-ca folder"], [1, 10, "folder: is no file: name one"]],
+  "an authority's file that is no PEM": [["| tls-ca text"], [1, 10, `text: ${NO_CERTIFICATE}`]],
+  "an authority's file with a key": [
+    ["| tls-ca client.key"],
+    [1, 10, `client.key: ${NO_CERTIFICATE}, but this is a "EC PRIVATE KEY"`],
+  ],
+  "an authority's file that is empty": [["| tls-ca nothing"], [1, 10, `nothing: ${NO_CERTIFICATE}`]],
+  "an authority's file that is damaged": [
+    ["| tls-ca damaged-ca.pem"],
+    [1, 10, `damaged-ca.pem: its certificate cannot be decoded: ${DAMAGED}`],
+  ],
+  "a certificate that is missing": [client("none.pem", "client.key"), [1, 12, `none.pem: ${unread("ENOENT")}`]],
+  "a certificate that cannot be read": [client("loop", "client.key"), [1, 12, `loop: ${unread("ELOOP")}`]],
+  "a certificate that is a folder": [client("folder", "client.key"), [1, 12, "folder: is no file: name one"]],
+  "a certificate that is no PEM": [client("text", "client.key"), [1, 12, `text: ${NO_CERTIFICATE}`]],
+  "a certificate that is damaged": [
+    client("damaged.pem", "client.key"),
+    [1, 12, `damaged.pem: its certificate cannot be decoded: ${DAMAGED}`],
+    [2, 11, "client.key: the key does not fit the certificate in damaged.pem: take the two that were made together"],
+  ],
+  "a key that is missing": [client("client.pem", "none.key"), [2, 11, `none.key: ${unread("ENOENT")}`]],
+  "a key that cannot be read": [client("client.pem", "loop"), [2, 11, `loop: ${unread("ELOOP")}`]],
+  "a key that is a folder": [client("client.pem", "folder"), [2, 11, "folder: is no file: name one"]],
+  "a key that is no PEM": [client("client.pem", "text"), [2, 11, `text: ${NO_KEY}`]],
+  "a key that is damaged": [
+    client("client.pem", "damaged.key"),
+    [2, 11, `damaged.key: its key cannot be decoded: ${DAMAGED}`],
+  ],
+  "a key that does not fit": [
+    client("client.pem", "other.key"),
+    [2, 11, "other.key: the key does not fit the certificate in client.pem: take the two that were made together"],
+  ],
+  "a certificate and a key that are both missing": [
+    client("none.pem", "none.key"),
+    [1, 12, `none.pem: ${unread("ENOENT")}`],
+    [2, 11, `none.key: ${unread("ENOENT")}`],
+  ],
+  "one file for both that cannot be read, once": [client("loop", "loop"), [1, 12, `loop: ${unread("ELOOP")}`]],
+  "a certificate and a key that are swapped": [
+    client("client.key", "client.pem"),
+    [2, 11, `client.pem: ${NO_KEY}, but this is a "CERTIFICATE"`],
+    [1, 12, `client.key: ${NO_CERTIFICATE}, but this is a "EC PRIVATE KEY"`],
+  ],
+  "a certificate without its key": [["| tls-cert client.pem"], [1, 12, TOGETHER]],
+  "a key without its certificate": [["| tls-key client.key"], [1, 11, TOGETHER]],
+  "no certificate": [["| tls-cert"], [1, 11, "| tls-cert lacks its value: write | tls-cert and, behind it, the value"]],
+  "a file for a file's path": [["| tls-ca ${file:ca.pem}"], [1, 10, `| tls-ca ${REFERENCE}`]],
+  "a variable for a file's path": [["| tls-key ${HOSTS_TOKEN}"], [1, 11, `| tls-key ${REFERENCE}`]],
+  "an authority that is not used": [
+    ["| tls-ca ca.pem", "| tls-verify off"],
+    [1, 10, "| tls-verify off takes any certificate: leave | tls-ca out, or write | tls-verify on"],
+  ],
+  "neither on nor off": [["| tls-verify no"], [1, 14, `"no" ${NO_SWITCH}`]],
+  "OFF": [["| tls-verify OFF"], [1, 14, `"OFF" ${NO_SWITCH}`]],
+  "a verification without its value": [
+    ["| tls-verify"],
+    [1, 13, "| tls-verify lacks its value: write | tls-verify and, behind it, the value"],
+  ],
+  "a verification that stands twice": [
+    ["| tls-verify off", "| tls-verify off"],
+    [2, 14, "tls-verify stands on line "],
+  ],
+  ...Object.fromEntries(
+    ["127.0.0.1", "[::1]", "https://b.example", "b.example:443", "a b", "*.b.example", "xn--a.example"]
+      .map((name) => [`a name that is none: ${name}`, notAName(name)]),
+  ),
+  "no name": [["| tls-name"], [1, 11, "| tls-name lacks its value: write | tls-name and, behind it, the value"]],
+};

@@ -43,6 +43,8 @@ export class ScheduledHost {
   standing: Standing;
   /** No longer in the file; it is kept while its last check runs. */
   isGone = false;
+  /** Its place among those with a due time to come; -1: it has none there. */
+  place = -1;
   /** Another program checks it, and tells what it missed. */
   isElsewhere = false;
   readonly missedRuns = new MissedRuns();
