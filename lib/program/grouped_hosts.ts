@@ -65,7 +65,9 @@ export class GroupedHosts implements GroupListener {
   readonly #stop: AbortSignal;
   #reading: HostsReading;
   #byPartition: ReadonlyMap<number, readonly Host[]> = new Map();
-  #division: GroupDivision | null = null;
+  /** How many partitions the last division was of, and when that number last became another one. */
+  #partitions: number | undefined;
+  #sortedAnewAt = -Infinity;
   /** Partitions whose hosts are checked here. */
   readonly #checked = new Set<number>();
   /** Partitions of which it is being read what was checked, each with a sign of that reading. */
@@ -118,26 +120,28 @@ export class GroupedHosts implements GroupListener {
   }
 
   async divide(division: GroupDivision | null): Promise<void> {
-    const before = this.#division?.partitions;
-    this.#division = division;
+    this.#sortFor(division);
     const held = new Set(division?.held ?? []);
-    // With another number of partitions every host may belong to another one.
-    const isOther = division !== null && before !== undefined && before !== division.partitions;
-    for (const partition of [...this.#checked]) {
-      if (isOther || !held.has(partition)) this.#checked.delete(partition);
-    }
-    for (const partition of [...this.#reads.keys()]) {
-      if (isOther || !held.has(partition)) this.#reads.delete(partition);
-    }
-    if (before !== division?.partitions) this.#sort();
+    for (const partition of [...this.#checked]) if (!held.has(partition)) this.#checked.delete(partition);
+    for (const partition of [...this.#reads.keys()]) if (!held.has(partition)) this.#reads.delete(partition);
     const gone = this.#apply(() => undefined);
     this.#tell(division);
     this.#tellRemoved(division);
     const gained = [...held].filter((partition) => !this.#checked.has(partition) && !this.#reads.has(partition));
-    // A host may have its results in any partition then.
-    const read = isOther ? Array.from({ length: division.partitions }, (_, n) => n) : gained;
-    if (gained.length > 0) void this.#take(gained, read);
+    if (gained.length > 0) void this.#take(gained);
     if (gone.length > 0) await this.#untilReleased(new Set(gone.map(({ address }) => address)));
+  }
+
+  /** With another number of partitions, every host may belong to another one. */
+  #sortFor(division: GroupDivision | null): void {
+    const before = this.#partitions;
+    if (division === null || division.partitions === before) return;
+    this.#partitions = division.partitions;
+    this.#sort();
+    if (before === undefined) return;
+    this.#sortedAnewAt = Date.now();
+    this.#checked.clear();
+    this.#reads.clear();
   }
 
   goOn(): void {
@@ -162,10 +166,10 @@ export class GroupedHosts implements GroupListener {
   }
 
   /** Reads what was checked of the hosts of partitions, and goes on from there. */
-  async #take(gained: readonly number[], read: readonly number[]): Promise<void> {
+  async #take(gained: readonly number[]): Promise<void> {
     const sign = Symbol();
     for (const partition of gained) this.#reads.set(partition, sign);
-    const results = await this.#lastResults(gained, read);
+    const results = await this.#lastResults(gained);
     const kept = gained.filter((partition) => this.#reads.get(partition) === sign);
     for (const partition of kept) {
       this.#reads.delete(partition);
@@ -174,12 +178,15 @@ export class GroupedHosts implements GroupListener {
     if (!this.#stop.aborted) this.#apply((address) => results.lastDue(address));
   }
 
-  async #lastResults(gained: readonly number[], read: readonly number[]): Promise<LastResults> {
+  async #lastResults(gained: readonly number[]): Promise<LastResults> {
     const { group, log } = this.#parts;
     const window = windowOf(
       gained.flatMap((partition) => this.#byPartition.get(partition) ?? []),
       this.#settings.timeout,
     );
+    // A host may have had its results in any other partition until then.
+    const isSortedAnew = Date.now() - this.#sortedAnewAt < window;
+    const read = isSortedAnew ? Array.from({ length: this.#partitions ?? 0 }, (_, n) => n) : gained;
     const signal = AbortSignal.any([this.#stop, AbortSignal.timeout(TAIL_LIMIT)]);
     for (let attempt = 0;; attempt++) {
       const results = new LastResults(this.#settings.location);
@@ -210,7 +217,7 @@ export class GroupedHosts implements GroupListener {
   }
 
   #sort(): void {
-    const partitions = this.#division?.partitions;
+    const partitions = this.#partitions;
     if (partitions === undefined) return;
     const { group } = this.#parts;
     this.#byPartition = Map.groupBy(this.#reading.hosts, ({ address }) => group.partitionOf(address, partitions));
@@ -253,9 +260,9 @@ export class GroupedHosts implements GroupListener {
       return log.warn(text);
     }
     health.note(DIVISION, null);
-    const { held, partitions, members } = division;
+    const { held, partitions, members, free } = division;
     const hosts = held.reduce((sum, partition) => sum + (this.#byPartition.get(partition)?.length ?? 0), 0);
-    const mine = held.length === 0
+    const mine = held.length === 0 && free.length === 0
       ? "no partition is left for this one, which waits"
       : `this one holds ${held.length} of ${count(partitions, "partition")}, ${hosts} of ${
         count(this.#reading.hosts.length, "host")

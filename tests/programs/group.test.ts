@@ -23,6 +23,9 @@ const PARTITIONS = 12;
 const HOSTS = 24;
 /** Milliseconds from one due time of a host to the next. */
 const INTERVAL = 1000;
+/** The path of pages that take so many milliseconds: a check that is begun again by another is in time. */
+const SLOW_PAGE = "/slow";
+const SLOW = 800;
 /** Seconds after which the group takes a silent member for dead. */
 const SESSION = 7;
 /** Milliseconds that anything may take on a machine that has much else to do. */
@@ -41,7 +44,9 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
   let topics = 0;
 
   beforeAll(async () => {
-    site = await openSite((socket) => socket.end(answer("200 OK", {}, "fine")));
+    site = await openSite((socket, { path }) => {
+      setTimeout(() => socket.end(answer("200 OK", {}, "fine")), path.includes(SLOW_PAGE) ? SLOW : 0);
+    });
     mtlsPort = await freePort();
     const plainPort = await freePort();
     way = await relay(0, "127.0.0.1", mtlsPort);
@@ -56,17 +61,17 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
   }, 60_000);
 
   /** A new topic with its hosts, and the producers that check them. */
-  async function newGroup({ partitions = PARTITIONS, at = broker } = {}) {
+  async function newGroup(
+    { partitions = PARTITIONS, at = broker, count = HOSTS, page = "", frequency = `${INTERVAL / 1000}s` } = {},
+  ) {
     const topic = `group_${++topics}`;
     const client = await loadClient("javascript");
     const access = { bootstrapServers: [at.plain], topic };
     const own = new Topic(at.plain, topic);
     await own.create(partitions);
     const hosts = join(folder, `${topic}.txt`);
-    const lines = Array.from(
-      { length: HOSTS },
-      (_, n) => `http://127.0.0.1:${site.port}/${topic}/${n} ${INTERVAL / 1000}s`,
-    );
+    const address = `http://127.0.0.1:${site.port}/${topic}${page}`;
+    const lines = Array.from({ length: count }, (_, n) => `${address}/${n} ${frequency}`);
     writeFileSync(hosts, lines.join("\n"));
     const { caFile, keyFile, certFile } = broker.certificates;
     const withTls = { KAFKA_SSL_CA_FILE: caFile, KAFKA_SSL_KEY_FILE: keyFile, KAFKA_SSL_CERT_FILE: certFile };
@@ -241,6 +246,30 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
     );
     // The dead ones were members for some seconds more.
     expect(new Set(told.map(({ address }) => address)).size).toBe(HOSTS);
+  }, 5 * PATIENCE);
+
+  it("partitions are added while checks are under way: none is begun again", async () => {
+    const load = { partitions: 3, count: 300, page: SLOW_PAGE, frequency: "10s" };
+    const { begin, metrics, asked, topic } = await newGroup(load);
+    const all = variants.map((variant, n) => begin(variant, String(n)));
+    await using stack = new AsyncDisposableStack();
+    for (const one of all) stack.use(one);
+    await divided(all, Math.floor(3 / all.length) * all.length);
+    const enough = async (more: number) => {
+      const wanted = asked() + more;
+      await eventually(() => asked() >= wanted, () => `The site was asked ${asked()} times, not ${wanted}`, {
+        timeout: PATIENCE,
+      });
+    };
+    await enough(load.count);
+    await topic.addPartitions(PARTITIONS);
+    await divided(all, Math.floor(PARTITIONS / all.length) * all.length);
+    await enough(load.count / 3);
+    for (const one of all) one.kill("SIGTERM");
+    for (const one of all) expect(await one.ended, one.stderr).toMatchObject({ code: 0 });
+    const real = (await metrics()).filter(({ error }) => error !== "missed");
+    expect(doubles(real)).toEqual([]);
+    expect(asked()).toBe(real.length);
   }, 5 * PATIENCE);
 
   it("with different hosts files nothing is checked twice, and what has left is told once they agree", async () => {

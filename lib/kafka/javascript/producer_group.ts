@@ -75,6 +75,8 @@ export class GroupedProducer implements ProducerGroup {
   #held: readonly number[] = [];
   /** The group's generation in which it held them last. */
   #heldIn = -1;
+  /** How many partitions the topic had by the division that gave them. */
+  #heldOf = 0;
   /** True while partitions are on their way from one member to another. */
   #isMoving = false;
   /** The topic when this member last joined. */
@@ -194,7 +196,8 @@ export class GroupedProducer implements ProducerGroup {
       const { id, partitions } = await requests.identifyTopic(stop);
       this.#topic = { id, partitions };
       const { memberId } = this.#name;
-      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, this.#held, this.#heldIn);
+      const held = { partitions: this.#held, generation: this.#heldIn, of: this.#heldOf };
+      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, held);
       const times = { sessionLimit: SESSION_LIMIT, rebalanceLimit: REBALANCE_LIMIT };
       this.#isJoining = true;
       const joined = await requests.join({ memberId, protocol: PROTOCOL, metadata, ...times }, stop);
@@ -212,6 +215,7 @@ export class GroupedProducer implements ProducerGroup {
       this.#given += division.held.filter((partition) => !this.#held.includes(partition)).length;
       this.#held = division.held;
       this.#heldIn = joined.generationId;
+      this.#heldOf = division.partitions;
       this.#isMoving = division.free.length > 0;
       const released = listener.divide(division);
       if (lost.length === 0) return;
@@ -279,38 +283,50 @@ const HOPELESS: Readonly<Record<string, string>> = {
     `the brokers must allow sessions of ${SESSION_LIMIT} ms: set group.min.session.timeout.ms lower`,
 };
 
+/** What a member held last: in which generation of the group, and of how many partitions. */
+interface Holding {
+  readonly partitions: readonly number[];
+  readonly generation: number;
+  readonly of: number;
+}
+
 /** What a member says when it joins: who it is, and what it holds. */
 function introduction(
   topic: string,
   { removed, ...peer }: GroupIntroduction,
   seen: { readonly id: string; readonly partitions: number },
-  held: readonly number[],
-  heldIn: number,
+  { partitions, generation, of }: Holding,
 ): Buffer {
+  const isEmpty = partitions.length === 0;
   return encodeConsumerProtocolSubscription({
     version: PROTOCOL_VERSION,
     topics: [topic],
     // The topic too: the group divides anew where a member sees another one.
-    userData: JSON.stringify({ ...peer, removed: fitting(removed), seen }),
-    ownedPartitions: held.length === 0 ? [] : [{ topic, partitions: [...held] }],
-    generationId: held.length === 0 ? -1 : heldIn,
+    userData: JSON.stringify({ ...peer, removed: fitting(removed), seen, heldOf: isEmpty ? null : of }),
+    ownedPartitions: isEmpty ? [] : [{ topic, partitions: [...partitions] }],
+    generationId: isEmpty ? -1 : generation,
   });
 }
 
-/** The leader's say: who holds what, by Kafka's own rule, and what all of them must know alike. */
+/**
+ * The leader's say: who holds what, by Kafka's own rule, and what all of them must know alike. With
+ * another number of partitions nearly every host is another member's. So nobody gets anything at
+ * first: each ends what it has begun, and joins again with nothing.
+ */
 function assignmentsOf(topic: string, { memberId, members }: Joined, partitions: number) {
   const known = new Map(members.map(({ memberId, metadata }) => {
     const subscription = decodeConsumerProtocolSubscription(metadata);
     return [memberId, { memberId, ...subscription, metadata: subscription.userData ?? Buffer.alloc(0) }] as const;
   }));
-  const topics = new Map([[topic, { partitionsCount: partitions }]]);
+  const told = [...known.values()].map(({ metadata }) => introductionIn(metadata));
+  const isOther = told.some(({ heldOf }) => heldOf !== null && heldOf !== partitions);
+  const topics = new Map([[topic, { partitionsCount: isOther ? 0 : partitions }]]);
   const divided = cooperativeStickyAssigner(
     memberId,
     known,
     new Set([topic]),
     { topics } as unknown as ClusterMetadata,
   );
-  const told = [...known.values()].map(({ metadata }) => introductionIn(metadata));
   const peers = told.map(({ name, digest }) => ({ name, digest }));
   const held = new Set(
     divided.flatMap(({ assignments }) => [...assignments.values()].flatMap((one) => one.partitions)),
@@ -327,9 +343,10 @@ function assignmentsOf(topic: string, { memberId, members }: Joined, partitions:
   });
 }
 
-function introductionIn(userData: Buffer): GroupIntroduction {
-  const { name, digest, removed = [] } = JSON.parse(userData.toString() || "{}") as Partial<GroupIntroduction>;
-  return { name: String(name), digest: String(digest), removed };
+function introductionIn(userData: Buffer): GroupIntroduction & { readonly heldOf: number | null } {
+  const said = JSON.parse(userData.toString() || "{}") as Partial<ReturnType<typeof introductionIn>>;
+  const { name, digest, removed = [], heldOf = null } = said;
+  return { name: String(name), digest: String(digest), removed, heldOf };
 }
 
 /** The first of the keys, as many as a group may keep of each member. */
