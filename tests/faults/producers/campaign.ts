@@ -93,7 +93,7 @@ async function completed(stretch: Stretch, world: ProducerWorld): Promise<void> 
     await world.stored();
     return accountFor(stretch, world.hosts, await world.rows(), await world.requests()).missing.length === 0;
   };
-  await eventually(isComplete, () => "Rows are missing", { timeout: COMPLETE_LIMIT, interval: 500 }).catch(() => {});
+  await eventually(isComplete, () => "Rows are missing", { timeout: COMPLETE_LIMIT, interval: 2_000 }).catch(() => {});
 }
 
 /** All faults in random orders, until the time is over: one of those that have struck least is always next. */
