@@ -48,6 +48,11 @@ const FIRST_LIMIT = 3000;
 const ALLOWANCE = 12_000;
 /** Milliseconds of the log that are read at most. */
 const LONGEST_WINDOW = 3_600_000;
+/**
+ * Milliseconds that Kafka's clients may take to notice new partitions. Until then they send results
+ * to where these went before. librdkafka looks every 30 s (kafka/librdkafka/native_clients.ts).
+ */
+const LATE_SORTING = 40_000;
 /** Partitions whose hosts are counted one by one in the log, at most. */
 const MOST_SIZES = 64;
 /** With fewer partitions for each producer, the largest part is far from the smallest. */
@@ -67,7 +72,7 @@ export class GroupedHosts implements GroupListener {
   #byPartition: ReadonlyMap<number, readonly Host[]> = new Map();
   /** How many partitions the last division was of, and when that number last became another one. */
   #partitions: number | undefined;
-  #sortedAnewAt = -Infinity;
+  #grownAt = 0;
   /** Partitions whose hosts are checked here. */
   readonly #checked = new Set<number>();
   /** Partitions of which it is being read what was checked, each with a sign of that reading. */
@@ -134,12 +139,11 @@ export class GroupedHosts implements GroupListener {
 
   /** With another number of partitions, every host may belong to another one. */
   #sortFor(division: GroupDivision | null): void {
-    const before = this.#partitions;
-    if (division === null || division.partitions === before) return;
+    if (division === null) return;
+    this.#grownAt = division.grownAt;
+    if (division.partitions === this.#partitions) return;
     this.#partitions = division.partitions;
     this.#sort();
-    if (before === undefined) return;
-    this.#sortedAnewAt = Date.now();
     this.#checked.clear();
     this.#reads.clear();
   }
@@ -179,19 +183,12 @@ export class GroupedHosts implements GroupListener {
   }
 
   async #lastResults(gained: readonly number[]): Promise<LastResults> {
-    const { group, log } = this.#parts;
-    const window = windowOf(
-      gained.flatMap((partition) => this.#byPartition.get(partition) ?? []),
-      this.#settings.timeout,
-    );
-    // A host may have had its results in any other partition until then.
-    const isSortedAnew = Date.now() - this.#sortedAnewAt < window;
-    const read = isSortedAnew ? Array.from({ length: this.#partitions ?? 0 }, (_, n) => n) : gained;
+    const { log } = this.#parts;
     const signal = AbortSignal.any([this.#stop, AbortSignal.timeout(TAIL_LIMIT)]);
     for (let attempt = 0;; attempt++) {
       const results = new LastResults(this.#settings.location);
       try {
-        for await (const messages of group.readTail(read, window, signal)) results.note(messages);
+        await this.#readResults(results, gained, signal);
         return results;
       } catch (error) {
         if (this.#stop.aborted) return results;
@@ -202,6 +199,25 @@ export class GroupedHosts implements GroupListener {
         await pause(attempt, signal);
       }
     }
+  }
+
+  /**
+   * Reads the logs of partitions. A host may have had its results in any other one, until partitions
+   * were added and for a while longer. If a whole group was gone meanwhile, nobody knows of that.
+   */
+  async #readResults(results: LastResults, gained: readonly number[], signal: AbortSignal): Promise<void> {
+    const hosts = gained.flatMap((partition) => this.#byPartition.get(partition) ?? []);
+    const window = windowOf(hosts, this.#settings.timeout);
+    const all = Array.from({ length: this.#partitions ?? 0 }, (_, partition) => partition);
+    const others = all.filter((partition) => !gained.includes(partition));
+    const read = async (partitions: readonly number[]) => {
+      const { group } = this.#parts;
+      for await (const messages of group.readTail(partitions, window, signal)) results.note(messages);
+    };
+    if (Date.now() - this.#grownAt < window + LATE_SORTING) return await read(all);
+    await read(gained);
+    const isKnown = hosts.every(({ address }) => results.lastDue(address) !== undefined);
+    if (!isKnown && others.length > 0) await read(others);
   }
 
   /** Gives the runner the hosts that are this member's now. Gives those that are no longer. */

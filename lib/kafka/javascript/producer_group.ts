@@ -77,6 +77,8 @@ export class GroupedProducer implements ProducerGroup {
   #heldIn = -1;
   /** How many partitions the topic had by the division that gave them. */
   #heldOf = 0;
+  /** When the number of partitions last became another one: see `GroupDivision`. */
+  #grownAt = 0;
   /** True while partitions are on their way from one member to another. */
   #isMoving = false;
   /** The topic when this member last joined. */
@@ -197,7 +199,7 @@ export class GroupedProducer implements ProducerGroup {
       this.#topic = { id, partitions };
       const { memberId } = this.#name;
       const held = { partitions: this.#held, generation: this.#heldIn, of: this.#heldOf };
-      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, held);
+      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, held, this.#grownAt);
       const times = { sessionLimit: SESSION_LIMIT, rebalanceLimit: REBALANCE_LIMIT };
       this.#isJoining = true;
       const joined = await requests.join({ memberId, protocol: PROTOCOL, metadata, ...times }, stop);
@@ -216,6 +218,7 @@ export class GroupedProducer implements ProducerGroup {
       this.#held = division.held;
       this.#heldIn = joined.generationId;
       this.#heldOf = division.partitions;
+      this.#grownAt = division.grownAt;
       this.#isMoving = division.free.length > 0;
       const released = listener.divide(division);
       if (lost.length === 0) return;
@@ -296,13 +299,14 @@ function introduction(
   { removed, ...peer }: GroupIntroduction,
   seen: { readonly id: string; readonly partitions: number },
   { partitions, generation, of }: Holding,
+  grownAt: number,
 ): Buffer {
   const isEmpty = partitions.length === 0;
   return encodeConsumerProtocolSubscription({
     version: PROTOCOL_VERSION,
     topics: [topic],
     // The topic too: the group divides anew where a member sees another one.
-    userData: JSON.stringify({ ...peer, removed: fitting(removed), seen, heldOf: isEmpty ? null : of }),
+    userData: JSON.stringify({ ...peer, removed: fitting(removed), seen, heldOf: isEmpty ? null : of, grownAt }),
     ownedPartitions: isEmpty ? [] : [{ topic, partitions: [...partitions] }],
     generationId: isEmpty ? -1 : generation,
   });
@@ -333,7 +337,9 @@ function assignmentsOf(topic: string, { memberId, members }: Joined, partitions:
   );
   const free = Array.from({ length: partitions }, (_, partition) => partition).filter((one) => !held.has(one));
   const removed = fitting(new Set(told.flatMap(({ removed }) => removed)));
-  const userData = JSON.stringify({ partitions, members: peers, free, removed });
+  // A member that comes later does not know it by itself.
+  const grownAt = isOther ? Date.now() : Math.max(0, ...told.map(({ grownAt }) => grownAt));
+  const userData = JSON.stringify({ partitions, members: peers, free, removed, grownAt });
   return divided.map(({ memberId, assignments }) => {
     const assignedPartitions = [...assignments.values()];
     return {
@@ -343,10 +349,16 @@ function assignmentsOf(topic: string, { memberId, members }: Joined, partitions:
   });
 }
 
-function introductionIn(userData: Buffer): GroupIntroduction & { readonly heldOf: number | null } {
-  const said = JSON.parse(userData.toString() || "{}") as Partial<ReturnType<typeof introductionIn>>;
-  const { name, digest, removed = [], heldOf = null } = said;
-  return { name: String(name), digest: String(digest), removed, heldOf };
+/** What a member has said of itself. */
+interface Introduction extends GroupIntroduction {
+  readonly heldOf: number | null;
+  readonly grownAt: number;
+}
+
+function introductionIn(userData: Buffer): Introduction {
+  const said = JSON.parse(userData.toString() || "{}") as Partial<Introduction>;
+  const { name, digest, removed = [], heldOf = null, grownAt = 0 } = said;
+  return { name: String(name), digest: String(digest), removed, heldOf, grownAt };
 }
 
 /** The first of the keys, as many as a group may keep of each member. */
@@ -358,11 +370,12 @@ function fitting(keys: Iterable<string>): readonly string[] {
 function divisionIn(assignment: Buffer, group: string): GroupDivision {
   const { assignedPartitions, userData } = decodeConsumerProtocolAssignment(assignment);
   const said = JSON.parse(userData?.toString() || "{}") as Partial<Omit<GroupDivision, "held">>;
-  const { partitions, members, free = [], removed = [] } = said;
+  const { partitions, members, free = [], removed = [], grownAt = 0 } = said;
   if (partitions === undefined || members === undefined) {
     throw new KafkaSetupError(
       `The group ${group} is led by another program: choose another --group (CHECK_GROUP)`,
     );
   }
-  return { held: assignedPartitions.flatMap(({ partitions }) => partitions), partitions, members, free, removed };
+  const held = assignedPartitions.flatMap(({ partitions }) => partitions);
+  return { held, partitions, members, free, removed, grownAt };
 }
