@@ -118,5 +118,9 @@ describe("the account for producers of a group", () => {
     expect(account({ rows: missedAt(3), stretch: { struck: new Set(["b"]) } }).unmoved).toEqual([]);
     const moved = (all: readonly Row[]) => missedAt(3)(all).map((row, n) => n === 0 ? { ...row, producer: "c" } : row);
     expect(account({ rows: moved }).unmoved).toEqual([]);
+    // It went to another one and back: that one told of the gap, or asked, too.
+    const told = (all: readonly Row[]) => missedAt(3)(all).map((row, n) => n === 3 ? { ...row, producer: "c" } : row);
+    expect(account({ rows: told }).unmoved).toEqual([]);
+    expect(account({ rows: missedAt(3), more: [due(2) + 900] }).unmoved).toEqual([]);
   });
 });

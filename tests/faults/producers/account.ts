@@ -115,14 +115,16 @@ function accountForHost(
   const made = own.filter(({ error }) => error !== "missed");
   const earlier = rows.filter(({ due, error }) => due < stretch.from && error !== "missed");
   const last = earlier.reduce<Row | null>((one, other) => one === null || other.due > one.due ? other : one, null);
-  const makers = new Set([...made, ...last === null ? [] : [last]].map(({ producer }) => producer));
-  const isUnmoved = makers.size === 1 && !stretch.struck.has([...makers][0] ?? "");
+  // Who told that it was missed had it, too.
+  const makers = new Set([...own, ...last === null ? [] : [last]].map(({ producer }) => producer));
   const onGrid = new Set(grid);
   const isStray = ({ due, error }: Row) =>
     error !== "removed" && !onGrid.has(due) && isWithin(due, stretch) && spans.some((span) => isWithin(due, span));
   const missed = new Map<string, number>();
   for (const { detail } of lost) missed.set(detail ?? "", (missed.get(detail ?? "") ?? 0) + 1);
   const beyond = requestsBeyond(stretch, grid, requests, rows);
+  // Of two producers that ask, the table names one.
+  const isUnmoved = makers.size === 1 && !stretch.struck.has([...makers][0] ?? "") && beyond.length === 0;
   const isExcused = ({ due }: Beyond, n: number) =>
     due === null
       ? stretch.isSkewed
