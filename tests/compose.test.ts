@@ -59,6 +59,16 @@ describe.runIf(engine !== undefined)("make", () => {
       make,
       compose,
       /**
+       * The command of docs/production.md that starts three producers, beside the services of make
+       * local, with the ports that it names for Podman.
+       */
+      scale: () => {
+        const text = readFileSync(join(folder, "docs/production.md"), "utf8");
+        const [, args = ""] = /^ *PRODUCER_LISTEN=\S+ docker compose (.*--scale producer=3)$/m.exec(text) ?? [];
+        const [, ports = ""] = /Podman takes no range: `(PRODUCER_LISTEN=\S+)`/.exec(text) ?? [];
+        return run("env", ports, process.env.COMPOSE ?? "", "--profile", "local", ...args.split(" "));
+      },
+      /**
        * Runs `make logs` until its output has all of `words`. Then it interrupts the command, as a
        * person does.
        */
@@ -89,21 +99,35 @@ describe.runIf(engine !== undefined)("make", () => {
     ]);
   });
 
-  it("local brings services of its own, with env as it is", async () => {
-    const { folder, make, compose, logs, running } = cloned();
+  it("local brings services of its own, with env as it is; three producers then share the hosts", async () => {
+    const { folder, make, compose, scale, logs, running } = cloned();
     writeFileSync(join(folder, "hosts.txt"), `http://${address()}:${site.port}/ 1s (fine)\n`);
     make("local");
     try {
       expect(running()).toEqual(["consumer", "kafka", "postgres", "producer"]);
-      const rows = () => {
-        const sql = "select count(*) from host_metrics where status_code = 200 and is_valid";
-        return compose("exec", "-T", "postgres", "psql", "-U", "checker", "-d", "monitoring", "-Atc", sql).trim();
-      };
-      await expect.poll(() => Number(rows()), { timeout: 60_000 }).toBeGreaterThan(3);
+      const query = (sql: string) =>
+        compose("exec", "-T", "postgres", "psql", "-U", "checker", "-d", "monitoring", "-Atc", sql).trim();
+      const rows = () => Number(query("select count(*) from host_metrics where status_code = 200 and is_valid"));
+      await expect.poll(rows, { timeout: 60_000 }).toBeGreaterThan(3);
       for (const port of [9464, 9465]) {
         expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status, `${port}`).toBe(200);
       }
       await logs(/producer.*first check is due/, /consumer.*host_metrics/, /postgres.*ready to accept/);
+
+      // docs/production.md says so for three producers.
+      edit(join(folder, "env"), { CHECK_GROUP: "checkers", CHECK_SPOOL: "" });
+      const lines = Array.from({ length: 24 }, (_, n) => `http://${address()}:${site.port}/shared/${n} 1s (fine)\n`);
+      // Another file: the producer that still runs has mounted the old one, and must not check these.
+      rmSync(join(folder, "hosts.txt"));
+      writeFileSync(join(folder, "hosts.txt"), lines.join(""));
+      scale();
+      const shared = "from host_metrics where address like '%/shared/%' and is_valid";
+      const sharing = `select count(distinct producer) ${shared} and checked_at > now() - interval '2 s'`;
+      await expect.poll(() => query(sharing), { timeout: 60_000 }).toBe("3");
+      compose("stop", "producer");
+      const requests = site.requests.filter(({ path }) => path.startsWith("/shared/")).length;
+      await expect.poll(() => query(`select count(*) ${shared}`), { timeout: 60_000 }).toBe(String(requests));
+      expect(query(`select address ${shared} group by address, scheduled_at having count(*) > 1`)).toBe("");
     } finally {
       make("stop");
     }

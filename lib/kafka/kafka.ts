@@ -199,6 +199,11 @@ export interface GroupDivision {
   readonly free: readonly number[];
   /** Keys that members have named as removed: those that fit. */
   readonly removed: readonly string[];
+  /**
+   * When the number of partitions last became another one, as far as the members know: milliseconds
+   * since 1970, 0 where it never did.
+   */
+  readonly grownAt: number;
 }
 
 /** A producer of a group, as it tells the others. */

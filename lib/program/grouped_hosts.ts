@@ -49,6 +49,11 @@ const FIRST_LIMIT = 3000;
 const ALLOWANCE = 12_000;
 /** Milliseconds of the log that are read at most. */
 const LONGEST_WINDOW = 3_600_000;
+/**
+ * Milliseconds that Kafka's clients may take to notice new partitions. Until then they send results
+ * to where these went before. librdkafka looks every 30 s (kafka/librdkafka/native_clients.ts).
+ */
+const LATE_SORTING = 40_000;
 /** Partitions whose hosts are counted one by one in the log, at most. */
 const MOST_SIZES = 64;
 /** With fewer partitions for each producer, the largest part is far from the smallest. */
@@ -66,7 +71,9 @@ export class GroupedHosts implements GroupListener {
   readonly #stop: AbortSignal;
   #reading: HostsReading;
   #byPartition: ReadonlyMap<number, readonly Host[]> = new Map();
-  #division: GroupDivision | null = null;
+  /** How many partitions the last division was of, and when that number last became another one. */
+  #partitions: number | undefined;
+  #grownAt = 0;
   /** Partitions whose hosts are checked here. */
   readonly #checked = new Set<number>();
   /** Partitions of which it is being read what was checked, each with a sign of that reading. */
@@ -106,10 +113,10 @@ export class GroupedHosts implements GroupListener {
   async replace(reading: HostsReading): Promise<Changes> {
     const { present, gone } = await inPieces(comparison(this.#reading.hosts, reading.hosts));
     while (true) {
-      const partitions = this.#division?.partitions;
+      const partitions = this.#partitions;
       const byPartition = await inPieces(this.#sorted(reading.hosts, partitions));
       // The group may have divided meanwhile.
-      if (partitions !== this.#division?.partitions) continue;
+      if (partitions !== this.#partitions) continue;
       this.#byPartition = byPartition;
       break;
     }
@@ -125,28 +132,27 @@ export class GroupedHosts implements GroupListener {
   }
 
   async divide(division: GroupDivision | null): Promise<void> {
-    const before = this.#division?.partitions;
-    this.#division = division;
+    this.#sortFor(division);
     const held = new Set(division?.held ?? []);
-    // With another number of partitions every host may belong to another one.
-    const isOther = division !== null && before !== undefined && before !== division.partitions;
-    for (const partition of [...this.#checked]) {
-      if (isOther || !held.has(partition)) this.#checked.delete(partition);
-    }
-    for (const partition of [...this.#reads.keys()]) {
-      if (isOther || !held.has(partition)) this.#reads.delete(partition);
-    }
-    if (before !== division?.partitions && division !== null) {
-      this.#byPartition = atOnce(this.#sorted(this.#reading.hosts, division.partitions));
-    }
+    for (const partition of [...this.#checked]) if (!held.has(partition)) this.#checked.delete(partition);
+    for (const partition of [...this.#reads.keys()]) if (!held.has(partition)) this.#reads.delete(partition);
     const gone = this.#apply(() => undefined);
     this.#tell(division);
     this.#tellRemoved(division);
     const gained = [...held].filter((partition) => !this.#checked.has(partition) && !this.#reads.has(partition));
-    // A host may have its results in any partition then.
-    const read = isOther ? Array.from({ length: division.partitions }, (_, n) => n) : gained;
-    if (gained.length > 0) void this.#take(gained, read);
+    if (gained.length > 0) void this.#take(gained);
     if (gone.length > 0) await this.#untilReleased(new Set(gone.map(({ address }) => address)));
+  }
+
+  /** With another number of partitions, every host may belong to another one. */
+  #sortFor(division: GroupDivision | null): void {
+    if (division === null) return;
+    this.#grownAt = division.grownAt;
+    if (division.partitions === this.#partitions) return;
+    this.#partitions = division.partitions;
+    this.#byPartition = atOnce(this.#sorted(this.#reading.hosts, division.partitions));
+    this.#checked.clear();
+    this.#reads.clear();
   }
 
   goOn(): void {
@@ -171,10 +177,10 @@ export class GroupedHosts implements GroupListener {
   }
 
   /** Reads what was checked of the hosts of partitions, and goes on from there. */
-  async #take(gained: readonly number[], read: readonly number[]): Promise<void> {
+  async #take(gained: readonly number[]): Promise<void> {
     const sign = Symbol();
     for (const partition of gained) this.#reads.set(partition, sign);
-    const results = await this.#lastResults(gained, read);
+    const results = await this.#lastResults(gained);
     const kept = gained.filter((partition) => this.#reads.get(partition) === sign);
     for (const partition of kept) {
       this.#reads.delete(partition);
@@ -183,17 +189,13 @@ export class GroupedHosts implements GroupListener {
     if (!this.#stop.aborted) this.#apply((address) => results.lastDue(address));
   }
 
-  async #lastResults(gained: readonly number[], read: readonly number[]): Promise<LastResults> {
-    const { group, log } = this.#parts;
-    const window = windowOf(
-      gained.flatMap((partition) => this.#byPartition.get(partition) ?? []),
-      this.#settings.timeout,
-    );
+  async #lastResults(gained: readonly number[]): Promise<LastResults> {
+    const { log } = this.#parts;
     const signal = AbortSignal.any([this.#stop, AbortSignal.timeout(TAIL_LIMIT)]);
     for (let attempt = 0;; attempt++) {
       const results = new LastResults(this.#settings.location);
       try {
-        for await (const messages of group.readTail(read, window, signal)) results.note(messages);
+        await this.#readResults(results, gained, signal);
         return results;
       } catch (error) {
         if (this.#stop.aborted) return results;
@@ -204,6 +206,25 @@ export class GroupedHosts implements GroupListener {
         await pause(attempt, signal);
       }
     }
+  }
+
+  /**
+   * Reads the logs of partitions. A host may have had its results in any other one, until partitions
+   * were added and for a while longer. If a whole group was gone meanwhile, nobody knows of that.
+   */
+  async #readResults(results: LastResults, gained: readonly number[], signal: AbortSignal): Promise<void> {
+    const hosts = gained.flatMap((partition) => this.#byPartition.get(partition) ?? []);
+    const window = windowOf(hosts, this.#settings.timeout);
+    const all = Array.from({ length: this.#partitions ?? 0 }, (_, partition) => partition);
+    const others = all.filter((partition) => !gained.includes(partition));
+    const read = async (partitions: readonly number[]) => {
+      const { group } = this.#parts;
+      for await (const messages of group.readTail(partitions, window, signal)) results.note(messages);
+    };
+    if (Date.now() - this.#grownAt < window + LATE_SORTING) return await read(all);
+    await read(gained);
+    const isKnown = hosts.every(({ address }) => results.lastDue(address) !== undefined);
+    if (!isKnown && others.length > 0) await read(others);
   }
 
   /** Gives the runner the hosts that are this member's now. Gives those that are no longer. */
@@ -269,9 +290,9 @@ export class GroupedHosts implements GroupListener {
       return log.warn(text);
     }
     health.note(DIVISION, null);
-    const { held, partitions, members } = division;
+    const { held, partitions, members, free } = division;
     const hosts = held.reduce((sum, partition) => sum + (this.#byPartition.get(partition)?.length ?? 0), 0);
-    const mine = held.length === 0
+    const mine = held.length === 0 && free.length === 0
       ? "no partition is left for this one, which waits"
       : `this one holds ${held.length} of ${count(partitions, "partition")}, ${hosts} of ${
         count(this.#reading.hosts.length, "host")

@@ -75,6 +75,10 @@ export class GroupedProducer implements ProducerGroup {
   #held: readonly number[] = [];
   /** The group's generation in which it held them last. */
   #heldIn = -1;
+  /** How many partitions the topic had by the division that gave them. */
+  #heldOf = 0;
+  /** When the number of partitions last became another one: see `GroupDivision`. */
+  #grownAt = 0;
   /** True while partitions are on their way from one member to another. */
   #isMoving = false;
   /** The topic when this member last joined. */
@@ -194,7 +198,8 @@ export class GroupedProducer implements ProducerGroup {
       const { id, partitions } = await requests.identifyTopic(stop);
       this.#topic = { id, partitions };
       const { memberId } = this.#name;
-      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, this.#held, this.#heldIn);
+      const held = { partitions: this.#held, generation: this.#heldIn, of: this.#heldOf };
+      const metadata = introduction(this.#options.topic, listener.introduce(), this.#topic, held, this.#grownAt);
       const times = { sessionLimit: SESSION_LIMIT, rebalanceLimit: REBALANCE_LIMIT };
       this.#isJoining = true;
       const joined = await requests.join({ memberId, protocol: PROTOCOL, metadata, ...times }, stop);
@@ -212,6 +217,8 @@ export class GroupedProducer implements ProducerGroup {
       this.#given += division.held.filter((partition) => !this.#held.includes(partition)).length;
       this.#held = division.held;
       this.#heldIn = joined.generationId;
+      this.#heldOf = division.partitions;
+      this.#grownAt = division.grownAt;
       this.#isMoving = division.free.length > 0;
       const released = listener.divide(division);
       if (lost.length === 0) return;
@@ -279,45 +286,60 @@ const HOPELESS: Readonly<Record<string, string>> = {
     `the brokers must allow sessions of ${SESSION_LIMIT} ms: set group.min.session.timeout.ms lower`,
 };
 
+/** What a member held last: in which generation of the group, and of how many partitions. */
+interface Holding {
+  readonly partitions: readonly number[];
+  readonly generation: number;
+  readonly of: number;
+}
+
 /** What a member says when it joins: who it is, and what it holds. */
 function introduction(
   topic: string,
   { removed, ...peer }: GroupIntroduction,
   seen: { readonly id: string; readonly partitions: number },
-  held: readonly number[],
-  heldIn: number,
+  { partitions, generation, of }: Holding,
+  grownAt: number,
 ): Buffer {
+  const isEmpty = partitions.length === 0;
   return encodeConsumerProtocolSubscription({
     version: PROTOCOL_VERSION,
     topics: [topic],
     // The topic too: the group divides anew where a member sees another one.
-    userData: JSON.stringify({ ...peer, removed: fitting(removed), seen }),
-    ownedPartitions: held.length === 0 ? [] : [{ topic, partitions: [...held] }],
-    generationId: held.length === 0 ? -1 : heldIn,
+    userData: JSON.stringify({ ...peer, removed: fitting(removed), seen, heldOf: isEmpty ? null : of, grownAt }),
+    ownedPartitions: isEmpty ? [] : [{ topic, partitions: [...partitions] }],
+    generationId: isEmpty ? -1 : generation,
   });
 }
 
-/** The leader's say: who holds what, by Kafka's own rule, and what all of them must know alike. */
+/**
+ * The leader's say: who holds what, by Kafka's own rule, and what all of them must know alike. With
+ * another number of partitions nearly every host is another member's. So nobody gets anything at
+ * first: each ends what it has begun, and joins again with nothing.
+ */
 function assignmentsOf(topic: string, { memberId, members }: Joined, partitions: number) {
   const known = new Map(members.map(({ memberId, metadata }) => {
     const subscription = decodeConsumerProtocolSubscription(metadata);
     return [memberId, { memberId, ...subscription, metadata: subscription.userData ?? Buffer.alloc(0) }] as const;
   }));
-  const topics = new Map([[topic, { partitionsCount: partitions }]]);
+  const told = [...known.values()].map(({ metadata }) => introductionIn(metadata));
+  const isOther = told.some(({ heldOf }) => heldOf !== null && heldOf !== partitions);
+  const topics = new Map([[topic, { partitionsCount: isOther ? 0 : partitions }]]);
   const divided = cooperativeStickyAssigner(
     memberId,
     known,
     new Set([topic]),
     { topics } as unknown as ClusterMetadata,
   );
-  const told = [...known.values()].map(({ metadata }) => introductionIn(metadata));
   const peers = told.map(({ name, digest }) => ({ name, digest }));
   const held = new Set(
     divided.flatMap(({ assignments }) => [...assignments.values()].flatMap((one) => one.partitions)),
   );
   const free = Array.from({ length: partitions }, (_, partition) => partition).filter((one) => !held.has(one));
   const removed = fitting(new Set(told.flatMap(({ removed }) => removed)));
-  const userData = JSON.stringify({ partitions, members: peers, free, removed });
+  // A member that comes later does not know it by itself.
+  const grownAt = isOther ? Date.now() : Math.max(0, ...told.map(({ grownAt }) => grownAt));
+  const userData = JSON.stringify({ partitions, members: peers, free, removed, grownAt });
   return divided.map(({ memberId, assignments }) => {
     const assignedPartitions = [...assignments.values()];
     return {
@@ -327,9 +349,16 @@ function assignmentsOf(topic: string, { memberId, members }: Joined, partitions:
   });
 }
 
-function introductionIn(userData: Buffer): GroupIntroduction {
-  const { name, digest, removed = [] } = JSON.parse(userData.toString() || "{}") as Partial<GroupIntroduction>;
-  return { name: String(name), digest: String(digest), removed };
+/** What a member has said of itself. */
+interface Introduction extends GroupIntroduction {
+  readonly heldOf: number | null;
+  readonly grownAt: number;
+}
+
+function introductionIn(userData: Buffer): Introduction {
+  const said = JSON.parse(userData.toString() || "{}") as Partial<Introduction>;
+  const { name, digest, removed = [], heldOf = null, grownAt = 0 } = said;
+  return { name: String(name), digest: String(digest), removed, heldOf, grownAt };
 }
 
 /** The first of the keys, as many as a group may keep of each member. */
@@ -341,11 +370,12 @@ function fitting(keys: Iterable<string>): readonly string[] {
 function divisionIn(assignment: Buffer, group: string): GroupDivision {
   const { assignedPartitions, userData } = decodeConsumerProtocolAssignment(assignment);
   const said = JSON.parse(userData?.toString() || "{}") as Partial<Omit<GroupDivision, "held">>;
-  const { partitions, members, free = [], removed = [] } = said;
+  const { partitions, members, free = [], removed = [], grownAt = 0 } = said;
   if (partitions === undefined || members === undefined) {
     throw new KafkaSetupError(
       `The group ${group} is led by another program: choose another --group (CHECK_GROUP)`,
     );
   }
-  return { held: assignedPartitions.flatMap(({ partitions }) => partitions), partitions, members, free, removed };
+  const held = assignedPartitions.flatMap(({ partitions }) => partitions);
+  return { held, partitions, members, free, removed, grownAt };
 }

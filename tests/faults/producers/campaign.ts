@@ -1,6 +1,6 @@
 import { eventually } from "../../support/eventually.ts";
 import type { Random } from "../../support/random.ts";
-import { accountFor, percentile99, type Stretch, type StretchAccount } from "./account.ts";
+import { accountFor, LONGEST_CHECK, percentile99, type Span, type Stretch, type StretchAccount } from "./account.ts";
 import type { ProducerFault } from "./faults.ts";
 import type { Usage } from "./team.ts";
 import { openProducerWorld, type ProducerLoad, type ProducerWorld } from "./world.ts";
@@ -37,6 +37,10 @@ export interface ProducerReport {
 const CALM = [1_000, 2_000] as const;
 /** Milliseconds until what was checked must be in the table. */
 const COMPLETE_LIMIT = 120_000;
+/** Milliseconds until a signal that kills has ended a producer. */
+const KILL_LIMIT = 500;
+/** Milliseconds that a producer goes on, once a broker answers that was cut off: docs/promises.md. */
+const BLIND_LIMIT = 7_000;
 /** How many due times a problem names. */
 const SAMPLES = 8;
 
@@ -56,7 +60,7 @@ export async function producerCampaign(options: ProducerCampaign): Promise<Produ
       stretches.push({ fault, stretch, used });
       from = stretch.to;
       await world.stored();
-      const account = accountFor(stretch, world.hosts, await world.rows(), world.requests);
+      const account = accountFor(stretch, world.hosts, await world.rows(), await world.requests());
       say(describe(fault, stretch, account) + used.map(describeLoad).join(""));
     } catch (error) {
       problems.push(`after ${fault.name}: ${(error as Error).stack}\n${world.team.words()}\n${world.words()}`);
@@ -68,9 +72,9 @@ export async function producerCampaign(options: ProducerCampaign): Promise<Produ
   problems.push(...world.team.surprises);
   await Promise.all(world.team.members.map((member) => world.team.end(member, "SIGTERM")));
   await world.stored();
-  const rows = await world.rows();
+  const [rows, requests] = [await world.rows(), await world.requests()];
   const accounts = stretches.map(({ fault, stretch, used }) => {
-    const account = accountFor(stretch, world.hosts, rows, world.requests);
+    const account = accountFor(stretch, world.hosts, rows, requests);
     problems.push(...problemsOf(fault, stretch, account));
     const seconds = (stretch.to - stretch.from) / 1000;
     const cores = most(used.map(({ cores }) => cores));
@@ -87,9 +91,9 @@ export async function producerCampaign(options: ProducerCampaign): Promise<Produ
 async function completed(stretch: Stretch, world: ProducerWorld): Promise<void> {
   const isComplete = async () => {
     await world.stored();
-    return accountFor(stretch, world.hosts, await world.rows(), world.requests).missing.length === 0;
+    return accountFor(stretch, world.hosts, await world.rows(), await world.requests()).missing.length === 0;
   };
-  await eventually(isComplete, () => "Rows are missing", { timeout: COMPLETE_LIMIT, interval: 500 }).catch(() => {});
+  await eventually(isComplete, () => "Rows are missing", { timeout: COMPLETE_LIMIT, interval: 2_000 }).catch(() => {});
 }
 
 /** All faults in random orders, until the time is over: one of those that have struck least is always next. */
@@ -111,9 +115,18 @@ async function strike(fault: ProducerFault, world: ProducerWorld, from: number):
     strikes.push(Date.now());
     if (member !== undefined) struck.add(member.name);
   });
+  const over = Date.now();
   await world.settled();
   await world.pass(...CALM);
-  return { fault: fault.name, from, to: Date.now(), strikes, struck, isSkewed: fault.isSkewed ?? false };
+  const repeats = repeatsOf(fault, strikes, over);
+  return { fault: fault.name, from, to: Date.now(), strikes, struck, repeats, isSkewed: fault.isSkewed ?? false };
+}
+
+/** The due times for which a site may be asked twice, where a fault struck then and was over at `over`. */
+function repeatsOf({ mayRepeat }: ProducerFault, strikes: readonly number[], over: number): readonly Span[] {
+  if (mayRepeat === undefined) return [];
+  if (mayRepeat === "killed") return strikes.map((at) => ({ from: at - LONGEST_CHECK, to: at + KILL_LIMIT }));
+  return [{ from: Math.min(...strikes) - LONGEST_CHECK, to: over + BLIND_LIMIT + LONGEST_CHECK }];
 }
 
 function describe({ name }: ProducerFault, { from, to }: Stretch, account: StretchAccount): string {
@@ -156,12 +169,12 @@ function most(values: readonly (number | null)[]): number | null {
 }
 
 function problemsOf(fault: ProducerFault, { from, to }: Stretch, account: StretchAccount): readonly string[] {
-  const { missing, twice, stray, beyond, hole, unmoved } = account;
+  const { missing, twice, stray, needless, hole, unmoved } = account;
   const found: [what: string, where: readonly string[]][] = [
     ["due times without a row", missing],
     ["due times with two rows", twice],
     ["rows of no due time", stray],
-    ["requests beyond one a due time", fault.mayRepeat ? [] : beyond],
+    ["requests beyond one a due time", needless],
     ["missed due times of hosts that stayed where they were", fault.mayMiss ? [] : unmoved],
   ];
   const when = `${fault.name}, ${new Date(from).toISOString()} to ${new Date(to).toISOString()}`;
@@ -175,7 +188,8 @@ function problemsOf(fault: ProducerFault, { from, to }: Stretch, account: Stretc
 function summed(all: readonly FaultLine[]): FaultLine {
   const [first] = all as readonly [FaultLine, ...FaultLine[]];
   const add = (key: "due" | "rows" | "times" | "seconds") => all.reduce((sum, one) => sum + one[key], 0);
-  const join = (key: "missing" | "twice" | "stray" | "beyond" | "unmoved") => all.flatMap((one) => one[key]);
+  const join = (key: "missing" | "twice" | "stray" | "beyond" | "needless" | "unmoved") =>
+    all.flatMap((one) => one[key]);
   const missed = new Map<string, number>();
   for (const one of all) for (const [why, count] of one.missed) missed.set(why, (missed.get(why) ?? 0) + count);
   return {
@@ -184,6 +198,7 @@ function summed(all: readonly FaultLine[]): FaultLine {
     ...{ cores: most(all.map(({ cores }) => cores)), megabytes: most(all.map(({ megabytes }) => megabytes)) },
     ...{ missing: join("missing"), twice: join("twice"), stray: join("stray"), beyond: join("beyond") },
     ...{
+      needless: join("needless"),
       unmoved: join("unmoved"),
       late: all.flatMap(({ late }) => late),
       missed,

@@ -6,8 +6,11 @@ import { PLACES } from "./team.ts";
 /** A fault that `npm run test:faults -- --producers` can strike with. It is over when `strike` ends. */
 export interface ProducerFault {
   readonly name: string;
-  /** A due time may be asked twice: a check was cut in the middle, or a member could not know better. */
-  readonly mayRepeat?: boolean;
+  /**
+   * A site may be asked twice for a due time. `killed`: of a check that was killed in the middle. `cut`: as
+   * long as a member cannot know that it was replaced.
+   */
+  readonly mayRepeat?: "killed" | "cut";
   /** A host that stays may miss a due time, as all partitions are shared anew. */
   readonly mayMiss?: boolean;
   /** Seconds that the longest hole may have. */
@@ -26,11 +29,11 @@ const SKEWED_CLOCK = new URL("skewed_clock.ts", import.meta.url).href;
 const MOST_PARTITIONS = 40;
 
 export const FAULTS_OF_PRODUCERS: readonly ProducerFault[] = [
-  { name: "killed", mayRepeat: true, longestHole: 12, strike: (world, note) => endOne(world, note, "SIGKILL") },
+  { name: "killed", mayRepeat: "killed", longestHole: 12, strike: (world, note) => endOne(world, note, "SIGKILL") },
   { name: "stopped", longestHole: 2, strike: (world, note) => endOne(world, note, "SIGTERM") },
   {
     name: "two killed at once",
-    mayRepeat: true,
+    mayRepeat: "killed",
     longestHole: 12,
     async strike({ team, random, settled }, note) {
       const [kept, ...ended] = random.shuffled(team.members);
@@ -42,7 +45,7 @@ export const FAULTS_OF_PRODUCERS: readonly ProducerFault[] = [
   },
   {
     name: "all gone",
-    mayRepeat: true,
+    mayRepeat: "killed",
     async strike({ team, random, pass }, note) {
       const signal = random.pick(["SIGTERM", "SIGKILL"] as const);
       for (const member of team.members) note(member);
@@ -51,12 +54,12 @@ export const FAULTS_OF_PRODUCERS: readonly ProducerFault[] = [
       for (let place = 0; place < PLACES; place++) team.start(place);
     },
   },
-  { name: "frozen for 3 s", mayRepeat: true, strike: (world, note) => freezeOne(world, note, 3_000) },
-  { name: "frozen for 10 s", mayRepeat: true, strike: (world, note) => freezeOne(world, note, 10_000) },
-  { name: "frozen for 60 s", mayRepeat: true, strike: (world, note) => freezeOne(world, note, 60_000) },
+  { name: "frozen for 3 s", mayRepeat: "cut", strike: (world, note) => freezeOne(world, note, 3_000) },
+  { name: "frozen for 10 s", mayRepeat: "cut", strike: (world, note) => freezeOne(world, note, 10_000) },
+  { name: "frozen for 60 s", mayRepeat: "cut", strike: (world, note) => freezeOne(world, note, 60_000) },
   {
     name: "cut off from the broker",
-    mayRepeat: true,
+    mayRepeat: "cut",
     async strike({ team, cutOff, pass }, note) {
       note(team.member(REMOTE));
       const reconnect = await cutOff();
@@ -83,6 +86,7 @@ export const FAULTS_OF_PRODUCERS: readonly ProducerFault[] = [
   },
   {
     name: "broker frozen",
+    mayRepeat: "cut",
     async strike({ broker, pass }, note) {
       note();
       process.kill(broker.pid, "SIGSTOP");
@@ -134,7 +138,7 @@ export const FAULTS_OF_PRODUCERS: readonly ProducerFault[] = [
   },
   {
     name: "clocks apart",
-    mayRepeat: true,
+    mayRepeat: "cut",
     isSkewed: true,
     async strike({ team, random, settled, pass }, note) {
       const skewed = random.pick(team.members.filter(({ variant }) => variant.runtime === "node"));
@@ -158,7 +162,7 @@ export const FAULTS_OF_PRODUCERS: readonly ProducerFault[] = [
   },
   {
     name: "spool comes late",
-    mayRepeat: true,
+    mayRepeat: "cut",
     async strike({ team, cutOff, settled, pass }, note) {
       const member = team.member(REMOTE);
       note(member);

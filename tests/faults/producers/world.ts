@@ -11,16 +11,14 @@ import { startPostgres, type TestPostgres } from "../../support/postgres.ts";
 import { type Running, start } from "../../support/programs.ts";
 import type { Random } from "../../support/random.ts";
 import { type Relay, relay } from "../../support/relay.ts";
-import { answer, openSite } from "../../support/site.ts";
 import { possibleVariants } from "../../support/variants.ts";
 import { Topic } from "../topic.ts";
 import type { AccountedHost, Row, SeenRequest, Span } from "./account.ts";
+import { openCountingSite } from "./counting_site.ts";
 import { type Place, PLACES, Team } from "./team.ts";
 
 const TABLE = "m";
 const PARTITIONS = 12;
-/** Milliseconds that a page takes, in turn. Faults find checks under way. */
-const PACES = [0, 0, 30, 300, 0, 0, 600];
 /** The place whose way to the broker can be cut, and that has a spool. */
 export const REMOTE = 1;
 /** Milliseconds for anything that a healed world must reach. */
@@ -34,7 +32,8 @@ export interface ProducerWorld extends AsyncDisposable {
   readonly team: Team;
   /** The hosts that there ever were. */
   readonly hosts: readonly AccountedHost[];
-  readonly requests: readonly SeenRequest[];
+  /** All requests that the site has had until now. */
+  requests(): Promise<readonly SeenRequest[]>;
   /** The remote member can no longer reach the broker; the function gives the way back. */
   cutOff(): Promise<() => Promise<void>>;
   /** The present connections of the remote member carry nothing more. New ones work. */
@@ -70,14 +69,7 @@ export async function openProducerWorld(random: Random, load: ProducerLoad): Pro
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "faults-group-"));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
-  const requests: SeenRequest[] = [];
-  const site = stack.use(
-    await openSite((socket, { path }) => {
-      requests.push({ address: `http://127.0.0.1:${site.port}${path}`, at: Date.now() });
-      const number = Number(path.replaceAll(/\D/g, ""));
-      setTimeout(() => socket.end(answer("200 OK", {}, "fine")), PACES[number % PACES.length]);
-    }),
-  );
+  const site = stack.use(await openCountingSite());
   const mtlsPort = await freePort();
   let way = await relay(0, "127.0.0.1", mtlsPort);
   stack.defer(() => way[Symbol.asyncDispose]());
@@ -97,8 +89,9 @@ export async function openProducerWorld(random: Random, load: ProducerLoad): Pro
   const places = placesOf({ broker, topic, way, folder, file });
   const team = stack.use(new Team(possibleVariants(), places));
   const world: Omit<ProducerWorld, typeof Symbol.asyncDispose> = {
-    ...{ random, broker, topic, team, requests },
+    ...{ random, broker, topic, team },
     hosts: file.hosts,
+    requests: () => site.requests(),
     async cutOff() {
       const { port } = way;
       await way[Symbol.asyncDispose]();
@@ -110,11 +103,15 @@ export async function openProducerWorld(random: Random, load: ProducerLoad): Pro
     async settled() {
       const { partitions } = await topic.describe();
       await team.divided(partitions);
-      // They come in the order of their times. There may be very many.
-      let seen = requests.length;
+      const since = Date.now();
+      // There may be very many: each is looked at once.
+      let seen = (await site.requests()).length;
       const asked = new Set<string>();
-      const isAsked = () => {
-        for (; seen < requests.length; seen++) asked.add((requests[seen] as SeenRequest).address);
+      const isAsked = async () => {
+        for (const { address, at } of (await site.requests()).slice(seen)) {
+          seen++;
+          if (at >= since) asked.add(address);
+        }
         return file.present.every((address) => asked.has(address));
       };
       await eventually(isAsked, () => `Some hosts are not checked:\n${team.words()}`, {
@@ -139,13 +136,25 @@ export async function openProducerWorld(random: Random, load: ProducerLoad): Pro
     rows: () =>
       postgres.sql.unsafe<Row[]>(
         `select address, (extract(epoch from scheduled_at) * 1000)::float8 as due, error, error_detail as detail, producer,
-           (extract(epoch from checked_at - scheduled_at) * 1000)::float8 as late
+           (extract(epoch from checked_at - scheduled_at) * 1000)::float8 as late,
+           (coalesce(latency, 0) * 1000)::float8 as took
          from ${TABLE}`,
       ),
     words: () => consumer.stderr.split("\n").slice(-15).join("\n"),
   };
   for (let place = 0; place < PLACES; place++) team.start(place);
   await world.settled();
+  // Of a host without any result nobody knows what was missed: docs/promises.md.
+  const isKnown = async () => {
+    const [found] = await postgres.sql.unsafe<{ known: number }[]>(
+      `select count(distinct address)::int as known from ${TABLE}`,
+    );
+    return found?.known === file.present.length;
+  };
+  await eventually(isKnown, () => `Some hosts have no result:\n${world.words()}`, {
+    timeout: RECOVERY_LIMIT,
+    interval: 300,
+  });
   file.begin(Date.now());
   const owned = stack.move();
   return { ...world, [Symbol.asyncDispose]: () => owned.disposeAsync() };
