@@ -222,8 +222,11 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
     const missed = told.filter(({ error, scheduled_at, error_detail }) =>
       error === "missed" && Date.parse(scheduled_at ?? "") > stoppedAt && !/still ran/.test(error_detail ?? "")
     );
-    expect(missed.map((metric) => `${due(metric)}: ${metric.error_detail}`), all.map(({ stderr }) => stderr).join("\n"))
-      .toEqual([]);
+    // The group divides twice, as it gets its members back, and a host that moves may lose a due time
+    // each time. Members that stopped at the wake would lose more than the broker's 3 s.
+    const often = [...Map.groupBy(missed, ({ address }) => address)].filter(([, times]) => times.length > 2);
+    const said = all.map(({ stderr }) => stderr).join("\n");
+    expect(often.map(([address, times]) => [address, times.map(due)]), said).toEqual([]);
   }, 5 * PATIENCE);
 
   it("partitions are added, and all producers die: what nobody checked is told", async () => {
