@@ -19,7 +19,8 @@ export interface RowFacts {
 /**
  * The newest row of each address. Addresses with rows in a day that is not rolled up are found
  * there, one after the other, with the row itself. The others lie in the gaps between these, and
- * their days tell which was the last one. So no other part of the table is looked into.
+ * their days tell which was the last one. So no other part of the table is looked into, nor are those
+ * that are made ahead: no row is due more than two days from now (part_spans.ts).
  *
  * Few addresses are in gaps, but the planner expects a thousand, and a look into each part for every
  * one: with many parts it would compile the query, which takes longer than the query. Of a limit
@@ -30,19 +31,22 @@ export function latestByDay(tables: QuotedTables, { up, reason, removed, told }:
   const since = settledBeforeSql(tables);
   const row = `m.address, ${up} as up, m.status_code, m.latency, m.is_valid, m.checked_at, m.error, m.error_detail,
     m.tls_expires_at, m.location, ${reason} as reason, m.next_at, ${removed} as is_removed`;
+  const names = `address, up, status_code, latency, is_valid, checked_at, error, error_detail, tls_expires_at, location,
+    reason, next_at, is_removed`;
+  const isRecent = `m.scheduled_at >= ${since} and m.scheduled_at < now() + interval '3 days'`;
   const { from, to } = daySpanSql("last.day");
   return `with recursive recent as (
-  (select ${row} from ${main} m where m.scheduled_at >= ${since} and ${told}
+  (select left(m.address, 0) as before, ${row} from ${main} m where ${isRecent} and ${told}
    order by m.address, m.scheduled_at desc limit 1)
   union all
-  select next.* from recent r cross join lateral (
-    select ${row} from ${main} m where m.address > r.address and m.scheduled_at >= ${since} and ${told}
+  select r.address, next.* from recent r cross join lateral (
+    select ${row} from ${main} m where m.address > r.address and ${isRecent} and ${told}
     order by m.address, m.scheduled_at desc limit 1
   ) next
 ), gaps as (
-  select r.address, lead(r.address) over (order by r.address) as next from recent r
+  select r.before as address, r.address as next from recent r
   union all
-  select '', min(r.address) from recent r
+  select coalesce(max(r.address), ''), null from recent r
 ), quiet as (
   select q.address, g.next from gaps g cross join lateral (
     select d.address from ${daily} d where d.address > g.address order by d.address limit 1
@@ -52,7 +56,7 @@ export function latestByDay(tables: QuotedTables, { up, reason, removed, told }:
     select d.address from ${daily} d where d.address > q.address order by d.address limit 1
   ) more where q.next is null or more.address < q.next
 ), latest as (
-  select * from recent
+  select ${names} from recent
   union all
   select old.* from (select address from quiet limit (select count(*) from quiet)) q cross join lateral (
     select d.day from ${daily} d where d.address = q.address and (d.checks > 0 or d.removed > 0)

@@ -32,14 +32,30 @@ export function currentWindowsSql({ maintenance }: MaintenanceTable): string {
 }
 
 /**
- * True if an address is being worked at.
- *
- * Until it is analyzed, the planner takes the table for one of ten pages, to be read for each check:
- * that alone would make it compile a view. Of a limit that it does not know it expects a tenth.
+ * All times of the table. Until it is analyzed, the planner takes it for one of ten pages, to be read
+ * for each check: that alone would make it compile a view. Of a limit that it does not know it
+ * expects a tenth.
  */
-export function inMaintenanceSql({ maintenance }: MaintenanceTable, address: string, at: string): string {
-  return `exists (select from (select * from ${maintenance} limit (select count(*) from ${maintenance})) w
+const timesSql = ({ maintenance }: MaintenanceTable) =>
+  `select * from ${maintenance} limit (select count(*) from ${maintenance})`;
+
+const existsSql = (times: string, address: string, at: string) =>
+  `exists (select from ${times} w
     where w.starts_at <= ${at} and ${at} < w.ends_at and ${address} like ${patternSql("w.address")})`;
+
+/** True if an address is being worked at. */
+export function inMaintenanceSql(table: MaintenanceTable, address: string, at: string): string {
+  return existsSql(`(${timesSql(table)})`, address, at);
+}
+
+/** A query of `with` that reads the times once, for `inWindowsSql`: cheap for thousands of rows. */
+export function windowsSql(table: MaintenanceTable): string {
+  return `windows as materialized (${timesSql(table)})`;
+}
+
+/** True if an address is being worked at by one of the times of `windowsSql`. */
+export function inWindowsSql(address: string, at: string): string {
+  return existsSql("windows", address, at);
 }
 
 /** The table of the maintenance, where it is there and may be read. */

@@ -1,7 +1,7 @@
 import type { TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { currentWindowsSql, inMaintenanceSql } from "./maintenance_sql.ts";
+import { currentWindowsSql, inMaintenanceSql, inWindowsSql, windowsSql } from "./maintenance_sql.ts";
 import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
 import { type QuotedTables, quoteTables } from "./schema.ts";
 import { CHECK_GRACE, RowState } from "./host_state.ts";
@@ -90,12 +90,15 @@ class Facts extends RowState implements RowFacts {
     return this.optional.error ? "error is distinct from 'missed'" : "true";
   }
 
-  /** Leaves out checks that were not up, of addresses that were worked at. */
+  /** Leaves out checks that were not up, of addresses that were worked at. It needs `windows`. */
   get unplanned(): string {
     if (this.#maintenance === null) return "";
-    return ` and (${this.up} or ${this.removed} or not ${
-      inMaintenanceSql(this.#maintenance, "m.address", `m.${this.time}`)
-    })`;
+    return ` and (${this.up} or ${this.removed} or not ${inWindowsSql("m.address", `m.${this.time}`)})`;
+  }
+
+  /** All times in which people work at sites, read once. A query of `with`, and the comma behind it. */
+  get windows(): string {
+    return this.#maintenance === null ? "" : `${windowsSql(this.#maintenance)}, `;
   }
 
   /** True for a check that was not up, of an address that was not worked at. */
@@ -163,7 +166,7 @@ const DEFINITIONS: Readonly<Record<View, (facts: Facts) => string>> = {
   // An outage lasts from the first check that found the host down to the next that found it up, or
   // until it left the hosts file. Without these it goes on.
   outages: (t) =>
-    `with checks as (
+    `with ${t.windows}checks as (
   select address, checked_at, status_code, ${t.column("error", "text")}, ${
       t.column("error_detail", "text")
     }, ${t.up} as up,
