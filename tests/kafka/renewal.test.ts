@@ -2,10 +2,13 @@ import { type EventEmitter, once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FindPositions, KafkaClient } from "../../lib/kafka/kafka.ts";
 import { type Librdkafka, loadLibrdkafka, type NativeClient } from "../../lib/kafka/librdkafka/library.ts";
 import { loadClient } from "../../lib/kafka/access.ts";
+import { promised } from "../../lib/kafka/librdkafka/connection.ts";
+import { closeProducer, newProducer, pollProducer } from "../../lib/kafka/librdkafka/native_clients.ts";
 import { type KeyMaterial, type LiveKeyMaterial, loadKeyMaterial } from "../../lib/net/tls.ts";
 import { type Certificates, makeCertificates } from "../../tools/kafka/certificates.ts";
 import type { KafkaServer } from "../../tools/kafka/kafka.ts";
@@ -62,6 +65,25 @@ describe.runIf(canRun)("librdkafka", () => {
   }
 
   const hundred = (from: number) => Array.from({ length: 100 }, (_, n) => message(from + n));
+
+  it("a client that is being closed may be polled, though it says that it is connected and throws", async () => {
+    const producer = newProducer(library as Librdkafka, optionsWith(good));
+    await promised((done) => producer.connect({ timeout: 30_000, allTopics: false }, done));
+    let isClosed = false;
+    let thrown = 0;
+    const closing = closeProducer(producer).then(() => isClosed = true);
+    while (!isClosed) {
+      pollProducer(producer);
+      try {
+        if (producer.isConnected()) producer.poll();
+      } catch {
+        thrown++;
+      }
+      await nextTurn();
+    }
+    await closing;
+    expect(thrown).toBeGreaterThan(0);
+  });
 
   it("a producer goes over to a client with the new certificates between two deliveries: all arrives once, in order", async () => {
     using made = recordClients("Producer");

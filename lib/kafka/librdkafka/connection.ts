@@ -67,7 +67,7 @@ export async function connected<C extends NativeClient>(
       onWait(error);
     };
     const look = { topic: options.topic, onFailure, signal };
-    const serving = setInterval(() => client.isConnected() && serve?.(client), SERVE_EVERY);
+    const serving = setInterval(() => serve?.(client), SERVE_EVERY);
     try {
       await firstAnswer(client, connecting, look);
       return client;

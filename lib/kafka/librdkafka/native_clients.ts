@@ -60,9 +60,17 @@ export function newProducer(
   });
 }
 
-/** Lets a client deliver its events. */
+/**
+ * Lets a client deliver its events, if it is connected. One that is being closed says that it is for
+ * a moment longer, and throws.
+ */
 export function pollProducer(client: NativeProducer): void {
-  client.poll();
+  if (!client.isConnected()) return;
+  try {
+    client.poll();
+  } catch {
+    // Nothing comes from it any more. The library's own timer ignores this too.
+  }
 }
 
 /** Ends a client. It drops messages that it has not yet sent: nobody waits for them. */

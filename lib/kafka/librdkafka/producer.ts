@@ -6,7 +6,7 @@ import { undelivered } from "../undelivered.ts";
 import { isFatal, librdkafkaErrors } from "./errors.ts";
 import { whenBrokersAreForgotten } from "./forgotten_brokers.ts";
 import type { NativeError, NativeProducer } from "./library.ts";
-import { closeProducer } from "./native_clients.ts";
+import { closeProducer, pollProducer } from "./native_clients.ts";
 
 /**
  * Messages, and characters of them, handed to the library at a time: its queue takes 100,000, and
@@ -113,7 +113,7 @@ export class LibrdkafkaProducer implements KafkaProducer {
     const delivery = this.#delivery = new Delivery(chunk);
     for (const message of chunk) this.#hand(client, message, delivery);
     // Beside the library's own timer, which does not keep the program alive.
-    const poll = setInterval(() => client.isConnected() && client.poll(), POLL_EVERY);
+    const poll = setInterval(() => pollProducer(client), POLL_EVERY);
     try {
       await delivery.done;
     } finally {
