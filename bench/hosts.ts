@@ -12,6 +12,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { formatTable } from "../lib/postgres/table_text.ts";
+import { median } from "./consumer/contest.ts";
 import { hostsText } from "./hosts/hosts_text.ts";
 import { type CheckCost, measureCheck, measureReload, type ReloadCost } from "./hosts/measured.ts";
 
@@ -63,10 +64,6 @@ function costs(all: readonly CheckCost[]): object {
     "CPU s": median(all.map(({ cpu }) => cpu)).toFixed(2),
     "peak MB": median(all.map(({ peak }) => peak)).toFixed(0),
   };
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 }
 
 /** The runtimes that are there, and the commands before the script. */

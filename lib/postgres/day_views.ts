@@ -31,15 +31,13 @@ export function latestByDay(tables: QuotedTables, { up, reason, removed, told }:
   const since = settledBeforeSql(tables);
   const row = `m.address, ${up} as up, m.status_code, m.latency, m.is_valid, m.checked_at, m.error, m.error_detail,
     m.tls_expires_at, m.location, ${reason} as reason, m.next_at, ${removed} as is_removed`;
-  const names = `address, up, status_code, latency, is_valid, checked_at, error, error_detail, tls_expires_at, location,
-    reason, next_at, is_removed`;
   const isRecent = `m.scheduled_at >= ${since} and m.scheduled_at < now() + interval '3 days'`;
   const { from, to } = daySpanSql("last.day");
   return `with recursive recent as (
-  (select left(m.address, 0) as before, ${row} from ${main} m where ${isRecent} and ${told}
+  (select ${row}, left(m.address, 0) as before from ${main} m where ${isRecent} and ${told}
    order by m.address, m.scheduled_at desc limit 1)
   union all
-  select r.address, next.* from recent r cross join lateral (
+  select next.*, r.address from recent r cross join lateral (
     select ${row} from ${main} m where m.address > r.address and ${isRecent} and ${told}
     order by m.address, m.scheduled_at desc limit 1
   ) next
@@ -56,9 +54,9 @@ export function latestByDay(tables: QuotedTables, { up, reason, removed, told }:
     select d.address from ${daily} d where d.address > q.address order by d.address limit 1
   ) more where q.next is null or more.address < q.next
 ), latest as (
-  select ${names} from recent
+  select * from recent
   union all
-  select old.* from (select address from quiet limit (select count(*) from quiet)) q cross join lateral (
+  select old.*, null from (select address from quiet limit (select count(*) from quiet)) q cross join lateral (
     select d.day from ${daily} d where d.address = q.address and (d.checks > 0 or d.removed > 0)
     order by d.day desc limit 1
   ) last cross join lateral (

@@ -1,7 +1,7 @@
 import type { TableName } from "../config/setting_types.ts";
 import type { Metric } from "../metric.ts";
 import { quoteIdentifier } from "./pg_text.ts";
-import { currentWindowsSql, inMaintenanceSql, inWindowsSql, windowsSql } from "./maintenance_sql.ts";
+import { currentWindowsSql, inWindowsSql, windowsSql } from "./maintenance_sql.ts";
 import { latestByDay, type RowFacts, uptimeByDay } from "./day_views.ts";
 import { type QuotedTables, quoteTables } from "./schema.ts";
 import { CHECK_GRACE, RowState } from "./host_state.ts";
@@ -92,21 +92,21 @@ class Facts extends RowState implements RowFacts {
 
   /** Leaves out checks that were not up, of addresses that were worked at. It needs `windows`. */
   get unplanned(): string {
-    if (this.#maintenance === null) return "";
-    return ` and (${this.up} or ${this.removed} or not ${inWindowsSql("m.address", `m.${this.time}`)})`;
+    return this.#maintenance === null ? "" : ` and (${this.up} or ${this.removed} or not ${this.#worked})`;
+  }
+
+  /** True for a check that was not up, of an address that was not worked at. It needs `windows`. */
+  get down(): string {
+    return `not ${this.up}${this.#maintenance === null ? "" : ` and not ${this.#worked}`}`;
+  }
+
+  get #worked(): string {
+    return inWindowsSql("m.address", `m.${this.time}`);
   }
 
   /** All times in which people work at sites, read once. A query of `with`, and the comma behind it. */
   get windows(): string {
     return this.#maintenance === null ? "" : `${windowsSql(this.#maintenance)}, `;
-  }
-
-  /** True for a check that was not up, of an address that was not worked at. */
-  get down(): string {
-    const planned = this.#maintenance === null
-      ? ""
-      : ` and not ${inMaintenanceSql(this.#maintenance, "m.address", `m.${this.time}`)}`;
-    return `not ${this.up}${planned}`;
   }
 
   /** The times in which people work at sites now, read once for all addresses. A query of `with`. */
@@ -189,7 +189,7 @@ from checks where not up and not removed group by address, recoveries`,
   // Latencies are those of checks that got an answer. Everything is divided by address and day, so
   // that a condition on them reaches the table.
   uptime: (t) =>
-    `with checks as (
+    `with ${t.windows}checks as (
   select address, (checked_at at time zone 'UTC')::date as day, checked_at, status_code, latency, ${t.up} as up, ${t.down} as down,
     count(*) filter (where ${t.up}) over earlier as recoveries,
     lead(checked_at, 1, checked_at) over earlier - checked_at as lasted

@@ -112,14 +112,14 @@ export class GroupedHosts implements GroupListener {
   /** Checks the hosts of another reading of the file, as far as the group says. */
   async replace(reading: HostsReading): Promise<Changes> {
     const { present, gone } = await inPieces(comparison(this.#reading.hosts, reading.hosts));
-    while (true) {
-      const partitions = this.#partitions;
-      const byPartition = await inPieces(this.#sorted(reading.hosts, partitions));
-      // The group may have divided meanwhile.
-      if (partitions !== this.#partitions) continue;
-      this.#byPartition = byPartition;
-      break;
-    }
+    let partitions: number | undefined;
+    let byPartition: ReadonlyMap<number, readonly Host[]>;
+    // The group may divide meanwhile.
+    do {
+      partitions = this.#partitions;
+      byPartition = await inPieces(this.#sorted(reading.hosts, partitions));
+    } while (partitions !== this.#partitions);
+    this.#byPartition = byPartition;
     this.#removed = new Set([...this.#removed].filter((address) => !present.has(address)).concat(gone));
     this.#reading = reading;
     const changes = await this.#parts.runner.replace(this.#mine(), true);
