@@ -2,10 +2,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type HttpTarget, parseTargets } from "../../lib/config/notify_targets.ts";
+import { requestsFor } from "../../lib/monitoring/notify/http_requests.ts";
+import type { Notification } from "../../lib/postgres/store.ts";
 import { canRunAlertmanager, startAlertmanager } from "../support/alertmanager.ts";
 import { Authority } from "../support/authority.ts";
 import { eventually } from "../support/eventually.ts";
 import { openMailServer } from "../support/mail_server.ts";
+import { canRunNtfy, startNtfy } from "../support/ntfy.ts";
 import { run, RUNTIMES } from "../support/programs.ts";
 import { openReceiver } from "../support/receiver.ts";
 import { denoMissing, trusting } from "../support/runtimes.ts";
@@ -31,6 +35,53 @@ it.runIf(canRunAlertmanager())("Alertmanager tells of an outage, and of its end"
 interface Alert {
   readonly status: string;
   readonly labels: Readonly<Record<string, string>>;
+}
+
+it.runIf(canRunNtfy())("ntfy tells of an outage and of its end, and makes no file of a long message", async () => {
+  await using ntfy = await startNtfy(folder);
+  const target = (token: string) => `ntfy+http://:${token}@127.0.0.1:${ntfy.port}/sites`;
+  const stranger = await run("node", "consumer", ["--notify-test"], { env: { NOTIFY: target("tk_unknown") } });
+  expect(stranger).toMatchObject({ code: 1, stdout: expect.stringMatching(/: it answers with status 401\n$/) });
+  for (const runtime of runtimes) {
+    expect(await run(runtime, "consumer", ["--notify-test"], { env: { NOTIFY: target(ntfy.token) } }))
+      .toMatchObject({ code: 0 });
+  }
+  const told = await ntfy.messages("sites");
+  expect(told.map(({ title }) => title.slice(0, title.indexOf(":")))).toEqual(runtimes.flatMap(() => ["DOWN", "UP"]));
+  expect(told[0]).toMatchObject({ priority: 4, tags: ["rotating_light"] });
+
+  const notifications = Array.from({ length: 30 }, (_, i): Notification => ({
+    event: "opened",
+    incident: `i${i}`,
+    kind: "down",
+    address: `https://ü${i}.example`,
+    openedAt: new Date(),
+    closedAt: null,
+    locations: [],
+    error: "connect",
+    errorDetail: "ü".repeat(400),
+    statusCode: null,
+    checks: 2,
+    lastUp: null,
+  }));
+  for (const which of [notifications, notifications.slice(0, 1)]) {
+    const message = { id: "m1", tries: 1, notifications: which };
+    for (
+      const { url, ...request } of requestsFor(httpTarget(target(ntfy.token)), message, { page: null, now: new Date() })
+    ) {
+      expect((await fetch(url, { method: "POST", ...request })).status).toBe(200);
+    }
+  }
+  const [many, one] = (await ntfy.messages("sites")).slice(told.length);
+  expect(many?.title).toMatch(/^30 sites down, since /);
+  expect(many?.attachment).toBeUndefined();
+  expect(one?.title).toBe("DOWN: https://ü0.example");
+}, 90_000);
+
+function httpTarget(text: string): HttpTarget {
+  const [target] = parseTargets(text, false).targets;
+  if (target === undefined || target.kind === "smtp") throw new TypeError(`${text} is no HTTP target`);
+  return target;
 }
 
 describe.each(runtimes)("mail over TLS, under %s", (runtime) => {
