@@ -4,6 +4,10 @@ import { encodeMetric, type Metric } from "../../lib/metric.ts";
 
 /** Sites that take turns, as they do where a producer checks them on schedule. */
 const SITES = 5_000;
+/** Parts of the world that each is asked for. */
+const REGIONS = 7;
+/** Different addresses. */
+export const ADDRESSES = SITES * REGIONS;
 const SECOND = 1000;
 const YEAR = 365 * 86_400 * SECOND;
 
@@ -13,7 +17,7 @@ export function makeMetric(n: number, checkedAt: number): Metric {
   const at = new Date(checkedAt).toISOString();
   const isDown = n % 50 === 49;
   return {
-    address: `https://site-${n % SITES}.example/health?region=${n % 7}`,
+    address: `https://site-${n % SITES}.example/health?region=${n % REGIONS}`,
     status_code: isDown ? null : 200,
     latency,
     is_valid: !isDown,

@@ -77,7 +77,7 @@ const statementInto = (
 });
 
 export const statement = statementInto("statement", "");
-/** The same with incidents: none begins or ends, but at the first rows. */
+/** The same with incidents, of which none begins or ends. */
 export const statementWithIncidents = statementInto("statement-incidents", ", with incidents", { incidents: true });
 /** The same, as a new table is: with a part for each month. */
 export const statementIntoParts = statementInto("statement-parts", ", into a table with parts", { partition: "month" });

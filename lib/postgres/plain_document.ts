@@ -180,14 +180,15 @@ const DAYS_BEFORE_1970 = 719_528;
 
 /** The milliseconds since 1970 of a time at a place of `findValues`. */
 export function timeAt(document: Uint8Array, start: number): number {
-  const two = (i: number) => 10 * digit(document, start + i) + digit(document, start + i + 1);
+  const one = (i: number) => (document[start + i] as number) - ZERO;
+  const two = (i: number) => 10 * one(i) + one(i + 1);
   const [year, month] = [100 * two(1) + two(3), two(6)];
   // Since a year before, the last day of February is the one that is put in.
   const full = month > 2 ? year : year - 1;
   const leapDays = (full / 4 | 0) - (full / 100 | 0) + (full / 400 | 0);
   const days = 365 * year + leapDays + (DAYS_BEFORE[month] as number) + two(9) - DAYS_BEFORE_1970;
   const seconds = ((24 * days + two(12)) * 60 + two(15)) * 60 + two(18);
-  return 1000 * seconds + 10 * two(21) + digit(document, start + 23);
+  return 1000 * seconds + 10 * two(21) + one(23);
 }
 
 /** Hexadecimal digits are marked with 1, as a UUID has them. */

@@ -9,6 +9,8 @@ import type { SteadyPlaces } from "./steady_places.ts";
 const NUMBERS = 3;
 /** The place of a check that has no number. */
 const NO_PLACE = -1;
+const VERDICTS: readonly Verdict[] = ["up", "down", "missed", "removed"];
+const UP = VERDICTS.indexOf("up");
 
 /**
  * What incidents need of the checks of a slice, in their order. Most of them change nothing: so
@@ -19,7 +21,9 @@ export class SliceChecks {
   readonly #keys: PlaceKeys;
   /** By `keys`, or `NO_PLACE`. */
   readonly #places: Int32Array;
-  readonly #verdicts: Verdict[] = [];
+  /** By `VERDICTS`. */
+  readonly #verdicts: Uint8Array;
+  #count = 0;
   readonly #numbers: Float64Array;
 
   /** `metrics` are those of the slice, `most` at most. They may be added later. */
@@ -27,20 +31,21 @@ export class SliceChecks {
     this.#metrics = metrics;
     this.#keys = keys;
     this.#places = new Int32Array(most);
+    this.#verdicts = new Uint8Array(most);
     this.#numbers = new Float64Array(NUMBERS * most);
   }
 
   get count(): number {
-    return this.#verdicts.length;
+    return this.#count;
   }
 
   add(place: number, verdict: Verdict, due: number, nextAt: number, tlsExpiresAt: number): void {
-    const at = this.count;
+    const at = this.#count++;
     this.#places[at] = place;
     this.#numbers[NUMBERS * at] = due;
     this.#numbers[NUMBERS * at + 1] = nextAt;
     this.#numbers[NUMBERS * at + 2] = tlsExpiresAt;
-    this.#verdicts.push(verdict);
+    this.#verdicts[at] = VERDICTS.indexOf(verdict);
   }
 
   /** Adds a metric that was read. `due` is the time by which its row is found. */
@@ -63,7 +68,7 @@ export class SliceChecks {
   /** True if a check is like those before it. It is taken in. */
   passes(at: number, steady: SteadyPlaces): boolean {
     const place = this.#places[at] as number;
-    if (place === NO_PLACE || this.#verdicts[at] !== "up") return false;
+    if (place === NO_PLACE || this.#verdicts[at] !== UP) return false;
     const numbers = this.#numbers;
     const i = NUMBERS * at;
     return steady.pass(place, numbers[i] as number, numbers[i + 1] as number, numbers[i + 2] as number);
@@ -80,7 +85,7 @@ export class SliceChecks {
       address: this.address(at),
       location: place === null ? entry.content.location : this.#keys.locations[place] as string | null,
       due: number(0),
-      verdict: this.#verdicts[at] as Verdict,
+      verdict: VERDICTS[this.#verdicts[at] as number] as Verdict,
       nextAt: number(1),
       tlsExpiresAt: number(2),
       failure: () => failureOf(entry.content),

@@ -18,6 +18,10 @@ export class PlaceKeys {
   /** By their numbers. */
   readonly addresses: string[] = [];
   readonly locations: (string | null)[] = [];
+  /** Number + 1 of the pair that was asked for last; 0: it has none. */
+  #last = 0;
+  /** Number + 1 of what came behind each the last time: checks come in nearly the same order again. */
+  #nexts = new Int32Array(FIRST + 1);
   /** Number + 1 by hash; 0: free. It is at most half full. */
   #table = new Int32Array(2 * FIRST);
   #hashes = new Int32Array(FIRST);
@@ -32,19 +36,42 @@ export class PlaceKeys {
   numberOf(document: Uint8Array, places: Int32Array, address: number, location: number): number {
     const [from, to] = [places[address] as number, places[address + 1] as number];
     const [fromNext, toNext] = [places[location] as number, places[location + 1] as number];
+    const guess = (this.#nexts[this.#last] as number) - 1;
+    if (guess >= 0 && this.#is(guess, document, from, to, fromNext, toNext)) {
+      this.#last = guess + 1;
+      return guess;
+    }
     const hash = hashOf(document, fromNext, toNext, hashOf(document, from, to, MULTIPLIER));
+    const number = this.#find(hash, document, from, to, fromNext, toNext) ??
+      this.#add(hash, document.subarray(from, to), document.subarray(fromNext, toNext));
+    this.#nexts[this.#last] = number + 1;
+    this.#last = number + 1;
+    return number;
+  }
+
+  #find(
+    hash: number,
+    document: Uint8Array,
+    from: number,
+    to: number,
+    fromNext: number,
+    toNext: number,
+  ): number | null {
     const mask = this.#table.length - 1;
     let place = hash & mask;
     for (let found = this.#table[place] as number; found > 0; found = this.#table[place] as number) {
       const number = found - 1;
-      const start = this.#starts[number] as number;
-      const isFound = this.#hashes[number] === hash &&
-        (this.#starts[found] as number) - start === to - from + toNext - fromNext &&
-        this.#holds(start, document, from, to) && this.#holds(start + to - from, document, fromNext, toNext);
-      if (isFound) return number;
+      if (this.#hashes[number] === hash && this.#is(number, document, from, to, fromNext, toNext)) return number;
       place = place + 1 & mask;
     }
-    return this.#add(hash, document.subarray(from, to), document.subarray(fromNext, toNext));
+    return null;
+  }
+
+  /** True if a number is that of this pair. */
+  #is(number: number, document: Uint8Array, from: number, to: number, fromNext: number, toNext: number): boolean {
+    const start = this.#starts[number] as number;
+    return (this.#starts[number + 1] as number) - start === to - from + toNext - fromNext &&
+      this.#holds(start, document, from, to) && this.#holds(start + to - from, document, fromNext, toNext);
   }
 
   #holds(at: number, document: Uint8Array, start: number, end: number): boolean {
@@ -79,11 +106,13 @@ export class PlaceKeys {
   }
 
   #grow(): void {
-    const [hashes, starts] = [this.#hashes, this.#starts];
+    const [hashes, starts, nexts] = [this.#hashes, this.#starts, this.#nexts];
     this.#hashes = new Int32Array(2 * hashes.length);
     this.#hashes.set(hashes);
     this.#starts = new Int32Array(2 * hashes.length + 1);
     this.#starts.set(starts);
+    this.#nexts = new Int32Array(2 * hashes.length + 1);
+    this.#nexts.set(nexts);
     this.#table = new Int32Array(4 * hashes.length);
     for (let number = 0; number < this.addresses.length; number++) this.#enter(number);
   }
