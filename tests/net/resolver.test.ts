@@ -1,7 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { NoAddress, type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
-import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
+import { candidates, NoAddress, type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
+import { parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
 import { decodeReply, encodeQuestion, isAskable, RCODES, TYPES } from "../../lib/net/resolver/packet.ts";
 import { openNameServer, type Zone } from "../support/name_server.ts";
 import { RemoteResolvers } from "../support/remote_resolver.ts";
