@@ -157,6 +157,7 @@ async function fetchHead(
   findings: Findings,
   signal: AbortSignal,
 ): Promise<HttpAnswer | Failure> {
+  const hop = hopTo(url, request, host, options.userAgent);
   const trust = options.trust.of(host.options?.tls ?? null, url.hostname === host.url.hostname);
   const { outcome, remoteAddress, expiresAt } = await connect(url, options, trust, findings.timings, signal);
   findings.remoteAddress = remoteAddress ?? findings.remoteAddress;
@@ -165,8 +166,7 @@ async function fetchHead(
     findings.expiresAt = expiresAt;
   }
   if (outcome instanceof Failure) return outcome;
-  const head = hopTo(url, request, host, options.userAgent);
-  const answer = await exchange(outcome, url, head, findings.timings, options.turns, signal);
+  const answer = await exchange(outcome, url, hop, findings.timings, options.turns, signal);
   if (answer instanceof Failure) return answer;
   findings.status = answer.status;
   findings.head = answer;
