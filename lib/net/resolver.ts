@@ -5,7 +5,7 @@ import { hostname, networkInterfaces } from "node:os";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { isResourceExhausted } from "./exhausted_resource.ts";
-import { ask, type Server } from "./resolver/ask.ts";
+import { ask, isAskable, RCODES, type Reply, type Server, TYPES } from "./resolver/dns.ts";
 import {
   parseHostsTable,
   parseResolverConfig,
@@ -13,7 +13,6 @@ import {
   type ResolverConfig,
   WatchedFile,
 } from "./resolver/files.ts";
-import { isAskable, RCODES, type Reply, TYPES } from "./resolver/packet.ts";
 
 /** Finds addresses of names, and asks anew every time. */
 export interface Resolver {
