@@ -136,7 +136,7 @@ const FIELDS = [
     unit: null,
   },
 ] as const;
-type Field = typeof FIELDS[number];
+type CronField = typeof FIELDS[number];
 
 const CRON_FORM = "a cron expression has five fields (minute hour day month weekday), or six with seconds in front";
 
@@ -201,7 +201,7 @@ function dayRule(dayOfMonth: CronDayOfMonth, dayOfWeek: CronDayOfWeek, isOneEnou
 }
 
 /** Parses one field among wildcards, so that the message can name it. */
-function checkField(field: string, { name, values, count, unit }: Field): void {
+function checkField(field: string, { name, values, count, unit }: CronField): void {
   const words = field.match(/[a-z]+/gi) ?? [];
   if (words.some((word) => /^H+$/i.test(word))) {
     throw new SyntaxError(`"${field}" lets the ${name} be chosen at random: write a number, such as 7, instead of H`);
