@@ -17,8 +17,6 @@ import {
 } from "./threads/messages.ts";
 import { startCheckWorker } from "./threads/worker.ts";
 
-export type { WorkerSettings };
-
 interface CheckThreadOptions {
   readonly settings: WorkerSettings;
   /** Matches the bodies that are too large for the thread. */

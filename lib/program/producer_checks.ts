@@ -32,7 +32,9 @@ export async function openStandings({ mode, spool, kafka }: ProducerSettings): P
   return keepsStandings ? await StandingsFile.open(spool) : null;
 }
 
-/** Opens what matches large pages. Under Deno its workers start at once, where a host has a pattern. */
+/**
+ * Opens what matches large pages. Under Deno its workers start at once where a host has a pattern.
+ */
 export function openPageMatcher({ hosts }: HostsReading): LargeMatcher {
   return openLargeMatcher({ isExpected: hosts.some(({ pattern, absent }) => pattern !== null || absent !== null) });
 }
