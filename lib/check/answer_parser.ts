@@ -41,7 +41,7 @@ const BROKEN = {
 } as const;
 
 /** What comes next. */
-type State = "head" | "body" | "chunks" | "over";
+type ParserState = "head" | "body" | "chunks" | "over";
 
 /**
  * Takes an HTTP/1 answer apart as its bytes come (RFC 9112). Knows nothing of sockets. Bytes and
@@ -52,7 +52,7 @@ export class AnswerParser {
   readonly #events: AnswerEvents;
   readonly #hasBody: boolean;
   readonly #chunks = new Chunks();
-  #state: State = "head";
+  #state: ParserState = "head";
   #head = new GrowingBuffer();
   /** Where the line under way begins in `#head`, and up to where line ends were looked for. */
   #lineStart = 0;

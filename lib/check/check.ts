@@ -13,7 +13,7 @@ import { type Matcher, Unmatched } from "./matching.ts";
 import type { Turns } from "./pace.ts";
 import { Redaction } from "./redaction.ts";
 import { follow, redirectOf } from "./redirect.ts";
-import { hopTo, type Request, requestOf } from "./request.ts";
+import { type Hop, hopTo, requestOf } from "./request.ts";
 import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
 import type { TrustStore } from "./trust.ts";
@@ -115,7 +115,8 @@ async function visit(
   let url = host.url;
   let request = requestOf(host.options);
   for (let redirects = 0;; redirects++) {
-    const answer = await fetchHead(url, request, host, options, findings, signal);
+    const hop = hopTo(url, request, host, options.userAgent);
+    const answer = await fetchHead(url, hop, host, options, findings, signal);
     if (answer instanceof Failure) return redirects === 0 ? withHint(answer, host) : withoutSecrets(answer, host);
     // Where none is followed, the redirect is the answer.
     const target = most === 0 ? null : redirectOf(answer, url);
@@ -151,7 +152,7 @@ function withoutSecrets(failure: Failure, host: CheckedHost): Failure {
 /** One hop: a fresh connection, one request, the head of the answer. */
 async function fetchHead(
   url: URL,
-  request: Request,
+  hop: Hop,
   host: CheckedHost,
   options: CheckOptions,
   findings: Findings,
@@ -165,8 +166,7 @@ async function fetchHead(
     findings.expiresAt = expiresAt;
   }
   if (outcome instanceof Failure) return outcome;
-  const head = hopTo(url, request, host, options.userAgent);
-  const answer = await exchange(outcome, url, head, findings.timings, options.turns, signal);
+  const answer = await exchange(outcome, url, hop, findings.timings, options.turns, signal);
   if (answer instanceof Failure) return answer;
   findings.status = answer.status;
   findings.head = answer;

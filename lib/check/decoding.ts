@@ -97,7 +97,7 @@ class Stage implements Decoder {
   readonly #held = new HeldBack();
   /** Pieces that came and were not given to a frame. */
   readonly #waiting: Buffer[] = [];
-  #frame: Frame | undefined;
+  #frame: CodedFrame | undefined;
   #frames = 0;
   /** Bytes that were passed on. */
   #passed = 0;
@@ -171,9 +171,9 @@ class Stage implements Decoder {
     else if (this.#stopped !== undefined) this.#next.stop(this.#stopped);
   }
 
-  #open(beginning: Buffer): Frame {
+  #open(beginning: Buffer): CodedFrame {
     const decoder = (CODINGS[this.#name] as Make)(beginning);
-    return new Frame(decoder, this.#pace.turns, {
+    return new CodedFrame(decoder, this.#pace.turns, {
       bytes: (bytes) => this.#passOn(bytes),
       progress: () => this.#goOn(),
       end: (rest) => this.#endFrame(rest),
@@ -284,7 +284,7 @@ interface FrameEvents {
  * Decodes one frame of a body, piece by piece. Its end is known only where a piece goes on behind
  * it: a decoder at its end leaves bytes behind.
  */
-class Frame {
+class CodedFrame {
   readonly #decoder: RuntimeDecoder;
   readonly #turns: Turns;
   readonly #events: FrameEvents;

@@ -6,7 +6,7 @@ import type { Standing } from "./scheduler.ts";
 
 /** The standings that outlive a restart. */
 const KEPT = ["quick", "slow", "suspect"] as const;
-type Kept = typeof KEPT[number];
+type KeptStanding = typeof KEPT[number];
 
 /** The file in the spool's folder. */
 const FILE = "standings.json";
@@ -30,10 +30,10 @@ type Standings = Iterable<readonly [address: string, standing: Standing]>;
  */
 export class StandingsFile {
   readonly #path: string;
-  readonly #known: ReadonlyMap<number, Kept>;
+  readonly #known: ReadonlyMap<number, KeptStanding>;
   #written = "";
 
-  private constructor(path: string, known: ReadonlyMap<number, Kept>) {
+  private constructor(path: string, known: ReadonlyMap<number, KeptStanding>) {
     this.#path = path;
     this.#known = known;
   }
@@ -78,7 +78,7 @@ export class StandingsFile {
 }
 
 async function documentOf(standings: Standings): Promise<string> {
-  const hashes: Record<Kept, number[]> = { quick: [], slow: [], suspect: [] };
+  const hashes: Record<KeptStanding, number[]> = { quick: [], slow: [], suspect: [] };
   let count = 0;
   for (const [address, standing] of standings) {
     if (standing === "unknown") continue;
@@ -89,8 +89,8 @@ async function documentOf(standings: Standings): Promise<string> {
   return `${JSON.stringify({ format: FORMAT, ...hashes })}\n`;
 }
 
-async function read(path: string): Promise<Map<number, Kept>> {
-  const known = new Map<number, Kept>();
+async function read(path: string): Promise<Map<number, KeptStanding>> {
+  const known = new Map<number, KeptStanding>();
   const stat = await lstat(path);
   if (!stat.isFile() || stat.size > MOST_BYTES) return known;
   const content: unknown = JSON.parse(await readFile(path, "utf8"));

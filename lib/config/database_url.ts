@@ -113,7 +113,7 @@ function readSslMode(value: string | undefined): SslMode | null {
  * As in libpq, `sslrootcert=system` names no file. It demands a check of the name, since anybody
  * can get a certificate.
  */
-function readTrust(sslMode: SslMode | null, root: string | null): Trust {
+function readTrust(sslMode: SslMode | null, root: string | null): SslChoice {
   if (root !== "system") return { sslMode, sslCaFile: root };
   if (sslMode !== null && sslMode !== "verify-full") {
     throw new SyntaxError(`its sslrootcert=system goes with sslmode=verify-full only, not with ${sslMode}`);
@@ -121,14 +121,14 @@ function readTrust(sslMode: SslMode | null, root: string | null): Trust {
   return { sslMode: "verify-full", sslCaFile: null };
 }
 
-type Trust = Pick<DatabaseUrl, "sslMode" | "sslCaFile">;
+type SslChoice = Pick<DatabaseUrl, "sslMode" | "sslCaFile">;
 
 /**
  * `channel_binding=require` demands a proof that nobody stands between, which SCRAM cannot give
  * here. The server's certificate can give it: its name is checked, or a CA that the URL names has
  * signed it.
  */
-function withoutChannelBinding(trust: Trust, binding: string | null): Trust {
+function withoutChannelBinding(trust: SslChoice, binding: string | null): SslChoice {
   if (binding !== "require") return trust;
   if (trust.sslMode === "disable" || trust.sslMode === "prefer") {
     throw new SyntaxError("its channel_binding=require goes with TLS only: write sslmode=require, or stricter");

@@ -110,10 +110,10 @@ class LazyPattern implements Pattern {
 
 /** Compiled patterns: those that were used last. */
 class Programs {
-  readonly #bySource = new Map<string, Program>();
+  readonly #bySource = new Map<string, PatternProgram>();
   #steps = 0;
 
-  of(source: string): Program {
+  of(source: string): PatternProgram {
     const known = this.#bySource.get(source);
     const program = known ?? programOf(source);
     if (known === undefined) this.#steps += stepsOf(program);
@@ -129,13 +129,13 @@ class Programs {
   }
 }
 
-type Program = RE2JS | RegExp;
+type PatternProgram = RE2JS | RegExp;
 
-function stepsOf(program: Program): number {
+function stepsOf(program: PatternProgram): number {
   return program instanceof RE2JS ? program.programSize() : 1;
 }
 
-function programOf(source: string): Program {
+function programOf(source: string): PatternProgram {
   return isSpelledOut(source) ? new RegExp(source) : compile(source);
 }
 

@@ -39,17 +39,17 @@ interface Before {
 }
 
 /** What a part of the pattern is sure to bring. */
-type Part = Before;
+type PatternPart = Before;
 
-const NOTHING: Part = { sign: false, end: false };
-const SIGN: Part = { sign: true, end: false };
+const NOTHING: PatternPart = { sign: false, end: false };
+const SIGN: PatternPart = { sign: true, end: false };
 const REPETITION = /^(?:[*+?]|\{(\d{1,4})(?:,\d{0,4})?\})[?]?/;
 const ESCAPE = /^\\(?:[pPx]\{[^}]*\}|[pP].|x..|[0-7]{1,3}|.)/su;
 const OPENING = /^\((?:\?(?:P?<\w*>|[imsU-]*(?:[:)]|$)))?/;
 const WORD = /^[\p{L}\p{N}]$/u;
 const WITHOUT_WIDTH = ["\\b", "\\B", "\\A", "\\z"];
 
-function deadInPage(before: Before, text: string, part: Part): Anchor | null {
+function deadInPage(before: Before, text: string, part: PatternPart): Anchor | null {
   if (text === "^" && before.sign) return "^";
   return part.sign && before.end ? "$" : null;
 }
@@ -79,7 +79,7 @@ class Reader {
   }
 
   /** Reads branches up to a closing parenthesis; what all of them bring. */
-  #choice(before: Before): Part {
+  #choice(before: Before): PatternPart {
     let [sign, end] = [true, true];
     do {
       const branch = this.#branch(before);
@@ -89,7 +89,7 @@ class Reader {
     return { sign, end };
   }
 
-  #branch(before: Before): Part {
+  #branch(before: Before): PatternPart {
     let [sign, end, last] = [false, false, ""];
     while (this.#at < this.#source.length && !/[|)]/.test(this.#source[this.#at] as string)) {
       const here = { sign: before.sign || sign, end: before.end || end };
@@ -108,7 +108,7 @@ class Reader {
   }
 
   /** One sign, class, escape, anchor or group. */
-  #part(before: Before): Part {
+  #part(before: Before): PatternPart {
     const rest = this.#source.slice(this.#at, this.#at + 200);
     if (this.#take("^")) return NOTHING;
     if (this.#take("$")) return { sign: false, end: true };
@@ -134,7 +134,7 @@ class Reader {
     return inside;
   }
 
-  #quoted(): Part {
+  #quoted(): PatternPart {
     const end = this.#source.indexOf("\\E", this.#at);
     const length = (end === -1 ? this.#source.length : end) - this.#at - 2;
     this.#at += length + (end === -1 ? 2 : 4);

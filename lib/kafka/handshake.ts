@@ -17,7 +17,7 @@ const LIMIT = 5_000;
 const QUESTION = Uint8Array.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 255, 255);
 
 /** Why a handshake failed, and what to look at. */
-interface Refusal {
+interface TlsRefusal {
   readonly detail: string;
   readonly advice?: string;
 }
@@ -42,14 +42,14 @@ export async function findRefusal(options: KafkaOptions, signal: AbortSignal): P
 }
 
 /** Accepts any certificate in the handshake, to look at it. A stranger hears nothing more. */
-function shakeHands(server: string, material: ConnectionOptions, signal: AbortSignal): Promise<Refusal | null> {
+function shakeHands(server: string, material: ConnectionOptions, signal: AbortSignal): Promise<TlsRefusal | null> {
   const { hostname, port } = new URL(`kafka://${server}`);
   const host = hostname.replace(/^\[|\]$/g, "");
   const name = isIP(host) === 0 ? { servername: host } : {};
   const socket = connect({ ...material, ...name, host, port: Number(port), rejectUnauthorized: false });
   return new Promise((resolve) => {
     const listener = addAbortListener(signal, () => end(null));
-    const end = (refusal: Refusal | null) => {
+    const end = (refusal: TlsRefusal | null) => {
       listener[Symbol.dispose]();
       socket.destroy();
       resolve(refusal);
@@ -69,7 +69,7 @@ function shakeHands(server: string, material: ConnectionOptions, signal: AbortSi
  * first, since Deno has no code of its own for them. The judge of checks would not do: it refuses
  * certificates that these libraries take, such as one with a common name only.
  */
-function judge(socket: TLSSocket, host: string, ca: string): Refusal {
+function judge(socket: TLSSocket, host: string, ca: string): TlsRefusal {
   const code = String(socket.authorizationError);
   const chain = sentChain(socket);
   if (chain.length === 0) return { detail: "its certificate cannot be read", advice: OTHER };
@@ -124,7 +124,7 @@ function sentChain(socket: TLSSocket): readonly DetailedPeerCertificate[] {
  * What a broker says of our certificate; null for an error that is not of TLS: a broker that ends,
  * say.
  */
-function alertOf(error: NodeJS.ErrnoException, hasCertificate: boolean): Refusal | null {
+function alertOf(error: NodeJS.ErrnoException, hasCertificate: boolean): TlsRefusal | null {
   const { code = "", message } = error;
   if (!/^(?:ERR_SSL_|EPROTO)/.test(code) && !/received fatal alert/.test(message)) return null;
   // The runtimes name another version of the protocol with the same alert.

@@ -10,13 +10,13 @@ export interface IncidentLine {
   readonly isTrouble: boolean;
 }
 
-type Opening = Extract<IncidentChange, { what: "opening" }>;
+type OpeningChange = Extract<IncidentChange, { what: "opening" }>;
 
 /** The changes in words: a line for what is down, for what is up again, and for certificates. */
 export function incidentLines(changes: readonly IncidentChange[]): IncidentLine[] {
   const of = (what: IncidentChange["what"], kind: IncidentChange["kind"]) =>
     changes.filter((change) => change.what === what && change.kind === kind);
-  const openings = (kind: IncidentChange["kind"]) => of("opening", kind) as Opening[];
+  const openings = (kind: IncidentChange["kind"]) => of("opening", kind) as OpeningChange[];
   return [
     line("Down", openings("down").map(describeOpening), true),
     line("Up again", of("closing", "down").map(({ address }) => address), false),
@@ -49,12 +49,12 @@ function line(what: string, items: readonly string[], isTrouble: boolean): Incid
   return { text: `${what}: ${items.slice(0, NAMED).join(", ")}${more}`, isTrouble };
 }
 
-function describeOpening({ address, openedAt, locations, error, errorDetail, statusCode }: Opening): string {
+function describeOpening({ address, openedAt, locations, error, errorDetail, statusCode }: OpeningChange): string {
   const reason = reasonOfDetail({ error, error_detail: errorDetail, status_code: statusCode });
   const from = locations.length === 0 ? "" : `, from ${locations.join(" and ")}`;
   return `${address} since ${openedAt}${from} (${reason})`;
 }
 
-function describeCertificate({ address, errorDetail }: Opening): string {
+function describeCertificate({ address, errorDetail }: OpeningChange): string {
   return `${address} (${errorDetail})`;
 }

@@ -6,7 +6,7 @@ export interface Lifetime {
   readonly usable: number;
 }
 
-interface Entry<T> {
+interface CachedValue<T> {
   value: T | null;
   /** When the value was asked for, by `performance.now()`. */
   at: number;
@@ -24,7 +24,7 @@ export class Cached<K, T> {
   readonly #make: (key: K) => Promise<T>;
   readonly #lifetime: Lifetime;
   readonly #most: number;
-  readonly #entries = new Map<K, Entry<T>>();
+  readonly #entries = new Map<K, CachedValue<T>>();
 
   /** `most`: values that are kept. Those that were asked for longest ago go first. */
   constructor(make: (key: K) => Promise<T>, lifetime: Lifetime, most: number) {
@@ -53,7 +53,7 @@ export class Cached<K, T> {
     return entry.value as T;
   }
 
-  async #renew(key: K, entry: Entry<T>): Promise<T> {
+  async #renew(key: K, entry: CachedValue<T>): Promise<T> {
     const at = performance.now();
     try {
       entry.value = await this.#make(key);

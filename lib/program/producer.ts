@@ -1,6 +1,6 @@
 // Hosts file → due hosts → checks → Kafka topic.
 import { Health } from "../async/health.ts";
-import type { CheckRunner } from "../check/check_runner.ts";
+import { CheckRunner } from "../check/check_runner.ts";
 import { count } from "../config/count.ts";
 import type { Environment } from "../config/environment.ts";
 import { type Parsed, type ProducerSettings, readProducerSettings } from "../config/settings.ts";
@@ -14,7 +14,7 @@ import { monitorProducer } from "../monitoring/producer_monitor.ts";
 import { followKeys, warnOfKeys } from "../net/certificate_store.ts";
 import { followHosts, type ReplaceHosts } from "./follow_hosts.ts";
 import { GroupedHosts } from "./grouped_hosts.ts";
-import { openChecks, openStandings, usableConcurrency } from "./producer_checks.ts";
+import { checkOptions, openPageMatcher, openStandings, openThreads, usableConcurrency } from "./producer_checks.ts";
 import { ProducerShutdown } from "./producer_shutdown.ts";
 import { type Program, runProgram } from "./program.ts";
 
@@ -71,9 +71,13 @@ async function produce(
   const standings = await openStandings(settings);
   const shutdown = new ProducerShutdown(program, settings.mode === "once");
   const group = await plan.group((event, isTrouble) => isTrouble ? log.warn(event) : log.info(event), health);
-  const mayAct = group && (() => group.mayAct());
-  await using checks = await openChecks(settings, reading, { concurrency, standings, mayAct }, shutdown, log);
-  const { runner } = checks;
+  const isGrouped = group !== null;
+  await using matcher = openPageMatcher(reading);
+  await using checker = await openThreads(settings, { matcher, isGrouped, failed: shutdown.fail, log });
+  const options = checkOptions(settings, { concurrency, checker, standings, group });
+  // A group says later which hosts are checked here.
+  const hosts = isGrouped ? [] : reading.hosts;
+  const runner = new CheckRunner(hosts, options, shutdown.stopChecks, shutdown.giveUpChecks);
   await using monitor = await monitorProducer(
     settings.listen,
     { checks: runner, outbox, health, certificateStore, group },
@@ -97,7 +101,7 @@ async function produce(
   followHosts(settings, reading, replace, monitor, program).catch(shutdown.fail);
   const membership = grouped?.follow().catch(shutdown.fail);
   const isChecked = new AbortController();
-  const standingsKept = checks.keepStandings(isChecked.signal);
+  const standingsKept = standings?.follow(() => runner.standings(), isChecked.signal);
   let missed = 0;
   for await (const metric of runner) {
     if (metric.error === "missed") missed++;

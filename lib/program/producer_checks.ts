@@ -1,24 +1,15 @@
-import { CheckRunner } from "../check/check_runner.ts";
-import { openLargeMatcher } from "../check/matching.ts";
+import type { CheckRunnerOptions } from "../check/check_runner.ts";
+import { type LargeMatcher, openLargeMatcher } from "../check/matching.ts";
 import { fitConcurrency, openableFor } from "../check/open_files.ts";
 import { StandingsFile } from "../check/standings_file.ts";
-import { CheckThreads, type WorkerSettings } from "../check/threads.ts";
+import { CheckThreads } from "../check/threads.ts";
 import { count } from "../config/count.ts";
 import { denoCertificatesFile } from "../config/environment.ts";
 import type { ProducerSettings } from "../config/settings.ts";
 import { USER_AGENT } from "../config/version.ts";
 import type { HostsReading } from "../hosts/hosts_file.ts";
+import type { ProducerGroup } from "../kafka/kafka.ts";
 import type { Log } from "../monitoring/log.ts";
-import type { ProducerShutdown } from "./producer_shutdown.ts";
-
-/** The checks of a producer. Dispose of them when the last metric was read. */
-export interface ProducerChecks extends AsyncDisposable {
-  readonly runner: CheckRunner;
-  /**
-   * Writes now and then which hosts answer, for the next start, and once more when `signal` aborts.
-   */
-  keepStandings(signal: AbortSignal): Promise<void>;
-}
 
 /**
  * The checks that this machine lets run at the same time. Warns if these are fewer than the
@@ -41,61 +32,55 @@ export async function openStandings({ mode, spool, kafka }: ProducerSettings): P
   return keepsStandings ? await StandingsFile.open(spool) : null;
 }
 
-/** Prepares the checks of the hosts, which begin when the runner is read. */
-export async function openChecks(
-  settings: ProducerSettings,
-  { hosts }: HostsReading,
-  { concurrency, standings, mayAct }: {
-    readonly concurrency: number;
-    readonly standings: StandingsFile | null;
-    /** True while this member of a group may check; null: there is no group. */
-    readonly mayAct: (() => boolean) | null;
-  },
-  { stopChecks, giveUpChecks, fail }: ProducerShutdown,
-  log: Log,
-): Promise<ProducerChecks> {
-  const { mode, location, producer } = settings;
-  const isGrouped = mayAct !== null;
-  await using stack = new AsyncDisposableStack();
-  const matcher = stack.use(
-    openLargeMatcher({ isExpected: hosts.some(({ pattern, absent }) => pattern !== null || absent !== null) }),
-  );
-  const checker = stack.use(
-    await CheckThreads.open({
-      threads: settings.threads,
-      settings: workerSettings(settings, isGrouped),
-      matcher,
-      replaced: ({ reason, missed }) =>
-        log.warn(
-          `A thread for checks ended (${reason}), and another one takes its place: ${count(missed, "check")} missed`,
-        ),
-      failed: fail,
-    }),
-  );
-  const options = {
-    ...{ location, producer, concurrency, checker, isGrouped },
-    isOnce: mode === "once",
-    wantsEvidence: settings.evidence,
-    mayAct: mayAct ?? undefined,
-    recall: standings === null ? undefined : (address: string) => standings.recall(address),
-  };
-  // A group says later which hosts are checked here.
-  const runner = new CheckRunner(isGrouped ? [] : hosts, options, stopChecks, giveUpChecks);
-  const resources = stack.move();
-  return {
-    runner,
-    keepStandings: async (signal) => await standings?.follow(() => runner.standings(), signal),
-    [Symbol.asyncDispose]: () => resources.disposeAsync(),
-  };
+/**
+ * Opens what matches large pages. Under Deno its workers start at once where a host has a pattern.
+ */
+export function openPageMatcher({ hosts }: HostsReading): LargeMatcher {
+  return openLargeMatcher({ isExpected: hosts.some(({ pattern, absent }) => pattern !== null || absent !== null) });
 }
 
-function workerSettings(
-  { timeout, location, producer, blockPrivateAddresses }: ProducerSettings,
-  isGrouped: boolean,
-): WorkerSettings {
+/** Starts the threads that make the checks. */
+export async function openThreads(
+  { threads, timeout, location, producer, blockPrivateAddresses }: ProducerSettings,
+  { matcher, isGrouped, failed, log }: {
+    readonly matcher: LargeMatcher;
+    readonly isGrouped: boolean;
+    /** Called where no other thread can take the place of one that has ended. */
+    readonly failed: (error: Error) => void;
+    readonly log: Log;
+  },
+): Promise<CheckThreads> {
+  return await CheckThreads.open({
+    threads,
+    settings: {
+      ...{ timeout, location, producer, isGrouped, blockPrivateAddresses },
+      userAgent: USER_AGENT,
+      denoCertificatesFile: denoCertificatesFile(),
+    },
+    matcher,
+    replaced: ({ reason, missed }) =>
+      log.warn(
+        `A thread for checks ended (${reason}), and another one takes its place: ${count(missed, "check")} missed`,
+      ),
+    failed,
+  });
+}
+
+/** How the hosts are checked. */
+export function checkOptions(
+  { mode, location, producer, evidence }: ProducerSettings,
+  { concurrency, checker, standings, group }: {
+    readonly concurrency: number;
+    readonly checker: CheckThreads;
+    readonly standings: StandingsFile | null;
+    readonly group: ProducerGroup | null;
+  },
+): CheckRunnerOptions {
   return {
-    ...{ timeout, location, producer, isGrouped, blockPrivateAddresses },
-    userAgent: USER_AGENT,
-    denoCertificatesFile: denoCertificatesFile(),
+    ...{ location, producer, concurrency, checker, isGrouped: group !== null },
+    isOnce: mode === "once",
+    wantsEvidence: evidence,
+    mayAct: group === null ? undefined : () => group.mayAct(),
+    recall: standings === null ? undefined : (address) => standings.recall(address),
   };
 }

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { CheckRunner } from "../../lib/check/check_runner.ts";
-import { LocalChecker } from "../../lib/check/local_checker.ts";
+import { LocalChecker } from "../../lib/check/threads/serve.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import { TrustStore } from "../../lib/check/trust.ts";

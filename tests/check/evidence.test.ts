@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { Fields } from "../../lib/check/answer_parser.ts";
 import { CheckRunner } from "../../lib/check/check_runner.ts";
 import { evidenceIn, keepPage } from "../../lib/check/evidence.ts";
-import { LocalChecker } from "../../lib/check/local_checker.ts";
+import { LocalChecker } from "../../lib/check/threads/serve.ts";
 import { openMatcher } from "../../lib/check/matching.ts";
 import { runtimeAuthorities } from "../../lib/check/paths.ts";
 import { TrustStore } from "../../lib/check/trust.ts";

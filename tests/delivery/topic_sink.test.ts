@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { protocolErrorsCodesById } from "@platformatic/kafka";
 import { createRequire } from "node:module";
 import { RefusalReport } from "../../lib/delivery/refusal_report.ts";
-import { TopicSink } from "../../lib/delivery/topic_sink.ts";
+import { MetricMessages, TopicSink } from "../../lib/delivery/topic_sink.ts";
 import {
   DeliveryError,
   type KafkaProducer,
@@ -14,7 +14,7 @@ import { loadLibrdkafka } from "../../lib/kafka/librdkafka/library.ts";
 import { PRODUCE_ERRORS, produceError, type ProduceRemedy } from "../../lib/kafka/produce_errors.ts";
 import { StatusReporter } from "../../lib/kafka/status_reporter.ts";
 import { undelivered } from "../../lib/kafka/undelivered.ts";
-import type { Metric } from "../../lib/metric.ts";
+import type { Evidence, EvidencedMetric, Metric } from "../../lib/metric.ts";
 import { skipped } from "../support/kafka.ts";
 import { metricWith } from "../support/metrics.ts";
 
@@ -285,4 +285,22 @@ it("an error that nobody knows is waited for and told", () => {
   );
   expect(error).toBeInstanceOf(DeliveryError);
   expect(said).toEqual(["Kafka does not take messages (error 4711: a brand new one): trying again"]);
+});
+
+it("MetricMessages shortens a metric by its evidence first: the body, then the rest, then other texts", () => {
+  const evidence: Evidence = { status_line: "HTTP/1.1 500 No", headers: { a: "b" }, body: "text" };
+  const metric: EvidencedMetric = { ...metricWith({ error_detail: "x".repeat(500) }), evidence };
+  const messages = new MetricMessages();
+  const cuts: unknown[] = [];
+  for (let shorter = messages.shortened(messages.of(metric)); shorter !== null;) {
+    const { evidence, error_detail } = JSON.parse(String(shorter.message.value));
+    cuts.push([shorter.cut, evidence, error_detail.length]);
+    shorter = messages.shortened(shorter.message);
+  }
+  expect(cuts).toEqual([
+    ["evidence", { ...evidence, body: null }, 500],
+    ["evidence", null, 500],
+    ["error_detail", null, 209],
+    ["error_detail", null, 29],
+  ]);
 });

@@ -1,6 +1,7 @@
 import { CronExpressionParser } from "cron-parser";
 import { expect, it } from "vitest";
-import { Cron } from "../../lib/hosts/cron.ts";
+import { readCron } from "../../lib/hosts/frequency.ts";
+import type { Cron } from "../../lib/hosts/schedule.ts";
 import { TimeZone } from "../../lib/hosts/zone.ts";
 import { Random } from "../support/random.ts";
 
@@ -11,7 +12,7 @@ const iso = (time: number) => new Date(time).toISOString().replace(/:00\.000Z$/,
 
 /** The due times after `from` and before `to`. */
 function dues(text: string, zone: string, from: string, to: string): string[] {
-  const cron = new Cron(text, new TimeZone(zone));
+  const cron = readCron(text, new TimeZone(zone));
   const found: string[] = [];
   for (let at = cron.next(Date.parse(from)); at < Date.parse(to); at = cron.next(at)) found.push(iso(at));
   return found;
@@ -19,7 +20,7 @@ function dues(text: string, zone: string, from: string, to: string): string[] {
 
 /** The first due times after `from`. */
 function firstDues(text: string, zone: string, from: string, count: number): string[] {
-  const cron = new Cron(text, new TimeZone(zone));
+  const cron = readCron(text, new TimeZone(zone));
   const found: string[] = [];
   for (let at = Date.parse(from); found.length < count;) found.push(iso(at = cron.next(at)));
   return found;
@@ -133,7 +134,7 @@ it.each([
   ["0 0 30 2 *", '"0 0 30 2 *" is never due: none of its months has such a day'],
   ["0 0 31 4,6 *", '"0 0 31 4,6 *" is never due: none of its months has such a day'],
 ])("Cron refuses %j with a SyntaxError", (text, message) => {
-  expect(() => new Cron(text, new TimeZone("UTC"))).toThrow(new SyntaxError(message));
+  expect(() => readCron(text, new TimeZone("UTC"))).toThrow(new SyntaxError(message));
 });
 
 it.each([
@@ -156,7 +157,7 @@ it.each([
 });
 
 it.each(["0 0 * * THU", "0 0 * mar-Oct MON,thu"])("Cron takes the names of %j for no H", (text) => {
-  expect(new Cron(text, new TimeZone("UTC")).next(0)).toBeGreaterThan(0);
+  expect(readCron(text, new TimeZone("UTC")).next(0)).toBeGreaterThan(0);
 });
 
 /** From noon before a change of clocks to noon after it, in UTC. */
@@ -275,18 +276,18 @@ it("Cron.next knows that 2100 has no 29 February", () => {
 
 it("Cron.next is strictly later than `after`, to the millisecond", () => {
   const noon = Date.parse("2026-03-01T12:00Z");
-  const next = (after: number) => iso(new Cron("0 12 * * *", new TimeZone("UTC")).next(after));
+  const next = (after: number) => iso(readCron("0 12 * * *", new TimeZone("UTC")).next(after));
   expect([noon - 1, noon, noon + 1].map(next)).toEqual(["2026-03-01T12:00Z", "2026-03-02T12:00Z", "2026-03-02T12:00Z"]);
 });
 
 it("Cron.next answers many hosts in any order as it answers each alone", () => {
   const zone = new TimeZone("Europe/Berlin");
-  const shared = new Cron("*/10 1-4 * * *", zone);
+  const shared = readCron("*/10 1-4 * * *", zone);
   const start = Date.parse("2026-03-28T20:00Z");
   // A step without a common divisor with the number of times visits each of them once, in a mixed
   // order.
   const times = Array.from({ length: 500 }, (_, index) => start + (index * 137 % 500) * HOUR / 20 + index);
-  const alone = times.map((time) => new Cron("*/10 1-4 * * *", new TimeZone("Europe/Berlin")).next(time));
+  const alone = times.map((time) => readCron("*/10 1-4 * * *", new TimeZone("Europe/Berlin")).next(time));
   expect(times.map((time) => shared.next(time))).toEqual(alone);
 });
 
@@ -350,7 +351,7 @@ it(`Cron.count is how many times Cron.next comes by, also where clocks change (s
 
 function cronOrNull(text: string, zone: TimeZone): Cron | null {
   try {
-    return new Cron(text, zone);
+    return readCron(text, zone);
   } catch (error) {
     expect((error as Error).message).toContain("is never due");
     return null;
@@ -360,9 +361,9 @@ function cronOrNull(text: string, zone: TimeZone): Cron | null {
 it("Cron.count counts a century of seconds", () => {
   const [from, to] = [Date.parse("2000-01-01T00:00Z"), Date.parse("2100-01-01T00:00Z")];
   for (const zone of ZONES.slice(0, 3)) {
-    expect(new Cron("* * * * * *", new TimeZone(zone)).count(from, to)).toBe((to - from) / 1000);
+    expect(readCron("* * * * * *", new TimeZone(zone)).count(from, to)).toBe((to - from) / 1000);
   }
-  expect(new Cron("30 2 * * *", new TimeZone("Europe/Berlin")).count(from, to)).toBe((to - from) / DAY);
+  expect(readCron("30 2 * * *", new TimeZone("Europe/Berlin")).count(from, to)).toBe((to - from) / DAY);
 });
 
 it.each([

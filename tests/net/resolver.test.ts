@@ -1,8 +1,8 @@
 import { networkInterfaces } from "node:os";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { NoAddress, type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
-import { candidates, parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
-import { decodeReply, encodeQuestion, isAskable, RCODES, TYPES } from "../../lib/net/resolver/packet.ts";
+import { candidates, NoAddress, type ResolverOptions, systemResolver } from "../../lib/net/resolver.ts";
+import { decodeReply, encodeQuestion, isAskable, RCODES, TYPES } from "../../lib/net/resolver/dns.ts";
+import { parseHostsTable, parseResolverConfig, parseSources } from "../../lib/net/resolver/files.ts";
 import { openNameServer, type Zone } from "../support/name_server.ts";
 import { RemoteResolvers } from "../support/remote_resolver.ts";
 import { namesFolder } from "../support/resolver_folder.ts";

@@ -73,7 +73,7 @@ const JOURNAL_PAGES = 1_000;
 const PAGE = 4_096;
 
 /** The statements of a connection. */
-class Statements {
+class SpoolStatements {
   readonly insert: StatementSync;
   readonly remove: StatementSync;
   readonly next: StatementSync;
@@ -119,7 +119,7 @@ export class SpoolFile implements Disposable {
   readonly #limit: number;
   #database: DatabaseSync;
   #reader: RowReader;
-  #statements: Statements;
+  #statements: SpoolStatements;
   #lastId = 0;
   #lastRead = 0;
   #unread = 0;
@@ -140,7 +140,7 @@ export class SpoolFile implements Disposable {
     this.#limit = limit;
     this.#database = database;
     this.#reader = new RowReader(database, topic);
-    this.#statements = new Statements(database, this.#reader.columns);
+    this.#statements = new SpoolStatements(database, this.#reader.columns);
     this.#readTotals();
     this.#unread = this.#count;
   }
@@ -330,7 +330,7 @@ export class SpoolFile implements Disposable {
     const rescued = tryRescue(this.#path, this.#database, reason, this.#topic);
     this.#database = openDatabase(this.#path, this.#topic);
     this.#reader = new RowReader(this.#database, this.#topic);
-    this.#statements = new Statements(this.#database, this.#reader.columns);
+    this.#statements = new SpoolStatements(this.#database, this.#reader.columns);
     this.#readTotals();
     this.#journalPages = Infinity;
     this.#unread = this.#totalAfter(this.#lastRead).count;

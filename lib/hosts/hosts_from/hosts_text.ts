@@ -22,7 +22,7 @@ export interface HostsText {
 }
 
 /** What is written for one host. */
-interface Block {
+interface HostBlock {
   readonly comments: readonly string[];
   /** The line of the host and its options; empty where it cannot be checked. */
   readonly lines: readonly string[];
@@ -81,7 +81,7 @@ class HostsWriter {
     return new Map([...this.#variables.needed, ...this.#files]);
   }
 
-  block(host: ForeignHost): Block {
+  block(host: ForeignHost): HostBlock {
     const { isPaused, name } = host;
     const comments = [name];
     try {

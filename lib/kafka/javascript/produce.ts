@@ -1,5 +1,6 @@
 import {
   Base,
+  compatibilityPartitioner,
   type Connection,
   initProducerIdV0,
   initProducerIdV1,
@@ -160,6 +161,15 @@ export class ProduceRequests {
   async close(): Promise<void> {
     await this.#client.close();
   }
+}
+
+/**
+ * The partition of a message by its key. As Java by default, and librdkafka's murmur2_random. The
+ * library's own default differs for a negative hash.
+ */
+export function partitionOf(key: string, partitions: number): number {
+  const bytes = Buffer.from(key);
+  return compatibilityPartitioner({ topic: "", key: bytes, value: bytes }, bytes) % partitions;
 }
 
 interface ProduceResponse {

@@ -8,8 +8,14 @@ import { MissingTopicError } from "../setup_errors.ts";
 import { notTaking, reportingIfSlow, type StatusReporter, TAKING } from "../status_reporter.ts";
 import { undelivered } from "../undelivered.ts";
 import { javascriptErrors } from "./errors.ts";
-import { partitionOf } from "./partitioner.ts";
-import { type Batch, type Identity, type Leaders, type ProduceAnswer, ProduceRequests } from "./produce.ts";
+import {
+  type Batch,
+  type Identity,
+  type Leaders,
+  partitionOf,
+  type ProduceAnswer,
+  ProduceRequests,
+} from "./produce.ts";
 
 /**
  * Bytes of one request: all may be for one partition, and by default a broker takes 1 MiB for each.

@@ -23,7 +23,7 @@ import { MissingTopicError } from "../setup_errors.ts";
 import { javascriptErrors } from "./errors.ts";
 import { GroupRequests, type Joined, type MemberName, refusalOf } from "./group_requests.ts";
 import { readLogTail } from "./log_tail.ts";
-import { partitionOf } from "./partitioner.ts";
+import { partitionOf } from "./produce.ts";
 
 /**
  * Milliseconds without a heartbeat after which the group gives a producer's partitions to others.

@@ -20,7 +20,7 @@ interface Range {
 }
 
 /** The part of a log that one answer showed: its bounds, and the holes between its messages. */
-interface View extends Range {
+interface LogView extends Range {
   readonly topicId: string;
   readonly partition: number;
   readonly holes: readonly Range[];
@@ -34,7 +34,7 @@ interface View extends Range {
 export class SecondLook implements AsyncDisposable {
   readonly #options: KafkaOptions;
   #connected: Connected | undefined;
-  #view: View | undefined;
+  #view: LogView | undefined;
   readonly #closed = new AbortController();
 
   constructor(options: KafkaOptions) {
@@ -55,7 +55,7 @@ export class SecondLook implements AsyncDisposable {
     return true;
   }
 
-  async #viewAt(topicId: string, partition: number, at: number): Promise<View> {
+  async #viewAt(topicId: string, partition: number, at: number): Promise<LogView> {
     const view = this.#view;
     const isSame = view?.topicId === topicId && view.partition === partition;
     if (view !== undefined && isSame && view.from <= at && at < view.to) return view;

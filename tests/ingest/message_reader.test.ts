@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { OffsetTracker } from "../../lib/ingest/offset_tracker.ts";
+import { OffsetTracker } from "../../lib/ingest/message_reader.ts";
 import { placesAt } from "../support/log_positions.ts";
 
 it("Progress begins at the offset that was asked for, not at the first message", () => {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { partitionOf } from "../../lib/kafka/javascript/partitioner.ts";
+import { partitionOf } from "../../lib/kafka/javascript/produce.ts";
 
 it.each(
   [
