@@ -67,22 +67,23 @@ describe.runIf(canRun)("librdkafka", () => {
   const hundred = (from: number) => Array.from({ length: 100 }, (_, n) => message(from + n));
 
   it("a client that is being closed may be polled, though it says that it is connected and throws", async () => {
-    const producer = newProducer(library as Librdkafka, optionsWith(good));
-    await promised((done) => producer.connect({ timeout: 30_000, allTopics: false }, done));
-    let isClosed = false;
-    let thrown = 0;
-    const closing = closeProducer(producer).then(() => isClosed = true);
-    while (!isClosed) {
-      pollProducer(producer);
-      try {
-        if (producer.isConnected()) producer.poll();
-      } catch {
-        thrown++;
+    // Nobody sees the moment in which it throws each time: another one is closed until somebody does.
+    for (let thrown = 0; thrown === 0;) {
+      const producer = newProducer(library as Librdkafka, optionsWith(good));
+      await promised((done) => producer.connect({ timeout: 30_000, allTopics: false }, done));
+      let isClosed = false;
+      const closing = closeProducer(producer).then(() => isClosed = true);
+      while (!isClosed) {
+        pollProducer(producer);
+        try {
+          if (producer.isConnected()) producer.poll();
+        } catch {
+          thrown++;
+        }
+        await nextTurn();
       }
-      await nextTurn();
+      await closing;
     }
-    await closing;
-    expect(thrown).toBeGreaterThan(0);
   });
 
   it("a producer goes over to a client with the new certificates between two deliveries: all arrives once, in order", async () => {
