@@ -12,7 +12,7 @@ import { Failure } from "./failure.ts";
 import { type Matcher, Unmatched } from "./matching.ts";
 import type { Turns } from "./pace.ts";
 import { Redaction } from "./redaction.ts";
-import { follow, redirectOf } from "./redirect.ts";
+import { nextRequest, redirectOf } from "./redirect.ts";
 import { type Hop, hopTo, requestOf } from "./request.ts";
 import { NOT_TLS } from "./secure.ts";
 import { type Phase, Timings } from "./timings.ts";
@@ -124,7 +124,7 @@ async function visit(
     answer.close();
     if (target instanceof Failure) return withoutSecrets(target, host);
     if (redirects === most) return new Failure("redirect", `more than ${count(most, "redirect")}`);
-    const next = follow(request, answer.status, target.origin === host.url.origin);
+    const next = nextRequest(request, answer.status, target.origin === host.url.origin);
     if (next instanceof Failure) return next;
     [url, request] = [target, next];
   }

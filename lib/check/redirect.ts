@@ -47,7 +47,7 @@ const OF_BODY = ["content-encoding", "content-language", "content-location", "co
  * a Failure where the redirect leads from the host's own origin to another one, which must not get
  * the body.
  */
-export function follow(request: Request, status: number, isOwnOrigin: boolean): Request | Failure {
+export function nextRequest(request: Request, status: number, isOwnOrigin: boolean): Request | Failure {
   const { method, body, headers } = request;
   const becomesGet = status === 303 ? method !== "GET" && method !== "HEAD" : status < 303 && method === "POST";
   if (becomesGet) {

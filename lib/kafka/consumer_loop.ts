@@ -1,7 +1,7 @@
 import { pause, retry } from "../async/retry.ts";
 import { unlessAborted } from "../async/waits.ts";
-import { awaitLeader, describeAssignment, type DescribedAssignment, offsetsOf } from "./assignment.ts";
-import { type GroupMember, type JoinGroup, OutdatedAssignment } from "./group_member.ts";
+import { awaitLeader, describeAssignment, type DescribedAssignment, offsetsOf } from "./consumer_assignment.ts";
+import { type GroupMember, type JoinGroup, OutdatedAssignment } from "./consumer_member.ts";
 import { javascriptErrors } from "./javascript/errors.ts";
 import type { TopicLog } from "./javascript/topic_log.ts";
 import {

@@ -5,7 +5,7 @@ import { isPassing, MissingTopicError } from "./setup_errors.ts";
 export interface TopicDescription {
   /**
    * 32 hexadecimal digits, or `cluster-id/topic` where the broker has no topic ids. A topic that is
-   * deleted and made again has another id. The consumer compares ids in assignment.ts and, while it
+   * deleted and made again has another id. The consumer compares ids in consumer_assignment.ts and, while it
    * reads, in javascript/fetch.ts.
    */
   readonly id: string;

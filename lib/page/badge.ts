@@ -1,5 +1,5 @@
 import { html } from "hono/html";
-import type { History, HostState, ShownHost } from "./hosts.ts";
+import type { History, HostState, ShownHost } from "./shown_hosts.ts";
 import { stateWord } from "./layout.ts";
 import type { Markup } from "./markup.ts";
 import { percentText, upPercent } from "./words.ts";

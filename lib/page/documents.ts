@@ -2,7 +2,7 @@ import { html } from "hono/html";
 import type { PageSettings } from "../config/settings.ts";
 import { badge } from "./badge.ts";
 import { feed } from "./feed.ts";
-import { Hosts, type ShownHost, type Snapshot } from "./hosts.ts";
+import { Hosts, type ShownHost, type Snapshot } from "./shown_hosts.ts";
 import { hostView } from "./host_view.ts";
 import { layout, stateWord } from "./layout.ts";
 import type { Links, Markup, OverviewQuery } from "./markup.ts";

@@ -3,7 +3,7 @@ import { delay } from "../async/waits.ts";
 import type { PageSettings } from "../config/settings.ts";
 import type { HostReader } from "../postgres/host_reader.ts";
 import { Documents, type OnTrouble } from "./documents.ts";
-import { Hosts, type HostState, type ShownHost } from "./hosts.ts";
+import { Hosts, type HostState, type ShownHost } from "./shown_hosts.ts";
 import { EVERYTHING, type Links } from "./markup.ts";
 import { PAGE_SIZE } from "./overview.ts";
 import type { PageFolder } from "./page_folder.ts";

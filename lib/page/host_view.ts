@@ -10,7 +10,7 @@ import {
 } from "../postgres/host_reader.ts";
 import type { PastIncident } from "../postgres/past_incidents.ts";
 import { evidenceView } from "./evidence_view.ts";
-import type { HostDetails, ShownHost } from "./hosts.ts";
+import type { HostDetails, ShownHost } from "./shown_hosts.ts";
 import { stateMark } from "./layout.ts";
 import type { Markup } from "./markup.ts";
 import { certificate } from "./overview.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { html, raw } from "hono/html";
-import type { HostState } from "./hosts.ts";
+import type { HostState } from "./shown_hosts.ts";
 import type { Links, Markup } from "./markup.ts";
 import { STYLE } from "./style.ts";
 import { timeText } from "./words.ts";

@@ -1,6 +1,6 @@
 import { html } from "hono/html";
 import type { PastIncident } from "../postgres/past_incidents.ts";
-import { type History, HOST_STATES, type HostState, type ShownHost, type Snapshot } from "./hosts.ts";
+import { type History, HOST_STATES, type HostState, type ShownHost, type Snapshot } from "./shown_hosts.ts";
 import { stateMark, stateWord } from "./layout.ts";
 import type { Links, Markup, OverviewQuery } from "./markup.ts";
 import { bars, sparkline } from "./pictures.ts";

@@ -3,7 +3,7 @@ import { etag } from "hono/etag";
 import type { PageSettings } from "../config/settings.ts";
 import type { HostReader } from "../postgres/host_reader.ts";
 import { Documents, type OnTrouble } from "./documents.ts";
-import { HOST_STATES, Hosts } from "./hosts.ts";
+import { HOST_STATES, Hosts } from "./shown_hosts.ts";
 import { POLICY } from "./layout.ts";
 import { EVERYTHING, type OverviewQuery, SERVED } from "./markup.ts";
 

@@ -12,7 +12,7 @@ import type { IncidentPlan, IncidentTracker, PlannedStatement } from "./incident
 import type { Marks } from "./marks.ts";
 import { arrayText } from "./pg_text.ts";
 import type { OffsetRange, OffsetRanges, Piece, Portion, TopicIdentity } from "./piece.ts";
-import { type PartEvents, PartKeeper } from "./part_keeper.ts";
+import { type PartEvents, PartMaker } from "./part_maker.ts";
 import type { Foreground, RollUpEvents } from "./roll_up.ts";
 import { StatementSize } from "./statement_size.ts";
 import type { Tables } from "./tables.ts";
@@ -101,7 +101,7 @@ export class TableWriter implements Foreground {
   #sent: Promise<unknown> = Promise.resolve();
   readonly #events: StoreEvents;
   readonly #size: StatementSize;
-  readonly #parts: PartKeeper;
+  readonly #parts: PartMaker;
   readonly #lookAtKept: () => Promise<unknown>;
   /** Statements that are under way. */
   #underWay = 0;
@@ -122,7 +122,7 @@ export class TableWriter implements Foreground {
     this.#targets = targets;
     this.current = new CurrentTables(database, tables);
     this.#events = events;
-    this.#parts = new PartKeeper(database, tables, events);
+    this.#parts = new PartMaker(database, tables, events);
     this.#size = new StatementSize(most);
     this.#lookAtKept = lookAtKept;
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { UnknownPartitionError } from "../../lib/kafka/group_member.ts";
+import { UnknownPartitionError } from "../../lib/kafka/consumer_member.ts";
 import { AdminQueue } from "../../lib/kafka/librdkafka/admin_queue.ts";
 import type { Librdkafka, NativeAdmin, NativeClient } from "../../lib/kafka/librdkafka/library.ts";
 

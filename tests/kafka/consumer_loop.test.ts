@@ -5,7 +5,7 @@ import {
   Membership,
   OutdatedAssignment,
   UnknownPartitionError,
-} from "../../lib/kafka/group_member.ts";
+} from "../../lib/kafka/consumer_member.ts";
 import type { LogConsumer } from "../../lib/kafka/javascript/log_consumer.ts";
 import { type ConsumerOptions, type FindPositions, KafkaSetupError, type LogPosition } from "../../lib/kafka/kafka.ts";
 import { bounds, kafkaStartOffsets } from "../../lib/kafka/offsets.ts";

@@ -4,7 +4,7 @@ import type { TableName } from "../../lib/config/setting_types.ts";
 import { type Database, SetupError } from "../../lib/postgres/database.ts";
 import { openPostgres } from "../../lib/postgres/database/postgres.ts";
 import { lengthOf, missingSpans, type Part, partNames, spanOf, spansFrom } from "../../lib/postgres/part_spans.ts";
-import { PartKeeper } from "../../lib/postgres/part_keeper.ts";
+import { PartMaker } from "../../lib/postgres/part_maker.ts";
 import { readParts } from "../../lib/postgres/parts.ts";
 import { dayGrants, quoteTables } from "../../lib/postgres/schema.ts";
 import { type Entry, Store, type StoreEvents } from "../../lib/postgres/store.ts";
@@ -140,7 +140,7 @@ describe.each(KINDS)("parts on $kind", ({ missing, open }) => {
       const table = newTable();
       const tables = await prepareTables(database, table, "month");
       const told: string[] = [];
-      const keeper = new PartKeeper(database, tables, { parts: (what) => void told.push(what) });
+      const keeper = new PartMaker(database, tables, { parts: (what) => void told.push(what) });
       const before = await endings(database, table);
       await keeper.keepAhead();
       expect(await endings(database, table)).toEqual(before);
@@ -260,7 +260,7 @@ describe.skipIf(postgresMissing !== null)(`parts of several consumers ${postgres
           ? Promise.reject(Object.assign(new Error("no disk"), { severity: "ERROR", code: "53100" }))
           : database.script(text),
     };
-    const keeper = new PartKeeper(broken, tables, { parts: (...what) => void told.push(what) });
+    const keeper = new PartMaker(broken, tables, { parts: (...what) => void told.push(what) });
     const later = Date.now() + 100 * DAY;
     await keeper.keepAhead(later);
     expect(told).toEqual([[expect.stringContaining("could not be made: PostgreSQL says: no disk"), true]]);
@@ -281,7 +281,7 @@ describe.skipIf(postgresMissing !== null)(`parts of several consumers ${postgres
       ${dayGrants(table, role.name).join(";")}`);
     const told: string[] = [];
     const tables = await prepareTables(role.database, table, "month");
-    const keeper = new PartKeeper(role.database, tables, { parts: (what) => void told.push(what) });
+    const keeper = new PartMaker(role.database, tables, { parts: (what) => void told.push(what) });
     await keeper.keepAhead();
     const [, , , last] = spansFrom("month", Date.now(), 4);
     await keeper.keepAhead((last?.to ?? 0) - 32 * DAY);

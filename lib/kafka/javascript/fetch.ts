@@ -2,8 +2,8 @@ import { addAbortListener } from "node:events";
 import type { ClusterMetadata, Consumer } from "@platformatic/kafka";
 import { Queue } from "../../async/queue.ts";
 import { unlessAborted } from "../../async/waits.ts";
-import type { DescribedAssignment } from "../assignment.ts";
-import { OutdatedAssignment } from "../group_member.ts";
+import type { DescribedAssignment } from "../consumer_assignment.ts";
+import { OutdatedAssignment } from "../consumer_member.ts";
 import {
   type Assignment,
   type IncomingMessage,

@@ -1,7 +1,7 @@
 import type { GroupPartitionsAssigner } from "@platformatic/kafka";
 import { unlessAborted } from "../../async/waits.ts";
 import { closedInTime, HEARTBEAT_EVERY, SESSION_LIMIT } from "../client_settings.ts";
-import { type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
+import { type GroupMember, type HeldPartitions, Membership } from "../consumer_member.ts";
 import type { ConsumerOptions, LogPositions, Positions } from "../kafka.ts";
 import { explained } from "../setup_errors.ts";
 import type { TopicDescription } from "../topic.ts";

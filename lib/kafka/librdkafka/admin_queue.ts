@@ -1,5 +1,5 @@
 import { ANSWER_LIMIT } from "../client_settings.ts";
-import { UnknownPartitionError } from "../group_member.ts";
+import { UnknownPartitionError } from "../consumer_member.ts";
 import { KafkaSetupError, type Positions } from "../kafka.ts";
 import { explained, missingTopic } from "../setup_errors.ts";
 import { type TopicDescription, topicIdHex, type TopicQuestions } from "../topic.ts";

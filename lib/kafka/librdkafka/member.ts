@@ -1,5 +1,5 @@
 import { closedInTime } from "../client_settings.ts";
-import { type GroupMember, type HeldPartitions, Membership } from "../group_member.ts";
+import { type GroupMember, type HeldPartitions, Membership } from "../consumer_member.ts";
 import { fetchingClient, type LogConsumer } from "../javascript/log_consumer.ts";
 import type { ConsumerOptions, LogPositions, Positions } from "../kafka.ts";
 import { explained } from "../setup_errors.ts";

@@ -27,7 +27,7 @@ export interface PartEvents {
  * Makes the parts of a table by time: ahead, so that none is missing, and for old metrics on
  * demand. It does nothing for a table whose parts are a user's own.
  */
-export class PartKeeper {
+export class PartMaker {
   readonly #database: Database;
   readonly #tables: Tables;
   readonly #events: PartEvents;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type GroupMember, OutdatedAssignment, UnknownPartitionError } from "./group_member.ts";
+import { type GroupMember, OutdatedAssignment, UnknownPartitionError } from "./consumer_member.ts";
 import type { Assignment, ConsumerOptions, Positions } from "./kafka.ts";
 import { bounds, type FindOffsets, kafkaStartOffsets } from "./offsets.ts";
 import type { TopicDescription } from "./topic.ts";

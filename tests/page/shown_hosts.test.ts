@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished, vi } from "vitest";
-import { historyOf, Hosts } from "../../lib/page/hosts.ts";
+import { historyOf, Hosts } from "../../lib/page/shown_hosts.ts";
 import { bars, levelOf } from "../../lib/page/pictures.ts";
 import type { HostReader } from "../../lib/postgres/host_reader.ts";
 import type { PastIncident } from "../../lib/postgres/past_incidents.ts";
