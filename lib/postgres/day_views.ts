@@ -8,10 +8,8 @@ import type { QuotedTables } from "./schema.ts";
 
 /** Expressions over a row of the table. */
 export interface RowFacts {
-  readonly up: string;
-  readonly reason: string;
-  /** True for the last row of a host that left the hosts file. */
-  readonly removed: string;
+  /** The columns that tell of a check; the address is the first one. */
+  readonly row: string;
   /** Leaves out checks that were missed. */
   readonly told: string;
 }
@@ -20,19 +18,20 @@ export interface RowFacts {
  * The newest row of each address. Addresses with rows in a day that is not rolled up are found
  * there, one after the other, with the row itself. The others lie in the gaps between these, and
  * their days tell which was the last one. So no other part of the table is looked into, nor are those
- * that are made ahead: no row is due more than two days from now (part_spans.ts).
+ * that are made ahead: no row is due more than two days from now (part_spans.ts). A list of one
+ * moment chooses the parts as well, but is no condition of the index, which compares one with each
+ * entry of a page.
  *
  * Few addresses are in gaps, but the planner expects a thousand, and a look into each part for every
  * one: with many parts it would compile the query, which takes longer than the query. Of a limit
  * that it does not know it expects a tenth.
  */
-export function latestByDay(tables: QuotedTables, { up, reason, removed, told }: RowFacts): string {
+export function latestByDay(tables: QuotedTables, { row, told }: RowFacts): string {
   const { main, daily } = tables;
   const since = settledBeforeSql(tables);
-  const row = `m.address, ${up} as up, m.status_code, m.latency, m.is_valid, m.checked_at, m.error, m.error_detail,
-    m.tls_expires_at, m.location, ${reason} as reason, m.next_at, ${removed} as is_removed`;
-  const isRecent = `m.scheduled_at >= ${since} and m.scheduled_at < now() + interval '3 days'`;
+  const isRecent = `m.scheduled_at >= ${since} and m.scheduled_at < any (array[now() + interval '3 days'])`;
   const { from, to } = daySpanSql("last.day");
+  const all = (query: string) => `(select * from ${query} limit (select count(*) from ${query}))`;
   return `with recursive recent as (
   (select ${row}, left(m.address, 0) as before from ${main} m where ${isRecent} and ${told}
    order by m.address, m.scheduled_at desc limit 1)
@@ -41,14 +40,14 @@ export function latestByDay(tables: QuotedTables, { up, reason, removed, told }:
     select ${row} from ${main} m where m.address > r.address and ${isRecent} and ${told}
     order by m.address, m.scheduled_at desc limit 1
   ) next
-), gaps as (
-  select r.before as address, r.address as next from recent r
-  union all
-  select coalesce(max(r.address), ''), null from recent r
 ), quiet as (
-  select q.address, g.next from gaps g cross join lateral (
+  select q.address, g.address as next from ${all("recent")} g cross join lateral (
+    select d.address from ${daily} d where d.address > g.before and d.address < g.address order by d.address limit 1
+  ) q
+  union all
+  select q.address, null from (select coalesce(max(address), '') as address from recent) g cross join lateral (
     select d.address from ${daily} d where d.address > g.address order by d.address limit 1
-  ) q where g.next is null or q.address < g.next
+  ) q
   union all
   select more.address, q.next from quiet q cross join lateral (
     select d.address from ${daily} d where d.address > q.address order by d.address limit 1
@@ -56,7 +55,7 @@ export function latestByDay(tables: QuotedTables, { up, reason, removed, told }:
 ), latest as (
   select * from recent
   union all
-  select old.*, null from (select address from quiet limit (select count(*) from quiet)) q cross join lateral (
+  select old.*, null from ${all("quiet")} q cross join lateral (
     select d.day from ${daily} d where d.address = q.address and (d.checks > 0 or d.removed > 0)
     order by d.day desc limit 1
   ) last cross join lateral (

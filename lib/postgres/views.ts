@@ -80,6 +80,16 @@ class Facts extends RowState implements RowFacts {
     return this.columns.has(name) ? name : `null::${type} as ${name}`;
   }
 
+  /** The columns of a row that …_now needs. Those that the table lacks are null. */
+  get row(): string {
+    return `address, ${this.column("up", "boolean")}, status_code, latency, is_valid, checked_at, ${
+      this.column("error", "text")
+    },
+    ${this.column("error_detail", "text")}, ${this.column("tls_expires_at", "timestamptz")}, ${
+      this.column("location", "text")
+    }, ${this.column("next_at", "timestamptz")}`;
+  }
+
   /** True for the last row of a host that left the hosts file. */
   get removed(): string {
     return this.optional.error ? "error is not distinct from 'removed'" : "false";
@@ -109,11 +119,11 @@ class Facts extends RowState implements RowFacts {
     return this.#maintenance === null ? "" : `${windowsSql(this.#maintenance)}, `;
   }
 
-  /** The times in which people work at sites now, read once for all addresses. A query of `with`. */
+  /** The times in which people work at sites now, the last to end first. A query of `with`. */
   get planned(): string {
     const none = "select null::text as pattern, null::timestamptz as ends_at, null::text as note limit 0";
     return `planned as materialized (
-  ${this.#maintenance === null ? none : currentWindowsSql(this.#maintenance)}
+  ${this.#maintenance === null ? none : `${currentWindowsSql(this.#maintenance)} order by w.ends_at desc`}
 )`;
   }
 }
@@ -130,33 +140,30 @@ function latestByAddress(t: Facts): string {
   from addresses a where a.address is not null
 ), latest as (
   select l.* from addresses a cross join lateral (
-    select address, ${t.up} as up, status_code, latency, is_valid, checked_at, ${t.column("error", "text")},
-      ${t.column("error_detail", "text")}, ${t.column("tls_expires_at", "timestamptz")}, ${
-    t.column("location", "text")
-  },
-      ${t.reason} as reason, ${t.column("next_at", "timestamptz")}, ${t.removed} as is_removed
-    from ${t.main} m where m.address = a.address and ${t.told}
-    order by m.${t.time} desc limit 1
+    select ${t.row} from ${t.main} m where m.address = a.address and ${t.told} order by m.${t.time} desc limit 1
   ) l
 )`;
 }
 
-/** The view …_now over the newest rows, which `latest` gives. */
-function nowSql(latest: string, { planned }: Facts): string {
+/**
+ * The view …_now over the newest rows, which `latest` gives. Thousands of addresses ask `planned`: it
+ * is sorted once. Dividing floats takes a third of the time of dividing exactly.
+ */
+function nowSql(latest: string, { planned, up, reason, removed }: Facts): string {
   return `${latest}, ${planned}
-select latest.address, latest.up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
+select latest.address, latest.is_up as up, latest.status_code, latest.latency, latest.is_valid, latest.checked_at, latest.error,
   latest.error_detail, latest.tls_expires_at, latest.location,
-  ceil(extract(epoch from latest.tls_expires_at - now()) / 86400)::int as certificate_days_left,
+  ceil(date_part('epoch', latest.tls_expires_at - now()) / 86400)::int as certificate_days_left,
   coalesce(latest.reason, case when is_stale then 'no check since it was due' end) as reason,
-  case when latest.up and not is_stale then 'up' when plan.ends_at is not null then 'maintenance'
+  case when latest.is_up and not is_stale then 'up' when plan.ends_at is not null then 'maintenance'
     when is_stale then 'stale' else 'down' end as state,
   now() - latest.checked_at as age, latest.next_at, plan.ends_at as maintenance_until, plan.note as maintenance_note
-from latest cross join lateral (
-  select coalesce(now() > latest.next_at + interval '${CHECK_GRACE} seconds', false) as is_stale
-) age left join lateral (
-  select p.ends_at, p.note from planned p where latest.address like p.pattern order by p.ends_at desc limit 1
-) plan on true
-where not latest.is_removed`;
+from (
+  select *, ${up} as is_up, ${reason} as reason, coalesce(now() > next_at + interval '${CHECK_GRACE} seconds', false) as is_stale
+  from latest where not (${removed})
+) latest left join lateral (
+  select p.ends_at, p.note from planned p where latest.address like p.pattern limit 1
+) plan on true`;
 }
 
 // New columns come last: so PostgreSQL can replace a view of an earlier version.
