@@ -27,7 +27,7 @@ interface Layout {
   readonly sql: readonly string[];
   /** The fields that it has no column for. */
   readonly lacks?: readonly string[];
-  /** Makes the index anew at the end. */
+  /** Makes the index anew at the end, as a consumer does once a part gets no more rows. */
   readonly isPacked?: boolean;
 }
 
@@ -46,7 +46,7 @@ const LAYOUTS: readonly Layout[] = [
   },
   { name: "today's", sql: creation({ schema: null, name: "t" }, "none").main },
   {
-    name: "today's, its index made anew",
+    name: "today's, of a part that is over: its index packed",
     sql: creation({ schema: null, name: "t" }, "none").main,
     isPacked: true,
   },

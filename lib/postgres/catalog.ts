@@ -146,7 +146,7 @@ const REPEAT_KEY = `(select (array_agg(a.attname::text) filter (where a.attname 
     having count(*) filter (where a.attname in ('address', 'check_id')) = 2)`;
 
 /** True if the index `i` (of pg_index) tells a metric that was sent twice. */
-const TELLS_REPEATS = `i.indisunique and i.indpred is null and i.indexprs is null and i.indnkeyatts = 3
+export const TELLS_REPEATS = `i.indisunique and i.indpred is null and i.indexprs is null and i.indnkeyatts = 3
   and ${REPEAT_KEY} is not null`;
 
 /** The indexes by which a metric that was sent twice is recognised. */

@@ -24,6 +24,11 @@ export interface DatabasePlan {
    */
   openBeside(opened: Database): Database;
   /**
+   * Opens a way for statements that take hours. Null: the database has one way only, which cannot be
+   * held up for so long.
+   */
+  readonly openForHours: (() => Database) | null;
+  /**
    * A way for questions that somebody waits for. The server lets them only read, and ends those that
    * take long.
    */
@@ -37,7 +42,7 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
     const open = (service: QueryService) => openServed(directory, service);
     const openBeside = (opened: Database) => asAnother(opened);
     const description = `an embedded PostgreSQL in ${directory}`;
-    return { description, certificateStore: null, open, openBeside, openReader: openBeside };
+    return { description, certificateStore: null, open, openBeside, openForHours: null, openReader: openBeside };
   }
   const { host, port, name, user, sslMode, sslCaFile } = settings;
   const certificateStore = await CertificateStore.load(
@@ -58,12 +63,19 @@ export async function planDatabase(settings: NonNullable<ConsumerSettings["datab
     certificateStore,
     open: () => Promise.resolve(openPostgres(address)),
     openBeside: () => openPostgres(address, LONG_PATIENCE),
+    openForHours: () => openPostgres(address, HOURS),
     openReader: () => openPostgres(address, READER_PATIENCE),
   };
 }
 
 /** Milliseconds. Counting the rows of a large part takes minutes. */
 const LONG_PATIENCE = { answer: 610_000, connect: 10_000, statement: 600_000, lock: 10_000 } as const;
+
+/**
+ * Milliseconds. Making the index of a large part anew takes an hour, and waits for others' transactions
+ * in between: nobody waits behind it.
+ */
+const HOURS = { answer: 14_410_000, connect: 10_000, statement: 14_400_000, lock: 60_000 } as const;
 
 /** Milliseconds. A person waits for the page. */
 const READER_PATIENCE = { answer: 12_000, connect: 5_000, statement: 10_000, lock: 2_000, isReadOnly: true } as const;

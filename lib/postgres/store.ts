@@ -16,6 +16,7 @@ import { IncidentTracker } from "./incidents/tracker.ts";
 import { Marks } from "./marks.ts";
 import { NotificationOutbox } from "./notifications.ts";
 import { boundedSpan, type OldPart } from "./old_parts.ts";
+import { Packing } from "./packing.ts";
 import { type Most, type OffsetRanges, type Portion, portions, type TopicIdentity } from "./piece.ts";
 import { RefusedBatch } from "./refused_batch.ts";
 import { Retention } from "./retention.ts";
@@ -197,6 +198,15 @@ export class Store {
         await running;
       },
     };
+  }
+
+  /**
+   * Makes the indexes of parts anew that get no more rows, until it is disposed of. It begins `after`
+   * milliseconds, or a minute. What the server is at in the end goes on there.
+   */
+  packIndexes(work: Omit<SweepingWork, "signal">, after?: number): AsyncDisposable {
+    const packing = new Packing(() => this.#writer.tables);
+    return inBackground((signal) => packing.run({ ...work, signal }, after), LAST_BITE);
   }
 
   /**

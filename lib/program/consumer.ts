@@ -107,10 +107,9 @@ async function consume(
   monitor.count(() => store.counters);
   for (const warning of store.warnings) log.warn(warning);
   if (database.remark != null) log.info(database.remark);
-  await using _retention = store.retain({
-    open: () => place.openBeside(database),
-    tell: (what, isTrouble) => isTrouble ? log.warn(what) : log.info(what),
-  });
+  const tell = (what: string, isTrouble: boolean) => isTrouble ? log.warn(what) : log.info(what);
+  await using _retention = store.retain({ open: () => place.openBeside(database), tell });
+  await using _packing = place.openForHours && store.packIndexes({ open: place.openForHours, tell });
   await using _rollUp = store.rollUpDays();
   await using _silence = store.watchSilence({ ...monitor.silence, open: () => place.openBeside(database) });
   await using _canaries = store.watchCanaries(monitor.canaries);
