@@ -37,7 +37,7 @@ export class Collector {
   takeNode(folder: string): number {
     const unfinished = readdirSync(folder).filter((name) => {
       const file = join(folder, name);
-      const coverage = parse(readFileSync(file, "utf8"));
+      const coverage = parse<NodeCoverage>(readFileSync(file, "utf8"));
       if (coverage === null) return true;
       this.#addNode(coverage);
       rmSync(file);
@@ -56,10 +56,16 @@ export class Collector {
     }
   }
 
-  /** Takes the folder that processes of Deno wrote. Deno maps what it ran back to the lines. */
-  takeDeno(folder: string): void {
+  /**
+   * Takes the folder that processes of Deno wrote. Deno maps what it ran back to the lines. Files
+   * that nobody has written to their end it would refuse, and all others with them: they are removed.
+   * Gives their number.
+   */
+  takeDeno(folder: string): number {
     const names = readdirSync(folder);
-    if (names.length === 0) return;
+    const unfinished = names.filter((name) => parse(readFileSync(join(folder, name), "utf8")) === null);
+    for (const name of unfinished) rmSync(join(folder, name));
+    if (names.length === unfinished.length) return unfinished.length;
     const { stdout, stderr, status } = spawnSync("deno", ["coverage", "-q", "--lcov", folder], {
       encoding: "utf8",
       maxBuffer: Infinity,
@@ -71,13 +77,14 @@ export class Collector {
       if (path !== undefined) lines = this.#lines.get(path);
       else if (Number(count) > 0) lines?.deno.add(Number(line));
     }
+    return unfinished.length;
   }
 }
 
 /** Null where the text ends early: its process is still writing, or was killed meanwhile. */
-function parse(text: string): NodeCoverage | null {
+function parse<T>(text: string): T | null {
   try {
-    return JSON.parse(text) as NodeCoverage;
+    return JSON.parse(text) as T;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;

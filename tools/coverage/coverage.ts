@@ -31,8 +31,7 @@ try {
   });
   const timer = setInterval(() => collector.takeNode(node), LOOK);
   const [code] = await once(vitest, "exit").finally(() => clearInterval(timer));
-  const cut = collector.takeNode(node);
-  collector.takeDeno(deno);
+  const cut = collector.takeNode(node) + collector.takeDeno(deno);
   const files = paths.map((path) => ({
     path: relative(lib, path),
     code: codeLines(readFileSync(path, "utf8")),
@@ -43,7 +42,7 @@ try {
   process.stdout.write(
     "A line counts where a part of it ran. Bundles and processes that SIGKILL ended do not count.\n",
   );
-  if (cut > 0) process.stdout.write(`${cut} processes were ended while they wrote their coverage.\n`);
+  if (cut > 0) process.stdout.write(`${cut} files of coverage were not written to their end.\n`);
   if (code !== 0) process.stdout.write("Not all tests passed. Coverage makes programs slower and larger.\n");
 } finally {
   rmSync(folder, { recursive: true, force: true });
