@@ -12,6 +12,7 @@ import { makeCertificates, makeServerStore } from "../tools/kafka/certificates.t
 import { Blackbox, findBlackbox } from "./producer/blackbox.ts";
 import type { Checker } from "./producer/checker.ts";
 import { chooseCores, MOST_SECONDS, moveTo } from "./producer/cores.ts";
+import { LightSite } from "./producer/light_site.ts";
 import { loadMany } from "./producer/load_many.ts";
 import { measure, measureTop, type Sample } from "./producer/measure.ts";
 import { OurChecker, type Place } from "./producer/our_checker.ts";
@@ -22,7 +23,7 @@ import { toTable } from "./producer/table.ts";
 const HELP = `npm run bench:producer -- [--json] [--only NAME] [--seconds N] [--runs N]
 
 --json        one JSON array instead of the table
---only NAME   http, https or hosts, and node, deno or blackbox: http/node, say
+--only NAME   http, https, hosts or threads, and node, deno or blackbox: http/node, say
 --seconds N   how long each load is looked at (10; 60 at most)
 --runs N      does it all so many times and gives medians (1)
 `;
@@ -69,6 +70,7 @@ for (let run = 1; run <= runs; run++) {
   for (const checker of ours.filter(({ name }) => isWanted(`hosts/${name}`))) {
     rows.push(told(hostsRow(`hosts/${checker.name}`, await loadMany(checker, site, HOSTS))));
   }
+  rows.push(...await byThreads());
   all.push(rows);
 }
 const result = medians(all);
@@ -90,6 +92,32 @@ async function underLoad(scheme: Scheme): Promise<Row[]> {
       if (checker instanceof Blackbox) ofBlackbox.set(level, sample);
       const name = `${scheme}/${checker.name}/${level}`;
       rows.push(told(loadRow(name, sample, level === "top", ofBlackbox.get(level) ?? null)));
+    }
+  }
+  return rows;
+}
+
+/** One thread on a core, and one and two on both cores, at their top rates. */
+async function byThreads(): Promise<Row[]> {
+  const wanted = ours.filter(({ name }) => isWanted(`threads/${name}`));
+  if (wanted.length === 0) return [];
+  await using light = cores.both === null ? null : await LightSite.open(cores.both, folder.path);
+  if (light === null) {
+    say("threads need two cores, taskset, and nginx on the PATH, a site that takes next to nothing of them");
+    return [];
+  }
+  const rows: Row[] = [];
+  for (const checker of wanted) {
+    for (
+      const [name, core, threads] of [["1-of-1", cores.checker, 1], ["1-of-2", cores.both, 1], [
+        "2-of-2",
+        cores.both,
+        2,
+      ]] as const
+    ) {
+      const ofThreads = checker.as(`${checker.name}/${name}`, { core }, [`--threads=${threads}`]);
+      const top = await measureTop(ofThreads, light, { scheme: "http", pages: FEW }, seconds);
+      rows.push(told(loadRow(`threads/${ofThreads.name}`, top, true, null)));
     }
   }
   return rows;

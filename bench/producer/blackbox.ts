@@ -11,7 +11,7 @@ import type { Checker, CheckerRun, Load } from "./checker.ts";
 import { limited, startOn, stopped } from "./cores.ts";
 import { LoadGenerator } from "./load_generator.ts";
 import type { Place } from "./our_checker.ts";
-import { PATTERN, type Site } from "./site.ts";
+import { type LoadedSite, PATTERN } from "./site.ts";
 
 const MODULE = "github.com/prometheus/blackbox_exporter@v0.27.0";
 const CACHE = fileURLToPath(new URL("../../.cache/go/", import.meta.url));
@@ -44,7 +44,7 @@ export class Blackbox implements Checker {
     this.#place = place;
   }
 
-  async start(site: Site, load: Load): Promise<CheckerRun> {
+  async start(site: LoadedSite, load: Load): Promise<CheckerRun> {
     const file = join(this.#place.folder, "blackbox.json");
     await writeFile(file, JSON.stringify(moduleFor(this.#place.caFile)));
     const port = await freePort();

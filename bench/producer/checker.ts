@@ -1,4 +1,4 @@
-import type { Scheme, Site } from "./site.ts";
+import type { LoadedSite, Scheme } from "./site.ts";
 
 /** One check that came to an end, whoever made it. Times are milliseconds since 1970. */
 export interface Checked {
@@ -30,5 +30,5 @@ export interface CheckerRun extends AsyncDisposable {
 export interface Checker {
   readonly name: string;
   /** Resolves when the first checks are done. */
-  start(site: Site, load: Load): Promise<CheckerRun>;
+  start(site: LoadedSite, load: Load): Promise<CheckerRun>;
 }

@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Number of a core that a process is pinned to; null: it runs wherever the system puts it. */
-export type Core = number | null;
+/** The cores that a process is pinned to, as taskset takes them; null: it runs wherever the system puts it. */
+export type Core = string | null;
 
 /** Who runs where. */
 export interface Cores {
@@ -15,6 +15,8 @@ export interface Cores {
   readonly checker: Core;
   /** Of all else: the site, the load generator, this benchmark. */
   readonly others: Core;
+  /** Both of these. */
+  readonly both: Core;
 }
 
 /**
@@ -23,19 +25,21 @@ export interface Cores {
  */
 export function chooseCores(): Cores {
   const list = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
-  const [first, last] = [/^\d+/.exec(list)?.[0], /\d+$/.exec(list)?.[0]].map(Number) as [number, number];
+  const [first = "0", last = "0"] = [/^\d+/.exec(list)?.[0], /\d+$/.exec(list)?.[0]];
   const isPossible = first !== last && spawnSync("taskset", ["--version"]).status === 0;
-  return isPossible ? { checker: last, others: first } : { checker: null, others: null };
+  return isPossible
+    ? { checker: last, others: first, both: `${first},${last}` }
+    : { checker: null, others: null, both: null };
 }
 
 /** Pins this process. */
 export function moveTo(core: Core): void {
-  if (core !== null) execFileSync("taskset", ["-a", "-c", "-p", String(core), String(process.pid)]);
+  if (core !== null) execFileSync("taskset", ["-a", "-c", "-p", core, String(process.pid)]);
 }
 
 /** Starts a program on a core. Its process id is the program's own: taskset gives its place to it. */
 export function startOn(core: Core, command: readonly string[], options: SpawnOptions): ChildProcess {
-  const pinned = [...(core === null ? [] : ["taskset", "-c", String(core)]), ...command];
+  const pinned = [...(core === null ? [] : ["taskset", "-c", core]), ...command];
   const [program, ...args] = pinned as [string, ...string[]];
   return spawn(program, args, { cwd: ROOT, ...options });
 }

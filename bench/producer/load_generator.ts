@@ -1,7 +1,7 @@
 import { Agent, get } from "node:http";
 import { nextDue } from "../../lib/hosts/schedule.ts";
 import type { Checked, Load } from "./checker.ts";
-import type { Site } from "./site.ts";
+import type { LoadedSite } from "./site.ts";
 
 /** Probes under way at the same time, at most: what our producer allows itself. */
 const MOST = 1000;
@@ -24,7 +24,7 @@ export class LoadGenerator implements AsyncDisposable {
   #count = 0;
   #running = 0;
 
-  constructor(port: number, site: Site, { scheme, pages }: Load) {
+  constructor(port: number, site: LoadedSite, { scheme, pages }: Load) {
     this.#port = port;
     this.#target = (index) => site.address(scheme, index);
     const second = this.#begin;

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Checked, Checker, Load } from "./checker.ts";
-import type { Seen, Site } from "./site.ts";
+import type { LoadedSite, Seen } from "./site.ts";
 import { cpuSeconds } from "./usage.ts";
 
 /** What came of one run under load. */
@@ -27,7 +27,7 @@ export interface Sample {
 const WARM_UP = 6;
 
 /** Puts a checker under load, and looks at what it does in `seconds` of it. */
-export async function measure(checker: Checker, site: Site, load: Load, seconds: number): Promise<Sample> {
+export async function measure(checker: Checker, site: LoadedSite, load: Load, seconds: number): Promise<Sample> {
   await site.seen();
   await using run = await checker.start(site, load);
   await delay(WARM_UP * 1000);
@@ -61,7 +61,7 @@ const MOST_TRIES = 6;
  * top rate a host's due times pass by unused, which costs something too, so the load is only raised
  * until the checker falls behind.
  */
-export async function measureTop(checker: Checker, site: Site, few: Load, seconds: number): Promise<Sample> {
+export async function measureTop(checker: Checker, site: LoadedSite, few: Load, seconds: number): Promise<Sample> {
   // What a check costs under little load is more than under much: the true top rate is above this guess.
   const idle = await measure(checker, site, few, Math.min(seconds, 2));
   let pages = Math.ceil(1.2e6 / idle.cpuPerCheck);

@@ -6,7 +6,7 @@ import process from "node:process";
 import type { Metric } from "../../lib/metric.ts";
 import type { Checked, Checker, CheckerRun, Load } from "./checker.ts";
 import { type Core, limited, startOn, stopped } from "./cores.ts";
-import { PATTERN, type Site } from "./site.ts";
+import { type LoadedSite, PATTERN } from "./site.ts";
 
 /** Where things are. */
 export interface Place {
@@ -25,21 +25,29 @@ export class OurChecker implements Checker {
   readonly name: string;
   readonly #runtime: readonly string[];
   readonly #place: Place;
+  readonly #flags: readonly string[];
 
-  constructor(name: string, runtime: readonly string[], place: Place) {
+  /** `flags`: of producer.ts, more than those that every run has. */
+  constructor(name: string, runtime: readonly string[], place: Place, flags: readonly string[] = []) {
     this.name = name;
     this.#runtime = runtime;
     this.#place = place;
+    this.#flags = flags;
   }
 
-  async start(site: Site, load: Load): Promise<CheckerRun> {
+  /** The same program with other flags, or elsewhere. */
+  as(name: string, place: Partial<Place>, flags: readonly string[]): OurChecker {
+    return new OurChecker(name, this.#runtime, { ...this.#place, ...place }, flags);
+  }
+
+  async start(site: LoadedSite, load: Load): Promise<CheckerRun> {
     const run = new ProducerRun(this.startProducer(await this.writeHosts(site, load, "1s")));
     await run.begun;
     return run;
   }
 
   /** Writes a hosts file that has each page checked every `frequency`; gives its name. */
-  async writeHosts(site: Site, { scheme, pages }: Load, frequency: string): Promise<string> {
+  async writeHosts(site: LoadedSite, { scheme, pages }: Load, frequency: string): Promise<string> {
     const file = join(this.#place.folder, "hosts.txt");
     const line = (_: unknown, index: number) => `${site.address(scheme, index)} ${frequency} ${PATTERN}\n`;
     await writeFile(file, Array.from({ length: pages }, line).join(""));
@@ -48,7 +56,8 @@ export class OurChecker implements Checker {
 
   startProducer(file: string): ChildProcess {
     const { caFile } = this.#place;
-    return startOn(this.#place.core, limited([...this.#runtime, "producer.ts", "--stdout", "--log-level=WARN", file]), {
+    const command = [...this.#runtime, "producer.ts", "--stdout", "--log-level=WARN", ...this.#flags, file];
+    return startOn(this.#place.core, limited(command), {
       env: { ...inherited(), NODE_EXTRA_CA_CERTS: caFile, DENO_CERT: caFile },
       stdio: ["ignore", "pipe", "inherit"],
     });

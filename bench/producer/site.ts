@@ -25,8 +25,16 @@ export interface Seen {
   readonly firstAt: number | null;
 }
 
+/** A site that a checker can be put under load with. */
+export interface LoadedSite {
+  /** The address of page number `index`. */
+  address(scheme: Scheme, index: number): string;
+  /** What it saw since this was called last. */
+  seen(): Promise<Seen>;
+}
+
 /** The web site that is checked, in a process of its own on a core of its own. */
-export class Site implements AsyncDisposable {
+export class Site implements LoadedSite, AsyncDisposable {
   readonly #process: ChildProcess;
   readonly ports: Readonly<Record<Scheme, number>>;
 
