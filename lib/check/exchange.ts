@@ -42,7 +42,12 @@ export function exchange(
   timings.enter("first_byte");
   return wait(signal, (done) => {
     const body = new PendingBody();
-    const close = () => void socket.destroy();
+    const close = () => {
+      socket.destroy();
+      // Node keeps a closed TLS connection until it clears up all of its memory. The check must not
+      // stay with it.
+      for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener);
+    };
     const fail = (failure: Failure | null) => {
       if (failure === null) return;
       close();
@@ -58,20 +63,23 @@ export function exchange(
       body: (bytes) => body.bytes(bytes),
       end: () => body.end(),
     }, hop.method !== "HEAD");
-    socket.once("data", () => timings.enter("body"));
-    socket.on("data", (piece: Buffer) => {
-      const isTurnOver = turns.isOver;
-      fail(parser.push(piece));
-      came += piece.length;
-      // Else the runtimes read up to two MiB of one connection before they look at another. Below
-      // TLS it rests already, and what is held back here would be lost where it closes.
-      if (!isTurnOver || came <= LITTLE || url.protocol === "https:" || socket.destroyed) return;
-      flow.pause();
-      turns.next(() => flow.resume());
-    });
-    socket.once("end", () => fail(parser.close()));
-    socket.once("error", (error) => fail(explain(error, parser)));
-    socket.once("close", () => fail(parser.close()));
+    const listeners = {
+      data(piece: Buffer) {
+        if (came === 0) timings.enter("body");
+        const isTurnOver = turns.isOver;
+        fail(parser.push(piece));
+        came += piece.length;
+        // Else the runtimes read up to two MiB of one connection before they look at another. Below
+        // TLS it rests already, and what is held back here would be lost where it closes.
+        if (!isTurnOver || came <= LITTLE || url.protocol === "https:" || socket.destroyed) return;
+        flow.pause();
+        turns.next(() => flow.resume());
+      },
+      end: () => fail(parser.close()),
+      error: (error: Error) => fail(explain(error, parser)),
+      close: () => fail(parser.close()),
+    };
+    for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener);
     // Before anybody listened it may have ended: with an alert too, which Deno may tell right behind the handshake.
     if (socket.destroyed) fail(socket.errored === null ? parser.broken("closed") : explain(socket.errored, parser));
     else socket.write(bytesOfRequest(url, hop), "latin1");
