@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { incidentLines, silenceLines } from "../../lib/monitoring/incident_report.ts";
+import { incidentLines, placeLines, silenceLines } from "../../lib/monitoring/incident_report.ts";
 import type { IncidentChange } from "../../lib/postgres/store.ts";
 
 const cause = (n: number) => ({ partition: 0, offset: n, address: `https://${n}.example` });
@@ -42,4 +42,16 @@ it("incidentLines tell of certificates in lines of their own", () => {
 it("silenceLines tell which addresses nobody checks, and which are checked again", () => {
   expect(silenceLines(["a"], ["b"]).map(({ text }) => text)).toEqual(["No check came of: a", "Checked again: b"]);
   expect(silenceLines([], [])).toEqual([]);
+});
+
+it("placeLines name the places of which nothing is known, and those that are known again", () => {
+  expect(placeLines(["Oslo", null], ["Rome"])).toEqual([
+    {
+      text: "All canaries are down, and nothing else is taken for down, as seen from: " +
+        "Oslo, the place without a location",
+      isTrouble: true,
+    },
+    { text: "A canary is up again, as seen from: Rome", isTrouble: false },
+  ]);
+  expect(placeLines([], [])).toEqual([]);
 });
