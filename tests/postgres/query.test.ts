@@ -255,7 +255,7 @@ describe.each(turnsOf(HOLDING, runtimes))(HOLDING, (holder: Runtime) => {
   });
 });
 
-it.each(runtimes)(
+it.each(turnsOf("a consumer that starts while a query holds the folder", runtimes))(
   "a consumer under %s that starts while a query holds the folder waits for the query",
   async (runtime) => {
     const data = await newEmbedded(join(folder, `asked-${runtime}`));
