@@ -28,32 +28,52 @@ const KNOWN = 2 * ADDRESSES;
 const SOURCE = { topic: "memory", topicId: "memory" };
 const RULES: IncidentSettings = { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 };
 
-if (process.send !== undefined) await loop(JSON.parse(process.argv[2] as string));
-
 async function loop({ settings, table, rows, incidents }: LoopTask): Promise<void> {
-  const encoder = new TextEncoder();
-  const values = Array.from({ length: KNOWN + rows }, (_, n) => {
-    return encoder.encode(toMessage(makeMetric(n, BEGIN + n)).value);
+  const batches = Array.from({ length: Math.ceil((KNOWN + rows) / BATCH) }, (_, n) => {
+    return new Batch(n * BATCH, Math.min((n + 1) * BATCH, KNOWN + rows));
   });
   await using database = openPostgres(settings);
   const name = { schema: null, name: table };
   const store = await Store.open(database, name, incidents ? { incidents: RULES } : {});
   await store.marks.claim(SOURCE, new Map([[0, 0]]));
-  await storeRows(store, values, 0, KNOWN);
+  const known = KNOWN / BATCH;
+  for (const batch of batches.slice(0, known)) await batch.store(store);
   await database.query(`truncate ${quoteTables(name).main}`);
   process.send?.("ready");
   await once(process, "message");
-  await storeRows(store, values, KNOWN, values.length);
+  for (const batch of batches.slice(known)) await batch.store(store);
   process.disconnect();
 }
 
-async function storeRows(store: Store, values: readonly Uint8Array[], first: number, end: number): Promise<void> {
-  for (let from = first; from < end; from += BATCH) {
-    const next = Math.min(from + BATCH, end);
-    const entries = values.slice(from, next).map((value, i) => {
-      return new ReceivedEntry({ partition: 0, offset: from + i, key: null, value, timestamp: BEGIN });
+/**
+ * Messages that wait in memory: their bytes only. A million objects would have to be marked each
+ * time that memory is cleared up.
+ */
+class Batch {
+  readonly #start: number;
+  readonly #next: number;
+  readonly #bytes: Buffer;
+  readonly #ends: Int32Array;
+
+  /** Of the metrics with these numbers. */
+  constructor(start: number, next: number) {
+    [this.#start, this.#next] = [start, next];
+    const values = Array.from({ length: next - start }, (_, i) => {
+      return Buffer.from(toMessage(makeMetric(start + i, BEGIN + start + i)).value);
     });
-    const outcome = await store.flush(SOURCE, new Map([[0, { start: from, next }]]), entries);
-    if (outcome !== "stored") throw new Error("The loop's mark has moved");
+    let end = 0;
+    this.#ends = Int32Array.from(values, ({ length }) => end += length);
+    this.#bytes = Buffer.concat(values);
+  }
+
+  async store(store: Store): Promise<void> {
+    const entries = Array.from(this.#ends, (end, i) => {
+      const value = this.#bytes.subarray(this.#ends[i - 1] ?? 0, end);
+      return new ReceivedEntry({ partition: 0, offset: this.#start + i, key: null, value, timestamp: BEGIN });
+    });
+    const ranges = new Map([[0, { start: this.#start, next: this.#next }]]);
+    if (await store.flush(SOURCE, ranges, entries) !== "stored") throw new Error("The loop's mark has moved");
   }
 }
+
+if (process.send !== undefined) await loop(JSON.parse(process.argv[2] as string));
