@@ -1,13 +1,16 @@
 import { type ChildProcess, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../../tools/free_ports.ts";
-import { type Core, startOn, stopped } from "./cores.ts";
+import { type Core, startOn } from "./cores.ts";
 import { BODY, type LoadedSite, type Scheme, type Seen } from "./site.ts";
 
 /** Milliseconds between two looks for a server that begins. */
 const LOOK_EVERY = 20;
+/** Seconds that it runs at most. */
+const LONGEST = 1200;
 
 /**
  * A site that takes next to nothing of the cores: nginx with one page. So all cores can be the
@@ -39,12 +42,14 @@ http {
 }
 `,
     );
-    const child = startOn(core, ["nginx", "-p", place, "-c", file], { stdio: ["ignore", "ignore", "inherit"] });
+    // It ends by itself where nobody is left to end it.
+    const command = ["timeout", String(LONGEST), "nginx", "-p", place, "-c", file];
+    const child = startOn(core, command, { stdio: ["ignore", "ignore", "inherit"] });
     const site = new LightSite(child, port);
     try {
       await answers(site.address("http", 0), AbortSignal.timeout(10_000));
     } catch (error) {
-      await stopped(child);
+      await site[Symbol.asyncDispose]();
       throw error;
     }
     return site;
@@ -60,9 +65,10 @@ http {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Its worker ends with it.
+    if (this.#process.exitCode !== null) return;
+    // Passed on to nginx and its worker.
     this.#process.kill("SIGTERM");
-    await stopped(this.#process);
+    await once(this.#process, "exit");
   }
 }
 
