@@ -108,14 +108,8 @@ async function byThreads(): Promise<Row[]> {
   }
   const rows: Row[] = [];
   for (const checker of wanted) {
-    for (
-      const [name, core, threads] of [["1-of-1", cores.checker, 1], ["1-of-2", cores.both, 1], [
-        "2-of-2",
-        cores.both,
-        2,
-      ]] as const
-    ) {
-      const ofThreads = checker.as(`${checker.name}/${name}`, { core }, [`--threads=${threads}`]);
+    for (const [threads, core, count] of [[1, cores.checker, 1], [1, cores.both, 2], [2, cores.both, 2]] as const) {
+      const ofThreads = checker.as(`${checker.name}/${threads}-of-${count}`, { core }, [`--threads=${threads}`]);
       const top = await measureTop(ofThreads, light, { scheme: "http", pages: FEW }, seconds);
       rows.push(told(loadRow(`threads/${ofThreads.name}`, top, true, null)));
     }

@@ -1,12 +1,11 @@
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { get } from "node:http";
 import { join } from "node:path";
 import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../../tools/free_ports.ts";
+import { answers } from "./answers.ts";
 import type { Checker, CheckerRun, Load } from "./checker.ts";
 import { limited, startOn, stopped } from "./cores.ts";
 import { LoadGenerator } from "./load_generator.ts";
@@ -50,7 +49,7 @@ export class Blackbox implements Checker {
     const port = await freePort();
     const flags = [`--config.file=${file}`, `--web.listen-address=127.0.0.1:${port}`, "--log.level=error"];
     const child = startOn(this.#place.core, limited([this.#command, ...flags]), { stdio: "ignore" });
-    await answers(port, AbortSignal.timeout(10_000));
+    await answers(`http://127.0.0.1:${port}/-/healthy`, AbortSignal.timeout(10_000));
     return new BlackboxRun(child, new LoadGenerator(port, site, load));
   }
 }
@@ -87,15 +86,4 @@ function moduleFor(caFile: string) {
     preferred_ip_protocol: "ip4",
   };
   return { modules: { page: { prober: "http", timeout: "10s", http } } };
-}
-
-async function answers(port: number, signal: AbortSignal): Promise<void> {
-  const ask = () =>
-    new Promise<boolean>((resolve) => {
-      get({ port, host: "127.0.0.1", path: "/-/healthy" }, (response) => {
-        response.resume();
-        resolve(response.statusCode === 200);
-      }).on("error", () => resolve(false));
-    });
-  while (!await ask()) await delay(20, undefined, { signal });
 }

@@ -2,13 +2,11 @@ import { type ChildProcess, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../../tools/free_ports.ts";
+import { answers } from "./answers.ts";
 import { type Core, startOn } from "./cores.ts";
 import { BODY, type LoadedSite, type Scheme, type Seen } from "./site.ts";
 
-/** Milliseconds between two looks for a server that begins. */
-const LOOK_EVERY = 20;
 /** Seconds that it runs at most. */
 const LONGEST = 1200;
 
@@ -69,12 +67,5 @@ http {
     // Passed on to nginx and its worker.
     this.#process.kill("SIGTERM");
     await once(this.#process, "exit");
-  }
-}
-
-/** Asks until an address answers. */
-async function answers(address: string, signal: AbortSignal): Promise<void> {
-  while (!await fetch(address, { signal }).then(({ ok }) => ok).catch(() => false)) {
-    await delay(LOOK_EVERY, undefined, { signal });
   }
 }

@@ -186,3 +186,11 @@ export function explain(error: unknown): string {
 }
 
 const oneLine = (text: string) => text.replaceAll(/\s*\n\s*/g, " ");
+
+/** What others are to blame for: a lock was not there in time, a deadlock, or a statement's time limit. */
+const IN_USE = ["55P03", "40P01", "57014"];
+
+/** True if others use what the statement needed: it may pass another time. */
+export function isInUse(error: unknown): boolean {
+  return IN_USE.includes(sqlFailure(error)?.code ?? "");
+}

@@ -1,5 +1,5 @@
 import { pause } from "../async/retry.ts";
-import { type Database, sqlFailure } from "./database.ts";
+import { type Database, isInUse, sqlFailure } from "./database.ts";
 import { unsettledSql } from "./days.ts";
 import { goneSql } from "./keep_state.ts";
 import type { Span } from "./part_spans.ts";
@@ -108,8 +108,6 @@ ${drop}`;
  * behind each of them. All are below PostgreSQL's time limit for deadlocks.
  */
 const PATIENCES = [100, 200, 400, 800];
-/** A lock was not there in time, a deadlock, or the time limit of a statement. */
-const BUSY = ["55P03", "40P01", "57014"];
 
 /**
  * Drops a part, in several short tries. "gone": another consumer has done so. "needed": a day of it
@@ -132,7 +130,7 @@ export async function dropPart(
       const code = sqlFailure(error)?.code ?? "";
       if (code === PART_GONE) return "gone";
       if (code === PART_NEEDED) return "needed";
-      if (!BUSY.includes(code)) throw error;
+      if (!isInUse(error)) throw error;
     }
   }
   return "busy";

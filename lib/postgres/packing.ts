@@ -1,7 +1,7 @@
 import { delay } from "../async/waits.ts";
 import { count } from "../config/count.ts";
 import { TELLS_REPEATS } from "./catalog.ts";
-import { type Database, explain, sqlFailure } from "./database.ts";
+import { type Database, explain, isInUse } from "./database.ts";
 import { settledBeforeSql } from "./days.ts";
 import { lengthOf } from "./part_spans.ts";
 import { childrenSql, readParts } from "./parts.ts";
@@ -26,9 +26,6 @@ const NOTE = "host checker: made anew in place of ";
 
 /** Bytes. It is not worth while to make a smaller index anew. */
 const SMALL = 1 << 20;
-
-/** True if a lock was not there in time, for a deadlock, and for the time limit of a statement. */
-const isBusy = (error: unknown) => ["55P03", "40P01", "57014"].includes(sqlFailure(error)?.code ?? "");
 
 /** Milliseconds until the try after one that had to give up; each time it is twice as long. */
 const FIRST_PAUSE = 3_600_000;
@@ -132,7 +129,7 @@ export class Packing {
       // Each try builds an index: who fails again and again must not come often.
       this.#nextTry = performance.now() + this.#pause;
       this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
-      if (!isBusy(error)) throw error;
+      if (!isInUse(error)) throw error;
       work.tell(`An index of ${this.#tables().main} is packed later, others are in its way: ${explain(error)}`, false);
       await this.#clear(database);
     }
@@ -143,7 +140,7 @@ export class Packing {
     try {
       for (const index of await readIndexes(database, this.#tables())) await dropRemains(database, index);
     } catch (error) {
-      if (!isBusy(error)) throw error;
+      if (!isInUse(error)) throw error;
     }
   }
 

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type HttpTarget, parseTargets } from "../../lib/config/notify_targets.ts";
 import { requestsFor } from "../../lib/monitoring/notify/http_requests.ts";
 import type { Notification } from "../../lib/postgres/store.ts";
 import { canRunAlertmanager, startAlertmanager } from "../support/alertmanager.ts";
 import { Authority } from "../support/authority.ts";
 import { eventually } from "../support/eventually.ts";
 import { openMailServer } from "../support/mail_server.ts";
+import { httpTarget } from "../support/notify_target.ts";
 import { canRunNtfy, startNtfy } from "../support/ntfy.ts";
 import { run, RUNTIMES } from "../support/programs.ts";
 import { openReceiver } from "../support/receiver.ts";
@@ -77,12 +77,6 @@ it.runIf(canRunNtfy())("ntfy tells of an outage and of its end, and makes no fil
   expect(many?.attachment).toBeUndefined();
   expect(one?.title).toBe("DOWN: https://ü0.example");
 }, 90_000);
-
-function httpTarget(text: string): HttpTarget {
-  const [target] = parseTargets(text, false).targets;
-  if (target === undefined || target.kind === "smtp") throw new TypeError(`${text} is no HTTP target`);
-  return target;
-}
 
 describe.each(runtimes)("mail over TLS, under %s", (runtime) => {
   const authority = new Authority(join(folder, runtime));

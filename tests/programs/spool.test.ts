@@ -66,7 +66,7 @@ describe.each(runtimes)("producer --spool under %s, without Kafka", (runtime) =>
       const stopped = performance.now();
       const { code, stderr } = await producer.ended;
       // All metrics are on disk. So the producer need not wait seven seconds for Kafka.
-      expect(performance.now() - stopped).toBeLessThan(7000);
+      expect(performance.now() - stopped).toBeLessThan(5000);
       const asked = site.requests.length;
       const kept = `${asked - before} checks made, 0 metrics delivered, ${asked} in the spool for the next start`;
       expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(kept) });

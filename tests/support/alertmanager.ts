@@ -1,10 +1,9 @@
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../tools/free_ports.ts";
-import { eventually } from "./eventually.ts";
 import { skipped } from "./kafka.ts";
+import { startReceiver } from "./receiver_program.ts";
 
 const PROGRAM = "prometheus-alertmanager";
 
@@ -31,16 +30,10 @@ export async function startAlertmanager(folder: string, webhookPort: number): Pr
   writeFileSync(config, JSON.stringify({ route, receivers: [receiver] }));
   const port = await freePort();
   const args = [`--config.file=${config}`, `--storage.path=${folder}`, `--web.listen-address=127.0.0.1:${port}`];
-  const running = spawn(PROGRAM, [...args, "--cluster.listen-address="], { stdio: ["ignore", "ignore", "pipe"] });
-  let said = "";
-  running.stderr.on("data", (chunk: Uint8Array) => said += Buffer.from(chunk).toString());
-  const isReady = () => fetch(`http://127.0.0.1:${port}/-/ready`).then(({ ok }) => ok).catch(() => false);
-  await eventually(isReady, () => said, { timeout: 30_000 });
-  return {
-    port,
-    async [Symbol.asyncDispose]() {
-      running.kill("SIGKILL");
-      await once(running, "exit");
-    },
-  };
+  const server = await startReceiver(
+    PROGRAM,
+    [...args, "--cluster.listen-address="],
+    `http://127.0.0.1:${port}/-/ready`,
+  );
+  return { port, ...server };
 }

@@ -1,10 +1,9 @@
-import { execFile, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { execFile, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort } from "../../tools/free_ports.ts";
-import { eventually } from "./eventually.ts";
+import { startReceiver } from "./receiver_program.ts";
 
 const PROGRAM = "ntfy";
 
@@ -52,11 +51,7 @@ export async function startNtfy(folder: string): Promise<Ntfy> {
   };
   // JSON is YAML too.
   writeFileSync(config, JSON.stringify(settings));
-  const running = spawn(PROGRAM, ["serve", "--config", config], { stdio: ["ignore", "ignore", "pipe"] });
-  let said = "";
-  running.stderr.on("data", (chunk: Uint8Array) => said += Buffer.from(chunk).toString());
-  const isReady = () => fetch(`${url}/v1/health`).then(({ ok }) => ok).catch(() => false);
-  await eventually(isReady, () => said, { timeout: 30_000 });
+  const server = await startReceiver(PROGRAM, ["serve", "--config", config], `${url}/v1/health`);
   const env = { ...process.env, NTFY_PASSWORD: "a password" };
   const ask = async (args: readonly string[]) => {
     const { stdout, stderr } = await promisify(execFile)(PROGRAM, [...args], { env });
@@ -72,9 +67,6 @@ export async function startNtfy(folder: string): Promise<Ntfy> {
       const lines = (await answer.text()).split("\n").filter((line) => line !== "");
       return lines.map((line) => JSON.parse(line) as NtfyMessage);
     },
-    async [Symbol.asyncDispose]() {
-      running.kill("SIGKILL");
-      await once(running, "exit");
-    },
+    ...server,
   };
 }

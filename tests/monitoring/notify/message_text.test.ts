@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { parseTargets } from "../../../lib/config/notify_targets.ts";
 import { requestsFor } from "../../../lib/monitoring/notify/http_requests.ts";
 import { messageText } from "../../../lib/monitoring/notify/message_text.ts";
 import type { Notification } from "../../../lib/postgres/store.ts";
+import { httpTarget } from "../../support/notify_target.ts";
 
 const OPENED: Notification = {
   event: "opened",
@@ -89,9 +89,7 @@ it("messageText makes one short line of whatever a site says, and adds a link to
 });
 
 function requests(target: string, notifications: readonly Notification[], page: string | null = null) {
-  const [parsed] = parseTargets(target, false).targets;
-  if (parsed === undefined || parsed.kind === "smtp") throw new Error("no such target");
-  return requestsFor(parsed, { id: "m1", tries: 1, notifications }, { now: NOW, page }).map((
+  return requestsFor(httpTarget(target), { id: "m1", tries: 1, notifications }, { now: NOW, page }).map((
     { headers, body, url },
   ) => ({
     url,
