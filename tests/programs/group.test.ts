@@ -280,12 +280,12 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
   }, 5 * PATIENCE);
 
   it("partitions are added while checks are under way: none is begun again", async () => {
-    const load = { partitions: 3, count: 300, page: SLOW_PAGE, frequency: "10s" };
+    const load = { partitions: variants.length, count: 300, page: SLOW_PAGE, frequency: "10s" };
     const { begin, metrics, asked, topic } = await newGroup(load);
     const all = variants.map((variant, n) => begin(variant, String(n)));
     await using stack = new AsyncDisposableStack();
     for (const one of all) stack.use(one);
-    await divided(all, Math.floor(3 / all.length) * all.length);
+    await divided(all, variants.length);
     const enough = async (more: number) => {
       const wanted = asked() + more;
       await eventually(() => asked() >= wanted, () => `The site was asked ${asked()} times, not ${wanted}`, {
@@ -294,7 +294,7 @@ describe.runIf(canRunKafka()).concurrent("producers of one group", () => {
     };
     await enough(load.count);
     await topic.addPartitions(PARTITIONS);
-    await divided(all, Math.floor(PARTITIONS / all.length) * all.length);
+    await divided(all);
     await enough(load.count / 3);
     for (const one of all) one.kill("SIGTERM");
     for (const one of all) expect(await one.ended, one.stderr).toMatchObject({ code: 0 });
