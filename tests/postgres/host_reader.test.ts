@@ -5,6 +5,7 @@ import { addUp, dayOf, type HostReader, SHORT_SPAN, type Tally } from "../../lib
 import { Store } from "../../lib/postgres/store.ts";
 import { databaseKinds } from "../support/database_kinds.ts";
 import { skipped } from "../support/kafka.ts";
+import { makePart } from "../support/parts.ts";
 import { postgresMissing, type TestPostgres } from "../support/postgres.ts";
 
 // What the page asks of the database.
@@ -38,7 +39,9 @@ describe.each(kinds)("on $kind", ({ open }) => {
   let reader: HostReader;
   beforeAll(async () => {
     database = await open();
-    const store = await Store.open(database, { schema: null, name: "m" });
+    const table = { schema: null, name: "m" };
+    const store = await Store.open(database, table);
+    await makePart(database, table, Date.now() - 20 * MINUTE);
     reader = store.reader(database);
     const values = [
       ...rows("a", [[20, "up"], [15, "down"], [10, "down"], [5, "up"], [1, "missed"]]),

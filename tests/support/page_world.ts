@@ -1,6 +1,7 @@
 import { DAILY_COLUMNS } from "../../lib/postgres/daily_sql.ts";
 import type { Database } from "../../lib/postgres/database.ts";
 import { Store } from "../../lib/postgres/store.ts";
+import { makePart } from "./parts.ts";
 
 /** A table for the page: hosts with a past, of which some are down. */
 export interface PageWorld {
@@ -19,6 +20,7 @@ export interface PageWorld {
  */
 export async function fillPageWorld(database: Database, { table, hosts, days, interval }: PageWorld): Promise<Store> {
   const store = await Store.open(database, table);
+  await makePart(database, table, Date.now() - 86_400_000);
   const name = table.name;
   await database.query(`insert into ${name} (address, status_code, latency, is_valid, scheduled_at, checked_at, error,
       error_detail, latency_dns, latency_connect, latency_tls, latency_first_byte, latency_body, tls_expires_at, check_id,
