@@ -40,12 +40,14 @@ const CONTESTANTS: readonly Contestant[] = [
   debezium("debezium-stock"),
 ];
 
-const HELP = `npm run bench:consumer -- [--rows N] [--runs N] [--only NAME]... [--json]
+const HELP = `npm run bench:consumer -- [--rows N] [--runs N] [--only NAME]... [--locale NAME] [--json]
 
   --rows N     metrics in the topic (default 1000000)
   --runs N     runs of each, of which the medians are told (default 1)
   --only NAME  one of ${CONTESTANTS.map(({ name }) => name).join(", ")}, freshness;
                may be given several times; copy runs always, as the yardstick
+  --locale NAME  by whose rules the database sorts texts (default C, by their bytes; the official
+               image has en_US.utf8); of those of locale -a
   --json       one JSON array instead of the tables
 
 NODE_OPTIONS and DB_BATCH_SIZE in the environment reach the consumer.
@@ -55,6 +57,7 @@ interface Wishes {
   readonly rows: number;
   readonly runs: number;
   readonly only: readonly string[];
+  readonly locale: string;
   readonly json: boolean;
 }
 
@@ -64,6 +67,7 @@ function readWishes(): Wishes | null {
       "rows": { type: "string", default: "1000000" },
       "runs": { type: "string", default: "1" },
       "only": { type: "string", multiple: true, default: [] },
+      "locale": { type: "string", default: "C" },
       "json": { type: "boolean", default: false },
       "help": { type: "boolean", default: false },
     },
@@ -73,7 +77,7 @@ function readWishes(): Wishes | null {
   const unknown = values.only.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new TypeError(`There is no ${unknown}: write one of ${known.join(", ")}`);
   const [rows, runs] = [count("--rows", values.rows), count("--runs", values.runs)];
-  return { rows, runs, only: values.only, json: values.json };
+  return { rows, runs, only: values.only, locale: values.locale, json: values.json };
 }
 
 function count(flag: string, text: string): number {
@@ -124,7 +128,7 @@ async function main(wishes: Wishes): Promise<void> {
   const interrupted = new AbortController();
   onStopSignal(() => interrupted.abort());
   const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(LIMIT * 60_000)]);
-  await using arena = await openArena(wishes.rows, signal);
+  await using arena = await openArena(wishes.rows, signal, wishes.locale);
   const results = await compete(arena, wishes);
   const lines = toLines(results, wishes.rows).filter(({ name }) => isWanted(wishes.only, name));
   if (wishes.json) return console.log(JSON.stringify(lines, null, 2));

@@ -43,15 +43,19 @@ export interface Arena {
   readonly signal: AbortSignal;
 }
 
-/** Starts broker and database, and loads the topic. Both end, and all files go, when the arena is disposed of. */
-export async function openArena(rows: number, signal: AbortSignal): Promise<Arena & AsyncDisposable> {
+/** Starts broker and database, which sorts by `locale`, and loads the topic. Both end, and all files go, when the arena is disposed of. */
+export async function openArena(
+  rows: number,
+  signal: AbortSignal,
+  locale = "C",
+): Promise<Arena & AsyncDisposable> {
   if (ownPostgresMissing !== null) throw new Error(ownPostgresMissing);
   if (!canRunKafka()) throw new Error("The bench needs a Kafka broker");
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "bench-consumer-"));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const broker = stack.use(await temporaryKafka());
-  const server = stack.use(await startPostgres({ own: true, settings: SERVER_SETTINGS }));
+  const server = stack.use(await startPostgres({ own: true, locale, settings: SERVER_SETTINGS }));
   const arena = { rows, broker, server, serverPid: server.pid as number, folder, signal };
   await loadTopic(arena);
   await joinOnce(arena);

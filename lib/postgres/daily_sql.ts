@@ -16,9 +16,16 @@ export const DAILY_NEEDS = [
   "next_at",
 ] as const;
 
+/**
+ * An address is compared by its bytes. By the rules of a language, as most databases compare texts,
+ * a row would take PostgreSQL half as much time again, and more: each one goes into an index that
+ * begins with its address.
+ */
+export const ADDRESS_TYPE = 'text collate "C"';
+
 /** The columns of a day's row with their types, in the order in which `daySql` gives them. */
 export const DAILY_COLUMNS = {
-  address: "text not null",
+  address: `${ADDRESS_TYPE} not null`,
   location: "text not null",
   day: "date not null",
   checks: "integer not null",

@@ -1,7 +1,7 @@
 import type { Keep } from "../config/keep.ts";
 import { COMPANIONS, type Partition, type TableName } from "../config/setting_types.ts";
 import { FIELD_KINDS, type FieldKind, type Metric, METRIC_FIELDS } from "../metric.ts";
-import { DAILY_COLUMNS } from "./daily_sql.ts";
+import { ADDRESS_TYPE, DAILY_COLUMNS } from "./daily_sql.ts";
 import { layoutSql } from "./layout_version.ts";
 import { doBlock, quoteIdentifier, quoteLiteral } from "./pg_text.ts";
 
@@ -143,7 +143,7 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
   );
   const added = Object.entries(ADDED_COLUMNS);
   const columns = newColumns().map(({ name, type }) => {
-    return `  ${name} ${type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
+    return `  ${name} ${name === "address" ? ADDRESS_TYPE : type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
   });
   const parted = partition === "none" ? "" : " partition by range (scheduled_at)";
   return {
@@ -152,6 +152,8 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `create table if not exists ${main} (\n${columns.join(",\n")}\n)${parted}`,
       indexSql(main, quoteIdentifier(`${table.name}_newest`)),
       ...daysCreation({ daily, days }),
+      sameOrderSql(daily, main),
+      sameOrderSql(main, daily),
     ],
     offsets: [
       `create table if not exists ${offsets} (\n  topic_id text not null,\n  partition integer not null,\n` +
@@ -177,8 +179,23 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
       `create table if not exists ${maintenance} (\n  address text not null,\n  starts_at timestamptz not null,\n` +
       `  ends_at timestamptz not null,\n  note text\n)`,
     ],
-    incidents: incidentsCreation({ incidents, leases, notifications }),
+    incidents: [...incidentsCreation({ incidents, leases, notifications }), sameOrderSql(incidents, main)],
   };
+}
+
+/**
+ * Lets a new table order addresses as another one does, if that is of an earlier version: these have
+ * the order of the database. The views go through both side by side.
+ */
+function sameOrderSql(made: string, other: string): string {
+  const isBytewise = (table: string) =>
+    `(select attcollation = '"C"'::regcollation from pg_attribute
+    where attrelid = ${quoteLiteral(table)}::regclass and attname = 'address')`;
+  return doBlock(`begin
+  if ${isBytewise(made)} and not ${isBytewise(other)} then
+    alter table ${made} alter column address type text collate "default";
+  end if;
+end`);
 }
 
 /**
@@ -189,8 +206,8 @@ function incidentsCreation(
   { incidents, leases, notifications }: Pick<QuotedTables, "incidents" | "leases" | "notifications">,
 ): string[] {
   return [
-    `create table if not exists ${incidents} (\n  id uuid primary key,\n  kind text not null,\n  address text not null,\n` +
-    `  opened_at timestamptz not null,\n  confirmed_at timestamptz not null,\n  closed_at timestamptz,\n` +
+    `create table if not exists ${incidents} (\n  id uuid primary key,\n  kind text not null,\n` +
+    `  address ${ADDRESS_TYPE} not null,\n  opened_at timestamptz not null,\n  confirmed_at timestamptz not null,\n  closed_at timestamptz,\n` +
     `  locations text[] not null,\n  error text,\n  error_detail text,\n  status_code integer,\n` +
     `  checks bigint not null\n)`,
     doBlock(`begin

@@ -45,6 +45,8 @@ export interface TestPostgresOptions {
   readonly own?: boolean;
   /** The server's certificate and key, PEM. With them it takes TLS. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** By whose rules a started server sorts texts, as `locale -a` lists them; absent: by their bytes. */
+  readonly locale?: string;
   /** More settings of the started server, as `name=value`. They override those of the tests. */
   readonly settings?: readonly string[];
 }
@@ -134,7 +136,9 @@ function superuser({ host, port, name, user, password }: PostgresSettings): post
   });
 }
 
-async function startServer({ tls, settings: more = [], apart = false }: TestPostgresOptions): Promise<TestPostgres> {
+async function startServer(
+  { tls, locale = "C", settings: more = [], apart = false }: TestPostgresOptions,
+): Promise<TestPostgres> {
   const bin = programs;
   if (bin === null) throw new Error("No PostgreSQL server here: install postgresql, or set TEST_DATABASE_URL");
   const folder = mkdtempSync(join(tmpdir(), "test-postgres-"));
@@ -142,7 +146,7 @@ async function startServer({ tls, settings: more = [], apart = false }: TestPost
   if (owner !== null) chownSync(folder, owner.uid, owner.gid);
   const data = join(folder, "data");
   // With its owner and its rights.
-  execFileSync("cp", ["-Rp", join(await madeCluster(bin, owner), "data"), data]);
+  execFileSync("cp", ["-Rp", join(await madeCluster(bin, locale, owner), "data"), data]);
   if (tls !== undefined) installCertificate(folder, tls, owner);
   const port = await freePort();
   const begin = async (): Promise<ChildProcess> => {
@@ -194,12 +198,12 @@ async function startServer({ tls, settings: more = [], apart = false }: TestPost
 }
 
 /** The folder with the data of a new server, as `data`. Copying it takes less than making it. */
-async function madeCluster(bin: string, owner: Owner | null): Promise<string> {
+async function madeCluster(bin: string, locale: string, owner: Owner | null): Promise<string> {
   const version = execFileSync(join(bin, "initdb"), ["--version"], { encoding: "utf8" });
   // A user cannot read the data of another.
   const name = `postgres-${version.replaceAll(/^[^\d]+|[^\w.]+$/g, "").replaceAll(/[^\w.]+/g, "-")}-of-${
     process.getuid?.() ?? ""
-  }`;
+  }${locale === "C" ? "" : `-${locale}`}`;
   return await madeOnce(name, (folder) => {
     // The owner may not be allowed to look into the project.
     const work = mkdtempSync(join(tmpdir(), "test-initdb-"));
@@ -207,7 +211,7 @@ async function madeCluster(bin: string, owner: Owner | null): Promise<string> {
     try {
       const data = join(work, "data");
       const init = ["--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync"];
-      execFileSync(join(bin, "initdb"), [...init, "--locale=C"], { cwd: work, stdio: "ignore", ...owner });
+      execFileSync(join(bin, "initdb"), [...init, `--locale=${locale}`], { cwd: work, stdio: "ignore", ...owner });
       execFileSync("cp", ["-Rp", data, folder]);
     } finally {
       rmSync(work, { recursive: true, force: true });
