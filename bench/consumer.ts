@@ -42,13 +42,13 @@ const CONTESTANTS: readonly Contestant[] = [
 
 const HELP = `npm run bench:consumer -- [--rows N] [--runs N] [--only NAME]... [--locale NAME] [--json]
 
-  --rows N     metrics in the topic (default 1000000)
-  --runs N     runs of each, of which the medians are told (default 1)
-  --only NAME  one of ${CONTESTANTS.map(({ name }) => name).join(", ")}, freshness;
-               may be given several times; copy runs always, as the yardstick
-  --locale NAME  by whose rules the database sorts texts (default C, by their bytes; the official
-               image has en_US.utf8); of those of locale -a
-  --json       one JSON array instead of the tables
+  --rows N       metrics in the topic (default 1000000)
+  --runs N       runs of each, of which the medians are told (default 1)
+  --only NAME    one of ${CONTESTANTS.map(({ name }) => name).join(", ")}, freshness;
+                 may be given several times; copy runs always, as the yardstick
+  --locale NAME  by whose rules the database sorts texts, of those of locale -a
+                 (default C: by their bytes; the official image has en_US.utf8)
+  --json         one JSON array instead of the tables
 
 NODE_OPTIONS and DB_BATCH_SIZE in the environment reach the consumer.
 `;
