@@ -61,14 +61,14 @@ it("compareWithPeer compares checks for the same CPU time at the top rate, with 
 
 /** A run that took so many seconds from its start, and so many from its first row. */
 const figures = (seconds: number, steadySeconds: number | null): Figures => ({
-  ...{ seconds, cpu: 1, serverCpu: 1, peakRss: 100 },
+  ...{ seconds, cpu: 1, serverCpu: 1, peakRss: 100, peakPss: 80 },
   steady: steadySeconds === null ? null : { rows: 900, seconds: steadySeconds },
 });
 
 it("toLines tells rows a second from the start, and from the first row where there were several commits", () => {
   const lines = toLines(new Map([["copy", [figures(2, null)]], ["node", [figures(10, 9), figures(4, 3)]]]), 1000);
   expect(lines).toMatchObject([
-    { name: "copy", rows_per_second: 500, first_to_last_per_second: null },
+    { name: "copy", rows_per_second: 500, first_to_last_per_second: null, peak_rss_mb: 100, peak_pss_mb: 80 },
     { name: "node", rows_per_second: 100, first_to_last_per_second: 300 },
   ]);
 });

@@ -1,9 +1,11 @@
 import type { Arena } from "./arena.ts";
 import type { Figures } from "./contest.ts";
-import { type Usage, usageOf } from "./usage.ts";
+import { pssOf, type Usage, usageOf } from "./usage.ts";
 
 /** Milliseconds between two looks: a process that ends takes its figures along. */
 const LOOK_EVERY = 20;
+/** Looks from one count of the memory to the next: it takes a while. */
+const LOOKS_A_COUNT = 25;
 
 /** Runs from when it is started; `stop` gives what was used since. */
 export interface Clock {
@@ -17,7 +19,11 @@ export function startClock({ serverPid }: Pick<Arena, "serverPid">, ...pids: rea
   const serverBefore = usageOf(serverPid).cpu;
   const began = performance.now();
   let last = before;
-  const timer = setInterval(() => last = look().map((usage, i) => later(last[i], usage)), LOOK_EVERY);
+  let [looks, peakPss] = [0, 0];
+  const timer = setInterval(() => {
+    last = look().map((usage, i) => later(last[i], usage));
+    if (looks++ % LOOKS_A_COUNT === 0) peakPss = Math.max(peakPss, pids.reduce((sum, pid) => sum + pssOf(pid), 0));
+  }, LOOK_EVERY);
   // Nobody stops the clock of a contestant that failed: it must not keep the bench from ending.
   timer.unref();
   return {
@@ -30,6 +36,7 @@ export function startClock({ serverPid }: Pick<Arena, "serverPid">, ...pids: rea
         cpu: total(last, ({ cpu }) => cpu) - total(before, ({ cpu }) => cpu),
         serverCpu: usageOf(serverPid).cpu - serverBefore,
         peakRss: total(last, ({ peakRss }) => peakRss),
+        peakPss,
       };
     },
   };

@@ -9,6 +9,8 @@ export interface Figures {
   readonly serverCpu: number;
   /** MB. */
   readonly peakRss: number;
+  /** MB, where pages that others share count in part; as seen twice a second. */
+  readonly peakPss: number;
   /** Without the start-up; null where all rows came in one commit. */
   readonly steady: Steady | null;
 }
@@ -41,6 +43,7 @@ export interface Line {
   readonly cpu_us_per_row: number;
   readonly pg_cpu_us_per_row: number;
   readonly peak_rss_mb: number;
+  readonly peak_pss_mb: number;
 }
 
 export function median(values: readonly number[]): number {
@@ -73,6 +76,7 @@ export function toLines(results: ReadonlyMap<string, readonly Figures[]>, rows: 
       cpu_us_per_row: round(each(({ cpu }) => cpu) * 1e6 / rows, 2),
       pg_cpu_us_per_row: round(each(({ serverCpu }) => serverCpu) * 1e6 / rows, 2),
       peak_rss_mb: round(each(({ peakRss }) => peakRss), 1),
+      peak_pss_mb: round(each(({ peakPss }) => peakPss), 1),
     };
   });
 }

@@ -24,6 +24,14 @@ export function usageOf(pid: number): Usage {
   };
 }
 
+/**
+ * MB that a process and all it started hold now, where each page that others share counts in part.
+ * To count them holds up the process for some milliseconds.
+ */
+export function pssOf(pid: number): number {
+  return family(pid).reduce((sum, { pid }) => sum + megabytes(read(pid, "smaps_rollup") ?? "", "Pss"), 0);
+}
+
 interface Stat {
   readonly pid: number;
   readonly parent: number;
@@ -50,8 +58,12 @@ function readStat(pid: number): Stat | null {
 
 function memory(pid: number): { peak: number; now: number } {
   const text = read(pid, "status") ?? "";
-  const megabytes = (name: string) => Number(new RegExp(`^${name}:\\s*(\\d+) kB`, "m").exec(text)?.[1] ?? 0) / 1024;
-  return { peak: megabytes("VmHWM"), now: megabytes("VmRSS") };
+  return { peak: megabytes(text, "VmHWM"), now: megabytes(text, "VmRSS") };
+}
+
+/** A line of such a file that counts kilobytes. */
+function megabytes(text: string, name: string): number {
+  return Number(new RegExp(`^${name}:\\s*(\\d+) kB`, "m").exec(text)?.[1] ?? 0) / 1024;
 }
 
 function read(pid: number, file: string): string | null {

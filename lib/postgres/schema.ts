@@ -188,11 +188,12 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
  * the order of the database. The views go through both side by side.
  */
 function sameOrderSql(made: string, other: string): string {
-  const isBytewise = (table: string) =>
-    `(select attcollation = '"C"'::regcollation from pg_attribute
-    where attrelid = ${quoteLiteral(table)}::regclass and attname = 'address')`;
+  const order = (table: string) =>
+    `(select attcollation from pg_attribute where attrelid = ${quoteLiteral(table)}::regclass and attname = 'address')`;
   return doBlock(`begin
-  if ${isBytewise(made)} and not ${isBytewise(other)} then
+  if ${order(made)} = '"C"'::regcollation and
+    ${order(other)} <> '"C"'::regcollation
+  then
     alter table ${made} alter column address type text collate "default";
   end if;
 end`);

@@ -55,7 +55,7 @@ create table if not exists "My Schema"."m" (
   is_valid boolean not null,
   check_id uuid,
   up boolean,
-  address text not null,
+  address text collate "C" not null,
   error text,
   error_detail text,
   location text,
@@ -79,7 +79,7 @@ end
 $$;
 
 create table if not exists "My Schema"."m_daily" (
-  address text not null,
+  address text collate "C" not null,
   location text not null,
   day date not null,
   checks integer not null,
@@ -117,6 +117,26 @@ create table if not exists "My Schema"."m_days" (
   bitten_at timestamptz,
   rolled_up_at timestamptz
 );
+
+do $$
+begin
+  if (select attcollation from pg_attribute where attrelid = '"My Schema"."m_daily"'::regclass and attname = 'address') = '"C"'::regcollation and
+    (select attcollation from pg_attribute where attrelid = '"My Schema"."m"'::regclass and attname = 'address') <> '"C"'::regcollation
+  then
+    alter table "My Schema"."m_daily" alter column address type text collate "default";
+  end if;
+end
+$$;
+
+do $$
+begin
+  if (select attcollation from pg_attribute where attrelid = '"My Schema"."m"'::regclass and attname = 'address') = '"C"'::regcollation and
+    (select attcollation from pg_attribute where attrelid = '"My Schema"."m_daily"'::regclass and attname = 'address') <> '"C"'::regcollation
+  then
+    alter table "My Schema"."m" alter column address type text collate "default";
+  end if;
+end
+$$;
 
 ${parts}
 
@@ -162,7 +182,7 @@ create table if not exists "My Schema"."m_maintenance" (
 create table if not exists "My Schema"."m_incidents" (
   id uuid primary key,
   kind text not null,
-  address text not null,
+  address text collate "C" not null,
   opened_at timestamptz not null,
   confirmed_at timestamptz not null,
   closed_at timestamptz,
@@ -209,6 +229,16 @@ begin
   then
     create index on "My Schema"."m_notifications" (target, due_at) where sent_at is null and given_up_at is null;
     create index on "My Schema"."m_notifications" (incident);
+  end if;
+end
+$$;
+
+do $$
+begin
+  if (select attcollation from pg_attribute where attrelid = '"My Schema"."m_incidents"'::regclass and attname = 'address') = '"C"'::regcollation and
+    (select attcollation from pg_attribute where attrelid = '"My Schema"."m"'::regclass and attname = 'address') <> '"C"'::regcollation
+  then
+    alter table "My Schema"."m_incidents" alter column address type text collate "default";
   end if;
 end
 $$;
