@@ -47,9 +47,14 @@ export function flushSql(
   const { main, offsets, rejected, columns } = tables;
   const name = FIRST_FIELD + columns.length + (tables.notesDays ? 1 : 0);
   // What begins or ends by a batch follows from what the statement before it has stored, and from
-  // nothing else.
+  // nothing else. This one must see that: its snapshot may be older than the lock, where the one
+  // before was still under way over another connection.
   const { hasIncidents } = tables;
-  const isNext = hasIncidents ? "m.start = m.mark and m.statement is not distinct from m.after" : "m.start <= m.mark";
+  const isNext = hasIncidents
+    ? `m.start = m.mark and m.statement is not distinct from m.after and exists (select from ${offsets} s
+      where s.topic_id = $1::text and s.partition = m.partition and s.next_offset = m.mark
+        and s.statement is not distinct from m.statement)`
+    : "m.start <= m.mark";
   const follows = hasIncidents
     ? {
       given: `, $${name + 1}::uuid[]`,
