@@ -43,12 +43,11 @@ export interface Arena {
   readonly signal: AbortSignal;
 }
 
-/** Starts broker and database, which sorts by `locale`, and loads the topic. Both end, and all files go, when the arena is disposed of. */
-export async function openArena(
-  rows: number,
-  signal: AbortSignal,
-  locale = "C",
-): Promise<Arena & AsyncDisposable> {
+/**
+ * Starts a broker and a database, and loads the topic. `locale`: by whose rules the database sorts.
+ * Both end, and all files go, when the arena is disposed of.
+ */
+export async function openArena(rows: number, signal: AbortSignal, locale = "C"): Promise<Arena & AsyncDisposable> {
   if (ownPostgresMissing !== null) throw new Error(ownPostgresMissing);
   if (!canRunKafka()) throw new Error("The bench needs a Kafka broker");
   await using stack = new AsyncDisposableStack();

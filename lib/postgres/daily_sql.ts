@@ -17,9 +17,8 @@ export const DAILY_NEEDS = [
 ] as const;
 
 /**
- * An address is compared by its bytes. By the rules of a language, as most databases compare texts,
- * a row would take PostgreSQL half as much time again, and more: each one goes into an index that
- * begins with its address.
+ * An address is compared by its bytes, since each row goes into an index that begins with it. Most
+ * databases compare texts by the rules of a language. A row would take them half as much time again.
  */
 export const ADDRESS_TYPE = 'text collate "C"';
 

@@ -47,8 +47,8 @@ export function flushSql(
   const { main, offsets, rejected, columns } = tables;
   const name = FIRST_FIELD + columns.length + (tables.notesDays ? 1 : 0);
   // What begins or ends by a batch follows from what the statement before it has stored, and from
-  // nothing else. This one must see that: its snapshot may be older than the lock, where the one
-  // before was still under way over another connection.
+  // nothing else. So this one must see that. Its snapshot is too old where it waited for the one
+  // before, which ran over another connection.
   const { hasIncidents } = tables;
   const isNext = hasIncidents
     ? `m.start = m.mark and m.statement is not distinct from m.after and exists (select from ${offsets} s

@@ -67,7 +67,8 @@ const ALIGNMENT: Readonly<Record<string, number>> = {
  * of the widest alignment first.
  */
 function newColumns(): { readonly name: keyof Metric; readonly type: string }[] {
-  const columns = METRIC_FIELDS.map((name) => ({ name, type: PHASES.includes(name) ? "real" : COLUMNS[name].type }));
+  const typeOf = (name: keyof Metric) => PHASES.includes(name) ? "real" : COLUMNS[name].type;
+  const columns = METRIC_FIELDS.map((name) => ({ name, type: name === "address" ? ADDRESS_TYPE : typeOf(name) }));
   return columns.toSorted((a, b) => (ALIGNMENT[b.type] ?? 0) - (ALIGNMENT[a.type] ?? 0));
 }
 
@@ -143,7 +144,7 @@ export function creation(table: TableName, partition: Partition): Readonly<Recor
   );
   const added = Object.entries(ADDED_COLUMNS);
   const columns = newColumns().map(({ name, type }) => {
-    return `  ${name} ${name === "address" ? ADDRESS_TYPE : type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
+    return `  ${name} ${type}${ALWAYS_IN_NEW.includes(name) ? " not null" : ""}`;
   });
   const parted = partition === "none" ? "" : " partition by range (scheduled_at)";
   return {

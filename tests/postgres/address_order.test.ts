@@ -27,6 +27,7 @@ const ADDRESSES = [
 ];
 const RULES = { downAfter: 2, upAfter: 1, places: 1, certificateDays: 21 };
 const BYTES = '"C"';
+const OF_DATABASE = { main: '"default"', daily: '"default"', incidents: '"default"' };
 
 describe.skipIf(postgresMissing !== null)("a database that sorts by a language", () => {
   let server: TestPostgres;
@@ -107,18 +108,18 @@ describe.skipIf(postgresMissing !== null)("a database that sorts by a language",
     const statements = [...main, ...parts, ...maintenance, ...views];
     await database.script(statements.join(";\n").replaceAll(' collate "C"', ""));
     const store = await Store.open(database, table, { incidents: RULES });
-    expect(await ordersOf("older")).toEqual({ main: '"default"', daily: '"default"', incidents: '"default"' });
+    expect(await ordersOf("older")).toEqual(OF_DATABASE);
     await fill(store, "older");
     expect(await shown(store, "older")).toEqual({ now: ADDRESSES, uptime: ADDRESSES, page: ADDRESSES });
     // By hand the same statements come again.
     await database.script(creation(table, "month").main.join(";\n"));
-    expect(await ordersOf("older")).toEqual({ main: '"default"', daily: '"default"', incidents: '"default"' });
+    expect(await ordersOf("older")).toEqual(OF_DATABASE);
 
     await database.script("alter table older rename to away; drop view older_now, older_uptime, older_outages");
     await Store.open(database, table, { incidents: RULES });
-    expect(await ordersOf("older")).toEqual({ main: '"default"', daily: '"default"', incidents: '"default"' });
+    expect(await ordersOf("older")).toEqual(OF_DATABASE);
     await database.script("drop table older_daily cascade");
     await database.script(creation(table, "month").main.join(";\n"));
-    expect(await ordersOf("older")).toEqual({ main: '"default"', daily: '"default"', incidents: '"default"' });
+    expect(await ordersOf("older")).toEqual(OF_DATABASE);
   });
 });
